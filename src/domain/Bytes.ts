@@ -1,0 +1,80 @@
+/**
+ * Small helpers over `Uint8Array` and over bytes that arrive in parts.
+ *
+ * Content is never joined on its way: a record's plaintext stays a list of views until the disk or the socket takes it.
+ */
+
+/** A run of bytes held as views, in order. */
+export type Parts = ReadonlyArray<Uint8Array>
+
+const encoder = new TextEncoder()
+
+/** UTF-8 of a well-formed string. */
+export const fromUtf8 = (text: string): Uint8Array => encoder.encode(text)
+
+/** Length of a string in UTF-8, in bytes. */
+export const utf8Length = (text: string): number => fromUtf8(text).length
+
+/** How many bytes the parts hold together. */
+export const lengthOf = (parts: Parts): number => {
+  let total = 0
+  for (const part of parts) total += part.length
+  return total
+}
+
+/** One buffer with the bytes of all parts. A single part is returned as it is. */
+export const concat = (parts: Parts): Uint8Array => {
+  const [first] = parts
+  if (parts.length === 1 && first !== undefined) return first
+  const whole = new Uint8Array(lengthOf(parts))
+  let offset = 0
+  for (const part of parts) {
+    whole.set(part, offset)
+    offset += part.length
+  }
+  return whole
+}
+
+/** The views that cover `length` bytes from `offset`; fewer when the parts end before. */
+export const slice = (parts: Parts, offset: number, length: number): Array<Uint8Array> => {
+  const views: Array<Uint8Array> = []
+  let skip = offset
+  let left = length
+  for (const part of parts) {
+    if (left === 0) break
+    if (skip >= part.length) {
+      skip -= part.length
+      continue
+    }
+    const view = part.subarray(skip, skip + left)
+    views.push(view)
+    left -= view.length
+    skip = 0
+  }
+  return views
+}
+
+/** Equal length and bytes. Not constant time: never for secrets. */
+export const equals = (a: Uint8Array, b: Uint8Array): boolean =>
+  a.length === b.length && a.every((byte, index) => byte === b[index])
+
+/** Big-endian u24 at `offset`. The caller has checked the length. */
+export const readU24 = (bytes: Uint8Array, offset: number): number =>
+  ((bytes[offset] ?? 0) << 16) | ((bytes[offset + 1] ?? 0) << 8) | (bytes[offset + 2] ?? 0)
+
+/** Big-endian u32 at `offset`. The caller has checked the length. */
+export const readU32 = (bytes: Uint8Array, offset: number): number =>
+  ((bytes[offset] ?? 0) * 0x100_0000) + readU24(bytes, offset + 1)
+
+/** Writes a big-endian u24. */
+export const writeU24 = (bytes: Uint8Array, offset: number, value: number): void => {
+  bytes[offset] = value >>> 16
+  bytes[offset + 1] = value >>> 8
+  bytes[offset + 2] = value
+}
+
+/** Writes a big-endian u32. */
+export const writeU32 = (bytes: Uint8Array, offset: number, value: number): void => {
+  bytes[offset] = value >>> 24
+  writeU24(bytes, offset + 1, value & 0xff_ffff)
+}

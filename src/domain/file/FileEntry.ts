@@ -1,0 +1,26 @@
+/**
+ * What a listing says about one committed file.
+ */
+import { Schema } from "effect"
+import { fileBytesMax } from "../limits.ts"
+import { ContentDigest } from "./Digest.ts"
+import { FileName } from "./FileName.ts"
+
+/** A file's size in bytes: an exact integer. */
+export const FileSize = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: fileBytesMax }))
+export type FileSize = typeof FileSize.Type
+
+/** A time as whole milliseconds since 1970-01-01T00:00:00Z; within what every file system can hold. */
+export const Milliseconds = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 253_402_300_799_999 }))
+export type Milliseconds = typeof Milliseconds.Type
+
+/** One committed file. The digest is there when it is known without reading the file. */
+export const FileEntry = Schema.Struct({
+  name: FileName,
+  /** bytes */
+  size: FileSize,
+  /** modification time */
+  modified: Milliseconds,
+  digest: Schema.optionalKey(ContentDigest)
+})
+export type FileEntry = typeof FileEntry.Type

@@ -1,0 +1,125 @@
+/**
+ * The one way to name a file: a branded relative path, parsed once at the edge.
+ *
+ * Nothing else in the system may become a path. The grammar (docs/PROTOCOL.md, "Names") is written as a list of
+ * rules, and a refusal names the rule, so that a person can mend the name.
+ */
+import { Effect, Schema } from "effect"
+import * as Bytes from "../Bytes.ts"
+import { nameBytesMax, nameDepthMax, nameSegmentBytesMax } from "../limits.ts"
+import { printable } from "./Printable.ts"
+
+/** The hidden folder in a served root where content is staged. No name can reach it. */
+export const stagingFolder = ".paradrop"
+
+/** The rules a name can break, in the order in which they are checked. */
+export const NameRule = Schema.Literals([
+  "empty",
+  "ill-formed-unicode",
+  "too-long",
+  "control-character",
+  "bidi-control",
+  "backslash",
+  "absolute",
+  "empty-segment",
+  "dot-segment",
+  "segment-too-long",
+  "too-deep",
+  "trailing-dot-or-space",
+  "reserved"
+])
+export type NameRule = typeof NameRule.Type
+
+const explanation: Record<NameRule, string> = {
+  "empty": "a name has at least one character",
+  "ill-formed-unicode": "the name is not well-formed Unicode",
+  "too-long": `a name has at most ${nameBytesMax} bytes`,
+  "control-character": "control characters and line separators are not allowed",
+  "bidi-control": "characters that change the direction of text are not allowed",
+  "backslash": "'\\' is not allowed; folders are separated by '/'",
+  "absolute": "a name is relative: it does not start with '/'",
+  "empty-segment": "there is an empty part between two '/' or at the end",
+  "dot-segment": "'.' and '..' are not allowed as parts of a name",
+  "segment-too-long": `each part of a name has at most ${nameSegmentBytesMax} bytes`,
+  "too-deep": `a name has at most ${nameDepthMax} parts`,
+  "trailing-dot-or-space": "no part may end with a dot or a space",
+  "reserved": `'${stagingFolder}' is reserved for staged content`
+}
+
+/** A name was refused: which rule it breaks, and what the rule says. */
+export class NameRefused extends Schema.TaggedError<NameRefused>()("NameRefused", {
+  /** The offending text, safe to print. */
+  name: Schema.String,
+  rule: NameRule
+}) {
+  override get message(): string {
+    return `'${this.name}' cannot be a file name (${this.rule}): ${explanation[this.rule]}`
+  }
+}
+
+// C0, DEL, C1, and the two separators that terminals and logs may treat as a line's end.
+// oxlint-disable-next-line no-control-regex
+const control = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/
+const bidi = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/
+
+const segmentRule = (segment: string): NameRule | undefined => {
+  if (segment === "") return "empty-segment"
+  if (segment === "." || segment === "..") return "dot-segment"
+  if (Bytes.utf8Length(segment) > nameSegmentBytesMax) return "segment-too-long"
+  if (/[. ]$/.test(segment)) return "trailing-dot-or-space"
+  if (fold(segment) === stagingFolder) return "reserved"
+  return undefined
+}
+
+/** The first rule that the text breaks, or undefined when it is a name. */
+export const brokenRule = (text: string): NameRule | undefined => {
+  if (text === "") return "empty"
+  if (!text.isWellFormed()) return "ill-formed-unicode"
+  // The character count bounds the work before anything is encoded.
+  if (text.length > nameBytesMax || Bytes.utf8Length(text) > nameBytesMax) return "too-long"
+  if (control.test(text)) return "control-character"
+  if (bidi.test(text)) return "bidi-control"
+  if (text.includes("\\")) return "backslash"
+  if (text.startsWith("/")) return "absolute"
+  const segments = text.split("/")
+  for (const segment of segments) {
+    const rule = segmentRule(segment)
+    if (rule !== undefined) return rule
+  }
+  return segments.length > nameDepthMax ? "too-deep" : undefined
+}
+
+/** A relative path with `/` between its parts, kept byte for byte as it was given. */
+export const FileName = Schema.String.check(
+  Schema.makeFilter((text: string) => {
+    const rule = brokenRule(text)
+    return rule === undefined ? true : `${rule}: ${explanation[rule]}`
+  })
+).pipe(Schema.brand("FileName"))
+export type FileName = typeof FileName.Type
+
+const isFileName = Schema.is(FileName)
+
+/** Parses a name; fails with the rule that it breaks. */
+export const parse = (text: string): Effect.Effect<FileName, NameRefused> =>
+  isFileName(text)
+    ? Effect.succeed(text)
+    : Effect.fail(new NameRefused({ name: printable(text), rule: brokenRule(text) ?? "empty" }))
+
+/** The parts of a name, outermost folder first. */
+export const segments = (name: FileName): ReadonlyArray<string> => name.split("/")
+
+/** The last part: what the file is called inside its folder. */
+export const baseName = (name: FileName): string => name.slice(name.lastIndexOf("/") + 1)
+
+/**
+ * NFC and case folding. Upper-casing first folds what has no single lower-case form (`ß`, final sigma).
+ * The result is only compared, never shown and never a path.
+ */
+const fold = (text: string): string => text.normalize("NFC").toUpperCase().toLowerCase().normalize("NFC")
+
+/** Two names with equal keys are the same name: on another machine they might be the same file. */
+export const key = (name: FileName): string => fold(name)
+
+/** The key of one part of a name, or of a name found on a disk. */
+export const segmentKey = (segment: string): string => fold(segment)

@@ -1,0 +1,119 @@
+/**
+ * Every bound of the system, in one place, units last in the name.
+ *
+ * Each limit is a promise to whoever runs a server: no input, from anyone, makes a
+ * session cost more than these figures allow.
+ */
+
+// -----------------------------------------------------------------------------
+// Protocol constants: both ends must agree, docs/PROTOCOL.md states them.
+// -----------------------------------------------------------------------------
+
+/** Plaintext of one record (secure-channel record layer). 256 KiB: larger gains nothing, smaller costs CPU. */
+export const recordPlaintextBytesMax = 256 * 1024
+
+/** AES-256-GCM authentication tag (NIST SP 800-38D). */
+export const tagBytes = 16
+
+/** Record header: type u8, length u24. */
+export const recordHeaderBytes = 4
+
+/**
+ * Records under one key in one direction before both ends derive the next one.
+ * 2^18 records of at most 2^18 bytes are 2^32 AES blocks, below the TLS 1.3 figure (RFC 8446, section 5.5).
+ */
+export const recordsPerKeyMax = 2 ** 18
+
+/** Frame header: kind u8, length u24, request id u32. */
+export const frameHeaderBytes = 8
+
+/** One control message in CBOR. A listing page is the largest. */
+export const messageBytesMax = 64 * 1024
+
+/** A request id fits u32; 0 belongs to the connection itself. */
+export const requestIdMax = 0xffff_ffff
+
+/** A whole file name, in UTF-8. */
+export const nameBytesMax = 1024
+
+/** One segment of a file name, in UTF-8: what common file systems hold. */
+export const nameSegmentBytesMax = 255
+
+/** Folders plus the file itself. */
+export const nameDepthMax = 32
+
+/** The largest file: every size stays an exact integer in JavaScript and in CBOR. */
+export const fileBytesMax = Number.MAX_SAFE_INTEGER
+
+/** User names: `[a-z0-9._-]`, and at least one character. */
+export const userNameBytesMax = 64
+
+/** A password as typed, in UTF-8, after NFC. */
+export const passwordBytesMax = 1024
+
+/** Entries of one page of a listing; the page's bytes are bounded by `messageBytesMax` too. */
+export const listingPageEntriesMax = 64
+
+/** Free text that a peer may attach to a message: its product name, the detail of a refusal. */
+export const peerTextCharactersMax = 2048
+
+/** Login attempts on one connection. */
+export const loginAttemptsMax = 3
+
+/** Commands that a client may have sent and not yet seen answered. The client keeps to it, the server enforces it. */
+export const requestsInFlightMax = 1024
+
+// -----------------------------------------------------------------------------
+// Tuning constants: one end's own business; `ServerConfig` and `ClientConfig` may change them.
+// -----------------------------------------------------------------------------
+
+/** From accept to Ready, whatever the peer does meanwhile. */
+export const loginMillisecondsMax = 30_000
+
+/** Without progress in either direction, a session ends. */
+export const idleMillisecondsMax = 10 * 60_000
+
+/** Without progress while bytes should move, a session ends. */
+export const stallMillisecondsMax = 60_000
+
+/** Sessions at once, logged in or not. */
+export const sessionsMax = 512
+
+/** Connections at once that have not logged in. */
+export const sessionsBeforeLoginMax = 64
+
+/** The same, from one address (an IPv6 /64 counts as one). */
+export const sessionsBeforeLoginPerAddressMax = 16
+
+/** The same, from loopback: everyone on this machine shares that address. */
+export const sessionsBeforeLoginFromLoopbackMax = 64
+
+/** Decoded records that wait between the socket and the session: read-ahead, and the memory bound of a slow disk. */
+export const inboxRecordsMax = 4
+
+/** Content is read and sent in blocks of this size: one record with its frame header. */
+export const contentBlockBytes = recordPlaintextBytesMax - frameHeaderBytes
+
+/** Blocks of a source that are read ahead while earlier ones are sealed and sent. */
+export const readAheadBlocksMax = 4
+
+/** One write to the peer may not take longer than this. */
+export const writeMillisecondsMax = 60_000
+
+/** The goodbye at the end of a session: after that the connection is cut. */
+export const goodbyeMillisecondsMax = 2_000
+
+/** Dialling, from the first packet to the accepted connection. */
+export const dialMillisecondsMax = 15_000
+
+/** Staged leftovers older than this are swept when a store opens. */
+export const stagedLeftoverMillisecondsMax = 7 * 24 * 60 * 60_000
+
+/** Names that the store remembers to find collisions without reading a folder again. */
+export const nameIndexEntriesMax = 200_000
+
+/** Accounts of one server. */
+export const accountsMax = 10_000
+
+/** The accounts file: refused before it is read when larger. */
+export const accountsFileBytesMax = 16 * 1024 * 1024

@@ -1,0 +1,82 @@
+/**
+ * The narrow port to one folder of a file system: just what a safe replace and a safe read need.
+ *
+ * It exists so that the store's logic (FileStoreDisk) runs unchanged on a real disk and on one that a test crashes.
+ *
+ * ## Contract (test: `diskContract`)
+ *
+ * - A `DiskPath` is a list of single path parts below the root, none empty, `.`, `..` or with a separator. The caller
+ *   guarantees that; every layer checks it again and fails with code `EINVAL`.
+ * - **No link is ever followed**, at any part of the path, also when one is swapped in meanwhile: where the platform
+ *   allows it, each part is opened from its parent's descriptor. What a link would hide fails with `ELOOP` or `ENOTDIR`.
+ * - Opening never blocks on a FIFO or device: what is not a regular file fails with code `ENOTREG`.
+ * - Errors are `DiskError` with the system's code (`ENOENT`, `EEXIST`, `ENOSPC`, `EIO`, ...).
+ * - An operation that was started is finished even when its fiber is interrupted; handles close with their scope.
+ * - Durability: bytes are durable after `sync` of the file; names are durable after `syncFolder` of the folder.
+ */
+import { Context, type Effect, Schema, type Scope, type Stream } from "effect"
+import type { Parts } from "../Bytes.ts"
+
+/** Parts of a path below the root; the empty list is the root itself. */
+export type DiskPath = ReadonlyArray<string>
+
+/** A disk operation failed. */
+export class DiskError extends Schema.TaggedError<DiskError>()("DiskError", {
+  /** the operation of this port */
+  operation: Schema.String,
+  /** a system error code, or `ENOTREG` */
+  code: Schema.String
+}) {
+  override get message(): string {
+    return `${this.operation} failed: ${this.code}`
+  }
+}
+
+/** What stands at a path, the last part not followed. */
+export interface DiskStat {
+  readonly kind: "file" | "folder" | "link" | "special"
+  /** bytes */
+  readonly size: number
+  /** modification time, milliseconds */
+  readonly modified: number
+  /** modification and change time in nanoseconds: a file's content is unchanged when identity and both are */
+  readonly modifiedNanoseconds: bigint
+  readonly changedNanoseconds: bigint
+  /** device and inode: which file it is */
+  readonly device: bigint
+  readonly inode: bigint
+}
+
+/** An open regular file. Reads may run at once; writes are one at a time. */
+export interface DiskFile {
+  readonly stat: Effect.Effect<DiskStat, DiskError>
+  /** Up to `length` bytes at `offset`; shorter only at the end. The result belongs to the caller. */
+  readonly read: (offset: number, length: number) => Effect.Effect<Uint8Array, DiskError>
+  /** Writes all parts at `offset`, in order. */
+  readonly write: (offset: number, parts: Parts) => Effect.Effect<void, DiskError>
+  /** Sets the modification time, milliseconds. */
+  readonly setModified: (milliseconds: number) => Effect.Effect<void, DiskError>
+  /** fsync: content and size are durable. */
+  readonly sync: Effect.Effect<void, DiskError>
+}
+
+export class Disk extends Context.Service<Disk, {
+  /** Opens a regular file for reading. */
+  readonly openRead: (path: DiskPath) => Effect.Effect<DiskFile, DiskError, Scope.Scope>
+  /** Creates a new file for writing; `EEXIST` when anything has the name. */
+  readonly create: (path: DiskPath) => Effect.Effect<DiskFile, DiskError, Scope.Scope>
+  /** What stands at the path; the last part is not followed. */
+  readonly stat: (path: DiskPath) => Effect.Effect<DiskStat, DiskError>
+  /** What a folder holds, name and kind, in no order; read bit by bit. */
+  readonly list: (path: DiskPath) => Stream.Stream<{ readonly name: string; readonly kind: DiskStat["kind"] }, DiskError>
+  /** Makes one folder; `EEXIST` when anything has the name. */
+  readonly makeFolder: (path: DiskPath) => Effect.Effect<void, DiskError>
+  /** rename(2): replaces a file at `to` in one step. */
+  readonly rename: (from: DiskPath, to: DiskPath) => Effect.Effect<void, DiskError>
+  /** Removes a file or link; never a folder. */
+  readonly remove: (path: DiskPath) => Effect.Effect<void, DiskError>
+  /** fsync of a folder: the names in it are durable. */
+  readonly syncFolder: (path: DiskPath) => Effect.Effect<void, DiskError>
+  /** Bytes that a file may still take here. */
+  readonly freeBytes: Effect.Effect<number, DiskError>
+}>()("paradrop/store/Disk") {}

@@ -1,0 +1,66 @@
+/**
+ * The port behind which all committed content lives.
+ *
+ * ## Contract (test: `fileStoreContract`, run by every layer)
+ *
+ * - **Names** are parsed `FileName`s; a store never builds a path from anything else. Bytes are kept as given. Reading
+ *   finds the exact name first, otherwise the one file whose name is equal under NFC and case folding. Staging a name
+ *   that differs from an existing one only in that way fails with `NameCollision`.
+ * - **Listing** shows committed regular files only: never staged content, folders, links or special files, nor a file
+ *   whose name the grammar refuses. It is streamed, in no promised order, and holds a bounded part in memory.
+ * - **Reading** is positional and sees one version: `unchanged` fails with `SourceChanged` when the bytes read may be
+ *   a mixture. A file that is replaced while it is open reads on as it was.
+ * - **Staging** is invisible until `commit`. `write` appends; what would exceed the declared size fails with
+ *   `SizeMismatch` before it is written. Several stagings of one name are independent.
+ * - **Commit** verifies size and digest, makes the content durable, and replaces the name in one step, under a lock of
+ *   that name: whoever reads finds the whole old or the whole new file, a crash at any moment included. It fails
+ *   without having changed anything. After it succeeded the new content survives a power cut.
+ * - **Release**: closing the scope of `stage` without a commit leaves nothing behind. Closing the scope of `open`
+ *   closes the file. Interruption is a release.
+ */
+import { Context, type Effect, type Scope, type Stream } from "effect"
+import type { Parts } from "../Bytes.ts"
+import type { ContentDigest } from "../file/Digest.ts"
+import type { FileEntry, FileSize, Milliseconds } from "../file/FileEntry.ts"
+import type { FileName } from "../file/FileName.ts"
+import type { SourceChanged, StoreError, StoreFailed } from "./StoreError.ts"
+
+/** A committed file, open for reading. */
+export interface OpenFile {
+  readonly entry: FileEntry
+  /**
+   * Up to `length` bytes from `offset` (bytes). Shorter only at the end of the file; empty at or beyond it.
+   * The result belongs to the caller.
+   */
+  readonly read: (offset: number, length: number) => Effect.Effect<Uint8Array, StoreFailed>
+  /** Succeeds when everything read so far is of one version. */
+  readonly unchanged: Effect.Effect<void, SourceChanged | StoreFailed>
+}
+
+/** What a new file is declared to be. */
+export interface StageRequest {
+  readonly name: FileName
+  /** bytes */
+  readonly size: FileSize
+  /** the modification time that the committed file will have */
+  readonly modified: Milliseconds
+}
+
+/** Content on its way into the store. One owner; calls one at a time. */
+export interface Staging {
+  /** Appends bytes. They may be changed after the effect has ended. */
+  readonly write: (parts: Parts) => Effect.Effect<void, StoreError>
+  /** Verifies, makes durable, replaces. Called at most once, last. */
+  readonly commit: (expected: { readonly size: FileSize; readonly digest: ContentDigest }) => Effect.Effect<FileEntry, StoreError>
+}
+
+export class FileStore extends Context.Service<FileStore, {
+  /** All committed files. */
+  readonly list: Stream.Stream<FileEntry, StoreError>
+  /** The committed file of that name. */
+  readonly stat: (name: FileName) => Effect.Effect<FileEntry, StoreError>
+  /** Opens the committed file of that name for reading. */
+  readonly open: (name: FileName) => Effect.Effect<OpenFile, StoreError, Scope.Scope>
+  /** Begins new content for a name. */
+  readonly stage: (request: StageRequest) => Effect.Effect<Staging, StoreError, Scope.Scope>
+}>()("paradrop/store/FileStore") {}

@@ -1,0 +1,94 @@
+/**
+ * What can go wrong in a store, as tagged errors that say what, why and what to do.
+ */
+import { Schema } from "effect"
+import { ContentDigest } from "../file/Digest.ts"
+import { FileSize } from "../file/FileEntry.ts"
+import { FileName } from "../file/FileName.ts"
+
+/** There is no committed file of that name. */
+export class NoSuchFile extends Schema.TaggedError<NoSuchFile>()("NoSuchFile", { name: FileName }) {
+  override get message(): string {
+    return `there is no file '${this.name}'`
+  }
+}
+
+/** Another committed file has the same name under NFC and case folding. */
+export class NameCollision extends Schema.TaggedError<NameCollision>()("NameCollision", {
+  name: FileName,
+  /** the file that is there, as it is spelt */
+  existing: Schema.String
+}) {
+  override get message(): string {
+    return `'${this.name}' and the existing '${this.existing}' are the same name on some machines: use the existing spelling`
+  }
+}
+
+/** Something that is not a regular file stands in the way: a folder, a link, a device, a mount point, a file used as a folder. */
+export class NotAFile extends Schema.TaggedError<NotAFile>()("NotAFile", {
+  name: FileName,
+  /** what stands there */
+  found: Schema.Literals(["folder", "link", "special", "mount-point", "file-as-folder"])
+}) {
+  override get message(): string {
+    return `'${this.name}' cannot be used: a ${this.found} stands there`
+  }
+}
+
+/** The disk or the quota is full. Nothing changed. */
+export class NoSpace extends Schema.TaggedError<NoSpace>()("NoSpace", { name: FileName }) {
+  override get message(): string {
+    return `no space left for '${this.name}': make room and send it again`
+  }
+}
+
+/** The content's length is not what was declared. Nothing changed. */
+export class SizeMismatch extends Schema.TaggedError<SizeMismatch>()("SizeMismatch", {
+  name: FileName,
+  declared: FileSize,
+  received: FileSize
+}) {
+  override get message(): string {
+    return `'${this.name}' was declared with ${this.declared} bytes and came with ${this.received}: nothing was changed`
+  }
+}
+
+/** The content's digest is not what was declared. Nothing changed. */
+export class DigestMismatch extends Schema.TaggedError<DigestMismatch>()("DigestMismatch", {
+  name: FileName,
+  declared: ContentDigest,
+  received: ContentDigest
+}) {
+  override get message(): string {
+    return `the content of '${this.name}' does not have the declared digest: nothing was changed, send it again`
+  }
+}
+
+/** The file was changed by someone else while it was read: the bytes would be a mixture. */
+export class SourceChanged extends Schema.TaggedError<SourceChanged>()("SourceChanged", { name: FileName }) {
+  override get message(): string {
+    return `'${this.name}' changed while it was read: try again`
+  }
+}
+
+/** The storage below failed in a way that has no better name. The cause is for the server's own log only. */
+export class StoreFailed extends Schema.TaggedError<StoreFailed>()("StoreFailed", {
+  /** what was being done */
+  operation: Schema.String,
+  /** a system error code such as EIO */
+  code: Schema.String
+}) {
+  override get message(): string {
+    return `storage failed: ${this.operation} (${this.code})`
+  }
+}
+
+export type StoreError =
+  | NoSuchFile
+  | NameCollision
+  | NotAFile
+  | NoSpace
+  | SizeMismatch
+  | DigestMismatch
+  | SourceChanged
+  | StoreFailed

@@ -1,0 +1,105 @@
+/**
+ * Frames: what the plaintext of a DATA record is made of.
+ *
+ * ```
+ * frame = kind u8 | length u24 | request id u32 | body
+ * kind  = 1 message (CBOR, see Message) | 2 content (raw bytes)
+ * ```
+ *
+ * A record holds whole frames, one or many; a frame never spans records. Numbers are big-endian.
+ */
+import { Result, Schema } from "effect"
+import * as Bytes from "../Bytes.ts"
+import { frameHeaderBytes, messageBytesMax, recordPlaintextBytesMax, requestIdMax } from "../limits.ts"
+
+/** Which request a frame belongs to; 0 is the connection itself. */
+export const RequestId = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: requestIdMax })).pipe(
+  Schema.brand("RequestId")
+)
+export type RequestId = typeof RequestId.Type
+
+/** The id of messages that belong to no request: Hello, Correct, Ping, Pong, Bye. */
+export const connectionId: RequestId = RequestId.make(0)
+
+/** A control message, still encoded. */
+export interface MessageFrame {
+  readonly kind: "message"
+  readonly id: RequestId
+  readonly body: Uint8Array
+}
+
+/** Bytes of the transfer that request `id` started. */
+export interface ContentFrame {
+  readonly kind: "content"
+  readonly id: RequestId
+  readonly parts: Bytes.Parts
+}
+
+export type Frame = MessageFrame | ContentFrame
+
+/** The plaintext of a record is not a sequence of whole frames. The session ends. */
+export class FrameRefused extends Schema.TaggedError<FrameRefused>()("FrameRefused", {
+  reason: Schema.Literals(["cut-short", "unknown-kind", "message-too-long", "empty-content"])
+}) {
+  override get message(): string {
+    return `the peer broke the framing rules (${this.reason})`
+  }
+}
+
+const messageKind = 1
+const contentKind = 2
+
+const header = (kind: number, length: number, id: RequestId): Uint8Array => {
+  const bytes = new Uint8Array(frameHeaderBytes)
+  bytes[0] = kind
+  Bytes.writeU24(bytes, 1, length)
+  Bytes.writeU32(bytes, 4, id)
+  return bytes
+}
+
+/** The frame as parts; its body is not copied. */
+export const encode = (frame: Frame): Bytes.Parts =>
+  frame.kind === "message"
+    ? [header(messageKind, frame.body.length, frame.id), frame.body]
+    : [header(contentKind, Bytes.lengthOf(frame.parts), frame.id), ...frame.parts]
+
+/** How many bytes `encode` gives. */
+export const encodedLength = (frame: Frame): number =>
+  frameHeaderBytes + (frame.kind === "message" ? frame.body.length : Bytes.lengthOf(frame.parts))
+
+/**
+ * All frames of one record's plaintext. Every step consumes at least a header, so the work is bounded by the record.
+ * Bodies are views of the parts; only a message that spans parts is joined.
+ */
+export const decodeAll = (plaintext: Bytes.Parts): Result.Result<ReadonlyArray<Frame>, FrameRefused> => {
+  const frames: Array<Frame> = []
+  const total = Math.min(Bytes.lengthOf(plaintext), recordPlaintextBytesMax)
+  let offset = 0
+  while (offset < total) {
+    const head = Bytes.concat(Bytes.slice(plaintext, offset, frameHeaderBytes))
+    if (head.length < frameHeaderBytes) return refused("cut-short")
+    const length = Bytes.readU24(head, 1)
+    const id = RequestId.make(Bytes.readU32(head, 4))
+    offset += frameHeaderBytes
+    if (length > total - offset) return refused("cut-short")
+    const body = Bytes.slice(plaintext, offset, length)
+    offset += length
+    switch (head[0]) {
+      case messageKind:
+        if (length > messageBytesMax) return refused("message-too-long")
+        frames.push({ kind: "message", id, body: Bytes.concat(body) })
+        break
+      case contentKind:
+        // A frame without content would be work without progress.
+        if (length === 0) return refused("empty-content")
+        frames.push({ kind: "content", id, parts: body })
+        break
+      default:
+        return refused("unknown-kind")
+    }
+  }
+  return Result.succeed(frames)
+}
+
+const refused = (reason: FrameRefused["reason"]): Result.Result<never, FrameRefused> =>
+  Result.fail(new FrameRefused({ reason }))

@@ -1,0 +1,41 @@
+/**
+ * The errors that may cross the wire: a fixed vocabulary, so that nothing of the server's inside leaks out.
+ */
+import { Schema } from "effect"
+import { peerTextCharactersMax } from "../limits.ts"
+
+/** Why a request was refused. docs/PROTOCOL.md lists them with what a client should do. */
+export const RefusalReason = Schema.Literals([
+  /** there is no committed file of that name */
+  "no-such-file",
+  /** another file differs from the name only by case or Unicode normalisation; `detail` names it */
+  "name-collision",
+  /** a folder has the name, or a file has the name of one of its folders, or it is a mount point or special file */
+  "not-a-file",
+  /** the account lacks the right */
+  "not-permitted",
+  /** the declared size is more than the server takes */
+  "too-large",
+  /** no room on the server's disk */
+  "no-space",
+  /** the content's length is not what was declared */
+  "size-mismatch",
+  /** the content's digest is not what was declared */
+  "digest-mismatch",
+  /** the file changed while it was read */
+  "source-changed",
+  /** the client cancelled the request */
+  "cancelled",
+  /** the server is about to stop and takes no new requests */
+  "draining",
+  /** the server could not do it; its log says why */
+  "store-failed"
+])
+export type RefusalReason = typeof RefusalReason.Type
+
+/** One refused request. The detail is the sender's text: print it through `printable` only. */
+export const Refusal = Schema.Struct({
+  reason: RefusalReason,
+  detail: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(peerTextCharactersMax)))
+})
+export type Refusal = typeof Refusal.Type
