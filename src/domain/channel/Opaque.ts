@@ -1,0 +1,193 @@
+/**
+ * Port: the OPAQUE password-authenticated key exchange (RFC 9807), OPAQUE-3DH with ristretto255-SHA512.
+ *
+ * The server keeps a record from which the password cannot be read; a login proves both sides to each other and gives
+ * both the same session key. All byte strings have the RFC's layouts and lengths.
+ *
+ * ## Contract
+ *
+ * - A record that is absent gives an answer that cannot be told from a real one (RFC 9807, section 10.9).
+ * - Everything that a peer sends may be hostile: what does not parse or verify is `OpaqueRejected`, never a crash.
+ * - The identity of both ends is bound: user name and protocol name are in the envelope, the transcript and the
+ *   password input, so a record or an answer for another name never verifies.
+ */
+import { Context, Effect, Layer, Redacted, Schema } from "effect"
+import { Base64Url } from "effect/encoding"
+import { protocolName } from "./Protocol.ts"
+
+/** The peer's message is invalid, or the password does not match. Which of the two is not told. */
+export class OpaqueRejected extends Schema.TaggedError<OpaqueRejected>()("OpaqueRejected", {}) {
+  override get message(): string {
+    return "the password exchange failed"
+  }
+}
+
+/** Lengths of the RFC's messages for this suite, in bytes. */
+export const ke1Bytes = 96
+export const ke2Bytes = 320
+export const ke3Bytes = 64
+export const recordBytes = 192
+export const setupBytes = 128
+
+/**
+ * How the client stretches the password: one value for a whole server, so that it tells nothing about which names exist.
+ * 1: Argon2id, 3 passes, 64 MiB, 4 lanes (RFC 9106, second recommendation). 2: Argon2id, 2 passes, 19 MiB, 1 lane.
+ * A client accepts no other.
+ */
+export const StretchingId = Schema.Literals([1, 2])
+export type StretchingId = typeof StretchingId.Type
+
+export type Password = Redacted.Redacted<string>
+/** 64 bytes */
+export type SessionKey = Redacted.Redacted<Uint8Array>
+/** 128 bytes: the server's long-term secrets. Whoever has it can impersonate the server. */
+export type ServerSetup = Redacted.Redacted<Uint8Array>
+/** 192 bytes: what the server keeps of one password. */
+export type RegistrationRecord = Redacted.Redacted<Uint8Array>
+
+interface Credentials {
+  readonly user: string
+  readonly password: Password
+  readonly stretching: StretchingId
+}
+
+export class Opaque extends Context.Service<Opaque, {
+  /** Fresh long-term secrets of a server. */
+  readonly createSetup: Effect.Effect<ServerSetup>
+  /** Both halves of a registration in one place: for the administrator of the server. */
+  readonly register: (setup: ServerSetup, credentials: Credentials) => Effect.Effect<RegistrationRecord, OpaqueRejected>
+  /** Client, first message (KE1, 96 bytes), and the state to keep. */
+  readonly startLogin: (
+    user: string,
+    password: Password
+  ) => Effect.Effect<{ readonly ke1: Uint8Array; readonly state: Redacted.Redacted<string> }, OpaqueRejected>
+  /** Server: the answer to KE1 (KE2, 320 bytes), and the state to keep. `record` is undefined for unknown users. */
+  readonly answerLogin: (
+    setup: ServerSetup,
+    user: string,
+    record: RegistrationRecord | undefined,
+    ke1: Uint8Array
+  ) => Effect.Effect<{ readonly ke2: Uint8Array; readonly state: Redacted.Redacted<string> }, OpaqueRejected>
+  /** Client: proof of the password (KE3, 64 bytes) and the session key. Fails when the server does not know the password. */
+  readonly finishLogin: (
+    state: Redacted.Redacted<string>,
+    ke2: Uint8Array,
+    credentials: Credentials
+  ) => Effect.Effect<{ readonly ke3: Uint8Array; readonly sessionKey: SessionKey }, OpaqueRejected>
+  /** Server: verifies KE3 and gives the session key. The state must not be used again. */
+  readonly verifyLogin: (
+    state: Redacted.Redacted<string>,
+    user: string,
+    ke3: Uint8Array
+  ) => Effect.Effect<SessionKey, OpaqueRejected>
+}>()("paradrop/channel/Opaque") {
+  /** The audited `opaque-ke` in WebAssembly: for Node and browsers. */
+  static readonly layer: Layer.Layer<Opaque> = Layer.unwrap(Effect.sync(() => layerWith(stretchings)))
+
+  /** As `layer`, with stretching that costs next to nothing. For tests: a thief could guess quickly. */
+  static readonly layerQuick: Layer.Layer<Opaque> = Layer.unwrap(Effect.sync(() => layerWith(quickStretchings)))
+}
+
+type Library = typeof import("@serenity-kit/opaque")
+type Stretching = NonNullable<Parameters<Library["client"]["finishLogin"]>[0]["keyStretching"]>
+
+const stretchings: Record<StretchingId, Stretching> = {
+  1: "memory-constrained",
+  2: { "argon2id-custom": { iterations: 2, memory: 19 * 1024, parallelism: 1 } }
+}
+
+const quick = { "argon2id-custom": { iterations: 1, memory: 8, parallelism: 1 } }
+const quickStretchings: Record<StretchingId, Stretching> = { 1: quick, 2: quick }
+
+const layerWith = (stretching: Record<StretchingId, Stretching>): Layer.Layer<Opaque> =>
+  Layer.effect(Opaque, Effect.gen(function*() {
+    // Imported here: compiling the WebAssembly is work that only a login should pay for.
+    const library = yield* Effect.promise(() => import("@serenity-kit/opaque"))
+    yield* Effect.promise(() => library.ready)
+    return Opaque.of(make(library, stretching))
+  }))
+
+const make = (library: Library, stretching: Record<StretchingId, Stretching>): Opaque["Service"] => ({
+  createSetup: Effect.sync(() => secretBytes(library.server.createSetup(), "server setup")),
+
+  register: (setup, { password, stretching: id, user }) =>
+    attempt(() => {
+      const input = passwordInput(user, password)
+      const start = library.client.startRegistration({ password: input })
+      const { registrationResponse } = library.server.createRegistrationResponse({
+        serverSetup: text(Redacted.value(setup)),
+        userIdentifier: user,
+        registrationRequest: start.registrationRequest
+      })
+      const { registrationRecord } = library.client.finishRegistration({
+        password: input,
+        registrationResponse,
+        clientRegistrationState: start.clientRegistrationState,
+        identifiers: identifiers(user),
+        keyStretching: stretching[id]
+      })
+      return secretBytes(registrationRecord, "registration record")
+    }),
+
+  startLogin: (user, password) =>
+    attempt(() => {
+      const start = library.client.startLogin({ password: passwordInput(user, password) })
+      return { ke1: bytes(start.startLoginRequest), state: secret(start.clientLoginState, "client login state") }
+    }),
+
+  answerLogin: (setup, user, record, ke1) =>
+    attempt(() => {
+      const answer = library.server.startLogin({
+        serverSetup: text(Redacted.value(setup)),
+        userIdentifier: user,
+        registrationRecord: record === undefined ? null : text(Redacted.value(record)),
+        startLoginRequest: text(ke1),
+        identifiers: identifiers(user)
+      })
+      return { ke2: bytes(answer.loginResponse), state: secret(answer.serverLoginState, "server login state") }
+    }),
+
+  finishLogin: (state, ke2, { password, stretching: id, user }) =>
+    attempt(() => {
+      const finish = library.client.finishLogin({
+        clientLoginState: Redacted.value(state),
+        loginResponse: text(ke2),
+        password: passwordInput(user, password),
+        identifiers: identifiers(user),
+        keyStretching: stretching[id]
+      })
+      if (finish === undefined) throw new Error("no match")
+      return { ke3: bytes(finish.finishLoginRequest), sessionKey: secretBytes(finish.sessionKey, "session key") }
+    }),
+
+  verifyLogin: (state, user, ke3) =>
+    attempt(() => {
+      const finish = library.server.finishLogin({
+        serverLoginState: Redacted.value(state),
+        finishLoginRequest: text(ke3),
+        identifiers: identifiers(user)
+      })
+      return secretBytes(finish.sessionKey, "session key")
+    })
+})
+
+const attempt = <A>(run: () => A): Effect.Effect<A, OpaqueRejected> =>
+  Effect.try({ try: run, catch: () => new OpaqueRejected() })
+
+const identifiers = (user: string) => ({ client: user, server: protocolName })
+
+/** Identities belong into the OPRF input too (RFC 9807, section 9.1): they separate users and protocols. */
+const passwordInput = (user: string, password: Password): string =>
+  JSON.stringify([protocolName, user, Redacted.value(password).normalize("NFC")])
+
+const text = (raw: Uint8Array): string => Base64Url.encode(raw)
+
+const bytes = (encoded: string): Uint8Array => {
+  const decoded = Base64Url.decode(encoded)
+  if (decoded._tag === "Failure") throw decoded.failure
+  return decoded.success
+}
+
+const secret = (value: string, label: string): Redacted.Redacted<string> => Redacted.make(value, { label })
+const secretBytes = (encoded: string, label: string): Redacted.Redacted<Uint8Array> =>
+  Redacted.make(bytes(encoded), { label })

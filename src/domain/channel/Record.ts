@@ -1,0 +1,140 @@
+/**
+ * The record layer: one direction of a channel, sealed record by record.
+ *
+ * ```
+ * record = header(4) | ciphertext | tag(16)       header = type u8 | length u24 of ciphertext and tag, authenticated
+ * nonce  = iv XOR (0^4 | sequence number u64)     counted from 0 for each key, never sent
+ * rekey  : after `recordsPerKeyMax` records the next secret, key and iv; implicit on both ends
+ * ```
+ *
+ * The sequence number is in the nonce, so a record that was dropped, repeated, moved or reflected does not verify.
+ */
+import { Effect, type Redacted } from "effect"
+import * as Bytes from "../Bytes.ts"
+import { recordHeaderBytes, recordPlaintextBytesMax, recordsPerKeyMax, tagBytes } from "../limits.ts"
+import { type ChannelFailed, channelFailed } from "./ChannelError.ts"
+import type { Cipher, CipherKey } from "./Cipher.ts"
+import { nextSecret, recordKey } from "./KeySchedule.ts"
+
+/** What a record carries. */
+export type RecordType = "handshake" | "data" | "end"
+
+const typeCodes: Record<RecordType, number> = { handshake: 1, data: 2, end: 3 }
+const typeOfCode = new Map<number, RecordType>([[1, "handshake"], [2, "data"], [3, "end"]])
+
+/** A parsed header: `length` counts ciphertext and tag, in bytes. */
+export interface RecordHeader {
+  readonly type: RecordType
+  readonly length: number
+  readonly bytes: Uint8Array
+}
+
+export const encodeHeader = (type: RecordType, plaintextLength: number): Uint8Array => {
+  const bytes = new Uint8Array(recordHeaderBytes)
+  bytes[0] = typeCodes[type]
+  Bytes.writeU24(bytes, 1, plaintextLength + tagBytes)
+  return bytes
+}
+
+/** Undefined when the type is unknown or the length impossible: before anything of the body is read. */
+export const decodeHeader = (bytes: Uint8Array): RecordHeader | undefined => {
+  const type = typeOfCode.get(bytes[0] ?? 0)
+  const length = Bytes.readU24(bytes, 1)
+  return type === undefined || length < tagBytes || length > recordPlaintextBytesMax + tagBytes
+    ? undefined
+    : { type, length, bytes }
+}
+
+/** The nonce of record number `sequence` under a key. */
+export const nonceOf = (iv: Uint8Array, sequence: number): Uint8Array => {
+  const nonce = Uint8Array.from(iv)
+  const view = new DataView(nonce.buffer)
+  view.setUint32(4, view.getUint32(4) ^ Math.floor(sequence / 2 ** 32))
+  view.setUint32(8, view.getUint32(8) ^ (sequence >>> 0))
+  return nonce
+}
+
+/** The sending half. One caller at a time: sealing and writing are one step. */
+export interface Sealer {
+  /** The whole record, header first, ready for the transport. */
+  readonly seal: (type: RecordType, plaintext: Bytes.Parts) => Effect.Effect<Bytes.Parts, ChannelFailed>
+}
+
+/** The receiving half. One caller at a time, in the order of the stream. */
+export interface Opener {
+  readonly open: (header: RecordHeader, sealed: Bytes.Parts) => Effect.Effect<Bytes.Parts, ChannelFailed>
+}
+
+interface Key {
+  readonly cipher: CipherKey
+  readonly nonce: Uint8Array
+}
+
+/** The keys of one direction, record by record: the only place where a sequence number advances. */
+const keySequence = (
+  cipher: Cipher["Service"],
+  firstSecret: Redacted.Redacted<Uint8Array>,
+  recordsPerKey: number
+): Effect.Effect<Key, ChannelFailed> => {
+  let secret = firstSecret
+  let current: { readonly cipher: CipherKey; readonly iv: Uint8Array } | undefined
+  let sequence = 0
+  const importCurrent = Effect.suspend(() => {
+    const { iv, key } = recordKey(secret)
+    return Effect.map(cipher.importKey(key), (imported) => (current = { cipher: imported, iv }))
+  }).pipe(Effect.mapError(() => channelFailed("record-auth-failed")))
+  return Effect.suspend(() => {
+    if (sequence === recordsPerKey) {
+      secret = nextSecret(secret)
+      current = undefined
+      sequence = 0
+    }
+    const take = (key: { readonly cipher: CipherKey; readonly iv: Uint8Array }): Key => ({
+      cipher: key.cipher,
+      nonce: nonceOf(key.iv, sequence++)
+    })
+    return current === undefined ? Effect.map(importCurrent, take) : Effect.succeed(take(current))
+  })
+}
+
+/**
+ * @param recordsPerKey both ends must use the same; tests make it small
+ */
+export const makeSealer = (
+  cipher: Cipher["Service"],
+  secret: Redacted.Redacted<Uint8Array>,
+  recordsPerKey: number = recordsPerKeyMax
+): Sealer => {
+  const nextKey = keySequence(cipher, secret, recordsPerKey)
+  return {
+    seal: Effect.fnUntraced(function*(type, plaintext) {
+      const length = Bytes.lengthOf(plaintext)
+      if (length > recordPlaintextBytesMax) return yield* channelFailed("record-refused")
+      const header = encodeHeader(type, length)
+      const key = yield* nextKey
+      const sealed = yield* Effect.mapError(
+        key.cipher.seal(key.nonce, header, plaintext),
+        () => channelFailed("record-auth-failed")
+      )
+      return [header, ...sealed]
+    })
+  }
+}
+
+/** @param recordsPerKey as the sealer's */
+export const makeOpener = (
+  cipher: Cipher["Service"],
+  secret: Redacted.Redacted<Uint8Array>,
+  recordsPerKey: number = recordsPerKeyMax
+): Opener => {
+  const nextKey = keySequence(cipher, secret, recordsPerKey)
+  return {
+    open: Effect.fnUntraced(function*(header, sealed) {
+      const key = yield* nextKey
+      return yield* Effect.mapError(
+        key.cipher.open(key.nonce, header.bytes, sealed),
+        () => channelFailed("record-auth-failed")
+      )
+    })
+  }
+}

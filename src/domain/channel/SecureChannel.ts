@@ -1,0 +1,237 @@
+/**
+ * The encrypted channel, both ends: key exchange, login inside it, then records.
+ *
+ * ```
+ * C -> S  M1 preamble | X-Wing public key
+ * S -> C  M2 preamble | X-Wing ciphertext            from here on everything is sealed
+ * C -> S  LoginStart                                 S -> C  LoginResponse | Reject (and close)
+ * C -> S  LoginFinish, and in the same flight the first data record
+ *         or GiveUp                                  S -> C  Incorrect, and LoginStart again
+ * S -> C  the first data record                      now the client knows the server
+ * ```
+ *
+ * Neither end believes the other before the other's first data record verified: only then are the keys confirmed.
+ */
+import { Effect, Redacted, type Result, Semaphore } from "effect"
+import * as Bytes from "../Bytes.ts"
+import { recordHeaderBytes, recordsPerKeyMax, tagBytes } from "../limits.ts"
+import { type ChannelFailed, channelFailed } from "./ChannelError.ts"
+import { Cipher } from "./Cipher.ts"
+import {
+  type ClientHandshake,
+  clientLengths,
+  decodeClient,
+  decodeServer,
+  encodeClient,
+  encodeServer,
+  type ServerHandshake,
+  serverLengths
+} from "./HandshakeMessage.ts"
+import { ciphertextBytes, Kem, publicKeyBytes, type SharedSecret } from "./Kem.ts"
+import {
+  applicationSecrets,
+  extendTranscript,
+  handshakeSecrets,
+  type Secret,
+  transcriptOfHellos
+} from "./KeySchedule.ts"
+import type { SessionKey } from "./Opaque.ts"
+import { preamble } from "./Protocol.ts"
+import { decodeHeader, makeOpener, makeSealer, type Opener, type RecordHeader, type Sealer } from "./Record.ts"
+import type { Transport } from "./Transport.ts"
+
+/** What a channel delivers: the plaintext of a data record, or the proved end of the peer's stream. */
+export type Received =
+  | { readonly _tag: "Data"; readonly plaintext: Bytes.Parts }
+  | { readonly _tag: "End" }
+
+/** A channel with application keys. */
+export interface SecureChannel {
+  /**
+   * The next record. One caller at a time. After any failure, and after `End`, the channel delivers nothing more.
+   */
+  readonly receive: Effect.Effect<Received, ChannelFailed>
+  /** Seals and writes one data record of at most 256 KiB. Callers queue: records leave in the order of their sequence numbers. */
+  readonly send: (plaintext: Bytes.Parts) => Effect.Effect<void, ChannelFailed>
+  /** Proves the end of our stream. Nothing can be sent afterwards. */
+  readonly end: Effect.Effect<void, ChannelFailed>
+  /** 32 bytes that only the two ends know: to bind something else to this channel (as RFC 8446, section 7.5). */
+  readonly exporter: Secret
+}
+
+/** A channel whose keys come from the key exchange alone: private, but nobody has proved anything. */
+export interface HandshakeChannel<In, Out> {
+  readonly receive: Effect.Effect<In, ChannelFailed>
+  readonly send: (message: Out) => Effect.Effect<void, ChannelFailed>
+  /** Switches both directions to keys that need the login's session key too. The handshake channel is used up. */
+  readonly upgrade: (sessionKey: SessionKey) => SecureChannel
+}
+
+export interface ChannelOptions {
+  /** Records under one key; both ends must agree. Tests make it small. */
+  readonly recordsPerKey?: number
+}
+
+/** The client's side of the key exchange: says hello, waits for the server's. */
+export const connect = Effect.fnUntraced(function*(
+  transport: Transport,
+  options: ChannelOptions = {}
+): Effect.fn.Return<HandshakeChannel<ServerHandshake, ClientHandshake>, ChannelFailed, Kem | Cipher> {
+  const kem = yield* Kem
+  const keyPair = yield* kem.keyPair
+  const hello = Bytes.concat([preamble, keyPair.publicKey])
+  yield* transport.write([hello])
+  const answer = yield* takeHello(transport, ciphertextBytes)
+  const secret = yield* Effect.mapError(
+    keyPair.decapsulate(answer.subarray(preamble.length)),
+    () => channelFailed("kem-rejected")
+  )
+  return handshakeChannel(yield* Cipher, transport, client, secret, hello, answer, options)
+})
+
+/** The server's side of the key exchange: waits for the client's hello, answers. */
+export const accept = Effect.fnUntraced(function*(
+  transport: Transport,
+  options: ChannelOptions = {}
+): Effect.fn.Return<HandshakeChannel<ClientHandshake, ServerHandshake>, ChannelFailed, Kem | Cipher> {
+  const kem = yield* Kem
+  const hello = yield* takeHello(transport, publicKeyBytes)
+  const { ciphertext, secret } = yield* Effect.mapError(
+    kem.encapsulate(hello.subarray(preamble.length)),
+    () => channelFailed("kem-rejected")
+  )
+  const answer = Bytes.concat([preamble, ciphertext])
+  yield* transport.write([answer])
+  return handshakeChannel(yield* Cipher, transport, server, secret, hello, answer, options)
+})
+
+// The preamble is judged before anything else is waited for: another protocol is turned away at its fifth byte.
+const takeHello = Effect.fnUntraced(function*(transport: Transport, length: number) {
+  const start = Bytes.concat(yield* transport.take(preamble.length))
+  if (!Bytes.equals(start, preamble)) return yield* channelFailed("bad-hello")
+  return Bytes.concat([start, ...(yield* transport.take(length))])
+})
+
+/** What differs between the two ends. */
+interface Role<In, Out> {
+  readonly sends: "client" | "server"
+  readonly receives: "client" | "server"
+  readonly encode: (message: Out) => Uint8Array
+  readonly decode: (bytes: Uint8Array) => Result.Result<In, ChannelFailed>
+  /** plaintext lengths that the peer's handshake records may have */
+  readonly lengths: ReadonlySet<number>
+}
+
+const client: Role<ServerHandshake, ClientHandshake> = {
+  sends: "client",
+  receives: "server",
+  encode: encodeClient,
+  decode: decodeServer,
+  lengths: serverLengths
+}
+
+const server: Role<ClientHandshake, ServerHandshake> = {
+  sends: "server",
+  receives: "client",
+  encode: encodeServer,
+  decode: decodeClient,
+  lengths: clientLengths
+}
+
+const handshakeChannel = <In, Out>(
+  cipher: Cipher["Service"],
+  transport: Transport,
+  role: Role<In, Out>,
+  secret: SharedSecret,
+  clientHello: Uint8Array,
+  serverHello: Uint8Array,
+  { recordsPerKey = recordsPerKeyMax }: ChannelOptions
+): HandshakeChannel<In, Out> => {
+  let transcript = transcriptOfHellos(clientHello, serverHello)
+  const secrets = handshakeSecrets(secret, transcript)
+  const sealer = makeSealer(cipher, secrets[role.sends], recordsPerKey)
+  const opener = makeOpener(cipher, secrets[role.receives], recordsPerKey)
+  return {
+    receive: Effect.gen(function*() {
+      const header = yield* takeHeader(transport)
+      // Exact lengths: before a login nobody makes us hold more than a login needs.
+      if (header.type !== "handshake" || !role.lengths.has(header.length - tagBytes)) {
+        return yield* channelFailed("record-refused")
+      }
+      const plaintext = Bytes.concat(yield* opener.open(header, yield* transport.take(header.length)))
+      transcript = extendTranscript(transcript, header.bytes, plaintext)
+      return yield* Effect.fromResult(role.decode(plaintext))
+    }),
+    send: Effect.fnUntraced(function*(message) {
+      const plaintext = role.encode(message)
+      const record = yield* sealer.seal("handshake", [plaintext])
+      const [header = plaintext] = record
+      transcript = extendTranscript(transcript, header, plaintext)
+      yield* transport.write(record)
+    }),
+    upgrade: (sessionKey) => {
+      const application = applicationSecrets(sessionKey, secrets.chain, transcript)
+      Redacted.wipeUnsafe(sessionKey)
+      return secureChannel(
+        transport,
+        makeSealer(cipher, application[role.sends], recordsPerKey),
+        makeOpener(cipher, application[role.receives], recordsPerKey),
+        application.exporter
+      )
+    }
+  }
+}
+
+const secureChannel = (transport: Transport, sealer: Sealer, opener: Opener, exporter: Secret): SecureChannel => {
+  // Sealing and writing are one critical section: otherwise records would leave out of order and not verify.
+  const sending = Semaphore.makeUnsafe(1)
+  let state: "unconfirmed" | "open" | "over" = "unconfirmed"
+  let ended = false
+
+  const open = Effect.fnUntraced(function*(header: RecordHeader) {
+    const sealed = yield* transport.take(header.length)
+    return yield* opener.open(header, sealed).pipe(
+      // The first record confirms the peer's keys; that it fails has a name of its own.
+      Effect.mapError((error) => state === "unconfirmed" ? channelFailed("confirmation-failed") : error)
+    )
+  })
+
+  // A record whose writing was interrupted may be half out: nothing can follow it.
+  const write = (type: "data" | "end", plaintext: Bytes.Parts) =>
+    Effect.flatMap(sealer.seal(type, plaintext), transport.write).pipe(
+      Effect.onInterrupt(() => Effect.sync(() => (ended = true)))
+    )
+
+  return {
+    exporter,
+    receive: Effect.gen(function*() {
+      if (state === "over") return yield* channelFailed("truncated")
+      const header = yield* takeHeader(transport)
+      if (header.type === "handshake") return yield* channelFailed("record-refused")
+      const plaintext = yield* open(header)
+      state = "open"
+      if (header.type === "data") return { _tag: "Data", plaintext } as const
+      if (Bytes.lengthOf(plaintext) > 0) return yield* channelFailed("record-refused")
+      state = "over"
+      return { _tag: "End" } as const
+    }).pipe(Effect.tapError(() => Effect.sync(() => (state = "over")))),
+
+    send: (plaintext) =>
+      sending.withPermit(
+        Effect.suspend(() => ended ? Effect.fail(channelFailed("connection-lost")) : write("data", plaintext))
+      ),
+
+    end: sending.withPermit(Effect.suspend(() => {
+      if (ended) return Effect.void
+      ended = true
+      return write("end", [])
+    }))
+  }
+}
+
+const takeHeader = Effect.fnUntraced(function*(transport: Transport) {
+  const bytes = Bytes.concat(yield* transport.take(recordHeaderBytes))
+  const header = decodeHeader(bytes)
+  if (header === undefined) return yield* channelFailed("record-refused")
+  return header
+})

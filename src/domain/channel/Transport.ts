@@ -1,0 +1,72 @@
+/**
+ * A duplex byte stream as the channel uses it: exact reads, whole writes, over any Effect `Socket`.
+ */
+import { Effect, Exit, Scope } from "effect"
+import type { Socket } from "effect/socket"
+import * as Bytes from "../Bytes.ts"
+import { type ChannelFailed, channelFailed } from "./ChannelError.ts"
+
+export interface Transport {
+  /**
+   * Exactly `length` bytes, in the pieces in which they came: nothing is joined.
+   * Fails with `truncated` when the stream ends before, with `connection-lost` when it breaks.
+   * One caller at a time; an interrupted `take` loses nothing.
+   */
+  readonly take: (length: number) => Effect.Effect<Bytes.Parts, ChannelFailed>
+  /** Writes all parts; returns when the socket has taken them (backpressure). One caller at a time. */
+  readonly write: (parts: Bytes.Parts) => Effect.Effect<void, ChannelFailed>
+  /** Closes our direction: the peer sees the end of the stream. */
+  readonly finish: Effect.Effect<void>
+  /** Reads and drops until the peer has closed its direction too. */
+  readonly drain: Effect.Effect<void>
+}
+
+/** Opens the socket: dials it or adopts the accepted one. The connection closes with the scope. */
+export const open = Effect.fnUntraced(function*(
+  socket: Socket.Socket
+): Effect.fn.Return<Transport, Socket.SocketError, Scope.Scope> {
+  // The reader owns the connection: it comes first, also when nothing will be read.
+  const reader = yield* socket.reader
+  const writerScope = yield* Scope.fork(yield* Effect.scope)
+  const writer = yield* Scope.provide(socket.writer, writerScope)
+  let held: Array<Uint8Array> = []
+  let heldBytes = 0
+
+  const pull = Effect.map(reader.pull, (chunks) => {
+    for (const chunk of chunks) {
+      const bytes = typeof chunk === "string" ? Bytes.fromUtf8(chunk) : chunk
+      held.push(bytes)
+      heldBytes += bytes.length
+    }
+  }).pipe(Effect.mapError(failure))
+
+  const split = (length: number): Bytes.Parts => {
+    const taken = Bytes.slice(held, 0, length)
+    held = Bytes.slice(held, length, heldBytes - length)
+    heldBytes -= length
+    return taken
+  }
+
+  const take: Transport["take"] = Effect.fnUntraced(function*(length) {
+    while (heldBytes < length) yield* pull
+    return split(length)
+  })
+
+  return {
+    take,
+    write: (parts) => {
+      const [first, ...rest] = parts
+      return first === undefined
+        ? Effect.void
+        : Effect.mapError(writer.writeAll([first, ...rest]), () => channelFailed("connection-lost"))
+    },
+    finish: Scope.close(writerScope, Exit.void),
+    drain: Effect.ignore(Effect.forever(Effect.map(pull, () => void split(heldBytes))))
+  }
+})
+
+// A peer that closes its direction ends the stream; whether that end is proved is the record layer's question.
+const failure = (error: Socket.SocketError): ChannelFailed =>
+  channelFailed(
+    error.reason._tag === "SocketCloseError" && error.reason.code === 1000 ? "truncated" : "connection-lost"
+  )

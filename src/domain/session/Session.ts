@@ -1,0 +1,399 @@
+/**
+ * The session machine: one connection of the server, without I/O.
+ *
+ * `step(state, input)` gives the next state and what the driver must do. The driver reads, steps, acts, and hands the
+ * result of an action back as an input **before** the next thing it read; only listing and sending run beside reading.
+ *
+ * ```
+ * Unauthenticated --Hello after a verified login--> Ready --command--> Transferring --its end--> Ready
+ *        |                                            |                     |
+ *        +---- anything else that is not legal -------+---------------------+----> Closed
+ * ```
+ *
+ * A message that is illegal in a state ends the session and touches nothing. Before Ready no output reaches the store.
+ */
+import { loginAttemptsMax, requestsInFlightMax } from "../limits.ts"
+import { connectionId, type RequestId } from "../wire/Frame.ts"
+import type { ClientMessage, ServerMessage } from "../wire/Message.ts"
+import type { Refusal } from "../wire/Refusal.ts"
+import type {
+  Admitted,
+  CloseReason,
+  Command,
+  FromPeer,
+  Ready,
+  Session,
+  SessionInput,
+  SessionOutput,
+  Transfer,
+  Transferring,
+  Unauthenticated
+} from "./SessionState.ts"
+
+export interface Step {
+  readonly state: Session
+  readonly outputs: ReadonlyArray<SessionOutput>
+}
+
+/** A connection that was just accepted. */
+export const initial: Session = { _tag: "Unauthenticated", attempts: 0, phase: { _tag: "AwaitingStart" } }
+
+/** The text of the server's first message. */
+const greeting = "paradrop"
+
+export const step = (state: Session, input: SessionInput): Step => {
+  switch (state._tag) {
+    case "Unauthenticated":
+      return unauthenticated(state, input)
+    case "Ready":
+      return ready(state, input)
+    case "Transferring":
+      return transferring(state, input)
+    case "Closed":
+      return { state, outputs: [] }
+  }
+}
+
+// -----------------------------------------------------------------------------
+// Unauthenticated
+// -----------------------------------------------------------------------------
+
+const unauthenticated = (state: Unauthenticated, input: SessionInput): Step => {
+  if (input._tag === "Drain") return closed("draining")
+  if (input._tag === "PeerEnded") return closed("ended-early")
+  const { attempts, phase } = state
+  switch (phase._tag) {
+    case "AwaitingStart":
+      if (input._tag !== "Handshake" || input.message._tag !== "LoginStart") break
+      return {
+        state: { ...state, attempts: attempts + 1, phase: { _tag: "Answering", user: input.message.user } },
+        outputs: [{ _tag: "AnswerLogin", user: input.message.user, ke1: input.message.ke1 }]
+      }
+
+    case "Answering":
+      if (input._tag === "LoginAnswered") {
+        const { ke2, stretching } = input
+        return {
+          state: { ...state, phase: { _tag: "AwaitingFinish", user: phase.user } },
+          outputs: [{ _tag: "SendHandshake", message: { _tag: "LoginResponse", stretching, ke2 } }]
+        }
+      }
+      if (input._tag === "LoginRejected") {
+        const { reason, retryAfterMilliseconds } = input
+        return closed("rejected", {
+          _tag: "SendHandshake",
+          message: { _tag: "Reject", reason, retryAfterMilliseconds }
+        })
+      }
+      if (input._tag === "LoginUnanswerable") return closed("opaque-rejected")
+      break
+
+    case "AwaitingFinish":
+      if (input._tag !== "Handshake") break
+      if (input.message._tag === "GiveUp") return incorrect(attempts)
+      if (input.message._tag !== "LoginFinish") break
+      return {
+        state: { ...state, phase: { _tag: "Verifying", user: phase.user } },
+        outputs: [{ _tag: "VerifyLogin", user: phase.user, ke3: input.message.ke3 }]
+      }
+
+    case "Verifying":
+      if (input._tag === "LoginVerified") {
+        return { state: { ...state, phase: { _tag: "AwaitingHello", user: phase.user } }, outputs: [] }
+      }
+      if (input._tag === "LoginUnverified") return closed("opaque-rejected")
+      break
+
+    case "AwaitingHello":
+      if (input._tag !== "Message" || input.id !== connectionId || input.message._tag !== "Hello") break
+      return {
+        state: { _tag: "Ready", user: phase.user, lastId: 0, discarding: undefined, ending: "no" },
+        outputs: [
+          { _tag: "Admit", user: phase.user, client: input.message.client },
+          send(connectionId, { _tag: "Correct", server: greeting })
+        ]
+      }
+  }
+  return violation
+}
+
+const incorrect = (attempts: number): Step => {
+  const attemptsLeft = loginAttemptsMax - attempts
+  const answer = { _tag: "SendHandshake", message: { _tag: "Incorrect", attemptsLeft } } as const
+  return attemptsLeft === 0
+    ? closed("incorrect", answer)
+    : { state: { _tag: "Unauthenticated", attempts, phase: { _tag: "AwaitingStart" } }, outputs: [answer] }
+}
+
+// -----------------------------------------------------------------------------
+// Ready
+// -----------------------------------------------------------------------------
+
+const ready = (state: Ready, input: SessionInput): Step => {
+  switch (input._tag) {
+    case "Message":
+      return readyMessage(state, input.id, input.message)
+    case "Content":
+      return input.id === state.discarding ? stay(state) : violation
+    case "PeerEnded":
+      return closed("bye")
+    case "Drain":
+      return closed("draining")
+    default:
+      return violation
+  }
+}
+
+const readyMessage = (state: Ready, id: RequestId, message: ClientMessage): Step => {
+  switch (message._tag) {
+    case "Fetch":
+    case "Upload":
+    case "Download":
+    case "Para":
+      return isNew(state, id) ? begin({ ...admitted(state), lastId: id }, [], id, message) : violation
+    case "Commit":
+      return id === state.discarding ? stay({ ...state, discarding: undefined }) : violation
+    case "Cancel":
+      // What it names may have ended a moment ago: that is no error.
+      return stay(id === state.discarding ? { ...state, discarding: undefined } : state)
+    case "Ping":
+      return pong(state, id)
+    case "Bye":
+      return id === connectionId ? closed("bye") : violation
+    case "Hello":
+      return violation
+  }
+}
+
+const isNew = (state: Admitted, id: RequestId): boolean => id > state.lastId && state.ending !== "said"
+
+/** A command's turn has come. */
+const begin = (
+  session: Admitted,
+  queue: Transferring["queue"],
+  id: RequestId,
+  command: Command
+): Step => {
+  const next = (transfer: Transfer, output: SessionOutput): Step => ({
+    state: { ...session, _tag: "Transferring", transfer, queue },
+    outputs: [output]
+  })
+  switch (command._tag) {
+    case "Fetch":
+      return next({ _tag: "Listing", id }, { _tag: "List", id })
+    case "Download":
+      return next({ _tag: "Opening", id }, { _tag: "Open", id, name: command.name })
+    case "Upload":
+    case "Para": {
+      const { modified, name, size } = command
+      return next(
+        { _tag: "Staging", id, command: command._tag, declared: size, cancelled: false },
+        { _tag: "Stage", id, command: command._tag, name, size, modified }
+      )
+    }
+  }
+}
+
+// -----------------------------------------------------------------------------
+// Transferring
+// -----------------------------------------------------------------------------
+
+const transferring = (state: Transferring, input: SessionInput): Step => {
+  switch (input._tag) {
+    case "Message":
+      return transferringMessage(state, input.id, input.message)
+    case "Content":
+      return content(state, input)
+    case "PeerEnded":
+      // Content that was promised will not come. What is being sent may still be wanted.
+      return state.transfer._tag === "Receiving"
+        ? closed("ended-early", { _tag: "Discard", id: state.transfer.id })
+        : stay({ ...state, ending: "said" })
+    case "Drain":
+      return stay({ ...state, ending: "ordered" })
+    case "Staged":
+      return staged(state, input)
+    case "Opened":
+      return opened(state, input)
+    case "Committed":
+      return committed(state, input)
+    case "Delivered":
+      return state.transfer._tag === "Sending" && state.transfer.id === input.id
+        ? finish(state, [send(input.id, { _tag: "Sent", size: input.size, digest: input.digest })])
+        : violation
+    case "Listed":
+      return state.transfer._tag === "Listing" && state.transfer.id === input.id
+        ? finish(state, [send(input.id, { _tag: "Listed", count: input.count })])
+        : violation
+    case "Refused":
+      return state.transfer.id === input.id ? refuse(state, input.refusal) : violation
+    default:
+      return violation
+  }
+}
+
+const transferringMessage = (state: Transferring, id: RequestId, message: ClientMessage): Step => {
+  const { transfer } = state
+  switch (message._tag) {
+    case "Fetch":
+    case "Upload":
+    case "Download":
+    case "Para":
+      if (!isNew(state, id) || state.queue.length >= requestsInFlightMax) return violation
+      return stay({ ...state, lastId: id, queue: [...state.queue, { id, command: message }] })
+    case "Commit":
+      if (id === state.discarding) return stay({ ...state, discarding: undefined })
+      if (transfer._tag !== "Receiving" || transfer.id !== id) return violation
+      if (message.size !== transfer.received || message.size !== transfer.declared) {
+        return abandon(state, { reason: "size-mismatch" }, undefined)
+      }
+      return {
+        state: { ...state, transfer: { _tag: "Committing", ...incoming(transfer) } },
+        outputs: [{ _tag: "Commit", id, size: message.size, digest: message.digest }]
+      }
+    case "Cancel":
+      return cancel(state, id)
+    case "Ping":
+      return pong(state, id)
+    case "Bye":
+      return id === connectionId ? stay({ ...state, ending: "said" }) : violation
+    case "Hello":
+      return violation
+  }
+}
+
+const content = (state: Transferring, input: Extract<FromPeer, { readonly _tag: "Content" }>): Step => {
+  const { transfer } = state
+  if (input.id === state.discarding) return stay(state)
+  if (transfer._tag !== "Receiving" || transfer.id !== input.id) return violation
+  const received = transfer.received + input.bytes
+  // Refused before it is written: a peer cannot fill the disk beyond its word.
+  if (received > transfer.declared) return abandon(state, { reason: "size-mismatch" }, input.id)
+  return { state: { ...state, transfer: { ...transfer, received } }, outputs: [{ _tag: "Write", id: input.id }] }
+}
+
+const cancel = (state: Transferring, id: RequestId): Step => {
+  const { transfer } = state
+  if (id === state.discarding) return stay({ ...state, discarding: undefined })
+  if (id !== transfer.id) {
+    const queue = state.queue.filter((waiting) => waiting.id !== id)
+    return queue.length === state.queue.length
+      ? stay(state)
+      : { state: { ...state, queue }, outputs: [send(id, { _tag: "Refused", reason: "cancelled" })] }
+  }
+  switch (transfer._tag) {
+    case "Receiving":
+      return abandon(state, { reason: "cancelled" }, undefined)
+    case "Staging":
+      return stay({ ...state, transfer: { ...transfer, cancelled: true } })
+    case "Listing":
+    case "Sending":
+      return { state, outputs: [{ _tag: "StopSending", id }] }
+    case "Opening":
+    case "Committing":
+      // Too late, or too early by a moment: the answer is on its way.
+      return stay(state)
+  }
+}
+
+const staged = (state: Transferring, input: Extract<SessionInput, { readonly _tag: "Staged" }>): Step => {
+  const { transfer } = state
+  if (transfer._tag !== "Staging" || transfer.id !== input.id) return violation
+  const receiving: Transferring = {
+    ...state,
+    transfer: { _tag: "Receiving", ...incoming(transfer), received: 0 }
+  }
+  if (transfer.cancelled) return abandon(receiving, { reason: "cancelled" }, undefined)
+  const answer: ServerMessage = input.base === undefined ? { _tag: "Proceed" } : { _tag: "SameFileHere", ...input.base }
+  return { state: receiving, outputs: [send(input.id, answer)] }
+}
+
+const opened = (state: Transferring, input: Extract<SessionInput, { readonly _tag: "Opened" }>): Step => {
+  const { id, modified, size } = input
+  if (state.transfer._tag !== "Opening" || state.transfer.id !== id) return violation
+  return {
+    state: { ...state, transfer: { _tag: "Sending", id } },
+    outputs: [send(id, { _tag: "Sending", size, modified }), { _tag: "SendContent", id }]
+  }
+}
+
+const committed = (state: Transferring, input: Extract<SessionInput, { readonly _tag: "Committed" }>): Step => {
+  const { digest, id, size } = input
+  if (state.transfer._tag !== "Committing" || state.transfer.id !== id) return violation
+  const _tag = state.transfer.command === "Upload" ? "Uploaded" : "SuccessfullyParallelized"
+  return finish(state, [send(id, { _tag, size, digest })])
+}
+
+/** The store said no to the transfer under way. */
+const refuse = (state: Transferring, refusal: Refusal): Step => {
+  const { transfer } = state
+  switch (transfer._tag) {
+    case "Staging":
+      // An upload's content may already be on its way; a `para` sends none before it was told to.
+      return transfer.command === "Para"
+        ? finish(state, [
+            send(transfer.id, refusal.reason === "no-such-file" ? { _tag: "SameFileNotHere" } : refusedMessage(refusal))
+          ])
+        : finish({ ...state, discarding: transfer.cancelled ? undefined : transfer.id }, [
+            send(transfer.id, refusedMessage(refusal))
+          ])
+    case "Receiving":
+      return abandon(state, refusal, transfer.id)
+    case "Committing":
+    case "Listing":
+    case "Opening":
+    case "Sending":
+      return finish(state, [send(transfer.id, refusedMessage(refusal))])
+  }
+}
+
+/** Ends an incoming transfer without a commit. `discarding` names it while more of its content may come. */
+const abandon = (state: Transferring, refusal: Refusal, discarding: RequestId | undefined): Step =>
+  finish({ ...state, discarding: discarding ?? state.discarding }, [
+    { _tag: "Discard", id: state.transfer.id },
+    send(state.transfer.id, refusedMessage(refusal))
+  ])
+
+/** The transfer is over: the next command's turn, or none. */
+const finish = (state: Transferring, outputs: ReadonlyArray<SessionOutput>): Step => {
+  const [next, ...queue] = state.queue
+  if (state.ending === "ordered") {
+    const refusals = state.queue.map(({ id }) => send(id, { _tag: "Refused", reason: "draining" }))
+    return closed("draining", ...outputs, ...refusals)
+  }
+  if (next !== undefined) return prepend(outputs, begin(admitted(state), queue, next.id, next.command))
+  if (state.ending === "said") return closed("bye", ...outputs)
+  return { state: { ...admitted(state), _tag: "Ready" }, outputs }
+}
+
+// -----------------------------------------------------------------------------
+// Small parts
+// -----------------------------------------------------------------------------
+
+const stay = (state: Session): Step => ({ state, outputs: [] })
+
+const send = (id: RequestId, message: ServerMessage): SessionOutput => ({ _tag: "Send", id, message })
+
+const refusedMessage = (refusal: Refusal): ServerMessage => ({ _tag: "Refused", ...refusal })
+
+const pong = (state: Session, id: RequestId): Step => ({ state, outputs: [send(id, { _tag: "Pong" })] })
+
+const admitted = ({ discarding, ending, lastId, user }: Admitted): Admitted => ({ user, lastId, discarding, ending })
+
+const incoming = ({ command, declared, id }: Extract<Transfer, { readonly declared: unknown }>) => ({
+  id,
+  command,
+  declared
+})
+
+const prepend = (outputs: ReadonlyArray<SessionOutput>, { outputs: more, state }: Step): Step => ({
+  state,
+  outputs: [...outputs, ...more]
+})
+
+const closed = (reason: CloseReason, ...outputs: ReadonlyArray<SessionOutput>): Step => ({
+  state: { _tag: "Closed", reason },
+  outputs: [...outputs, { _tag: "Close", reason }]
+})
+
+const violation: Step = closed("protocol-violation")

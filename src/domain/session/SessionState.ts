@@ -1,0 +1,157 @@
+/**
+ * What a session can know, hear and ask for: the types of the machine in Session.ts.
+ */
+import type { ClientHandshake, RejectReason, ServerHandshake, UserName } from "../channel/HandshakeMessage.ts"
+import type { StretchingId } from "../channel/Opaque.ts"
+import type { ContentDigest } from "../file/Digest.ts"
+import type { FileSize, Milliseconds } from "../file/FileEntry.ts"
+import type { FileName } from "../file/FileName.ts"
+import type { RequestId } from "../wire/Frame.ts"
+import type { ClientMessage, ServerMessage } from "../wire/Message.ts"
+import type { Refusal } from "../wire/Refusal.ts"
+
+// -----------------------------------------------------------------------------
+// States
+// -----------------------------------------------------------------------------
+
+/** Where a login stands. */
+export type LoginPhase =
+  | { readonly _tag: "AwaitingStart" }
+  | { readonly _tag: "Answering"; readonly user: UserName }
+  | { readonly _tag: "AwaitingFinish"; readonly user: UserName }
+  | { readonly _tag: "Verifying"; readonly user: UserName }
+  /** The proof verified, but nobody is admitted before the keys are confirmed by a first record. */
+  | { readonly _tag: "AwaitingHello"; readonly user: UserName }
+
+export interface Unauthenticated {
+  readonly _tag: "Unauthenticated"
+  /** logins begun on this connection */
+  readonly attempts: number
+  readonly phase: LoginPhase
+}
+
+/** What holds for a session from its admission to its end. */
+export interface Admitted {
+  readonly user: UserName
+  /** ids of requests only grow */
+  readonly lastId: RequestId | 0
+  /** a request that was refused while its content was still coming */
+  readonly discarding: RequestId | undefined
+  /** `said` by the client (Bye) or `ordered` by the server (drain): no new requests */
+  readonly ending: "no" | "said" | "ordered"
+}
+
+export interface Ready extends Admitted {
+  readonly _tag: "Ready"
+}
+
+/** The one transfer that is under way. */
+export type Transfer =
+  | { readonly _tag: "Listing"; readonly id: RequestId }
+  | { readonly _tag: "Opening"; readonly id: RequestId }
+  | { readonly _tag: "Sending"; readonly id: RequestId }
+  | (Incoming & { readonly _tag: "Staging"; readonly cancelled: boolean })
+  | (Incoming & { readonly _tag: "Receiving"; readonly received: number })
+  | (Incoming & { readonly _tag: "Committing" })
+
+export interface Incoming {
+  readonly id: RequestId
+  readonly command: "Upload" | "Para"
+  readonly declared: FileSize
+}
+
+export type Command = Extract<ClientMessage, { readonly _tag: "Fetch" | "Upload" | "Download" | "Para" }>
+
+export interface Transferring extends Admitted {
+  readonly _tag: "Transferring"
+  readonly transfer: Transfer
+  /** commands that wait for their turn, oldest first; at most `requestsInFlightMax` */
+  readonly queue: ReadonlyArray<{ readonly id: RequestId; readonly command: Command }>
+}
+
+/** Why a session ended: the vocabulary of its last log line. */
+export type CloseReason =
+  | "bye"
+  | "incorrect"
+  | "rejected"
+  | "opaque-rejected"
+  | "protocol-violation"
+  | "ended-early"
+  | "draining"
+
+export interface Closed {
+  readonly _tag: "Closed"
+  readonly reason: CloseReason
+}
+
+export type Session = Unauthenticated | Ready | Transferring | Closed
+
+// -----------------------------------------------------------------------------
+// Inputs: what the peer said, how an action ended, what the server orders
+// -----------------------------------------------------------------------------
+
+export type FromPeer =
+  | { readonly _tag: "Handshake"; readonly message: ClientHandshake }
+  | { readonly _tag: "Message"; readonly id: RequestId; readonly message: ClientMessage }
+  /** `bytes` of content; the driver holds them until the outputs of this step are done */
+  | { readonly _tag: "Content"; readonly id: RequestId; readonly bytes: number }
+  /** the proved end of the peer's stream */
+  | { readonly _tag: "PeerEnded" }
+
+export type ActionResult =
+  | { readonly _tag: "LoginAnswered"; readonly ke2: Uint8Array; readonly stretching: StretchingId }
+  | { readonly _tag: "LoginRejected"; readonly reason: RejectReason; readonly retryAfterMilliseconds: number }
+  | { readonly _tag: "LoginUnanswerable" }
+  | { readonly _tag: "LoginVerified" }
+  | { readonly _tag: "LoginUnverified" }
+  | { readonly _tag: "Staged"; readonly id: RequestId; readonly base: { readonly size: FileSize; readonly modified: Milliseconds } | undefined }
+  | { readonly _tag: "Committed"; readonly id: RequestId; readonly size: FileSize; readonly digest: ContentDigest }
+  | { readonly _tag: "Opened"; readonly id: RequestId; readonly size: FileSize; readonly modified: Milliseconds }
+  | { readonly _tag: "Delivered"; readonly id: RequestId; readonly size: FileSize; readonly digest: ContentDigest }
+  | { readonly _tag: "Listed"; readonly id: RequestId; readonly count: number }
+  /** the store refused, or sending was stopped */
+  | { readonly _tag: "Refused"; readonly id: RequestId; readonly refusal: Refusal }
+
+export type FromServer = { readonly _tag: "Drain" }
+
+export type SessionInput = FromPeer | ActionResult | FromServer
+
+// -----------------------------------------------------------------------------
+// Outputs: what the driver does next, in order
+// -----------------------------------------------------------------------------
+
+export type SessionOutput =
+  | { readonly _tag: "AnswerLogin"; readonly user: UserName; readonly ke1: Uint8Array }
+  | { readonly _tag: "VerifyLogin"; readonly user: UserName; readonly ke3: Uint8Array }
+  | { readonly _tag: "SendHandshake"; readonly message: ServerHandshake }
+  /** the keys are confirmed: this is the user */
+  | { readonly _tag: "Admit"; readonly user: UserName; readonly client: string }
+  | { readonly _tag: "Send"; readonly id: RequestId; readonly message: ServerMessage }
+  | {
+      readonly _tag: "Stage"
+      readonly id: RequestId
+      readonly command: "Upload" | "Para"
+      readonly name: FileName
+      readonly size: FileSize
+      readonly modified: Milliseconds
+    }
+  /** the content of the present input goes into the staging */
+  | { readonly _tag: "Write"; readonly id: RequestId }
+  | { readonly _tag: "Commit"; readonly id: RequestId; readonly size: FileSize; readonly digest: ContentDigest }
+  | { readonly _tag: "Discard"; readonly id: RequestId }
+  | { readonly _tag: "List"; readonly id: RequestId }
+  | { readonly _tag: "Open"; readonly id: RequestId; readonly name: FileName }
+  | { readonly _tag: "SendContent"; readonly id: RequestId }
+  | { readonly _tag: "StopSending"; readonly id: RequestId }
+  | { readonly _tag: "Close"; readonly reason: CloseReason }
+
+/** Outputs that touch the store. Before Ready none of them can come out: a property test says so. */
+export const storeOutputs: ReadonlySet<SessionOutput["_tag"]> = new Set<SessionOutput["_tag"]>([
+  "Stage",
+  "Write",
+  "Commit",
+  "Discard",
+  "List",
+  "Open",
+  "SendContent"
+])
