@@ -80,13 +80,13 @@ export const stallMillisecondsMax = 60_000
 export const sessionsMax = 512
 
 /** Connections at once that have not logged in. */
-export const sessionsBeforeLoginMax = 64
+export const sessionsBeforeLoginMax = 128
 
 /** The same, from one address (an IPv6 /64 counts as one). */
 export const sessionsBeforeLoginPerAddressMax = 16
 
 /** The same, from loopback: everyone on this machine shares that address. */
-export const sessionsBeforeLoginFromLoopbackMax = 64
+export const sessionsBeforeLoginFromLoopbackMax = 128
 
 /** Decoded records that wait between the socket and the session: read-ahead, and the memory bound of a slow disk. */
 export const inboxRecordsMax = 4
@@ -97,8 +97,8 @@ export const contentBlockBytes = recordPlaintextBytesMax - frameHeaderBytes
 /** Blocks of a source that are read ahead while earlier ones are sealed and sent. */
 export const readAheadBlocksMax = 4
 
-/** One write to the peer may not take longer than this. */
-export const writeMillisecondsMax = 60_000
+/** While a commit takes long the server says that it is alive, this often. */
+export const keepAliveMilliseconds = 5_000
 
 /** The goodbye at the end of a session: after that the connection is cut. */
 export const goodbyeMillisecondsMax = 2_000
@@ -112,8 +112,35 @@ export const stagedLeftoverMillisecondsMax = 7 * 24 * 60 * 60_000
 /** Names that the store remembers to find collisions without reading a folder again. */
 export const nameIndexEntriesMax = 200_000
 
+/** Folders whose own name the store remembers to be durable; forgetting one costs an fsync. */
+export const durableFoldersMax = 10_000
+
+/** Files of a listing that are looked at at once. */
+export const listingStatsAtOnceMax = 8
+
 /** Accounts of one server. */
 export const accountsMax = 10_000
 
 /** The accounts file: refused before it is read when larger. */
 export const accountsFileBytesMax = 16 * 1024 * 1024
+
+/** Login attempts that may come at once for one user from one address, and how long one takes to grow back. */
+export const attemptsPerUserAndAddressMax = 10
+export const attemptPerUserAndAddressMilliseconds = 30_000
+
+/** The same from one address, whatever the user. */
+export const attemptsPerAddressMax = 20
+export const attemptPerAddressMilliseconds = 5_000
+
+/** The same for one user, whatever the address. */
+export const attemptsPerUserMax = 100
+export const attemptPerUserMilliseconds = 60_000
+
+/** Loopback is shared by all of a machine's people and programs: it may try this many times as often. */
+export const loopbackAttemptsFactor = 100
+
+/** Users and addresses that the login guard remembers; beyond it those unused for longest are forgotten first. */
+export const guardBucketsMax = 20_000
+
+/** Addresses that logged in before and are spared when seats grow scarce. */
+export const trustedAddressesMax = 4_096

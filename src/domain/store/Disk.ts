@@ -11,6 +11,7 @@
  *   allows it, each part is opened from its parent's descriptor. What a link would hide fails with `ELOOP` or `ENOTDIR`.
  * - Opening never blocks on a FIFO or device: what is not a regular file fails with code `ENOTREG`.
  * - Errors are `DiskError` with the system's code (`ENOENT`, `EEXIST`, `ENOSPC`, `EIO`, ...).
+ * - Nothing is created, renamed or removed behind a mount point below the root: `EXDEV`. Reading there is allowed.
  * - An operation that was started is finished even when its fiber is interrupted; handles close with their scope.
  * - Durability: bytes are durable after `sync` of the file; names are durable after `syncFolder` of the folder.
  */
@@ -24,7 +25,7 @@ export type DiskPath = ReadonlyArray<string>
 export class DiskError extends Schema.TaggedError<DiskError>()("DiskError", {
   /** the operation of this port */
   operation: Schema.String,
-  /** a system error code, or `ENOTREG` */
+  /** a system error code; or `ENOTREG`, not a regular file */
   code: Schema.String
 }) {
   override get message(): string {
@@ -45,7 +46,18 @@ export interface DiskStat {
   /** device and inode: which file it is */
   readonly device: bigint
   readonly inode: bigint
+  /** how many names the file has; 0 once it is removed or replaced and only open */
+  readonly links: number
 }
+
+/** An entry of a folder. */
+export interface DiskEntry {
+  readonly name: string
+  readonly kind: DiskStat["kind"]
+}
+
+/** Who may look into a new folder: its owner alone (mode 0700), or whom the process's umask allows. */
+export type FolderAccess = "private" | "shared"
 
 /** An open regular file. Reads may run at once; writes are one at a time. */
 export interface DiskFile {
@@ -68,10 +80,10 @@ export class Disk extends Context.Service<Disk, {
   /** What stands at the path; the last part is not followed. */
   readonly stat: (path: DiskPath) => Effect.Effect<DiskStat, DiskError>
   /** What a folder holds, name and kind, in no order; read bit by bit. */
-  readonly list: (path: DiskPath) => Stream.Stream<{ readonly name: string; readonly kind: DiskStat["kind"] }, DiskError>
+  readonly list: (path: DiskPath) => Stream.Stream<DiskEntry, DiskError>
   /** Makes one folder; `EEXIST` when anything has the name. */
-  readonly makeFolder: (path: DiskPath) => Effect.Effect<void, DiskError>
-  /** rename(2): replaces a file at `to` in one step. */
+  readonly makeFolder: (path: DiskPath, access: FolderAccess) => Effect.Effect<void, DiskError>
+  /** rename(2) of a file: replaces a file or link at `to` in one step; `EISDIR` when a folder stands there. */
   readonly rename: (from: DiskPath, to: DiskPath) => Effect.Effect<void, DiskError>
   /** Removes a file or link; never a folder. */
   readonly remove: (path: DiskPath) => Effect.Effect<void, DiskError>

@@ -11,10 +11,14 @@
  * - **Reading** is positional and sees one version: `unchanged` fails with `SourceChanged` when the bytes read may be
  *   a mixture. A file that is replaced while it is open reads on as it was.
  * - **Staging** is invisible until `commit`. `write` appends; what would exceed the declared size fails with
- *   `SizeMismatch` before it is written. Several stagings of one name are independent.
+ *   `SizeMismatch` before it is written. After a write has failed the staging is over: it holds no space, and whatever
+ *   is called next fails. A declared size for which there is no space fails with `NoSpace` at once. Several stagings of one name are independent.
  * - **Commit** verifies size and digest, makes the content durable, and replaces the name in one step, under a lock of
  *   that name: whoever reads finds the whole old or the whole new file, a crash at any moment included. It fails
- *   without having changed anything. After it succeeded the new content survives a power cut.
+ *   without having changed anything, with one exception: when the disk breaks at the very last step, the fsync of the
+ *   folder, the new file stands there whole, but whether it would survive a power cut is unknown. After commit
+ *   succeeded the new content survives a power cut. Folders of the name are made as needed; a commit that fails may
+ *   leave them, empty, where no listing shows them.
  * - **Release**: closing the scope of `stage` without a commit leaves nothing behind. Closing the scope of `open`
  *   closes the file. Interruption is a release.
  */

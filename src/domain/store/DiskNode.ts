@@ -1,0 +1,399 @@
+/**
+ * The disk layer for Node: one root folder, reached by descriptor.
+ *
+ * Node has no `openat`. On Linux `/proc/self/fd/N/part` does the same: the kernel starts at the open folder N, so a
+ * folder that is moved or replaced by a link meanwhile changes nothing. The root is opened once and held.
+ *
+ * ## What remains
+ *
+ * - Without /proc/self/fd (other systems, a container without /proc) paths are joined, and every part is looked at
+ *   before it is used. Somebody who may write in the root and swaps a folder for a link within those microseconds
+ *   can lead one operation astray. The last part is still opened without following.
+ * - A bind mount of the root's own file system below the root has the same device. `rename` into it fails with EXDEV
+ *   by itself, so no content gets there, but an empty folder can.
+ * - A process that may write in the root can always change files in place; that is what `unchanged` is for.
+ */
+import * as nodeFs from "node:fs"
+import { Cause, Effect, Layer, type Scope, Stream } from "effect"
+import * as Bytes from "../Bytes.ts"
+import { Disk, type DiskEntry, DiskError, type DiskFile, type DiskPath, type DiskStat, type FolderAccess } from "./Disk.ts"
+
+const { constants } = nodeFs
+
+// Windows lacks these; there they add nothing.
+const noFollow = constants.O_NOFOLLOW ?? 0
+const nonBlocking = constants.O_NONBLOCK ?? 0
+const folderOnly = constants.O_DIRECTORY ?? 0
+
+// Node sets O_CLOEXEC on every descriptor itself.
+const folderFlags = constants.O_RDONLY | folderOnly | noFollow
+const readFlags = constants.O_RDONLY | noFollow | nonBlocking
+const createFlags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | noFollow
+
+/** Entries that one pull of a listing reads. */
+const listBatchEntries = 128
+
+/** The disk below `root`, which must exist. Fails when it is not a folder. */
+export const layer = (root: string): Layer.Layer<Disk, DiskError> => Layer.effect(Disk, make(root))
+
+/** The same as an effect; the root's descriptor is held until the scope closes. */
+export const make = Effect.fnUntraced(function* (root: string): Effect.fn.Return<Disk["Service"], DiskError, Scope.Scope> {
+  const resolved = yield* call<string>("open root", (done) => nodeFs.realpath(root, done))
+  const rootFd = yield* Effect.acquireRelease(openFd("open root", resolved, folderFlags), closeFd)
+  const { dev } = yield* statFd("open root", rootFd)
+  const byDescriptor = yield* call<nodeFs.Stats>("open root", (done) => nodeFs.stat(`/proc/self/fd/${rootFd}/.`, done)).pipe(
+    Effect.map((stats) => BigInt(stats.dev) === dev),
+    Effect.orElseSucceed(() => false)
+  )
+  return service(byDescriptor ? descriptorFolders(rootFd, dev) : joinedFolders(resolved, dev), rootFd)
+})
+
+// -----------------------------------------------------------------------------
+// The operations
+// -----------------------------------------------------------------------------
+
+const service = (folders: Folders, rootFd: number): Disk["Service"] => {
+  /** Runs `use` with a path for the entry that the last part names. */
+  const at = <A>(
+    operation: string,
+    path: DiskPath,
+    purpose: Purpose,
+    use: (place: string) => Effect.Effect<A, DiskError>
+  ): Effect.Effect<A, DiskError> => {
+    const last = path.at(-1)
+    if (last === undefined || !path.every(isPart)) return refused(operation, "EINVAL")
+    return folders(operation, path.slice(0, -1), purpose, (folder) => use(`${folder}/${last}`))
+  }
+  /** Runs `use` with a path for the folder itself. */
+  const inside = <A>(
+    operation: string,
+    path: DiskPath,
+    use: (folder: string) => Effect.Effect<A, DiskError>
+  ): Effect.Effect<A, DiskError> =>
+    path.every(isPart) ? folders(operation, path, "read", use) : refused(operation, "EINVAL")
+
+  return Disk.of({
+    openRead: (path) => openFile("openRead", (open) => at("openRead", path, "read", open), readFlags),
+    create: (path) => openFile("create", (open) => at("create", path, "write", open), createFlags),
+    stat: (path) =>
+      path.length === 0
+        ? Effect.map(statFd("stat", rootFd), toStat)
+        : at("stat", path, "read", (place) => Effect.map(lstat("stat", place), toStat)),
+    list: (path) => listing((use) => inside("list", path, use)),
+    makeFolder: (path, access) => at("makeFolder", path, "write", (place) => makeFolder(place, access)),
+    rename: (from, to) =>
+      at("rename", from, "write", (source) =>
+        at("rename", to, "write", (target) => call<void>("rename", (done) => nodeFs.rename(source, target, (e) => done(e))))
+      ),
+    remove: (path) =>
+      at("remove", path, "write", (place) => call<void>("remove", (done) => nodeFs.unlink(place, (e) => done(e)))),
+    syncFolder: (path) => inside("syncFolder", path, syncFolder),
+    freeBytes: inside("freeBytes", [], freeBytes)
+  })
+}
+
+const makeFolder = (place: string, access: FolderAccess): Effect.Effect<void, DiskError> =>
+  call("makeFolder", (done) => nodeFs.mkdir(place, access === "private" ? 0o700 : 0o777, (e) => done(e)))
+
+const syncFolder = (folder: string): Effect.Effect<void, DiskError> =>
+  Effect.acquireUseRelease(
+    openFd("syncFolder", folder, constants.O_RDONLY | folderOnly),
+    (fd) => call<void>("syncFolder", (done) => nodeFs.fsync(fd, (e) => done(e))),
+    closeFd
+  )
+
+const freeBytes = (folder: string): Effect.Effect<number, DiskError> =>
+  Effect.map(
+    call<nodeFs.StatsFs>("freeBytes", (done) => nodeFs.statfs(folder, done)),
+    (stats) => Math.min(stats.bavail * stats.bsize, Number.MAX_SAFE_INTEGER)
+  )
+
+// -----------------------------------------------------------------------------
+// Folders: from the root to the parent of what is meant
+// -----------------------------------------------------------------------------
+
+type Purpose = "read" | "write"
+
+/** Runs `use` with a path that means the folder; the path is good until `use` has ended. */
+type Folders = <A>(
+  operation: string,
+  path: DiskPath,
+  purpose: Purpose,
+  use: (folder: string) => Effect.Effect<A, DiskError>
+) => Effect.Effect<A, DiskError>
+
+// No descriptor is kept between operations: a kept one would mean the folder that was there, not the one that is.
+const descriptorFolders = (rootFd: number, rootDevice: bigint): Folders => {
+  const below = <A>(
+    operation: string,
+    fd: number,
+    path: DiskPath,
+    purpose: Purpose,
+    use: (folder: string) => Effect.Effect<A, DiskError>
+  ): Effect.Effect<A, DiskError> => {
+    const [part, ...rest] = path
+    if (part === undefined) return use(`/proc/self/fd/${fd}`)
+    return Effect.acquireUseRelease(
+      openFd(operation, `/proc/self/fd/${fd}/${part}`, folderFlags),
+      (next) =>
+        purpose === "read"
+          ? below(operation, next, rest, purpose, use)
+          : Effect.flatMap(statFd(operation, next), ({ dev }) =>
+              dev === rootDevice ? below(operation, next, rest, purpose, use) : refused(operation, "EXDEV")
+            ),
+      closeFd
+    )
+  }
+  return (operation, path, purpose, use) => Effect.uninterruptible(below(operation, rootFd, path, purpose, use))
+}
+
+const joinedFolders = (root: string, rootDevice: bigint): Folders =>
+  (operation, path, purpose, use) =>
+    Effect.gen(function* () {
+      let folder = root
+      for (const part of path) {
+        folder = `${folder}/${part}`
+        const stats = yield* lstat(operation, folder)
+        if (!stats.isDirectory()) return yield* refused(operation, "ENOTDIR")
+        if (purpose === "write" && stats.dev !== rootDevice) return yield* refused(operation, "EXDEV")
+      }
+      return yield* use(folder)
+    }).pipe(Effect.uninterruptible)
+
+// `:` and `\` would mean more than a name on Windows.
+const unfitPart = process.platform === "win32" ? /[/\\:\0]/ : /[/\0]/
+const isPart = (part: string): boolean => part !== "" && part !== "." && part !== ".." && !unfitPart.test(part)
+
+// -----------------------------------------------------------------------------
+// Open files
+// -----------------------------------------------------------------------------
+
+const openFile = (
+  operation: string,
+  resolve: (open: (place: string) => Effect.Effect<number, DiskError>) => Effect.Effect<number, DiskError>,
+  flags: number
+): Effect.Effect<DiskFile, DiskError, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.flatMap(
+      resolve((place) => openFd(operation, place, flags)),
+      (fd) =>
+        statFd(operation, fd).pipe(
+          Effect.filterOrFail(
+            (stats) => stats.isFile(),
+            () => new DiskError({ operation, code: "ENOTREG" })
+          ),
+          Effect.onError(() => closeFd(fd)),
+          Effect.map(() => sharedDescriptor(fd))
+        )
+    ),
+    (descriptor) => descriptor.release
+  ).pipe(Effect.map(diskFile))
+
+/** A descriptor that closes once, after its last use: a number that is closed too early may mean another file. */
+interface SharedDescriptor {
+  readonly use: <A>(operation: string, effect: (fd: number) => Effect.Effect<A, DiskError>) => Effect.Effect<A, DiskError>
+  readonly release: Effect.Effect<void>
+}
+
+const sharedDescriptor = (fd: number): SharedDescriptor => {
+  // The scope is the first user.
+  let users = 1
+  let open = true
+  const leave = Effect.suspend(() => {
+    users -= 1
+    return users === 0 ? closeFd(fd) : Effect.void
+  })
+  return {
+    use: (operation, effect) =>
+      Effect.suspend(() => {
+        if (!open) return refused(operation, "EBADF")
+        users += 1
+        return Effect.ensuring(effect(fd), leave)
+      }).pipe(Effect.uninterruptible),
+    release: Effect.suspend(() => {
+      open = false
+      return leave
+    })
+  }
+}
+
+const diskFile = (descriptor: SharedDescriptor): DiskFile => ({
+  stat: descriptor.use("stat", (fd) => Effect.map(statFd("stat", fd), toStat)),
+  read: (offset, length) => descriptor.use("read", (fd) => readFully(fd, offset, length)),
+  write: (offset, parts) => descriptor.use("write", (fd) => writeFully(fd, offset, parts)),
+  setModified: (milliseconds) =>
+    descriptor.use("setModified", (fd) =>
+      call<void>("setModified", (done) => nodeFs.futimes(fd, milliseconds / 1000, milliseconds / 1000, (e) => done(e)))
+    ),
+  sync: descriptor.use("sync", (fd) => call<void>("sync", (done) => nodeFs.fsync(fd, (e) => done(e))))
+})
+
+const readFully = (fd: number, offset: number, length: number): Effect.Effect<Uint8Array, DiskError> =>
+  call("read", (done) => {
+    // Not from Node's pool: the bytes belong to the caller.
+    const buffer = Buffer.allocUnsafeSlow(length)
+    const step = (filled: number): void => {
+      if (filled === length) return done(null, view(buffer, filled))
+      nodeFs.read(fd, buffer, filled, length - filled, offset + filled, (error, count) => {
+        if (error !== null) return done(error, view(buffer, 0))
+        if (count === 0) return done(null, view(buffer, filled))
+        step(filled + count)
+      })
+    }
+    step(0)
+  })
+
+const view = (buffer: Buffer, length: number): Uint8Array => new Uint8Array(buffer.buffer, buffer.byteOffset, length)
+
+const writeFully = (fd: number, offset: number, parts: Bytes.Parts): Effect.Effect<void, DiskError> =>
+  call("write", (done) => {
+    const step = (position: number, left: Bytes.Parts): void => {
+      const length = Bytes.lengthOf(left)
+      if (length === 0) return done(null)
+      writeSome(fd, left, position, (error, count) => {
+        if (error !== null) return done(error)
+        // A device that takes nothing and reports nothing would keep us here for ever.
+        if (count === 0) return done(noProgress())
+        step(position + count, count === length ? [] : Bytes.slice(left, count, length - count))
+      })
+    }
+    step(offset, parts)
+  })
+
+const writeSome = (
+  fd: number,
+  parts: Bytes.Parts,
+  position: number,
+  done: (error: NodeJS.ErrnoException | null, count: number) => void
+): void => {
+  const [first] = parts
+  if (parts.length === 1 && first !== undefined) return nodeFs.write(fd, first, 0, first.length, position, done)
+  nodeFs.writev(fd, parts.slice(0, writevPartsMax), position, done)
+}
+
+/** IOV_MAX of Linux. */
+const writevPartsMax = 1024
+
+const noProgress = (): NodeJS.ErrnoException => Object.assign(new Error("write made no progress"), { code: "EIO" })
+
+// -----------------------------------------------------------------------------
+// Listing
+// -----------------------------------------------------------------------------
+
+const listing = (
+  resolve: (
+    use: (folder: string) => Effect.Effect<Opened, DiskError>
+  ) => Effect.Effect<Opened, DiskError>
+): Stream.Stream<DiskEntry, DiskError> =>
+  Stream.fromPull(
+    Effect.map(
+      Effect.acquireRelease(resolve(openListing), ({ directory, fd }) => Effect.ensuring(closeListing(directory), closeFd(fd))),
+      (opened) => Effect.flatMap(readBatch(opened), (batch) => {
+        const [first, ...rest] = batch
+        return first === undefined ? Cause.done() : Effect.succeed([first, ...rest] as const)
+      })
+    )
+  ).pipe(Stream.scoped)
+
+interface Opened {
+  readonly directory: nodeFs.Dir
+  /** keeps the folder reachable for entries whose kind the file system does not tell */
+  readonly fd: number
+  readonly folder: string
+}
+
+const openListing = (folder: string): Effect.Effect<Opened, DiskError> =>
+  Effect.flatMap(openFd("list", folder, constants.O_RDONLY | folderOnly), (fd) =>
+    call<nodeFs.Dir>("list", (done) => nodeFs.opendir(folder, { bufferSize: listBatchEntries }, done)).pipe(
+      Effect.map((directory) => ({
+        directory,
+        fd,
+        folder: folder.startsWith("/proc/self/fd/") ? `/proc/self/fd/${fd}` : folder
+      })),
+      Effect.onError(() => closeFd(fd))
+    )
+  )
+
+const closeListing = (directory: nodeFs.Dir): Effect.Effect<void> =>
+  Effect.ignore(call<void>("list", (done) => directory.close((e) => done(e ?? null))))
+
+/** The next entries; none at the end. */
+const readBatch = ({ directory, folder }: Opened): Effect.Effect<ReadonlyArray<DiskEntry>, DiskError> =>
+  call<ReadonlyArray<nodeFs.Dirent>>("list", (done) => {
+    const batch: Array<nodeFs.Dirent> = []
+    const step = (): void =>
+      directory.read((error, entry) => {
+        if (error) return done(error, batch)
+        if (entry === null) return done(null, batch)
+        batch.push(entry)
+        if (batch.length === listBatchEntries) return done(null, batch)
+        step()
+      })
+    step()
+  }).pipe(Effect.flatMap(Effect.forEach((entry) => toEntry(folder, entry))))
+
+const toEntry = (folder: string, entry: nodeFs.Dirent): Effect.Effect<DiskEntry, DiskError> => {
+  const { name } = entry
+  const kind = kindOf(entry)
+  if (kind !== "special" || isKnownSpecial(entry)) return Effect.succeed({ name, kind })
+  // Some file systems do not tell kinds in a listing. What vanished meanwhile is of no kind that anyone uses.
+  return lstat("list", `${folder}/${name}`).pipe(
+    Effect.map((stats) => ({ name, kind: kindOf(stats) })),
+    Effect.catchIf((error) => error.code === "ENOENT", () => Effect.succeed({ name, kind }))
+  )
+}
+
+const isKnownSpecial = (entry: nodeFs.Dirent): boolean =>
+  entry.isFIFO() || entry.isSocket() || entry.isCharacterDevice() || entry.isBlockDevice()
+
+// -----------------------------------------------------------------------------
+// Calls
+// -----------------------------------------------------------------------------
+
+/** One call of node:fs. It cannot be called back, so interruption waits for its end and nothing it opened is lost. */
+const call = <A>(
+  operation: string,
+  register: (done: (error: NodeJS.ErrnoException | null, value: A) => void) => void
+): Effect.Effect<A, DiskError> =>
+  Effect.uninterruptible(
+    Effect.callback<A, DiskError>((resume) =>
+      register((error, value) =>
+        resume(error ? refused(operation, error.code ?? "EUNKNOWN") : Effect.succeed(value))
+      )
+    )
+  )
+
+const refused = (operation: string, code: string): Effect.Effect<never, DiskError> =>
+  Effect.fail(new DiskError({ operation, code }))
+
+const openFd = (operation: string, path: string, flags: number): Effect.Effect<number, DiskError> =>
+  call(operation, (done) => nodeFs.open(path, flags, 0o666, done))
+
+// close(2) frees the number whatever it reports, and what had to be durable was synced before.
+const closeFd = (fd: number): Effect.Effect<void> =>
+  Effect.ignore(call<void>("close", (done) => nodeFs.close(fd, (e) => done(e ?? null))))
+
+const statFd = (operation: string, fd: number): Effect.Effect<nodeFs.BigIntStats, DiskError> =>
+  call(operation, (done) => nodeFs.fstat(fd, { bigint: true }, done))
+
+const lstat = (operation: string, path: string): Effect.Effect<nodeFs.BigIntStats, DiskError> =>
+  call(operation, (done) => nodeFs.lstat(path, { bigint: true }, done))
+
+const kindOf = (stats: {
+  readonly isFile: () => boolean
+  readonly isDirectory: () => boolean
+  readonly isSymbolicLink: () => boolean
+}): DiskStat["kind"] =>
+  stats.isFile() ? "file" : stats.isDirectory() ? "folder" : stats.isSymbolicLink() ? "link" : "special"
+
+const toStat = (stats: nodeFs.BigIntStats): DiskStat => ({
+  kind: kindOf(stats),
+  size: Number(stats.size),
+  // Rounded: a time set in milliseconds may be stored a few nanoseconds short.
+  modified: Number((stats.mtimeNs + 500_000n) / 1_000_000n),
+  modifiedNanoseconds: stats.mtimeNs,
+  changedNanoseconds: stats.ctimeNs,
+  device: stats.dev,
+  inode: stats.ino,
+  links: Number(stats.nlink)
+})

@@ -1,0 +1,217 @@
+/**
+ * The file store in memory: for tests, and for programs that serve what they hold anyway.
+ *
+ * Everything is kept as whole byte arrays. "Durable" means as long as the store's own life.
+ */
+import { Effect, Layer, Option, Stream } from "effect"
+import * as Bytes from "../Bytes.ts"
+import { Digest, digestOf } from "../file/Digest.ts"
+import type { FileEntry, FileSize, Milliseconds } from "../file/FileEntry.ts"
+import { type FileName, segmentKey, segments } from "../file/FileName.ts"
+import { fileBytesMax } from "../limits.ts"
+import { FileStore, type OpenFile, type StageRequest, type Staging } from "./FileStore.ts"
+import {
+  DigestMismatch,
+  NameCollision,
+  NoSpace,
+  NoSuchFile,
+  NotAFile,
+  SizeMismatch,
+  StoreFailed,
+  type StoreError
+} from "./StoreError.ts"
+
+/** A file that is there from the start. */
+export interface InitialFile {
+  readonly name: FileName
+  readonly content: Uint8Array
+  readonly modified?: Milliseconds
+}
+
+export interface Options {
+  /** Files that are there from the start; of names that exclude each other the first stays. */
+  readonly files?: ReadonlyArray<InitialFile>
+  /** Bytes that committed and staged content may take together. Default: no bound. */
+  readonly capacityBytes?: number
+}
+
+/** A store in memory, with its digest layer's digests in every entry. */
+export const layer = (options: Options = {}): Layer.Layer<FileStore, never, Digest> => Layer.effect(FileStore, make(options))
+
+/** The same as an effect; read it back through its own port. */
+export const make = Effect.fnUntraced(function* (
+  options: Options = {}
+): Effect.fn.Return<FileStore["Service"], never, Digest> {
+  const digest = yield* Digest
+  const store: Store = {
+    digest,
+    root: { kind: "folder", children: new Map() },
+    capacity: options.capacityBytes ?? Number.MAX_SAFE_INTEGER,
+    used: 0
+  }
+  for (const { name, content, modified = 0 } of options.files ?? []) {
+    const entry = { name, size: content.length, modified, digest: digestOf(digest, [content]) }
+    yield* Effect.ignore(put(store, { kind: "file", entry, content: content.slice() }))
+  }
+  return FileStore.of({
+    list: Stream.suspend(() => Stream.fromIterable(walk(store.root))),
+    stat: (name) => Effect.map(locate(store, name), ({ entry }) => entry),
+    open: (name) => Effect.map(locate(store, name), open),
+    stage: (request) => stage(store, request)
+  })
+})
+
+interface File {
+  readonly kind: "file"
+  readonly entry: FileEntry
+  readonly content: Uint8Array
+}
+
+interface Folder {
+  readonly kind: "folder"
+  /** by `segmentKey`: one spelling for each */
+  readonly children: Map<string, Child>
+}
+
+interface Child {
+  readonly spelling: string
+  readonly node: File | Folder
+}
+
+interface Store {
+  readonly digest: Digest["Service"]
+  readonly root: Folder
+  readonly capacity: number
+  used: number
+}
+
+function* walk(folder: Folder): IterableIterator<FileEntry> {
+  for (const { node } of folder.children.values()) {
+    if (node.kind === "file") yield node.entry
+    else yield* walk(node)
+  }
+}
+
+// A committed file is never changed, only replaced: who has it open keeps what it was.
+const open = ({ content, entry }: File): OpenFile => ({
+  entry,
+  read: (offset, length) => Effect.sync(() => content.slice(offset, offset + Math.max(0, length))),
+  unchanged: Effect.void
+})
+
+/** The file of that name or of one that folds to the same. */
+const locate = (store: Store, name: FileName): Effect.Effect<File, NoSuchFile | NotAFile> =>
+  Effect.suspend((): Effect.Effect<File, NoSuchFile | NotAFile> => {
+    let node: File | Folder = store.root
+    let exact = true
+    for (const part of segments(name)) {
+      // Something else in the way is worth telling only when it has the very name that was asked for.
+      if (node.kind === "file") return Effect.fail(exact ? new NotAFile({ name, found: "file-as-folder" }) : new NoSuchFile({ name }))
+      const child: Child | undefined = node.children.get(segmentKey(part))
+      if (child === undefined) return Effect.fail(new NoSuchFile({ name }))
+      exact &&= child.spelling === part
+      node = child.node
+    }
+    if (node.kind === "file") return Effect.succeed(node)
+    return Effect.fail(exact ? new NotAFile({ name, found: "folder" }) : new NoSuchFile({ name }))
+  })
+
+/** What stands at the name now; fails when the name cannot be put beside what is there. */
+const target = (store: Store, name: FileName): Effect.Effect<Option.Option<File>, NameCollision | NotAFile> =>
+  Effect.suspend((): Effect.Effect<Option.Option<File>, NameCollision | NotAFile> => {
+    let node: File | Folder = store.root
+    const walked: Array<string> = []
+    for (const part of segments(name)) {
+      if (node.kind === "file") return Effect.fail(new NotAFile({ name, found: "file-as-folder" }))
+      const child: Child | undefined = node.children.get(segmentKey(part))
+      if (child === undefined) return Effect.succeedNone
+      walked.push(child.spelling)
+      if (child.spelling !== part) return Effect.fail(new NameCollision({ name, existing: walked.join("/") }))
+      node = child.node
+    }
+    return node.kind === "file" ? Effect.succeedSome(node) : Effect.fail(new NotAFile({ name, found: "folder" }))
+  })
+
+/** Puts the file in the place of its name, in one step. */
+const put = (store: Store, file: File): Effect.Effect<void, NameCollision | NotAFile> =>
+  Effect.map(target(store, file.entry.name), (replaced) => {
+    const parts = segments(file.entry.name)
+    let folder = store.root
+    for (const part of parts.slice(0, -1)) {
+      const child = folder.children.get(segmentKey(part))?.node
+      const next: Folder = child?.kind === "folder" ? child : { kind: "folder", children: new Map() }
+      folder.children.set(segmentKey(part), { spelling: part, node: next })
+      folder = next
+    }
+    const last = parts.at(-1) ?? ""
+    folder.children.set(segmentKey(last), { spelling: last, node: file })
+    store.used += file.content.length
+    if (Option.isSome(replaced)) store.used -= replaced.value.content.length
+  })
+
+/** Content on its way; `held` is what counts against the capacity. */
+interface Staged {
+  over: boolean
+  held: number
+  received: number
+  parts: Array<Uint8Array>
+}
+
+const stage = Effect.fnUntraced(function* (store: Store, request: StageRequest) {
+  yield* target(store, request.name)
+  const staged = yield* Effect.acquireRelease(hold(store, request), (staged) => release(store, staged))
+  return {
+    write: (parts) => Effect.onError(write(request, staged, parts), () => release(store, staged)),
+    commit: (expected) => Effect.onError(commit(store, request, staged, expected), () => release(store, staged))
+  } satisfies Staging
+})
+
+const hold = (store: Store, { name, size }: StageRequest): Effect.Effect<Staged, NoSpace> =>
+  Effect.suspend(() => {
+    if (size > store.capacity - store.used) return Effect.fail(new NoSpace({ name }))
+    store.used += size
+    return Effect.succeed({ over: false, held: size, received: 0, parts: [] })
+  })
+
+const release = (store: Store, staged: Staged): Effect.Effect<void> =>
+  Effect.sync(() => {
+    store.used -= staged.held
+    staged.held = 0
+    staged.over = true
+    staged.parts = []
+  })
+
+const ended = Effect.fail(new StoreFailed({ operation: "use of an ended staging", code: "EBADF" }))
+
+const write = ({ name, size }: StageRequest, staged: Staged, parts: Bytes.Parts): Effect.Effect<void, StoreError> =>
+  Effect.suspend((): Effect.Effect<void, StoreError> => {
+    if (staged.over) return ended
+    const received: FileSize = staged.received + Bytes.lengthOf(parts)
+    if (received > size) {
+      return Effect.fail(new SizeMismatch({ name, declared: size, received: Math.min(received, fileBytesMax) }))
+    }
+    // Copied: the caller may change its bytes afterwards.
+    staged.parts.push(...parts.map((part) => part.slice()))
+    staged.received = received
+    return Effect.void
+  })
+
+const commit = Effect.fnUntraced(function* (
+  store: Store,
+  { modified, name, size }: StageRequest,
+  staged: Staged,
+  expected: Parameters<Staging["commit"]>[0]
+): Effect.fn.Return<FileEntry, StoreError> {
+  if (staged.over) return yield* ended
+  const { received } = staged
+  const declared = expected.size === received ? size : expected.size
+  if (declared !== received) return yield* new SizeMismatch({ name, declared, received })
+  const content = Bytes.concat(staged.parts)
+  const digest = digestOf(store.digest, [content])
+  if (digest !== expected.digest) return yield* new DigestMismatch({ name, declared: expected.digest, received: digest })
+  const entry: FileEntry = { name, size, modified, digest }
+  // The content changes hands: it counts as committed, no longer as staged.
+  yield* put(store, { kind: "file", entry, content })
+  yield* release(store, staged)
+  return entry
+})

@@ -1,0 +1,122 @@
+/**
+ * Which names a folder holds, by what they fold to: finds collisions without reading the folder again for each upload.
+ *
+ * A folder's names are kept together with its stamp (identity, modification and change time in nanoseconds) and are
+ * read again when the stamp differs. The store's own changes are entered with the new stamp.
+ *
+ * The caller holds the folder's lock for every call, so that own changes never race with reading.
+ *
+ * What a change from outside can do at worst: one that falls between an own change and the stat after it, or within
+ * the same tick of the file system's clock, stays unseen until the folder changes again. Then a file may be committed
+ * beside a differently spelt one that came from outside at that moment, or such a file is not found by its folded
+ * name. Exact names never go through the index for reading, and no content is ever lost or mixed by it.
+ */
+import { Effect, Stream } from "effect"
+import { segmentKey } from "../file/FileName.ts"
+import type { Disk, DiskEntry, DiskError, DiskPath, DiskStat } from "./Disk.ts"
+
+/** What a folder says about one folded name. */
+export interface Found {
+  /** everything there with that key; more than one only when somebody else put it there */
+  readonly entries: ReadonlyArray<DiskEntry>
+  /** the folder itself */
+  readonly folder: DiskStat
+}
+
+export interface NameIndex {
+  /** All entries of the folder whose name has the key. Fails as `Disk.stat` and `Disk.list` do. */
+  readonly find: (folder: DiskPath, key: string) => Effect.Effect<Found, DiskError>
+  /** An own change: the entry is now in the folder. Comes right after `find`, in the same hold of the lock. */
+  readonly added: (folder: DiskPath, entry: DiskEntry) => Effect.Effect<void>
+}
+
+interface Names {
+  stamp: DiskStat
+  readonly byKey: Map<string, ReadonlyArray<DiskEntry>>
+  count: number
+}
+
+/** An index that keeps at most `entriesMax` names over all folders; larger folders are read for each question. */
+export const make = (disk: Disk["Service"], entriesMax: number): NameIndex => {
+  // Insertion order is the order of last use.
+  const folders = new Map<string, Names>()
+  let total = 0
+
+  const forget = (id: string): void => {
+    total -= folders.get(id)?.count ?? 0
+    folders.delete(id)
+  }
+  const keep = (id: string, names: Names): void => {
+    forget(id)
+    if (names.count > entriesMax) return
+    folders.set(id, names)
+    total += names.count
+    for (const oldest of folders.keys()) {
+      if (total <= entriesMax) break
+      forget(oldest)
+    }
+  }
+
+  const read = Effect.fnUntraced(function* (folder: DiskPath, stamp: DiskStat, key: string) {
+    const names: Names = { stamp, byKey: new Map(), count: 0 }
+    const matching: Array<DiskEntry> = []
+    yield* Stream.runForEachArray(disk.list(folder), (batch) =>
+      Effect.sync(() => {
+        for (const entry of batch) {
+          const entryKey = segmentKey(entry.name)
+          if (entryKey === key) matching.push(entry)
+          if (names.count <= entriesMax) put(names, entryKey, entry)
+          else names.byKey.clear()
+        }
+      })
+    )
+    keep(idOf(folder), names)
+    return matching
+  })
+
+  return {
+    find: Effect.fnUntraced(function* (folder, key) {
+      const stamp = yield* disk.stat(folder)
+      const known = folders.get(idOf(folder))
+      if (known === undefined || !sameStamp(known.stamp, stamp)) {
+        return { entries: yield* read(folder, stamp, key), folder: stamp }
+      }
+      folders.delete(idOf(folder))
+      folders.set(idOf(folder), known)
+      return { entries: known.byKey.get(key) ?? [], folder: stamp }
+    }),
+    added: (folder, entry) => {
+      const id = idOf(folder)
+      const known = folders.get(id)
+      if (known === undefined) return Effect.void
+      forget(id)
+      // When the stamp cannot be had, the folder is read again at the next question.
+      return disk.stat(folder).pipe(
+        Effect.map((stamp) => {
+          if (!sameFolder(stamp, known.stamp)) return
+          put(known, segmentKey(entry.name), entry)
+          known.stamp = stamp
+          keep(id, known)
+        }),
+        Effect.ignore
+      )
+    }
+  }
+}
+
+/** No part of a path holds a separator, so no two folders share an id. */
+const idOf = (folder: DiskPath): string => folder.join("/")
+
+const put = (names: Names, key: string, entry: DiskEntry): void => {
+  const same = names.byKey.get(key) ?? []
+  const others = same.filter(({ name }) => name !== entry.name)
+  names.byKey.set(key, [...others, entry])
+  names.count += others.length + 1 - same.length
+}
+
+const sameFolder = (a: DiskStat, b: DiskStat): boolean => a.device === b.device && a.inode === b.inode
+
+const sameStamp = (a: DiskStat, b: DiskStat): boolean =>
+  sameFolder(a, b) &&
+  a.modifiedNanoseconds === b.modifiedNanoseconds &&
+  a.changedNanoseconds === b.changedNanoseconds

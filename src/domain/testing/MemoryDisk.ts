@@ -1,0 +1,573 @@
+/**
+ * A disk in memory that can lose power, break and fill up: for testing what stores their promises on a disk.
+ *
+ * It keeps two states: what programs see, and what a power cut would leave. Content becomes durable with `sync` of
+ * the file, a name with `syncFolder` of its folder. At a cut, everything else is decided by the seed, as a real disk
+ * would have it: each name that was not synced is as before or as after; of the writes to a file since its last sync
+ * a prefix survives, the last of it possibly torn. Equal seeds and equal operations give equal outcomes.
+ *
+ * Every operation of the port counts as one, is numbered from 1, and lets other fibers run first.
+ */
+import { Cause, Clock, Context, Effect, Layer, type Scope, Stream } from "effect"
+import * as Bytes from "../Bytes.ts"
+import { Disk, type DiskEntry, DiskError, type DiskFile, type DiskPath, type DiskStat } from "../store/Disk.ts"
+
+export interface Options {
+  /** Decides what a power cut leaves of what was not synced. Default 1. */
+  readonly seed?: number
+  /** Bytes of content that fit. Default: no bound. */
+  readonly capacityBytes?: number
+}
+
+/** What stands at a path, for planting and inspecting. */
+export type Planted =
+  | { readonly kind: "file"; readonly content: Uint8Array }
+  | { readonly kind: "folder" | "link" | "special" | "mount-point" }
+
+/** The hand on the plug. None of these counts as an operation. */
+export class MemoryDisk extends Context.Service<MemoryDisk, {
+  /** How many operations were begun, since the disk was made. */
+  readonly operations: Effect.Effect<number>
+  /** What each operation was, in order: `rename`, `syncFolder`, ... */
+  readonly journal: Effect.Effect<ReadonlyArray<string>>
+  /** The operation with this number fails with the code; a failing write has written a part before. */
+  readonly failAt: (operation: number, code: string) => Effect.Effect<void>
+  /** The power goes when the operation with this number begins; from then on everything fails with `EIO`. */
+  readonly cutAt: (operation: number) => Effect.Effect<void>
+  /** The power goes now, unless it is gone, and comes back: what was not durable is lost, open files are dead. */
+  readonly crash: Effect.Effect<void>
+  /** Puts something there, durably, with the folders above; replaces what stood there. */
+  readonly plant: (path: DiskPath, what: Planted) => Effect.Effect<void>
+  /** What programs see now: path with `/` to content, folders left out, links and special files empty. */
+  readonly files: Effect.Effect<ReadonlyMap<string, Uint8Array>>
+  /** Files that are open. */
+  readonly openFiles: Effect.Effect<number>
+}>()("paradrop/testing/MemoryDisk") {}
+
+/** An empty disk and the hand on its plug. */
+export const layer = (options: Options = {}): Layer.Layer<Disk | MemoryDisk> =>
+  Layer.effectContext(
+    Effect.map(make(options), ({ control, disk }) => Context.make(Disk, disk).pipe(Context.add(MemoryDisk, control)))
+  )
+
+/** The same as two values. */
+export const make = (
+  options: Options = {}
+): Effect.Effect<{ readonly disk: Disk["Service"]; readonly control: MemoryDisk["Service"] }> =>
+  Effect.sync(() => {
+    const machine = newMachine(options)
+    return { disk: diskOf(machine), control: controlOf(machine) }
+  })
+
+// -----------------------------------------------------------------------------
+// What the disk holds
+// -----------------------------------------------------------------------------
+
+interface FileNode {
+  readonly kind: "file"
+  readonly inode: bigint
+  content: Content
+  /** what the last sync left */
+  durable: Uint8Array
+  /** writes since the last sync */
+  pending: Array<{ readonly offset: number; readonly bytes: Uint8Array }>
+  modified: bigint
+  changed: bigint
+  links: number
+  handles: number
+}
+
+interface FolderNode {
+  readonly kind: "folder"
+  readonly inode: bigint
+  readonly device: bigint
+  readonly entries: Map<string, Node>
+  readonly durable: Map<string, Node>
+  modified: bigint
+}
+
+interface OtherNode {
+  readonly kind: "link" | "special"
+  readonly inode: bigint
+}
+
+type Node = FileNode | FolderNode | OtherNode
+
+/** Bytes in a buffer that grows by doubling. */
+interface Content {
+  buffer: Uint8Array
+  length: number
+}
+
+interface Machine {
+  root: FolderNode
+  readonly capacity: number
+  readonly random: () => number
+  readonly journal: Array<string>
+  readonly faults: Map<number, string>
+  cutAt: number
+  powered: boolean
+  /** how often the power went: a file opened before is dead */
+  boots: number
+  openFiles: number
+  inodes: bigint
+  /** makes every moment different from the one before */
+  ticks: bigint
+}
+
+const rootDevice = 1n
+const otherDevice = 2n
+
+const newMachine = (options: Options): Machine => ({
+  root: { kind: "folder", inode: 1n, device: rootDevice, entries: new Map(), durable: new Map(), modified: 0n },
+  capacity: options.capacityBytes ?? Number.MAX_SAFE_INTEGER,
+  random: generator(options.seed ?? 1),
+  journal: [],
+  faults: new Map(),
+  cutAt: Number.POSITIVE_INFINITY,
+  powered: true,
+  boots: 0,
+  openFiles: 0,
+  inodes: 1n,
+  ticks: 0n
+})
+
+/** Numbers below 1 from a seed: Marsaglia's xorshift32 (Journal of Statistical Software 8, 2003). */
+const generator = (seed: number): (() => number) => {
+  // Mixed, because neighbouring seeds of a shift register begin alike; never zero, its only fixed point.
+  let state = Math.imul(seed ^ 0x9e37_79b9, 0x85eb_ca6b) | 1
+  return () => {
+    state ^= state << 13
+    state ^= state >>> 17
+    state ^= state << 5
+    return (state >>> 0) / 2 ** 32
+  }
+}
+
+// -----------------------------------------------------------------------------
+// The port
+// -----------------------------------------------------------------------------
+
+const diskOf = (machine: Machine): Disk["Service"] => {
+  const run = <A>(
+    operation: string,
+    act: (now: bigint) => A | DiskError,
+    partly?: (now: bigint) => void
+  ): Effect.Effect<A, DiskError> => perform(machine, operation, act, partly)
+
+  return Disk.of({
+    openRead: (path) =>
+      handle(machine, "openRead", () => {
+        const node = resolve(machine, "openRead", path)
+        if (isError(node)) return node
+        if (node.kind === "link") return fault("openRead", "ELOOP")
+        return node.kind === "file" ? node : fault("openRead", "ENOTREG")
+      }),
+    create: (path) =>
+      handle(machine, "create", (now) => {
+        const place = freePlace(machine, "create", path)
+        if (isError(place)) return place
+        const file = newFile(machine, now)
+        return link(place, file, now)
+      }),
+    stat: (path) =>
+      run("stat", () => {
+        const node = resolve(machine, "stat", path)
+        return isError(node) ? node : statOf(node)
+      }),
+    list: (path) => listing(run, machine, path),
+    makeFolder: (path) =>
+      run("makeFolder", (now) => {
+        const place = freePlace(machine, "makeFolder", path)
+        return isError(place) ? place : void link(place, newFolder(machine, rootDevice, now), now)
+      }),
+    rename: (from, to) => run("rename", (now) => rename(machine, from, to, now)),
+    remove: (path) => run("remove", (now) => remove(machine, path, now)),
+    syncFolder: (path) =>
+      run("syncFolder", () => {
+        const folder = resolveFolder(machine, "syncFolder", path)
+        return isError(folder) ? folder : syncNames(folder)
+      }),
+    freeBytes: run("freeBytes", () => Math.max(0, machine.capacity - used(machine)))
+  })
+}
+
+/** Counts the operation, lets others run, and then does it in one step or fails as planned. */
+const perform = <A>(
+  machine: Machine,
+  operation: string,
+  act: (now: bigint) => A | DiskError,
+  partly?: (now: bigint) => void
+): Effect.Effect<A, DiskError> =>
+  Effect.gen(function* () {
+    yield* Effect.yieldNow
+    const now = BigInt(yield* Clock.currentTimeMillis) * 1_000_000n
+    machine.ticks += 1n
+    if (!machine.powered) return yield* fault(operation, "EIO")
+    machine.journal.push(operation)
+    const moment = now + machine.ticks
+    if (machine.journal.length >= machine.cutAt) {
+      // What was under way when the power went may have happened.
+      if (machine.random() < 0.5) act(moment)
+      machine.powered = false
+      return yield* fault(operation, "EIO")
+    }
+    const code = machine.faults.get(machine.journal.length)
+    if (code !== undefined) {
+      partly?.(moment)
+      return yield* fault(operation, code)
+    }
+    const outcome = act(moment)
+    return isError(outcome) ? yield* outcome : outcome
+  }).pipe(Effect.uninterruptible)
+
+const listing = (
+  run: <A>(operation: string, act: (now: bigint) => A | DiskError) => Effect.Effect<A, DiskError>,
+  machine: Machine,
+  path: DiskPath
+): Stream.Stream<DiskEntry, DiskError> =>
+  Stream.fromPull(
+    Effect.map(
+      run("list", () => {
+        const folder = resolveFolder(machine, "list", path)
+        return isError(folder) ? folder : Array.from(folder.entries, ([name, { kind }]) => ({ name, kind }))
+      }),
+      (entries) =>
+        Effect.suspend(() => {
+          const [first, ...rest] = entries.splice(0, listBatchEntries)
+          return first === undefined ? Cause.done() : Effect.succeed([first, ...rest] as const)
+        })
+    )
+  )
+
+/** Small, so that a short test sees several batches. */
+const listBatchEntries = 16
+
+// -----------------------------------------------------------------------------
+// Open files
+// -----------------------------------------------------------------------------
+
+const handle = (
+  machine: Machine,
+  operation: string,
+  open: (now: bigint) => FileNode | DiskError
+): Effect.Effect<DiskFile, DiskError, Scope.Scope> =>
+  Effect.acquireRelease(
+    perform(machine, operation, (now) => {
+      const node = open(now)
+      if (isError(node)) return node
+      node.handles += 1
+      machine.openFiles += 1
+      return { node, boot: machine.boots, open: true }
+    }),
+    (state) =>
+      Effect.sync(() => {
+        state.open = false
+        state.node.handles -= 1
+        machine.openFiles -= 1
+      })
+  ).pipe(Effect.map((state) => diskFile(machine, state)))
+
+const diskFile = (
+  machine: Machine,
+  state: { readonly node: FileNode; readonly boot: number; open: boolean }
+): DiskFile => {
+  const { node } = state
+  const run = <A>(operation: string, act: (now: bigint) => A | DiskError, partly?: (now: bigint) => void) => {
+    const usable = (): DiskError | undefined =>
+      !state.open ? fault(operation, "EBADF") : state.boot === machine.boots ? undefined : fault(operation, "EIO")
+    return perform(machine, operation, (now) => usable() ?? act(now), (now) => {
+      if (usable() === undefined) partly?.(now)
+    })
+  }
+  return {
+    stat: run("statFile", () => statOf(node)),
+    read: (offset, length) =>
+      run("read", () => node.content.buffer.slice(offset, Math.min(offset + length, node.content.length))),
+    write: (offset, parts) =>
+      run(
+        "write",
+        (now) => write(machine, node, offset, Bytes.concat(parts), now),
+        (now) => write(machine, node, offset, Bytes.concat(Bytes.slice(parts, 0, Bytes.lengthOf(parts) >> 1)), now)
+      ),
+    setModified: (milliseconds) =>
+      run("setModified", (now) => {
+        node.modified = BigInt(milliseconds) * 1_000_000n
+        node.changed = now
+      }),
+    sync: run("sync", () => {
+      node.durable = node.content.buffer.slice(0, node.content.length)
+      node.pending = []
+    })
+  }
+}
+
+const write = (
+  machine: Machine,
+  node: FileNode,
+  offset: number,
+  bytes: Uint8Array,
+  now: bigint
+): DiskError | undefined => {
+  const room = machine.capacity - used(machine) + node.content.length - offset
+  const fitting = bytes.subarray(0, Math.max(0, room))
+  put(node.content, offset, fitting)
+  node.pending.push({ offset, bytes: fitting.slice() })
+  node.modified = now
+  node.changed = now
+  return fitting.length < bytes.length ? fault("write", "ENOSPC") : undefined
+}
+
+const put = (content: Content, offset: number, bytes: Uint8Array): void => {
+  const end = offset + bytes.length
+  if (end > content.buffer.length) {
+    const grown = new Uint8Array(Math.max(end, content.buffer.length * 2))
+    grown.set(content.buffer.subarray(0, content.length))
+    content.buffer = grown
+  }
+  content.buffer.set(bytes, offset)
+  content.length = Math.max(content.length, end)
+}
+
+// -----------------------------------------------------------------------------
+// Names
+// -----------------------------------------------------------------------------
+
+const isPart = (part: string): boolean => part !== "" && part !== "." && part !== ".." && !/[/\0]/.test(part)
+
+const resolve = (machine: Machine, operation: string, path: DiskPath): Node | DiskError => {
+  if (!path.every(isPart)) return fault(operation, "EINVAL")
+  let node: Node = machine.root
+  for (const part of path) {
+    if (node.kind !== "folder") return fault(operation, "ENOTDIR")
+    const next: Node | undefined = node.entries.get(part)
+    if (next === undefined) return fault(operation, "ENOENT")
+    node = next
+  }
+  return node
+}
+
+const resolveFolder = (machine: Machine, operation: string, path: DiskPath): FolderNode | DiskError => {
+  const node = resolve(machine, operation, path)
+  return isError(node) || node.kind === "folder" ? node : fault(operation, "ENOTDIR")
+}
+
+/** A name in a folder that may be written to. */
+interface Place {
+  readonly folder: FolderNode
+  readonly name: string
+}
+
+const placeOf = (machine: Machine, operation: string, path: DiskPath): Place | DiskError => {
+  const name = path.at(-1)
+  if (name === undefined || !path.every(isPart)) return fault(operation, "EINVAL")
+  for (let depth = 0; depth < path.length; depth += 1) {
+    const folder = resolveFolder(machine, operation, path.slice(0, depth))
+    if (isError(folder)) return folder
+    if (folder.device !== rootDevice) return fault(operation, "EXDEV")
+    if (depth === path.length - 1) return { folder, name }
+  }
+  return fault(operation, "EINVAL")
+}
+
+const freePlace = (machine: Machine, operation: string, path: DiskPath): Place | DiskError => {
+  const place = placeOf(machine, operation, path)
+  return !isError(place) && place.folder.entries.has(place.name) ? fault(operation, "EEXIST") : place
+}
+
+const link = <N extends Node>({ folder, name }: Place, node: N, now: bigint): N => {
+  folder.entries.set(name, node)
+  folder.modified = now
+  if (node.kind === "file") node.links += 1
+  return node
+}
+
+const unlink = ({ folder, name }: Place, now: bigint): void => {
+  const node = folder.entries.get(name)
+  folder.entries.delete(name)
+  folder.modified = now
+  if (node?.kind === "file") {
+    node.links -= 1
+    node.changed = now
+  }
+}
+
+const rename = (machine: Machine, from: DiskPath, to: DiskPath, now: bigint): DiskError | undefined => {
+  const source = placeOf(machine, "rename", from)
+  if (isError(source)) return source
+  const target = placeOf(machine, "rename", to)
+  if (isError(target)) return target
+  const node = source.folder.entries.get(source.name)
+  if (node === undefined) return fault("rename", "ENOENT")
+  if (target.folder.entries.get(target.name)?.kind === "folder") return fault("rename", "EISDIR")
+  unlink(target, now)
+  unlink(source, now)
+  link(target, node, now)
+  return undefined
+}
+
+const remove = (machine: Machine, path: DiskPath, now: bigint): DiskError | undefined => {
+  const place = placeOf(machine, "remove", path)
+  if (isError(place)) return place
+  const node = place.folder.entries.get(place.name)
+  if (node === undefined) return fault("remove", "ENOENT")
+  if (node.kind === "folder") return fault("remove", "EISDIR")
+  unlink(place, now)
+  return undefined
+}
+
+const syncNames = (folder: FolderNode): void => {
+  folder.durable.clear()
+  for (const [name, node] of folder.entries) folder.durable.set(name, node)
+}
+
+const newFile = (machine: Machine, now: bigint): FileNode => ({
+  kind: "file",
+  inode: (machine.inodes += 1n),
+  content: { buffer: new Uint8Array(0), length: 0 },
+  durable: new Uint8Array(0),
+  pending: [],
+  modified: now,
+  changed: now,
+  links: 0,
+  handles: 0
+})
+
+const newFolder = (machine: Machine, device: bigint, now: bigint): FolderNode => ({
+  kind: "folder",
+  inode: (machine.inodes += 1n),
+  device,
+  entries: new Map(),
+  durable: new Map(),
+  modified: now
+})
+
+const statOf = (node: Node): DiskStat => {
+  const modified = node.kind === "file" || node.kind === "folder" ? node.modified : 0n
+  return {
+    kind: node.kind,
+    size: node.kind === "file" ? node.content.length : 0,
+    modified: Number(modified / 1_000_000n),
+    modifiedNanoseconds: modified,
+    changedNanoseconds: node.kind === "file" ? node.changed : modified,
+    device: node.kind === "folder" ? node.device : rootDevice,
+    inode: node.inode,
+    links: node.kind === "file" ? node.links : 1
+  }
+}
+
+/** Bytes of all content that programs see. A removed file that is still open is not counted. */
+const used = (machine: Machine): number => {
+  let total = 0
+  for (const [, node] of entriesBelow(machine.root, "")) if (node.kind === "file") total += node.content.length
+  return total
+}
+
+function* entriesBelow(folder: FolderNode, prefix: string): IterableIterator<readonly [string, Node]> {
+  for (const [name, node] of folder.entries) {
+    yield [`${prefix}${name}`, node]
+    if (node.kind === "folder") yield* entriesBelow(node, `${prefix}${name}/`)
+  }
+}
+
+// -----------------------------------------------------------------------------
+// The plug
+// -----------------------------------------------------------------------------
+
+const controlOf = (machine: Machine): MemoryDisk["Service"] =>
+  MemoryDisk.of({
+    operations: Effect.sync(() => machine.journal.length),
+    journal: Effect.sync(() => machine.journal.slice()),
+    failAt: (operation, code) => Effect.sync(() => void machine.faults.set(operation, code)),
+    cutAt: (operation) => Effect.sync(() => void (machine.cutAt = operation)),
+    crash: Effect.sync(() => {
+      loseNames(machine, machine.root)
+      machine.boots += 1
+      machine.cutAt = Number.POSITIVE_INFINITY
+      machine.powered = true
+    }),
+    plant: (path, what) => Effect.sync(() => plant(machine, path, what)),
+    files: Effect.sync(
+      () =>
+        new Map(
+          Array.from(entriesBelow(machine.root, "")).flatMap(([path, node]) =>
+            node.kind === "folder" ? [] : [[path, contentOf(node)] as const]
+          )
+        )
+    ),
+    openFiles: Effect.sync(() => machine.openFiles)
+  })
+
+const contentOf = (node: FileNode | OtherNode): Uint8Array =>
+  node.kind === "file" ? node.content.buffer.slice(0, node.content.length) : new Uint8Array(0)
+
+/** Settles each name that was not synced as before or as after, and then what is in the files that are left. */
+const loseNames = (machine: Machine, folder: FolderNode): void => {
+  for (const name of new Set([...folder.entries.keys(), ...folder.durable.keys()])) {
+    const before = folder.durable.get(name)
+    const after = folder.entries.get(name)
+    const left = before === after || machine.random() < 0.5 ? after : before
+    if (left === undefined) folder.entries.delete(name)
+    else folder.entries.set(name, left)
+  }
+  folder.durable.clear()
+  for (const [name, node] of folder.entries) {
+    folder.durable.set(name, node)
+    if (node.kind === "folder") loseNames(machine, node)
+    if (node.kind === "file") loseContent(machine, node)
+  }
+}
+
+const loseContent = (machine: Machine, node: FileNode): void => {
+  const content: Content = { buffer: node.durable.slice(), length: node.durable.length }
+  const whole = Math.floor(machine.random() * (node.pending.length + 1))
+  for (const [index, { bytes, offset }] of node.pending.entries()) {
+    if (index > whole) break
+    put(content, offset, index < whole ? bytes : bytes.subarray(0, Math.floor(machine.random() * bytes.length)))
+  }
+  node.content = content
+  node.durable = content.buffer.slice(0, content.length)
+  node.pending = []
+}
+
+const plant = (machine: Machine, path: DiskPath, what: Planted): void => {
+  machine.ticks += 1n
+  let folder = machine.root
+  for (const part of path.slice(0, -1)) {
+    const next = folder.entries.get(part)
+    folder = next?.kind === "folder" ? next : plantIn(machine, folder, part, newFolder(machine, folder.device, machine.ticks))
+  }
+  plantIn(machine, folder, path.at(-1) ?? "", nodeOf(machine, what))
+}
+
+const plantIn = <N extends Node>(machine: Machine, folder: FolderNode, name: string, node: N): N => {
+  unlink({ folder, name }, machine.ticks)
+  folder.durable.set(name, node)
+  return link({ folder, name }, node, machine.ticks)
+}
+
+const nodeOf = (machine: Machine, what: Planted): Node => {
+  switch (what.kind) {
+    case "file": {
+      const file = newFile(machine, machine.ticks)
+      put(file.content, 0, what.content)
+      file.durable = what.content.slice()
+      return file
+    }
+    case "folder":
+      return newFolder(machine, rootDevice, machine.ticks)
+    case "mount-point":
+      return newFolder(machine, otherDevice, machine.ticks)
+    case "link":
+    case "special":
+      return { kind: what.kind, inode: (machine.inodes += 1n) }
+  }
+}
+
+// -----------------------------------------------------------------------------
+// Errors
+// -----------------------------------------------------------------------------
+
+const fault = (operation: string, code: string): DiskError => new DiskError({ operation, code })
+
+const isError = (value: unknown): value is DiskError => value instanceof DiskError
