@@ -51,8 +51,8 @@ export const userNameBytesMax = 64
 /** A password as typed, in UTF-8, after NFC. */
 export const passwordBytesMax = 1024
 
-/** Entries of one page of a listing; the page's bytes are bounded by `messageBytesMax` too. */
-export const listingPageEntriesMax = 64
+/** Entries of one page of a listing: so few that the longest names fit into `messageBytesMax`. */
+export const listingPageEntriesMax = 48
 
 /** Free text that a peer may attach to a message: its product name, the detail of a refusal. */
 export const peerTextCharactersMax = 2048
@@ -144,3 +144,6 @@ export const guardBucketsMax = 20_000
 
 /** Addresses that logged in before and are spared when seats grow scarce. */
 export const trustedAddressesMax = 4_096
+
+/** A server that stops lets transfers end for so long. */
+export const drainMillisecondsMax = 10_000

@@ -1,0 +1,44 @@
+/**
+ * Frames over a secure channel: what both ends of a session speak once the login is done.
+ */
+import { Effect } from "effect"
+import * as Bytes from "../Bytes.ts"
+import type { ChannelFailed } from "../channel/ChannelError.ts"
+import type { SecureChannel } from "../channel/SecureChannel.ts"
+import * as Frame from "../wire/Frame.ts"
+import type { Watchdog } from "./Watchdog.ts"
+
+/** Running totals of content and framing, in bytes of plaintext. */
+export interface Traffic {
+  received: number
+  sent: number
+}
+
+export interface FrameChannel {
+  /** The frames of the next record, or undefined at the proved end of the peer's stream. One caller at a time. */
+  readonly receive: Effect.Effect<ReadonlyArray<Frame.Frame> | undefined, ChannelFailed | Frame.FrameRefused>
+  /** Sends one frame in a record of its own; returns when the transport has taken it. */
+  readonly send: (frame: Frame.Frame) => Effect.Effect<void, ChannelFailed>
+  /** Proves the end of our stream. */
+  readonly end: Effect.Effect<void, ChannelFailed>
+  readonly traffic: Readonly<Traffic>
+}
+
+export const make = (channel: SecureChannel, watchdog: Watchdog): FrameChannel => {
+  const traffic: Traffic = { received: 0, sent: 0 }
+  return {
+    traffic,
+    receive: Effect.flatMap(channel.receive, (received) => {
+      watchdog.progress()
+      if (received._tag === "End") return Effect.undefined
+      traffic.received += Bytes.lengthOf(received.plaintext)
+      return Effect.fromResult(Frame.decodeAll(received.plaintext))
+    }),
+    send: (frame) =>
+      Effect.map(channel.send(Frame.encode(frame)), () => {
+        watchdog.progress()
+        traffic.sent += Frame.encodedLength(frame)
+      }),
+    end: channel.end
+  }
+}

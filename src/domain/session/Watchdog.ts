@@ -1,0 +1,62 @@
+/**
+ * Ends what makes no progress: one watcher for a whole session, instead of a timer for each operation.
+ *
+ * Progress in either direction resets it. Work of our own (a long fsync) does not count against the peer.
+ */
+import { Clock, Effect, Schema } from "effect"
+
+/** Nothing moved for too long. */
+export class Stalled extends Schema.TaggedError<Stalled>()("Stalled", {
+  /** how long nothing moved, milliseconds */
+  milliseconds: Schema.Int
+}) {
+  override get message(): string {
+    return `no progress for ${Math.round(this.milliseconds / 1000)} s: the connection is taken for lost`
+  }
+}
+
+export interface Watchdog {
+  /** Something moved. Cheap: called for every record. */
+  readonly progress: () => void
+  /** The limit changes with what the session does; counts from the last progress. */
+  readonly expect: (milliseconds: number) => void
+  /** Runs work of our own: its time does not count. */
+  readonly exempt: <A, E, R>(work: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** Never succeeds; fails when nothing moved for the limit. Race the session against it. */
+  readonly watch: Effect.Effect<never, Stalled>
+}
+
+/** @param milliseconds the first limit */
+export const make = (milliseconds: number): Effect.Effect<Watchdog> =>
+  Effect.map(Clock.Clock, (clock) => {
+    let limit = milliseconds
+    let exempted = 0
+    let last = clock.currentTimeMillisUnsafe()
+    const progress = (): void => {
+      last = clock.currentTimeMillisUnsafe()
+    }
+    const watch = Effect.gen(function*() {
+      while (true) {
+        const waited = clock.currentTimeMillisUnsafe() - last
+        if (exempted > 0) progress()
+        else if (waited >= limit) return yield* new Stalled({ milliseconds: waited })
+        // The limit may shrink while this sleeps: never sleep longer than a quarter of it, at least a millisecond.
+        yield* Effect.sleep(Math.max(1, Math.min(limit - waited, Math.ceil(limit / 4))))
+      }
+    })
+    return {
+      progress,
+      expect: (next) => {
+        limit = next
+      },
+      exempt: (work) =>
+        Effect.suspend(() => {
+          exempted += 1
+          return work
+        }).pipe(Effect.ensuring(Effect.sync(() => {
+          exempted -= 1
+          progress()
+        }))),
+      watch
+    }
+  })

@@ -1,0 +1,62 @@
+/**
+ * Content on its way out: reads a source block by block, hashes it and sends it, reading ahead while earlier blocks leave.
+ *
+ * The same code sends an upload and a download. Memory: `readAheadBlocksMax` blocks, whatever the file's size.
+ */
+import { Effect, Schema, Stream } from "effect"
+import type { ContentDigest, Digest } from "../file/Digest.ts"
+import type { FileSize } from "../file/FileEntry.ts"
+import { contentBlockBytes, readAheadBlocksMax } from "../limits.ts"
+
+/** Something to read from. */
+export interface Source<E> {
+  /** bytes */
+  readonly size: FileSize
+  /** Up to `length` bytes from `offset`; shorter only at the end. */
+  readonly read: (offset: number, length: number) => Effect.Effect<Uint8Array, E>
+  /** Succeeds when everything read is of one version. */
+  readonly unchanged: Effect.Effect<void, E>
+}
+
+/** The source became shorter while it was read. */
+export class SourceShrank extends Schema.TaggedError<SourceShrank>()("SourceShrank", {}) {
+  override get message(): string {
+    return "the file became shorter while it was read: send it again"
+  }
+}
+
+/**
+ * Sends the whole source and gives what a Commit or Sent must say. The source is checked again at the end, so that a
+ * file that changed meanwhile is never vouched for.
+ */
+export const sendAll = Effect.fnUntraced(function*<E, SendError>(options: {
+  readonly source: Source<E>
+  readonly digest: Digest["Service"]
+  /** Takes one block of at most `contentBlockBytes` bytes. */
+  readonly send: (block: Uint8Array) => Effect.Effect<void, SendError>
+}): Effect.fn.Return<{ readonly size: FileSize; readonly digest: ContentDigest }, E | SendError | SourceShrank> {
+  const { digest, send, source } = options
+  const hasher = digest.make()
+  const hashAndSend = (block: Uint8Array) => {
+    hasher.update(block)
+    return send(block)
+  }
+  if (source.size > 0 && source.size <= contentBlockBytes) yield* Effect.flatMap(readBlock(source, 0), hashAndSend)
+  else if (source.size > 0) yield* Stream.runForEach(blocks(source), hashAndSend)
+  yield* source.unchanged
+  return { size: source.size, digest: hasher.digest() }
+})
+
+const blocks = <E>(source: Source<E>): Stream.Stream<Uint8Array, E | SourceShrank> =>
+  Stream.unfold(0, (offset) =>
+    offset >= source.size
+      ? Effect.undefined
+      : Effect.map(readBlock(source, offset), (block) => [block, offset + block.length] as const)
+  ).pipe(Stream.buffer({ capacity: readAheadBlocksMax }))
+
+const readBlock = <E>(source: Source<E>, offset: number): Effect.Effect<Uint8Array, E | SourceShrank> => {
+  const length = Math.min(contentBlockBytes, source.size - offset)
+  return Effect.flatMap(source.read(offset, length), (block) =>
+    block.length < length ? Effect.fail(new SourceShrank()) : Effect.succeed(block)
+  )
+}

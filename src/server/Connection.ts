@@ -1,0 +1,349 @@
+/**
+ * One connection: the fiber that drives the session machine over a socket.
+ *
+ * A straight script: read, step, act; results of actions go back in as inputs. What is legal is the machine's business,
+ * what is true of bytes the channel's, what is true of files the store's.
+ */
+import { Clock, Deferred, Effect, Exit, Queue, Schema, type Scope } from "effect"
+import type { Socket } from "effect/socket"
+import * as Bytes from "../domain/Bytes.ts"
+import { ChannelFailed, channelFailed } from "../domain/channel/ChannelError.ts"
+import type { Cipher } from "../domain/channel/Cipher.ts"
+import type { UserName } from "../domain/channel/HandshakeMessage.ts"
+import type { Kem } from "../domain/channel/Kem.ts"
+import type { Opaque } from "../domain/channel/Opaque.ts"
+import * as SecureChannel from "../domain/channel/SecureChannel.ts"
+import * as Transport from "../domain/channel/Transport.ts"
+import type { Digest } from "../domain/file/Digest.ts"
+import { printable } from "../domain/file/Printable.ts"
+import { goodbyeMillisecondsMax, inboxRecordsMax } from "../domain/limits.ts"
+import type { Accounts, AccountsFailed } from "../domain/session/Accounts.ts"
+import * as FrameChannel from "../domain/session/FrameChannel.ts"
+import * as Session from "../domain/session/Session.ts"
+import type * as State from "../domain/session/SessionState.ts"
+import * as Watchdog from "../domain/session/Watchdog.ts"
+import type { FileStore } from "../domain/store/FileStore.ts"
+import { connectionId, type Frame, type FrameRefused } from "../domain/wire/Frame.ts"
+import * as Message from "../domain/wire/Message.ts"
+import * as Login from "./Login.ts"
+import type { LoginGuard } from "./LoginGuard.ts"
+import * as Peer from "./Peer.ts"
+import { type NoSeat, type Seat, Seats } from "./Seats.ts"
+import { ServerLimits } from "./ServerLimits.ts"
+import * as Transfers from "./Transfers.ts"
+
+/** Everything a connection is served with. */
+export type ConnectionServices = Accounts | Cipher | Digest | FileStore | Kem | LoginGuard | Opaque | Seats
+
+/** The session did not become Ready in time. */
+class LoginTimedOut extends Schema.TaggedError<LoginTimedOut>()("LoginTimedOut", {}) {}
+
+/** The server stops, and nobody has logged in here. */
+class StoppedBeforeLogin extends Schema.TaggedError<StoppedBeforeLogin>()("StoppedBeforeLogin", {}) {}
+
+type ConnectionError =
+  | AccountsFailed
+  | ChannelFailed
+  | FrameRefused
+  | LoginTimedOut
+  | Message.MessageRefused
+  | NoSeat
+  | StoppedBeforeLogin
+  | Watchdog.Stalled
+
+/** What is known about a connection when it ends: its one log line. */
+interface Story {
+  readonly peer: Peer.Peer
+  readonly since: number
+  user: UserName | undefined
+  client: string | undefined
+  attempts: number
+  traffic: Readonly<FrameChannel.Traffic>
+}
+
+/**
+ * Serves one connection to its end. Never fails: an end of any kind is a log line.
+ *
+ * @param draining completes when the server stops: transfers end, new requests are refused
+ */
+export const serve = Effect.fnUntraced(function*(
+  socket: Socket.Socket,
+  draining: Deferred.Deferred<void>
+): Effect.fn.Return<void, never, ConnectionServices> {
+  const peer = Peer.fromAddress(yield* yield* Peer.PeerAddress)
+  const since = yield* Clock.currentTimeMillis
+  const story: Story = {
+    peer,
+    since,
+    user: undefined,
+    client: undefined,
+    attempts: 0,
+    traffic: { received: 0, sent: 0 }
+  }
+  const exit = yield* Effect.exit(Effect.scoped(session(socket, draining, story)))
+  yield* logEnd(story, exit)
+})
+
+const session = Effect.fnUntraced(function*(
+  socket: Socket.Socket,
+  draining: Deferred.Deferred<void>,
+  story: Story
+): Effect.fn.Return<State.CloseReason, ConnectionError, ConnectionServices | Scope.Scope> {
+  // First of all: the socket's scope owns the connection, and a refused one must be closed too.
+  const transport = yield* Effect.mapError(Transport.open(socket), () => channelFailed("connection-lost"))
+  const seats = yield* Seats
+  const seat = yield* seats.take(story.peer)
+  const limits = yield* ServerLimits
+  const watchdog = yield* Watchdog.make(limits.idleMilliseconds)
+  const driver = yield* makeDriver({ transport, seat, story, watchdog })
+
+  const loginDeadline = Effect.andThen(
+    Effect.sleep(limits.loginMilliseconds),
+    Effect.suspend(() => (driver.authenticated() ? Effect.never : Effect.fail(new LoginTimedOut())))
+  )
+  const stopping = Effect.andThen(
+    Deferred.await(draining),
+    Effect.suspend(() =>
+      driver.authenticated() ? Effect.andThen(driver.drain, Effect.never) : Effect.fail(new StoppedBeforeLogin())
+    )
+  )
+  return yield* driver.run.pipe(
+    Effect.raceFirst(loginDeadline),
+    Effect.raceFirst(stopping),
+    Effect.raceFirst(watchdog.watch)
+  )
+})
+
+/** An input for the machine, and the content that came with it. */
+interface Item {
+  readonly input: State.SessionInput
+  readonly content: Bytes.Parts
+}
+
+type InboxError = ChannelFailed | FrameRefused | Message.MessageRefused
+
+const nothing: Bytes.Parts = []
+const item = (input: State.SessionInput, content: Bytes.Parts = nothing): Item => ({ input, content })
+
+const makeDriver = Effect.fnUntraced(function*(options: {
+  readonly transport: Transport.Transport
+  readonly seat: Seat
+  readonly story: Story
+  readonly watchdog: Watchdog.Watchdog
+}) {
+  const { seat, story, transport, watchdog } = options
+  const limits = yield* ServerLimits
+  const login = yield* Login.make(story.peer)
+  const scope = yield* Effect.scope
+  const inbox = yield* Queue.bounded<Item, InboxError>(inboxRecordsMax)
+  let state: State.Session = Session.initial
+
+  const run = Effect.gen(function*() {
+    const handshake = yield* SecureChannel.accept(transport)
+    const channel = yield* authenticate(handshake)
+    return yield* channel === undefined ? leaveUnauthenticated : converse(channel)
+  })
+
+  /** Steps the machine and acts, until its outputs and the results of its actions are used up. */
+  const handle = Effect.fnUntraced(function*<E, R>(
+    first: State.SessionInput,
+    act: (output: State.SessionOutput) => Effect.Effect<State.ActionResult | undefined, E, R>
+  ) {
+    let input: State.SessionInput | undefined = first
+    while (input !== undefined) {
+      const next: Session.Step = Session.step(state, input)
+      state = next.state
+      input = undefined
+      // An output whose action has a result is always a step's last.
+      for (const output of next.outputs) input = yield* act(output)
+    }
+  })
+
+  /** The login: undefined when it ended without one. */
+  const authenticate = Effect.fnUntraced(function*(
+    handshake: SecureChannel.HandshakeChannel<ClientMessageOfLogin, ServerMessageOfLogin>
+  ) {
+    let channel: SecureChannel.SecureChannel | undefined
+    const act = Effect.fnUntraced(function*(
+      output: State.SessionOutput
+    ): Effect.fn.Return<State.ActionResult | undefined, AccountsFailed | ChannelFailed> {
+      switch (output._tag) {
+        case "AnswerLogin":
+          story.attempts += 1
+          return yield* login.answer(output.user, output.ke1)
+        case "VerifyLogin": {
+          const sessionKey = yield* login.verify(output.user, output.ke3)
+          if (sessionKey === undefined) return { _tag: "LoginUnverified" }
+          channel = handshake.upgrade(sessionKey)
+          return { _tag: "LoginVerified" }
+        }
+        case "SendHandshake":
+          return void (yield* handshake.send(output.message))
+        default:
+          return undefined
+      }
+    })
+    while (state._tag === "Unauthenticated" && channel === undefined) {
+      yield* handle({ _tag: "Handshake", message: yield* handshake.receive }, act)
+    }
+    return channel
+  })
+
+  const leaveUnauthenticated = Effect.suspend(() => Effect.as(linger, closeReason(state)))
+
+  const converse = Effect.fnUntraced(function*(secure: SecureChannel.SecureChannel) {
+    const channel = FrameChannel.make(secure, watchdog)
+    story.traffic = channel.traffic
+    const transfers = yield* Transfers.make({
+      channel,
+      watchdog,
+      report: (outcome) =>
+        Exit.isSuccess(outcome)
+          ? Effect.asVoid(Queue.offer(inbox, item(outcome.value)))
+          : Effect.asVoid(Queue.failCause(inbox, outcome.cause))
+    })
+    yield* Effect.forkIn(receiveInto(channel, inbox), scope)
+    let content = nothing
+    const act = actions(channel, transfers, () => content)
+    while (state._tag !== "Closed") {
+      const next = yield* Queue.take(inbox)
+      content = next.content
+      yield* handle(next.input, act)
+      watchdog.expect(state._tag === "Transferring" ? limits.stallMilliseconds : limits.idleMilliseconds)
+    }
+    yield* goodbye(channel, state.reason)
+    return state.reason
+  })
+
+  const actions = (
+    channel: FrameChannel.FrameChannel,
+    transfers: Transfers.Transfers,
+    content: () => Bytes.Parts
+  ) => Effect.fnUntraced(function*(
+    output: State.SessionOutput
+  ): Effect.fn.Return<State.ActionResult | undefined, ChannelFailed> {
+    switch (output._tag) {
+      case "Send":
+        return void (yield* channel.send(message(output.id, output.message)))
+      case "Write":
+        return yield* transfers.write(output.id, content())
+      case "Stage":
+        return yield* transfers.stage(output)
+      case "Commit":
+        return yield* transfers.commit(output)
+      case "Discard":
+        return void (yield* transfers.discard)
+      case "Open":
+        return yield* transfers.open(output)
+      case "SendContent":
+        return void (yield* transfers.sendContent(output.id))
+      case "List":
+        return void (yield* transfers.list(output.id))
+      case "StopSending":
+        return void (yield* transfers.stopSending(output.id))
+      case "Admit":
+        story.user = output.user
+        story.client = printable(output.client)
+        yield* seat.admit
+        return void (yield* login.succeeded(output.user))
+      case "AnswerLogin":
+      case "VerifyLogin":
+      case "SendHandshake":
+      case "Close":
+        return undefined
+    }
+  })
+
+  const goodbye = (channel: FrameChannel.FrameChannel, reason: State.CloseReason) =>
+    Effect.gen(function*() {
+      if (reason !== "bye") yield* channel.send(message(connectionId, { _tag: "Closing", reason }))
+      yield* channel.end
+      yield* linger
+    }).pipe(Effect.timeoutOption(goodbyeMillisecondsMax), Effect.ignore)
+
+  // Closing while the peer still sends would make the network drop our last words: read on for a moment.
+  const linger = Effect.andThen(transport.finish, transport.drain).pipe(
+    Effect.timeoutOption(goodbyeMillisecondsMax),
+    Effect.asVoid
+  )
+
+  return {
+    run,
+    authenticated: () => state._tag !== "Unauthenticated",
+    drain: Effect.asVoid(Queue.offer(inbox, item({ _tag: "Drain" })))
+  }
+})
+
+type ClientMessageOfLogin = Extract<State.FromPeer, { readonly _tag: "Handshake" }>["message"]
+type ServerMessageOfLogin = Extract<State.SessionOutput, { readonly _tag: "SendHandshake" }>["message"]
+
+const message = (id: Frame["id"], content: Message.ServerMessage): Frame => ({
+  kind: "message",
+  id,
+  body: Message.Server.encode(content)
+})
+
+/** Reads ahead of the session, as far as the inbox holds. */
+const receiveInto = (channel: FrameChannel.FrameChannel, inbox: Queue.Queue<Item, InboxError>) =>
+  Effect.gen(function*() {
+    while (true) {
+      const frames = yield* channel.receive
+      if (frames === undefined) return yield* Queue.offer(inbox, item({ _tag: "PeerEnded" }))
+      for (const frame of frames) yield* Queue.offer(inbox, yield* itemOf(frame))
+    }
+  }).pipe(Effect.catchCause((cause) => Queue.failCause(inbox, cause)))
+
+const itemOf = (frame: Frame): Effect.Effect<Item, Message.MessageRefused> =>
+  frame.kind === "content"
+    ? Effect.succeed(item({ _tag: "Content", id: frame.id, bytes: Bytes.lengthOf(frame.parts) }, frame.parts))
+    : Effect.map(Message.Client.decode(frame.body), (decoded) =>
+        item({ _tag: "Message", id: frame.id, message: decoded })
+      )
+
+const closeReason = (state: State.Session): State.CloseReason =>
+  state._tag === "Closed" ? state.reason : "ended-early"
+
+const logEnd = Effect.fnUntraced(function*(story: Story, exit: Exit.Exit<State.CloseReason, ConnectionError>) {
+  const milliseconds = (yield* Clock.currentTimeMillis) - story.since
+  const outcome = Exit.match(exit, {
+    onSuccess: (reason) => reason,
+    onFailure: (cause) => {
+      const failure = cause.reasons.find((reason) => reason._tag === "Fail")
+      return failure === undefined ? undefined : nameOf(failure.error)
+    }
+  })
+  const annotations = {
+    peer: story.peer.address,
+    outcome: outcome ?? (Exit.hasInterrupts(exit) ? "stopped" : "defect"),
+    milliseconds,
+    received: story.traffic.received,
+    sent: story.traffic.sent,
+    ...(story.attempts > 0 && { attempts: story.attempts }),
+    ...(story.user !== undefined && { user: story.user, client: story.client })
+  }
+  // A defect is ours to mend: the only end that shows a cause.
+  const log = outcome === undefined && Exit.isFailure(exit) && !Exit.hasInterrupts(exit)
+    ? Effect.logError("connection ended", exit.cause)
+    : Effect.logInfo("connection ended")
+  yield* Effect.annotateLogs(log, annotations)
+})
+
+const nameOf = (error: ConnectionError): string => {
+  switch (error._tag) {
+    case "ChannelFailed":
+    case "NoSeat":
+      return error.reason
+    case "FrameRefused":
+      return `frame-refused: ${error.reason}`
+    case "MessageRefused":
+      return `message-refused: ${error.detail}`
+    case "AccountsFailed":
+      return `accounts-failed: ${error.detail}`
+    case "LoginTimedOut":
+      return "login-timeout"
+    case "StoppedBeforeLogin":
+      return "draining"
+    case "Stalled":
+      return "stalled"
+  }
+}

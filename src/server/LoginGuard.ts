@@ -1,0 +1,89 @@
+/**
+ * Slows down guessing: token buckets for a user at an address, an address, and a user, equal for names that exist and
+ * names that do not. Every begun login takes a token of each; a login that succeeds gives them back. No lockout.
+ */
+import { Clock, Context, Effect, Layer } from "effect"
+import * as limits from "../domain/limits.ts"
+import type { Peer } from "./Peer.ts"
+
+/** Whether a login may be tried, and otherwise when to come back, in milliseconds. */
+export type Verdict =
+  | { readonly _tag: "Allowed" }
+  | { readonly _tag: "Limited"; readonly retryAfterMilliseconds: number }
+
+export class LoginGuard extends Context.Service<LoginGuard, {
+  /** Counts one attempt. */
+  readonly attempt: (user: string, peer: Peer) => Effect.Effect<Verdict>
+  /** Gives back what the attempt of a login that succeeded had counted. */
+  readonly succeeded: (user: string, peer: Peer) => Effect.Effect<void>
+}>()("paradrop/server/LoginGuard") {
+  static readonly layer: Layer.Layer<LoginGuard> = Layer.sync(LoginGuard, () => {
+    const buckets = new Map<string, Bucket>()
+    return LoginGuard.of({
+      attempt: (user, peer) =>
+        Effect.map(Clock.currentTimeMillis, (now) => {
+          const wanted = rulesFor(user, peer)
+          const wait = Math.max(...wanted.map((rule) => waitOf(rule, buckets.get(rule.key), now)))
+          if (wait > 0) return { _tag: "Limited", retryAfterMilliseconds: Math.ceil(wait) }
+          for (const rule of wanted) change(buckets, rule, now, -1)
+          return { _tag: "Allowed" }
+        }),
+      succeeded: (user, peer) =>
+        Effect.map(Clock.currentTimeMillis, (now) => {
+          for (const rule of rulesFor(user, peer)) change(buckets, rule, now, 1)
+        })
+    })
+  })
+}
+
+interface Bucket {
+  readonly tokens: number
+  /** when `tokens` was true, milliseconds */
+  readonly at: number
+}
+
+interface Rule {
+  readonly key: string
+  readonly tokensMax: number
+  /** milliseconds until one token has grown back */
+  readonly tokenMilliseconds: number
+}
+
+const rulesFor = (user: string, peer: Peer): ReadonlyArray<Rule> => {
+  const factor = peer.loopback ? limits.loopbackAttemptsFactor : 1
+  const rule = (key: string, tokensMax: number, tokenMilliseconds: number): Rule => ({
+    key,
+    tokensMax: tokensMax * factor,
+    tokenMilliseconds: tokenMilliseconds / factor
+  })
+  return [
+    // A user name has no space: the keys cannot be confused.
+    rule(
+      `both ${user} ${peer.key}`,
+      limits.attemptsPerUserAndAddressMax,
+      limits.attemptPerUserAndAddressMilliseconds
+    ),
+    rule(`address ${peer.key}`, limits.attemptsPerAddressMax, limits.attemptPerAddressMilliseconds),
+    // Loopback has its own bucket for a user: nobody from outside can use up what the machine's own people need.
+    rule(`user ${user} ${peer.loopback}`, limits.attemptsPerUserMax, limits.attemptPerUserMilliseconds)
+  ]
+}
+
+const tokensOf = (rule: Rule, bucket: Bucket | undefined, now: number): number =>
+  bucket === undefined
+    ? rule.tokensMax
+    : Math.min(rule.tokensMax, bucket.tokens + Math.max(0, now - bucket.at) / rule.tokenMilliseconds)
+
+const waitOf = (rule: Rule, bucket: Bucket | undefined, now: number): number =>
+  Math.max(0, (1 - tokensOf(rule, bucket, now)) * rule.tokenMilliseconds)
+
+const change = (buckets: Map<string, Bucket>, rule: Rule, now: number, by: 1 | -1): void => {
+  const tokens = Math.min(rule.tokensMax, tokensOf(rule, buckets.get(rule.key), now) + by)
+  // Re-inserting keeps the map in the order of last use.
+  buckets.delete(rule.key)
+  if (tokens < rule.tokensMax) buckets.set(rule.key, { tokens, at: now })
+  for (const oldest of buckets.keys()) {
+    if (buckets.size <= limits.guardBucketsMax) break
+    buckets.delete(oldest)
+  }
+}

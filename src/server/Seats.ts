@@ -1,0 +1,92 @@
+/**
+ * How many connections there may be: in all, before login, and before login from one address.
+ *
+ * A seat is taken before a byte is read and given back by the connection's scope, so that neither a key exchange nor
+ * memory can be had for nothing.
+ */
+import { Context, Effect, Layer, Random, Schema, type Scope } from "effect"
+import { trustedAddressesMax } from "../domain/limits.ts"
+import type { Peer } from "./Peer.ts"
+import { ServerLimits } from "./ServerLimits.ts"
+
+/** There is no seat. The connection is closed without an answer. */
+export class NoSeat extends Schema.TaggedError<NoSeat>()("NoSeat", {
+  reason: Schema.Literals(["server-full", "too-many-before-login", "too-many-from-address", "dropped-early"])
+}) {
+  override get message(): string {
+    return `no seat: ${this.reason}`
+  }
+}
+
+export interface Seat {
+  /** The login succeeded: the seat no longer counts as one before login, and the address is remembered. */
+  readonly admit: Effect.Effect<void>
+}
+
+export class Seats extends Context.Service<Seats, {
+  readonly take: (peer: Peer) => Effect.Effect<Seat, NoSeat, Scope.Scope>
+  /** Connections now, and those before login among them. */
+  readonly count: Effect.Effect<{ readonly all: number; readonly beforeLogin: number }>
+}>()("paradrop/server/Seats") {
+  static readonly layer: Layer.Layer<Seats> = Layer.effect(Seats, Effect.gen(function*() {
+    const limits = yield* ServerLimits
+    const byAddress = new Map<string, number>()
+    // In the order of their last login: the oldest is forgotten first.
+    const trusted = new Set<string>()
+    let all = 0
+    let beforeLogin = 0
+
+    const add = (key: string, change: 1 | -1): void => {
+      beforeLogin += change
+      const count = (byAddress.get(key) ?? 0) + change
+      if (count === 0) byAddress.delete(key)
+      else byAddress.set(key, count)
+    }
+
+    const refusal = Effect.fnUntraced(function*(peer: Peer): Effect.fn.Return<NoSeat["reason"] | undefined> {
+      const perAddress = peer.loopback ? limits.sessionsBeforeLoginFromLoopback : limits.sessionsBeforeLoginPerAddress
+      if (all >= limits.sessions) return "server-full"
+      if (beforeLogin >= limits.sessionsBeforeLogin) return "too-many-before-login"
+      if ((byAddress.get(peer.key) ?? 0) >= perAddress) return "too-many-from-address"
+      if (peer.loopback || trusted.has(peer.key)) return undefined
+      // From half full on, strangers are dropped at random, ever more often: a flood cannot take every seat.
+      const half = limits.sessionsBeforeLogin / 2
+      const chance = (beforeLogin - half) / half
+      return chance > 0 && (yield* Random.next) < chance ? "dropped-early" : undefined
+    })
+
+    const trust = (key: string): void => {
+      trusted.delete(key)
+      trusted.add(key)
+      for (const oldest of trusted) {
+        if (trusted.size <= trustedAddressesMax) break
+        trusted.delete(oldest)
+      }
+    }
+
+    const take = Effect.fnUntraced(function*(peer: Peer): Effect.fn.Return<Seat, NoSeat, Scope.Scope> {
+      const reason = yield* refusal(peer)
+      if (reason !== undefined) return yield* new NoSeat({ reason })
+      let waiting = true
+      yield* Effect.acquireRelease(
+        Effect.sync(() => {
+          all += 1
+          add(peer.key, 1)
+        }),
+        () =>
+          Effect.sync(() => {
+            all -= 1
+            if (waiting) add(peer.key, -1)
+          })
+      )
+      const admit = Effect.sync(() => {
+        if (!waiting) return
+        waiting = false
+        add(peer.key, -1)
+        trust(peer.key)
+      })
+      return { admit }
+    })
+    return Seats.of({ take, count: Effect.sync(() => ({ all, beforeLogin })) })
+  }))
+}

@@ -1,0 +1,45 @@
+/**
+ * The server: accepts connections and supervises one fiber for each.
+ *
+ * A failure or defect in one connection never reaches another. When the server's scope closes it stops accepting, lets
+ * transfers end until a deadline, then interrupts what is left; every resource is released.
+ */
+import { Deferred, Effect, Fiber, FiberSet, Layer, type Scope } from "effect"
+import { type Socket, SocketServer } from "effect/socket"
+import { drainMillisecondsMax } from "../domain/limits.ts"
+import * as Connection from "./Connection.ts"
+import { LoginGuard } from "./LoginGuard.ts"
+import { Seats } from "./Seats.ts"
+
+/**
+ * Serves in the background until the scope closes.
+ *
+ * Needs what a connection needs, a `SocketServer`, and nothing else: every part may be another layer.
+ */
+export const serve: Effect.Effect<
+  void,
+  never,
+  Connection.ConnectionServices | Scope.Scope | SocketServer.SocketServer
+> = Effect.gen(function*() {
+  const server = yield* SocketServer.SocketServer
+  const draining = yield* Deferred.make<void>()
+  // All connections are interrupted at once; the socket server alone would end them one after the other.
+  const connections = yield* FiberSet.make<void, never>()
+  const handler = (socket: Socket.Socket) =>
+    Effect.flatMap(FiberSet.run(connections, Connection.serve(socket, draining)), (fiber) => Effect.asVoid(Fiber.await(fiber)))
+  // Runs before the two finalizers that came earlier: nothing is accepted any more, and transfers get their time.
+  yield* Effect.addFinalizer(() =>
+    Effect.andThen(
+      Deferred.succeed(draining, undefined),
+      Effect.timeoutOption(FiberSet.awaitEmpty(connections), drainMillisecondsMax)
+    )
+  )
+  yield* Effect.forkScoped(server.run(handler))
+})
+
+/** The server as a layer, with its own seats and login guard. */
+export const layer: Layer.Layer<
+  never,
+  never,
+  Exclude<Connection.ConnectionServices, LoginGuard | Seats> | SocketServer.SocketServer
+> = Layer.effectDiscard(serve).pipe(Layer.provide([LoginGuard.layer, Seats.layer]))
