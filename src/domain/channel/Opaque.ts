@@ -136,7 +136,7 @@ const make = (library: Library, stretching: Record<StretchingId, Stretching>): O
     }),
 
   answerLogin: (setup, user, record, ke1) =>
-    attempt(() => {
+    attemptOn(ke1, ke1Bytes, () => {
       const answer = library.server.startLogin({
         serverSetup: text(Redacted.value(setup)),
         userIdentifier: user,
@@ -148,7 +148,7 @@ const make = (library: Library, stretching: Record<StretchingId, Stretching>): O
     }),
 
   finishLogin: (state, ke2, { password, stretching: id, user }) =>
-    attempt(() => {
+    attemptOn(ke2, ke2Bytes, () => {
       const finish = library.client.finishLogin({
         clientLoginState: Redacted.value(state),
         loginResponse: text(ke2),
@@ -161,7 +161,7 @@ const make = (library: Library, stretching: Record<StretchingId, Stretching>): O
     }),
 
   verifyLogin: (state, user, ke3) =>
-    attempt(() => {
+    attemptOn(ke3, ke3Bytes, () => {
       const finish = library.server.finishLogin({
         serverLoginState: Redacted.value(state),
         finishLoginRequest: text(ke3),
@@ -173,6 +173,10 @@ const make = (library: Library, stretching: Record<StretchingId, Stretching>): O
 
 const attempt = <A>(run: () => A): Effect.Effect<A, OpaqueRejected> =>
   Effect.try({ try: run, catch: () => new OpaqueRejected() })
+
+// The library ignores what follows a message; here a message has one encoding.
+const attemptOn = <A>(message: Uint8Array, length: number, run: () => A): Effect.Effect<A, OpaqueRejected> =>
+  message.length === length ? attempt(run) : Effect.fail(new OpaqueRejected())
 
 const identifiers = (user: string) => ({ client: user, server: protocolName })
 
