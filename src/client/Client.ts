@@ -1,0 +1,148 @@
+/**
+ * A client: dials, makes the channel, logs in, and gives the session.
+ */
+import { Context, Effect, Exit, Layer, Option, Schedule, Scope } from "effect"
+import { Socket } from "effect/socket"
+import type { ChannelFailed } from "../domain/channel/ChannelError.ts"
+import type { Cipher } from "../domain/channel/Cipher.ts"
+import type { Kem } from "../domain/channel/Kem.ts"
+import type { Opaque, Password } from "../domain/channel/Opaque.ts"
+import type { UserName } from "../domain/channel/HandshakeMessage.ts"
+import * as SecureChannel from "../domain/channel/SecureChannel.ts"
+import * as Transport from "../domain/channel/Transport.ts"
+import type { Digest } from "../domain/file/Digest.ts"
+import { connectRetriesMax, connectRetryMilliseconds, dialMillisecondsMax, handshakeMillisecondsMax } from "../domain/limits.ts"
+import { type CommandError, ConnectFailed, type LoginError, LoginIncorrect } from "./ClientError.ts"
+import { login } from "./ClientLogin.ts"
+import * as ClientSession from "./ClientSession.ts"
+import * as Requests from "./Requests.ts"
+
+/** Whom to reach, and as whom. */
+export interface ConnectOptions {
+  /** how messages name the server: HOST:PORT */
+  readonly server: string
+  /** a fresh socket for each try; it dials when it is opened */
+  readonly dial: Effect.Effect<Socket.Socket>
+  readonly user: UserName
+  readonly password: Password
+  /** Asked for another password after a wrong one, while the server takes more tries. */
+  readonly askAgain?: (incorrect: LoginIncorrect) => Effect.Effect<Option.Option<Password>>
+  /** what the server's log shows of us */
+  readonly client?: string
+}
+
+/** What a client is made of. */
+export type ClientServices = Cipher | Digest | Kem | Opaque
+
+/** A session, as a service. */
+export class Client extends Context.Service<Client, ClientSession.ClientSession>()("paradrop/client/Client") {
+  /** Connects when the layer is built, says goodbye when it is released. */
+  static readonly layer = (
+    options: ConnectOptions
+  ): Layer.Layer<Client, LoginError | CommandError, ClientServices> => Layer.effect(Client, connect(options))
+}
+
+/**
+ * Connects and logs in. The session ends with the scope.
+ *
+ * A server that closes before its first byte may just be full: that is tried again a few times.
+ */
+export const connect = Effect.fnUntraced(function*(
+  options: ConnectOptions
+): Effect.fn.Return<ClientSession.ClientSession, LoginError | CommandError, ClientServices | Scope.Scope> {
+  const scope = yield* Effect.scope
+  const { connection, handshake } = yield* open(options, scope).pipe(
+    Effect.retry({
+      while: (error) => error.reason === "closed-at-once",
+      schedule: Schedule.exponential(connectRetryMilliseconds),
+      times: connectRetriesMax
+    })
+  )
+  const secure = yield* authenticate(options, handshake, options.password)
+  const requests = yield* Requests.make(
+    secure,
+    options.client ?? "paradrop",
+    Scope.close(connection, Exit.void)
+  )
+  return yield* ClientSession.make(requests)
+})
+
+type Handshake = Effect.Success<ReturnType<typeof SecureChannel.connect>>
+
+/** One connection with its key exchange done, in a scope of its own: a failed try closes at once. */
+const open = Effect.fnUntraced(function*(
+  options: ConnectOptions,
+  parent: Scope.Scope
+): Effect.fn.Return<{ readonly connection: Scope.Closeable; readonly handshake: Handshake }, ConnectFailed, Cipher | Kem> {
+  const connection = yield* Scope.fork(parent)
+  const handshake = yield* Effect.gen(function*() {
+    const transport = yield* Effect.mapError(
+      timed(options.server, dialMillisecondsMax, Transport.open(yield* options.dial)),
+      (error) => (error._tag === "ConnectFailed" ? error : dialFailed(options.server, error))
+    )
+    return yield* timed(options.server, handshakeMillisecondsMax, SecureChannel.connect(transport)).pipe(
+      Effect.mapError((error) => (error._tag === "ConnectFailed" ? error : helloFailed(options.server, error)))
+    )
+  }).pipe(
+    Scope.provide(connection),
+    Effect.onError((cause) => Scope.close(connection, Exit.failCause(cause)))
+  )
+  return { connection, handshake }
+})
+
+const authenticate = (
+  options: ConnectOptions,
+  handshake: Handshake,
+  password: Password
+): Effect.Effect<SecureChannel.SecureChannel, LoginError, Opaque> =>
+  timed(options.server, handshakeMillisecondsMax, login(handshake, { user: options.user, password })).pipe(
+    Effect.catchTag("ChannelFailed", (error) => Effect.fail(loginFailed(options.server, error))),
+    Effect.catchTag("LoginIncorrect", (incorrect) =>
+      Effect.flatMap(
+        options.askAgain !== undefined && incorrect.attemptsLeft > 0
+          ? options.askAgain(incorrect)
+          : Effect.succeedNone,
+        Option.match({
+          onNone: () => Effect.fail(incorrect),
+          onSome: (next) => authenticate(options, handshake, next)
+        })
+      ))
+  )
+
+const timed = <A, E, R>(
+  server: string,
+  milliseconds: number,
+  work: Effect.Effect<A, E, R>
+): Effect.Effect<A, E | ConnectFailed, R> =>
+  Effect.timeoutOrElse(work, {
+    duration: milliseconds,
+    orElse: () => Effect.fail(new ConnectFailed({ server, reason: "timeout", code: "ETIMEDOUT" }))
+  })
+
+const dialReasons = new Map<string, ConnectFailed["reason"]>([
+  ["ECONNREFUSED", "connection-refused"],
+  ["ENOTFOUND", "name-not-found"],
+  ["EAI_AGAIN", "name-not-found"],
+  ["ETIMEDOUT", "timeout"]
+])
+
+const dialFailed = (server: string, error: Socket.SocketError): ConnectFailed => {
+  const code = codeOf(error.reason._tag === "SocketOpenError" ? error.reason.cause : undefined)
+  return new ConnectFailed({ server, reason: dialReasons.get(code) ?? "unreachable", code })
+}
+
+// A host with several addresses fails with one error for each: the first tells enough.
+const codeOf = (cause: unknown): string => {
+  if (cause instanceof AggregateError) return codeOf(cause.errors[0])
+  return cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : "unknown"
+}
+
+const helloFailed = (server: string, { reason }: ChannelFailed): ConnectFailed =>
+  new ConnectFailed({
+    server,
+    reason: reason === "bad-hello" ? "not-paradrop" : reason === "truncated" ? "closed-at-once" : "handshake-failed",
+    code: reason
+  })
+
+const loginFailed = (server: string, { reason }: ChannelFailed): ConnectFailed =>
+  new ConnectFailed({ server, reason: reason === "truncated" ? "closed-at-once" : "handshake-failed", code: reason })

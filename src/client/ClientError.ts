@@ -1,0 +1,155 @@
+/**
+ * What can go wrong for a client, as tagged errors: what happened, why, and what to do, in one line each.
+ *
+ * Text that came from a server is in them only through `printable`.
+ */
+import { Schema } from "effect"
+import { RejectReason } from "../domain/channel/HandshakeMessage.ts"
+import { RefusalReason } from "../domain/wire/Refusal.ts"
+
+/** No connection, or none that speaks the protocol. */
+export class ConnectFailed extends Schema.TaggedError<ConnectFailed>()("ConnectFailed", {
+  /** HOST:PORT as it was asked for */
+  server: Schema.String,
+  reason: Schema.Literals([
+    "connection-refused",
+    "name-not-found",
+    "unreachable",
+    "timeout",
+    "closed-at-once",
+    "not-paradrop",
+    "handshake-failed"
+  ]),
+  /** a system error code or the channel's reason */
+  code: Schema.String
+}) {
+  override get message(): string {
+    return `${connectText[this.reason](this.server)} (${this.code})`
+  }
+}
+
+const connectText: Record<ConnectFailed["reason"], (server: string) => string> = {
+  "connection-refused": (server) => `nothing listens at ${server}: start the server, or check host and port`,
+  "name-not-found": (server) => `the host of ${server} has no address: check its spelling`,
+  "unreachable": (server) => `${server} cannot be reached: check the network`,
+  "timeout": (server) => `${server} did not answer in time: check host, port and firewall`,
+  "closed-at-once": (server) =>
+    `${server} closed the connection before saying anything: it is full, or no paradrop server`,
+  "not-paradrop": (server) => `what listens at ${server} is no paradrop server of this version`,
+  "handshake-failed": (server) => `no safe channel to ${server}: bytes were changed on their way, or versions differ`
+}
+
+/** The password is wrong, the user unknown, or the server is not the one that knows the user. Which is not told. */
+export class LoginIncorrect extends Schema.TaggedError<LoginIncorrect>()("LoginIncorrect", {
+  user: Schema.String,
+  /** further tries on this connection */
+  attemptsLeft: Schema.Int
+}) {
+  override get message(): string {
+    return `incorrect: wrong user or password for '${this.user}', or not the server that knows you`
+  }
+}
+
+/** The server does not take a login now. */
+export class LoginRejected extends Schema.TaggedError<LoginRejected>()("LoginRejected", {
+  reason: RejectReason,
+  retryAfterMilliseconds: Schema.Int
+}) {
+  override get message(): string {
+    const seconds = Math.max(1, Math.ceil(this.retryAfterMilliseconds / 1000))
+    return `the server takes no login now (${this.reason}): try again in ${seconds} s`
+  }
+}
+
+/** The connection ended while something was pending. What was committed stays; everything else left no trace. */
+export class ConnectionLost extends Schema.TaggedError<ConnectionLost>()("ConnectionLost", {
+  /** the channel's reason, or what the server said when it closed */
+  reason: Schema.String
+}) {
+  override get message(): string {
+    return `the connection was lost (${this.reason}): run the same command again`
+  }
+}
+
+/** The server refused a request. */
+export class RequestRefused extends Schema.TaggedError<RequestRefused>()("RequestRefused", {
+  name: Schema.String,
+  reason: RefusalReason,
+  /** printable */
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return refusedText[this.reason](this.name, this.detail)
+  }
+}
+
+const refusedText: Record<RefusalReason, (name: string, detail: string) => string> = {
+  "no-such-file": () => "the server does not have this file",
+  "name-collision": (name, detail) =>
+    `the server already has '${detail}', which is the same name as '${name}' on some machines: use that spelling`,
+  "not-a-file": (name, detail) => `'${name}' cannot be a file on the server: there is a ${detail}; use another name`,
+  "not-permitted": (name) => `your account may not do this with '${name}'`,
+  "too-large": (name) => `the server does not take files as large as '${name}'`,
+  "no-space": (name) => `the server has no room for '${name}'; nothing was changed there`,
+  "size-mismatch": (name) => `'${name}' changed while it was sent; nothing was changed on the server: send it again`,
+  "digest-mismatch": (name) => `'${name}' did not arrive whole; nothing was changed on the server: send it again`,
+  "source-changed": (name) => `'${name}' changed on the server while it was read: try again`,
+  "cancelled": (name) => `the transfer of '${name}' was cancelled`,
+  "draining": () => "the server is about to stop: try again later",
+  "store-failed": (name) => `the server's storage failed for '${name}': its log says why`
+}
+
+/** The server said something that the protocol does not allow at this point. The session is over. */
+export class ProtocolBroken extends Schema.TaggedError<ProtocolBroken>()("ProtocolBroken", {
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `the server broke the protocol (${this.detail}): versions may differ`
+  }
+}
+
+/** A local file that should be sent is not there. */
+export class SourceMissing extends Schema.TaggedError<SourceMissing>()("SourceMissing", {
+  /** printable */
+  path: Schema.String,
+  command: Schema.Literals(["upload", "parallelize"])
+}) {
+  override get message(): string {
+    return `could not find the file in clientSide to ${this.command}: ${this.path}`
+  }
+}
+
+/** A local file could not be read or written. */
+export class LocalFileFailed extends Schema.TaggedError<LocalFileFailed>()("LocalFileFailed", {
+  /** printable */
+  path: Schema.String,
+  operation: Schema.Literals(["read", "write"]),
+  /** a system error code, or why it cannot be used */
+  code: Schema.String
+}) {
+  override get message(): string {
+    const what = this.operation === "read" ? "cannot read" : "cannot write"
+    return `${what} ${this.path} (${this.code})${localAdvice[this.code] ?? ""}`
+  }
+}
+
+const localAdvice: Record<string, string> = {
+  ENOSPC: ": the disk is full; make room and run it again",
+  EDQUOT: ": your disk quota is used up; make room and run it again",
+  EACCES: ": permission denied",
+  EPERM: ": not permitted",
+  EROFS: ": the file system is read-only",
+  ENOENT: ": there is no such folder or file",
+  EISDIR: ": it is a folder",
+  "source-changed": ": it changed while it was sent; send it again",
+  "digest-mismatch": ": what arrived is not what the server sent; run it again"
+}
+
+/** Everything that a login may fail with. */
+export type LoginError = ConnectFailed | LoginIncorrect | LoginRejected
+
+/** Everything that a command may fail with once the session stands. */
+export type CommandError = ConnectionLost | RequestRefused | ProtocolBroken
+
+/** Everything that moves content may fail with. */
+export type TransferError = CommandError | LocalFileFailed

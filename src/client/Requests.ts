@@ -1,0 +1,240 @@
+/**
+ * Requests and their answers over one session: ids, order, cancellation, and the end of everything when it breaks.
+ *
+ * One fiber reads and hands each frame to the request that it belongs to. When the connection fails or stalls, every
+ * pending request fails with a typed error, and so does every later one: nothing waits for ever.
+ */
+import { Effect, Fiber, Queue, type Scope, Semaphore } from "effect"
+import type { Parts } from "../domain/Bytes.ts"
+import { channelFailed } from "../domain/channel/ChannelError.ts"
+import type { SecureChannel } from "../domain/channel/SecureChannel.ts"
+import { printable } from "../domain/file/Printable.ts"
+import { goodbyeMillisecondsMax, idleMillisecondsMax, requestsInFlightMax, stallMillisecondsMax } from "../domain/limits.ts"
+import * as FrameChannel from "../domain/session/FrameChannel.ts"
+import * as Watchdog from "../domain/session/Watchdog.ts"
+import { connectionId, type Frame, RequestId } from "../domain/wire/Frame.ts"
+import * as Message from "../domain/wire/Message.ts"
+import { type CommandError, ConnectionLost, ProtocolBroken } from "./ClientError.ts"
+
+/** What the server sends for one request. */
+export type Answer =
+  | { readonly _tag: "Message"; readonly message: Message.ServerMessage }
+  | { readonly _tag: "Content"; readonly parts: Parts }
+
+/** Answers that wait for the request's owner; beyond it the connection's backpressure holds the server. */
+const answersWaitingMax = 8
+
+/** One request that was sent. Closing its scope before the last answer cancels it. */
+export interface Request {
+  readonly id: RequestId
+  /** The next answer, in order. */
+  readonly next: Effect.Effect<Answer, CommandError>
+  /** True as soon as the server's refusal has arrived, also while content is still being sent. */
+  readonly refused: () => boolean
+  /** Sends content of this request: at most one frame's worth. */
+  readonly sendContent: (block: Uint8Array) => Effect.Effect<void, CommandError>
+  /** Sends a further message of this request. */
+  readonly send: (message: Message.ClientMessage) => Effect.Effect<void, CommandError>
+}
+
+export interface Requests {
+  /** Sends a command and gives its request. At most `requestsInFlightMax` at once; more wait. */
+  readonly begin: (command: Message.ClientMessage) => Effect.Effect<Request, CommandError, Scope.Scope>
+  /** Commands in flight that are not uploads: an upload's content may not run ahead of them. */
+  readonly othersInFlight: () => number
+  /** Says goodbye: proves the end of our stream. */
+  readonly close: Effect.Effect<void>
+  readonly traffic: Readonly<FrameChannel.Traffic>
+}
+
+interface Entry {
+  readonly answers: Queue.Queue<Answer, CommandError>
+  readonly upload: boolean
+  refused: boolean
+  /** nobody waits any more: answers are dropped until the last one */
+  abandoned: boolean
+  /** the last answer has come */
+  finished: boolean
+}
+
+/** Messages after which a request gets no more answers. */
+const isLast = Message.ServerMessage.isAnyOf([
+  "Listed",
+  "Uploaded",
+  "Sent",
+  "SameFileNotHere",
+  "SuccessfullyParallelized",
+  "Refused"
+])
+
+/**
+ * Says Hello, waits for `correct`, and starts to read. The channel is confirmed when this succeeds.
+ *
+ * @param client what the server's log shows of us
+ * @param cut closes the connection: what is still being written then fails instead of waiting for ever
+ */
+export const make = Effect.fnUntraced(function*(
+  secure: SecureChannel,
+  client: string,
+  cut: Effect.Effect<void>
+): Effect.fn.Return<Requests, CommandError, Scope.Scope> {
+  const watchdog = yield* Watchdog.make(stallMillisecondsMax)
+  const channel = FrameChannel.make(secure, watchdog)
+  const entries = new Map<RequestId, Entry>()
+  const inFlight = yield* Semaphore.make(requestsInFlightMax)
+  const ordering = yield* Semaphore.make(1)
+  let lastId = 0
+  let over: CommandError | undefined
+
+  // Never interrupted in the middle: a record that is half out would end the session.
+  const send = (frame: Frame): Effect.Effect<void, CommandError> =>
+    Effect.suspend((): Effect.Effect<void, CommandError> =>
+      over === undefined
+        ? Effect.uninterruptible(Effect.mapError(channel.send(frame), ({ reason }) => over ?? lost(reason)))
+        : Effect.fail(over)
+    )
+  const sendMessage = (id: RequestId, content: Message.ClientMessage) =>
+    send({ kind: "message", id, body: Message.Client.encode(content) })
+
+  const fail = (error: CommandError) =>
+    Effect.suspend(() => {
+      over ??= error
+      return Effect.forEach(entries.values(), ({ answers }) => Queue.fail(answers, error), { discard: true })
+    }).pipe(Effect.andThen(cut))
+
+  const deliver = Effect.fnUntraced(function*(frame: Frame) {
+    const answer = yield* answerOf(frame)
+    if (frame.id === connectionId) return yield* ofConnection(answer)
+    const entry = entries.get(frame.id)
+    if (entry === undefined || entry.finished) return yield* new ProtocolBroken({ detail: "an answer to no request" })
+    if (answer._tag === "Message" && isLast(answer.message)) {
+      entry.finished = true
+      entry.refused = answer.message._tag === "Refused"
+    }
+    if (!entry.abandoned) yield* Queue.offer(entry.answers, answer)
+    else if (entry.finished) entries.delete(frame.id)
+  })
+
+  const read = Effect.gen(function*() {
+    while (true) {
+      const frames = yield* channel.receive
+      if (frames === undefined) return yield* lost("the server ended the session")
+      yield* Effect.forEach(frames, deliver, { discard: true })
+    }
+  }).pipe(
+    Effect.raceFirst(watchdog.watch),
+    Effect.mapError((error): CommandError => {
+      switch (error._tag) {
+        case "ChannelFailed":
+          return lost(error.reason)
+        case "Stalled":
+          return lost(error.message)
+        case "FrameRefused":
+        case "MessageRefused":
+          return new ProtocolBroken({ detail: error.message })
+        default:
+          return error
+      }
+    })
+  )
+
+  yield* sendMessage(connectionId, { _tag: "Hello", client })
+  yield* correct(channel)
+  watchdog.expect(idleMillisecondsMax * 1_000)
+  const reader = yield* Effect.forkScoped(Effect.catch(read, fail))
+  // Our end first, then the server's: both logs then tell of an orderly goodbye.
+  const close = Effect.suspend(() =>
+    over === undefined
+      ? Effect.andThen(channel.end, Fiber.await(reader)).pipe(Effect.timeoutOption(goodbyeMillisecondsMax), Effect.ignore)
+      : Effect.void
+  )
+  yield* Effect.addFinalizer(() => close)
+
+  const release = (id: RequestId, entry: Entry) =>
+    Effect.suspend(() => {
+      const done = entry.finished || over !== undefined
+      if (done) entries.delete(id)
+      else entry.abandoned = true
+      if (inFlightCount(entries) === 0) watchdog.expect(idleMillisecondsMax * 1_000)
+      // What still waits in the queue would hold up the reader.
+      return Effect.andThen(
+        Queue.shutdown(entry.answers),
+        done ? Effect.void : Effect.ignore(sendMessage(id, { _tag: "Cancel" }))
+      )
+    })
+
+  const begin = Effect.fnUntraced(function*(
+    command: Message.ClientMessage
+  ): Effect.fn.Return<Request, CommandError, Scope.Scope> {
+    yield* Effect.acquireRelease(inFlight.take(1), () => inFlight.release(1), { interruptible: true })
+    if (over !== undefined) return yield* Effect.fail(over)
+    const answers = yield* Queue.bounded<Answer, CommandError>(answersWaitingMax)
+    const entry: Entry = { answers, upload: command._tag === "Upload", refused: false, abandoned: false, finished: false }
+    // Ids grow in the order in which commands leave.
+    const id = yield* ordering.withPermit(Effect.gen(function*() {
+      const id = RequestId.make((lastId += 1))
+      if (entries.size === 0) watchdog.progress()
+      watchdog.expect(stallMillisecondsMax)
+      entries.set(id, entry)
+      yield* Effect.addFinalizer(() => release(id, entry))
+      yield* sendMessage(id, command)
+      return id
+    }))
+    return {
+      id,
+      next: Queue.take(answers),
+      refused: () => entry.refused,
+      sendContent: (block) => send({ kind: "content", id, parts: [block] }),
+      send: (message) => sendMessage(id, message)
+    }
+  })
+
+  return {
+    begin,
+    othersInFlight: () => Array.from(entries.values()).filter((entry) => !entry.upload && !entry.finished).length,
+    close,
+    traffic: channel.traffic
+  }
+})
+
+const inFlightCount = (entries: ReadonlyMap<RequestId, Entry>): number =>
+  Array.from(entries.values()).filter((entry) => !entry.abandoned).length
+
+const lost = (reason: string): ConnectionLost => new ConnectionLost({ reason })
+
+const answerOf = (frame: Frame): Effect.Effect<Answer, Message.MessageRefused> =>
+  frame.kind === "content"
+    ? Effect.succeed({ _tag: "Content", parts: frame.parts })
+    : Effect.map(Message.Server.decode(frame.body), (message): Answer => ({ _tag: "Message", message }))
+
+/** What concerns the session and no request. */
+const ofConnection = (answer: Answer): Effect.Effect<void, CommandError> => {
+  if (answer._tag === "Content") return Effect.fail(new ProtocolBroken({ detail: "content of no request" }))
+  switch (answer.message._tag) {
+    case "Pong":
+      return Effect.void
+    case "Closing":
+      return Effect.fail(lost(`the server closed the session: ${printable(answer.message.reason)}`))
+    default:
+      return Effect.fail(new ProtocolBroken({ detail: `unexpected ${answer.message._tag}` }))
+  }
+}
+
+/** The server's first record: it proves that the server knows the password's record. */
+const correct = (channel: FrameChannel.FrameChannel): Effect.Effect<void, CommandError> =>
+  channel.receive.pipe(
+    Effect.mapError((error): CommandError => lost(error._tag === "ChannelFailed" ? error.reason : error.message)),
+    Effect.flatMap((frames): Effect.Effect<void, CommandError> => {
+      const [first, ...more] = frames ?? []
+      if (first === undefined || more.length > 0 || first.kind !== "message" || first.id !== connectionId) {
+        return Effect.fail(lost(channelFailed("confirmation-failed").message))
+      }
+      return Effect.flatMap(
+        Effect.mapError(Message.Server.decode(first.body), (error) => new ProtocolBroken({ detail: error.message })),
+        (message): Effect.Effect<void, CommandError> =>
+          message._tag === "Correct"
+            ? Effect.void
+            : Effect.fail(new ProtocolBroken({ detail: `${message._tag} instead of Correct` }))
+      )
+    })
+  )
