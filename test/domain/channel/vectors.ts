@@ -17,7 +17,7 @@ const load = <S extends Schema.Constraint & { readonly DecodingServices: never }
     readFileSync(new URL(`../../vectors/${name}.json`, import.meta.url), "utf8")
   )
 
-/** X-Wing: `pk` and `ct` by their first and last hex digits. */
+/** X-Wing: `pk` and `ct` by their digests. */
 export const xWing = load(
   "x-wing",
   Schema.Struct({
@@ -26,10 +26,9 @@ export const xWing = load(
         seed: Hex,
         eseed: Hex,
         ss: Schema.String,
-        pkFirst: Schema.String,
-        pkLast: Schema.String,
-        ctFirst: Schema.String,
-        ctLast: Schema.String
+        /** SHA3-256, in hex */
+        pkSha3: Schema.optionalKey(Schema.String),
+        ctSha3: Schema.optionalKey(Schema.String)
       })
     )
   })
