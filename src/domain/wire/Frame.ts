@@ -39,7 +39,7 @@ export type Frame = MessageFrame | ContentFrame
 
 /** The plaintext of a record is not a sequence of whole frames. The session ends. */
 export class FrameRefused extends Schema.TaggedError<FrameRefused>()("FrameRefused", {
-  reason: Schema.Literals(["cut-short", "unknown-kind", "message-too-long", "empty-content"])
+  reason: Schema.Literals(["too-long", "cut-short", "unknown-kind", "message-too-long", "empty-content"])
 }) {
   override get message(): string {
     return `the peer broke the framing rules (${this.reason})`
@@ -73,7 +73,8 @@ export const encodedLength = (frame: Frame): number =>
  */
 export const decodeAll = (plaintext: Bytes.Parts): Result.Result<ReadonlyArray<Frame>, FrameRefused> => {
   const frames: Array<Frame> = []
-  const total = Math.min(Bytes.lengthOf(plaintext), recordPlaintextBytesMax)
+  const total = Bytes.lengthOf(plaintext)
+  if (total > recordPlaintextBytesMax) return refused("too-long")
   let offset = 0
   while (offset < total) {
     const head = Bytes.concat(Bytes.slice(plaintext, offset, frameHeaderBytes))

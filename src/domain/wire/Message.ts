@@ -10,10 +10,8 @@ import * as Bytes from "../Bytes.ts"
 import { ContentDigest } from "../file/Digest.ts"
 import { FileEntry, FileSize, Milliseconds } from "../file/FileEntry.ts"
 import { FileName } from "../file/FileName.ts"
-import { listingPageEntriesMax, messageBytesMax, peerTextCharactersMax } from "../limits.ts"
-import { Refusal } from "./Refusal.ts"
-
-const PeerText = Schema.String.check(Schema.isMaxLength(peerTextCharactersMax))
+import { listingPageEntriesMax, messageBytesMax } from "../limits.ts"
+import { PeerText, Refusal } from "./Refusal.ts"
 
 /** What a client may say. The order of requests is the order of answers. */
 export const ClientMessage = Schema.TaggedUnion({

@@ -4,6 +4,12 @@
 import { Schema } from "effect"
 import { peerTextCharactersMax } from "../limits.ts"
 
+/** Free text of the sender: well-formed, so that it comes back from UTF-8 as it was. Print it through `printable` only. */
+export const PeerText = Schema.String.check(
+  Schema.isMaxLength(peerTextCharactersMax),
+  Schema.makeFilter((text: string) => text.isWellFormed())
+)
+
 /** Why a request was refused. docs/PROTOCOL.md lists them with what a client should do. */
 export const RefusalReason = Schema.Literals([
   /** there is no committed file of that name */
@@ -33,9 +39,9 @@ export const RefusalReason = Schema.Literals([
 ])
 export type RefusalReason = typeof RefusalReason.Type
 
-/** One refused request. The detail is the sender's text: print it through `printable` only. */
+/** One refused request. */
 export const Refusal = Schema.Struct({
   reason: RefusalReason,
-  detail: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(peerTextCharactersMax)))
+  detail: Schema.optionalKey(PeerText)
 })
 export type Refusal = typeof Refusal.Type

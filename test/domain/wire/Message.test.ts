@@ -1,0 +1,278 @@
+import { assert, describe, it } from "@effect/vitest"
+import { encode as encodeCbor, rfc8949EncodeOptions } from "cborg"
+import { Arbitrary, Effect, Schema } from "effect"
+import { ContentDigest } from "../../../src/domain/file/Digest.ts"
+import { FileName } from "../../../src/domain/file/FileName.ts"
+import { listingPageEntriesMax, messageBytesMax, peerTextCharactersMax } from "../../../src/domain/limits.ts"
+import { Client, ClientMessage, type MessageRefused, Server, ServerMessage } from "../../../src/domain/wire/Message.ts"
+
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
+const bytesOf = (digits: string): Uint8Array => Uint8Array.from(Buffer.from(digits, "hex"))
+
+const name = FileName.make("a/\u00e9.txt")
+const digest = ContentDigest.make("00".repeat(32))
+const { cases: client } = ClientMessage
+const { cases: server } = ServerMessage
+
+const refusedBy = (
+  codec: { readonly decode: (body: Uint8Array) => Effect.Effect<unknown, MessageRefused> },
+  body: Uint8Array
+) =>
+  Effect.map(Effect.result(codec.decode(body)), (result) =>
+    result._tag === "Failure" ? result.failure._tag : `taken: ${JSON.stringify(result.success)}`
+  )
+
+describe("messages", () => {
+  it.effect.prop("of a client come back as they were", [ClientMessage], ([message]) =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* Client.decode(Client.encode(message)), message)
+    })
+  )
+
+  it.effect.prop("of a server come back as they were", [ServerMessage], ([message]) =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* Server.decode(Server.encode(message)), message)
+    })
+  )
+
+  it.effect.prop("any bytes are a message with one encoding, or refused", [Schema.Uint8Array], ([body]) =>
+    Effect.gen(function* () {
+      const result = yield* Effect.result(Client.decode(body))
+      if (result._tag === "Success") assert.deepStrictEqual(Client.encode(result.success), body)
+      else assert.strictEqual(result.failure._tag, "MessageRefused")
+    })
+  )
+
+  it.effect("with any single bit changed are other messages or refused, never a crash", () =>
+    Effect.gen(function* () {
+      const body = Client.encode(client.Upload.make({ name, size: 1000, modified: 1_700_000_000_000 }))
+      for (let bit = 0; bit < body.length * 8; bit++) {
+        const changed = body.map((byte, index) => (index === bit >>> 3 ? byte ^ (1 << (bit & 7)) : byte))
+        const result = yield* Effect.result(Client.decode(changed))
+        if (result._tag === "Success") assert.deepStrictEqual(Client.encode(result.success), changed)
+      }
+    })
+  )
+})
+
+// -----------------------------------------------------------------------------
+// Frozen bytes: a change of these is a change of the protocol.
+// -----------------------------------------------------------------------------
+
+/** The digest's 64 digits, as text. */
+const zeros = "30".repeat(64)
+const size = 1000
+const modified = 1_700_000_000_000
+
+const frozenClient: ReadonlyArray<readonly [ClientMessage, string]> = [
+  [client.Hello.make({ client: "c" }), "a2645f7461676548656c6c6f66636c69656e746163"],
+  [client.Fetch.make({}), "a1645f746167654665746368"],
+  [
+    client.Upload.make({ name, size, modified }),
+    "a4645f7461676655706c6f6164646e616d6568612fc3a92e7478746473697a651903e8686d6f6469666965641b0000018bcfe56800"
+  ],
+  [client.Download.make({ name }), "a2645f74616768446f776e6c6f6164646e616d6568612fc3a92e747874"],
+  [
+    client.Para.make({ name, size, modified }),
+    "a4645f7461676450617261646e616d6568612fc3a92e7478746473697a651903e8686d6f6469666965641b0000018bcfe56800"
+  ],
+  [client.Commit.make({ size, digest }), `a3645f74616766436f6d6d69746473697a651903e8666469676573747840${zeros}`],
+  [client.Cancel.make({}), "a1645f7461676643616e63656c"],
+  [client.Ping.make({}), "a1645f7461676450696e67"],
+  [client.Bye.make({}), "a1645f74616763427965"]
+]
+
+const frozenServer: ReadonlyArray<readonly [ServerMessage, string]> = [
+  [server.Correct.make({ server: "s" }), "a2645f74616767436f7272656374667365727665726173"],
+  [
+    server.Page.make({ entries: [{ name, size, modified }] }),
+    "a2645f746167645061676567656e747269657381a3646e616d6568612fc3a92e747874" +
+      "6473697a651903e8686d6f6469666965641b0000018bcfe56800"
+  ],
+  [server.Listed.make({ count: 1 }), "a2645f746167664c697374656465636f756e7401"],
+  [server.Proceed.make({}), "a1645f7461676750726f63656564"],
+  [server.Uploaded.make({ size, digest }), `a3645f7461676855706c6f616465646473697a651903e8666469676573747840${zeros}`],
+  [
+    server.Sending.make({ size, modified }),
+    "a3645f7461676753656e64696e676473697a651903e8686d6f6469666965641b0000018bcfe56800"
+  ],
+  [server.Sent.make({ size, digest }), `a3645f7461676453656e746473697a651903e8666469676573747840${zeros}`],
+  [
+    server.SameFileHere.make({ size, modified }),
+    "a3645f7461676c53616d6546696c65486572656473697a651903e8686d6f6469666965641b0000018bcfe56800"
+  ],
+  [server.SameFileNotHere.make({}), "a1645f7461676f53616d6546696c654e6f7448657265"],
+  [
+    server.SuccessfullyParallelized.make({ size, digest }),
+    `a3645f74616778185375636365737366756c6c79506172616c6c656c697a65646473697a651903e8666469676573747840${zeros}`
+  ],
+  [
+    server.Refused.make({ reason: "no-such-file" }),
+    "a2645f746167675265667573656466726561736f6e6c6e6f2d737563682d66696c65"
+  ],
+  [
+    server.Refused.make({ reason: "name-collision", detail: "d" }),
+    "a3645f74616767526566757365646664657461696c616466726561736f6e6e6e616d652d636f6c6c6973696f6e"
+  ],
+  [server.Pong.make({}), "a1645f74616764506f6e67"],
+  [server.Closing.make({ reason: "r" }), "a2645f74616767436c6f73696e6766726561736f6e6172"]
+]
+
+describe("the bytes of each message", () => {
+  for (const [message, bytes] of frozenClient) {
+    it(`${message._tag} is fixed`, () => assert.strictEqual(hex(Client.encode(message)), bytes))
+  }
+  for (const [index, [message, bytes]] of frozenServer.entries()) {
+    it(`${message._tag} (${index}) is fixed`, () => assert.strictEqual(hex(Server.encode(message)), bytes))
+  }
+
+  it("no message is missing here", () => {
+    const tags = (all: ReadonlyArray<readonly [{ readonly _tag: string }, string]>) =>
+      [...new Set(all.map(([{ _tag }]) => _tag))].toSorted()
+    assert.deepStrictEqual(tags(frozenClient), Object.keys(client).toSorted())
+    assert.deepStrictEqual(tags(frozenServer), Object.keys(server).toSorted())
+  })
+})
+
+describe("CBOR that is not deterministic is refused", () => {
+  // {"_tag": "Ping"}: a1 65 5f746167 64 50696e67; {"size": 1, "_tag": ..}: see the names.
+  const tag = "645f746167"
+  const ping = "6450696e67"
+  const bodies: Readonly<Record<string, string>> = {
+    "a length in more bytes than it needs": `a1${tag}780450696e67`,
+    "a map's length in more bytes than it needs": `b801${tag}${ping}`,
+    "a map without a length": `bf${tag}${ping}ff`,
+    "a text without a length": `a1${tag}7f${ping}ff`,
+    "a key twice": `a2${tag}${ping}${tag}${ping}`,
+    "bytes after the value": `a1${tag}${ping}00`,
+    "a second value": `a1${tag}${ping}a1${tag}${ping}`,
+    "a tag": `c1a1${tag}${ping}`,
+    "a self-describing tag": `d9d9f7a1${tag}${ping}`,
+    undefined: "f7",
+    null: "f6",
+    "a break": "ff",
+    nothing: "",
+    "a map cut short": `a1${tag}`,
+    "a byte string for a text": `a1${tag}4450696e67`,
+    "text that is not UTF-8": `a1${tag}64ff696e67`,
+    "a number as key": `a101${ping}`
+  }
+  for (const [what, digits] of Object.entries(bodies)) {
+    it.effect(what, () =>
+      Effect.gen(function* () {
+        assert.strictEqual(yield* refusedBy(Client, bytesOf(digits)), "MessageRefused")
+      })
+    )
+  }
+
+  it.effect("and the same message as it should be is taken", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* Client.decode(bytesOf(`a1${tag}${ping}`)), client.Ping.make({}))
+    })
+  )
+
+  it.effect("numbers: long, float, negative, too large", () =>
+    Effect.gen(function* () {
+      const listed = (digits: string) => bytesOf(`a2${tag}664c697374656465636f756e74${digits}`)
+      assert.deepStrictEqual(yield* Server.decode(listed("17")), server.Listed.make({ count: 23 }))
+      const wrong = ["1817", "190017", "1b0000000000000017", "f94dc0", "fa41b80000", "fb4037000000000000"]
+      const not = ["20", "f93e00", "f97e00", "f97c00", "f98000", "1bffffffffffffffff", "1b0020000000000000", "c24117"]
+      for (const digits of [...wrong, ...not, "f5", "f7", "6131"]) {
+        assert.strictEqual(yield* refusedBy(Server, listed(digits)), "MessageRefused", digits)
+      }
+    })
+  )
+
+  it.effect("keys out of order", () =>
+    Effect.gen(function* () {
+      const [one, two] = [`${tag}664c6973746564`, "65636f756e7401"]
+      assert.strictEqual(yield* refusedBy(Server, bytesOf(`a2${two}${one}`)), "MessageRefused")
+      assert.deepStrictEqual(yield* Server.decode(bytesOf(`a2${one}${two}`)), server.Listed.make({ count: 1 }))
+    })
+  )
+
+  it.effect("deep nesting, to the largest body", () =>
+    Effect.gen(function* () {
+      for (const opening of [0x81, 0xa1, 0xc1, 0x9f, 0x7f]) {
+        for (const length of [10, 1000, messageBytesMax]) {
+          const body = new Uint8Array(length).fill(opening)
+          assert.strictEqual(yield* refusedBy(Client, body), "MessageRefused")
+        }
+      }
+    })
+  )
+
+  it.effect("lengths that promise more than there is", () =>
+    Effect.gen(function* () {
+      for (const digits of ["9affffffff", "9bffffffffffffffff", "baffffffff", "7affffffff", "5bffffffffffffffff"]) {
+        assert.strictEqual(yield* refusedBy(Client, bytesOf(digits)), "MessageRefused")
+      }
+    })
+  )
+})
+
+describe("what the protocol does not have is refused", () => {
+  const cbor = (value: unknown): Uint8Array => encodeCbor(value, rfc8949EncodeOptions)
+
+  it.effect("unknown tags, missing, additional and wrong fields", () =>
+    Effect.gen(function* () {
+      const text = "x".repeat(peerTextCharactersMax + 1)
+      const values: ReadonlyArray<unknown> = [
+        {},
+        [],
+        "Ping",
+        { _tag: "ping" },
+        { _tag: "Correct", server: "s" },
+        { _tag: "constructor" },
+        { _tag: "Ping", more: 1 },
+        { _tag: "Ping", name: "a" },
+        { _tag: "Hello" },
+        { _tag: "Hello", client: 1 },
+        { _tag: "Hello", client: text },
+        { _tag: "Download", name: "../a" },
+        { _tag: "Download", name: "/a" },
+        { _tag: "Download", name: "a\u0000" },
+        { _tag: "Upload", name: "a", size: -1, modified: 0 },
+        { _tag: "Upload", name: "a", size: 1 },
+        { _tag: "Upload", name: "a", size: 1, modified: 253_402_300_800_000 },
+        { _tag: "Commit", size: 1, digest: "00" },
+        { _tag: "Commit", size: 1, digest: "AA".repeat(32) },
+        JSON.parse('{"_tag":"Ping","__proto__":{"_tag":"Bye"}}'),
+        JSON.parse('{"__proto__":{"_tag":"Ping"}}')
+      ]
+      for (const value of values) {
+        assert.strictEqual(yield* refusedBy(Client, cbor(value)), "MessageRefused", JSON.stringify(value))
+      }
+    })
+  )
+
+  it.effect("a listing page of more entries than a page has", () =>
+    Effect.gen(function* () {
+      const page = (entries: number) =>
+        cbor({ _tag: "Page", entries: Array.from({ length: entries }, () => ({ name: "a", size: 1, modified: 1 })) })
+      assert.strictEqual((yield* Server.decode(page(listingPageEntriesMax)))._tag, "Page")
+      assert.strictEqual(yield* refusedBy(Server, page(listingPageEntriesMax + 1)), "MessageRefused")
+    })
+  )
+
+  it.effect("a body of more bytes than a message has, before it is decoded", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(yield* refusedBy(Client, new Uint8Array(messageBytesMax + 1)), "MessageRefused")
+    })
+  )
+
+  it.effect("the reason names no value of the peer's", () =>
+    Effect.gen(function* () {
+      const result = yield* Arbitrary.checkEffect(
+        Arbitrary.schema(Schema.String.check(Schema.isPattern(/^[a-z]{12}$/))),
+        (secret) =>
+          Effect.map(
+            Effect.flip(Client.decode(cbor({ _tag: secret, [secret]: secret }))),
+            (error) => !JSON.stringify(error).includes(secret) && !error.message.includes(secret)
+          ),
+        { runs: 20 }
+      )
+      assert.strictEqual(result._tag, "Passed")
+    })
+  )
+})
