@@ -157,3 +157,36 @@ export const handshakeMillisecondsMax = 20_000
 /** A server that closes at once may be full: a client tries so often again, after a time that doubles. */
 export const connectRetriesMax = 3
 export const connectRetryMilliseconds = 250
+
+// -----------------------------------------------------------------------------
+// Signatures and deltas
+// -----------------------------------------------------------------------------
+
+/** Groups of a signature: so few that they cross the wire in one message below 4 KiB. */
+export const signatureGroupsMax = 96
+
+/** Chunks of a signature: chunks grow beyond 64 KiB before there are more. Both ends use it to choose their size. */
+export const chunksPerSignatureMax = 2 ** 19
+
+/** Average chunks are of 2^16 to 2^23 bytes, by the file's size. */
+export const chunkAverageLog2Min = 16
+export const chunkAverageLog2Max = 23
+
+/** A password, in characters as a person counts them. */
+export const passwordCharactersMin = 8
+
+/** An edit of the accounts waits so long for another one to end, and looks this often. */
+export const stateLockWaitMillisecondsMax = 5_000
+export const stateLockRetryMilliseconds = 25
+
+/** A file that changed this recently may change again without a later time: it is read again instead of trusted. */
+export const fileTimeGrainMilliseconds = 2_000
+
+/** Chunks that may differ in a row before content is no longer expected in its place. */
+export const expectedMissesMax = 4
+
+/** Pieces that a search cuts without a hit before it asks for more chunks to compare with. */
+export const searchPiecesMax = 8
+
+/** A range that differs is looked at closer, in blocks, when its counterpart is no larger. */
+export const hintBytesMax = 8 * 1024 * 1024

@@ -1,0 +1,230 @@
+/**
+ * The accounts of a server, kept in its state folder.
+ *
+ * ```
+ * server.setup    the server's long-term secrets (128 bytes, base64url)
+ * accounts.json   version, stretching, and for each account its name, record and creation time
+ * accounts.lock   held while one process edits
+ * ```
+ *
+ * The two are apart so that the setup may be kept elsewhere in a backup: records alone are useless for guessing.
+ * A file that is damaged or missing is never overwritten: what cannot be read now may still be restored.
+ */
+import { Effect, FileSystem, Layer, Path, type PlatformError, Redacted, Schema, Semaphore } from "effect"
+import { Base64Url } from "effect/encoding"
+import { UserName } from "../channel/HandshakeMessage.ts"
+import {
+  Opaque,
+  recordBytes,
+  type RegistrationRecord,
+  type ServerSetup,
+  setupBytes,
+  StretchingId
+} from "../channel/Opaque.ts"
+import { accountsFileBytesMax, accountsMax, stateLockWaitMillisecondsMax } from "../limits.ts"
+import { Accounts, AccountsFailed, type AccountSummary, NoSuchAccount, tooManyAccounts } from "./Accounts.ts"
+import * as StateFile from "./StateFile.ts"
+import { acquireWithin, type LockFailed, type LockHeld, StateLock } from "./StateLock.ts"
+
+/** What a layer over files needs. */
+export type AccountsFileServices = FileSystem.FileSystem | Opaque | Path.Path | StateLock
+
+/**
+ * The accounts of a state folder. The first use makes the folder, the setup and an empty set of accounts.
+ *
+ * @param folder an absolute path
+ */
+export const layer = (folder: string): Layer.Layer<Accounts, AccountsFailed, AccountsFileServices> =>
+  Layer.effect(Accounts, make(folder))
+
+/** The same as an effect. */
+export const make = Effect.fnUntraced(function*(
+  folder: string
+): Effect.fn.Return<Accounts["Service"], AccountsFailed, AccountsFileServices> {
+  const context = yield* Effect.context<FileSystem.FileSystem | Path.Path | StateLock>()
+  const files = yield* filesIn(folder)
+  yield* prepare(files)
+  const setup = yield* readSetup(files.setup)
+  const oneAtATime = yield* Semaphore.make(1)
+  let known = yield* load(files.accounts)
+
+  const current = Effect.gen(function*() {
+    const { identity, settled } = yield* fileProblem(files.accounts, StateFile.stamp(files.accounts))
+    if (!known.stamp.settled || !settled || identity !== known.stamp.identity) known = yield* load(files.accounts)
+    return known
+  })
+
+  const edit = <E>(change: (accounts: Map<UserName, Account>) => Effect.Effect<void, E>) =>
+    Effect.gen(function*() {
+      yield* lock(files)
+      const latest = yield* load(files.accounts)
+      const accounts = new Map(latest.accounts)
+      yield* change(accounts)
+      yield* save(files.accounts, { ...latest, accounts })
+      known = yield* load(files.accounts)
+    }).pipe(Effect.scoped, oneAtATime.withPermits(1), Effect.provideContext(context))
+
+  return Accounts.of({
+    setup: Effect.succeed(setup),
+    stretching: known.stretching,
+    find: (user) => Effect.map(current, ({ accounts }) => accounts.get(user)?.record).pipe(Effect.provideContext(context)),
+    list: Effect.map(current, ({ summaries }) => summaries).pipe(Effect.provideContext(context)),
+    put: (user, record, now) =>
+      edit((accounts) => {
+        const before = accounts.get(user)
+        if (before === undefined && accounts.size >= accountsMax) return Effect.fail(tooManyAccounts)
+        accounts.set(user, { record, created: before?.created ?? now })
+        return Effect.void
+      }),
+    remove: (user) =>
+      edit((accounts) => (accounts.delete(user) ? Effect.void : Effect.fail(new NoSuchAccount({ user }))))
+  })
+})
+
+interface Account {
+  readonly record: RegistrationRecord
+  /** milliseconds since 1970 */
+  readonly created: number
+}
+
+interface Loaded {
+  readonly stretching: StretchingId
+  readonly accounts: ReadonlyMap<UserName, Account>
+  readonly summaries: ReadonlyArray<AccountSummary>
+  readonly stamp: StateFile.Stamp
+}
+
+// -----------------------------------------------------------------------------
+// First use
+// -----------------------------------------------------------------------------
+
+interface Files {
+  readonly folder: string
+  readonly setup: string
+  readonly accounts: string
+  readonly lock: string
+}
+
+const filesIn = (folder: string): Effect.Effect<Files, never, Path.Path> =>
+  Effect.map(Path.Path, (path) => ({
+    folder,
+    setup: path.join(folder, "server.setup"),
+    accounts: path.join(folder, "accounts.json"),
+    lock: path.join(folder, "accounts.lock")
+  }))
+
+const prepare = (files: Files): Effect.Effect<void, AccountsFailed, AccountsFileServices> =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    yield* fileProblem(files.folder, fs.makeDirectory(files.folder, { recursive: true, mode: 0o700 }))
+    yield* lock(files)
+    const hasSetup = yield* fileProblem(files.setup, fs.exists(files.setup))
+    const hasAccounts = yield* fileProblem(files.accounts, fs.exists(files.accounts))
+    if (hasSetup && !hasAccounts) {
+      return yield* failed(
+        `'${files.accounts}' is missing: restore it from a backup, or remove '${files.setup}' too and start without accounts`
+      )
+    }
+    // The accounts come first: without a setup only an empty set can be one that was never used.
+    if (!hasAccounts) yield* save(files.accounts, { stretching: 1, accounts: new Map() })
+    if (hasSetup) return
+    if ((yield* load(files.accounts)).accounts.size > 0) {
+      return yield* failed(
+        `'${files.setup}' is missing and no account works without it: restore it from a backup, ` +
+          `or remove '${files.accounts}' and add the accounts again`
+      )
+    }
+    const setup = yield* (yield* Opaque).createSetup
+    yield* fileProblem(files.setup, StateFile.replace(files.setup, `${Base64Url.encode(Redacted.value(setup))}\n`))
+  }).pipe(Effect.scoped)
+
+// -----------------------------------------------------------------------------
+// Reading and writing
+// -----------------------------------------------------------------------------
+
+const lock = (files: Files) =>
+  Effect.mapError(acquireWithin(files.lock, stateLockWaitMillisecondsMax), (error: LockHeld | LockFailed) =>
+    failed(
+      error._tag === "LockHeld"
+        ? "another process is changing the accounts: try again when it has finished"
+        : error.message
+    ))
+
+const bytesOf = (length: number) =>
+  Schema.Uint8ArrayFromBase64Url.check(Schema.makeFilter((bytes) => bytes.length === length))
+
+const Document = Schema.fromJsonString(Schema.Struct({
+  version: Schema.Literal(1),
+  stretching: StretchingId,
+  accounts: Schema.Array(
+    Schema.Struct({ user: UserName, record: bytesOf(recordBytes), created: Schema.Natural })
+  ).check(
+    Schema.isMaxLength(accountsMax),
+    Schema.makeFilter((accounts) => new Set(accounts.map(({ user }) => user)).size === accounts.length)
+  )
+}))
+
+const decode = Schema.decodeEffect(Document)
+const encode = Schema.encodeEffect(Document)
+const decodeSetup = Schema.decodeEffect(bytesOf(setupBytes))
+
+const load = Effect.fnUntraced(function*(
+  path: string
+): Effect.fn.Return<Loaded, AccountsFailed, FileSystem.FileSystem> {
+  const { stamp, text } = yield* readWhole(path)
+  // What is not understood is an error and not dropped: the next edit would lose it.
+  const document = yield* Effect.mapError(decode(text, { onExcessProperty: "error" }), () => damaged(path))
+  const accounts = new Map<UserName, Account>()
+  for (const { created, record, user } of document.accounts) {
+    accounts.set(user, { record: Redacted.make(record, { label: "registration record" }), created })
+  }
+  const summaries = document.accounts
+    .map(({ created, user }) => ({ user, created }))
+    .toSorted((a, b) => (a.user < b.user ? -1 : 1))
+  return { stretching: document.stretching, accounts, summaries, stamp }
+})
+
+const save = Effect.fnUntraced(function*(
+  path: string,
+  { accounts, stretching }: Pick<Loaded, "accounts" | "stretching">
+): Effect.fn.Return<void, AccountsFailed, FileSystem.FileSystem | Path.Path> {
+  const entries = Array.from(accounts, ([user, { created, record }]) => ({
+    user,
+    record: Redacted.value(record),
+    created
+  }))
+  const text = yield* Effect.mapError(encode({ version: 1, stretching, accounts: entries }), () =>
+    failed("an account does not have the form of one: nothing was changed"))
+  if (text.length >= accountsFileBytesMax) return yield* tooManyAccounts
+  yield* fileProblem(path, StateFile.replace(path, `${text}\n`))
+})
+
+const readSetup = Effect.fnUntraced(function*(
+  path: string
+): Effect.fn.Return<ServerSetup, AccountsFailed, FileSystem.FileSystem> {
+  const { text } = yield* readWhole(path)
+  const bytes = yield* Effect.mapError(decodeSetup(text.trim()), () => damaged(path))
+  return Redacted.make(bytes, { label: "server setup" })
+})
+
+const readWhole = (path: string) => fileProblem(path, StateFile.read(path, accountsFileBytesMax))
+
+const failed = (detail: string): AccountsFailed => new AccountsFailed({ detail })
+
+// The reason is left out: it would quote the content.
+const damaged = (path: string): AccountsFailed =>
+  failed(`'${path}' is damaged: restore it from a backup (it is left as it is)`)
+
+const fileProblem = <A, R>(
+  path: string,
+  work: Effect.Effect<A, PlatformError.PlatformError | StateFile.StateFileTooLarge, R>
+): Effect.Effect<A, AccountsFailed, R> =>
+  Effect.mapError(work, (error) => {
+    if (error._tag === "StateFileTooLarge") return damaged(path)
+    return failed(texts.get(error.reason._tag)?.(path) ?? `'${path}' cannot be used: ${error.reason.message}`)
+  })
+
+const texts = new Map<string, (path: string) => string>([
+  ["NotFound", (path) => `'${path}' is missing: restore it from a backup`],
+  ["PermissionDenied", (path) => `no permission for '${path}': run this as the user that the server runs as`]
+])

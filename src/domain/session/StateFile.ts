@@ -1,0 +1,95 @@
+/**
+ * A small file of the server's own: read whole and bounded, replaced whole and durably.
+ *
+ * Whoever replaces holds a lock, so that two never share the temporary name. After a crash the old or the new content
+ * is there; a leftover of the crash is removed by the next replacement.
+ */
+import { Clock, Data, Effect, FileSystem, Option, Path, type PlatformError } from "effect"
+import { fromUtf8 } from "../Bytes.ts"
+import { fileTimeGrainMilliseconds } from "../limits.ts"
+
+/** The file is larger than anything that was ever written to it. */
+export class StateFileTooLarge extends Data.TaggedError("StateFileTooLarge")<{ readonly path: string }> {}
+
+/** What tells one content of a file from the next. */
+export interface Stamp {
+  readonly identity: string
+  /** false: changed so recently that the next change may leave the stamp as it is */
+  readonly settled: boolean
+}
+
+export interface Content {
+  readonly text: string
+  readonly stamp: Stamp
+}
+
+/** The stamp of the file now, without reading it. */
+export const stamp = Effect.fnUntraced(function*(
+  path: string
+): Effect.fn.Return<Stamp, PlatformError.PlatformError, FileSystem.FileSystem> {
+  const fs = yield* FileSystem.FileSystem
+  return stampOf(yield* fs.stat(path), yield* Clock.currentTimeMillis)
+})
+
+/** The whole file; fails before reading when it has more than `bytesMax` bytes. */
+export const read = (
+  path: string,
+  bytesMax: number
+): Effect.Effect<Content, PlatformError.PlatformError | StateFileTooLarge, FileSystem.FileSystem> =>
+  Effect.scoped(Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const file = yield* fs.open(path)
+    const info = yield* file.stat
+    if (info.size > BigInt(bytesMax)) return yield* new StateFileTooLarge({ path })
+    const bytes = new Uint8Array(Number(info.size))
+    let filled = 0
+    while (filled < bytes.length) {
+      const count = yield* file.read(bytes.subarray(filled), { position: BigInt(filled) })
+      if (count === 0) break
+      filled += count
+    }
+    const text = new TextDecoder().decode(bytes.subarray(0, filled))
+    return { text, stamp: stampOf(info, yield* Clock.currentTimeMillis) }
+  }))
+
+/** Replaces the file, or makes it: readable and writable by its owner alone. */
+export const replace = (
+  path: string,
+  text: string
+): Effect.Effect<void, PlatformError.PlatformError, FileSystem.FileSystem | Path.Path> =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const folder = (yield* Path.Path).dirname(path)
+    const temporary = `${path}.new`
+    yield* fs.remove(temporary, { force: true })
+    yield* Effect.scoped(Effect.gen(function*() {
+      const file = yield* fs.open(temporary, { flag: "wx", mode: 0o600, noFollow: true })
+      yield* file.writeAll(fromUtf8(text))
+      yield* file.sync
+    }))
+    yield* fs.rename(temporary, path)
+    yield* syncFolder(folder)
+    // A file operation cannot be called back: an interrupted one would go on behind our back.
+  }).pipe(Effect.uninterruptible)
+
+const syncFolder = (folder: string): Effect.Effect<void, PlatformError.PlatformError, FileSystem.FileSystem> =>
+  Effect.scoped(Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const opened = yield* fs.open(folder).pipe(
+      Effect.asSome,
+      // Where folders cannot be opened, a rename is as durable as it gets.
+      Effect.catchIf(({ reason }) => unopenable.has(reason._tag), () => Effect.succeedNone)
+    )
+    if (Option.isSome(opened)) yield* opened.value.sync
+  }))
+
+const unopenable = new Set<string>(["BadResource", "PermissionDenied"])
+
+const stampOf = (info: FileSystem.File.Info, now: number): Stamp => {
+  const modified = Option.match(info.mtime, { onNone: () => undefined, onSome: (date) => date.getTime() })
+  const inode = Option.getOrUndefined(info.ino)
+  return {
+    identity: `${info.dev} ${inode} ${info.size} ${modified}`,
+    settled: modified !== undefined && now - modified > fileTimeGrainMilliseconds
+  }
+}

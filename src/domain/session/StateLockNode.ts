@@ -1,0 +1,52 @@
+/**
+ * The lock for Node: an exclusive transaction of SQLite on an empty database.
+ *
+ * Node gives no file locks of its own. SQLite takes those of the operating system, on every platform, and they end with
+ * the process. Nothing is ever written: the file stays empty. Locks of a network file system are only as good as that
+ * file system makes them.
+ */
+import type { DatabaseSync } from "node:sqlite"
+import { Effect, Layer } from "effect"
+import { LockFailed, LockHeld, StateLock } from "./StateLock.ts"
+
+export const layer: Layer.Layer<StateLock> = Layer.succeed(
+  StateLock,
+  StateLock.of({
+    acquire: (path) =>
+      Effect.asVoid(
+        Effect.acquireRelease(
+          Effect.flatMap(library, ({ DatabaseSync }) => take(path, (place) => new DatabaseSync(place))),
+          (database) => Effect.sync(() => database.close())
+        )
+      )
+  })
+)
+
+// Imported here: only who locks pays for loading it.
+const library = Effect.promise(() => import("node:sqlite"))
+
+const take = (
+  path: string,
+  open: (path: string) => DatabaseSync
+): Effect.Effect<DatabaseSync, LockHeld | LockFailed> =>
+  Effect.flatMap(
+    Effect.try({ try: () => open(path), catch: (error) => failed(path, error) }),
+    (database) =>
+      Effect.try({
+        try: () => {
+          // No busy timeout: SQLite would wait with the whole process.
+          database.exec("PRAGMA busy_timeout=0; PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE")
+          return database
+        },
+        catch: (error) => (errorCode(error) === busy ? new LockHeld({ path }) : failed(path, error))
+      }).pipe(Effect.tapError(() => Effect.sync(() => database.close())))
+  )
+
+/** SQLITE_BUSY of SQLite's result codes. */
+const busy = 5
+
+const errorCode = (error: unknown): unknown =>
+  error instanceof Error && "errcode" in error ? error.errcode : undefined
+
+const failed = (path: string, error: unknown): LockFailed =>
+  new LockFailed({ path, detail: error instanceof Error ? error.message : "unknown" })
