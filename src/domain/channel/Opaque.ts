@@ -11,6 +11,7 @@
  * - The identity of both ends is bound: user name and protocol name are in the envelope, the transcript and the
  *   password input, so a record or an answer for another name never verifies.
  */
+import type * as library from "@serenity-kit/opaque"
 import { Context, Effect, Layer, Redacted, Schema } from "effect"
 import { Base64Url } from "effect/encoding"
 import { protocolName } from "./Protocol.ts"
@@ -51,36 +52,42 @@ interface Credentials {
   readonly stretching: StretchingId
 }
 
-export class Opaque extends Context.Service<Opaque, {
-  /** Fresh long-term secrets of a server. */
-  readonly createSetup: Effect.Effect<ServerSetup>
-  /** Both halves of a registration in one place: for the administrator of the server. */
-  readonly register: (setup: ServerSetup, credentials: Credentials) => Effect.Effect<RegistrationRecord, OpaqueRejected>
-  /** Client, first message (KE1, 96 bytes), and the state to keep. */
-  readonly startLogin: (
-    user: string,
-    password: Password
-  ) => Effect.Effect<{ readonly ke1: Uint8Array; readonly state: Redacted.Redacted<string> }, OpaqueRejected>
-  /** Server: the answer to KE1 (KE2, 320 bytes), and the state to keep. `record` is undefined for unknown users. */
-  readonly answerLogin: (
-    setup: ServerSetup,
-    user: string,
-    record: RegistrationRecord | undefined,
-    ke1: Uint8Array
-  ) => Effect.Effect<{ readonly ke2: Uint8Array; readonly state: Redacted.Redacted<string> }, OpaqueRejected>
-  /** Client: proof of the password (KE3, 64 bytes) and the session key. Fails when the server does not know the password. */
-  readonly finishLogin: (
-    state: Redacted.Redacted<string>,
-    ke2: Uint8Array,
-    credentials: Credentials
-  ) => Effect.Effect<{ readonly ke3: Uint8Array; readonly sessionKey: SessionKey }, OpaqueRejected>
-  /** Server: verifies KE3 and gives the session key. The state must not be used again. */
-  readonly verifyLogin: (
-    state: Redacted.Redacted<string>,
-    user: string,
-    ke3: Uint8Array
-  ) => Effect.Effect<SessionKey, OpaqueRejected>
-}>()("paradrop/channel/Opaque") {
+export class Opaque extends Context.Service<
+  Opaque,
+  {
+    /** Fresh long-term secrets of a server. */
+    readonly createSetup: Effect.Effect<ServerSetup>
+    /** Both halves of a registration in one place: for the administrator of the server. */
+    readonly register: (
+      setup: ServerSetup,
+      credentials: Credentials
+    ) => Effect.Effect<RegistrationRecord, OpaqueRejected>
+    /** Client, first message (KE1, 96 bytes), and the state to keep. */
+    readonly startLogin: (
+      user: string,
+      password: Password
+    ) => Effect.Effect<{ readonly ke1: Uint8Array; readonly state: Redacted.Redacted<string> }, OpaqueRejected>
+    /** Server: the answer to KE1 (KE2, 320 bytes), and the state to keep. `record` is undefined for unknown users. */
+    readonly answerLogin: (
+      setup: ServerSetup,
+      user: string,
+      record: RegistrationRecord | undefined,
+      ke1: Uint8Array
+    ) => Effect.Effect<{ readonly ke2: Uint8Array; readonly state: Redacted.Redacted<string> }, OpaqueRejected>
+    /** Client: proof of the password (KE3, 64 bytes) and the session key. Fails when the server does not know the password. */
+    readonly finishLogin: (
+      state: Redacted.Redacted<string>,
+      ke2: Uint8Array,
+      credentials: Credentials
+    ) => Effect.Effect<{ readonly ke3: Uint8Array; readonly sessionKey: SessionKey }, OpaqueRejected>
+    /** Server: verifies KE3 and gives the session key. The state must not be used again. */
+    readonly verifyLogin: (
+      state: Redacted.Redacted<string>,
+      user: string,
+      ke3: Uint8Array
+    ) => Effect.Effect<SessionKey, OpaqueRejected>
+  }
+>()("paradrop/channel/Opaque") {
   /** The audited `opaque-ke` in WebAssembly: for Node and browsers. */
   static readonly layer: Layer.Layer<Opaque> = Layer.unwrap(Effect.sync(() => layerWith(stretchings)))
 
@@ -88,7 +95,7 @@ export class Opaque extends Context.Service<Opaque, {
   static readonly layerQuick: Layer.Layer<Opaque> = Layer.unwrap(Effect.sync(() => layerWith(quickStretchings)))
 }
 
-type Library = typeof import("@serenity-kit/opaque")
+type Library = typeof library
 type Stretching = NonNullable<Parameters<Library["client"]["finishLogin"]>[0]["keyStretching"]>
 
 const stretchings: Record<StretchingId, Stretching> = {
@@ -100,12 +107,15 @@ const quick = { "argon2id-custom": { iterations: 1, memory: 8, parallelism: 1 } 
 const quickStretchings: Record<StretchingId, Stretching> = { 1: quick, 2: quick }
 
 const layerWith = (stretching: Record<StretchingId, Stretching>): Layer.Layer<Opaque> =>
-  Layer.effect(Opaque, Effect.gen(function*() {
-    // Imported here: compiling the WebAssembly is work that only a login should pay for.
-    const library = yield* Effect.promise(() => import("@serenity-kit/opaque"))
-    yield* Effect.promise(() => library.ready)
-    return Opaque.of(make(library, stretching))
-  }))
+  Layer.effect(
+    Opaque,
+    Effect.gen(function* () {
+      // Imported here: compiling the WebAssembly is work that only a login should pay for.
+      const library = yield* Effect.promise(() => import("@serenity-kit/opaque"))
+      yield* Effect.promise(() => library.ready)
+      return Opaque.of(make(library, stretching))
+    })
+  )
 
 const make = (library: Library, stretching: Record<StretchingId, Stretching>): Opaque["Service"] => ({
   createSetup: Effect.sync(() => secretBytes(library.server.createSetup(), "server setup")),

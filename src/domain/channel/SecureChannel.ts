@@ -41,14 +41,12 @@ import { decodeHeader, makeOpener, makeSealer, type Opener, type RecordHeader, t
 import type { Transport } from "./Transport.ts"
 
 /** What a channel delivers: the plaintext of a data record, or the proved end of the peer's stream. */
-export type Received =
-  | { readonly _tag: "Data"; readonly plaintext: Bytes.Parts }
-  | { readonly _tag: "End" }
+export type Received = { readonly _tag: "Data"; readonly plaintext: Bytes.Parts } | { readonly _tag: "End" }
 
 /** A channel with application keys. */
 export interface SecureChannel {
   /**
-   * The next record. One caller at a time. After any failure, and after `End`, the channel delivers nothing more.
+   * The next record. One caller at a time; interrupted while it waits for bytes, it loses nothing. After any failure, and after `End`, the channel delivers nothing more.
    */
   readonly receive: Effect.Effect<Received, ChannelFailed>
   /** Seals and writes one data record of at most 256 KiB. Callers queue: records leave in the order of their sequence numbers. */
@@ -73,7 +71,7 @@ export interface ChannelOptions {
 }
 
 /** The client's side of the key exchange: says hello, waits for the server's. */
-export const connect = Effect.fnUntraced(function*(
+export const connect = Effect.fnUntraced(function* (
   transport: Transport,
   options: ChannelOptions = {}
 ): Effect.fn.Return<HandshakeChannel<ServerHandshake, ClientHandshake>, ChannelFailed, Kem | Cipher> {
@@ -82,23 +80,21 @@ export const connect = Effect.fnUntraced(function*(
   const hello = Bytes.concat([preamble, keyPair.publicKey])
   yield* transport.write([hello])
   const answer = yield* takeHello(transport, ciphertextBytes)
-  const secret = yield* Effect.mapError(
-    keyPair.decapsulate(answer.subarray(preamble.length)),
-    () => channelFailed("kem-rejected")
+  const secret = yield* Effect.mapError(keyPair.decapsulate(answer.subarray(preamble.length)), () =>
+    channelFailed("kem-rejected")
   )
   return handshakeChannel(yield* Cipher, transport, client, secret, hello, answer, options)
 })
 
 /** The server's side of the key exchange: waits for the client's hello, answers. */
-export const accept = Effect.fnUntraced(function*(
+export const accept = Effect.fnUntraced(function* (
   transport: Transport,
   options: ChannelOptions = {}
 ): Effect.fn.Return<HandshakeChannel<ClientHandshake, ServerHandshake>, ChannelFailed, Kem | Cipher> {
   const kem = yield* Kem
   const hello = yield* takeHello(transport, publicKeyBytes)
-  const { ciphertext, secret } = yield* Effect.mapError(
-    kem.encapsulate(hello.subarray(preamble.length)),
-    () => channelFailed("kem-rejected")
+  const { ciphertext, secret } = yield* Effect.mapError(kem.encapsulate(hello.subarray(preamble.length)), () =>
+    channelFailed("kem-rejected")
   )
   const answer = Bytes.concat([preamble, ciphertext])
   yield* transport.write([answer])
@@ -106,7 +102,7 @@ export const accept = Effect.fnUntraced(function*(
 })
 
 // The preamble is judged before anything else is waited for: another protocol is turned away at its fifth byte.
-const takeHello = Effect.fnUntraced(function*(transport: Transport, length: number) {
+const takeHello = Effect.fnUntraced(function* (transport: Transport, length: number) {
   const start = Bytes.concat(yield* transport.take(preamble.length))
   if (!Bytes.equals(start, preamble)) return yield* channelFailed("bad-hello")
   return Bytes.concat([start, ...(yield* transport.take(length))])
@@ -152,7 +148,7 @@ const handshakeChannel = <In, Out>(
   const sealer = makeSealer(cipher, secrets[role.sends], recordsPerKey)
   const opener = makeOpener(cipher, secrets[role.receives], recordsPerKey)
   return {
-    receive: Effect.gen(function*() {
+    receive: Effect.gen(function* () {
       const header = yield* takeHeader(transport)
       // Exact lengths: before a login nobody makes us hold more than a login needs.
       if (header.type !== "handshake" || !role.lengths.has(header.length - tagBytes)) {
@@ -162,7 +158,7 @@ const handshakeChannel = <In, Out>(
       transcript = extendTranscript(transcript, header.bytes, plaintext)
       return yield* Effect.fromResult(role.decode(plaintext))
     }),
-    send: Effect.fnUntraced(function*(message) {
+    send: Effect.fnUntraced(function* (message) {
       const plaintext = role.encode(message)
       const record = yield* sealer.seal("handshake", [plaintext])
       const [header = plaintext] = record
@@ -187,14 +183,15 @@ const secureChannel = (transport: Transport, sealer: Sealer, opener: Opener, exp
   const sending = Semaphore.makeUnsafe(1)
   let state: "unconfirmed" | "open" | "over" = "unconfirmed"
   let ended = false
+  // The header whose body is still awaited: an interrupted `receive` loses nothing.
+  let pending: RecordHeader | undefined
+  let opening = false
 
-  const open = Effect.fnUntraced(function*(header: RecordHeader) {
-    const sealed = yield* transport.take(header.length)
-    return yield* opener.open(header, sealed).pipe(
+  const open = (header: RecordHeader, sealed: Bytes.Parts) =>
+    opener.open(header, sealed).pipe(
       // The first record confirms the peer's keys; that it fails has a name of its own.
-      Effect.mapError((error) => state === "unconfirmed" ? channelFailed("confirmation-failed") : error)
+      Effect.mapError((error) => (state === "unconfirmed" ? channelFailed("confirmation-failed") : error))
     )
-  })
 
   // A record whose writing was interrupted may be half out: nothing can follow it.
   const write = (type: "data" | "end", plaintext: Bytes.Parts) =>
@@ -204,32 +201,47 @@ const secureChannel = (transport: Transport, sealer: Sealer, opener: Opener, exp
 
   return {
     exporter,
-    receive: Effect.gen(function*() {
+    receive: Effect.gen(function* () {
       if (state === "over") return yield* channelFailed("truncated")
-      const header = yield* takeHeader(transport)
+      const header = pending ?? (yield* takeHeader(transport))
+      pending = header
       if (header.type === "handshake") return yield* channelFailed("record-refused")
-      const plaintext = yield* open(header)
+      const sealed = yield* transport.take(header.length)
+      pending = undefined
+      opening = true
+      const plaintext = yield* open(header, sealed)
+      opening = false
       state = "open"
       if (header.type === "data") return { _tag: "Data", plaintext } as const
       if (Bytes.lengthOf(plaintext) > 0) return yield* channelFailed("record-refused")
       state = "over"
       return { _tag: "End" } as const
-    }).pipe(Effect.tapError(() => Effect.sync(() => (state = "over")))),
+    }).pipe(
+      Effect.tapError(() => Effect.sync(() => (state = "over"))),
+      // A record that was taken and not delivered would be a hole in the stream: nothing can follow it.
+      Effect.onInterrupt(() =>
+        Effect.sync(() => {
+          if (opening) state = "over"
+        })
+      )
+    ),
 
     send: (plaintext) =>
       sending.withPermit(
-        Effect.suspend(() => ended ? Effect.fail(channelFailed("connection-lost")) : write("data", plaintext))
+        Effect.suspend(() => (ended ? Effect.fail(channelFailed("connection-lost")) : write("data", plaintext)))
       ),
 
-    end: sending.withPermit(Effect.suspend(() => {
-      if (ended) return Effect.void
-      ended = true
-      return write("end", [])
-    }))
+    end: sending.withPermit(
+      Effect.suspend(() => {
+        if (ended) return Effect.void
+        ended = true
+        return write("end", [])
+      })
+    )
   }
 }
 
-const takeHeader = Effect.fnUntraced(function*(transport: Transport) {
+const takeHeader = Effect.fnUntraced(function* (transport: Transport) {
   const bytes = Bytes.concat(yield* transport.take(recordHeaderBytes))
   const header = decodeHeader(bytes)
   if (header === undefined) return yield* channelFailed("record-refused")

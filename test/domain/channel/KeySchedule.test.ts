@@ -77,8 +77,12 @@ describe("key schedule", () => {
     const handshake = handshakeSecrets(secretOf(new Uint8Array(32)), transcript)
     const application = applicationSecrets(secretOf(new Uint8Array(64)), handshake.chain, transcript)
     const all = [
-      ...[handshake.client, handshake.server, handshake.chain],
-      ...[application.client, application.server, application.exporter],
+      handshake.client,
+      handshake.server,
+      handshake.chain,
+      application.client,
+      application.server,
+      application.exporter,
       nextSecret(application.client),
       recordKey(application.client).key
     ].map(shown)

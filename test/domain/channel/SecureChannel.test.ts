@@ -415,3 +415,61 @@ describe("Transport", () => {
     )
   )
 })
+
+describe("an interrupted receive", () => {
+  it.effect("loses nothing, wherever in a record it waited", () =>
+    Effect.gen(function* () {
+      const stream = joined(yield* clientRecords(session))
+      for (let at = 0; at < stream.length; at += 3) {
+        const [, server] = yield* between(
+          (transport) =>
+            Effect.gen(function* () {
+              yield* transport.write([hello(1)])
+              yield* transport.write([stream.subarray(0, at)])
+              // The answer, and the other end's sign that it was interrupted.
+              yield* transport.take(1125 + 1)
+              yield* transport.write([stream.subarray(at)])
+              yield* transport.finish
+              yield* transport.drain
+            }),
+          (transport) =>
+            Effect.gen(function* () {
+              const channel = (yield* accept(transport)).upgrade(sessionKey(1))
+              const before: Array<string> = []
+              const reading = yield* Effect.forkChild(
+                Effect.forever(
+                  Effect.map(channel.receive, (one) => {
+                    if (one._tag === "Data") before.push(shown(Bytes.concat([...one.plaintext, text("")])))
+                  })
+                ),
+                { startImmediately: true }
+              )
+              for (let turns = 0; turns < 20; turns++) yield* Effect.yieldNow
+              yield* Fiber.interrupt(reading)
+              yield* transport.write([Uint8Array.of(0)])
+              const after = yield* drain(channel)
+              return { plaintexts: [...before, ...after.plaintexts], end: after.end }
+            })
+        )
+        const outcome = server._tag === "Success" ? server.success : server.failure
+        assert.deepStrictEqual(outcome, { plaintexts: truth, end: "End" }, `at ${at}`)
+      }
+    }).pipe(Effect.provide(layers(1)))
+  )
+
+  it.effect("ends the channel when its record was already taken", () =>
+    Effect.gen(function* () {
+      const stream = joined(yield* clientRecords(session))
+      const { transport } = scripted(Bytes.concat([hello(1), stream]))
+      const channel = (yield* accept(transport)).upgrade(sessionKey(1))
+      const reading = yield* Effect.forkChild(channel.receive, { startImmediately: true })
+      yield* Fiber.interrupt(reading)
+      assert.deepStrictEqual(yield* drain(channel), { plaintexts: [], end: "truncated" })
+    }).pipe(Effect.provide(layers(1, slow)))
+  )
+})
+
+/** A cipher that never finishes opening. */
+const slow: Layer.Layer<Cipher> = Layer.succeed(Cipher, {
+  importKey: () => Effect.succeed({ seal: () => Effect.never, open: () => Effect.never })
+})
