@@ -255,6 +255,14 @@ describe("what the protocol does not have is refused", () => {
     })
   )
 
+  it("a full page of the longest names fits into a message", () => {
+    const longest = FileName.make(Array.from({ length: 4 }, () => "\u4e00".repeat(85)).join("/"))
+    const entry = { name: longest, size: Number.MAX_SAFE_INTEGER, modified: 253_402_300_799_999, digest }
+    const entries = Array.from({ length: listingPageEntriesMax }, () => entry)
+    const { length } = Server.encode(server.Page.make({ entries }))
+    assert.isAtMost(length, messageBytesMax)
+  })
+
   it.effect("a body of more bytes than a message has, before it is decoded", () =>
     Effect.gen(function* () {
       assert.strictEqual(yield* refusedBy(Client, new Uint8Array(messageBytesMax + 1)), "MessageRefused")
