@@ -37,7 +37,7 @@ const explanation: Record<ChannelFailure, string> = {
   "opaque-rejected": "the password exchange did not verify",
   "confirmation-failed": "the two ends do not share keys: someone may stand between them",
   "unknown-stretching": "the server asks for password stretching that this version does not know: update the client",
-  "truncated": "the connection was cut in the middle",
+  truncated: "the connection was cut in the middle",
   "connection-lost": "the connection was lost"
 }
 

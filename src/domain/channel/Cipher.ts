@@ -27,21 +27,32 @@ export interface CipherKey {
    * @param header authenticated, not encrypted (additional data)
    * @returns ciphertext as long as the plaintext, then a tag of 16 bytes
    */
-  readonly seal: (nonce: Uint8Array, header: Uint8Array, plaintext: Bytes.Parts) => Effect.Effect<Bytes.Parts, CipherFailed>
+  readonly seal: (
+    nonce: Uint8Array,
+    header: Uint8Array,
+    plaintext: Bytes.Parts
+  ) => Effect.Effect<Bytes.Parts, CipherFailed>
   /** The plaintext of what `seal` gave. */
-  readonly open: (nonce: Uint8Array, header: Uint8Array, sealed: Bytes.Parts) => Effect.Effect<Bytes.Parts, CipherFailed>
+  readonly open: (
+    nonce: Uint8Array,
+    header: Uint8Array,
+    sealed: Bytes.Parts
+  ) => Effect.Effect<Bytes.Parts, CipherFailed>
 }
 
-export class Cipher extends Context.Service<Cipher, {
-  /** @param key 32 bytes; the caller may wipe them afterwards */
-  readonly importKey: (key: Redacted.Redacted<Uint8Array>) => Effect.Effect<CipherKey, CipherFailed>
-}>()("paradrop/channel/Cipher") {
+export class Cipher extends Context.Service<
+  Cipher,
+  {
+    /** @param key 32 bytes; the caller may wipe them afterwards */
+    readonly importKey: (key: Redacted.Redacted<Uint8Array>) => Effect.Effect<CipherKey, CipherFailed>
+  }
+>()("paradrop/channel/Cipher") {
   /** Portable layer over Web Crypto: for browsers and other runtimes. Several times slower on Node than `CipherNode`. */
   static readonly layerWebCrypto: Layer.Layer<Cipher> = Layer.succeed(Cipher, {
     importKey: (key) =>
-      attempt(() => crypto.subtle.importKey("raw", owned(Redacted.value(key)), "AES-GCM", false, ["encrypt", "decrypt"])).pipe(
-        Effect.map(webKey)
-      )
+      attempt(() =>
+        crypto.subtle.importKey("raw", owned(Redacted.value(key)), "AES-GCM", false, ["encrypt", "decrypt"])
+      ).pipe(Effect.map(webKey))
   })
 }
 

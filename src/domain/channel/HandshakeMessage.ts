@@ -93,9 +93,7 @@ export const decodeClient = (bytes: Uint8Array): Decoded<ClientHandshake> => {
     case 1:
       return bytes.length === 2 + userNameBytesMax + ke1Bytes ? loginStart(bytes) : refused
     case 3:
-      return bytes.length === 1 + ke3Bytes
-        ? Result.succeed({ _tag: "LoginFinish", ke3: bytes.subarray(1) })
-        : refused
+      return bytes.length === 1 + ke3Bytes ? Result.succeed({ _tag: "LoginFinish", ke3: bytes.subarray(1) }) : refused
     case 5:
       return bytes.length === 1 ? Result.succeed({ _tag: "GiveUp" }) : refused
     default:

@@ -35,10 +35,13 @@ export interface KemKeyPair {
   readonly decapsulate: (ciphertext: Uint8Array) => Effect.Effect<SharedSecret, KemRejected>
 }
 
-export class Kem extends Context.Service<Kem, {
-  readonly keyPair: Effect.Effect<KemKeyPair>
-  /** @param publicKey 1216 bytes */
-  readonly encapsulate: (
-    publicKey: Uint8Array
-  ) => Effect.Effect<{ readonly ciphertext: Uint8Array; readonly secret: SharedSecret }, KemRejected>
-}>()("paradrop/channel/Kem") {}
+export class Kem extends Context.Service<
+  Kem,
+  {
+    readonly keyPair: Effect.Effect<KemKeyPair>
+    /** @param publicKey 1216 bytes */
+    readonly encapsulate: (
+      publicKey: Uint8Array
+    ) => Effect.Effect<{ readonly ciphertext: Uint8Array; readonly secret: SharedSecret }, KemRejected>
+  }
+>()("paradrop/channel/Kem") {}

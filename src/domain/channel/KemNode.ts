@@ -36,16 +36,10 @@ const rawPublic = (privateKey: KeyObject, length: number): Uint8Array =>
 
 // X-Wing combiner: SHA3-256(ssM || ssX || ctX || pkX || label), label = `\.//^\`.
 const label = Uint8Array.of(0x5c, 0x2e, 0x2f, 0x2f, 0x5e, 0x5c)
-const combine = (
-  ssM: Uint8Array,
-  ssX: Uint8Array,
-  ctX: Uint8Array,
-  pkX: Uint8Array
-): Redacted.Redacted<Uint8Array> =>
-  Redacted.make(
-    createHash("sha3-256").update(ssM).update(ssX).update(ctX).update(pkX).update(label).digest(),
-    { label: "kem secret" }
-  )
+const combine = (ssM: Uint8Array, ssX: Uint8Array, ctX: Uint8Array, pkX: Uint8Array): Redacted.Redacted<Uint8Array> =>
+  Redacted.make(createHash("sha3-256").update(ssM).update(ssX).update(ctX).update(pkX).update(label).digest(), {
+    label: "kem secret"
+  })
 
 const attempt = <A>(run: () => A): Effect.Effect<A, KemRejected> =>
   Effect.try({ try: run, catch: () => new KemRejected() })

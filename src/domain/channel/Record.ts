@@ -20,7 +20,11 @@ import { nextSecret, recordKey } from "./KeySchedule.ts"
 export type RecordType = "handshake" | "data" | "end"
 
 const typeCodes: Record<RecordType, number> = { handshake: 1, data: 2, end: 3 }
-const typeOfCode = new Map<number, RecordType>([[1, "handshake"], [2, "data"], [3, "end"]])
+const typeOfCode = new Map<number, RecordType>([
+  [1, "handshake"],
+  [2, "data"],
+  [3, "end"]
+])
 
 /** A parsed header: `length` counts ciphertext and tag, in bytes. */
 export interface RecordHeader {
@@ -107,14 +111,13 @@ export const makeSealer = (
 ): Sealer => {
   const nextKey = keySequence(cipher, secret, recordsPerKey)
   return {
-    seal: Effect.fnUntraced(function*(type, plaintext) {
+    seal: Effect.fnUntraced(function* (type, plaintext) {
       const length = Bytes.lengthOf(plaintext)
       if (length > recordPlaintextBytesMax) return yield* channelFailed("record-refused")
       const header = encodeHeader(type, length)
       const key = yield* nextKey
-      const sealed = yield* Effect.mapError(
-        key.cipher.seal(key.nonce, header, plaintext),
-        () => channelFailed("record-auth-failed")
+      const sealed = yield* Effect.mapError(key.cipher.seal(key.nonce, header, plaintext), () =>
+        channelFailed("record-auth-failed")
       )
       return [header, ...sealed]
     })
@@ -129,11 +132,10 @@ export const makeOpener = (
 ): Opener => {
   const nextKey = keySequence(cipher, secret, recordsPerKey)
   return {
-    open: Effect.fnUntraced(function*(header, sealed) {
+    open: Effect.fnUntraced(function* (header, sealed) {
       const key = yield* nextKey
-      return yield* Effect.mapError(
-        key.cipher.open(key.nonce, header.bytes, sealed),
-        () => channelFailed("record-auth-failed")
+      return yield* Effect.mapError(key.cipher.open(key.nonce, header.bytes, sealed), () =>
+        channelFailed("record-auth-failed")
       )
     })
   }

@@ -22,7 +22,7 @@ export interface Transport {
 }
 
 /** Opens the socket: dials it or adopts the accepted one. The connection closes with the scope. */
-export const open = Effect.fnUntraced(function*(
+export const open = Effect.fnUntraced(function* (
   socket: Socket.Socket
 ): Effect.fn.Return<Transport, Socket.SocketError, Scope.Scope> {
   // The reader owns the connection: it comes first, also when nothing will be read.
@@ -47,7 +47,7 @@ export const open = Effect.fnUntraced(function*(
     return taken
   }
 
-  const take: Transport["take"] = Effect.fnUntraced(function*(length) {
+  const take: Transport["take"] = Effect.fnUntraced(function* (length) {
     while (heldBytes < length) yield* pull
     return split(length)
   })
