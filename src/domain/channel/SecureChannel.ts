@@ -46,10 +46,11 @@ export type Received = { readonly _tag: "Data"; readonly plaintext: Bytes.Parts 
 /** A channel with application keys. */
 export interface SecureChannel {
   /**
-   * The next record. One caller at a time; interrupted while it waits for bytes, it loses nothing. After any failure, and after `End`, the channel delivers nothing more.
+   * The next record. One caller at a time; interrupted while it waits for bytes, it loses nothing.
+   * After any failure, and after `End`, the channel delivers nothing more.
    */
   readonly receive: Effect.Effect<Received, ChannelFailed>
-  /** Seals and writes one data record of at most 256 KiB. Callers queue: records leave in the order of their sequence numbers. */
+  /** Seals and writes one data record of at most 256 KiB. Callers queue: records leave in the order of their numbers. */
   readonly send: (plaintext: Bytes.Parts) => Effect.Effect<void, ChannelFailed>
   /** Proves the end of our stream. Nothing can be sent afterwards. */
   readonly end: Effect.Effect<void, ChannelFailed>

@@ -4,7 +4,7 @@
 import { Schema } from "effect"
 import { peerTextCharactersMax } from "../limits.ts"
 
-/** Free text of the sender: well-formed, so that it comes back from UTF-8 as it was. Print it through `printable` only. */
+/** The sender's text: well-formed, so that it comes back from UTF-8 as it was. Print it through `printable` only. */
 export const PeerText = Schema.String.check(
   Schema.isMaxLength(peerTextCharactersMax),
   Schema.makeFilter((text: string) => text.isWellFormed())
