@@ -190,3 +190,12 @@ export const searchPiecesMax = 8
 
 /** A range that differs is looked at closer, in blocks, when its counterpart is no larger. */
 export const hintBytesMax = 8 * 1024 * 1024
+
+/** Findings that wait between the walk and the closer look; one question is asked for all that wait. */
+export const findingsWaitingMax = 256
+
+/** A copy is sent at the latest at this length, so that the receiver works while the walk goes on. */
+export const copyRunBytesMax = 64 * 1024 * 1024
+
+/** What the kernel's buffer gives to one read of a server's socket: one record and its header, more costs memory. */
+export const socketReadBytes = 256 * 1024

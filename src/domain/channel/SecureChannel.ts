@@ -194,10 +194,10 @@ const secureChannel = (transport: Transport, sealer: Sealer, opener: Opener, exp
       Effect.mapError((error) => (state === "unconfirmed" ? channelFailed("confirmation-failed") : error))
     )
 
-  // A record whose writing was interrupted may be half out: nothing can follow it.
+  // A record whose writing failed or was interrupted may be half out: nothing can follow it.
   const write = (type: "data" | "end", plaintext: Bytes.Parts) =>
     Effect.flatMap(sealer.seal(type, plaintext), transport.write).pipe(
-      Effect.onInterrupt(() => Effect.sync(() => (ended = true)))
+      Effect.onError(() => Effect.sync(() => (ended = true)))
     )
 
   return {
@@ -220,7 +220,7 @@ const secureChannel = (transport: Transport, sealer: Sealer, opener: Opener, exp
     }).pipe(
       Effect.tapError(() => Effect.sync(() => (state = "over"))),
       // A record that was taken and not delivered would be a hole in the stream: nothing can follow it.
-      Effect.onInterrupt(() =>
+      Effect.onError(() =>
         Effect.sync(() => {
           if (opening) state = "over"
         })

@@ -15,7 +15,7 @@
  */
 import { Effect } from "effect"
 import type { ContentDigest, Digest, Hasher } from "../file/Digest.ts"
-import { contentBlockBytes, expectedMissesMax, hintBytesMax, searchPiecesMax } from "../limits.ts"
+import { contentBlockBytes, copyRunBytesMax, expectedMissesMax, hintBytesMax, searchPiecesMax } from "../limits.ts"
 import { rulesFor } from "./Chunker.ts"
 import type { Source } from "./Outgoing.ts"
 import { blockRules, makeCutter, type Piece, type PieceDigest } from "./Signature.ts"
@@ -284,23 +284,34 @@ const makeEmitter = <E, E2, E3>({ coarse, emit, from }: MatchOptions<E, E2, E3>)
   let done = from
   // Where the other file goes on behind the last finding; unknown at the start of a walk in the middle.
   let base = from === 0 ? 0 : undefined
+  let run: Extract<Found, { readonly _tag: "Same" }> | undefined
+
+  const flush = Effect.suspend(() => {
+    const last = run
+    run = undefined
+    return last === undefined ? Effect.void : emit(last)
+  })
 
   const unknown = Effect.fnUntraced(function*(until: number, baseUntil: number): Effect.fn.Return<void, E3> {
     if (until === done) return
+    yield* flush
     const length = until - done
-    const hint = hintFor(coarse, length, base, baseUntil)
-    yield* emit({ _tag: "Unknown", offset: done, length, hint })
+    yield* emit({ _tag: "Unknown", offset: done, length, hint: hintFor(coarse, length, base, baseUntil) })
     done = until
   })
 
   return {
+    /** Neighbours that stand in order in both files become one finding. */
     same: Effect.fnUntraced(function*(offset: number, length: number, at: number): Effect.fn.Return<void, E3> {
       yield* unknown(offset, at)
-      yield* emit({ _tag: "Same", offset, length, base: at })
+      if (run !== undefined && (run.base + run.length !== at || run.length >= copyRunBytesMax)) yield* flush
+      run = run === undefined
+        ? { _tag: "Same", offset, length, base: at }
+        : { ...run, length: run.length + length }
       done = offset + length
       base = at + length
     }),
-    end: (size: number) => unknown(size, coarse.size)
+    end: (size: number) => Effect.andThen(unknown(size, coarse.size), flush)
   }
 }
 

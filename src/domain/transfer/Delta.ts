@@ -1,0 +1,121 @@
+/**
+ * A delta: what to send so that a receiver who has another file can build the local one.
+ *
+ * A sequence of copies from the other file and literals of the local one, in the order of the local file, covering it
+ * exactly. Made while the file is walked: the walk (`match`), a closer look where a chunk differs (`refine`), and
+ * sending go on side by side, with bounded queues between them.
+ */
+import { type Cause, Effect, Queue, Stream } from "effect"
+import type { ContentDigest } from "../file/Digest.ts"
+import { copyRunBytesMax, findingsWaitingMax, hintBytesMax } from "../limits.ts"
+import { type Found, type LocalShrank, match, type MatchOptions, refine } from "./Match.ts"
+import type { Piece } from "./Signature.ts"
+
+/** One step of building the local file. */
+export type Op =
+  /** bytes of the other file */
+  | { readonly _tag: "Copy"; readonly offset: number; readonly length: number }
+  /** bytes of the local file */
+  | { readonly _tag: "Literal"; readonly offset: number; readonly length: number }
+
+export interface DeltaOptions<E, E2, E3> extends Omit<MatchOptions<E, E2, never>, "emit"> {
+  /** The blocks (`blockRules`) of ranges of the other file, a list for each range. */
+  readonly blocksOf: (
+    ranges: ReadonlyArray<{ readonly offset: number; readonly length: number }>
+  ) => Effect.Effect<ReadonlyArray<ReadonlyArray<Piece>>, E2>
+  /** Takes the ops in order. */
+  readonly send: (op: Op) => Effect.Effect<void, E3>
+}
+
+/** What a delta has come to. */
+export interface Delta {
+  /** of the whole local file */
+  readonly digest: ContentDigest
+  /** the local file is the other file, byte for byte: nothing was sent */
+  readonly equal: boolean
+}
+
+/** Walks the local file and sends its delta against the other. */
+export const sendDelta = <E, E2, E3>(
+  options: DeltaOptions<E, E2, E3>
+): Effect.Effect<Delta, E | E2 | E3 | LocalShrank> =>
+  Effect.gen(function*() {
+    const findings = yield* Queue.bounded<Found, E | E2 | LocalShrank | Cause.Done>(findingsWaitingMax)
+    const runs = makeRuns(options)
+    let digest: ContentDigest | undefined
+    const walk = match({ ...options, emit: (found) => Effect.asVoid(Queue.offer(findings, found)) }).pipe(
+      Effect.tap((whole) => Effect.sync(() => void (digest = whole))),
+      Effect.andThen(Queue.end(findings)),
+      Effect.catchCause((cause) => Queue.failCause(findings, cause))
+    )
+    yield* Effect.forkChild(walk)
+    // A batch is whatever waits: while one question is under way the findings of the next gather.
+    yield* Stream.runForEachArray(Stream.fromQueue(findings), (batch) => resolve(options, batch, runs.add))
+    const equal = yield* runs.end
+    return { digest: digest ?? (yield* Effect.interrupt), equal }
+  }).pipe(Effect.scoped)
+
+/** Looks closer at what a batch of findings did not find, with one question for all of them. */
+const resolve = Effect.fnUntraced(function*<E, E2, E3>(
+  { blocksOf, digest, local }: DeltaOptions<E, E2, E3>,
+  batch: ReadonlyArray<Found>,
+  add: (found: Found) => Effect.Effect<void, E3>
+) {
+  const worth = batch.filter(isWorthALook)
+  const answers = worth.length === 0 ? [] : yield* blocksOf(worth.map(({ hint }) => hint))
+  const blocks = new Map(worth.map((found, index) => [found.offset, answers[index] ?? []]))
+  for (const found of batch) {
+    const candidates = blocks.get(found.offset)
+    if (found._tag === "Same" || candidates === undefined) {
+      yield* add(found)
+      continue
+    }
+    const content = yield* local.read(found.offset, found.length)
+    for (const part of refine(digest, found.offset, content, candidates)) yield* add(part)
+  }
+})
+
+type Unknown = Extract<Found, { readonly _tag: "Unknown" }>
+
+// A long literal is not held in memory for the sake of a few blocks.
+const isWorthALook = (found: Found): found is Unknown & { readonly hint: NonNullable<Unknown["hint"]> } =>
+  found._tag === "Unknown" && found.hint !== undefined && found.length <= 2 * hintBytesMax
+
+/** Joins neighbouring findings into ops, as long as possible, and notices when the whole is one copy of the whole. */
+const makeRuns = <E, E2, E3>({ coarse, from, local, send }: DeltaOptions<E, E2, E3>) => {
+  let run: Op | undefined
+  let sent = false
+
+  const flush = Effect.suspend(() => {
+    const last = run
+    run = undefined
+    if (last === undefined) return Effect.void
+    sent = true
+    return send(last)
+  })
+
+  return {
+    add: (found: Found): Effect.Effect<void, E3> =>
+      Effect.suspend(() => {
+        const next: Op = found._tag === "Same"
+          ? { _tag: "Copy", offset: found.base, length: found.length }
+          : { _tag: "Literal", offset: found.offset, length: found.length }
+        // Content that is in its place is held back: as long as nothing differs the files may be equal.
+        const mayBeEqual = !sent && run?._tag === "Copy" && run.offset === 0
+        const joined = run !== undefined && run._tag === next._tag && run.offset + run.length === next.offset
+        if (run !== undefined && joined && (mayBeEqual || run.length < copyRunBytesMax)) {
+          run = { ...run, length: run.length + next.length }
+          return Effect.void
+        }
+        return Effect.andThen(flush, Effect.sync(() => void (run = next)))
+      }),
+    end: Effect.suspend(() => {
+      const equal =
+        from === 0 &&
+        !sent &&
+        local.size === coarse.size &&
+        (run === undefined || (run._tag === "Copy" && run.offset === 0 && run.length === coarse.size))
+      return equal ? Effect.succeed(true) : Effect.as(flush, false)
+    })
+  }
+}

@@ -1,0 +1,98 @@
+/**
+ * Lists that are too long for a structure per entry: ranges, and the pieces of a signature, as packed bytes in a message.
+ *
+ * ```
+ * range = offset u64 | length u64          both exact in 53 bits, length at least 1
+ * piece = length u48 | digest (16)         offsets follow from the lengths, length at least 1
+ * ```
+ *
+ * Numbers are big-endian. What does not fit exactly is refused before anything is built from it.
+ */
+import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js"
+import { Result, Schema } from "effect"
+
+/** A run of bytes of a file. */
+export interface Range {
+  readonly offset: number
+  readonly length: number
+}
+
+/** A run of bytes and the first 16 bytes of their BLAKE3 digest, in hex. */
+export interface PackedPiece extends Range {
+  readonly digest: string
+}
+
+/** Packed bytes are not what they should be. The session ends. */
+export class PackedRefused extends Schema.TaggedError<PackedRefused>()("PackedRefused", {
+  reason: Schema.Literals(["length", "empty-range", "beyond-the-end"])
+}) {
+  override get message(): string {
+    return `the peer sent a list that makes no sense (${this.reason})`
+  }
+}
+
+export const rangeBytes = 16
+export const pieceBytes = 22
+const digestBytes = 16
+
+const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+
+export const packRanges = (ranges: ReadonlyArray<Range>): Uint8Array => {
+  const bytes = new Uint8Array(ranges.length * rangeBytes)
+  const view = viewOf(bytes)
+  ranges.forEach(({ length, offset }, index) => {
+    view.setBigUint64(index * rangeBytes, BigInt(offset))
+    view.setBigUint64(index * rangeBytes + 8, BigInt(length))
+  })
+  return bytes
+}
+
+/** @param size every range must lie within it, bytes */
+export const unpackRanges = (bytes: Uint8Array, size: number): Result.Result<ReadonlyArray<Range>, PackedRefused> => {
+  if (bytes.length === 0 || bytes.length % rangeBytes !== 0) return refused("length")
+  const view = viewOf(bytes)
+  const ranges: Array<Range> = []
+  for (let at = 0; at < bytes.length; at += rangeBytes) {
+    const offset = view.getBigUint64(at)
+    const length = view.getBigUint64(at + 8)
+    if (length === 0n) return refused("empty-range")
+    if (offset + length > BigInt(size)) return refused("beyond-the-end")
+    ranges.push({ offset: Number(offset), length: Number(length) })
+  }
+  return Result.succeed(ranges)
+}
+
+export const packPieces = (pieces: ReadonlyArray<PackedPiece>): Uint8Array => {
+  const bytes = new Uint8Array(pieces.length * pieceBytes)
+  const view = viewOf(bytes)
+  pieces.forEach(({ digest, length }, index) => {
+    const at = index * pieceBytes
+    view.setUint16(at, Math.floor(length / 2 ** 32))
+    view.setUint32(at + 2, length % 2 ** 32)
+    bytes.set(hexToBytes(digest), at + 6)
+  })
+  return bytes
+}
+
+/** @param range what the pieces must cover exactly */
+export const unpackPieces = (
+  bytes: Uint8Array,
+  range: Range
+): Result.Result<ReadonlyArray<PackedPiece>, PackedRefused> => {
+  if (bytes.length % pieceBytes !== 0) return refused("length")
+  const view = viewOf(bytes)
+  const pieces: Array<PackedPiece> = []
+  const end = range.offset + range.length
+  let offset = range.offset
+  for (let at = 0; at < bytes.length; at += pieceBytes) {
+    const length = view.getUint16(at) * 2 ** 32 + view.getUint32(at + 2)
+    if (length === 0) return refused("empty-range")
+    if (offset + length > end) return refused("beyond-the-end")
+    pieces.push({ offset, length, digest: bytesToHex(bytes.subarray(at + 6, at + 6 + digestBytes)) })
+    offset += length
+  }
+  return offset === end ? Result.succeed(pieces) : refused("length")
+}
+
+const refused = (reason: PackedRefused["reason"]): Result.Result<never, PackedRefused> =>
+  Result.fail(new PackedRefused({ reason }))
