@@ -199,3 +199,12 @@ export const copyRunBytesMax = 64 * 1024 * 1024
 
 /** What the kernel's buffer gives to one read of a server's socket: one record and its header, more costs memory. */
 export const socketReadBytes = 256 * 1024
+
+/** Signatures that are made at once; others wait. */
+export const signatureBuildsMax = 2
+
+/** A version of a file that is younger than this may change without a trace in its times: nothing is kept for it. */
+export const versionGrainMilliseconds = 1_000
+
+/** All signatures that one server keeps, in bytes. */
+export const keptSignatureBytesMax = 256 * 1024 * 1024

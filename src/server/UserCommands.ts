@@ -1,0 +1,144 @@
+/**
+ * What `paradrop-server user ...` does. Data goes to standard output, words for a person to standard error.
+ */
+import { Clock, Console, Effect, FileSystem, Path, Redacted, Schema, Stdio, Stream, Terminal } from "effect"
+import { Prompt } from "effect/cli"
+import { SecureRandom } from "effect/crypto"
+import type { PlatformError } from "effect/PlatformError"
+import { concat } from "../domain/Bytes.ts"
+import { UserName } from "../domain/channel/HandshakeMessage.ts"
+import { Opaque, type OpaqueRejected, type Password } from "../domain/channel/Opaque.ts"
+import { printable } from "../domain/file/Printable.ts"
+import { passwordBytesMax, userNameBytesMax } from "../domain/limits.ts"
+import { Accounts, type AccountsFailed, NoSuchAccount } from "../domain/session/Accounts.ts"
+import * as PasswordRule from "../domain/session/PasswordRule.ts"
+import { WrongUsage } from "./ServerConfig.ts"
+
+/** `add` never replaces: a password is changed by `passwd`. */
+export class AccountExists extends Schema.TaggedError<AccountExists>()("AccountExists", { user: Schema.String }) {
+  override get message(): string {
+    return `there is an account '${this.user}' already: 'user passwd ${this.user}' changes its password`
+  }
+}
+
+/** No password was given. */
+export class NoPassword extends Schema.TaggedError<NoPassword>()("NoPassword", { detail: Schema.String }) {
+  override get message(): string {
+    return this.detail
+  }
+}
+
+/** How the password comes. */
+export interface PasswordOptions {
+  readonly generate: boolean
+  readonly allowWeak: boolean
+}
+
+type AskServices = FileSystem.FileSystem | Path.Path | SecureRandom.SecureRandom | Stdio.Stdio | Terminal.Terminal
+type AskError = NoPassword | PasswordRule.PasswordRefused | PlatformError | Terminal.QuitError
+type SetError = AccountsFailed | AskError | OpaqueRejected
+
+/** A user's name as typed, or what is wrong with it. */
+export const parseName = (name: string): Effect.Effect<UserName, WrongUsage> =>
+  Effect.mapError(Schema.decodeEffect(UserName)(name), () =>
+    new WrongUsage({
+      detail: `'${printable(name)}' is no user name: use 1 to ${userNameBytesMax} of a-z, 0-9, '.', '_' and '-'`
+    }))
+
+export const add = (
+  user: UserName,
+  options: PasswordOptions
+): Effect.Effect<void, AccountExists | SetError, Accounts | AskServices | Opaque> =>
+  Effect.gen(function*() {
+    if (yield* exists(user)) return yield* new AccountExists({ user })
+    yield* setPassword(user, options)
+    yield* Console.error(`account '${user}' added`)
+  })
+
+export const passwd = (
+  user: UserName,
+  options: PasswordOptions
+): Effect.Effect<void, NoSuchAccount | SetError, Accounts | AskServices | Opaque> =>
+  Effect.gen(function*() {
+    if (!(yield* exists(user))) return yield* new NoSuchAccount({ user })
+    yield* setPassword(user, options)
+    yield* Console.error(`the password of '${user}' is changed; sessions that are open stay open`)
+  })
+
+export const remove = (user: UserName): Effect.Effect<void, AccountsFailed | NoSuchAccount, Accounts> =>
+  Effect.gen(function*() {
+    const accounts = yield* Accounts
+    yield* accounts.remove(user)
+    yield* Console.error(`account '${user}' removed; sessions that are open stay open`)
+    if ((yield* accounts.list).length > 0) return
+    yield* Console.error("no account is left: on loopback the public one ('default', 123456) works again")
+  })
+
+export const list: Effect.Effect<void, AccountsFailed, Accounts> = Effect.gen(function*() {
+  const accounts = yield* (yield* Accounts).list
+  if (accounts.length === 0) return yield* Console.error("no account yet: 'user add NAME' makes one")
+  const width = Math.max(...accounts.map(({ user }) => user.length))
+  for (const { created, user } of accounts) {
+    yield* Console.log(`${user.padEnd(width)}  ${new Date(created).toISOString().slice(0, 10)}`)
+  }
+  return undefined
+})
+
+const exists = (user: UserName): Effect.Effect<boolean, AccountsFailed, Accounts> =>
+  Effect.gen(function*() {
+    const accounts = yield* (yield* Accounts).list
+    return accounts.some((account) => account.user === user)
+  })
+
+const setPassword = Effect.fnUntraced(function*(
+  user: UserName,
+  options: PasswordOptions
+): Effect.fn.Return<void, SetError, Accounts | AskServices | Opaque> {
+  const accounts = yield* Accounts
+  const opaque = yield* Opaque
+  const password = yield* options.generate ? generated : asked(user, options.allowWeak)
+  const record = yield* opaque.register(yield* accounts.setup, { user, password, stretching: accounts.stretching })
+  yield* accounts.put(user, record, yield* Clock.currentTimeMillis)
+  // Only now: a password that was printed is one that works.
+  if (options.generate) yield* Console.log(Redacted.value(password))
+})
+
+const generated: Effect.Effect<Password, never, SecureRandom.SecureRandom> = Effect.gen(function*() {
+  const random = yield* SecureRandom.SecureRandom
+  return Redacted.make(PasswordRule.generate(yield* random.randomBytes(PasswordRule.generateBytes)))
+})
+
+const asked = (user: UserName, allowWeak: boolean): Effect.Effect<Password, AskError, AskServices> =>
+  Effect.gen(function*() {
+    const stdio = yield* Stdio.Stdio
+    const password = yield* (yield* stdio.stdinIsTerminal) ? prompted(user, allowWeak) : firstLine
+    return Redacted.make(yield* Effect.fromResult(PasswordRule.check(Redacted.value(password), allowWeak)))
+  })
+
+const prompted = (user: UserName, allowWeak: boolean) =>
+  Effect.gen(function*() {
+    const validate = (text: string) =>
+      Effect.mapError(Effect.fromResult(PasswordRule.check(text, allowWeak)), ({ message }) => message)
+    const first = yield* Prompt.run(Prompt.Hidden({ message: `Password for '${user}' (not shown)`, validate }))
+    const second = yield* Prompt.run(Prompt.Hidden({ message: "The same again" }))
+    if (Redacted.value(first) === Redacted.value(second)) return first
+    return yield* new NoPassword({ detail: "the two passwords differ: nothing was changed, try again" })
+  })
+
+/** One line of standard input, without its end. */
+const firstLine: Effect.Effect<Password, NoPassword | PlatformError, Stdio.Stdio> = Effect.gen(function*() {
+  const stdio = yield* Stdio.Stdio
+  const parts: Array<Uint8Array> = []
+  let bytes = 0
+  yield* Stream.runForEachWhile(stdio.stdin, (part) =>
+    Effect.sync(() => {
+      parts.push(part)
+      bytes += part.length
+      return !part.includes(lineFeed) && bytes <= passwordBytesMax + 2
+    }))
+  const [line = ""] = new TextDecoder().decode(concat(parts)).split(/\r?\n/)
+  if (line !== "") return Redacted.make(line)
+  return yield* new NoPassword({ detail: "no password on standard input: give one in the first line, or --generate" })
+})
+
+const lineFeed = 10

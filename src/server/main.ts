@@ -1,0 +1,266 @@
+/**
+ * The executable `paradrop-server`: the only place of the server that knows the platform.
+ */
+import { createRequire } from "node:module"
+import process from "node:process"
+// One by one: the package as a whole would load HTTP, workers and more, for 35 MB and a third of a second.
+import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as NodeSocket from "@effect/platform-node/NodeSocket"
+import * as NodeSocketServer from "@effect/platform-node/NodeSocketServer"
+import { Cause, Console, Effect, Exit, Layer, Option, Path, Schema } from "effect"
+import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
+import type { NetAddress } from "effect/net"
+import { SocketServer } from "effect/socket"
+import * as CipherNode from "../domain/channel/CipherNode.ts"
+import * as KemNode from "../domain/channel/KemNode.ts"
+import { Opaque } from "../domain/channel/Opaque.ts"
+import * as DigestNode from "../domain/file/DigestNode.ts"
+import { socketReadBytes } from "../domain/limits.ts"
+import { Accounts } from "../domain/session/Accounts.ts"
+import * as AccountsFile from "../domain/session/AccountsFile.ts"
+import { type LockFailed, type LockHeld, StateLock } from "../domain/session/StateLock.ts"
+import * as StateLockNode from "../domain/session/StateLockNode.ts"
+import type { DiskError } from "../domain/store/Disk.ts"
+import * as DiskNode from "../domain/store/DiskNode.ts"
+import { FileStore } from "../domain/store/FileStore.ts"
+import * as FileStoreDisk from "../domain/store/FileStoreDisk.ts"
+import * as Logging from "./Logging.ts"
+import * as Peer from "./Peer.ts"
+import * as PublicAccount from "./PublicAccount.ts"
+import * as Server from "./Server.ts"
+import * as ServerConfig from "./ServerConfig.ts"
+import * as StateFolder from "./StateFolder.ts"
+import * as UserCommands from "./UserCommands.ts"
+
+// -----------------------------------------------------------------------------
+// Serving
+// -----------------------------------------------------------------------------
+
+/** The server cannot start; the message says why and what to do. */
+class CannotStart extends Schema.TaggedError<CannotStart>()("CannotStart", { detail: Schema.String }) {
+  override get message(): string {
+    return this.detail
+  }
+}
+
+interface Listen {
+  readonly host: string
+  readonly port: number
+}
+
+interface Serve extends Listen {
+  readonly root: string
+  readonly state: Option.Option<string>
+  readonly durability: "full" | "os"
+}
+
+const serve = Effect.fnUntraced(function*(config: Serve) {
+  yield* stopOnSignals
+  const { folder, root } = yield* StateFolder.resolve({ ...config, platform: process.platform })
+  const store = FileStoreDisk.layer({ durability: config.durability }).pipe(
+    Layer.provide(DiskNode.layer(root)),
+    Layer.catchTag(["DiskError", "StoreFailed"], (error) => Layer.effect(FileStore, Effect.fail(cannotServe(root, error))))
+  )
+  // One after the other: what is asked of the person first is what is wrong first.
+  const services = store.pipe(
+    Layer.provideMerge(accounts(config.host, folder)),
+    Layer.provideMerge(Layer.effectDiscard(lockState(folder, root))),
+    Layer.provideMerge(AccountsFile.layer(folder))
+  )
+  yield* Effect.gen(function*() {
+    const { address } = yield* SocketServer.SocketServer
+    yield* onlyLoopback(config.host, address)
+    yield* Layer.build(Layer.provide(Server.layer, peerAddress))
+    yield* Console.log(`listening on ${addressText(address)}`)
+    yield* PublicAccount.warn
+    yield* Effect.logInfo(`serving ${root}`).pipe(Effect.annotateLogs({ state: folder }))
+    return yield* Effect.never.pipe(
+      Effect.onInterrupt(() => Effect.logInfo("stopping: transfers may end, a second signal ends them at once"))
+    )
+  }).pipe(Effect.scoped, Effect.provide(Layer.provideMerge(listen(config), services)))
+})
+
+/** The accounts of the state folder, and the public one while it exists. */
+const accounts = (host: string, folder: string) =>
+  Layer.unwrap(Effect.gen(function*() {
+    const { setup, stretching } = yield* Accounts
+    const path = (yield* Path.Path).join(folder, "public.record")
+    const keep = yield* PublicAccount.keepInFile(path, { setup: yield* setup, stretching })
+    return PublicAccount.layer({ loopback: Peer.isLoopback(host), host, keep })
+  }))
+
+const lockState = Effect.fnUntraced(function*(folder: string, root: string) {
+  const path = (yield* Path.Path).join(folder, "server.lock")
+  yield* Effect.mapError((yield* StateLock).acquire(path), (error: LockHeld | LockFailed) =>
+    error._tag === "LockFailed"
+      ? new CannotStart({ detail: error.message })
+      : new CannotStart({ detail: `another server serves '${root}' already: stop it, or serve another folder with --root` }))
+})
+
+const cannotServe = (root: string, { code }: DiskError | { readonly code: string }): CannotStart =>
+  new CannotStart({
+    detail:
+      code === "EACCES" || code === "EPERM" || code === "EROFS"
+        ? `no permission to write in '${root}': change that, or serve another folder with --root`
+        : `'${root}' cannot be served (${code}): serve another folder with --root`
+  })
+
+// -----------------------------------------------------------------------------
+// Listening
+// -----------------------------------------------------------------------------
+
+const listen = ({ host, port }: Listen) =>
+  NodeSocketServer.layer({
+    host,
+    port,
+    noDelay: true,
+    keepAlive: true,
+    allowHalfOpen: true,
+    highWaterMark: socketReadBytes
+  }).pipe(
+    Layer.catchTag("SocketServerError", ({ reason }) =>
+      Layer.effect(SocketServer.SocketServer, Effect.fail(cannotListen({ host, port }, codeOf(reason.cause))))
+    )
+  )
+
+const codeOf = (cause: unknown): string =>
+  cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : "unknown"
+
+const cannotListen = ({ host, port }: Listen, code: string): CannotStart => {
+  const texts: Record<string, string> = {
+    EADDRINUSE: `port ${port} on ${host} is taken: stop the other program, or take another with --port (0 picks a free one)`,
+    EACCES: `no permission to listen on port ${port}: take one above 1023 with --port`,
+    EADDRNOTAVAIL: `this machine has no address '${host}': name one of its own with --host`,
+    ENOTFOUND: `there is no host '${host}': name an address of this machine with --host`
+  }
+  return new CannotStart({ detail: texts[code] ?? `cannot listen on ${host} port ${port} (${code}): try another --host or --port` })
+}
+
+/** A name that is taken for loopback may mean something else to the resolver of this machine. */
+const onlyLoopback = (host: string, address: NetAddress.SocketAddress) =>
+  Peer.isLoopback(host) && !Peer.isLoopback(hostOf(address))
+    ? Effect.fail(new CannotStart({ detail: `'${host}' means ${hostOf(address)} here, which is not loopback: give --host 127.0.0.1` }))
+    : Effect.void
+
+const hostOf = (address: NetAddress.SocketAddress): string =>
+  address._tag === "UnixPathAddress" ? address.path : address.address.toString()
+
+const addressText = (address: NetAddress.SocketAddress): string => {
+  if (address._tag === "UnixPathAddress") return address.path
+  const host = hostOf(address)
+  return `${host.includes(":") ? `[${host}]` : host}:${address.port}`
+}
+
+const peerAddress = Layer.succeed(
+  Peer.PeerAddress,
+  Effect.map(
+    Effect.serviceOption(NodeSocket.NetSocket),
+    (socket) => Option.getOrUndefined(socket)?.remoteAddress
+  )
+)
+
+// -----------------------------------------------------------------------------
+// The command line
+// -----------------------------------------------------------------------------
+
+const server = Command.make(ServerConfig.program, ServerConfig.serving).pipe(
+  Command.withSharedFlags(ServerConfig.shared),
+  Command.withDescription("Serves one folder over an encrypted channel to those who know a password.")
+)
+
+/** Runs a command on the accounts of the state folder. */
+const onAccounts = Effect.fnUntraced(function*<A, E, R>(run: Effect.Effect<A, E, R>) {
+  const { folder } = yield* StateFolder.resolve({ ...(yield* server), platform: process.platform })
+  return yield* Effect.provide(run, AccountsFile.layer(folder))
+})
+
+const named = <E, R>(name: string, run: (user: Effect.Success<ReturnType<typeof UserCommands.parseName>>) => Effect.Effect<void, E, R>) =>
+  Effect.flatMap(UserCommands.parseName(name), (user) => onAccounts(run(user)))
+
+const { passwords, userName } = ServerConfig
+
+const add = Command.make("add", { user: userName, ...passwords }, ({ user, ...options }) =>
+  named(user, (name) => UserCommands.add(name, options))
+).pipe(Command.withDescription("Add an account; the password comes from a prompt or from standard input"))
+
+const passwd = Command.make("passwd", { user: userName, ...passwords }, ({ user, ...options }) =>
+  named(user, (name) => UserCommands.passwd(name, options))
+).pipe(Command.withDescription("Change the password of an account"))
+
+const remove = Command.make("remove", { user: userName }, ({ user }) => named(user, UserCommands.remove)).pipe(
+  Command.withDescription("Remove an account")
+)
+
+const list = Command.make("list", {}, () => onAccounts(UserCommands.list)).pipe(
+  Command.withDescription("List the accounts and the day each was made")
+)
+
+const user = Command.make("user").pipe(
+  Command.withDescription("Accounts: who may log in"),
+  Command.withSubcommands([add, list, remove, passwd])
+)
+
+const command = server.pipe(Command.withHandler(serve), Command.withSubcommands([user]))
+
+// -----------------------------------------------------------------------------
+// The process
+// -----------------------------------------------------------------------------
+
+/** Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted at a prompt. */
+let interruptedCode = 130
+
+const stopOnSignals = Effect.sync(() => {
+  // A server that is told to stop has done its work; the runtime interrupts it at the first signal.
+  interruptedCode = 0
+  let signals = 0
+  const count = (code: number) => () => {
+    signals += 1
+    if (signals > 1) process.exit(code)
+  }
+  process.on("SIGINT", count(130))
+  process.on("SIGTERM", count(143))
+})
+
+const say = (line: string): Effect.Effect<void> => Console.error(`${ServerConfig.program}: ${line}`)
+
+const codeFor = (error: { readonly _tag: string; readonly message: string }): Effect.Effect<number> => {
+  // The presenter has said it already.
+  if (CliError.isCliError(error)) return Effect.succeed(2)
+  return Effect.as(say(ServerConfig.oneLine(error.message)), error._tag === "WrongUsage" ? 2 : 1)
+}
+
+const { version } = Schema.decodeUnknownSync(Schema.Struct({ version: Schema.String }))(
+  createRequire(import.meta.url)("../../package.json")
+)
+
+const colours = process.stderr.isTTY && process.stderr.hasColors()
+const platform = Layer.mergeAll(
+  CipherNode.layer,
+  DigestNode.layer,
+  KemNode.layer,
+  NodeCrypto.layerSecureRandom,
+  NodeServices.layer,
+  Opaque.layer,
+  StateLockNode.layer,
+  CliConfig.layer({ builtIns: GlobalFlag.BuiltIns.filter((flag) => flag !== GlobalFlag.Wizard) }),
+  CliOutput.layerPresenter(ServerConfig.presenter(say)),
+  Logging.layer({ terminal: process.stderr.isTTY, colours })
+)
+
+Command.run(command, { version }).pipe(
+  Effect.as(0),
+  Effect.catch(codeFor),
+  Effect.tapCause((cause) => Cause.hasInterruptsOnly(cause) ? Effect.void : say(`a defect of the program: ${Cause.pretty(cause)}`)),
+  Effect.provide(platform),
+  NodeRuntime.runMain({
+    disableErrorReporting: true,
+    teardown: (exit, onExit) =>
+      onExit(
+        Exit.isSuccess(exit)
+          ? typeof exit.value === "number" ? exit.value : 0
+          : Cause.hasInterruptsOnly(exit.cause) ? interruptedCode : 1
+      )
+  })
+)
