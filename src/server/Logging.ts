@@ -16,7 +16,10 @@ export const layer = (style: LogStyle): Layer.Layer<never> =>
 
 const red = 31
 const yellow = 33
-const levels = new Map([["Warn", { text: "warning: ", colour: yellow }], ["Error", { text: "error: ", colour: red }]])
+const levels = new Map([
+  ["Warn", { text: "warning: ", colour: yellow }],
+  ["Error", { text: "error: ", colour: red }]
+])
 
 const forPeople = (colours: boolean): Logger.Logger<unknown, string> =>
   Logger.make(({ cause, date, fiber, logLevel, message }) => {

@@ -7,7 +7,13 @@
 import { Effect, FileSystem, Layer, Option, Path, Redacted, Schema } from "effect"
 import { fromUtf8 } from "../domain/Bytes.ts"
 import { UserName } from "../domain/channel/HandshakeMessage.ts"
-import { Opaque, recordBytes, type RegistrationRecord, type ServerSetup, StretchingId } from "../domain/channel/Opaque.ts"
+import {
+  Opaque,
+  recordBytes,
+  type RegistrationRecord,
+  type ServerSetup,
+  StretchingId
+} from "../domain/channel/Opaque.ts"
 import { ContentDigest, Digest, digestOf } from "../domain/file/Digest.ts"
 import { Accounts, type AccountsFailed } from "../domain/session/Accounts.ts"
 import * as StateFile from "../domain/session/StateFile.ts"
@@ -44,26 +50,29 @@ export const layer = (options: {
   readonly host: string
   readonly keep?: Keep
 }): Layer.Layer<Accounts, AccountsFailed | NoAccount, Accounts | Opaque> =>
-  Layer.effect(Accounts, Effect.gen(function*() {
-    const accounts = yield* Accounts
-    if (!options.loopback) {
-      return (yield* accounts.list).length === 0 ? yield* new NoAccount({ host: options.host }) : accounts
-    }
-    const record = yield* registered(accounts, options.keep ?? keepNothing)
-    return Accounts.of({
-      ...accounts,
-      find: (user) =>
-        Effect.gen(function*() {
-          // Both for every name, so that the time tells nothing.
-          const found = yield* accounts.find(user)
-          const { length } = yield* accounts.list
-          return found ?? (length === 0 && user === publicUser ? record : undefined)
-        })
+  Layer.effect(
+    Accounts,
+    Effect.gen(function* () {
+      const accounts = yield* Accounts
+      if (!options.loopback) {
+        return (yield* accounts.list).length === 0 ? yield* new NoAccount({ host: options.host }) : accounts
+      }
+      const record = yield* registered(accounts, options.keep ?? keepNothing)
+      return Accounts.of({
+        ...accounts,
+        find: (user) =>
+          Effect.gen(function* () {
+            // Both for every name, so that the time tells nothing.
+            const found = yield* accounts.find(user)
+            const { length } = yield* accounts.list
+            return found ?? (length === 0 && user === publicUser ? record : undefined)
+          })
+      })
     })
-  }))
+  )
 
 /** Says at start that the public account exists, if it does. For a server on loopback. */
-export const warn: Effect.Effect<void, AccountsFailed, Accounts> = Effect.gen(function*() {
+export const warn: Effect.Effect<void, AccountsFailed, Accounts> = Effect.gen(function* () {
   if ((yield* (yield* Accounts).list).length > 0) return
   yield* Effect.logWarning(
     `no account yet: everybody on this machine can log in as '${publicUser}' with the public password ` +
@@ -71,7 +80,7 @@ export const warn: Effect.Effect<void, AccountsFailed, Accounts> = Effect.gen(fu
   )
 })
 
-const registered = Effect.fnUntraced(function*(accounts: Accounts["Service"], keep: Keep) {
+const registered = Effect.fnUntraced(function* (accounts: Accounts["Service"], keep: Keep) {
   const kept = yield* keep.get
   if (kept !== undefined) return kept
   const opaque = yield* Opaque
@@ -90,17 +99,19 @@ const registered = Effect.fnUntraced(function*(accounts: Accounts["Service"], ke
 // Keeping the record in a file
 // -----------------------------------------------------------------------------
 
-const Kept = Schema.fromJsonString(Schema.Struct({
-  /** digest of the setup that the record was made with: with another one it is useless */
-  setup: ContentDigest,
-  stretching: StretchingId,
-  record: Schema.Uint8ArrayFromBase64Url.check(Schema.makeFilter((bytes) => bytes.length === recordBytes))
-}))
+const Kept = Schema.fromJsonString(
+  Schema.Struct({
+    /** digest of the setup that the record was made with: with another one it is useless */
+    setup: ContentDigest,
+    stretching: StretchingId,
+    record: Schema.Uint8ArrayFromBase64Url.check(Schema.makeFilter((bytes) => bytes.length === recordBytes))
+  })
+)
 
 const keptBytesMax = 4096
 
 /** A file that may be missing, stale or damaged at any time: the record is then made again. */
-export const keepInFile = Effect.fnUntraced(function*(
+export const keepInFile = Effect.fnUntraced(function* (
   path: string,
   made: { readonly setup: ServerSetup; readonly stretching: StretchingId }
 ): Effect.fn.Return<Keep, never, Digest | FileSystem.FileSystem | Path.Path> {

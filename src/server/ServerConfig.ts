@@ -39,12 +39,17 @@ export const serving = {
   ),
   port: Flag.Int("port").pipe(
     Flag.withMetavar("PORT"),
-    Flag.filter((port) => port >= 0 && port <= portMax, (port) => `a port is 0 to ${portMax}, not ${port}`),
+    Flag.filter(
+      (port) => port >= 0 && port <= portMax,
+      (port) => `a port is 0 to ${portMax}, not ${port}`
+    ),
     Flag.withDescription("0 picks a free one"),
     Flag.withDefault(8080)
   ),
   durability: Flag.Literals("durability", ["full", "os"]).pipe(
-    Flag.withDescription("full: an uploaded file survives a power cut; os: quicker, it survives the end of the process"),
+    Flag.withDescription(
+      "full: an uploaded file survives a power cut; os: quicker, it survives the end of the process"
+    ),
     Flag.withDefault("full")
   )
 }
@@ -67,7 +72,9 @@ export const passwords = {
 export const userName = Argument.String("NAME").pipe(Argument.withDescription("the name of the account"))
 
 /** Help as usual; wrong usage in one line, which `report` takes: the first error, the others mostly follow from it. */
-export const presenter = (report: (line: string) => ReturnType<CliOutput.Presenter["present"]>): CliOutput.Presenter => ({
+export const presenter = (
+  report: (line: string) => ReturnType<CliOutput.Presenter["present"]>
+): CliOutput.Presenter => ({
   present: (event) =>
     event._tag === "InvalidInvocation"
       ? report(`${oneLine(event.errors[0]?.message ?? "wrong usage")} (${program} --help shows the usage)`)

@@ -29,7 +29,7 @@ const idLength = 16
  * @param options.state where the person wants the state to be
  * @param options.platform as Node names it: `linux`, `darwin`, `win32`
  */
-export const resolve = Effect.fnUntraced(function*(options: {
+export const resolve = Effect.fnUntraced(function* (options: {
   readonly root: string
   readonly state: Option.Option<string>
   readonly platform: string
@@ -41,7 +41,9 @@ export const resolve = Effect.fnUntraced(function*(options: {
     onNone: () => Effect.map(platformFolder(options.platform), (folder) => path.join(folder, id)),
     onSome: (state) => Effect.succeed(path.resolve(state))
   })
-  const folder = yield* Effect.mapError(realTarget(wanted), (error) => refused(`'${wanted}' cannot hold the server's state: ${error.reason._tag}`))
+  const folder = yield* Effect.mapError(realTarget(wanted), (error) =>
+    refused(`'${wanted}' cannot hold the server's state: ${error.reason._tag}`)
+  )
   const fromRoot = path.relative(root, folder)
   // On Windows the way to another drive is an absolute path.
   const inside = fromRoot === "" || !(/^\.\.(?=[\\/]|$)/.test(fromRoot) || path.isAbsolute(fromRoot))
@@ -51,7 +53,7 @@ export const resolve = Effect.fnUntraced(function*(options: {
   return { root, folder }
 })
 
-const realRoot = Effect.fnUntraced(function*(root: string) {
+const realRoot = Effect.fnUntraced(function* (root: string) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const real = yield* fs.realPath(root).pipe(
@@ -63,7 +65,8 @@ const realRoot = Effect.fnUntraced(function*(root: string) {
           : reason._tag === "PermissionDenied"
             ? `no permission for '${path.resolve(root)}': run as another user, or name another folder with --root`
             : `'${path.resolve(root)}' cannot be served (${reason._tag}): name a folder with --root`
-      ))
+      )
+    )
   )
   if (real.type !== "Directory") return yield* refused(`'${real.real}' is no folder: name one with --root`)
   return real.real
@@ -73,7 +76,7 @@ const realRoot = Effect.fnUntraced(function*(root: string) {
 const realTarget = (
   target: string
 ): Effect.Effect<string, PlatformError.PlatformError, FileSystem.FileSystem | Path.Path> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
     return yield* Effect.catchIf(
@@ -89,12 +92,15 @@ const environment = (name: string): Effect.Effect<Option.Option<string>> =>
     Effect.orElseSucceed(() => Option.none())
   )
 
-const platformFolder = Effect.fnUntraced(function*(
+const platformFolder = Effect.fnUntraced(function* (
   platform: string
 ): Effect.fn.Return<string, StateFolderRefused, Path.Path> {
   const path = yield* Path.Path
   const under = (variable: string, ...parts: ReadonlyArray<string>) =>
-    Effect.map(environment(variable), Option.map((folder) => path.join(folder, ...parts)))
+    Effect.map(
+      environment(variable),
+      Option.map((folder) => path.join(folder, ...parts))
+    )
   const candidates =
     platform === "win32"
       ? [under("LOCALAPPDATA", "paradrop")]

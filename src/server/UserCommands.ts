@@ -40,16 +40,19 @@ type SetError = AccountsFailed | AskError | OpaqueRejected
 
 /** A user's name as typed, or what is wrong with it. */
 export const parseName = (name: string): Effect.Effect<UserName, WrongUsage> =>
-  Effect.mapError(Schema.decodeEffect(UserName)(name), () =>
-    new WrongUsage({
-      detail: `'${printable(name)}' is no user name: use 1 to ${userNameBytesMax} of a-z, 0-9, '.', '_' and '-'`
-    }))
+  Effect.mapError(
+    Schema.decodeEffect(UserName)(name),
+    () =>
+      new WrongUsage({
+        detail: `'${printable(name)}' is no user name: use 1 to ${userNameBytesMax} of a-z, 0-9, '.', '_' and '-'`
+      })
+  )
 
 export const add = (
   user: UserName,
   options: PasswordOptions
 ): Effect.Effect<void, AccountExists | SetError, Accounts | AskServices | Opaque> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     if (yield* exists(user)) return yield* new AccountExists({ user })
     yield* setPassword(user, options)
     yield* Console.error(`account '${user}' added`)
@@ -59,14 +62,14 @@ export const passwd = (
   user: UserName,
   options: PasswordOptions
 ): Effect.Effect<void, NoSuchAccount | SetError, Accounts | AskServices | Opaque> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     if (!(yield* exists(user))) return yield* new NoSuchAccount({ user })
     yield* setPassword(user, options)
     yield* Console.error(`the password of '${user}' is changed; sessions that are open stay open`)
   })
 
 export const remove = (user: UserName): Effect.Effect<void, AccountsFailed | NoSuchAccount, Accounts> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const accounts = yield* Accounts
     yield* accounts.remove(user)
     yield* Console.error(`account '${user}' removed; sessions that are open stay open`)
@@ -74,7 +77,7 @@ export const remove = (user: UserName): Effect.Effect<void, AccountsFailed | NoS
     yield* Console.error("no account is left: on loopback the public one ('default', 123456) works again")
   })
 
-export const list: Effect.Effect<void, AccountsFailed, Accounts> = Effect.gen(function*() {
+export const list: Effect.Effect<void, AccountsFailed, Accounts> = Effect.gen(function* () {
   const accounts = yield* (yield* Accounts).list
   if (accounts.length === 0) return yield* Console.error("no account yet: 'user add NAME' makes one")
   const width = Math.max(...accounts.map(({ user }) => user.length))
@@ -85,12 +88,12 @@ export const list: Effect.Effect<void, AccountsFailed, Accounts> = Effect.gen(fu
 })
 
 const exists = (user: UserName): Effect.Effect<boolean, AccountsFailed, Accounts> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const accounts = yield* (yield* Accounts).list
     return accounts.some((account) => account.user === user)
   })
 
-const setPassword = Effect.fnUntraced(function*(
+const setPassword = Effect.fnUntraced(function* (
   user: UserName,
   options: PasswordOptions
 ): Effect.fn.Return<void, SetError, Accounts | AskServices | Opaque> {
@@ -103,20 +106,20 @@ const setPassword = Effect.fnUntraced(function*(
   if (options.generate) yield* Console.log(Redacted.value(password))
 })
 
-const generated: Effect.Effect<Password, never, SecureRandom.SecureRandom> = Effect.gen(function*() {
+const generated: Effect.Effect<Password, never, SecureRandom.SecureRandom> = Effect.gen(function* () {
   const random = yield* SecureRandom.SecureRandom
   return Redacted.make(PasswordRule.generate(yield* random.randomBytes(PasswordRule.generateBytes)))
 })
 
 const asked = (user: UserName, allowWeak: boolean): Effect.Effect<Password, AskError, AskServices> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const stdio = yield* Stdio.Stdio
     const password = yield* (yield* stdio.stdinIsTerminal) ? prompted(user, allowWeak) : firstLine
     return Redacted.make(yield* Effect.fromResult(PasswordRule.check(Redacted.value(password), allowWeak)))
   })
 
 const prompted = (user: UserName, allowWeak: boolean) =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const validate = (text: string) =>
       Effect.mapError(Effect.fromResult(PasswordRule.check(text, allowWeak)), ({ message }) => message)
     const first = yield* Prompt.run(Prompt.Hidden({ message: `Password for '${user}' (not shown)`, validate }))
@@ -126,7 +129,7 @@ const prompted = (user: UserName, allowWeak: boolean) =>
   })
 
 /** One line of standard input, without its end. */
-const firstLine: Effect.Effect<Password, NoPassword | PlatformError, Stdio.Stdio> = Effect.gen(function*() {
+const firstLine: Effect.Effect<Password, NoPassword | PlatformError, Stdio.Stdio> = Effect.gen(function* () {
   const stdio = yield* Stdio.Stdio
   const parts: Array<Uint8Array> = []
   let bytes = 0
@@ -135,7 +138,8 @@ const firstLine: Effect.Effect<Password, NoPassword | PlatformError, Stdio.Stdio
       parts.push(part)
       bytes += part.length
       return !part.includes(lineFeed) && bytes <= passwordBytesMax + 2
-    }))
+    })
+  )
   const [line = ""] = new TextDecoder().decode(concat(parts)).split(/\r?\n/)
   if (line !== "") return Redacted.make(line)
   return yield* new NoPassword({ detail: "no password on standard input: give one in the first line, or --generate" })

@@ -56,12 +56,14 @@ interface Serve extends Listen {
   readonly durability: "full" | "os"
 }
 
-const serve = Effect.fnUntraced(function*(config: Serve) {
+const serve = Effect.fnUntraced(function* (config: Serve) {
   yield* stopOnSignals
   const { folder, root } = yield* StateFolder.resolve({ ...config, platform: process.platform })
   const store = FileStoreDisk.layer({ durability: config.durability }).pipe(
     Layer.provide(DiskNode.layer(root)),
-    Layer.catchTag(["DiskError", "StoreFailed"], (error) => Layer.effect(FileStore, Effect.fail(cannotServe(root, error))))
+    Layer.catchTag(["DiskError", "StoreFailed"], (error) =>
+      Layer.effect(FileStore, Effect.fail(cannotServe(root, error)))
+    )
   )
   // One after the other: what is asked of the person first is what is wrong first.
   const services = store.pipe(
@@ -69,7 +71,7 @@ const serve = Effect.fnUntraced(function*(config: Serve) {
     Layer.provideMerge(Layer.effectDiscard(lockState(folder, root))),
     Layer.provideMerge(AccountsFile.layer(folder))
   )
-  yield* Effect.gen(function*() {
+  yield* Effect.gen(function* () {
     const { address } = yield* SocketServer.SocketServer
     yield* onlyLoopback(config.host, address)
     yield* Layer.build(Layer.provide(Server.layer, peerAddress))
@@ -84,19 +86,24 @@ const serve = Effect.fnUntraced(function*(config: Serve) {
 
 /** The accounts of the state folder, and the public one while it exists. */
 const accounts = (host: string, folder: string) =>
-  Layer.unwrap(Effect.gen(function*() {
-    const { setup, stretching } = yield* Accounts
-    const path = (yield* Path.Path).join(folder, "public.record")
-    const keep = yield* PublicAccount.keepInFile(path, { setup: yield* setup, stretching })
-    return PublicAccount.layer({ loopback: Peer.isLoopback(host), host, keep })
-  }))
+  Layer.unwrap(
+    Effect.gen(function* () {
+      const { setup, stretching } = yield* Accounts
+      const path = (yield* Path.Path).join(folder, "public.record")
+      const keep = yield* PublicAccount.keepInFile(path, { setup: yield* setup, stretching })
+      return PublicAccount.layer({ loopback: Peer.isLoopback(host), host, keep })
+    })
+  )
 
-const lockState = Effect.fnUntraced(function*(folder: string, root: string) {
+const lockState = Effect.fnUntraced(function* (folder: string, root: string) {
   const path = (yield* Path.Path).join(folder, "server.lock")
   yield* Effect.mapError((yield* StateLock).acquire(path), (error: LockHeld | LockFailed) =>
     error._tag === "LockFailed"
       ? new CannotStart({ detail: error.message })
-      : new CannotStart({ detail: `another server serves '${root}' already: stop it, or serve another folder with --root` }))
+      : new CannotStart({
+          detail: `another server serves '${root}' already: stop it, or serve another folder with --root`
+        })
+  )
 })
 
 const cannotServe = (root: string, { code }: DiskError | { readonly code: string }): CannotStart =>
@@ -135,13 +142,19 @@ const cannotListen = ({ host, port }: Listen, code: string): CannotStart => {
     EADDRNOTAVAIL: `this machine has no address '${host}': name one of its own with --host`,
     ENOTFOUND: `there is no host '${host}': name an address of this machine with --host`
   }
-  return new CannotStart({ detail: texts[code] ?? `cannot listen on ${host} port ${port} (${code}): try another --host or --port` })
+  return new CannotStart({
+    detail: texts[code] ?? `cannot listen on ${host} port ${port} (${code}): try another --host or --port`
+  })
 }
 
 /** A name that is taken for loopback may mean something else to the resolver of this machine. */
 const onlyLoopback = (host: string, address: NetAddress.SocketAddress) =>
   Peer.isLoopback(host) && !Peer.isLoopback(hostOf(address))
-    ? Effect.fail(new CannotStart({ detail: `'${host}' means ${hostOf(address)} here, which is not loopback: give --host 127.0.0.1` }))
+    ? Effect.fail(
+        new CannotStart({
+          detail: `'${host}' means ${hostOf(address)} here, which is not loopback: give --host 127.0.0.1`
+        })
+      )
     : Effect.void
 
 const hostOf = (address: NetAddress.SocketAddress): string =>
@@ -155,10 +168,7 @@ const addressText = (address: NetAddress.SocketAddress): string => {
 
 const peerAddress = Layer.succeed(
   Peer.PeerAddress,
-  Effect.map(
-    Effect.serviceOption(NodeSocket.NetSocket),
-    (socket) => Option.getOrUndefined(socket)?.remoteAddress
-  )
+  Effect.map(Effect.serviceOption(NodeSocket.NetSocket), (socket) => Option.getOrUndefined(socket)?.remoteAddress)
 )
 
 // -----------------------------------------------------------------------------
@@ -171,13 +181,15 @@ const server = Command.make(ServerConfig.program, ServerConfig.serving).pipe(
 )
 
 /** Runs a command on the accounts of the state folder. */
-const onAccounts = Effect.fnUntraced(function*<A, E, R>(run: Effect.Effect<A, E, R>) {
+const onAccounts = Effect.fnUntraced(function* <A, E, R>(run: Effect.Effect<A, E, R>) {
   const { folder } = yield* StateFolder.resolve({ ...(yield* server), platform: process.platform })
   return yield* Effect.provide(run, AccountsFile.layer(folder))
 })
 
-const named = <E, R>(name: string, run: (user: Effect.Success<ReturnType<typeof UserCommands.parseName>>) => Effect.Effect<void, E, R>) =>
-  Effect.flatMap(UserCommands.parseName(name), (user) => onAccounts(run(user)))
+const named = <E, R>(
+  name: string,
+  run: (user: Effect.Success<ReturnType<typeof UserCommands.parseName>>) => Effect.Effect<void, E, R>
+) => Effect.flatMap(UserCommands.parseName(name), (user) => onAccounts(run(user)))
 
 const { passwords, userName } = ServerConfig
 
@@ -252,15 +264,21 @@ const platform = Layer.mergeAll(
 Command.run(command, { version }).pipe(
   Effect.as(0),
   Effect.catch(codeFor),
-  Effect.tapCause((cause) => Cause.hasInterruptsOnly(cause) ? Effect.void : say(`a defect of the program: ${Cause.pretty(cause)}`)),
+  Effect.tapCause((cause) =>
+    Cause.hasInterruptsOnly(cause) ? Effect.void : say(`a defect of the program: ${Cause.pretty(cause)}`)
+  ),
   Effect.provide(platform),
   NodeRuntime.runMain({
     disableErrorReporting: true,
     teardown: (exit, onExit) =>
       onExit(
         Exit.isSuccess(exit)
-          ? typeof exit.value === "number" ? exit.value : 0
-          : Cause.hasInterruptsOnly(exit.cause) ? interruptedCode : 1
+          ? typeof exit.value === "number"
+            ? exit.value
+            : 0
+          : Cause.hasInterruptsOnly(exit.cause)
+            ? interruptedCode
+            : 1
       )
   })
 )

@@ -38,7 +38,7 @@ export const layer = (folder: string): Layer.Layer<Accounts, AccountsFailed, Acc
   Layer.effect(Accounts, make(folder))
 
 /** The same as an effect. */
-export const make = Effect.fnUntraced(function*(
+export const make = Effect.fnUntraced(function* (
   folder: string
 ): Effect.fn.Return<Accounts["Service"], AccountsFailed, AccountsFileServices> {
   const context = yield* Effect.context<FileSystem.FileSystem | Path.Path | StateLock>()
@@ -48,14 +48,14 @@ export const make = Effect.fnUntraced(function*(
   const oneAtATime = yield* Semaphore.make(1)
   let known = yield* load(files.accounts)
 
-  const current = Effect.gen(function*() {
+  const current = Effect.gen(function* () {
     const { identity, settled } = yield* fileProblem(files.accounts, StateFile.stamp(files.accounts))
     if (!known.stamp.settled || !settled || identity !== known.stamp.identity) known = yield* load(files.accounts)
     return known
   })
 
   const edit = <E>(change: (accounts: Map<UserName, Account>) => Effect.Effect<void, E>) =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       yield* lock(files)
       const latest = yield* load(files.accounts)
       const accounts = new Map(latest.accounts)
@@ -67,7 +67,8 @@ export const make = Effect.fnUntraced(function*(
   return Accounts.of({
     setup: Effect.succeed(setup),
     stretching: known.stretching,
-    find: (user) => Effect.map(current, ({ accounts }) => accounts.get(user)?.record).pipe(Effect.provideContext(context)),
+    find: (user) =>
+      Effect.map(current, ({ accounts }) => accounts.get(user)?.record).pipe(Effect.provideContext(context)),
     list: Effect.map(current, ({ summaries }) => summaries).pipe(Effect.provideContext(context)),
     put: (user, record, now) =>
       edit((accounts) => {
@@ -114,7 +115,7 @@ const filesIn = (folder: string): Effect.Effect<Files, never, Path.Path> =>
   }))
 
 const prepare = (files: Files): Effect.Effect<void, AccountsFailed, AccountsFileServices> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     yield* fileProblem(files.folder, fs.makeDirectory(files.folder, { recursive: true, mode: 0o700 }))
     yield* lock(files)
@@ -148,27 +149,30 @@ const lock = (files: Files) =>
       error._tag === "LockHeld"
         ? "another process is changing the accounts: try again when it has finished"
         : error.message
-    ))
+    )
+  )
 
 const bytesOf = (length: number) =>
   Schema.Uint8ArrayFromBase64Url.check(Schema.makeFilter((bytes) => bytes.length === length))
 
-const Document = Schema.fromJsonString(Schema.Struct({
-  version: Schema.Literal(1),
-  stretching: StretchingId,
-  accounts: Schema.Array(
-    Schema.Struct({ user: UserName, record: bytesOf(recordBytes), created: Schema.Natural })
-  ).check(
-    Schema.isMaxLength(accountsMax),
-    Schema.makeFilter((accounts) => new Set(accounts.map(({ user }) => user)).size === accounts.length)
-  )
-}))
+const Document = Schema.fromJsonString(
+  Schema.Struct({
+    version: Schema.Literal(1),
+    stretching: StretchingId,
+    accounts: Schema.Array(
+      Schema.Struct({ user: UserName, record: bytesOf(recordBytes), created: Schema.Natural })
+    ).check(
+      Schema.isMaxLength(accountsMax),
+      Schema.makeFilter((accounts) => new Set(accounts.map(({ user }) => user)).size === accounts.length)
+    )
+  })
+)
 
 const decode = Schema.decodeEffect(Document)
 const encode = Schema.encodeEffect(Document)
 const decodeSetup = Schema.decodeEffect(bytesOf(setupBytes))
 
-const load = Effect.fnUntraced(function*(
+const load = Effect.fnUntraced(function* (
   path: string
 ): Effect.fn.Return<Loaded, AccountsFailed, FileSystem.FileSystem> {
   const { stamp, text } = yield* readWhole(path)
@@ -184,7 +188,7 @@ const load = Effect.fnUntraced(function*(
   return { stretching: document.stretching, accounts, summaries, stamp }
 })
 
-const save = Effect.fnUntraced(function*(
+const save = Effect.fnUntraced(function* (
   path: string,
   { accounts, stretching }: Pick<Loaded, "accounts" | "stretching">
 ): Effect.fn.Return<void, AccountsFailed, FileSystem.FileSystem | Path.Path> {
@@ -194,12 +198,13 @@ const save = Effect.fnUntraced(function*(
     created
   }))
   const text = yield* Effect.mapError(encode({ version: 1, stretching, accounts: entries }), () =>
-    failed("an account does not have the form of one: nothing was changed"))
+    failed("an account does not have the form of one: nothing was changed")
+  )
   if (text.length >= accountsFileBytesMax) return yield* tooManyAccounts
   yield* fileProblem(path, StateFile.replace(path, `${text}\n`))
 })
 
-const readSetup = Effect.fnUntraced(function*(
+const readSetup = Effect.fnUntraced(function* (
   path: string
 ): Effect.fn.Return<ServerSetup, AccountsFailed, FileSystem.FileSystem> {
   const { text } = yield* readWhole(path)

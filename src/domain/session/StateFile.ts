@@ -24,7 +24,7 @@ export interface Content {
 }
 
 /** The stamp of the file now, without reading it. */
-export const stamp = Effect.fnUntraced(function*(
+export const stamp = Effect.fnUntraced(function* (
   path: string
 ): Effect.fn.Return<Stamp, PlatformError.PlatformError, FileSystem.FileSystem> {
   const fs = yield* FileSystem.FileSystem
@@ -36,52 +36,61 @@ export const read = (
   path: string,
   bytesMax: number
 ): Effect.Effect<Content, PlatformError.PlatformError | StateFileTooLarge, FileSystem.FileSystem> =>
-  Effect.scoped(Effect.gen(function*() {
-    const fs = yield* FileSystem.FileSystem
-    const file = yield* fs.open(path)
-    const info = yield* file.stat
-    if (info.size > BigInt(bytesMax)) return yield* new StateFileTooLarge({ path })
-    const bytes = new Uint8Array(Number(info.size))
-    let filled = 0
-    while (filled < bytes.length) {
-      const count = yield* file.read(bytes.subarray(filled), { position: BigInt(filled) })
-      if (count === 0) break
-      filled += count
-    }
-    const text = new TextDecoder().decode(bytes.subarray(0, filled))
-    return { text, stamp: stampOf(info, yield* Clock.currentTimeMillis) }
-  }))
+  Effect.scoped(
+    Effect.gen(function* () {
+      const fs = yield* FileSystem.FileSystem
+      const file = yield* fs.open(path)
+      const info = yield* file.stat
+      if (info.size > BigInt(bytesMax)) return yield* new StateFileTooLarge({ path })
+      const bytes = new Uint8Array(Number(info.size))
+      let filled = 0
+      while (filled < bytes.length) {
+        const count = yield* file.read(bytes.subarray(filled), { position: BigInt(filled) })
+        if (count === 0) break
+        filled += count
+      }
+      const text = new TextDecoder().decode(bytes.subarray(0, filled))
+      return { text, stamp: stampOf(info, yield* Clock.currentTimeMillis) }
+    })
+  )
 
 /** Replaces the file, or makes it: readable and writable by its owner alone. */
 export const replace = (
   path: string,
   text: string
 ): Effect.Effect<void, PlatformError.PlatformError, FileSystem.FileSystem | Path.Path> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     const folder = (yield* Path.Path).dirname(path)
     const temporary = `${path}.new`
     yield* fs.remove(temporary, { force: true })
-    yield* Effect.scoped(Effect.gen(function*() {
-      const file = yield* fs.open(temporary, { flag: "wx", mode: 0o600, noFollow: true })
-      yield* file.writeAll(fromUtf8(text))
-      yield* file.sync
-    }))
+    yield* Effect.scoped(
+      Effect.gen(function* () {
+        const file = yield* fs.open(temporary, { flag: "wx", mode: 0o600, noFollow: true })
+        yield* file.writeAll(fromUtf8(text))
+        yield* file.sync
+      })
+    )
     yield* fs.rename(temporary, path)
     yield* syncFolder(folder)
     // A file operation cannot be called back: an interrupted one would go on behind our back.
   }).pipe(Effect.uninterruptible)
 
 const syncFolder = (folder: string): Effect.Effect<void, PlatformError.PlatformError, FileSystem.FileSystem> =>
-  Effect.scoped(Effect.gen(function*() {
-    const fs = yield* FileSystem.FileSystem
-    const opened = yield* fs.open(folder).pipe(
-      Effect.asSome,
-      // Where folders cannot be opened, a rename is as durable as it gets.
-      Effect.catchIf(({ reason }) => unopenable.has(reason._tag), () => Effect.succeedNone)
-    )
-    if (Option.isSome(opened)) yield* opened.value.sync
-  }))
+  Effect.scoped(
+    Effect.gen(function* () {
+      const fs = yield* FileSystem.FileSystem
+      const opened = yield* fs.open(folder).pipe(
+        Effect.asSome,
+        // Where folders cannot be opened, a rename is as durable as it gets.
+        Effect.catchIf(
+          ({ reason }) => unopenable.has(reason._tag),
+          () => Effect.succeedNone
+        )
+      )
+      if (Option.isSome(opened)) yield* opened.value.sync
+    })
+  )
 
 const unopenable = new Set<string>(["BadResource", "PermissionDenied"])
 

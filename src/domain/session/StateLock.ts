@@ -27,10 +27,13 @@ export class LockFailed extends Schema.TaggedError<LockFailed>()("LockFailed", {
   }
 }
 
-export class StateLock extends Context.Service<StateLock, {
-  /** Takes the lock at once or not at all; it is held until the scope closes. */
-  readonly acquire: (path: string) => Effect.Effect<void, LockHeld | LockFailed, Scope.Scope>
-}>()("paradrop/session/StateLock") {
+export class StateLock extends Context.Service<
+  StateLock,
+  {
+    /** Takes the lock at once or not at all; it is held until the scope closes. */
+    readonly acquire: (path: string) => Effect.Effect<void, LockHeld | LockFailed, Scope.Scope>
+  }
+>()("paradrop/session/StateLock") {
   /** Locks that hold within the layer only. */
   static readonly layerMemory: Layer.Layer<StateLock> = Layer.sync(StateLock, () => {
     const held = new Set<string>()

@@ -25,21 +25,16 @@ export const layer: Layer.Layer<StateLock> = Layer.succeed(
 // Imported here: only who locks pays for loading it.
 const library = Effect.promise(() => import("node:sqlite"))
 
-const take = (
-  path: string,
-  open: (path: string) => DatabaseSync
-): Effect.Effect<DatabaseSync, LockHeld | LockFailed> =>
-  Effect.flatMap(
-    Effect.try({ try: () => open(path), catch: (error) => failed(path, error) }),
-    (database) =>
-      Effect.try({
-        try: () => {
-          // No busy timeout: SQLite would wait with the whole process.
-          database.exec("PRAGMA busy_timeout=0; PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE")
-          return database
-        },
-        catch: (error) => (errorCode(error) === busy ? new LockHeld({ path }) : failed(path, error))
-      }).pipe(Effect.tapError(() => Effect.sync(() => database.close())))
+const take = (path: string, open: (path: string) => DatabaseSync): Effect.Effect<DatabaseSync, LockHeld | LockFailed> =>
+  Effect.flatMap(Effect.try({ try: () => open(path), catch: (error) => failed(path, error) }), (database) =>
+    Effect.try({
+      try: () => {
+        // No busy timeout: SQLite would wait with the whole process.
+        database.exec("PRAGMA busy_timeout=0; PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE")
+        return database
+      },
+      catch: (error) => (errorCode(error) === busy ? new LockHeld({ path }) : failed(path, error))
+    }).pipe(Effect.tapError(() => Effect.sync(() => database.close())))
   )
 
 /** SQLITE_BUSY of SQLite's result codes. */

@@ -1,0 +1,8 @@
+/**
+ * The layers for Node: everything of the core that touches a platform.
+ */
+export * as CipherNode from "./channel/CipherNode.ts"
+export * as KemNode from "./channel/KemNode.ts"
+export * as DigestNode from "./file/DigestNode.ts"
+export * as StateLockNode from "./session/StateLockNode.ts"
+export * as DiskNode from "./store/DiskNode.ts"

@@ -1,0 +1,11 @@
+/**
+ * The server as a library: `Server.layer` over any `SocketServer`, any store and any accounts.
+ */
+export * as Connection from "./Connection.ts"
+export * as LoginGuard from "./LoginGuard.ts"
+export * as Peer from "./Peer.ts"
+export * as PublicAccount from "./PublicAccount.ts"
+export * as Seats from "./Seats.ts"
+export * as Server from "./Server.ts"
+export * as ServerLimits from "./ServerLimits.ts"
+export * as StateFolder from "./StateFolder.ts"
