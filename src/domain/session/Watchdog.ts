@@ -3,7 +3,7 @@
  *
  * Progress in either direction resets it. Work of our own (a long fsync) does not count against the peer.
  */
-import { Clock, Effect, Schema } from "effect"
+import { Clock, Effect, Latch, Schema } from "effect"
 
 /** Nothing moved for too long. */
 export class Stalled extends Schema.TaggedError<Stalled>()("Stalled", {
@@ -35,28 +35,36 @@ export const make = (milliseconds: number): Effect.Effect<Watchdog> =>
     const progress = (): void => {
       last = clock.currentTimeMillisUnsafe()
     }
-    const watch = Effect.gen(function*() {
+    // Opened when the limit shrinks: a watcher that sleeps towards the old one looks again.
+    const shrunk = Latch.makeUnsafe(false)
+    const watch = Effect.gen(function* () {
       while (true) {
+        shrunk.closeUnsafe()
         const waited = clock.currentTimeMillisUnsafe() - last
         if (exempted > 0) progress()
         else if (waited >= limit) return yield* new Stalled({ milliseconds: waited })
-        // The limit may shrink while this sleeps: never sleep longer than a quarter of it, at least a millisecond.
-        yield* Effect.sleep(Math.max(1, Math.min(limit - waited, Math.ceil(limit / 4))))
+        const sleep = exempted > 0 ? limit : limit - waited
+        yield* Effect.timeoutOption(shrunk.await, Math.max(1, sleep))
       }
     })
     return {
       progress,
       expect: (next) => {
+        if (next < limit) shrunk.openUnsafe()
         limit = next
       },
       exempt: (work) =>
         Effect.suspend(() => {
           exempted += 1
           return work
-        }).pipe(Effect.ensuring(Effect.sync(() => {
-          exempted -= 1
-          progress()
-        }))),
+        }).pipe(
+          Effect.ensuring(
+            Effect.sync(() => {
+              exempted -= 1
+              progress()
+            })
+          )
+        ),
       watch
     }
   })
