@@ -168,12 +168,7 @@ const readyMessage = (state: Ready, id: RequestId, message: ClientMessage): Step
 const isNew = (state: Admitted, id: RequestId): boolean => id > state.lastId && state.ending !== "said"
 
 /** A command's turn has come. */
-const begin = (
-  session: Admitted,
-  queue: Transferring["queue"],
-  id: RequestId,
-  command: Command
-): Step => {
+const begin = (session: Admitted, queue: Transferring["queue"], id: RequestId, command: Command): Step => {
   const next = (transfer: Transfer, output: SessionOutput): Step => ({
     state: { ...session, _tag: "Transferring", transfer, queue },
     outputs: [output]
@@ -205,10 +200,7 @@ const transferring = (state: Transferring, input: SessionInput): Step => {
     case "Content":
       return content(state, input)
     case "PeerEnded":
-      // Content that was promised will not come. What is being sent may still be wanted.
-      return state.transfer._tag === "Receiving"
-        ? closed("ended-early", { _tag: "Discard", id: state.transfer.id })
-        : stay({ ...state, ending: "said" })
+      return peerEnded(state)
     case "Drain":
       return stay({ ...state, ending: "ordered" })
     case "Staged":
@@ -231,6 +223,27 @@ const transferring = (state: Transferring, input: SessionInput): Step => {
       return violation
   }
 }
+
+/** Content that was promised will not come. What is being sent may still be wanted. */
+const peerEnded = (state: Transferring): Step => {
+  const { transfer } = state
+  if (transfer._tag === "Receiving") return closed("ended-early", { _tag: "Discard", id: transfer.id })
+  const hopeless = state.queue.filter(({ command }) => isIncoming(command))
+  return {
+    state: {
+      ...ending(state),
+      transfer: transfer._tag === "Staging" ? { ...transfer, cancelled: true } : transfer,
+      queue: state.queue.filter(({ command }) => !isIncoming(command))
+    },
+    outputs: hopeless.map(({ id }) => send(id, { _tag: "Refused", reason: "cancelled" }))
+  }
+}
+
+const isIncoming = (command: Command): boolean => command._tag === "Upload" || command._tag === "Para"
+
+/** The client asks for nothing more; the server's own order to end stays the stronger one. */
+const ending = (state: Transferring): Transferring =>
+  state.ending === "ordered" ? state : { ...state, ending: "said" }
 
 const transferringMessage = (state: Transferring, id: RequestId, message: ClientMessage): Step => {
   const { transfer } = state
@@ -256,7 +269,7 @@ const transferringMessage = (state: Transferring, id: RequestId, message: Client
     case "Ping":
       return pong(state, id)
     case "Bye":
-      return id === connectionId ? stay({ ...state, ending: "said" }) : violation
+      return id === connectionId ? stay(ending(state)) : violation
     case "Hello":
       return violation
   }
