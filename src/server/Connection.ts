@@ -4,7 +4,7 @@
  * A straight script: read, step, act; results of actions go back in as inputs. What is legal is the machine's business,
  * what is true of bytes the channel's, what is true of files the store's.
  */
-import { Clock, Deferred, Effect, Exit, Queue, Schema, type Scope } from "effect"
+import { type Cause, Clock, Deferred, Effect, Exit, Queue, Schema, type Scope } from "effect"
 import type { Socket } from "effect/socket"
 import * as Bytes from "../domain/Bytes.ts"
 import { ChannelFailed, channelFailed } from "../domain/channel/ChannelError.ts"
@@ -66,7 +66,7 @@ interface Story {
  *
  * @param draining completes when the server stops: transfers end, new requests are refused
  */
-export const serve = Effect.fnUntraced(function*(
+export const serve = Effect.fnUntraced(function* (
   socket: Socket.Socket,
   draining: Deferred.Deferred<void>
 ): Effect.fn.Return<void, never, ConnectionServices> {
@@ -80,11 +80,14 @@ export const serve = Effect.fnUntraced(function*(
     attempts: 0,
     traffic: { received: 0, sent: 0 }
   }
-  const exit = yield* Effect.exit(Effect.scoped(session(socket, draining, story)))
-  yield* logEnd(story, exit)
+  // Told also when the server interrupts what is left at its end.
+  yield* Effect.scoped(session(socket, draining, story)).pipe(
+    Effect.onExit((exit) => logEnd(story, exit)),
+    Effect.ignoreCause
+  )
 })
 
-const session = Effect.fnUntraced(function*(
+const session = Effect.fnUntraced(function* (
   socket: Socket.Socket,
   draining: Deferred.Deferred<void>,
   story: Story
@@ -108,6 +111,7 @@ const session = Effect.fnUntraced(function*(
     )
   )
   return yield* driver.run.pipe(
+    Effect.raceFirst(driver.cut),
     Effect.raceFirst(loginDeadline),
     Effect.raceFirst(stopping),
     Effect.raceFirst(watchdog.watch)
@@ -125,7 +129,7 @@ type InboxError = ChannelFailed | FrameRefused | Message.MessageRefused
 const nothing: Bytes.Parts = []
 const item = (input: State.SessionInput, content: Bytes.Parts = nothing): Item => ({ input, content })
 
-const makeDriver = Effect.fnUntraced(function*(options: {
+const makeDriver = Effect.fnUntraced(function* (options: {
   readonly transport: Transport.Transport
   readonly seat: Seat
   readonly story: Story
@@ -136,16 +140,19 @@ const makeDriver = Effect.fnUntraced(function*(options: {
   const login = yield* Login.make(story.peer)
   const scope = yield* Effect.scope
   const inbox = yield* Queue.bounded<Item, InboxError>(inboxRecordsMax)
+  const cut = yield* Deferred.make<never, InboxError>()
   let state: State.Session = Session.initial
+  let lost: Cause.Cause<InboxError> | undefined
+  let answering = false
 
-  const run = Effect.gen(function*() {
+  const run = Effect.gen(function* () {
     const handshake = yield* SecureChannel.accept(transport)
     const channel = yield* authenticate(handshake)
     return yield* channel === undefined ? leaveUnauthenticated : converse(channel)
   })
 
   /** Steps the machine and acts, until its outputs and the results of its actions are used up. */
-  const handle = Effect.fnUntraced(function*<E, R>(
+  const handle = Effect.fnUntraced(function* <E, R>(
     first: State.SessionInput,
     act: (output: State.SessionOutput) => Effect.Effect<State.ActionResult | undefined, E, R>
   ) {
@@ -160,11 +167,11 @@ const makeDriver = Effect.fnUntraced(function*(options: {
   })
 
   /** The login: undefined when it ended without one. */
-  const authenticate = Effect.fnUntraced(function*(
+  const authenticate = Effect.fnUntraced(function* (
     handshake: SecureChannel.HandshakeChannel<ClientMessageOfLogin, ServerMessageOfLogin>
   ) {
     let channel: SecureChannel.SecureChannel | undefined
-    const act = Effect.fnUntraced(function*(
+    const act = Effect.fnUntraced(function* (
       output: State.SessionOutput
     ): Effect.fn.Return<State.ActionResult | undefined, AccountsFailed | ChannelFailed> {
       switch (output._tag) {
@@ -191,7 +198,7 @@ const makeDriver = Effect.fnUntraced(function*(options: {
 
   const leaveUnauthenticated = Effect.suspend(() => Effect.as(linger, closeReason(state)))
 
-  const converse = Effect.fnUntraced(function*(secure: SecureChannel.SecureChannel) {
+  const converse = Effect.fnUntraced(function* (secure: SecureChannel.SecureChannel) {
     const channel = FrameChannel.make(secure, watchdog)
     story.traffic = channel.traffic
     const transfers = yield* Transfers.make({
@@ -202,7 +209,7 @@ const makeDriver = Effect.fnUntraced(function*(options: {
           ? Effect.asVoid(Queue.offer(inbox, item(outcome.value)))
           : Effect.asVoid(Queue.failCause(inbox, outcome.cause))
     })
-    yield* Effect.forkIn(receiveInto(channel, inbox), scope)
+    yield* Effect.forkIn(Effect.catchCause(receiveInto(channel, inbox), lose), scope)
     let content = nothing
     const act = actions(channel, transfers, () => content)
     while (state._tag !== "Closed") {
@@ -215,47 +222,59 @@ const makeDriver = Effect.fnUntraced(function*(options: {
     return state.reason
   })
 
-  const actions = (
-    channel: FrameChannel.FrameChannel,
-    transfers: Transfers.Transfers,
-    content: () => Bytes.Parts
-  ) => Effect.fnUntraced(function*(
-    output: State.SessionOutput
-  ): Effect.fn.Return<State.ActionResult | undefined, ChannelFailed> {
-    switch (output._tag) {
-      case "Send":
-        return void (yield* channel.send(message(output.id, output.message)))
-      case "Write":
-        return yield* transfers.write(output.id, content())
-      case "Stage":
-        return yield* transfers.stage(output)
-      case "Commit":
-        return yield* transfers.commit(output)
-      case "Discard":
-        return void (yield* transfers.discard)
-      case "Open":
-        return yield* transfers.open(output)
-      case "SendContent":
-        return void (yield* transfers.sendContent(output.id))
-      case "List":
-        return void (yield* transfers.list(output.id))
-      case "StopSending":
-        return void (yield* transfers.stopSending(output.id))
-      case "Admit":
-        story.user = output.user
-        story.client = printable(output.client)
-        yield* seat.admit
-        return void (yield* login.succeeded(output.user))
-      case "AnswerLogin":
-      case "VerifyLogin":
-      case "SendHandshake":
-      case "Close":
-        return undefined
-    }
-  })
+  // What came before is still worked on. An answer that is being written may never return: a socket need not tell a
+  // writer that its peer has gone.
+  const lose = (cause: Cause.Cause<InboxError>) =>
+    Effect.suspend(() => {
+      lost = cause
+      return Effect.andThen(Queue.failCause(inbox, cause), answering ? Deferred.failCause(cut, cause) : Effect.void)
+    })
+
+  const answer = (channel: FrameChannel.FrameChannel, frame: Frame): Effect.Effect<void, InboxError> =>
+    Effect.suspend((): Effect.Effect<void, InboxError> => {
+      if (lost !== undefined) return Effect.failCause(lost)
+      answering = true
+      return channel.send(frame)
+    }).pipe(Effect.ensuring(Effect.sync(() => (answering = false))))
+
+  const actions = (channel: FrameChannel.FrameChannel, transfers: Transfers.Transfers, content: () => Bytes.Parts) =>
+    Effect.fnUntraced(function* (
+      output: State.SessionOutput
+    ): Effect.fn.Return<State.ActionResult | undefined, InboxError> {
+      switch (output._tag) {
+        case "Send":
+          return void (yield* answer(channel, message(output.id, output.message)))
+        case "Write":
+          return yield* transfers.write(output.id, content())
+        case "Stage":
+          return yield* transfers.stage(output)
+        case "Commit":
+          return yield* transfers.commit(output)
+        case "Discard":
+          return void (yield* transfers.discard)
+        case "Open":
+          return yield* transfers.open(output)
+        case "SendContent":
+          return void (yield* transfers.sendContent(output.id))
+        case "List":
+          return void (yield* transfers.list(output.id))
+        case "StopSending":
+          return void (yield* transfers.stopSending(output.id))
+        case "Admit":
+          story.user = output.user
+          story.client = printable(output.client)
+          yield* seat.admit
+          return void (yield* login.succeeded(output.user))
+        case "AnswerLogin":
+        case "VerifyLogin":
+        case "SendHandshake":
+        case "Close":
+          return undefined
+      }
+    })
 
   const goodbye = (channel: FrameChannel.FrameChannel, reason: State.CloseReason) =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       if (reason !== "bye") yield* channel.send(message(connectionId, { _tag: "Closing", reason }))
       yield* channel.end
       yield* linger
@@ -269,6 +288,8 @@ const makeDriver = Effect.fnUntraced(function*(options: {
 
   return {
     run,
+    /** Fails when the connection is lost while an answer is being written. */
+    cut: Deferred.await(cut),
     authenticated: () => state._tag !== "Unauthenticated",
     drain: Effect.asVoid(Queue.offer(inbox, item({ _tag: "Drain" })))
   }
@@ -285,13 +306,13 @@ const message = (id: Frame["id"], content: Message.ServerMessage): Frame => ({
 
 /** Reads ahead of the session, as far as the inbox holds. */
 const receiveInto = (channel: FrameChannel.FrameChannel, inbox: Queue.Queue<Item, InboxError>) =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     while (true) {
       const frames = yield* channel.receive
       if (frames === undefined) return yield* Queue.offer(inbox, item({ _tag: "PeerEnded" }))
       for (const frame of frames) yield* Queue.offer(inbox, yield* itemOf(frame))
     }
-  }).pipe(Effect.catchCause((cause) => Queue.failCause(inbox, cause)))
+  })
 
 const itemOf = (frame: Frame): Effect.Effect<Item, Message.MessageRefused> =>
   frame.kind === "content"
@@ -303,7 +324,7 @@ const itemOf = (frame: Frame): Effect.Effect<Item, Message.MessageRefused> =>
 const closeReason = (state: State.Session): State.CloseReason =>
   state._tag === "Closed" ? state.reason : "ended-early"
 
-const logEnd = Effect.fnUntraced(function*(story: Story, exit: Exit.Exit<State.CloseReason, ConnectionError>) {
+const logEnd = Effect.fnUntraced(function* (story: Story, exit: Exit.Exit<State.CloseReason, ConnectionError>) {
   const milliseconds = (yield* Clock.currentTimeMillis) - story.since
   const outcome = Exit.match(exit, {
     onSuccess: (reason) => reason,
@@ -322,9 +343,10 @@ const logEnd = Effect.fnUntraced(function*(story: Story, exit: Exit.Exit<State.C
     ...(story.user !== undefined && { user: story.user, client: story.client })
   }
   // A defect is ours to mend: the only end that shows a cause.
-  const log = outcome === undefined && Exit.isFailure(exit) && !Exit.hasInterrupts(exit)
-    ? Effect.logError("connection ended", exit.cause)
-    : Effect.logInfo("connection ended")
+  const log =
+    outcome === undefined && Exit.isFailure(exit) && !Exit.hasInterrupts(exit)
+      ? Effect.logError("connection ended", exit.cause)
+      : Effect.logInfo("connection ended")
   yield* Effect.annotateLogs(log, annotations)
 })
 
