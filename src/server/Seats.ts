@@ -23,70 +23,78 @@ export interface Seat {
   readonly admit: Effect.Effect<void>
 }
 
-export class Seats extends Context.Service<Seats, {
-  readonly take: (peer: Peer) => Effect.Effect<Seat, NoSeat, Scope.Scope>
-  /** Connections now, and those before login among them. */
-  readonly count: Effect.Effect<{ readonly all: number; readonly beforeLogin: number }>
-}>()("paradrop/server/Seats") {
-  static readonly layer: Layer.Layer<Seats> = Layer.effect(Seats, Effect.gen(function*() {
-    const limits = yield* ServerLimits
-    const byAddress = new Map<string, number>()
-    // In the order of their last login: the oldest is forgotten first.
-    const trusted = new Set<string>()
-    let all = 0
-    let beforeLogin = 0
+export class Seats extends Context.Service<
+  Seats,
+  {
+    readonly take: (peer: Peer) => Effect.Effect<Seat, NoSeat, Scope.Scope>
+    /** Connections now, and those before login among them. */
+    readonly count: Effect.Effect<{ readonly all: number; readonly beforeLogin: number }>
+  }
+>()("paradrop/server/Seats") {
+  static readonly layer: Layer.Layer<Seats> = Layer.effect(
+    Seats,
+    Effect.gen(function* () {
+      const limits = yield* ServerLimits
+      const byAddress = new Map<string, number>()
+      // In the order of their last login: the oldest is forgotten first.
+      const trusted = new Set<string>()
+      let all = 0
+      let beforeLogin = 0
 
-    const add = (key: string, change: 1 | -1): void => {
-      beforeLogin += change
-      const count = (byAddress.get(key) ?? 0) + change
-      if (count === 0) byAddress.delete(key)
-      else byAddress.set(key, count)
-    }
-
-    const refusal = Effect.fnUntraced(function*(peer: Peer): Effect.fn.Return<NoSeat["reason"] | undefined> {
-      const perAddress = peer.loopback ? limits.sessionsBeforeLoginFromLoopback : limits.sessionsBeforeLoginPerAddress
-      if (all >= limits.sessions) return "server-full"
-      if (beforeLogin >= limits.sessionsBeforeLogin) return "too-many-before-login"
-      if ((byAddress.get(peer.key) ?? 0) >= perAddress) return "too-many-from-address"
-      if (peer.loopback || trusted.has(peer.key)) return undefined
-      // From half full on, strangers are dropped at random, ever more often: a flood cannot take every seat.
-      const half = limits.sessionsBeforeLogin / 2
-      const chance = (beforeLogin - half) / half
-      return chance > 0 && (yield* Random.next) < chance ? "dropped-early" : undefined
-    })
-
-    const trust = (key: string): void => {
-      trusted.delete(key)
-      trusted.add(key)
-      for (const oldest of trusted) {
-        if (trusted.size <= trustedAddressesMax) break
-        trusted.delete(oldest)
+      const add = (key: string, change: 1 | -1): void => {
+        beforeLogin += change
+        const count = (byAddress.get(key) ?? 0) + change
+        if (count === 0) byAddress.delete(key)
+        else byAddress.set(key, count)
       }
-    }
 
-    const take = Effect.fnUntraced(function*(peer: Peer): Effect.fn.Return<Seat, NoSeat, Scope.Scope> {
-      const reason = yield* refusal(peer)
-      if (reason !== undefined) return yield* new NoSeat({ reason })
-      let waiting = true
-      yield* Effect.acquireRelease(
-        Effect.sync(() => {
-          all += 1
-          add(peer.key, 1)
-        }),
-        () =>
-          Effect.sync(() => {
-            all -= 1
-            if (waiting) add(peer.key, -1)
-          })
-      )
-      const admit = Effect.sync(() => {
-        if (!waiting) return
-        waiting = false
-        add(peer.key, -1)
-        trust(peer.key)
+      const refusal = (peer: Peer, luck: number): NoSeat["reason"] | undefined => {
+        const perAddress = peer.loopback ? limits.sessionsBeforeLoginFromLoopback : limits.sessionsBeforeLoginPerAddress
+        if (all >= limits.sessions) return "server-full"
+        if (beforeLogin >= limits.sessionsBeforeLogin) return "too-many-before-login"
+        if ((byAddress.get(peer.key) ?? 0) >= perAddress) return "too-many-from-address"
+        if (peer.loopback || trusted.has(peer.key)) return undefined
+        // From half full on, strangers are dropped at random, ever more often: a flood cannot take every seat.
+        const half = limits.sessionsBeforeLogin / 2
+        return luck < (beforeLogin - half) / half ? "dropped-early" : undefined
+      }
+
+      const trust = (key: string): void => {
+        trusted.delete(key)
+        trusted.add(key)
+        for (const oldest of trusted) {
+          if (trusted.size <= trustedAddressesMax) break
+          trusted.delete(oldest)
+        }
+      }
+
+      const take = Effect.fnUntraced(function* (peer: Peer): Effect.fn.Return<Seat, NoSeat, Scope.Scope> {
+        const luck = yield* Random.next
+        let waiting = true
+        // Looking and taking are one step: connections that come at once cannot share the last seat.
+        yield* Effect.acquireRelease(
+          Effect.suspend(() => {
+            const reason = refusal(peer, luck)
+            if (reason !== undefined) return Effect.fail(new NoSeat({ reason }))
+            all += 1
+            add(peer.key, 1)
+            return Effect.void
+          }),
+          () =>
+            Effect.sync(() => {
+              all -= 1
+              if (waiting) add(peer.key, -1)
+            })
+        )
+        const admit = Effect.sync(() => {
+          if (!waiting) return
+          waiting = false
+          add(peer.key, -1)
+          trust(peer.key)
+        })
+        return { admit }
       })
-      return { admit }
+      return Seats.of({ take, count: Effect.sync(() => ({ all, beforeLogin })) })
     })
-    return Seats.of({ take, count: Effect.sync(() => ({ all, beforeLogin })) })
-  }))
+  )
 }
