@@ -11,7 +11,12 @@ import type { UserName } from "../domain/channel/HandshakeMessage.ts"
 import * as SecureChannel from "../domain/channel/SecureChannel.ts"
 import * as Transport from "../domain/channel/Transport.ts"
 import type { Digest } from "../domain/file/Digest.ts"
-import { connectRetriesMax, connectRetryMilliseconds, dialMillisecondsMax, handshakeMillisecondsMax } from "../domain/limits.ts"
+import {
+  connectRetriesMax,
+  connectRetryMilliseconds,
+  dialMillisecondsMax,
+  handshakeMillisecondsMax
+} from "../domain/limits.ts"
 import { type CommandError, ConnectFailed, type LoginError, LoginIncorrect } from "./ClientError.ts"
 import { login } from "./ClientLogin.ts"
 import * as ClientSession from "./ClientSession.ts"
@@ -37,9 +42,8 @@ export type ClientServices = Cipher | Digest | Kem | Opaque
 /** A session, as a service. */
 export class Client extends Context.Service<Client, ClientSession.ClientSession>()("paradrop/client/Client") {
   /** Connects when the layer is built, says goodbye when it is released. */
-  static readonly layer = (
-    options: ConnectOptions
-  ): Layer.Layer<Client, LoginError | CommandError, ClientServices> => Layer.effect(Client, connect(options))
+  static readonly layer = (options: ConnectOptions): Layer.Layer<Client, LoginError | CommandError, ClientServices> =>
+    Layer.effect(Client, connect(options))
 }
 
 /**
@@ -47,7 +51,7 @@ export class Client extends Context.Service<Client, ClientSession.ClientSession>
  *
  * A server that closes before its first byte may just be full: that is tried again a few times.
  */
-export const connect = Effect.fnUntraced(function*(
+export const connect = Effect.fnUntraced(function* (
   options: ConnectOptions
 ): Effect.fn.Return<ClientSession.ClientSession, LoginError | CommandError, ClientServices | Scope.Scope> {
   const scope = yield* Effect.scope
@@ -59,10 +63,10 @@ export const connect = Effect.fnUntraced(function*(
     })
   )
   const secure = yield* authenticate(options, handshake, options.password)
-  const requests = yield* Requests.make(
-    secure,
-    options.client ?? "paradrop",
-    Scope.close(connection, Exit.void)
+  const requests = yield* timed(
+    options.server,
+    handshakeMillisecondsMax,
+    Requests.make(secure, options.client ?? "paradrop", Scope.close(connection, Exit.void))
   )
   return yield* ClientSession.make(requests)
 })
@@ -70,12 +74,16 @@ export const connect = Effect.fnUntraced(function*(
 type Handshake = Effect.Success<ReturnType<typeof SecureChannel.connect>>
 
 /** One connection with its key exchange done, in a scope of its own: a failed try closes at once. */
-const open = Effect.fnUntraced(function*(
+const open = Effect.fnUntraced(function* (
   options: ConnectOptions,
   parent: Scope.Scope
-): Effect.fn.Return<{ readonly connection: Scope.Closeable; readonly handshake: Handshake }, ConnectFailed, Cipher | Kem> {
+): Effect.fn.Return<
+  { readonly connection: Scope.Closeable; readonly handshake: Handshake },
+  ConnectFailed,
+  Cipher | Kem
+> {
   const connection = yield* Scope.fork(parent)
-  const handshake = yield* Effect.gen(function*() {
+  const handshake = yield* Effect.gen(function* () {
     const transport = yield* Effect.mapError(
       timed(options.server, dialMillisecondsMax, Transport.open(yield* options.dial)),
       (error) => (error._tag === "ConnectFailed" ? error : dialFailed(options.server, error))
@@ -99,14 +107,13 @@ const authenticate = (
     Effect.catchTag("ChannelFailed", (error) => Effect.fail(loginFailed(options.server, error))),
     Effect.catchTag("LoginIncorrect", (incorrect) =>
       Effect.flatMap(
-        options.askAgain !== undefined && incorrect.attemptsLeft > 0
-          ? options.askAgain(incorrect)
-          : Effect.succeedNone,
+        options.askAgain !== undefined && incorrect.attemptsLeft > 0 ? options.askAgain(incorrect) : Effect.succeedNone,
         Option.match({
           onNone: () => Effect.fail(incorrect),
           onSome: (next) => authenticate(options, handshake, next)
         })
-      ))
+      )
+    )
   )
 
 const timed = <A, E, R>(

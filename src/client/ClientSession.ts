@@ -46,7 +46,10 @@ export interface Incoming {
 }
 
 export interface ClientSession {
-  /** The server's files, page by page. */
+  /**
+   * The server's files, page by page. Pages that are not taken hold up the answers to every other command of the
+   * session: take the whole listing before a command about one of its files.
+   */
   readonly fetch: Stream.Stream<FileEntry, CommandError>
   readonly upload: <E>(
     name: FileName,
@@ -72,17 +75,17 @@ export interface ClientSession {
 
 const ignoreProgress: OnProgress = () => {}
 
-export const make = Effect.fnUntraced(function*(requests: Requests): Effect.fn.Return<ClientSession, never, Digest> {
+export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.Return<ClientSession, never, Digest> {
   const digest = yield* Digest
   // Content of one request never mixes with another's: one sender at a time.
   const content = yield* Semaphore.make(1)
 
-  const sendBody = Effect.fnUntraced(function*<E>(request: Request, source: Source<E>, onProgress: OnProgress) {
+  const sendBody = Effect.fnUntraced(function* <E>(request: Request, source: Source<E>, onProgress: OnProgress) {
     const count = counter(source.size, onProgress)
     const sent = yield* sendAll({
       source,
       digest,
-      send: Effect.fnUntraced(function*(block) {
+      send: Effect.fnUntraced(function* (block) {
         // Refused meanwhile: the rest would be thrown away.
         if (request.refused()) return yield* new StoppedByRefusal()
         yield* request.sendContent(block)
@@ -90,66 +93,94 @@ export const make = Effect.fnUntraced(function*(requests: Requests): Effect.fn.R
       })
     })
     yield* request.send({ _tag: "Commit", ...sent })
+    return sent
   })
 
   /** The content, and then the server's last word: its own refusal counts more than our stopping for it. */
-  const sendThenAnswer = <E>(request: Request, source: Source<E>, name: FileName, onProgress: OnProgress) =>
+  const sendThenAnswer = <E>(
+    request: Request,
+    source: Source<E>,
+    name: FileName,
+    onProgress: OnProgress,
+    last: "Uploaded" | "SuccessfullyParallelized"
+  ) =>
+    sendBody(request, source, onProgress).pipe(
+      Effect.catchIf(
+        (error): error is StoppedByRefusal => error instanceof StoppedByRefusal,
+        () => Effect.undefined
+      ),
+      Effect.map((sent) => agreed(request, name, last, sent))
+    )
+
+  // What the server may not say ends the session: nothing after it can be believed.
+  const orEnd = <A, E, R>(command: Effect.Effect<A, CommandError | E, R>): Effect.Effect<A, CommandError | E, R> =>
     Effect.catchIf(
-      sendBody(request, source, onProgress),
-      (error): error is StoppedByRefusal => error instanceof StoppedByRefusal,
-      () => Effect.void
-    ).pipe(Effect.as(lastAnswer(request, name)))
+      command,
+      (error): error is Extract<CommandError | E, ProtocolBroken> => error instanceof ProtocolBroken,
+      (error) => requests.abort(error)
+    )
 
   const upload: ClientSession["upload"] = (name, source, onProgress = ignoreProgress) =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const { modified, size } = source
-      const answer = yield* content.withPermit(Effect.gen(function*() {
-        // Small content goes at once, unless something before it has the server's attention.
-        const eager = size <= eagerContentBytesMax && requests.othersInFlight() === 0
-        const request = yield* requests.begin({ _tag: "Upload", name, size, modified })
-        if (!eager) yield* expectMessage(request, name, "Proceed")
-        return yield* sendThenAnswer(request, source, name, onProgress)
-      }))
-      const last = yield* answer
-      return last._tag === "Uploaded" ? committed(last) : yield* unexpected(last._tag)
-    }).pipe(Effect.scoped)
+      const answer = yield* content.withPermit(
+        Effect.gen(function* () {
+          const request = yield* requests.begin({ _tag: "Upload", name, size, modified })
+          // Small content goes at once, unless something before it has the server's attention.
+          const eager = size <= eagerContentBytesMax && request.atOnce
+          if (!eager) yield* expectMessage(request, name, "Proceed")
+          const answer = yield* sendThenAnswer(request, source, name, onProgress, "Uploaded")
+          return eager ? Effect.andThen(expectMessage(request, name, "Proceed"), answer) : answer
+        })
+      )
+      return yield* answer
+    }).pipe(Effect.scoped, orEnd)
 
   const para: ClientSession["para"] = (name, source, onProgress = ignoreProgress) =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const { modified, size } = source
-      const answer = yield* content.withPermit(Effect.gen(function*() {
-        const request = yield* requests.begin({ _tag: "Para", name, size, modified })
-        yield* expectMessage(request, name, "SameFileHere")
-        return yield* sendThenAnswer(request, source, name, onProgress)
-      }))
-      const last = yield* answer
-      return last._tag === "SuccessfullyParallelized" ? committed(last) : yield* unexpected(last._tag)
-    }).pipe(Effect.scoped)
+      const answer = yield* content.withPermit(
+        Effect.gen(function* () {
+          const request = yield* requests.begin({ _tag: "Para", name, size, modified })
+          yield* expectMessage(request, name, "SameFileHere")
+          return yield* sendThenAnswer(request, source, name, onProgress, "SuccessfullyParallelized")
+        })
+      )
+      return yield* answer
+    }).pipe(Effect.scoped, orEnd)
 
   const download: ClientSession["download"] = (name, receive, onProgress = ignoreProgress) =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const request = yield* requests.begin({ _tag: "Download", name })
       const { modified, size } = yield* expectMessage(request, name, "Sending")
       const receiver = yield* receive({ size, modified })
       const count = counter(size, onProgress)
+      let received = 0
       while (true) {
         const answer = yield* request.next
         if (answer._tag === "Content") {
+          const bytes = Bytes.lengthOf(answer.parts)
+          received += bytes
+          // Refused before it is written: a server cannot fill the disk beyond its word.
+          if (received > size) return yield* new ProtocolBroken({ detail: "more content than was declared" })
           yield* receiver.write(answer.parts)
-          count(Bytes.lengthOf(answer.parts))
+          count(bytes)
           continue
         }
         const last = yield* unlessRefused(answer.message, name)
         if (last._tag !== "Sent") return yield* unexpected(last._tag)
+        if (last.size !== size || last.size !== received) {
+          return yield* new ProtocolBroken({ detail: "content of another size than was declared" })
+        }
         yield* receiver.commit(committed(last))
         return committed(last)
       }
-    }).pipe(Effect.scoped)
+    }).pipe(Effect.scoped, orEnd)
 
   return {
     fetch: Stream.unwrap(
       Effect.map(requests.begin({ _tag: "Fetch" }), (request) =>
-        Stream.unfold(0, (count) => nextPage(request, count)).pipe(Stream.flattenIterable)
+        Stream.unfold(0, (count) => orEnd(nextPage(request, count))).pipe(Stream.flattenIterable)
       )
     ),
     upload,
@@ -165,11 +196,13 @@ class StoppedByRefusal extends Schema.TaggedError<StoppedByRefusal>()("StoppedBy
 
 const committed = ({ digest, size }: Committed): Committed => ({ size, digest })
 
-const nextPage = Effect.fnUntraced(function*(request: Request, count: number) {
+const nextPage = Effect.fnUntraced(function* (request: Request, count: number) {
   const answer = yield* request.next
   const message = yield* messageOf(answer)
   switch (message._tag) {
     case "Page":
+      // A page without entries would be an answer without progress.
+      if (message.entries.length === 0) return yield* new ProtocolBroken({ detail: "an empty page" })
       return [message.entries, count + message.entries.length] as const
     case "Listed":
       return message.count === count ? undefined : yield* new ProtocolBroken({ detail: "a listing with another count" })
@@ -179,7 +212,7 @@ const nextPage = Effect.fnUntraced(function*(request: Request, count: number) {
   }
 })
 
-const expectMessage = Effect.fnUntraced(function*<Tag extends ServerMessage["_tag"]>(
+const expectMessage = Effect.fnUntraced(function* <Tag extends ServerMessage["_tag"]>(
   request: Request,
   name: FileName,
   tag: Tag
@@ -193,12 +226,18 @@ const hasTag = <Tag extends ServerMessage["_tag"]>(
   tag: Tag
 ): message is Extract<ServerMessage, { readonly _tag: Tag }> => message._tag === tag
 
-const lastAnswer = Effect.fnUntraced(function*(request: Request, name: FileName) {
-  while (true) {
-    const message = yield* unlessRefused(yield* messageOf(yield* request.next), name)
-    // The go-ahead of an upload that did not wait for it.
-    if (message._tag !== "Proceed") return message
+/** The server's last word, which must be about what was sent. */
+const agreed = Effect.fnUntraced(function* (
+  request: Request,
+  name: FileName,
+  tag: "Uploaded" | "SuccessfullyParallelized",
+  sent: Committed | undefined
+): Effect.fn.Return<Committed, CommandError> {
+  const last = yield* expectMessage(request, name, tag)
+  if (sent === undefined || last.size !== sent.size || last.digest !== sent.digest) {
+    return yield* new ProtocolBroken({ detail: `${tag} with content that was not sent` })
   }
+  return sent
 })
 
 const messageOf = (answer: Answer): Effect.Effect<ServerMessage, ProtocolBroken> =>

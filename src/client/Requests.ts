@@ -4,12 +4,17 @@
  * One fiber reads and hands each frame to the request that it belongs to. When the connection fails or stalls, every
  * pending request fails with a typed error, and so does every later one: nothing waits for ever.
  */
-import { Effect, Fiber, Queue, type Scope, Semaphore } from "effect"
+import { Cause, Effect, Exit, Fiber, FiberSet, Option, Queue, type Scope, Semaphore } from "effect"
 import type { Parts } from "../domain/Bytes.ts"
-import { channelFailed } from "../domain/channel/ChannelError.ts"
+import { type ChannelFailed, channelFailed } from "../domain/channel/ChannelError.ts"
 import type { SecureChannel } from "../domain/channel/SecureChannel.ts"
 import { printable } from "../domain/file/Printable.ts"
-import { goodbyeMillisecondsMax, idleMillisecondsMax, requestsInFlightMax, stallMillisecondsMax } from "../domain/limits.ts"
+import {
+  goodbyeMillisecondsMax,
+  idleMillisecondsMax,
+  requestsInFlightMax,
+  stallMillisecondsMax
+} from "../domain/limits.ts"
 import * as FrameChannel from "../domain/session/FrameChannel.ts"
 import * as Watchdog from "../domain/session/Watchdog.ts"
 import { connectionId, type Frame, RequestId } from "../domain/wire/Frame.ts"
@@ -27,6 +32,8 @@ const answersWaitingMax = 8
 /** One request that was sent. Closing its scope before the last answer cancels it. */
 export interface Request {
   readonly id: RequestId
+  /** True when no request but uploads was in flight as this one left: its content may follow at once. */
+  readonly atOnce: boolean
   /** The next answer, in order. */
   readonly next: Effect.Effect<Answer, CommandError>
   /** True as soon as the server's refusal has arrived, also while content is still being sent. */
@@ -40,9 +47,9 @@ export interface Request {
 export interface Requests {
   /** Sends a command and gives its request. At most `requestsInFlightMax` at once; more wait. */
   readonly begin: (command: Message.ClientMessage) => Effect.Effect<Request, CommandError, Scope.Scope>
-  /** Commands in flight that are not uploads: an upload's content may not run ahead of them. */
-  readonly othersInFlight: () => number
-  /** Says goodbye: proves the end of our stream. */
+  /** Ends the session because of what the server said: this and every other request fails with the error. */
+  readonly abort: (error: CommandError) => Effect.Effect<never, CommandError>
+  /** Says goodbye: proves the end of our stream, waits a moment for the server's, and fails what is pending. */
   readonly close: Effect.Effect<void>
   readonly traffic: Readonly<FrameChannel.Traffic>
 }
@@ -73,7 +80,7 @@ const isLast = Message.ServerMessage.isAnyOf([
  * @param client what the server's log shows of us
  * @param cut closes the connection: what is still being written then fails instead of waiting for ever
  */
-export const make = Effect.fnUntraced(function*(
+export const make = Effect.fnUntraced(function* (
   secure: SecureChannel,
   client: string,
   cut: Effect.Effect<void>
@@ -86,13 +93,27 @@ export const make = Effect.fnUntraced(function*(
   let lastId = 0
   let over: CommandError | undefined
 
-  // Never interrupted in the middle: a record that is half out would end the session.
+  // A record that is half out would end the session: an interrupted caller leaves, its record does not. What is stuck
+  // in a dead connection ends with the session, since a socket may never tell a writer that its peer has gone.
+  const sends = yield* FiberSet.make<void, ChannelFailed>()
   const send = (frame: Frame): Effect.Effect<void, CommandError> =>
-    Effect.suspend((): Effect.Effect<void, CommandError> =>
-      over === undefined
-        ? Effect.uninterruptible(Effect.mapError(channel.send(frame), ({ reason }) => over ?? lost(reason)))
-        : Effect.fail(over)
-    )
+    Effect.suspend((): Effect.Effect<void, CommandError> => {
+      if (over !== undefined) return Effect.fail(over)
+      return Effect.flatMap(FiberSet.run(sends, channel.send(frame), { startImmediately: true }), (fiber) =>
+        Effect.flatMap(Fiber.await(fiber), sent)
+      )
+    })
+  const sent = (exit: Exit.Exit<void, ChannelFailed>): Effect.Effect<void, CommandError> => {
+    if (Exit.isSuccess(exit)) return Effect.void
+    const reason = Option.match(Cause.findErrorOption(exit.cause), {
+      onNone: () => "connection-lost",
+      onSome: (error) => error.reason
+    })
+    return Effect.fail(over ?? lost(reason))
+  }
+  /** Without waiting: who gives up a request must not hang on a connection that is stuck. */
+  const post = (id: RequestId, content: Message.ClientMessage): Effect.Effect<void> =>
+    Effect.asVoid(FiberSet.run(sends, channel.send({ kind: "message", id, body: Message.Client.encode(content) })))
   const sendMessage = (id: RequestId, content: Message.ClientMessage) =>
     send({ kind: "message", id, body: Message.Client.encode(content) })
 
@@ -100,9 +121,9 @@ export const make = Effect.fnUntraced(function*(
     Effect.suspend(() => {
       over ??= error
       return Effect.forEach(entries.values(), ({ answers }) => Queue.fail(answers, error), { discard: true })
-    }).pipe(Effect.andThen(cut))
+    }).pipe(Effect.andThen(FiberSet.clear(sends)), Effect.andThen(cut))
 
-  const deliver = Effect.fnUntraced(function*(frame: Frame) {
+  const deliver = Effect.fnUntraced(function* (frame: Frame) {
     const answer = yield* answerOf(frame)
     if (frame.id === connectionId) return yield* ofConnection(answer)
     const entry = entries.get(frame.id)
@@ -115,7 +136,7 @@ export const make = Effect.fnUntraced(function*(
     else if (entry.finished) entries.delete(frame.id)
   })
 
-  const read = Effect.gen(function*() {
+  const read = Effect.gen(function* () {
     while (true) {
       const frames = yield* channel.receive
       if (frames === undefined) return yield* lost("the server ended the session")
@@ -141,11 +162,17 @@ export const make = Effect.fnUntraced(function*(
   yield* sendMessage(connectionId, { _tag: "Hello", client })
   yield* correct(channel)
   watchdog.expect(idleMillisecondsMax * 1_000)
-  const reader = yield* Effect.forkScoped(Effect.catch(read, fail))
+  const reader = yield* Effect.forkScoped(
+    Effect.catchCause(read, (cause) => fail(Option.getOrElse(Cause.findErrorOption(cause), () => lost("a defect"))))
+  )
   // Our end first, then the server's: both logs then tell of an orderly goodbye.
   const close = Effect.suspend(() =>
     over === undefined
-      ? Effect.andThen(channel.end, Fiber.await(reader)).pipe(Effect.timeoutOption(goodbyeMillisecondsMax), Effect.ignore)
+      ? Effect.andThen(channel.end, Fiber.await(reader)).pipe(
+          Effect.timeoutOption(goodbyeMillisecondsMax),
+          Effect.ignore,
+          Effect.andThen(fail(lost("the session was closed")))
+        )
       : Effect.void
   )
   yield* Effect.addFinalizer(() => close)
@@ -157,31 +184,42 @@ export const make = Effect.fnUntraced(function*(
       else entry.abandoned = true
       if (inFlightCount(entries) === 0) watchdog.expect(idleMillisecondsMax * 1_000)
       // What still waits in the queue would hold up the reader.
-      return Effect.andThen(
-        Queue.shutdown(entry.answers),
-        done ? Effect.void : Effect.ignore(sendMessage(id, { _tag: "Cancel" }))
-      )
+      return Effect.andThen(Queue.shutdown(entry.answers), done ? Effect.void : post(id, { _tag: "Cancel" }))
     })
 
-  const begin = Effect.fnUntraced(function*(
+  const begin = Effect.fnUntraced(function* (
     command: Message.ClientMessage
   ): Effect.fn.Return<Request, CommandError, Scope.Scope> {
     yield* Effect.acquireRelease(inFlight.take(1), () => inFlight.release(1), { interruptible: true })
     if (over !== undefined) return yield* Effect.fail(over)
     const answers = yield* Queue.bounded<Answer, CommandError>(answersWaitingMax)
-    const entry: Entry = { answers, upload: command._tag === "Upload", refused: false, abandoned: false, finished: false }
+    const entry: Entry = {
+      answers,
+      upload: command._tag === "Upload",
+      refused: false,
+      abandoned: false,
+      finished: false
+    }
     // Ids grow in the order in which commands leave.
-    const id = yield* ordering.withPermit(Effect.gen(function*() {
-      const id = RequestId.make((lastId += 1))
-      if (entries.size === 0) watchdog.progress()
-      watchdog.expect(stallMillisecondsMax)
-      entries.set(id, entry)
-      yield* Effect.addFinalizer(() => release(id, entry))
-      yield* sendMessage(id, command)
-      return id
-    }))
+    const { atOnce, id } = yield* ordering.withPermit(
+      Effect.gen(function* () {
+        const id = RequestId.make((lastId += 1))
+        const atOnce = Array.from(entries.values()).every((other) => other.upload || other.finished)
+        yield* Effect.acquireRelease(
+          Effect.sync(() => {
+            if (inFlightCount(entries) === 0) watchdog.progress()
+            watchdog.expect(stallMillisecondsMax)
+            entries.set(id, entry)
+          }),
+          () => release(id, entry)
+        )
+        yield* sendMessage(id, command)
+        return { atOnce, id }
+      })
+    )
     return {
       id,
+      atOnce,
       next: Queue.take(answers),
       refused: () => entry.refused,
       sendContent: (block) => send({ kind: "content", id, parts: [block] }),
@@ -191,7 +229,11 @@ export const make = Effect.fnUntraced(function*(
 
   return {
     begin,
-    othersInFlight: () => Array.from(entries.values()).filter((entry) => !entry.upload && !entry.finished).length,
+    abort: (error) =>
+      Effect.andThen(
+        fail(error),
+        Effect.suspend(() => Effect.fail(over ?? error))
+      ),
     close,
     traffic: channel.traffic
   }
