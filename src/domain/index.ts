@@ -11,6 +11,7 @@ export * as Printable from "./file/Printable.ts"
 
 export * as Frame from "./wire/Frame.ts"
 export * as Message from "./wire/Message.ts"
+export * as Packed from "./wire/Packed.ts"
 export * as Refusal from "./wire/Refusal.ts"
 
 export * as ChannelError from "./channel/ChannelError.ts"
@@ -30,7 +31,11 @@ export * as FileStoreDisk from "./store/FileStoreDisk.ts"
 export * as FileStoreMemory from "./store/FileStoreMemory.ts"
 export * as StoreError from "./store/StoreError.ts"
 
+export * as Chunker from "./transfer/Chunker.ts"
+export * as Delta from "./transfer/Delta.ts"
+export * as Match from "./transfer/Match.ts"
 export * as Outgoing from "./transfer/Outgoing.ts"
+export * as Signature from "./transfer/Signature.ts"
 
 export * as Accounts from "./session/Accounts.ts"
 export * as AccountsFile from "./session/AccountsFile.ts"

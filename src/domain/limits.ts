@@ -208,3 +208,18 @@ export const versionGrainMilliseconds = 1_000
 
 /** All signatures that one server keeps, in bytes. */
 export const keptSignatureBytesMax = 256 * 1024 * 1024
+
+/** The text that names one version of a file, in UTF-8. */
+export const keptVersionBytesMax = 256
+
+/** Staged content below this is not worth keeping for a resume, bytes. */
+export const resumeBytesMin = 1024 * 1024
+
+/** All staged content that is kept for a resume; beyond it the oldest goes first, bytes. */
+export const stagedLeftoverBytesMax = 64 * 1024 * 1024 * 1024
+
+/** A copy within the store moves in blocks of this size. */
+export const copyBlockBytes = 1024 * 1024
+
+/** Blocks of a copy that are read ahead while earlier ones are written. */
+export const copyBlocksAhead = 2

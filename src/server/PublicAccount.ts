@@ -4,7 +4,7 @@
  * It exists only while the server listens on loopback and no real account exists. It is no entry of the accounts: it
  * cannot be listed or removed, and adding an account of any name, `default` included, ends it at once.
  */
-import { Effect, FileSystem, Layer, Option, Path, Redacted, Schema } from "effect"
+import { Effect, type FileSystem, Layer, Option, type Path, Redacted, Schema } from "effect"
 import { fromUtf8 } from "../domain/Bytes.ts"
 import { UserName } from "../domain/channel/HandshakeMessage.ts"
 import {

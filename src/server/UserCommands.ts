@@ -1,7 +1,7 @@
 /**
  * What `paradrop-server user ...` does. Data goes to standard output, words for a person to standard error.
  */
-import { Clock, Console, Effect, FileSystem, Path, Redacted, Schema, Stdio, Stream, Terminal } from "effect"
+import { Clock, Console, Effect, type FileSystem, type Path, Redacted, Schema, Stdio, Stream, type Terminal } from "effect"
 import { Prompt } from "effect/cli"
 import { SecureRandom } from "effect/crypto"
 import type { PlatformError } from "effect/PlatformError"

@@ -24,7 +24,7 @@ import {
 import { accountsFileBytesMax, accountsMax, stateLockWaitMillisecondsMax } from "../limits.ts"
 import { Accounts, AccountsFailed, type AccountSummary, NoSuchAccount, tooManyAccounts } from "./Accounts.ts"
 import * as StateFile from "./StateFile.ts"
-import { acquireWithin, type LockFailed, type LockHeld, StateLock } from "./StateLock.ts"
+import { acquireWithin, type LockFailed, type LockHeld, type StateLock } from "./StateLock.ts"
 
 /** What a layer over files needs. */
 export type AccountsFileServices = FileSystem.FileSystem | Opaque | Path.Path | StateLock

@@ -77,6 +77,8 @@ export class Disk extends Context.Service<Disk, {
   readonly openRead: (path: DiskPath) => Effect.Effect<DiskFile, DiskError, Scope.Scope>
   /** Creates a new file for writing; `EEXIST` when anything has the name. */
   readonly create: (path: DiskPath) => Effect.Effect<DiskFile, DiskError, Scope.Scope>
+  /** Opens an existing regular file for reading and writing. */
+  readonly openWrite: (path: DiskPath) => Effect.Effect<DiskFile, DiskError, Scope.Scope>
   /** What stands at the path; the last part is not followed. */
   readonly stat: (path: DiskPath) => Effect.Effect<DiskStat, DiskError>
   /** What a folder holds, name and kind, in no order; read bit by bit. */

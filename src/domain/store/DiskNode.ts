@@ -28,6 +28,7 @@ const folderOnly = constants.O_DIRECTORY ?? 0
 // Node sets O_CLOEXEC on every descriptor itself.
 const folderFlags = constants.O_RDONLY | folderOnly | noFollow
 const readFlags = constants.O_RDONLY | noFollow | nonBlocking
+const writeFlags = constants.O_RDWR | noFollow | nonBlocking
 const createFlags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | noFollow
 
 /** Entries that one pull of a listing reads. */
@@ -74,6 +75,7 @@ const service = (folders: Folders, rootFd: number): Disk["Service"] => {
 
   return Disk.of({
     openRead: (path) => openFile("openRead", (open) => at("openRead", path, "read", open), readFlags),
+    openWrite: (path) => openFile("openWrite", (open) => at("openWrite", path, "write", open), writeFlags),
     create: (path) => openFile("create", (open) => at("create", path, "write", open), createFlags),
     stat: (path) =>
       path.length === 0

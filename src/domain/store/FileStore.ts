@@ -19,7 +19,11 @@
  *   folder, the new file stands there whole, but whether it would survive a power cut is unknown. After commit
  *   succeeded the new content survives a power cut. Folders of the name are made as needed; a commit that fails may
  *   leave them, empty, where no listing shows them.
- * - **Release**: closing the scope of `stage` without a commit leaves nothing behind. Closing the scope of `open`
+ * - **Resume**: a staging with a `resume` key is kept when its scope closes without a commit, if it holds at least
+ *   `resumeBytesMin`; the next staging with the same key goes on behind what is there (`resumed`). Of two at once the
+ *   newer takes over and the older fails with `TakenOver`. Content that turns out wrong at commit is not kept. What is
+ *   kept expires by age and by total size, and gives way when room is needed.
+ * - **Release**: closing the scope of `stage` without a commit and without a `resume` key leaves nothing behind. Closing the scope of `open`
  *   closes the file. Interruption is a release.
  */
 import { Context, type Effect, type Scope, type Stream } from "effect"
@@ -32,6 +36,13 @@ import type { SourceChanged, StoreError, StoreFailed } from "./StoreError.ts"
 /** A committed file, open for reading. */
 export interface OpenFile {
   readonly entry: FileEntry
+  /**
+   * Names this content: equal versions have equal bytes, once the clock has moved on from `changed`
+   * (`versionGrainMilliseconds`). At most `keptVersionBytesMax` bytes of text.
+   */
+  readonly version: string
+  /** when the content was last changed as far as the store can tell, milliseconds */
+  readonly changed: number
   /**
    * Up to `length` bytes from `offset` (bytes). Shorter only at the end of the file; empty at or beyond it.
    * The result belongs to the caller.
@@ -48,14 +59,28 @@ export interface StageRequest {
   readonly size: FileSize
   /** the modification time that the committed file will have */
   readonly modified: Milliseconds
+  /** 32 hex digits that name account, file and source content: what was staged under it before is gone on with */
+  readonly resume?: string
+}
+
+/** What a commit must find true. */
+export interface CommitRequest {
+  readonly size: FileSize
+  readonly digest: ContentDigest
+  /** the `OpenFile.version` that the live file must still have */
+  readonly replaces?: string
 }
 
 /** Content on its way into the store. One owner; calls one at a time. */
 export interface Staging {
+  /** bytes that an earlier staging has left here: `write` goes on behind them */
+  readonly resumed: number
   /** Appends bytes. They may be changed after the effect has ended. */
   readonly write: (parts: Parts) => Effect.Effect<void, StoreError>
+  /** Appends a range of an open file of the same store. Fails with `SourceChanged` when the range is not there. */
+  readonly copy: (from: OpenFile, offset: number, length: number) => Effect.Effect<void, StoreError>
   /** Verifies, makes durable, replaces. Called at most once, last. */
-  readonly commit: (expected: { readonly size: FileSize; readonly digest: ContentDigest }) => Effect.Effect<FileEntry, StoreError>
+  readonly commit: (expected: CommitRequest) => Effect.Effect<FileEntry, StoreError>
 }
 
 export class FileStore extends Context.Service<FileStore, {

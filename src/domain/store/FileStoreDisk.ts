@@ -7,24 +7,29 @@
  *
  * A replaced file gets a new inode: owner, mode and further hard links of the old one are not carried over.
  */
-import { Clock, Effect, Exit, Layer, Option, Schema, Scope, Stream } from "effect"
+import { Clock, Effect, Exit, Layer, Option, Schema, Scope, Semaphore, Stream } from "effect"
 import { SecureRandom } from "effect/crypto"
 import * as Bytes from "../Bytes.ts"
-import { Digest } from "../file/Digest.ts"
+import { type ContentDigest, Digest } from "../file/Digest.ts"
 import type { FileEntry } from "../file/FileEntry.ts"
 import { FileName, key, segmentKey, segments, stagingFolder } from "../file/FileName.ts"
 import {
+  copyBlockBytes,
+  copyBlocksAhead,
   durableFoldersMax,
   fileBytesMax,
   listingStatsAtOnceMax,
   nameIndexEntriesMax,
+  resumeBytesMin,
+  stagedLeftoverBytesMax,
   stagedLeftoverMillisecondsMax
 } from "../limits.ts"
 import { Disk, type DiskEntry, type DiskError, type DiskFile, type DiskPath, type DiskStat } from "./Disk.ts"
-import { FileStore, type OpenFile, type StageRequest, type Staging } from "./FileStore.ts"
+import { type CommitRequest, FileStore, type OpenFile, type StageRequest, type Staging } from "./FileStore.ts"
 import * as KeyedLock from "./KeyedLock.ts"
 import * as NameIndex from "./NameIndex.ts"
 import {
+  BaseChanged,
   DigestMismatch,
   NameCollision,
   NoSpace,
@@ -33,7 +38,8 @@ import {
   SizeMismatch,
   SourceChanged,
   StoreFailed,
-  type StoreError
+  type StoreError,
+  TakenOver
 } from "./StoreError.ts"
 
 export interface Options {
@@ -71,6 +77,8 @@ export const make = Effect.fnUntraced(function* (
     durableFolders: new Set(),
     reserved: { bytes: 0 },
     names: NameIndex.make(disk, options.nameIndexEntriesMax ?? nameIndexEntriesMax),
+    resumable: new Map(),
+    lockResume: KeyedLock.make(),
     lockName: KeyedLock.make(),
     lockFolder: KeyedLock.make()
   }
@@ -94,6 +102,10 @@ interface Context {
   /** declared and not yet written, over all stagings */
   readonly reserved: { bytes: number }
   readonly names: NameIndex.NameIndex
+  /** stagings under way that may be gone on with, by their key */
+  readonly resumable: Map<string, Holder>
+  /** by that key */
+  readonly lockResume: KeyedLock.KeyedLock
   /** by `FileName.key` */
   readonly lockName: KeyedLock.KeyedLock
   /** by the folded path of a folder; taken inside the lock of a name, one at a time */
@@ -215,6 +227,8 @@ const openFile = Effect.fnUntraced(function* (name: FileName, file: DiskFile) {
   const before = yield* Effect.mapError(file.stat, failed)
   return {
     entry: entryOf(name, before),
+    version: versionOf(before),
+    changed: changedOf(before),
     read: (offset, length) =>
       Effect.mapError(file.read(offset, Math.max(0, Math.min(length, before.size - offset))), failed),
     unchanged: Effect.flatMap(Effect.mapError(file.stat, failed), (after) =>
@@ -222,6 +236,13 @@ const openFile = Effect.fnUntraced(function* (name: FileName, file: DiskFile) {
     )
   } satisfies OpenFile
 })
+
+const versionOf = ({ changedNanoseconds, device, inode, modifiedNanoseconds, size }: DiskStat): string =>
+  `${device}:${inode}:${size}:${modifiedNanoseconds}:${changedNanoseconds}`
+
+// Whoever sets the modification time back cannot set the change time.
+const changedOf = ({ changedNanoseconds, modified }: DiskStat): number =>
+  Math.max(modified, Number(changedNanoseconds / 1_000_000n))
 
 /**
  * Both stats are of one descriptor, so identity is given. Size and modification time tell an ordinary write. The
@@ -292,9 +313,55 @@ const stage = Effect.fnUntraced(function* (
   request: StageRequest
 ): Effect.fn.Return<Staging, StoreError, Scope.Scope> {
   yield* checkTarget(context, request.name)
-  const reservation = yield* Effect.acquireRelease(reserve(context, request), ({ release }) => release)
-  const staged = yield* Effect.acquireRelease(createStaged(context, request.name), (staged) => staged.discard)
-  return staging(context, request, staged, reservation)
+  // Of several at once with one key each waits for the one before it to be known as holder.
+  const open = context.lockResume(request.resume ?? (yield* context.newStagedName))(openStaged(context, request))
+  const { staged, resumed } = yield* Effect.acquireRelease(open, ({ staged }) => staged.release)
+  const reservation = yield* Effect.acquireRelease(reserve(context, request, resumed), ({ release }) => release)
+  return staging(context, request, staged, resumed, reservation)
+})
+
+/** A staged file of its own, or the one that an earlier staging of the same key has left. */
+const openStaged = Effect.fnUntraced(function* (context: Context, request: StageRequest) {
+  const { name, resume, size } = request
+  if (resume === undefined) {
+    const path = [stagingFolder, yield* context.newStagedName]
+    return { staged: makeStaged(context, path, yield* createStaged(context, path, name), undefined), resumed: 0 }
+  }
+  // The newer takes over: the older finishes the write it is in, and fails at its next.
+  yield* context.resumable.get(resume)?.takeOver ?? Effect.void
+  const path = [stagingFolder, `${resumablePrefix}${resume}`]
+  const left = yield* openLeft(context, path, size)
+  const opened = left ?? { file: yield* createStaged(context, path, name), length: 0 }
+  return { staged: makeStaged(context, path, opened.file, resume), resumed: opened.length }
+})
+
+/** Staged files that a later staging may go on with. */
+const resumablePrefix = "r-"
+
+/** A staged file that is open, in a scope of its own. */
+interface OpenStaged extends DiskFile {
+  readonly close: Effect.Effect<void>
+}
+
+const openLeft = Effect.fnUntraced(function* (context: Context, path: DiskPath, size: number) {
+  const opened = yield* Effect.option(scopedFile(context.disk.openWrite(path)))
+  if (Option.isNone(opened)) return undefined
+  const file = opened.value
+  const stat = yield* Effect.option(file.stat)
+  if (Option.isSome(stat) && stat.value.size <= size) return { file, length: stat.value.size }
+  // Longer than the source: not what the key promises.
+  yield* file.close
+  yield* Effect.ignore(context.disk.remove(path))
+  return undefined
+})
+
+const scopedFile = Effect.fnUntraced(function* (open: Effect.Effect<DiskFile, DiskError, Scope.Scope>) {
+  const scope = yield* Scope.make()
+  const file = yield* open.pipe(
+    Scope.provide(scope),
+    Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+  )
+  return { ...file, close: Scope.close(scope, Exit.void) } satisfies OpenStaged
 })
 
 /** A part of the free space that is promised to one staging. */
@@ -306,100 +373,211 @@ interface Reservation {
 }
 
 /** Holds the declared size against the free space until it is written or given up. */
-const reserve = Effect.fnUntraced(function* ({ disk, reserved }: Context, { name, size }: StageRequest) {
-  const free = yield* Effect.mapError(disk.freeBytes, failed)
-  if (size > free - reserved.bytes) return yield* new NoSpace({ name })
-  let left = size
+const reserve = Effect.fnUntraced(function* (context: Context, { name, size }: StageRequest, resumed: number) {
+  const { disk, reserved } = context
+  const fits = Effect.map(Effect.mapError(disk.freeBytes, failed), (free) => size - resumed <= free - reserved.bytes)
+  if (!(yield* fits)) {
+    // What is only kept for a resume gives way.
+    yield* trimLeftovers(context, 0)
+    if (!(yield* fits)) return yield* new NoSpace({ name })
+  }
+  let left = size - resumed
   const take = (count: number): void => {
     left -= count
     reserved.bytes -= count
   }
-  reserved.bytes += size
+  reserved.bytes += left
   return { wrote: take, release: Effect.sync(() => take(left)) } satisfies Reservation
 })
 
-/** A staged file: open, and then either discarded or moved to its name. Both close it, and only the first counts. */
+/** A staged file: open, and then given up, kept or moved to its name. Each closes it, and only the first counts. */
 interface Staged {
   readonly path: DiskPath
   readonly file: DiskFile
   readonly isOpen: () => boolean
+  readonly wasTakenOver: () => boolean
+  /** Runs one operation on the file; a take-over waits for it. */
+  readonly exclusively: <A, E>(operation: Effect.Effect<A, E>) => Effect.Effect<A, E>
+  /** Removes it. */
   readonly discard: Effect.Effect<void>
+  /** Keeps it when it may be gone on with and is worth it, otherwise removes it. */
+  readonly release: Effect.Effect<void>
   readonly moved: Effect.Effect<void>
 }
 
-const createStaged = Effect.fnUntraced(function* (context: Context, name: FileName) {
-  const path = [stagingFolder, yield* context.newStagedName]
-  const scope = yield* Scope.make()
-  const create = context.disk.create(path)
-  const file = yield* create.pipe(
+const createStaged = (context: Context, path: DiskPath, name: FileName): Effect.Effect<OpenStaged, NoSpace | StoreFailed> => {
+  const create = scopedFile(context.disk.create(path))
+  return create.pipe(
     // The staging folder may have been tidied away while the server runs.
     Effect.catchIf(({ code }) => code === "ENOENT", () =>
       Effect.andThen(Effect.ignore(prepareStaging(context.disk, context.root)), create)
     ),
-    Scope.provide(scope),
-    Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))),
     Effect.mapError(full(name))
   )
+}
+
+const makeStaged = (context: Context, path: DiskPath, file: OpenStaged, resume: string | undefined): Staged => {
+  const using = Semaphore.makeUnsafe(1)
   let open = true
+  let takenOver = false
   const end = (last: Effect.Effect<void>) =>
     Effect.suspend(() => {
       if (!open) return Effect.void
       open = false
-      return Effect.andThen(Scope.close(scope, Exit.void), last)
+      if (resume !== undefined && context.resumable.get(resume) === holder) context.resumable.delete(resume)
+      return Effect.andThen(last, file.close)
     }).pipe(Effect.uninterruptible)
+  const kept = end(Effect.void)
+  const holder: Holder = {
+    takeOver: using.withPermit(Effect.andThen(Effect.sync(() => void (takenOver = true)), kept))
+  }
+  if (resume !== undefined) context.resumable.set(resume, holder)
+  // What cannot be removed now is swept at a later start.
+  const discard = end(Effect.ignore(context.disk.remove(path)))
+  const worthKeeping = Effect.map(Effect.option(file.stat), (stat) =>
+    Option.isSome(stat) && stat.value.size >= resumeBytesMin
+  )
   return {
     path,
     file,
     isOpen: () => open,
-    // What cannot be removed now is swept at a later start.
-    discard: end(Effect.ignore(context.disk.remove(path))),
+    wasTakenOver: () => takenOver,
+    exclusively: using.withPermit,
+    discard,
+    release: resume === undefined
+      ? discard
+      : Effect.flatMap(worthKeeping, (worth) =>
+          worth && open ? Effect.andThen(kept, trimLeftovers(context, stagedLeftoverBytesMax)) : open ? discard : Effect.void
+        ),
     moved: end(Effect.void)
-  } satisfies Staged
-})
-
-const staging = (context: Context, request: StageRequest, staged: Staged, reservation: Reservation): Staging => {
-  const discard = Effect.andThen(staged.discard, reservation.release)
-  const { name, size } = request
-  const hasher = context.digest.make()
-  let received = 0
-  const usable = Effect.suspend(() =>
-    staged.isOpen() ? Effect.void : Effect.fail(new StoreFailed({ operation: "use of an ended staging", code: "EBADF" }))
-  )
-  return {
-    write: Effect.fnUntraced(
-      function* (parts) {
-        yield* usable
-        const length = Bytes.lengthOf(parts)
-        if (length > size - received) {
-          return yield* new SizeMismatch({ name, declared: size, received: Math.min(received + length, fileBytesMax) })
-        }
-        yield* Effect.mapError(staged.file.write(received, parts), full(name))
-        for (const part of parts) hasher.update(part)
-        received += length
-        reservation.wrote(length)
-      },
-      Effect.onError(() => discard),
-      // Bytes on disk, digest and count go together.
-      Effect.uninterruptible
-    ),
-    commit: Effect.fnUntraced(
-      function* (expected) {
-        yield* usable
-        const declared = expected.size === received ? size : expected.size
-        if (declared !== received) return yield* new SizeMismatch({ name, declared, received })
-        const digest = hasher.digest()
-        if (digest !== expected.digest) {
-          return yield* new DigestMismatch({ name, declared: expected.digest, received: digest })
-        }
-        yield* Effect.mapError(staged.file.setModified(request.modified), full(name))
-        if (context.durable) yield* Effect.mapError(staged.file.sync, full(name))
-        yield* context.lockName(key(name))(Effect.uninterruptible(place(context, name, staged)))
-        return { name, size, modified: request.modified, digest }
-      },
-      Effect.onError(() => discard)
-    )
   }
 }
+
+/** Who holds a staging that may be taken over. */
+interface Holder {
+  readonly takeOver: Effect.Effect<void>
+}
+
+/** Removes kept staged files that nobody holds, the oldest first, until they take at most `bytesMax`. */
+const trimLeftovers = Effect.fnUntraced(function* ({ disk, resumable }: Context, bytesMax: number) {
+  const names = yield* disk.list([stagingFolder]).pipe(
+    Stream.filter(({ name }) => name.startsWith(resumablePrefix) && !resumable.has(name.slice(resumablePrefix.length))),
+    Stream.runCollect
+  )
+  const found = yield* Effect.forEach(names, ({ name }) =>
+    Effect.option(Effect.map(disk.stat([stagingFolder, name]), (stat) => ({ name, stat })))
+  )
+  const leftovers = found.flatMap(Option.toArray)
+  let bytes = leftovers.reduce((total, { stat }) => total + stat.size, 0)
+  for (const { name, stat } of leftovers.toSorted((a, b) => Number(a.stat.changedNanoseconds - b.stat.changedNanoseconds))) {
+    if (bytes <= bytesMax) return
+    yield* Effect.ignore(disk.remove([stagingFolder, name]))
+    bytes -= stat.size
+  }
+}, (trimmed) => Effect.ignore(trimmed))
+
+const staging = (
+  context: Context,
+  request: StageRequest,
+  staged: Staged,
+  resumed: number,
+  reservation: Reservation
+): Staging => {
+  const { name, size } = request
+  const hasher = context.digest.make()
+  let received = resumed
+  // What an earlier staging has left is hashed at the end, so that new bytes may come at once.
+  let hashed = 0
+  const giveUp = Effect.andThen(staged.release, reservation.release)
+  const usable = Effect.suspend((): Effect.Effect<void, StoreError> => {
+    if (staged.isOpen()) return Effect.void
+    return staged.wasTakenOver()
+      ? Effect.fail(new TakenOver({ name }))
+      : Effect.fail(new StoreFailed({ operation: "use of an ended staging", code: "EBADF" }))
+  })
+
+  const append = Effect.fnUntraced(function* (parts: Bytes.Parts): Effect.fn.Return<void, StoreError> {
+    yield* usable
+    const length = Bytes.lengthOf(parts)
+    if (length > size - received) {
+      return yield* new SizeMismatch({ name, declared: size, received: Math.min(received + length, fileBytesMax) })
+    }
+    yield* Effect.mapError(staged.file.write(received, parts), full(name))
+    if (hashed === received) {
+      for (const part of parts) hasher.update(part)
+      hashed += length
+    }
+    received += length
+    reservation.wrote(length)
+  })
+
+  const write = Effect.fnUntraced(
+    function* (parts: Bytes.Parts) {
+      yield* staged.exclusively(append(parts))
+    },
+    Effect.onError(() => giveUp),
+    // Bytes on disk, digest and count go together.
+    Effect.uninterruptible
+  )
+
+  const catchUp = Effect.gen(function* () {
+    while (hashed < received) {
+      const block = yield* Effect.mapError(staged.file.read(hashed, Math.min(copyBlockBytes, received - hashed)), failed)
+      if (block.length === 0) return yield* new StoreFailed({ operation: "read of staged content", code: "EIO" })
+      hasher.update(block)
+      hashed += block.length
+    }
+  })
+
+  const verify = Effect.fnUntraced(function* (expected: CommitRequest): Effect.fn.Return<ContentDigest, StoreError> {
+    const declared = expected.size === received ? size : expected.size
+    if (declared !== received) return yield* new SizeMismatch({ name, declared, received })
+    yield* catchUp
+    const digest = hasher.digest()
+    // Wrong content is never gone on with.
+    if (digest !== expected.digest) yield* staged.discard
+    return digest === expected.digest
+      ? digest
+      : yield* new DigestMismatch({ name, declared: expected.digest, received: digest })
+  })
+
+  const commit = Effect.fnUntraced(function* (expected: CommitRequest): Effect.fn.Return<FileEntry, StoreError> {
+    yield* usable
+    const digest = yield* verify(expected)
+    yield* Effect.mapError(staged.file.setModified(request.modified), full(name))
+    if (context.durable) yield* Effect.mapError(staged.file.sync, full(name))
+    const replace = Effect.andThen(checkVersion(context, name, expected.replaces), place(context, name, staged))
+    yield* context.lockName(key(name))(Effect.uninterruptible(replace))
+    return { name, size, modified: request.modified, digest }
+  })
+
+  return {
+    resumed,
+    write,
+    copy: (from, offset, length) =>
+      Stream.unfold(0, (done) =>
+        done >= length
+          ? Effect.undefined
+          : Effect.map(from.read(offset + done, Math.min(copyBlockBytes, length - done)), (block) =>
+              [block, block.length === 0 ? length : done + block.length] as const
+            )
+      ).pipe(
+        Stream.buffer({ capacity: copyBlocksAhead }),
+        Stream.runForEach((block): Effect.Effect<void, StoreError> =>
+          block.length === 0 ? Effect.fail(new SourceChanged({ name })) : write([block])
+        ),
+        Effect.onError(() => giveUp)
+      ),
+    commit: (expected) => Effect.onError(staged.exclusively(commit(expected)), () => giveUp)
+  }
+}
+
+/** Fails when the live file is another than the one that the change was made for. The caller holds the name's lock. */
+const checkVersion = Effect.fnUntraced(function* (context: Context, name: FileName, version: string | undefined) {
+  if (version === undefined) return
+  const live = yield* statAt(context, name)
+  if (Option.isNone(live) || versionOf(live.value) !== version) return yield* new BaseChanged({ name })
+})
 
 // -----------------------------------------------------------------------------
 // Placing: folders, collisions, rename

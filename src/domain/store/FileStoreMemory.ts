@@ -3,22 +3,25 @@
  *
  * Everything is kept as whole byte arrays. "Durable" means as long as the store's own life.
  */
-import { Effect, Layer, Option, Stream } from "effect"
+import { Clock, Effect, Layer, Option, type Scope, Stream } from "effect"
 import * as Bytes from "../Bytes.ts"
 import { Digest, digestOf } from "../file/Digest.ts"
 import type { FileEntry, FileSize, Milliseconds } from "../file/FileEntry.ts"
 import { type FileName, segmentKey, segments } from "../file/FileName.ts"
-import { fileBytesMax } from "../limits.ts"
-import { FileStore, type OpenFile, type StageRequest, type Staging } from "./FileStore.ts"
+import { fileBytesMax, resumeBytesMin } from "../limits.ts"
+import { type CommitRequest, FileStore, type OpenFile, type StageRequest, type Staging } from "./FileStore.ts"
 import {
+  BaseChanged,
   DigestMismatch,
   NameCollision,
   NoSpace,
   NoSuchFile,
   NotAFile,
   SizeMismatch,
+  SourceChanged,
   StoreFailed,
-  type StoreError
+  type StoreError,
+  TakenOver
 } from "./StoreError.ts"
 
 /** A file that is there from the start. */
@@ -47,11 +50,13 @@ export const make = Effect.fnUntraced(function* (
     digest,
     root: { kind: "folder", children: new Map() },
     capacity: options.capacityBytes ?? Number.MAX_SAFE_INTEGER,
-    used: 0
+    used: 0,
+    commits: 0,
+    resumable: new Map()
   }
   for (const { name, content, modified = 0 } of options.files ?? []) {
     const entry = { name, size: content.length, modified, digest: digestOf(digest, [content]) }
-    yield* Effect.ignore(put(store, { kind: "file", entry, content: content.slice() }))
+    yield* Effect.ignore(put(store, entry, content.slice(), 0))
   }
   return FileStore.of({
     list: Stream.suspend(() => Stream.fromIterable(walk(store.root))),
@@ -65,6 +70,10 @@ interface File {
   readonly kind: "file"
   readonly entry: FileEntry
   readonly content: Uint8Array
+  /** counts up with every commit */
+  readonly version: string
+  /** when it was committed, milliseconds */
+  readonly changed: number
 }
 
 interface Folder {
@@ -83,6 +92,9 @@ interface Store {
   readonly root: Folder
   readonly capacity: number
   used: number
+  commits: number
+  /** what may be gone on with, by its key */
+  readonly resumable: Map<string, Staged>
 }
 
 function* walk(folder: Folder): IterableIterator<FileEntry> {
@@ -93,8 +105,10 @@ function* walk(folder: Folder): IterableIterator<FileEntry> {
 }
 
 // A committed file is never changed, only replaced: who has it open keeps what it was.
-const open = ({ content, entry }: File): OpenFile => ({
+const open = ({ changed, content, entry, version }: File): OpenFile => ({
   entry,
+  version,
+  changed,
   read: (offset, length) => Effect.sync(() => content.slice(offset, offset + Math.max(0, length))),
   unchanged: Effect.void
 })
@@ -133,9 +147,19 @@ const target = (store: Store, name: FileName): Effect.Effect<Option.Option<File>
   })
 
 /** Puts the file in the place of its name, in one step. */
-const put = (store: Store, file: File): Effect.Effect<void, NameCollision | NotAFile> =>
-  Effect.map(target(store, file.entry.name), (replaced) => {
-    const parts = segments(file.entry.name)
+const put = (
+  store: Store,
+  entry: FileEntry,
+  content: Uint8Array,
+  changed: number,
+  replaces?: string
+): Effect.Effect<void, BaseChanged | NameCollision | NotAFile> =>
+  Effect.flatMap(target(store, entry.name), (replaced) => {
+    const live = Option.getOrUndefined(replaced)
+    if (replaces !== undefined && live?.version !== replaces) return Effect.fail(new BaseChanged({ name: entry.name }))
+    store.commits += 1
+    const file: File = { kind: "file", entry, content, changed, version: `memory:${store.commits}` }
+    const parts = segments(entry.name)
     let folder = store.root
     for (const part of parts.slice(0, -1)) {
       const child = folder.children.get(segmentKey(part))?.node
@@ -145,73 +169,123 @@ const put = (store: Store, file: File): Effect.Effect<void, NameCollision | NotA
     }
     const last = parts.at(-1) ?? ""
     folder.children.set(segmentKey(last), { spelling: last, node: file })
-    store.used += file.content.length
-    if (Option.isSome(replaced)) store.used -= replaced.value.content.length
+    store.used += content.length - (live?.content.length ?? 0)
+    return Effect.void
   })
 
 /** Content on its way; `held` is what counts against the capacity. */
 interface Staged {
-  over: boolean
+  state: "open" | "over" | "taken-over"
   held: number
   received: number
   parts: Array<Uint8Array>
 }
 
-const stage = Effect.fnUntraced(function* (store: Store, request: StageRequest) {
+const stage = Effect.fnUntraced(function* (
+  store: Store,
+  request: StageRequest
+): Effect.fn.Return<Staging, StoreError, Scope.Scope> {
   yield* target(store, request.name)
-  const staged = yield* Effect.acquireRelease(hold(store, request), (staged) => release(store, staged))
+  const staged = yield* Effect.acquireRelease(hold(store, request), (staged) => release(store, request, staged))
+  const resumed = staged.received
+  const giveUp = release(store, request, staged)
+  const append = (parts: Bytes.Parts) => Effect.onError(write(request, staged, parts), () => giveUp)
   return {
-    write: (parts) => Effect.onError(write(request, staged, parts), () => release(store, staged)),
-    commit: (expected) => Effect.onError(commit(store, request, staged, expected), () => release(store, staged))
-  } satisfies Staging
+    resumed,
+    write: append,
+    copy: (from, offset, length) =>
+      Effect.flatMap(from.read(offset, length), (block): Effect.Effect<void, StoreError> =>
+        block.length === length ? append([block]) : Effect.fail(new SourceChanged({ name: request.name }))
+      ).pipe(Effect.onError(() => giveUp)),
+    commit: (expected) => Effect.onError(commit(store, request, staged, expected), () => giveUp)
+  }
 })
 
-const hold = (store: Store, { name, size }: StageRequest): Effect.Effect<Staged, NoSpace> =>
+const hold = (store: Store, { name, resume, size }: StageRequest): Effect.Effect<Staged, NoSpace> =>
   Effect.suspend(() => {
-    if (size > store.capacity - store.used) return Effect.fail(new NoSpace({ name }))
-    store.used += size
-    return Effect.succeed({ over: false, held: size, received: 0, parts: [] })
-  })
-
-const release = (store: Store, staged: Staged): Effect.Effect<void> =>
-  Effect.sync(() => {
-    store.used -= staged.held
-    staged.held = 0
-    staged.over = true
-    staged.parts = []
-  })
-
-const ended = Effect.fail(new StoreFailed({ operation: "use of an ended staging", code: "EBADF" }))
-
-const write = ({ name, size }: StageRequest, staged: Staged, parts: Bytes.Parts): Effect.Effect<void, StoreError> =>
-  Effect.suspend((): Effect.Effect<void, StoreError> => {
-    if (staged.over) return ended
-    const received: FileSize = staged.received + Bytes.lengthOf(parts)
-    if (received > size) {
-      return Effect.fail(new SizeMismatch({ name, declared: size, received: Math.min(received, fileBytesMax) }))
+    const left = resume === undefined ? undefined : store.resumable.get(resume)
+    const parts = left !== undefined && left.received <= size ? left.parts : []
+    if (left !== undefined) {
+      // The newer takes over, whether the older still runs or has left its content behind.
+      if (left.state === "open") left.state = "taken-over"
+      forget(store, left)
     }
-    // Copied: the caller may change its bytes afterwards.
-    staged.parts.push(...parts.map((part) => part.slice()))
-    staged.received = received
-    return Effect.void
+    const received = Bytes.lengthOf(parts)
+    if (size > store.capacity - store.used) {
+      for (const leftover of store.resumable.values()) if (leftover.state !== "open") forget(store, leftover)
+      if (size > store.capacity - store.used) return Effect.fail(new NoSpace({ name }))
+    }
+    store.used += size
+    const staged: Staged = { state: "open", held: size, received, parts: [...parts] }
+    if (resume !== undefined) store.resumable.set(resume, staged)
+    return Effect.succeed(staged)
   })
+
+const forget = (store: Store, staged: Staged): void => {
+  store.used -= staged.held
+  staged.held = 0
+  staged.parts = []
+  for (const [key, value] of store.resumable) if (value === staged) store.resumable.delete(key)
+}
+
+const release = (store: Store, { resume }: StageRequest, staged: Staged): Effect.Effect<void> =>
+  Effect.sync(() => {
+    if (staged.state !== "open") return
+    staged.state = "over"
+    if (resume === undefined || staged.received < resumeBytesMin) return forget(store, staged)
+    // Only what is there counts on; the rest of the declared size is given back.
+    store.used -= staged.held - staged.received
+    staged.held = staged.received
+  })
+
+const usable = (staged: Staged, name: FileName): Effect.Effect<void, StoreFailed | TakenOver> => {
+  switch (staged.state) {
+    case "open":
+      return Effect.void
+    case "taken-over":
+      return Effect.fail(new TakenOver({ name }))
+    case "over":
+      return Effect.fail(new StoreFailed({ operation: "use of an ended staging", code: "EBADF" }))
+  }
+}
+
+const write = Effect.fnUntraced(function* (
+  { name, size }: StageRequest,
+  staged: Staged,
+  parts: Bytes.Parts
+): Effect.fn.Return<void, StoreError> {
+  yield* usable(staged, name)
+  const received: FileSize = staged.received + Bytes.lengthOf(parts)
+  if (received > size) {
+    return yield* new SizeMismatch({ name, declared: size, received: Math.min(received, fileBytesMax) })
+  }
+  // Copied: the caller may change its bytes afterwards.
+  staged.parts.push(...parts.map((part) => part.slice()))
+  staged.received = received
+})
 
 const commit = Effect.fnUntraced(function* (
   store: Store,
   { modified, name, size }: StageRequest,
   staged: Staged,
-  expected: Parameters<Staging["commit"]>[0]
+  expected: CommitRequest
 ): Effect.fn.Return<FileEntry, StoreError> {
-  if (staged.over) return yield* ended
+  yield* usable(staged, name)
   const { received } = staged
   const declared = expected.size === received ? size : expected.size
   if (declared !== received) return yield* new SizeMismatch({ name, declared, received })
   const content = Bytes.concat(staged.parts)
   const digest = digestOf(store.digest, [content])
-  if (digest !== expected.digest) return yield* new DigestMismatch({ name, declared: expected.digest, received: digest })
+  if (digest !== expected.digest) {
+    // Wrong content is never gone on with.
+    staged.state = "over"
+    forget(store, staged)
+    return yield* new DigestMismatch({ name, declared: expected.digest, received: digest })
+  }
   const entry: FileEntry = { name, size, modified, digest }
-  // The content changes hands: it counts as committed, no longer as staged.
-  yield* put(store, { kind: "file", entry, content })
-  yield* release(store, staged)
+  yield* put(store, entry, content, yield* Clock.currentTimeMillis, expected.replaces)
+  // The content has changed hands: it counts as committed, no longer as staged.
+  staged.state = "over"
+  forget(store, staged)
   return entry
 })

@@ -71,6 +71,20 @@ export class SourceChanged extends Schema.TaggedError<SourceChanged>()("SourceCh
   }
 }
 
+/** Another session of the same account has taken up this staging: the newer goes on. */
+export class TakenOver extends Schema.TaggedError<TakenOver>()("TakenOver", { name: FileName }) {
+  override get message(): string {
+    return `another session goes on with '${this.name}': this one has ended`
+  }
+}
+
+/** The live file is not the version that the change was made for. Nothing changed. */
+export class BaseChanged extends Schema.TaggedError<BaseChanged>()("BaseChanged", { name: FileName }) {
+  override get message(): string {
+    return `'${this.name}' was changed by someone else meanwhile: nothing was changed, look at it and decide`
+  }
+}
+
 /** The storage below failed in a way that has no better name. The cause is for the server's own log only. */
 export class StoreFailed extends Schema.TaggedError<StoreFailed>()("StoreFailed", {
   /** what was being done */
@@ -91,4 +105,6 @@ export type StoreError =
   | SizeMismatch
   | DigestMismatch
   | SourceChanged
+  | TakenOver
+  | BaseChanged
   | StoreFailed

@@ -155,14 +155,17 @@ const diskOf = (machine: Machine): Disk["Service"] => {
     partly?: (now: bigint) => void
   ): Effect.Effect<A, DiskError> => perform(machine, operation, act, partly)
 
+  const openExisting = (operation: string, path: DiskPath) =>
+    handle(machine, operation, () => {
+      const node = resolve(machine, operation, path)
+      if (isError(node)) return node
+      if (node.kind === "link") return fault(operation, "ELOOP")
+      return node.kind === "file" ? node : fault(operation, "ENOTREG")
+    })
+
   return Disk.of({
-    openRead: (path) =>
-      handle(machine, "openRead", () => {
-        const node = resolve(machine, "openRead", path)
-        if (isError(node)) return node
-        if (node.kind === "link") return fault("openRead", "ELOOP")
-        return node.kind === "file" ? node : fault("openRead", "ENOTREG")
-      }),
+    openRead: (path) => openExisting("openRead", path),
+    openWrite: (path) => openExisting("openWrite", path),
     create: (path) =>
       handle(machine, "create", (now) => {
         const place = freePlace(machine, "create", path)

@@ -1,0 +1,263 @@
+import { statSync } from "node:fs"
+import { spawn } from "node:child_process"
+import { join } from "node:path"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, FileSystem, Layer, PlatformError, Redacted, type Scope } from "effect"
+import { TestClock } from "effect/testing"
+import { UserName } from "../../../src/domain/channel/HandshakeMessage.ts"
+import { Opaque, recordBytes, setupBytes } from "../../../src/domain/channel/Opaque.ts"
+import { accountsFileBytesMax, stateLockWaitMillisecondsMax } from "../../../src/domain/limits.ts"
+import { Accounts } from "../../../src/domain/session/Accounts.ts"
+import * as AccountsFile from "../../../src/domain/session/AccountsFile.ts"
+import { StateLock } from "../../../src/domain/session/StateLock.ts"
+import * as StateLockNode from "../../../src/domain/session/StateLockNode.ts"
+import { accountsContract } from "../../../src/domain/testing/accountsContract.ts"
+
+const ada = UserName.make("ada")
+const bob = UserName.make("bob")
+const record = (seed: number) => Redacted.make(new Uint8Array(recordBytes).fill(seed))
+const platform = Layer.mergeAll(NodeServices.layer, Opaque.layerQuick, StateLockNode.layer)
+
+type Services = AccountsFile.AccountsFileServices | Scope.Scope
+const inFolder = <A, E>(use: (folder: string) => Effect.Effect<A, E, Services>) =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    return yield* use(join(yield* fs.makeTempDirectoryScoped(), "state"))
+  }).pipe(Effect.scoped, Effect.provide(platform))
+
+const failureOf = (folder: string) => Effect.map(Effect.flip(AccountsFile.make(folder)), ({ message }) => message)
+
+describe("contract", () => {
+  for (const { effect, name } of accountsContract) {
+    it.effect(`memory: ${name}`, () =>
+      Effect.provide(effect, Accounts.layerMemory(Redacted.make(new Uint8Array(setupBytes)), 1))
+    )
+    it.live(`files: ${name}`, () => inFolder((folder) => Effect.provide(effect, AccountsFile.layer(folder))))
+  }
+})
+
+describe("files", () => {
+  it.live("are for their owner alone", () =>
+    inFolder((folder) =>
+      Effect.gen(function* () {
+        const accounts = yield* AccountsFile.make(folder)
+        yield* accounts.put(ada, record(1), 1)
+        const modes = ["", "server.setup", "accounts.json"].map((name) => statSync(join(folder, name)).mode & 0o777)
+        assert.deepStrictEqual(modes, [0o700, 0o600, 0o600])
+      })
+    )
+  )
+
+  it.live("hold setup and accounts for the next start", () =>
+    inFolder((folder) =>
+      Effect.gen(function* () {
+        const first = yield* AccountsFile.make(folder)
+        yield* first.put(ada, record(7), 3)
+        const next = yield* AccountsFile.make(folder)
+        assert.deepStrictEqual(Redacted.value(yield* next.setup), Redacted.value(yield* first.setup))
+        assert.deepStrictEqual(Redacted.value((yield* next.find(ada)) ?? record(0)), Redacted.value(record(7)))
+        assert.deepStrictEqual(yield* next.list, [{ user: ada, created: 3 }])
+      })
+    )
+  )
+
+  it.live("changed by another are seen at the next look, for every name", () =>
+    inFolder((folder) =>
+      Effect.gen(function* () {
+        const server = yield* AccountsFile.make(folder)
+        const tool = yield* AccountsFile.make(folder)
+        yield* tool.put(ada, record(1), 1)
+        assert.isDefined(yield* server.find(ada))
+        // Same size, same millisecond perhaps: still seen.
+        yield* tool.put(ada, record(2), 1)
+        assert.strictEqual(Redacted.value((yield* server.find(ada)) ?? record(0))[0], 2)
+        yield* tool.remove(ada)
+        assert.isUndefined(yield* server.find(ada))
+      })
+    )
+  )
+
+  const damages: Record<string, (content: string) => string> = {
+    "cut short": (content) => content.slice(0, content.length / 2),
+    empty: () => "",
+    "no JSON": () => "\u0000\u0000",
+    "of a newer version": (content) => content.replace('"version":1', '"version":2'),
+    "with a field that is not known": (content) => content.replace('"created"', '"disabled":true,"created"'),
+    "with a short record": (content) => content.replace(/"record":"..../, '"record":"'),
+    "with a name twice": (content) => content.replace(/\[(\{.*\})\]/, "[$1,$1]"),
+    "too large": (content) => content + " ".repeat(accountsFileBytesMax)
+  }
+  for (const [name, damage] of Object.entries(damages)) {
+    it.live(`${name}: refused by name and left as they are`, () =>
+      inFolder((folder) =>
+        Effect.gen(function* () {
+          const fs = yield* FileSystem.FileSystem
+          const path = join(folder, "accounts.json")
+          const accounts = yield* AccountsFile.make(folder)
+          yield* accounts.put(ada, record(1), 1)
+          const damaged = damage(yield* fs.readFileString(path))
+          yield* fs.writeFileString(path, damaged)
+          const text = `'${path}' is damaged: restore it from a backup (it is left as it is)`
+          assert.strictEqual(yield* failureOf(folder), text)
+          assert.strictEqual((yield* Effect.flip(accounts.find(bob))).message, text)
+          assert.strictEqual((yield* Effect.flip(accounts.put(bob, record(2), 2))).message, text)
+          assert.isTrue((yield* fs.readFileString(path)) === damaged)
+        })
+      )
+    )
+  }
+
+  it.live("missing: says which, and makes none that would void the others", () =>
+    inFolder((folder) =>
+      Effect.gen(function* () {
+        const fs = yield* FileSystem.FileSystem
+        const [setup, accounts] = [join(folder, "server.setup"), join(folder, "accounts.json")]
+        yield* (yield* AccountsFile.make(folder)).put(ada, record(1), 1)
+        yield* fs.rename(setup, `${setup}.away`)
+        assert.include(yield* failureOf(folder), `'${setup}' is missing and no account works without it`)
+        assert.isFalse(yield* fs.exists(setup))
+        yield* fs.rename(`${setup}.away`, setup)
+        yield* fs.rename(accounts, `${accounts}.away`)
+        assert.include(yield* failureOf(folder), `'${accounts}' is missing: restore it from a backup`)
+        assert.isFalse(yield* fs.exists(accounts))
+      })
+    )
+  )
+
+  it.effect("held by another process: waits so long and no longer, then says so", () =>
+    inFolder((folder) =>
+      Effect.gen(function* () {
+        const accounts = yield* AccountsFile.make(folder)
+        yield* (yield* StateLock).acquire(join(folder, "accounts.lock"))
+        const put = yield* Effect.forkChild(Effect.flip(accounts.put(ada, record(1), 1)), { startImmediately: true })
+        yield* TestClock.adjust(stateLockWaitMillisecondsMax)
+        const failed = yield* Fiber.join(put)
+        assert.strictEqual(failed.message, "another process is changing the accounts: try again when it has finished")
+      })
+    )
+  )
+})
+
+// -----------------------------------------------------------------------------
+// Crashes
+// -----------------------------------------------------------------------------
+
+/** A file system that stops, for good, before its n-th change; a write that stops has written half. */
+const stopsAt = (fs: FileSystem.FileSystem, allowed: number) => {
+  let left = allowed
+  const gone = PlatformError.systemError({ _tag: "Unknown", module: "FileSystem", method: "stopped" })
+  const step = <A, E, R>(work: Effect.Effect<A, E, R>) =>
+    Effect.suspend((): Effect.Effect<A, E | PlatformError.PlatformError, R> => (left-- > 0 ? work : Effect.fail(gone)))
+  return FileSystem.make({
+    ...fs,
+    makeDirectory: (path, options) => step(fs.makeDirectory(path, options)),
+    remove: (path, options) => step(fs.remove(path, options)),
+    rename: (from, to) => step(fs.rename(from, to)),
+    open: (path, options) =>
+      Effect.map(options?.flag === "wx" ? step(fs.open(path, options)) : fs.open(path, options), (file) => ({
+        [FileSystem.FileTypeId]: FileSystem.FileTypeId,
+        stat: file.stat,
+        seek: (offset, from) => file.seek(offset, from),
+        read: (buffer, options) => file.read(buffer, options),
+        readAlloc: (size, options) => file.readAlloc(size, options),
+        truncate: (length) => file.truncate(length),
+        write: (buffer) => file.write(buffer),
+        sync: step(file.sync),
+        writeAll: (bytes: Uint8Array) =>
+          Effect.suspend(() =>
+            left > 0
+              ? step(file.writeAll(bytes))
+              : Effect.andThen(file.writeAll(bytes.subarray(0, bytes.length / 2)), step(Effect.void))
+          )
+      }))
+  })
+}
+
+describe("a crash", () => {
+  it.live("at any step of an edit leaves the old or the new accounts, whole, and the next edit works", () =>
+    Effect.gen(function* () {
+      const outcomes: Array<string> = []
+      for (let steps = 0; steps < 20; steps++) {
+        const outcome = yield* inFolder((folder) =>
+          Effect.gen(function* () {
+            const fs = yield* FileSystem.FileSystem
+            yield* (yield* AccountsFile.make(folder)).put(ada, record(1), 1)
+            const edit = Effect.gen(function* () {
+              const accounts = yield* AccountsFile.make(folder)
+              yield* accounts.put(ada, record(2), 1)
+            })
+            const exit = yield* Effect.exit(Effect.provideService(edit, FileSystem.FileSystem, stopsAt(fs, steps)))
+            const after = yield* AccountsFile.make(folder)
+            const found = Redacted.value((yield* after.find(ada)) ?? record(0))[0]
+            yield* after.put(bob, record(3), 2)
+            assert.deepStrictEqual(
+              (yield* after.list).map(({ user }) => user),
+              [ada, bob]
+            )
+            return `${exit._tag} ${found}`
+          })
+        )
+        outcomes.push(outcome)
+      }
+      // Makes the folder; clears, opens, writes, syncs, renames, syncs the folder.
+      const failures = ["Failure 1", "Failure 1", "Failure 1", "Failure 1", "Failure 1", "Failure 1", "Failure 2"]
+      assert.deepStrictEqual(outcomes.slice(0, 8), [...failures, "Success 2"])
+      assert.deepStrictEqual(new Set(outcomes.slice(8)), new Set(["Success 2"]))
+    })
+  )
+
+  it.live("at any step of the first use leaves a folder that the next start takes", () =>
+    Effect.gen(function* () {
+      const exits: Array<string> = []
+      for (let steps = 0; steps < 16; steps++) {
+        const exit = yield* inFolder((folder) =>
+          Effect.gen(function* () {
+            const fs = yield* FileSystem.FileSystem
+            const first = Effect.provideService(AccountsFile.make(folder), FileSystem.FileSystem, stopsAt(fs, steps))
+            const exit = yield* Effect.exit(first)
+            const next = yield* AccountsFile.make(folder)
+            assert.deepStrictEqual(yield* next.list, [])
+            assert.strictEqual(Redacted.value(yield* next.setup).length, setupBytes)
+            return exit._tag
+          })
+        )
+        exits.push(exit)
+      }
+      assert.deepStrictEqual(
+        exits.slice(0, 13),
+        Array.from({ length: 13 }, () => "Failure")
+      )
+      assert.deepStrictEqual(exits.slice(13), ["Success", "Success", "Success"])
+    })
+  )
+})
+
+// -----------------------------------------------------------------------------
+// Processes
+// -----------------------------------------------------------------------------
+
+const editor = join(import.meta.dirname, "accountsEditor.ts")
+
+const runEditor = (...args: ReadonlyArray<string>) =>
+  Effect.callback<number | null>((resume) => {
+    const child = spawn(process.execPath, [editor, ...args], { stdio: "inherit" })
+    child.on("exit", (code) => resume(Effect.succeed(code)))
+    return Effect.sync(() => child.kill("SIGKILL"))
+  })
+
+describe("two processes", () => {
+  it.live("edit at once, and nothing is lost", () =>
+    inFolder((folder) =>
+      Effect.gen(function* () {
+        const codes = yield* Effect.all([runEditor(folder, "a", "10"), runEditor(folder, "b", "10")], {
+          concurrency: 2
+        })
+        assert.deepStrictEqual(codes, [0, 0])
+        const users = (yield* (yield* AccountsFile.make(folder)).list).map(({ user }) => String(user))
+        const expected = ["a", "b"].flatMap((name) => Array.from({ length: 10 }, (_, index) => `${name}${index}`))
+        assert.deepStrictEqual(users, expected)
+      })
+    )
+  )
+})

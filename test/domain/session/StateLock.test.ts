@@ -1,0 +1,91 @@
+import { spawn } from "node:child_process"
+import { join } from "node:path"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, FileSystem, Layer, Scope } from "effect"
+import { TestClock } from "effect/testing"
+import { acquireWithin, StateLock } from "../../../src/domain/session/StateLock.ts"
+import * as StateLockNode from "../../../src/domain/session/StateLockNode.ts"
+
+const layers = { memory: StateLock.layerMemory, node: StateLockNode.layer }
+
+/** A process that takes the lock, says so, and holds it until it is killed. */
+const holder = (path: string) =>
+  Effect.acquireRelease(
+    Effect.callback<ReturnType<typeof spawn>>((resume) => {
+      const child = spawn(process.execPath, [join(import.meta.dirname, "lockHolder.ts"), path], {
+        stdio: ["ignore", "pipe", "inherit"]
+      })
+      child.stdout.once("data", () => resume(Effect.succeed(child)))
+    }),
+    (child) => Effect.sync(() => child.kill("SIGKILL"))
+  )
+
+const killed = (child: ReturnType<typeof spawn>) =>
+  Effect.callback<void>((resume) => {
+    child.once("exit", () => resume(Effect.void))
+    child.kill("SIGKILL")
+  })
+
+for (const [name, layer] of Object.entries(layers)) {
+  describe(name, () => {
+    const inFolder = <A, E>(use: (path: string) => Effect.Effect<A, E, StateLock | Scope.Scope>) =>
+      Effect.gen(function* () {
+        const fs = yield* FileSystem.FileSystem
+        return yield* use(join(yield* fs.makeTempDirectoryScoped(), "lock"))
+      }).pipe(Effect.scoped, Effect.provide(Layer.merge(NodeFileSystem.layer, layer)))
+
+    it.effect("has one holder, and ends with its scope", () =>
+      inFolder((path) =>
+        Effect.gen(function* () {
+          const lock = yield* StateLock
+          const scope = yield* Scope.make()
+          yield* Scope.provide(lock.acquire(path), scope)
+          const refused = yield* Effect.flip(lock.acquire(path))
+          assert.strictEqual(refused.message, `the lock '${path}' is held by another process`)
+          yield* lock.acquire(`${path}2`)
+          yield* Scope.close(scope, yield* Effect.exit(Effect.void))
+          yield* lock.acquire(path)
+        })
+      )
+    )
+
+    it.effect("is waited for as long as said", () =>
+      inFolder((path) =>
+        Effect.gen(function* () {
+          const lock = yield* StateLock
+          const scope = yield* Scope.make()
+          yield* Scope.provide(lock.acquire(path), scope)
+          const late = yield* Effect.forkChild(Effect.flip(acquireWithin(path, 1000)), { startImmediately: true })
+          const lucky = yield* Effect.forkChild(acquireWithin(path, 3000), { startImmediately: true })
+          yield* TestClock.adjust(1000)
+          assert.strictEqual((yield* Fiber.join(late))._tag, "LockHeld")
+          yield* Scope.close(scope, yield* Effect.exit(Effect.void))
+          yield* TestClock.adjust(1000)
+          yield* Fiber.join(lucky)
+        })
+      )
+    )
+  })
+}
+
+describe("node", () => {
+  it.live("ends with its process, also when that is killed", () =>
+    Effect.gen(function* () {
+      const fs = yield* FileSystem.FileSystem
+      const path = join(yield* fs.makeTempDirectoryScoped(), "lock")
+      const lock = yield* StateLock
+      const child = yield* holder(path)
+      assert.strictEqual((yield* Effect.flip(lock.acquire(path)))._tag, "LockHeld")
+      yield* killed(child)
+      yield* lock.acquire(path)
+    }).pipe(Effect.scoped, Effect.provide(Layer.merge(NodeFileSystem.layer, StateLockNode.layer)))
+  )
+
+  it.effect("says when there is no folder for it", () =>
+    Effect.gen(function* () {
+      const failed = yield* Effect.flip((yield* StateLock).acquire(join(import.meta.dirname, "none", "lock")))
+      assert.strictEqual(failed._tag, "LockFailed")
+    }).pipe(Effect.scoped, Effect.provide(StateLockNode.layer))
+  )
+})
