@@ -215,6 +215,10 @@ const refusalOf = (error: Refusable): Refusal => {
     case "SourceChanged":
     case "SourceShrank":
       return { reason: "source-changed" }
+    case "BaseChanged":
+      return { reason: "conflict" }
+    case "TakenOver":
+      return { reason: "taken-over" }
     case "StoreFailed":
       return { reason: "store-failed" }
   }

@@ -30,6 +30,10 @@ export const RefusalReason = Schema.Literals([
   "digest-mismatch",
   /** the file changed while it was read */
   "source-changed",
+  /** the file is not the version that the client expects; nothing was changed */
+  "conflict",
+  /** another session of the account goes on with the same upload */
+  "taken-over",
   /** the client cancelled the request */
   "cancelled",
   /** the server is about to stop and takes no new requests */
