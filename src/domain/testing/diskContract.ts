@@ -1,0 +1,215 @@
+/**
+ * What every `Disk` layer keeps. Each case runs on an empty root of its own.
+ */
+import { Effect, Exit, Scope, Stream } from "effect"
+import * as Bytes from "../Bytes.ts"
+import { Disk, type DiskError, type DiskPath } from "../store/Disk.ts"
+import { type ContractCase, equal, failure } from "./Contract.ts"
+
+const text = Bytes.fromUtf8
+
+const save = Effect.fnUntraced(function* (path: DiskPath, content: string) {
+  const disk = yield* Disk
+  const file = yield* disk.create(path)
+  yield* file.write(0, [text(content)])
+}, Effect.scoped)
+
+const load = Effect.fnUntraced(function* (path: DiskPath) {
+  const disk = yield* Disk
+  const file = yield* disk.openRead(path)
+  return yield* file.read(0, 1000)
+}, Effect.scoped)
+
+const code = <A, R>(promise: string, effect: Effect.Effect<A, DiskError, R>) =>
+  Effect.map(failure(promise, effect), (error) => error.code)
+
+const namesIn = Effect.fnUntraced(function* (path: DiskPath) {
+  const disk = yield* Disk
+  const entries = yield* Stream.runCollect(disk.list(path))
+  return entries.map(({ kind, name }) => `${kind} ${name}`).sort()
+})
+
+export const diskContract: ReadonlyArray<ContractCase<Disk>> = [
+  {
+    name: "what is written in parts and pieces is read back, by position",
+    effect: Effect.gen(function* () {
+      const disk = yield* Disk
+      const file = yield* disk.create(["a"])
+      yield* file.write(0, [text("on"), text(""), text("e "), text("two")])
+      yield* file.write(7, [text(" three")])
+      yield* equal("all bytes", yield* file.read(0, 100), text("one two three"))
+      const again = yield* disk.openRead(["a"])
+      yield* equal("a middle", yield* again.read(4, 3), text("two"))
+      yield* equal("the end comes short", yield* again.read(10, 100), text("ree"))
+      yield* equal("nothing behind the end", yield* again.read(13, 5), text(""))
+      yield* equal("nothing far behind the end", yield* again.read(1000, 5), text(""))
+      yield* equal("zero bytes are zero bytes", yield* again.read(0, 0), text(""))
+    }).pipe(Effect.scoped)
+  },
+  {
+    name: "a write of more parts than one system call takes is whole",
+    effect: Effect.gen(function* () {
+      const disk = yield* Disk
+      const file = yield* disk.create(["a"])
+      const parts = Array.from({ length: 2500 }, (_, index) => Uint8Array.of(index & 0xff, index >> 8))
+      yield* file.write(0, parts)
+      yield* equal("all parts in order", yield* file.read(0, 6000), Bytes.concat(parts))
+    }).pipe(Effect.scoped)
+  },
+  {
+    name: "the bytes read belong to the reader, the bytes written to the writer",
+    effect: Effect.gen(function* () {
+      const disk = yield* Disk
+      const file = yield* disk.create(["a"])
+      const mine = text("mine")
+      yield* file.write(0, [mine])
+      mine.fill(0)
+      const first = yield* file.read(0, 4)
+      first.fill(0)
+      yield* equal("the file's own bytes", yield* file.read(0, 4), text("mine"))
+    }).pipe(Effect.scoped)
+  },
+  {
+    name: "stat tells kind, size, identity and links",
+    effect: Effect.gen(function* () {
+      const disk = yield* Disk
+      yield* save(["a"], "four")
+      yield* disk.makeFolder(["f"], "shared")
+      const root = yield* disk.stat([])
+      const folder = yield* disk.stat(["f"])
+      const file = yield* disk.stat(["a"])
+      yield* equal("kinds", [root.kind, folder.kind, file.kind], ["folder", "folder", "file"])
+      yield* equal("size and links", [file.size, file.links], [4, 1])
+      yield* equal("one device", [folder.device, file.device], [root.device, root.device])
+      yield* equal("inodes differ", new Set([root.inode, folder.inode, file.inode]).size, 3)
+      const open = yield* disk.openRead(["a"])
+      yield* equal("an open file's stat is the same", yield* open.stat, file)
+    }).pipe(Effect.scoped)
+  },
+  {
+    name: "the modification time is set to the millisecond, and the change time moves by itself",
+    effect: Effect.gen(function* () {
+      const disk = yield* Disk
+      const file = yield* disk.create(["a"])
+      for (const milliseconds of [0, 1, 1_234_567_890_123, 1_999_999_999_999]) {
+        yield* file.setModified(milliseconds)
+        yield* equal("modified", (yield* file.stat).modified, milliseconds)
+      }
+      yield* file.sync
+      yield* equal("stat by name agrees", (yield* disk.stat(["a"])).modified, 1_999_999_999_999)
+    }).pipe(Effect.scoped)
+  },
+  {
+    name: "create never takes a name that is there",
+    effect: Effect.gen(function* () {
+      const disk = yield* Disk
+      yield* save(["a"], "kept")
+      yield* disk.makeFolder(["f"], "private")
+      yield* equal("a file", yield* code("EEXIST", Effect.scoped(disk.create(["a"]))), "EEXIST")
+      yield* equal("a folder", yield* code("EEXIST", Effect.scoped(disk.create(["f"]))), "EEXIST")
+      yield* equal("a second folder", yield* code("EEXIST", disk.makeFolder(["f"], "shared")), "EEXIST")
+      yield* equal("a folder over a file", yield* code("EEXIST", disk.makeFolder(["a"], "shared")), "EEXIST")
+      yield* equal("the file", yield* load(["a"]), text("kept"))
+    })
+  },
+  {
+    name: "what is not there is ENOENT, a file on the way ENOTDIR, a folder opened as a file ENOTREG",
+    effect: Effect.gen(function* () {
+      const disk = yield* Disk
+      yield* save(["a"], "x")
+      yield* disk.makeFolder(["f"], "shared")
+      yield* equal("open", yield* code("absent", Effect.scoped(disk.openRead(["no"]))), "ENOENT")
+      yield* equal("stat", yield* code("absent", disk.stat(["f", "no"])), "ENOENT")
+      yield* equal("list", yield* code("absent", Stream.runDrain(disk.list(["no"]))), "ENOENT")
+      yield* equal("remove", yield* code("absent", disk.remove(["no"])), "ENOENT")
+      yield* equal("rename", yield* code("absent", disk.rename(["no"], ["b"])), "ENOENT")
+      yield* equal("create", yield* code("absent", Effect.scoped(disk.create(["no", "b"]))), "ENOENT")
+      yield* equal("below a file", yield* code("file as folder", disk.stat(["a", "b"])), "ENOTDIR")
+      yield* equal("in a file", yield* code("file as folder", Effect.scoped(disk.create(["a", "b"]))), "ENOTDIR")
+      yield* equal("list a file", yield* code("file as folder", Stream.runDrain(disk.list(["a"]))), "ENOTDIR")
+      yield* equal("open a folder", yield* code("not a file", Effect.scoped(disk.openRead(["f"]))), "ENOTREG")
+    })
+  },
+  {
+    name: "parts that are no parts are refused",
+    effect: Effect.gen(function* () {
+      const disk = yield* Disk
+      for (const path of [["."], [".."], [""], ["a/b"], ["..", "x"], ["a\0b"], ["f", ".."]]) {
+        yield* equal("open", yield* code("EINVAL", Effect.scoped(disk.openRead(path))), "EINVAL")
+        yield* equal("create", yield* code("EINVAL", Effect.scoped(disk.create(path))), "EINVAL")
+        yield* equal("stat", yield* code("EINVAL", disk.stat(path)), "EINVAL")
+        yield* equal("list", yield* code("EINVAL", Stream.runDrain(disk.list(path))), "EINVAL")
+        yield* equal("makeFolder", yield* code("EINVAL", disk.makeFolder(path, "shared")), "EINVAL")
+        yield* equal("rename from", yield* code("EINVAL", disk.rename(path, ["b"])), "EINVAL")
+        yield* equal("remove", yield* code("EINVAL", disk.remove(path)), "EINVAL")
+        yield* equal("syncFolder", yield* code("EINVAL", disk.syncFolder(path)), "EINVAL")
+      }
+      yield* equal("the root is no file", yield* code("EINVAL", Effect.scoped(disk.create([]))), "EINVAL")
+    })
+  },
+  {
+    name: "rename replaces a file in one step, between folders too, never a folder",
+    effect: Effect.gen(function* () {
+      const disk = yield* Disk
+      yield* disk.makeFolder(["f"], "shared")
+      yield* save(["a"], "new")
+      yield* save(["f", "b"], "old")
+      const old = yield* disk.openRead(["f", "b"])
+      yield* disk.rename(["a"], ["f", "b"])
+      yield* disk.syncFolder(["f"])
+      yield* disk.syncFolder([])
+      yield* equal("the new content", yield* load(["f", "b"]), text("new"))
+      yield* equal("an open file reads on as it was", yield* old.read(0, 10), text("old"))
+      yield* equal("it has no name any more", (yield* old.stat).links, 0)
+      yield* equal("the root", yield* namesIn([]), ["folder f"])
+      yield* save(["c"], "kept")
+      yield* equal("a folder in the way", yield* code("EISDIR", disk.rename(["c"], ["f"])), "EISDIR")
+      yield* equal("the source stays", yield* load(["c"]), text("kept"))
+    }).pipe(Effect.scoped)
+  },
+  {
+    name: "remove takes files only",
+    effect: Effect.gen(function* () {
+      const disk = yield* Disk
+      yield* save(["a"], "x")
+      yield* disk.makeFolder(["f"], "shared")
+      yield* disk.remove(["a"])
+      yield* failure("a folder is never removed", disk.remove(["f"]))
+      yield* equal("what is left", yield* namesIn([]), ["folder f"])
+    })
+  },
+  {
+    name: "list gives every entry once, with its kind",
+    effect: Effect.gen(function* () {
+      const disk = yield* Disk
+      yield* disk.makeFolder(["f"], "shared")
+      yield* disk.makeFolder(["f", "g"], "shared")
+      const names = Array.from({ length: 300 }, (_, index) => `file ${index}`)
+      yield* Effect.forEach(names, (name) => save(["f", name], ""), { concurrency: 8 })
+      yield* equal("entries", yield* namesIn(["f"]), [...names.map((name) => `file ${name}`), "folder g"].sort())
+      yield* equal("the first of many", (yield* Stream.runCollect(Stream.take(disk.list(["f"]), 1))).length, 1)
+      yield* equal("an empty folder", yield* namesIn(["f", "g"]), [])
+    })
+  },
+  {
+    name: "a file is closed with its scope, and only then",
+    effect: Effect.gen(function* () {
+      const disk = yield* Disk
+      yield* save(["a"], "x")
+      const scope = yield* Scope.make()
+      const file = yield* Scope.provide(disk.openRead(["a"]), scope)
+      yield* equal("open", yield* file.read(0, 1), text("x"))
+      yield* Scope.close(scope, Exit.void)
+      yield* equal("read", yield* code("closed", file.read(0, 1)), "EBADF")
+      yield* equal("stat", yield* code("closed", file.stat), "EBADF")
+    })
+  },
+  {
+    name: "free space is a number of bytes",
+    effect: Effect.gen(function* () {
+      const disk = yield* Disk
+      const free = yield* disk.freeBytes
+      yield* equal("a safe integer, not negative", Number.isSafeInteger(free) && free >= 0, true)
+    })
+  }
+]

@@ -1,0 +1,340 @@
+/**
+ * What every `FileStore` layer keeps. Each case runs on an empty store of its own.
+ */
+import { Effect, Exit, Fiber, Scope, Stream } from "effect"
+import * as Bytes from "../Bytes.ts"
+import { ContentDigest, Digest, digestOf } from "../file/Digest.ts"
+import { FileName } from "../file/FileName.ts"
+import { FileStore } from "../store/FileStore.ts"
+import { type ContractCase, ContractBroken, equal, failure } from "./Contract.ts"
+
+const text = Bytes.fromUtf8
+const named = (name: string): FileName => FileName.make(name)
+const modified = 1_700_000_000_123
+
+/** Stages the parts and commits them as they are. */
+export const saveFile = Effect.fnUntraced(function* (name: FileName, parts: Bytes.Parts) {
+  const store = yield* FileStore
+  const digest = digestOf(yield* Digest, parts)
+  const size = Bytes.lengthOf(parts)
+  const staging = yield* store.stage({ name, size, modified })
+  for (const part of parts) yield* staging.write([part])
+  return yield* staging.commit({ size, digest })
+}, Effect.scoped)
+
+/** All bytes of a committed file, read in small steps. */
+export const loadFile = Effect.fnUntraced(function* (name: FileName) {
+  const store = yield* FileStore
+  const file = yield* store.open(name)
+  const parts: Array<Uint8Array> = []
+  for (let offset = 0; offset < file.entry.size; offset += 1000) parts.push(yield* file.read(offset, 1000))
+  yield* file.unchanged
+  return Bytes.concat(parts)
+}, Effect.scoped)
+
+/** The names of all committed files, sorted. */
+export const listNames = Effect.gen(function* () {
+  const store = yield* FileStore
+  const entries = yield* Stream.runCollect(store.list)
+  return entries.map(({ name }) => String(name)).sort()
+})
+
+const save = (name: string, content: string) => saveFile(named(name), [text(content)])
+const load = (name: string) => loadFile(named(name))
+
+const tag = <A, E extends { readonly _tag: string }, R>(promise: string, effect: Effect.Effect<A, E, R>) =>
+  Effect.map(failure(promise, effect), (error) => error._tag)
+
+const found = <A, E extends { readonly _tag: string }, R>(promise: string, effect: Effect.Effect<A, E, R>) =>
+  Effect.map(failure(promise, effect), (error) => ("found" in error ? error.found : error._tag))
+
+const stageFor = Effect.fnUntraced(function* (name: string, content: string) {
+  const store = yield* FileStore
+  const bytes = text(content)
+  const staging = yield* store.stage({ name: named(name), size: bytes.length, modified })
+  const expected = { size: bytes.length, digest: digestOf(yield* Digest, [bytes]) }
+  return { staging, bytes, expected }
+})
+
+const content: ReadonlyArray<ContractCase<FileStore | Digest>> = [
+  {
+    name: "what is committed is read, statted and listed as it was given",
+    effect: Effect.gen(function* () {
+      const store = yield* FileStore
+      const entry = yield* saveFile(named("a.txt"), [text("one "), text(""), text("two")])
+      const digest = digestOf(yield* Digest, [text("one two")])
+      yield* equal("commit's entry", entry, { name: named("a.txt"), size: 7, modified, digest })
+      const { digest: _, ...stat } = yield* store.stat(named("a.txt"))
+      yield* equal("stat", stat, { name: named("a.txt"), size: 7, modified })
+      yield* equal("content", yield* load("a.txt"), text("one two"))
+      yield* equal("listing", yield* listNames, ["a.txt"])
+    })
+  },
+  {
+    name: "an empty file is a file",
+    effect: Effect.gen(function* () {
+      yield* saveFile(named("empty"), [])
+      yield* equal("content", yield* load("empty"), text(""))
+      yield* equal("listing", yield* listNames, ["empty"])
+    })
+  },
+  {
+    name: "reads are by position, short at the end only, and belong to the reader",
+    effect: Effect.gen(function* () {
+      const store = yield* FileStore
+      yield* save("a", "0123456789")
+      const file = yield* store.open(named("a"))
+      yield* equal("a middle", yield* file.read(3, 4), text("3456"))
+      yield* equal("short at the end", yield* file.read(8, 100), text("89"))
+      yield* equal("empty at the end", yield* file.read(10, 1), text(""))
+      yield* equal("empty behind it", yield* file.read(1000, 1), text(""))
+      const bytes = yield* file.read(0, 10)
+      bytes.fill(0)
+      yield* equal("unspoilt", yield* file.read(0, 10), text("0123456789"))
+      yield* file.unchanged
+    }).pipe(Effect.scoped)
+  },
+  {
+    name: "the writer may change its bytes after the write",
+    effect: Effect.gen(function* () {
+      const { bytes, expected, staging } = yield* stageFor("a", "content")
+      yield* staging.write([bytes])
+      bytes.fill(0)
+      yield* staging.commit(expected)
+      yield* equal("content", yield* load("a"), text("content"))
+    }).pipe(Effect.scoped)
+  },
+  {
+    name: "a file that is replaced while it is open reads on as it was",
+    effect: Effect.gen(function* () {
+      const store = yield* FileStore
+      yield* save("a", "old content")
+      const file = yield* store.open(named("a"))
+      yield* equal("before", yield* file.read(0, 3), text("old"))
+      yield* save("a", "new")
+      yield* equal("after", yield* file.read(4, 100), text("content"))
+      yield* file.unchanged
+      yield* equal("who opens now", yield* load("a"), text("new"))
+    }).pipe(Effect.scoped)
+  },
+  {
+    name: "listing walks folders and tells every file once",
+    effect: Effect.gen(function* () {
+      const names = Array.from({ length: 40 }, (_, index) => `f${index % 4}/g${index % 3}/file ${index}`)
+      yield* Effect.forEach(names, (name) => save(name, name), { concurrency: 4 })
+      yield* save("top", "x")
+      yield* equal("listing", yield* listNames, [...names, "top"].sort())
+      const store = yield* FileStore
+      yield* equal("the first page alone", (yield* Stream.runCollect(Stream.take(store.list, 3))).length, 3)
+    })
+  }
+]
+
+const names: ReadonlyArray<ContractCase<FileStore | Digest>> = [
+  {
+    name: "bytes of a name are kept as given",
+    effect: Effect.gen(function* () {
+      const given = ["with space and ünïcode", "e\u0301 decomposed", "日本/ファイル.txt", "…/-rf", "~", "%2e%2e"]
+      yield* Effect.forEach(given, (name) => save(name, name))
+      yield* equal("listing", yield* listNames, [...given].sort())
+      yield* Effect.forEach(given, (name) => Effect.flatMap(load(name), (bytes) => equal("content", bytes, text(name))))
+    })
+  },
+  {
+    name: "reading finds the one name that is equal under NFC and case folding, part by part",
+    effect: Effect.gen(function* () {
+      const store = yield* FileStore
+      yield* save("Docs/Stra\u00dfe \u00e9.TXT", "x")
+      const asked = named("DOCS/strasse E\u0301.txt")
+      yield* equal("stat gives the name as it is spelt", (yield* store.stat(asked)).name, named("Docs/Stra\u00dfe \u00e9.TXT"))
+      const file = yield* store.open(asked)
+      yield* equal("so does open", file.entry.name, named("Docs/Stra\u00dfe \u00e9.TXT"))
+      yield* equal("its content", yield* file.read(0, 9), text("x"))
+    }).pipe(Effect.scoped)
+  },
+  {
+    name: "staging refuses a name that differs only in spelling, folders included",
+    effect: Effect.gen(function* () {
+      const store = yield* FileStore
+      yield* save("docs/a", "x")
+      yield* save("B", "x")
+      const stage = (name: string) => Effect.scoped(store.stage({ name: named(name), size: 0, modified }))
+      const error = yield* failure("Docs/a collides", stage("Docs/a"))
+      yield* equal("which", error._tag === "NameCollision" ? error.existing : error._tag, "docs")
+      yield* equal("a folder's spelling", yield* tag("collision", stage("DOCS/other")), "NameCollision")
+      yield* equal("a file's spelling", yield* tag("collision", stage("docs/A")), "NameCollision")
+      yield* equal("a file and a folder", yield* tag("collision", stage("b/c")), "NameCollision")
+      yield* stage("docs/a")
+      yield* equal("nothing came of it", yield* listNames, ["B", "docs/a"])
+    })
+  },
+  {
+    name: "of two first uploads that differ only in spelling one fails at commit",
+    effect: Effect.gen(function* () {
+      for (const [first, second] of [["a", "A"], ["Folder/x", "folder/y"]] as const) {
+        const one = yield* stageFor(first, "one")
+        const two = yield* stageFor(second, "two")
+        yield* one.staging.write([one.bytes])
+        yield* two.staging.write([two.bytes])
+        yield* one.staging.commit(one.expected)
+        yield* equal("the second", yield* tag("collision", two.staging.commit(two.expected)), "NameCollision")
+      }
+      yield* equal("listing", yield* listNames, ["Folder/x", "a"])
+    }).pipe(Effect.scoped)
+  },
+  {
+    name: "what is not there is NoSuchFile",
+    effect: Effect.gen(function* () {
+      const store = yield* FileStore
+      yield* save("f/a", "x")
+      for (const name of ["b", "f/b", "g/a", "x".repeat(255)]) {
+        yield* equal("stat", yield* tag(name, store.stat(named(name))), "NoSuchFile")
+        yield* equal("open", yield* tag(name, Effect.scoped(store.open(named(name)))), "NoSuchFile")
+      }
+    })
+  },
+  {
+    name: "a folder is not a file, and a file is not a folder",
+    effect: Effect.gen(function* () {
+      const store = yield* FileStore
+      yield* save("f/a", "x")
+      const stage = (name: string) => Effect.scoped(store.stage({ name: named(name), size: 0, modified }))
+      yield* equal("stat", yield* found("folder", store.stat(named("f"))), "folder")
+      yield* equal("open", yield* found("folder", Effect.scoped(store.open(named("f")))), "folder")
+      yield* equal("stage", yield* found("folder", stage("f")), "folder")
+      yield* equal("stat below", yield* found("file", store.stat(named("f/a/b"))), "file-as-folder")
+      yield* equal("open below", yield* found("file", Effect.scoped(store.open(named("f/a/b")))), "file-as-folder")
+      yield* equal("stage below", yield* found("file", stage("f/a/b")), "file-as-folder")
+    })
+  },
+  {
+    name: "a name that became a folder meanwhile fails the commit",
+    effect: Effect.gen(function* () {
+      const { bytes, expected, staging } = yield* stageFor("f", "late")
+      yield* staging.write([bytes])
+      yield* save("f/a", "first")
+      yield* equal("commit", yield* found("folder", staging.commit(expected)), "folder")
+      yield* equal("listing", yield* listNames, ["f/a"])
+    }).pipe(Effect.scoped)
+  }
+]
+
+const staging: ReadonlyArray<ContractCase<FileStore | Digest>> = [
+  {
+    name: "staged content is invisible until the commit, and nothing is left without one",
+    effect: Effect.gen(function* () {
+      const store = yield* FileStore
+      yield* save("a", "old")
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const a = yield* stageFor("a", "new")
+          const b = yield* stageFor("b/c", "new")
+          yield* a.staging.write([a.bytes])
+          yield* b.staging.write([b.bytes])
+          yield* equal("listing meanwhile", yield* listNames, ["a"])
+          yield* equal("content meanwhile", yield* load("a"), text("old"))
+          yield* equal("b", yield* tag("absent", store.stat(named("b/c"))), "NoSuchFile")
+        })
+      )
+      yield* equal("listing", yield* listNames, ["a"])
+      yield* equal("content", yield* load("a"), text("old"))
+    })
+  },
+  {
+    name: "more than declared is refused before it is written",
+    effect: Effect.gen(function* () {
+      const store = yield* FileStore
+      yield* save("a", "old")
+      const staging = yield* store.stage({ name: named("a"), size: 5, modified })
+      yield* staging.write([text("123")])
+      const error = yield* failure("too much", staging.write([text("45"), text("6")]))
+      yield* equal("which", error._tag === "SizeMismatch" ? [error.declared, error.received] : [], [5, 6])
+      const digest = digestOf(yield* Digest, [text("123")])
+      yield* failure("the staging is over", staging.write([text("45")]))
+      yield* failure("the staging is over", staging.commit({ size: 3, digest }))
+      yield* equal("content", yield* load("a"), text("old"))
+    }).pipe(Effect.scoped)
+  },
+  {
+    name: "commit refuses less than declared, another size and another digest, and changes nothing",
+    effect: Effect.gen(function* () {
+      yield* save("a", "old")
+      const short = yield* stageFor("a", "12345")
+      yield* short.staging.write([text("123")])
+      yield* equal("short", yield* tag("size", short.staging.commit(short.expected)), "SizeMismatch")
+      const other = yield* stageFor("a", "12345")
+      yield* other.staging.write([other.bytes])
+      yield* equal("other", yield* tag("size", other.staging.commit({ ...other.expected, size: 4 })), "SizeMismatch")
+      const wrong = yield* stageFor("a", "12345")
+      yield* wrong.staging.write([wrong.bytes])
+      const digest = ContentDigest.make("0".repeat(64))
+      yield* equal("wrong", yield* tag("digest", wrong.staging.commit({ size: 5, digest })), "DigestMismatch")
+      yield* equal("content", yield* load("a"), text("old"))
+      yield* equal("listing", yield* listNames, ["a"])
+    }).pipe(Effect.scoped)
+  },
+  {
+    name: "a size for which there is no space is refused at once",
+    effect: Effect.gen(function* () {
+      const store = yield* FileStore
+      const size = Number.MAX_SAFE_INTEGER
+      const huge = Effect.scoped(Effect.andThen(store.stage({ name: named("a"), size: 1, modified }), store.stage({ name: named("b"), size, modified })))
+      yield* equal("no space", yield* tag("too much", huge), "NoSpace")
+      yield* save("c", "there is space for this")
+    })
+  },
+  {
+    name: "several stagings of one name are independent; the last commit stands, whole",
+    effect: Effect.gen(function* () {
+      const one = yield* stageFor("f/a", "one one one")
+      const two = yield* stageFor("f/a", "two")
+      yield* one.staging.write([one.bytes.subarray(0, 4)])
+      yield* two.staging.write([two.bytes])
+      yield* two.staging.commit(two.expected)
+      yield* equal("the first to commit", yield* load("f/a"), text("two"))
+      yield* one.staging.write([one.bytes.subarray(4)])
+      yield* one.staging.commit(one.expected)
+      yield* equal("the last to commit", yield* load("f/a"), text("one one one"))
+    }).pipe(Effect.scoped)
+  },
+  {
+    name: "racing commits of one name leave one of them, whole, and readers see whole files only",
+    effect: Effect.gen(function* () {
+      const versions = Array.from({ length: 8 }, (_, index) => String(index).repeat(3000 + index))
+      const whole = new Set(versions)
+      yield* save("a", versions[0] ?? "")
+      const reader = yield* load("a").pipe(
+        Effect.flatMap((bytes) => {
+          const seen = new TextDecoder().decode(bytes)
+          return whole.has(seen) ? Effect.void : Effect.fail(new ContractBroken({ promise: "a whole file", found: seen }))
+        }),
+        Effect.repeat({ times: 20 }),
+        Effect.forkChild({ startImmediately: true })
+      )
+      yield* Effect.forEach(versions, (version) => save("a", version), { concurrency: "unbounded" })
+      yield* Fiber.join(reader)
+      const last = new TextDecoder().decode(yield* load("a"))
+      yield* equal("one of them", whole.has(last), true)
+      yield* equal("listing", yield* listNames, ["a"])
+    })
+  },
+  {
+    name: "an interrupted staging leaves nothing behind",
+    effect: Effect.gen(function* () {
+      const store = yield* FileStore
+      const scope = yield* Scope.make()
+      const staging = yield* Scope.provide(store.stage({ name: named("a"), size: 2_000_000, modified }), scope)
+      const writer = yield* staging.write([new Uint8Array(1000)]).pipe(
+        Effect.repeat({ times: 1000 }),
+        Effect.forkChild({ startImmediately: true })
+      )
+      yield* Effect.yieldNow
+      yield* Fiber.interrupt(writer)
+      yield* Scope.close(scope, Exit.void)
+      yield* failure("the staging is over", staging.write([new Uint8Array(1)]))
+      yield* equal("listing", yield* listNames, [])
+    })
+  }
+]
+
+export const fileStoreContract: ReadonlyArray<ContractCase<FileStore | Digest>> = [...content, ...names, ...staging]
