@@ -1,0 +1,110 @@
+import { symlinkSync } from "node:fs"
+import { join } from "node:path"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { assert, describe, it } from "@effect/vitest"
+import { ConfigProvider, Effect, FileSystem, Layer, Option } from "effect"
+import { Digest } from "../../src/domain/file/Digest.ts"
+import * as StateFolder from "../../src/server/StateFolder.ts"
+
+const platform = Layer.merge(NodeServices.layer, Digest.layerPortable)
+
+interface Given {
+  readonly root: string
+  readonly state?: string
+  readonly platform?: string
+  readonly env?: Record<string, string>
+}
+
+const resolve = ({ env = {}, platform = "linux", root, state }: Given) =>
+  StateFolder.resolve({ root, state: Option.fromUndefinedOr(state), platform }).pipe(
+    Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env }))
+  )
+
+/** A served folder and its surroundings. */
+const at = <A, E>(
+  use: (folder: string, root: string) => Effect.Effect<A, E, Effect.Services<ReturnType<typeof resolve>>>
+) =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const folder = yield* fs.realPath(yield* fs.makeTempDirectoryScoped())
+    const root = join(folder, "served")
+    yield* fs.makeDirectory(root)
+    return yield* use(folder, root)
+  }).pipe(Effect.scoped, Effect.provide(platform))
+
+describe("where", () => {
+  const home = "/home/ada"
+  const cases: ReadonlyArray<readonly [string, Omit<Given, "root">, string]> = [
+    ["XDG_STATE_HOME", { env: { HOME: home, XDG_STATE_HOME: "/var/state" } }, "/var/state/paradrop/ID"],
+    ["HOME without it", { env: { HOME: home } }, "/home/ada/.local/state/paradrop/ID"],
+    [
+      "HOME when it is relative",
+      { env: { HOME: home, XDG_STATE_HOME: "state" } },
+      "/home/ada/.local/state/paradrop/ID"
+    ],
+    ["HOME when it is empty", { env: { HOME: home, XDG_STATE_HOME: "" } }, "/home/ada/.local/state/paradrop/ID"],
+    ["macOS", { platform: "darwin", env: { HOME: home } }, "/home/ada/Library/Application Support/paradrop/ID"],
+    ["--state", { state: "/srv/state", env: { HOME: home } }, "/srv/state"]
+  ]
+  for (const [name, given, expected] of cases) {
+    it.live(name, () =>
+      at((_, root) =>
+        Effect.gen(function* () {
+          const found = yield* resolve({ root, ...given })
+          assert.strictEqual(found.root, root)
+          assert.strictEqual(found.folder.replace(/\b[0-9a-f]{16}$/, "ID"), expected)
+        })
+      )
+    )
+  }
+
+  it.live("one folder for a root, by whatever way it is reached, and another for another", () =>
+    at((folder, root) =>
+      Effect.gen(function* () {
+        symlinkSync(root, join(folder, "link"))
+        const env = { HOME: home }
+        const one = yield* resolve({ root, env })
+        assert.deepStrictEqual(yield* resolve({ root: join(folder, "link"), env }), one)
+        assert.notStrictEqual((yield* resolve({ root: folder, env })).folder, one.folder)
+      })
+    )
+  )
+})
+
+describe("refused", () => {
+  const refusal = (given: Given) => Effect.map(Effect.flip(resolve(given)), ({ message }) => message)
+
+  it.live("inside the root, directly, through a link or not yet there; beside it is fine", () =>
+    at((folder, root) =>
+      Effect.gen(function* () {
+        symlinkSync(root, join(folder, "link"))
+        const inside = (path: string) =>
+          `the state folder '${path}' lies inside the served folder: name another one with --state`
+        assert.strictEqual(yield* refusal({ root, state: root }), inside(root))
+        assert.strictEqual(yield* refusal({ root, state: join(root, "a", "b") }), inside(join(root, "a", "b")))
+        assert.strictEqual(yield* refusal({ root, state: join(folder, "link", "x") }), inside(join(root, "x")))
+        assert.strictEqual(yield* refusal({ root, state: join(root, "..state") }), inside(join(root, "..state")))
+        const home = { HOME: root }
+        assert.include(yield* refusal({ root, env: home }), "lies inside the served folder")
+        const beside = `${root}-state`
+        assert.strictEqual((yield* resolve({ root, state: beside })).folder, beside)
+        assert.strictEqual((yield* resolve({ root, state: join(root, "..", "x") })).folder, join(folder, "x"))
+      })
+    )
+  )
+
+  it.live("a root that is missing or no folder, and a user without a home", () =>
+    at((folder, root) =>
+      Effect.gen(function* () {
+        const fs = yield* FileSystem.FileSystem
+        const [none, file] = [join(folder, "none"), join(folder, "file")]
+        yield* fs.writeFileString(file, "")
+        const missing = `there is no folder '${none}' to serve: make it, or name another one with --root`
+        assert.strictEqual(yield* refusal({ root: none }), missing)
+        assert.strictEqual(yield* refusal({ root: file }), `'${file}' is no folder: name one with --root`)
+        const homeless = "this user has no home folder: name a folder for the server's state with --state"
+        assert.strictEqual(yield* refusal({ root }), homeless)
+      })
+    )
+  )
+})
