@@ -30,6 +30,12 @@ export const frameHeaderBytes = 8
 /** One control message in CBOR. A listing page is the largest. */
 export const messageBytesMax = 64 * 1024
 
+/** Packed ranges or pieces in one message: they fit into it with room for the rest. */
+export const packedBytesMax = 60 * 1024
+
+/** What is hashed to know a source again when a transfer is gone on with: its first bytes, or all of a smaller one. */
+export const headBytes = 256 * 1024
+
 /** A request id fits u32; 0 belongs to the connection itself. */
 export const requestIdMax = 0xffff_ffff
 
@@ -165,6 +171,15 @@ export const connectRetryMilliseconds = 250
 /** Groups of a signature: so few that they cross the wire in one message below 4 KiB. */
 export const signatureGroupsMax = 96
 
+/** Groups that one question may name. */
+export const groupsAskedMax = 256
+
+/** A file below this is sent whole: a signature would not pay. */
+export const deltaBytesMin = 64 * 1024
+
+/** Files whose signatures are still to be made; beyond it the oldest are made when they are asked for. */
+export const signaturesWaitingMax = 1024
+
 /** Chunks of a signature: chunks grow beyond 64 KiB before there are more. Both ends use it to choose their size. */
 export const chunksPerSignatureMax = 2 ** 19
 
@@ -190,6 +205,9 @@ export const searchPiecesMax = 8
 
 /** A range that differs is looked at closer, in blocks, when its counterpart is no larger. */
 export const hintBytesMax = 8 * 1024 * 1024
+
+/** The same range is at most so many times as large as what differs: blocks cost bytes as well. */
+export const hintRatioMax = 32
 
 /** Findings that wait between the walk and the closer look; one question is asked for all that wait. */
 export const findingsWaitingMax = 256

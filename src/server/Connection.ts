@@ -16,24 +16,38 @@ import * as SecureChannel from "../domain/channel/SecureChannel.ts"
 import * as Transport from "../domain/channel/Transport.ts"
 import type { Digest } from "../domain/file/Digest.ts"
 import { printable } from "../domain/file/Printable.ts"
-import { goodbyeMillisecondsMax, inboxRecordsMax } from "../domain/limits.ts"
+import { goodbyeMillisecondsMax, inboxRecordsMax, packedBytesMax } from "../domain/limits.ts"
 import type { Accounts, AccountsFailed } from "../domain/session/Accounts.ts"
 import * as FrameChannel from "../domain/session/FrameChannel.ts"
 import * as Session from "../domain/session/Session.ts"
 import type * as State from "../domain/session/SessionState.ts"
 import * as Watchdog from "../domain/session/Watchdog.ts"
 import type { FileStore } from "../domain/store/FileStore.ts"
+import type { Piece } from "../domain/transfer/Signature.ts"
+import type { Signatures } from "../domain/transfer/Signatures.ts"
 import { connectionId, type Frame, type FrameRefused } from "../domain/wire/Frame.ts"
 import * as Message from "../domain/wire/Message.ts"
+import { packPieces, pieceBytes } from "../domain/wire/Packed.ts"
 import * as Login from "./Login.ts"
 import type { LoginGuard } from "./LoginGuard.ts"
 import * as Peer from "./Peer.ts"
 import { type NoSeat, type Seat, Seats } from "./Seats.ts"
 import { ServerLimits } from "./ServerLimits.ts"
+import type { SignatureMaker } from "./SignatureMaker.ts"
 import * as Transfers from "./Transfers.ts"
 
 /** Everything a connection is served with. */
-export type ConnectionServices = Accounts | Cipher | Digest | FileStore | Kem | LoginGuard | Opaque | Seats
+export type ConnectionServices =
+  | Accounts
+  | Cipher
+  | Digest
+  | FileStore
+  | Kem
+  | LoginGuard
+  | Opaque
+  | Seats
+  | SignatureMaker
+  | Signatures
 
 /** The session did not become Ready in time. */
 class LoginTimedOut extends Schema.TaggedError<LoginTimedOut>()("LoginTimedOut", {}) {}
@@ -204,6 +218,7 @@ const makeDriver = Effect.fnUntraced(function* (options: {
     const transfers = yield* Transfers.make({
       channel,
       watchdog,
+      user: () => story.user ?? "",
       report: (outcome) =>
         Exit.isSuccess(outcome)
           ? Effect.asVoid(Queue.offer(inbox, item(outcome.value)))
@@ -237,6 +252,33 @@ const makeDriver = Effect.fnUntraced(function* (options: {
       return channel.send(frame)
     }).pipe(Effect.ensuring(Effect.sync(() => (answering = false))))
 
+  /** One list of an answer, in as many messages as it needs. */
+  const sendList = (channel: FrameChannel.FrameChannel, id: Frame["id"], list: number, pieces: ReadonlyArray<Piece>) =>
+    Effect.forEach(partsOf(pieces), (part) => answer(channel, message(id, { _tag: "Pieces", list, ...part })), {
+      discard: true
+    })
+
+  const sendChunks = Effect.fnUntraced(function* (
+    channel: FrameChannel.FrameChannel,
+    transfers: Transfers.Transfers,
+    asked: Extract<State.SessionOutput, { readonly _tag: "SendChunks" }>
+  ): Effect.fn.Return<void, InboxError> {
+    for (const [list, pieces] of transfers.chunks(asked).entries()) yield* sendList(channel, asked.id, list, pieces)
+  })
+
+  const sendBlocks = Effect.fnUntraced(function* (
+    channel: FrameChannel.FrameChannel,
+    transfers: Transfers.Transfers,
+    { id, ranges }: Extract<State.SessionOutput, { readonly _tag: "SendBlocks" }>
+  ): Effect.fn.Return<State.ActionResult | undefined, InboxError> {
+    for (const [list, range] of ranges.entries()) {
+      const blocks = yield* transfers.blocks(id, range)
+      if ("_tag" in blocks) return blocks
+      yield* sendList(channel, id, list, blocks)
+    }
+    return undefined
+  })
+
   const actions = (channel: FrameChannel.FrameChannel, transfers: Transfers.Transfers, content: () => Bytes.Parts) =>
     Effect.fnUntraced(function* (
       output: State.SessionOutput
@@ -248,6 +290,12 @@ const makeDriver = Effect.fnUntraced(function* (options: {
           return yield* transfers.write(output.id, content())
         case "Stage":
           return yield* transfers.stage(output)
+        case "Copy":
+          return yield* transfers.copy(output)
+        case "SendChunks":
+          return void (yield* sendChunks(channel, transfers, output))
+        case "SendBlocks":
+          return yield* sendBlocks(channel, transfers, output)
         case "Commit":
           return yield* transfers.commit(output)
         case "Discard":
@@ -255,9 +303,11 @@ const makeDriver = Effect.fnUntraced(function* (options: {
         case "Open":
           return yield* transfers.open(output)
         case "SendContent":
-          return void (yield* transfers.sendContent(output.id))
+          return void (yield* transfers.sendContent(output))
         case "List":
-          return void (yield* transfers.list(output.id))
+          return void (yield* transfers.list(output))
+        case "Describe":
+          return void (yield* transfers.describe(output))
         case "StopSending":
           return void (yield* transfers.stopSending(output.id))
         case "Admit":
@@ -320,6 +370,16 @@ const itemOf = (frame: Frame): Effect.Effect<Item, Message.MessageRefused> =>
     : Effect.map(Message.Client.decode(frame.body), (decoded) =>
         item({ _tag: "Message", id: frame.id, message: decoded })
       )
+
+/** A list as packed parts; an empty list is one empty part. */
+const partsOf = (pieces: ReadonlyArray<Piece>) => {
+  const perPart = Math.floor(packedBytesMax / pieceBytes)
+  const count = Math.max(1, Math.ceil(pieces.length / perPart))
+  return Array.from({ length: count }, (_, index) => ({
+    pieces: packPieces(pieces.slice(index * perPart, (index + 1) * perPart)),
+    last: index === count - 1
+  }))
+}
 
 const closeReason = (state: State.Session): State.CloseReason =>
   state._tag === "Closed" ? state.reason : "ended-early"

@@ -4,12 +4,15 @@
  * A failure or defect in one connection never reaches another. When the server's scope closes it stops accepting, lets
  * transfers end until a deadline, then interrupts what is left; every resource is released.
  */
-import { Deferred, Effect, Fiber, FiberSet, Layer, type Scope } from "effect"
+import { Deferred, Effect, Fiber, FiberSet, Layer, Option, type Scope } from "effect"
 import { type Socket, SocketServer } from "effect/socket"
 import { drainMillisecondsMax } from "../domain/limits.ts"
+import { SignatureKeep } from "../domain/transfer/SignatureKeep.ts"
+import { Signatures } from "../domain/transfer/Signatures.ts"
 import * as Connection from "./Connection.ts"
 import { LoginGuard } from "./LoginGuard.ts"
 import { Seats } from "./Seats.ts"
+import { SignatureMaker } from "./SignatureMaker.ts"
 
 /**
  * Serves in the background until the scope closes.
@@ -37,9 +40,28 @@ export const serve: Effect.Effect<
   yield* Effect.forkScoped(server.run(handler))
 })
 
-/** The server as a layer, with its own seats and login guard. */
+/**
+ * The server as a layer, with its own seats and login guard.
+ *
+ * Signatures are kept in the `SignatureKeep` of the context when there is one, otherwise in memory.
+ */
 export const layer: Layer.Layer<
   never,
   never,
-  Exclude<Connection.ConnectionServices, LoginGuard | Seats> | SocketServer.SocketServer
-> = Layer.effectDiscard(serve).pipe(Layer.provide([LoginGuard.layer, Seats.layer]))
+  Exclude<Connection.ConnectionServices, LoginGuard | Seats | SignatureMaker | Signatures> | SocketServer.SocketServer
+> = Layer.effectDiscard(serve).pipe(
+  Layer.provide([LoginGuard.layer, Seats.layer, SignatureMaker.layer]),
+  Layer.provide(
+    Layer.unwrap(
+      Effect.map(Effect.serviceOption(SignatureKeep), (keep) =>
+        Layer.provide(
+          Signatures.layer,
+          Option.match(keep, {
+            onNone: () => SignatureKeep.layerMemory,
+            onSome: (kept) => Layer.succeed(SignatureKeep, kept)
+          })
+        )
+      )
+    )
+  )
+)

@@ -4,34 +4,50 @@
  * Receiving runs inside the connection's loop, so a slow disk slows the peer down. Listing and sending run beside it,
  * so that a Cancel can overtake; at most one of them at a time.
  */
-import { Effect, Exit, FiberHandle, Scope, Stream } from "effect"
-import type * as Bytes from "../domain/Bytes.ts"
+import { Effect, Exit, FiberHandle, identity, Scope, Stream } from "effect"
+import * as Bytes from "../domain/Bytes.ts"
 import type { ChannelFailed } from "../domain/channel/ChannelError.ts"
 import { Digest } from "../domain/file/Digest.ts"
+import type { FileEntry } from "../domain/file/FileEntry.ts"
+import * as FileNames from "../domain/file/FileName.ts"
+import type { FileName } from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
-import { keepAliveMilliseconds, listingPageEntriesMax } from "../domain/limits.ts"
+import { deltaBytesMin, headBytes, keepAliveMilliseconds, listingPageEntriesMax } from "../domain/limits.ts"
 import type { FrameChannel } from "../domain/session/FrameChannel.ts"
-import type { ActionResult, SessionOutput } from "../domain/session/SessionState.ts"
+import type { ActionResult, Base, SessionOutput } from "../domain/session/SessionState.ts"
 import type { Watchdog } from "../domain/session/Watchdog.ts"
 import { FileStore, type OpenFile, type Staging } from "../domain/store/FileStore.ts"
-import { sendAll, type SourceShrank } from "../domain/transfer/Outgoing.ts"
-import type { StoreError } from "../domain/store/StoreError.ts"
+import { BaseChanged, type StoreError } from "../domain/store/StoreError.ts"
+import { sendAll, sendRanges, type SourceShrank } from "../domain/transfer/Outgoing.ts"
+import { type Piece, pieceDigest, type Signature } from "../domain/transfer/Signature.ts"
+import { Signatures } from "../domain/transfer/Signatures.ts"
 import { connectionId, type RequestId } from "../domain/wire/Frame.ts"
 import * as Message from "../domain/wire/Message.ts"
+import type { SignatureOffer } from "../domain/wire/Message.ts"
+import { packPieces, type Range } from "../domain/wire/Packed.ts"
 import type { Refusal } from "../domain/wire/Refusal.ts"
+import { SignatureMaker } from "./SignatureMaker.ts"
 
 type Asked<Tag extends SessionOutput["_tag"]> = Extract<SessionOutput, { readonly _tag: Tag }>
 
+/** What an action has come to; nothing when the session just goes on. */
+type Outcome = Effect.Effect<ActionResult | undefined>
+
 export interface Transfers {
   readonly stage: (asked: Asked<"Stage">) => Effect.Effect<ActionResult>
-  readonly write: (id: RequestId, content: Bytes.Parts) => Effect.Effect<ActionResult | undefined>
+  readonly write: (id: RequestId, content: Bytes.Parts) => Outcome
+  readonly copy: (asked: Asked<"Copy">) => Outcome
   readonly commit: (asked: Asked<"Commit">) => Effect.Effect<ActionResult>
+  /** Lets go of whatever the transfer under way holds. */
   readonly discard: Effect.Effect<void>
   readonly open: (asked: Asked<"Open">) => Effect.Effect<ActionResult>
-  /** Starts; the result comes through `report`. */
-  readonly sendContent: (id: RequestId) => Effect.Effect<void>
-  /** Starts; the result comes through `report`. */
-  readonly list: (id: RequestId) => Effect.Effect<void>
+  /** The lists that a question about the open file asks for, in order. */
+  readonly chunks: (asked: Asked<"SendChunks">) => ReadonlyArray<ReadonlyArray<Piece>>
+  readonly blocks: (id: RequestId, range: Range) => Effect.Effect<ReadonlyArray<Piece> | ActionResult>
+  /** Starts; the result comes through `report`. So do the next two. */
+  readonly sendContent: (asked: Asked<"SendContent">) => Effect.Effect<void>
+  readonly describe: (asked: Asked<"Describe">) => Effect.Effect<void>
+  readonly list: (asked: Asked<"List">) => Effect.Effect<void>
   /** Lets the block that is being sent finish, then reports `cancelled`. */
   readonly stopSending: (id: RequestId) => Effect.Effect<void>
 }
@@ -42,19 +58,35 @@ interface Held<A> {
   readonly scope: Scope.Closeable
 }
 
+/** Content on its way in. */
+interface Incoming extends Held<Staging> {
+  readonly command: Asked<"Stage">["command"]
+  /** the version that the live file must still have */
+  readonly replaces: string | undefined
+}
+
+/** The file that a Para copies from or that a Download sends. */
+interface Opened extends Held<OpenFile> {
+  readonly signature: Signature | undefined
+}
+
 export const make = Effect.fnUntraced(function*(options: {
   readonly channel: FrameChannel
   readonly watchdog: Watchdog
+  /** whose session it is */
+  readonly user: () => string
   /** Takes what a transfer that runs beside the loop has come to. */
   readonly report: (outcome: Exit.Exit<ActionResult, ChannelFailed>) => Effect.Effect<void>
-}): Effect.fn.Return<Transfers, never, FileStore | Digest | Scope.Scope> {
-  const { channel, report, watchdog } = options
+}): Effect.fn.Return<Transfers, never, Digest | FileStore | Scope.Scope | SignatureMaker | Signatures> {
+  const { channel, report, user, watchdog } = options
   const store = yield* FileStore
   const digest = yield* Digest
+  const signatures = yield* Signatures
+  const maker = yield* SignatureMaker
   const connection = yield* Effect.scope
   const sending = yield* FiberHandle.make<void, never>()
-  let incoming: (Held<Staging> & { readonly command: Asked<"Stage">["command"] }) | undefined
-  let outgoing: Held<OpenFile> | undefined
+  let incoming: Incoming | undefined
+  let opened: Opened | undefined
   let stopped: RequestId | undefined
   let alivePending = false
 
@@ -69,43 +101,17 @@ export const make = Effect.fnUntraced(function*(options: {
     held === undefined ? Effect.void : Scope.close(held.scope, Exit.void)
 
   const discard = Effect.suspend(() => {
-    const held = incoming
+    const held = [incoming, opened]
     incoming = undefined
-    return release(held)
+    opened = undefined
+    return Effect.forEach(held, release, { discard: true })
   })
 
-  const stage = (asked: Asked<"Stage">): Effect.Effect<ActionResult> =>
-    Effect.gen(function*() {
-      const { id, modified, size } = asked
-      const base = asked.command === "Para" ? yield* store.stat(asked.name) : undefined
-      const held = yield* hold(store.stage({ name: base?.name ?? asked.name, size, modified }))
-      incoming = { ...held, command: asked.command }
-      return { _tag: "Staged", id, base: base && { size: base.size, modified: base.modified } } as const
-    }).pipe(Effect.catch((error) => refused(asked.id, error)))
-
-  const write = (id: RequestId, content: Bytes.Parts): Effect.Effect<ActionResult | undefined> =>
-    Effect.suspend(() => (incoming === undefined ? Effect.undefined : incoming.value.write(content))).pipe(
-      Effect.as(undefined),
-      Effect.catch((error) => refused(id, error))
-    )
-
-  const commit = ({ digest: expected, id, size }: Asked<"Commit">): Effect.Effect<ActionResult> =>
-    Effect.suspend((): Effect.Effect<ActionResult, StoreError> => {
-      if (incoming === undefined) return Effect.succeed({ _tag: "Refused", id, refusal: { reason: "store-failed" } })
-      const { command, value } = incoming
-      return aliveMeanwhile(value.commit({ size, digest: expected })).pipe(
-        Effect.tap((entry) => Effect.logInfo(committedText[command](printable(entry.name)))),
-        Effect.map((entry) => ({ _tag: "Committed", id, size: entry.size, digest: expected }))
-      )
-    }).pipe(
-      Effect.catch((error) => refused(id, error)),
-      Effect.ensuring(discard)
-    )
-
-  // A long fsync is our own doing: the peer must neither be blamed for it nor left to think that we are gone.
+  // Work of our own may take long (a signature, an fsync): the peer must neither be blamed for it nor left to think
+  // that we are gone.
   const aliveMeanwhile = <A, E>(work: Effect.Effect<A, E>): Effect.Effect<A, E> =>
     watchdog.exempt(Effect.raceFirst(work, Effect.forever(Effect.andThen(Effect.sleep(keepAliveMilliseconds), alive))))
-  // Sent beside the commit: an interrupted send would end the channel, and the commit must not wait for a slow reader.
+  // Sent beside the work: an interrupted send would end the channel, and a commit must not wait for a slow reader.
   const alive = Effect.suspend(() => {
     if (alivePending) return Effect.void
     alivePending = true
@@ -117,12 +123,79 @@ export const make = Effect.fnUntraced(function*(options: {
     )
   })
 
-  const open = ({ id, name }: Asked<"Open">): Effect.Effect<ActionResult> =>
-    hold(store.open(name)).pipe(
-      Effect.map((held): ActionResult => {
-        outgoing = held
-        return { _tag: "Opened", id, size: held.value.entry.size, modified: held.value.entry.modified }
-      }),
+  /** Opens a file and makes its signature, or finds it. */
+  const openSigned = Effect.fnUntraced(function*(name: FileName, wanted: boolean) {
+    opened = { ...(yield* hold(store.open(name))), signature: undefined }
+    const file = opened.value
+    if (wanted && file.entry.size >= deltaBytesMin) {
+      opened = { ...opened, signature: yield* aliveMeanwhile(signatures.of(file)) }
+    }
+    return opened
+  })
+
+  const stage = (asked: Asked<"Stage">): Effect.Effect<ActionResult> =>
+    Effect.gen(function*() {
+      const { command, expect, id, modified, size } = asked
+      const base = command === "Para" ? yield* openSigned(asked.name, true) : undefined
+      const name = base?.value.entry.name ?? asked.name
+      if (base !== undefined && expect !== undefined) {
+        const now = base.signature?.digest ?? (yield* signatures.of(base.value)).digest
+        if (now !== expect) return yield* new BaseChanged({ name })
+      }
+      const resume = asked.head === undefined ? {} : { resume: resumeKey(digest, user(), asked, asked.head) }
+      const staging = yield* hold(store.stage({ name, size, modified, ...resume }))
+      incoming = { ...staging, command, replaces: expect === undefined ? undefined : base?.value.version }
+      return { _tag: "Staged", id, resumed: staging.value.resumed, base: base && baseOf(base) } as const
+    }).pipe(
+      Effect.onError(() => discard),
+      Effect.catch((error) => refused(asked.id, error))
+    )
+
+  const write = (id: RequestId, content: Bytes.Parts): Outcome =>
+    Effect.suspend(() => (incoming === undefined ? Effect.undefined : incoming.value.write(content))).pipe(
+      Effect.as(undefined),
+      Effect.catch((error) => refused(id, error))
+    )
+
+  const copy = ({ id, ranges }: Asked<"Copy">): Outcome =>
+    Effect.suspend(() => {
+      const staging = incoming?.value
+      const from = opened?.value
+      if (staging === undefined || from === undefined) return Effect.undefined
+      return aliveMeanwhile(
+        Effect.forEach(ranges, ({ length, offset }) => staging.copy(from, offset, length), { discard: true })
+      )
+    }).pipe(
+      Effect.as(undefined),
+      Effect.catch((error) => refused(id, error))
+    )
+
+  const commit = ({ digest: expected, id, size }: Asked<"Commit">): Effect.Effect<ActionResult> =>
+    Effect.suspend((): Effect.Effect<ActionResult, StoreError> => {
+      if (incoming === undefined) return Effect.succeed({ _tag: "Refused", id, refusal: { reason: "store-failed" } })
+      const { command, replaces, value } = incoming
+      const request = { size, digest: expected, ...(replaces !== undefined && { replaces }) }
+      return aliveMeanwhile(value.commit(request)).pipe(
+        Effect.tap((entry) => Effect.logInfo(committedText[command](printable(entry.name)))),
+        Effect.tap((entry) => maker.committed(entry.name, entry.size)),
+        Effect.map((entry) => ({ _tag: "Committed", id, size: entry.size, digest: expected }))
+      )
+    }).pipe(
+      Effect.catch((error) => refused(id, error)),
+      Effect.ensuring(discard)
+    )
+
+  const open = ({ delta, id, name, partial }: Asked<"Open">): Effect.Effect<ActionResult> =>
+    Effect.gen(function*() {
+      const { signature, value } = yield* openSigned(name, delta === true)
+      const { modified, size } = value.entry
+      const same = partial !== undefined && partial.size === size && partial.modified === modified && partial.from <= size
+      const head = same ? pieceDigest(digest, [yield* value.read(0, Math.min(headBytes, size))]) : undefined
+      const from = partial !== undefined && head === partial.head ? partial.from : 0
+      const offer = signature && { signature: offerOf(signature) }
+      return { _tag: "Opened", id, size, modified, from, ...offer } as const
+    }).pipe(
+      Effect.onError(() => discard),
       Effect.catch((error) => refused(id, error))
     )
 
@@ -138,41 +211,102 @@ export const make = Effect.fnUntraced(function*(options: {
   const unlessStopped = <A, E>(id: RequestId, work: Effect.Effect<A, E>): Effect.Effect<A, E | Stopped> =>
     Effect.suspend((): Effect.Effect<A, E | Stopped> => (stopped === id ? Effect.fail(stop) : work))
 
-  const sendContent = (id: RequestId): Effect.Effect<void> =>
+  const sendContent = ({ id, ranges }: Asked<"SendContent">): Effect.Effect<void> =>
     Effect.suspend(() => {
-      const held = outgoing
-      outgoing = undefined
+      const held = opened
+      opened = undefined
       if (held === undefined) return Effect.void
       const { entry, read, unchanged } = held.value
+      const source = { size: entry.size, read, unchanged }
       const send = (block: Uint8Array) => unlessStopped(id, channel.send({ kind: "content", id, parts: [block] }))
-      const work = sendAll({ source: { size: entry.size, read, unchanged }, digest, send })
+      // A part of the file proves nothing by itself: the digest of the whole comes from its signature.
+      const sendPart = Effect.gen(function*() {
+        yield* sendRanges({ source, ranges, send })
+        const signature = held.signature ?? (yield* aliveMeanwhile(signatures.of(held.value)))
+        yield* unchanged
+        return { size: entry.size, digest: signature.digest }
+      })
+      const work = coversAll(ranges, entry.size) ? sendAll({ source, digest, send }) : sendPart
       return beside(id, work.pipe(
         Effect.map((sent): ActionResult => ({ _tag: "Delivered", id, ...sent })),
         Effect.ensuring(release(held))
       ))
     })
 
-  const list = (id: RequestId): Effect.Effect<void> =>
+  const describe = ({ id, name }: Asked<"Describe">): Effect.Effect<void> =>
+    beside(id, Effect.scoped(Effect.gen(function*() {
+      const file = yield* store.open(name)
+      const { modified, size } = file.entry
+      const signature = yield* aliveMeanwhile(signatures.of(file))
+      return yield* unlessStopped(id, Effect.succeed<ActionResult>({
+        _tag: "Described",
+        id,
+        size,
+        modified,
+        digest: signature.digest
+      }))
+    })))
+
+  /** The entry with its digest; without, when the file is gone or changes just now. */
+  const withDigest = (id: RequestId, entry: FileEntry) =>
+    unlessStopped(id, Effect.scoped(Effect.flatMap(store.open(entry.name), signatures.of))).pipe(
+      Effect.map((signature): FileEntry => ({ ...entry, size: signature.size, digest: signature.digest })),
+      Effect.catchIf((error) => error._tag !== "Stopped", () => Effect.succeed(entry))
+    )
+
+  const list = ({ digest: wanted, id }: Asked<"List">): Effect.Effect<void> =>
     beside(id, Effect.suspend(() => {
       let count = 0
-      return Stream.runForEachArray(Stream.rechunk(store.list, listingPageEntriesMax), (entries) => {
-        count += entries.length
-        const body = Message.Server.encode({ _tag: "Page", entries })
+      const entries = wanted ? Stream.mapEffect(store.list, (entry) => withDigest(id, entry)) : store.list
+      return Stream.runForEachArray(Stream.rechunk(entries, wanted ? 1 : listingPageEntriesMax), (page) => {
+        count += page.length
+        const body = Message.Server.encode({ _tag: "Page", entries: page })
         return unlessStopped(id, channel.send({ kind: "message", id, body }))
-      }).pipe(Effect.map((): ActionResult => ({ _tag: "Listed", id, count })))
+      }).pipe(Effect.map((): ActionResult => ({ _tag: "Listed", id, count })), wanted ? aliveMeanwhile : identity)
     }))
 
   return {
     stage,
     write,
+    copy,
     commit,
     discard,
     open,
+    chunks: ({ count, first }) =>
+      Array.from({ length: count }, (_, index) => opened?.signature?.groups[first + index]?.chunks ?? []),
+    blocks: (id, range) =>
+      Effect.suspend(() => (opened === undefined ? Effect.succeed([]) : signatures.blocksOf(opened.value, range))).pipe(
+        Effect.catch((error) => refused(id, error))
+      ),
     sendContent,
+    describe,
     list,
     stopSending: (id) => Effect.sync(() => void (stopped = id))
   }
 })
+
+const offerOf = ({ averageLog2, digest, groups }: Signature): SignatureOffer => ({
+  digest,
+  averageLog2,
+  groups: packPieces(groups)
+})
+
+const baseOf = ({ signature, value }: Opened): Base => ({
+  size: value.entry.size,
+  modified: value.entry.modified,
+  ...(signature && { signature: offerOf(signature) })
+})
+
+/** Names whose content this is: what was staged for one source is never gone on with for another, nor by another user. */
+const resumeKey = (digest: Digest["Service"], user: string, asked: Asked<"Stage">, head: string): string =>
+  pieceDigest(digest, [
+    Bytes.fromUtf8(JSON.stringify([user, FileNames.key(asked.name), asked.size, asked.modified, head]))
+  ])
+
+const coversAll = (ranges: ReadonlyArray<Range>, size: number): boolean => {
+  const [only] = ranges
+  return size === 0 ? only === undefined : ranges.length === 1 && only?.offset === 0 && only.length === size
+}
 
 const committedText = {
   Upload: (name: string) => `File '${name}' uploaded successfully.`,

@@ -26,6 +26,8 @@ import type { DiskError } from "../domain/store/Disk.ts"
 import * as DiskNode from "../domain/store/DiskNode.ts"
 import { FileStore } from "../domain/store/FileStore.ts"
 import * as FileStoreDisk from "../domain/store/FileStoreDisk.ts"
+import { SignatureKeep } from "../domain/transfer/SignatureKeep.ts"
+import * as SignatureKeepFiles from "../domain/transfer/SignatureKeepFiles.ts"
 import * as Logging from "./Logging.ts"
 import * as Peer from "./Peer.ts"
 import * as PublicAccount from "./PublicAccount.ts"
@@ -66,7 +68,7 @@ const serve = Effect.fnUntraced(function* (config: Serve) {
     )
   )
   // One after the other: what is asked of the person first is what is wrong first.
-  const services = store.pipe(
+  const services = Layer.mergeAll(store, keptSignatures(folder)).pipe(
     Layer.provideMerge(accounts(config.host, folder)),
     Layer.provideMerge(Layer.effectDiscard(lockState(folder, root))),
     Layer.provideMerge(AccountsFile.layer(folder))
@@ -75,14 +77,23 @@ const serve = Effect.fnUntraced(function* (config: Serve) {
     const { address } = yield* SocketServer.SocketServer
     yield* onlyLoopback(config.host, address)
     yield* Layer.build(Layer.provide(Server.layer, peerAddress))
-    yield* Console.log(`listening on ${addressText(address)}`)
     yield* PublicAccount.warn
     yield* Effect.logInfo(`serving ${root}`).pipe(Effect.annotateLogs({ state: folder }))
+    // Last, and once it can be used: whoever waits for this line may connect now, and has seen the warning.
+    yield* Console.log(`listening on ${addressText(address)}`)
     return yield* Effect.never.pipe(
       Effect.onInterrupt(() => Effect.logInfo("stopping: transfers may end, a second signal ends them at once"))
     )
   }).pipe(Effect.scoped, Effect.provide(Layer.provideMerge(listen(config), services)))
 })
+
+/** Signatures in the state folder; where that cannot be, they live as long as the server. */
+const keptSignatures = (folder: string) =>
+  Layer.unwrap(
+    Effect.map(Path.Path, (path) =>
+      Layer.catch(SignatureKeepFiles.layer(path.join(folder, "signatures")), () => SignatureKeep.layerMemory)
+    )
+  )
 
 /** The accounts of the state folder, and the public one while it exists. */
 const accounts = (host: string, folder: string) =>

@@ -12,9 +12,11 @@
  *
  * A message that is illegal in a state ends the session and touches nothing. Before Ready no output reaches the store.
  */
+import { Result } from "effect"
 import { loginAttemptsMax, requestsInFlightMax } from "../limits.ts"
 import { connectionId, type RequestId } from "../wire/Frame.ts"
 import type { ClientMessage, ServerMessage } from "../wire/Message.ts"
+import { unpackRanges } from "../wire/Packed.ts"
 import type { Refusal } from "../wire/Refusal.ts"
 import type {
   Admitted,
@@ -147,6 +149,7 @@ const ready = (state: Ready, input: SessionInput): Step => {
 const readyMessage = (state: Ready, id: RequestId, message: ClientMessage): Step => {
   switch (message._tag) {
     case "Fetch":
+    case "Describe":
     case "Upload":
     case "Download":
     case "Para":
@@ -158,8 +161,14 @@ const readyMessage = (state: Ready, id: RequestId, message: ClientMessage): Step
       return stay(id === state.discarding ? { ...state, discarding: undefined } : state)
     case "Ping":
       return pong(state, id)
+    case "NeedChunks":
+    case "NeedBlocks":
+    case "Copies":
+      // The rest of a body that was refused.
+      return id === state.discarding ? stay(state) : violation
     case "Bye":
       return id === connectionId ? closed("bye") : violation
+    case "Want":
     case "Hello":
       return violation
   }
@@ -175,17 +184,17 @@ const begin = (session: Admitted, queue: Transferring["queue"], id: RequestId, c
   })
   switch (command._tag) {
     case "Fetch":
-      return next({ _tag: "Listing", id }, { _tag: "List", id })
+      return next({ _tag: "Listing", id }, { _tag: "List", id, digest: command.digest ?? false })
+    case "Describe":
+      return next({ _tag: "Describing", id }, { _tag: "Describe", id, name: command.name })
     case "Download":
-      return next({ _tag: "Opening", id }, { _tag: "Open", id, name: command.name })
+      return next({ _tag: "Opening", id }, { ...command, _tag: "Open", id })
     case "Upload":
-    case "Para": {
-      const { modified, name, size } = command
+    case "Para":
       return next(
-        { _tag: "Staging", id, command: command._tag, declared: size, cancelled: false },
-        { _tag: "Stage", id, command: command._tag, name, size, modified }
+        { _tag: "Staging", id, command: command._tag, declared: command.size, cancelled: false },
+        { ...command, _tag: "Stage", id, command: command._tag }
       )
-    }
   }
 }
 
@@ -213,6 +222,12 @@ const transferring = (state: Transferring, input: SessionInput): Step => {
       return state.transfer._tag === "Sending" && state.transfer.id === input.id
         ? finish(state, [send(input.id, { _tag: "Sent", size: input.size, digest: input.digest })])
         : violation
+    case "Described": {
+      const { digest, id, modified, size } = input
+      return state.transfer._tag === "Describing" && state.transfer.id === id
+        ? finish(state, [send(id, { _tag: "Described", size, modified, digest })])
+        : violation
+    }
     case "Listed":
       return state.transfer._tag === "Listing" && state.transfer.id === input.id
         ? finish(state, [send(input.id, { _tag: "Listed", count: input.count })])
@@ -227,7 +242,9 @@ const transferring = (state: Transferring, input: SessionInput): Step => {
 /** Content that was promised will not come. What is being sent may still be wanted. */
 const peerEnded = (state: Transferring): Step => {
   const { transfer } = state
-  if (transfer._tag === "Receiving") return closed("ended-early", { _tag: "Discard", id: transfer.id })
+  if (transfer._tag === "Receiving" || transfer._tag === "Offering") {
+    return closed("ended-early", { _tag: "Discard", id: transfer.id })
+  }
   const hopeless = state.queue.filter(({ command }) => isIncoming(command))
   return {
     state: {
@@ -246,24 +263,23 @@ const ending = (state: Transferring): Transferring =>
   state.ending === "ordered" ? state : { ...state, ending: "said" }
 
 const transferringMessage = (state: Transferring, id: RequestId, message: ClientMessage): Step => {
-  const { transfer } = state
   switch (message._tag) {
     case "Fetch":
+    case "Describe":
     case "Upload":
     case "Download":
     case "Para":
       if (!isNew(state, id) || state.queue.length >= requestsInFlightMax) return violation
       return stay({ ...state, lastId: id, queue: [...state.queue, { id, command: message }] })
+    case "NeedChunks":
+    case "NeedBlocks":
+      return id === state.discarding ? stay(state) : question(state, id, message)
+    case "Copies":
+      return id === state.discarding ? stay(state) : copies(state, id, message.ranges)
+    case "Want":
+      return want(state, id, message.ranges)
     case "Commit":
-      if (id === state.discarding) return stay({ ...state, discarding: undefined })
-      if (transfer._tag !== "Receiving" || transfer.id !== id) return violation
-      if (message.size !== transfer.received || message.size !== transfer.declared) {
-        return abandon(state, { reason: "size-mismatch" }, undefined)
-      }
-      return {
-        state: { ...state, transfer: { _tag: "Committing", ...incoming(transfer) } },
-        outputs: [{ _tag: "Commit", id, size: message.size, digest: message.digest }]
-      }
+      return id === state.discarding ? stay({ ...state, discarding: undefined }) : commit(state, id, message)
     case "Cancel":
       return cancel(state, id)
     case "Ping":
@@ -272,6 +288,73 @@ const transferringMessage = (state: Transferring, id: RequestId, message: Client
       return id === connectionId ? stay(ending(state)) : violation
     case "Hello":
       return violation
+  }
+}
+
+/** Questions about a file that the client may copy from, or that it is being offered. */
+const question = (
+  state: Transferring,
+  id: RequestId,
+  message: Extract<ClientMessage, { readonly _tag: "NeedChunks" | "NeedBlocks" }>
+): Step => {
+  const size = sizeInQuestion(state.transfer)
+  if (state.transfer.id !== id || size === undefined) return violation
+  if (message._tag === "NeedChunks") {
+    const { count, first } = message
+    return { state, outputs: [{ _tag: "SendChunks", id, first, count }] }
+  }
+  return Result.match(unpackRanges(message.ranges, size), {
+    onFailure: () => violation,
+    onSuccess: (ranges) => ({ state, outputs: [{ _tag: "SendBlocks", id, ranges }] })
+  })
+}
+
+const sizeInQuestion = (transfer: Transfer): number | undefined => {
+  if (transfer._tag === "Receiving") return transfer.base?.size
+  return transfer._tag === "Offering" ? transfer.size : undefined
+}
+
+const copies = (state: Transferring, id: RequestId, packed: Uint8Array): Step => {
+  const { transfer } = state
+  if (transfer._tag !== "Receiving" || transfer.id !== id || transfer.base === undefined) return violation
+  return Result.match(unpackRanges(packed, transfer.base.size), {
+    onFailure: () => violation,
+    onSuccess: (ranges) => {
+      const received = transfer.received + ranges.reduce((total, { length }) => total + length, 0)
+      if (received > transfer.declared) return abandon(state, { reason: "size-mismatch" }, id)
+      return { state: { ...state, transfer: { ...transfer, received } }, outputs: [{ _tag: "Copy", id, ranges }] }
+    }
+  })
+}
+
+const want = (state: Transferring, id: RequestId, packed: Uint8Array): Step => {
+  const { transfer } = state
+  if (transfer._tag !== "Offering" || transfer.id !== id) return violation
+  return Result.match(unpackRanges(packed, transfer.size), {
+    onFailure: () => violation,
+    onSuccess: (ranges) => ({
+      state: { ...state, transfer: { _tag: "Sending", id } },
+      outputs: [{ _tag: "SendContent", id, ranges }]
+    })
+  })
+}
+
+const commit = (
+  state: Transferring,
+  id: RequestId,
+  { digest, size }: Extract<ClientMessage, { readonly _tag: "Commit" }>
+): Step => {
+  const { transfer } = state
+  if (transfer._tag !== "Receiving" || transfer.id !== id) return violation
+  const { base, declared, received } = transfer
+  // Equal already: nothing was sent, and nothing has to be written.
+  if (received < declared && size === declared && size === base?.size && digest === base.signature?.digest) {
+    return finish(state, [{ _tag: "Discard", id }, send(id, { _tag: "SuccessfullyParallelized", size, digest })])
+  }
+  if (size !== received || size !== declared) return abandon(state, { reason: "size-mismatch" }, undefined)
+  return {
+    state: { ...state, transfer: { _tag: "Committing", ...incoming(transfer) } },
+    outputs: [{ _tag: "Commit", id, size, digest }]
   }
 }
 
@@ -300,8 +383,11 @@ const cancel = (state: Transferring, id: RequestId): Step => {
     case "Staging":
       return stay({ ...state, transfer: { ...transfer, cancelled: true } })
     case "Listing":
+    case "Describing":
     case "Sending":
       return { state, outputs: [{ _tag: "StopSending", id }] }
+    case "Offering":
+      return finish(state, [{ _tag: "Discard", id }, send(id, { _tag: "Refused", reason: "cancelled" })])
     case "Opening":
     case "Committing":
       // Too late, or too early by a moment: the answer is on its way.
@@ -312,21 +398,30 @@ const cancel = (state: Transferring, id: RequestId): Step => {
 const staged = (state: Transferring, input: Extract<SessionInput, { readonly _tag: "Staged" }>): Step => {
   const { transfer } = state
   if (transfer._tag !== "Staging" || transfer.id !== input.id) return violation
+  const { base, id, resumed } = input
   const receiving: Transferring = {
     ...state,
-    transfer: { _tag: "Receiving", ...incoming(transfer), received: 0 }
+    transfer: { _tag: "Receiving", ...incoming(transfer), received: resumed, base }
   }
   if (transfer.cancelled) return abandon(receiving, { reason: "cancelled" }, undefined)
-  const answer: ServerMessage = input.base === undefined ? { _tag: "Proceed" } : { _tag: "SameFileHere", ...input.base }
-  return { state: receiving, outputs: [send(input.id, answer)] }
+  const answer: ServerMessage = base === undefined
+    ? { _tag: "Proceed", from: resumed }
+    : { ...base, _tag: "SameFileHere", from: resumed }
+  return { state: receiving, outputs: [send(id, answer)] }
 }
 
 const opened = (state: Transferring, input: Extract<SessionInput, { readonly _tag: "Opened" }>): Step => {
-  const { id, modified, size } = input
+  const { id, size } = input
   if (state.transfer._tag !== "Opening" || state.transfer.id !== id) return violation
+  const { from, modified, signature } = input
+  const offer = send(id, { _tag: "Sending", size, modified, from, ...(signature && { signature }) })
+  if (signature !== undefined) {
+    return { state: { ...state, transfer: { _tag: "Offering", id, size } }, outputs: [offer] }
+  }
+  const ranges = size > from ? [{ offset: from, length: size - from }] : []
   return {
     state: { ...state, transfer: { _tag: "Sending", id } },
-    outputs: [send(id, { _tag: "Sending", size, modified }), { _tag: "SendContent", id }]
+    outputs: [offer, { _tag: "SendContent", id, ranges }]
   }
 }
 
@@ -352,7 +447,10 @@ const refuse = (state: Transferring, refusal: Refusal): Step => {
           ])
     case "Receiving":
       return abandon(state, refusal, transfer.id)
+    case "Offering":
+      return finish(state, [{ _tag: "Discard", id: transfer.id }, send(transfer.id, refusedMessage(refusal))])
     case "Committing":
+    case "Describing":
     case "Listing":
     case "Opening":
     case "Sending":

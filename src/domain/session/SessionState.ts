@@ -7,7 +7,8 @@ import type { ContentDigest } from "../file/Digest.ts"
 import type { FileSize, Milliseconds } from "../file/FileEntry.ts"
 import type { FileName } from "../file/FileName.ts"
 import type { RequestId } from "../wire/Frame.ts"
-import type { ClientMessage, ServerMessage } from "../wire/Message.ts"
+import type { ClientMessage, ServerMessage, SignatureOffer } from "../wire/Message.ts"
+import type { Range } from "../wire/Packed.ts"
 import type { Refusal } from "../wire/Refusal.ts"
 
 // -----------------------------------------------------------------------------
@@ -48,11 +49,22 @@ export interface Ready extends Admitted {
 /** The one transfer that is under way. */
 export type Transfer =
   | { readonly _tag: "Listing"; readonly id: RequestId }
+  | { readonly _tag: "Describing"; readonly id: RequestId }
   | { readonly _tag: "Opening"; readonly id: RequestId }
+  /** a file of `size` bytes and its signature are offered; the client says what it wants */
+  | { readonly _tag: "Offering"; readonly id: RequestId; readonly size: FileSize }
   | { readonly _tag: "Sending"; readonly id: RequestId }
   | (Incoming & { readonly _tag: "Staging"; readonly cancelled: boolean })
-  | (Incoming & { readonly _tag: "Receiving"; readonly received: number })
+  /** `base` is the live file that a Para may copy from */
+  | (Incoming & { readonly _tag: "Receiving"; readonly received: number; readonly base: Base | undefined })
   | (Incoming & { readonly _tag: "Committing" })
+
+/** The live file of a Para, as it was when the Para began. */
+export interface Base {
+  readonly size: FileSize
+  readonly modified: Milliseconds
+  readonly signature?: SignatureOffer
+}
 
 export interface Incoming {
   readonly id: RequestId
@@ -60,7 +72,7 @@ export interface Incoming {
   readonly declared: FileSize
 }
 
-export type Command = Extract<ClientMessage, { readonly _tag: "Fetch" | "Upload" | "Download" | "Para" }>
+export type Command = Extract<ClientMessage, { readonly _tag: "Fetch" | "Describe" | "Upload" | "Download" | "Para" }>
 
 export interface Transferring extends Admitted {
   readonly _tag: "Transferring"
@@ -104,9 +116,25 @@ export type ActionResult =
   | { readonly _tag: "LoginUnanswerable" }
   | { readonly _tag: "LoginVerified" }
   | { readonly _tag: "LoginUnverified" }
-  | { readonly _tag: "Staged"; readonly id: RequestId; readonly base: { readonly size: FileSize; readonly modified: Milliseconds } | undefined }
+  /** `resumed` bytes are staged from an earlier try */
+  | { readonly _tag: "Staged"; readonly id: RequestId; readonly resumed: FileSize; readonly base: Base | undefined }
   | { readonly _tag: "Committed"; readonly id: RequestId; readonly size: FileSize; readonly digest: ContentDigest }
-  | { readonly _tag: "Opened"; readonly id: RequestId; readonly size: FileSize; readonly modified: Milliseconds }
+  /** the file will be sent from byte `from` on; with a signature, what the client asks for */
+  | {
+      readonly _tag: "Opened"
+      readonly id: RequestId
+      readonly size: FileSize
+      readonly modified: Milliseconds
+      readonly from: FileSize
+      readonly signature?: SignatureOffer
+    }
+  | {
+      readonly _tag: "Described"
+      readonly id: RequestId
+      readonly size: FileSize
+      readonly modified: Milliseconds
+      readonly digest: ContentDigest
+    }
   | { readonly _tag: "Delivered"; readonly id: RequestId; readonly size: FileSize; readonly digest: ContentDigest }
   | { readonly _tag: "Listed"; readonly id: RequestId; readonly count: number }
   /** the store refused, or sending was stopped */
@@ -134,14 +162,21 @@ export type SessionOutput =
       readonly name: FileName
       readonly size: FileSize
       readonly modified: Milliseconds
+      readonly head?: string
+      readonly expect?: ContentDigest
     }
   /** the content of the present input goes into the staging */
   | { readonly _tag: "Write"; readonly id: RequestId }
+  /** ranges of the live file go into the staging */
+  | { readonly _tag: "Copy"; readonly id: RequestId; readonly ranges: ReadonlyArray<Range> }
+  | { readonly _tag: "SendChunks"; readonly id: RequestId; readonly first: number; readonly count: number }
+  | { readonly _tag: "SendBlocks"; readonly id: RequestId; readonly ranges: ReadonlyArray<Range> }
   | { readonly _tag: "Commit"; readonly id: RequestId; readonly size: FileSize; readonly digest: ContentDigest }
   | { readonly _tag: "Discard"; readonly id: RequestId }
-  | { readonly _tag: "List"; readonly id: RequestId }
-  | { readonly _tag: "Open"; readonly id: RequestId; readonly name: FileName }
-  | { readonly _tag: "SendContent"; readonly id: RequestId }
+  | { readonly _tag: "List"; readonly id: RequestId; readonly digest: boolean }
+  | { readonly _tag: "Describe"; readonly id: RequestId; readonly name: FileName }
+  | ({ readonly _tag: "Open"; readonly id: RequestId } & Omit<Extract<Command, { readonly _tag: "Download" }>, "_tag">)
+  | { readonly _tag: "SendContent"; readonly id: RequestId; readonly ranges: ReadonlyArray<Range> }
   | { readonly _tag: "StopSending"; readonly id: RequestId }
   | { readonly _tag: "Close"; readonly reason: CloseReason }
 
@@ -149,9 +184,13 @@ export type SessionOutput =
 export const storeOutputs: ReadonlySet<SessionOutput["_tag"]> = new Set<SessionOutput["_tag"]>([
   "Stage",
   "Write",
+  "Copy",
+  "SendChunks",
+  "SendBlocks",
   "Commit",
   "Discard",
   "List",
+  "Describe",
   "Open",
   "SendContent"
 ])

@@ -7,9 +7,10 @@
  */
 import { type Cause, Effect, Queue, Stream } from "effect"
 import type { ContentDigest } from "../file/Digest.ts"
-import { copyRunBytesMax, findingsWaitingMax, hintBytesMax } from "../limits.ts"
-import { type Found, type LocalShrank, match, type MatchOptions, refine } from "./Match.ts"
+import { copyRunBytesMax, findingsWaitingMax } from "../limits.ts"
+import { type Found, LocalShrank, lookBytesMax, match, type MatchOptions, refine } from "./Match.ts"
 import type { Piece } from "./Signature.ts"
+import { checkBlocks, type SignatureRefused } from "./SignatureCheck.ts"
 
 /** One step of building the local file. */
 export type Op =
@@ -38,9 +39,9 @@ export interface Delta {
 /** Walks the local file and sends its delta against the other. */
 export const sendDelta = <E, E2, E3>(
   options: DeltaOptions<E, E2, E3>
-): Effect.Effect<Delta, E | E2 | E3 | LocalShrank> =>
+): Effect.Effect<Delta, E | E2 | E3 | LocalShrank | SignatureRefused> =>
   Effect.gen(function*() {
-    const findings = yield* Queue.bounded<Found, E | E2 | LocalShrank | Cause.Done>(findingsWaitingMax)
+    const findings = yield* Queue.bounded<Found, E | E2 | LocalShrank | SignatureRefused | Cause.Done>(findingsWaitingMax)
     const runs = makeRuns(options)
     let digest: ContentDigest | undefined
     const walk = match({ ...options, emit: (found) => Effect.asVoid(Queue.offer(findings, found)) }).pipe(
@@ -48,7 +49,8 @@ export const sendDelta = <E, E2, E3>(
       Effect.andThen(Queue.end(findings)),
       Effect.catchCause((cause) => Queue.failCause(findings, cause))
     )
-    yield* Effect.forkChild(walk)
+    // In the scope of this call: when sending fails, the walk ends with it.
+    yield* Effect.forkScoped(walk)
     // A batch is whatever waits: while one question is under way the findings of the next gather.
     yield* Stream.runForEachArray(Stream.fromQueue(findings), (batch) => resolve(options, batch, runs.add))
     const equal = yield* runs.end
@@ -62,7 +64,9 @@ const resolve = Effect.fnUntraced(function*<E, E2, E3>(
   add: (found: Found) => Effect.Effect<void, E3>
 ) {
   const worth = batch.filter(isWorthALook)
-  const answers = worth.length === 0 ? [] : yield* blocksOf(worth.map(({ hint }) => hint))
+  const ranges = worth.map(({ hint }) => hint)
+  const answers = ranges.length === 0 ? [] : yield* blocksOf(ranges)
+  yield* Effect.fromResult(checkBlocks(ranges, answers))
   const blocks = new Map(worth.map((found, index) => [found.offset, answers[index] ?? []]))
   for (const found of batch) {
     const candidates = blocks.get(found.offset)
@@ -71,18 +75,19 @@ const resolve = Effect.fnUntraced(function*<E, E2, E3>(
       continue
     }
     const content = yield* local.read(found.offset, found.length)
+    if (content.length < found.length) return yield* new LocalShrank()
     for (const part of refine(digest, found.offset, content, candidates)) yield* add(part)
   }
 })
 
 type Unknown = Extract<Found, { readonly _tag: "Unknown" }>
 
-// A long literal is not held in memory for the sake of a few blocks.
 const isWorthALook = (found: Found): found is Unknown & { readonly hint: NonNullable<Unknown["hint"]> } =>
-  found._tag === "Unknown" && found.hint !== undefined && found.length <= 2 * hintBytesMax
+  found._tag === "Unknown" && found.hint !== undefined && found.length <= lookBytesMax
 
 /** Joins neighbouring findings into ops, as long as possible, and notices when the whole is one copy of the whole. */
 const makeRuns = <E, E2, E3>({ coarse, from, local, send }: DeltaOptions<E, E2, E3>) => {
+  const sizesEqual = from === 0 && local.size === coarse.size
   let run: Op | undefined
   let sent = false
 
@@ -101,7 +106,7 @@ const makeRuns = <E, E2, E3>({ coarse, from, local, send }: DeltaOptions<E, E2, 
           ? { _tag: "Copy", offset: found.base, length: found.length }
           : { _tag: "Literal", offset: found.offset, length: found.length }
         // Content that is in its place is held back: as long as nothing differs the files may be equal.
-        const mayBeEqual = !sent && run?._tag === "Copy" && run.offset === 0
+        const mayBeEqual = sizesEqual && !sent && run?._tag === "Copy" && run.offset === 0
         const joined = run !== undefined && run._tag === next._tag && run.offset + run.length === next.offset
         if (run !== undefined && joined && (mayBeEqual || run.length < copyRunBytesMax)) {
           run = { ...run, length: run.length + next.length }
@@ -111,9 +116,8 @@ const makeRuns = <E, E2, E3>({ coarse, from, local, send }: DeltaOptions<E, E2, 
       }),
     end: Effect.suspend(() => {
       const equal =
-        from === 0 &&
+        sizesEqual &&
         !sent &&
-        local.size === coarse.size &&
         (run === undefined || (run._tag === "Copy" && run.offset === 0 && run.length === coarse.size))
       return equal ? Effect.succeed(true) : Effect.as(flush, false)
     })

@@ -9,16 +9,25 @@
  * 3. **search**: nothing is where it was expected (an insertion, a move); content is cut into chunks and each is looked
  *    up among all chunks known so far. The first hit goes back to the first gear.
  *
- * Work per byte is bounded on any input: a byte is hashed at most once in each gear (`groupsTried`, `chunksTried`; the
- * search never goes back behind a hit, but for at most `searchPiecesMax` pieces each of the few times that more chunks
- * are asked for), and once for the digest of the whole.
+ * Work per byte is bounded on any input: a byte is hashed once for the digest of the whole, at most once in the first
+ * two gears each (`groupsTried`, `chunksTried`), and in the third about three times at worst: what was cut is not cut
+ * again, unless the second gear left its boundaries, and for that it took at least one chunk. Questions are few:
+ * at most `2 * log2(groups) + 2`.
  */
-import { Effect } from "effect"
+import { Effect, Schema } from "effect"
 import type { ContentDigest, Digest, Hasher } from "../file/Digest.ts"
-import { contentBlockBytes, copyRunBytesMax, expectedMissesMax, hintBytesMax, searchPiecesMax } from "../limits.ts"
+import {
+  contentBlockBytes,
+  copyRunBytesMax,
+  expectedMissesMax,
+  hintBytesMax,
+  hintRatioMax,
+  searchPiecesMax
+} from "../limits.ts"
 import { rulesFor } from "./Chunker.ts"
 import type { Source } from "./Outgoing.ts"
 import { blockRules, makeCutter, type Piece, type PieceDigest } from "./Signature.ts"
+import { checkChunks, checkCoarse, type SignatureRefused } from "./SignatureCheck.ts"
 
 /** A part of the local file and what is known about it, in the order of the local file, without gaps. */
 export type Found =
@@ -54,9 +63,11 @@ export interface MatchOptions<E, E2, E3> {
   readonly walked?: (bytes: number) => void
 }
 
-/** The local file shrank while it was walked. */
-export class LocalShrank {
-  readonly _tag = "LocalShrank"
+/** The local file became shorter while it was walked. */
+export class LocalShrank extends Schema.TaggedError<LocalShrank>()("LocalShrank", {}) {
+  override get message(): string {
+    return "the file became shorter while it was compared: send it again"
+  }
 }
 
 /** A chunk that is expected next: its group and its place in it. */
@@ -72,9 +83,11 @@ interface Expected {
  */
 export const match = Effect.fnUntraced(function*<E, E2, E3>(
   options: MatchOptions<E, E2, E3>
-): Effect.fn.Return<ContentDigest, E | E2 | E3 | LocalShrank> {
-  const { coarse, digest, local } = options
+): Effect.fn.Return<ContentDigest, E | E2 | E3 | LocalShrank | SignatureRefused> {
+  const { coarse, local } = options
+  yield* Effect.fromResult(checkCoarse(coarse))
   const reader = makeReader(options)
+  const ahead = makeAhead(options, reader.read)
   const known = makeKnownChunks(options)
   const out = makeEmitter(options)
   let at = options.from
@@ -118,25 +131,23 @@ export const match = Effect.fnUntraced(function*<E, E2, E3>(
 
   /** Gear 3: cuts and looks up until a hit or the end. */
   const search = Effect.fnUntraced(function*() {
-    const cutter = makeCutter(digest, rulesFor(coarse.averageLog2), at)
-    let pieces: ReadonlyArray<Piece> = []
-    let position = at
-    while (position < local.size) {
-      const block = yield* reader.read(position, Math.min(contentBlockBytes, local.size - position))
-      position += block.length
-      const last = position < local.size ? undefined : cutter.end
-      const cut = [...cutter.push(block), ...(last === undefined ? [] : [last()].filter((piece) => piece !== undefined))]
-      if (yield* landed(cut)) return
+    let fresh = ahead.from(at)
+    let missed: ReadonlyArray<Piece> = []
+    while (true) {
+      if (yield* landed(fresh)) return
       // Once everything is known, what was not found will not be.
-      pieces = known.complete() ? [] : [...pieces, ...cut]
-      if (pieces.length >= searchPiecesMax && !known.complete()) {
-        yield* known.more()
-        if (yield* landed(pieces)) return
+      if (known.complete()) {
+        missed = []
+        yield* out.pass(ahead.cutTo())
+        if (ahead.ended()) break
+      } else {
+        missed = [...missed, ...fresh]
+        if (missed.length >= searchPiecesMax || ahead.ended()) {
+          yield* known.more()
+          if (yield* landed(missed)) return
+        }
       }
-    }
-    while (!known.complete()) {
-      yield* known.more()
-      if (yield* landed(pieces)) return
+      fresh = ahead.ended() ? [] : yield* ahead.next(!known.complete())
     }
     at = local.size
   })
@@ -176,12 +187,13 @@ const expectedAt = (coarse: Coarse, at: number): Expected | undefined => {
 // Reading and hashing
 // -----------------------------------------------------------------------------
 
+type Read<E> = (offset: number, length: number) => Effect.Effect<Uint8Array, E | LocalShrank>
+
 const makeReader = <E, E2, E3>({ digest, local, walked }: MatchOptions<E, E2, E3>) => {
   const whole: Hasher = digest.make()
   let wholeAt = 0
 
-  /** Every byte passes here at least once, in order: the digest of the whole takes it the first time. */
-  const read = (offset: number, length: number): Effect.Effect<Uint8Array, E | LocalShrank> =>
+  const readNext = (offset: number, length: number): Effect.Effect<Uint8Array, E | LocalShrank> =>
     Effect.flatMap(local.read(offset, length), (block) => {
       if (block.length < length) return Effect.fail(new LocalShrank())
       if (offset + length > wholeAt) {
@@ -191,6 +203,15 @@ const makeReader = <E, E2, E3>({ digest, local, walked }: MatchOptions<E, E2, E3
       }
       return Effect.succeed(block)
     })
+
+  const catchUp = Effect.fnUntraced(function*(to: number) {
+    while (wholeAt < to) yield* readNext(wholeAt, Math.min(contentBlockBytes, to - wholeAt))
+  })
+
+  // Every byte passes here at least once, in order: the digest of the whole takes it the first time, also when the walk
+  // looks behind a chunk that it has not read.
+  const read: Read<E> = (offset, length) =>
+    offset <= wholeAt ? readNext(offset, length) : Effect.andThen(catchUp(offset), readNext(offset, length))
 
   const digestOf = Effect.fnUntraced(function*(
     offset: number,
@@ -205,11 +226,44 @@ const makeReader = <E, E2, E3>({ digest, local, walked }: MatchOptions<E, E2, E3
     return hasher.digest().slice(0, 32)
   })
 
-  const catchUp = Effect.fnUntraced(function*(to: number) {
-    while (wholeAt < to) yield* read(wholeAt, Math.min(contentBlockBytes, to - wholeAt))
-  })
-
   return { whole, read, digestOf, catchUp }
+}
+
+/** Cuts the local file ahead of the walk, and remembers what the walk has not passed. */
+const makeAhead = <E, E2, E3>({ coarse, digest, local }: MatchOptions<E, E2, E3>, read: Read<E>) => {
+  const rules = rulesFor(coarse.averageLog2)
+  let cutter = makeCutter(digest, rules)
+  let pieces: ReadonlyArray<Piece> = []
+  // The end of the last piece that was cut, and of what was read.
+  let cutTo = 0
+  let readTo = 0
+
+  return {
+    /** Goes to a boundary, and gives the pieces behind it that are cut already; anywhere else the cut begins anew. */
+    from: (at: number): ReadonlyArray<Piece> => {
+      pieces = pieces.filter(({ offset }) => offset >= at)
+      if ((pieces[0]?.offset ?? cutTo) !== at) {
+        cutter = makeCutter(digest, rules, at)
+        pieces = []
+        cutTo = at
+        readTo = at
+      }
+      return pieces
+    },
+    /** Cuts one more block: the pieces that end in it. */
+    next: Effect.fnUntraced(function*(keep: boolean): Effect.fn.Return<ReadonlyArray<Piece>, E | LocalShrank> {
+      const block = yield* read(readTo, Math.min(contentBlockBytes, local.size - readTo))
+      readTo += block.length
+      const last = cutter.push(block)
+      const end = readTo < local.size ? undefined : cutter.end()
+      const fresh = end === undefined ? last : [...last, end]
+      for (const { length } of fresh) cutTo += length
+      pieces = keep ? [...pieces, ...fresh] : fresh
+      return fresh
+    }),
+    cutTo: () => cutTo,
+    ended: () => readTo >= local.size
+  }
 }
 
 // -----------------------------------------------------------------------------
@@ -232,17 +286,27 @@ interface KnownChunks<E> {
   readonly complete: () => boolean
 }
 
-const makeKnownChunks = <E, E2, E3>({ chunksOf, coarse }: MatchOptions<E, E2, E3>): KnownChunks<E2> => {
+const makeKnownChunks = <E, E2, E3>(options: MatchOptions<E, E2, E3>): KnownChunks<E2 | SignatureRefused> => {
+  const { chunksOf, coarse, from } = options
   const groups = new Map<number, ReadonlyArray<Piece>>()
   const byDigest = new Map<PieceDigest, KnownChunk>()
   // Twice as many at each request: few round trips when much differs, few bytes when little does.
   let batch = 1
+  // What is missing is looked for from here on: content that moved has rarely moved far.
+  let near = Math.max(0, coarse.groups.findLastIndex(({ offset }) => offset <= from))
 
-  const load = Effect.fnUntraced(function*(first: number): Effect.fn.Return<void, E2> {
-    let count = 0
-    while (count < batch && first + count < coarse.groups.length && !groups.has(first + count)) count += 1
+  const isMissing = (group: number): boolean => group >= 0 && group < coarse.groups.length && !groups.has(group)
+
+  const load = Effect.fnUntraced(function*(wanted: number): Effect.fn.Return<void, E2 | SignatureRefused> {
+    let first = wanted
+    let end = wanted + 1
+    while (end - first < batch && isMissing(end)) end += 1
+    // When most was asked for, gaps are closed whole: a walk that jumps backwards must not ask group by group.
+    while (batch >= coarse.groups.length && isMissing(first - 1)) first -= 1
     batch *= 2
-    const loaded = yield* chunksOf(first, count)
+    const loaded = yield* chunksOf(first, end - first)
+    yield* Effect.fromResult(checkChunks(coarse, coarse.groups.slice(first, end), loaded))
+    near = end
     loaded.forEach((pieces, index) => {
       groups.set(first + index, pieces)
       pieces.forEach((piece, chunk) => {
@@ -255,6 +319,7 @@ const makeKnownChunks = <E, E2, E3>({ chunksOf, coarse }: MatchOptions<E, E2, E3
   return {
     at: Effect.fnUntraced(function*({ chunk, group }) {
       if (group >= coarse.groups.length) return undefined
+      near = group
       if (!groups.has(group)) yield* load(group)
       return groups.get(group)?.[chunk]
     }),
@@ -269,7 +334,8 @@ const makeKnownChunks = <E, E2, E3>({ chunksOf, coarse }: MatchOptions<E, E2, E3
     },
     more: () =>
       Effect.suspend(() => {
-        const missing = coarse.groups.findIndex((_, index) => !groups.has(index))
+        const behind = coarse.groups.findIndex((_, index) => index >= near && isMissing(index))
+        const missing = behind < 0 ? coarse.groups.findIndex((_, index) => isMissing(index)) : behind
         return missing < 0 ? Effect.void : load(missing)
       }),
     complete: () => groups.size === coarse.groups.length
@@ -311,17 +377,28 @@ const makeEmitter = <E, E2, E3>({ coarse, emit, from }: MatchOptions<E, E2, E3>)
       done = offset + length
       base = at + length
     }),
+    /** Nothing before `until` will be found: what is too long for a closer look need not wait for the next hit. */
+    pass: Effect.fnUntraced(function*(until: number): Effect.fn.Return<void, E3> {
+      if (until - done <= lookBytesMax) return
+      yield* flush
+      yield* emit({ _tag: "Unknown", offset: done, length: until - done, hint: undefined })
+      done = until
+    }),
     end: (size: number) => Effect.andThen(unknown(size, coarse.size), flush)
   }
 }
 
+/** The longest part that is looked at closer, bytes: it is held in memory for that. */
+export const lookBytesMax = 2 * hintBytesMax
+
 /**
  * Where the other file may have an older form of a part that was not found: between its neighbours when they stand in
- * order and near each other, otherwise just before what follows.
+ * order and near each other, otherwise just before what follows. Never so much more than the part itself that asking
+ * would cost more than it can save.
  */
 const hintFor = (coarse: Coarse, length: number, base: number | undefined, baseUntil: number) => {
   const between = base === undefined ? 0 : baseUntil - base
-  if (base !== undefined && between > 0 && between <= hintBytesMax) return { offset: base, length: between }
+  if (base !== undefined && between > 0 && between <= Math.min(hintBytesMax, hintRatioMax * length)) return { offset: base, length: between }
   const window = Math.min(baseUntil, length + 2 ** (coarse.averageLog2 + 1))
   return window > 0 && window <= hintBytesMax ? { offset: baseUntil - window, length: window } : undefined
 }

@@ -7,6 +7,7 @@ import { Effect, Schema, Stream } from "effect"
 import type { ContentDigest, Digest } from "../file/Digest.ts"
 import type { FileSize } from "../file/FileEntry.ts"
 import { contentBlockBytes, readAheadBlocksMax } from "../limits.ts"
+import type { Range } from "../wire/Packed.ts"
 
 /** Something to read from. */
 export interface Source<E> {
@@ -41,21 +42,34 @@ export const sendAll = Effect.fnUntraced(function*<E, SendError>(options: {
     hasher.update(block)
     return send(block)
   }
-  if (source.size > 0 && source.size <= contentBlockBytes) yield* Effect.flatMap(readBlock(source, 0), hashAndSend)
-  else if (source.size > 0) yield* Stream.runForEach(blocks(source), hashAndSend)
+  if (source.size > 0 && source.size <= contentBlockBytes) yield* Effect.flatMap(readBlock(source, 0, source.size), hashAndSend)
+  else if (source.size > 0) yield* Stream.runForEach(blocks(source, { offset: 0, length: source.size }), hashAndSend)
   yield* source.unchanged
   return { size: source.size, digest: hasher.digest() }
 })
 
-const blocks = <E>(source: Source<E>): Stream.Stream<Uint8Array, E | SourceShrank> =>
-  Stream.unfold(0, (offset) =>
-    offset >= source.size
+/** Sends parts of a source, in the order given. What the whole is, is not vouched for. */
+export const sendRanges = <E, SendError>(options: {
+  readonly source: Source<E>
+  readonly ranges: ReadonlyArray<Range>
+  readonly send: (block: Uint8Array) => Effect.Effect<void, SendError>
+}): Effect.Effect<void, E | SendError | SourceShrank> =>
+  Effect.forEach(options.ranges, (range) => Stream.runForEach(blocks(options.source, range), options.send), {
+    discard: true
+  })
+
+const blocks = <E>(source: Source<E>, { length, offset }: Range): Stream.Stream<Uint8Array, E | SourceShrank> =>
+  Stream.unfold(0, (done) =>
+    done >= length
       ? Effect.undefined
-      : Effect.map(readBlock(source, offset), (block) => [block, offset + block.length] as const)
+      : Effect.map(
+          readBlock(source, offset + done, length - done),
+          (block) => [block, done + block.length] as const
+        )
   ).pipe(Stream.buffer({ capacity: readAheadBlocksMax }))
 
-const readBlock = <E>(source: Source<E>, offset: number): Effect.Effect<Uint8Array, E | SourceShrank> => {
-  const length = Math.min(contentBlockBytes, source.size - offset)
+const readBlock = <E>(source: Source<E>, offset: number, left: number): Effect.Effect<Uint8Array, E | SourceShrank> => {
+  const length = Math.min(contentBlockBytes, left)
   return Effect.flatMap(source.read(offset, length), (block) =>
     block.length < length ? Effect.fail(new SourceShrank()) : Effect.succeed(block)
   )

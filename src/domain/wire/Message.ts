@@ -10,20 +10,79 @@ import * as Bytes from "../Bytes.ts"
 import { ContentDigest } from "../file/Digest.ts"
 import { FileEntry, FileSize, Milliseconds } from "../file/FileEntry.ts"
 import { FileName } from "../file/FileName.ts"
-import { listingPageEntriesMax, messageBytesMax } from "../limits.ts"
+import {
+  chunkAverageLog2Max,
+  chunkAverageLog2Min,
+  groupsAskedMax,
+  listingPageEntriesMax,
+  messageBytesMax,
+  packedBytesMax
+} from "../limits.ts"
 import { PeerText, Refusal } from "./Refusal.ts"
+
+/** Ranges or pieces, packed (see Packed). */
+const PackedBytes = Schema.Uint8Array.check(
+  Schema.makeFilter((bytes: Uint8Array) => bytes.length <= packedBytesMax || `at most ${packedBytesMax} bytes`)
+)
+
+/** The digest of a piece: the first 16 bytes of BLAKE3, in hex. */
+const PieceDigest = Schema.String.check(Schema.isPattern(/^[0-9a-f]{32}$/))
+
+/** What is sent, and how it will be known again: `head` is the piece digest of the source's first `headBytes` bytes. */
+const outgoing = {
+  name: FileName,
+  size: FileSize,
+  modified: Milliseconds,
+  /** asks to go on with what an earlier try has left */
+  head: Schema.optionalKey(PieceDigest)
+}
+
+/** The coarse half of a signature. */
+const SignatureOffer = Schema.Struct({
+  digest: ContentDigest,
+  averageLog2: Schema.Int.check(Schema.isBetween({ minimum: chunkAverageLog2Min, maximum: chunkAverageLog2Max })),
+  /** pieces that cover the file */
+  groups: PackedBytes
+})
+export type SignatureOffer = typeof SignatureOffer.Type
 
 /** What a client may say. The order of requests is the order of answers. */
 export const ClientMessage = Schema.TaggedUnion({
   /** First of all, in the first record: confirms the keys. */
   Hello: { client: PeerText },
-  Fetch: {},
-  /** Content frames and a Commit follow; they may follow at once. */
-  Upload: { name: FileName, size: FileSize, modified: Milliseconds },
-  Download: { name: FileName },
-  /** Content frames and a Commit follow, but only after `SameFileHere`. */
-  Para: { name: FileName, size: FileSize, modified: Milliseconds },
-  /** Ends the content of an Upload or Para: what was sent, in full. */
+  /** With `digest` every entry has one, computed when it is not known. */
+  Fetch: { digest: Schema.optionalKey(Schema.Boolean) },
+  /** Content frames and a Commit follow; without `head` they may follow at once. */
+  Upload: outgoing,
+  /** The server's version of a file, without its content. */
+  Describe: { name: FileName },
+  /** With `delta` the server offers a signature and waits for questions and `Want`. */
+  Download: {
+    name: FileName,
+    delta: Schema.optionalKey(Schema.Boolean),
+    /** what an earlier try has left here, and of which version: the server may go on behind it */
+    partial: Schema.optionalKey(
+      Schema.Struct({ from: FileSize, size: FileSize, modified: Milliseconds, head: PieceDigest })
+    )
+  },
+  /** Content frames, copies and a Commit follow, but only after `SameFileHere`. */
+  Para: {
+    ...outgoing,
+    /** the digest that the server's file must have now */
+    expect: Schema.optionalKey(ContentDigest)
+  },
+  /** Asks for the chunks of groups of the offered signature: answered by `Pieces`, a list for each group. */
+  NeedChunks: {
+    first: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: groupsAskedMax })),
+    count: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: groupsAskedMax }))
+  },
+  /** Asks for the blocks of ranges of the server's file: answered by `Pieces`, a list for each range. */
+  NeedBlocks: { ranges: PackedBytes },
+  /** Content of a Para that the server has: ranges of its file, to be appended in this order. */
+  Copies: { ranges: PackedBytes },
+  /** Content of a Download with `delta` that is missing here: ranges, to be sent in this order. */
+  Want: { ranges: PackedBytes },
+  /** Ends the content of an Upload or Para: the whole file, as it must be now. */
   Commit: { size: FileSize, digest: ContentDigest },
   /** Gives up the request with this frame's id; it may overtake requests that wait. */
   Cancel: {},
@@ -40,17 +99,31 @@ export const ServerMessage = Schema.TaggedUnion({
   /** A page of the listing; `Listed` ends it. */
   Page: { entries: Schema.Array(FileEntry).check(Schema.isMaxLength(listingPageEntriesMax)) },
   Listed: { count: Schema.Natural },
-  /** The server is ready for an upload's content. */
-  Proceed: {},
+  /** The server is ready for an upload's content, from this byte on. */
+  Proceed: { from: FileSize },
   /** The upload is committed. */
   Uploaded: { size: FileSize, digest: ContentDigest },
-  /** Content frames and `Sent` follow. */
-  Sending: { size: FileSize, modified: Milliseconds },
-  /** Ends the content of a download: what was sent, in full. */
+  /** The answer to `Describe`. */
+  Described: { size: FileSize, modified: Milliseconds, digest: ContentDigest },
+  /** Content frames from this byte on, and `Sent`, follow; with a signature only after `Want`. */
+  Sending: {
+    size: FileSize,
+    modified: Milliseconds,
+    from: FileSize,
+    signature: Schema.optionalKey(SignatureOffer)
+  },
+  /** Ends the content of a download: the whole file, as it is. */
   Sent: { size: FileSize, digest: ContentDigest },
-  /** The server has the file that `para` names: content may follow. */
-  SameFileHere: { size: FileSize, modified: Milliseconds },
+  /** The server has the file that `para` names: content may follow, from this byte on. */
+  SameFileHere: {
+    size: FileSize,
+    modified: Milliseconds,
+    from: FileSize,
+    signature: Schema.optionalKey(SignatureOffer)
+  },
   SameFileNotHere: {},
+  /** A part of an answer to `NeedChunks` or `NeedBlocks`: list by list, each in one or more parts. */
+  Pieces: { list: Schema.Natural, pieces: PackedBytes, last: Schema.Boolean },
   /** The file of that name is now equal to the client's. */
   SuccessfullyParallelized: { size: FileSize, digest: ContentDigest },
   Refused: Refusal.fields,

@@ -1,0 +1,36 @@
+/**
+ * Makes the signatures of files that were just committed, so that the next `para` finds them.
+ *
+ * One file at a time, behind the transfers: an upload does not wait for it. A file is looked at only once its version
+ * is older than the clock's grain, since only then can what was made be kept.
+ */
+import { Context, Effect, Layer, Queue } from "effect"
+import type { FileName } from "../domain/file/FileName.ts"
+import { deltaBytesMin, signaturesWaitingMax, versionGrainMilliseconds } from "../domain/limits.ts"
+import { FileStore } from "../domain/store/FileStore.ts"
+import { Signatures } from "../domain/transfer/Signatures.ts"
+
+export class SignatureMaker extends Context.Service<SignatureMaker, {
+  /** Remembers a file that was committed with `size` bytes. Never waits. */
+  readonly committed: (name: FileName, size: number) => Effect.Effect<void>
+}>()("paradrop/server/SignatureMaker") {
+  static readonly layer: Layer.Layer<SignatureMaker, never, FileStore | Signatures> = Layer.effect(
+    SignatureMaker,
+    Effect.gen(function*() {
+      const store = yield* FileStore
+      const signatures = yield* Signatures
+      const names = yield* Queue.sliding<FileName>(signaturesWaitingMax)
+      const make = (name: FileName) => Effect.scoped(Effect.flatMap(store.open(name), signatures.of))
+      yield* Queue.take(names).pipe(
+        Effect.tap(() => Effect.sleep(versionGrainMilliseconds)),
+        // A file that is gone or changes again is another commit's business.
+        Effect.flatMap((name) => Effect.ignore(make(name))),
+        Effect.forever,
+        Effect.forkScoped
+      )
+      return SignatureMaker.of({
+        committed: (name, size) => size < deltaBytesMin ? Effect.void : Effect.asVoid(Queue.offer(names, name))
+      })
+    })
+  )
+}
