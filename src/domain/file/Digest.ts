@@ -23,9 +23,12 @@ export interface Hasher {
  * Contract: `make` is pure and never fails; equal bytes give equal digests whatever the pieces; every layer
  * computes the same function, so a digest may be stored, sent and compared between layers.
  */
-export class Digest extends Context.Service<Digest, {
-  readonly make: () => Hasher
-}>()("paradrop/file/Digest") {
+export class Digest extends Context.Service<
+  Digest,
+  {
+    readonly make: () => Hasher
+  }
+>()("paradrop/file/Digest") {
   /** Portable layer in TypeScript: about a twentieth of the native layer's speed. */
   static readonly layerPortable: Layer.Layer<Digest> = Layer.sync(Digest, () =>
     Digest.of({
@@ -36,7 +39,8 @@ export class Digest extends Context.Service<Digest, {
           digest: () => ContentDigest.make(bytesToHex(state.digest()))
         }
       }
-    }))
+    })
+  )
 }
 
 /** Digest of bytes in memory. */

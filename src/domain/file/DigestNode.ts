@@ -18,4 +18,5 @@ export const layer: Layer.Layer<Digest> = Layer.sync(Digest, () =>
         digest: () => ContentDigest.make(state.digest("hex"))
       }
     }
-  }))
+  })
+)

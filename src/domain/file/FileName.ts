@@ -31,19 +31,19 @@ export const NameRule = Schema.Literals([
 export type NameRule = typeof NameRule.Type
 
 const explanation: Record<NameRule, string> = {
-  "empty": "a name has at least one character",
+  empty: "a name has at least one character",
   "ill-formed-unicode": "the name is not well-formed Unicode",
   "too-long": `a name has at most ${nameBytesMax} bytes`,
   "control-character": "control characters and line separators are not allowed",
   "bidi-control": "characters that change the direction of text are not allowed",
-  "backslash": "'\\' is not allowed; folders are separated by '/'",
-  "absolute": "a name is relative: it does not start with '/'",
+  backslash: "'\\' is not allowed; folders are separated by '/'",
+  absolute: "a name is relative: it does not start with '/'",
   "empty-segment": "there is an empty part between two '/' or at the end",
   "dot-segment": "'.' and '..' are not allowed as parts of a name",
   "segment-too-long": `each part of a name has at most ${nameSegmentBytesMax} bytes`,
   "too-deep": `a name has at most ${nameDepthMax} parts`,
   "trailing-dot-or-space": "no part may end with a dot or a space",
-  "reserved": `'${stagingFolder}' is reserved for staged content`
+  reserved: `'${stagingFolder}' is reserved for staged content`
 }
 
 /** A name was refused: which rule it breaks, and what the rule says. */
@@ -113,10 +113,11 @@ export const segments = (name: FileName): ReadonlyArray<string> => name.split("/
 export const baseName = (name: FileName): string => name.slice(name.lastIndexOf("/") + 1)
 
 /**
- * NFC and case folding. Upper-casing first folds what has no single lower-case form (`ß`, final sigma).
+ * NFC and case folding. Lower, upper and lower again, because neither direction alone joins all spellings: `ẞ` has
+ * no upper case but itself, `ß` and the final sigma no single lower-case form. Folding twice changes nothing.
  * The result is only compared, never shown and never a path.
  */
-const fold = (text: string): string => text.normalize("NFC").toUpperCase().toLowerCase().normalize("NFC")
+const fold = (text: string): string => text.normalize("NFD").toLowerCase().toUpperCase().toLowerCase().normalize("NFC")
 
 /** Two names with equal keys are the same name: on another machine they might be the same file. */
 export const key = (name: FileName): string => fold(name)

@@ -14,9 +14,7 @@ const kept = new Set(["\u200c", "\u200d"])
 const escape = (character: string): string => {
   if (kept.has(character)) return character
   const code = character.codePointAt(0) ?? 0
-  return code <= 0xff
-    ? `\\x${code.toString(16).padStart(2, "0")}`
-    : `\\u{${code.toString(16)}}`
+  return code <= 0xff ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u{${code.toString(16)}}`
 }
 
 /** The text with everything unsafe shown as `\xNN` or `\u{N}`, cut at 4096 characters. */

@@ -5,10 +5,11 @@
  *
  * ## Contract (test: `diskContract`)
  *
- * - A `DiskPath` is a list of single path parts below the root, none empty, `.`, `..` or with a separator. The caller
- *   guarantees that; every layer checks it again and fails with code `EINVAL`.
+ * - A `DiskPath` is a list of single path parts below the root, none empty, `.`, `..` or with a separator. The
+ *   caller guarantees that; every layer checks it again and fails with code `EINVAL`.
  * - **No link is ever followed**, at any part of the path, also when one is swapped in meanwhile: where the platform
- *   allows it, each part is opened from its parent's descriptor. What a link would hide fails with `ELOOP` or `ENOTDIR`.
+ *   allows it, each part is opened from its parent's descriptor. What a link would hide fails with `ELOOP` or
+ *   `ENOTDIR`.
  * - Opening never blocks on a FIFO or device: what is not a regular file fails with code `ENOTREG`.
  * - Errors are `DiskError` with the system's code (`ENOENT`, `EEXIST`, `ENOSPC`, `EIO`, ...).
  * - Nothing is created, renamed or removed behind a mount point below the root: `EXDEV`. Reading there is allowed.
@@ -72,25 +73,28 @@ export interface DiskFile {
   readonly sync: Effect.Effect<void, DiskError>
 }
 
-export class Disk extends Context.Service<Disk, {
-  /** Opens a regular file for reading. */
-  readonly openRead: (path: DiskPath) => Effect.Effect<DiskFile, DiskError, Scope.Scope>
-  /** Creates a new file for writing; `EEXIST` when anything has the name. */
-  readonly create: (path: DiskPath) => Effect.Effect<DiskFile, DiskError, Scope.Scope>
-  /** Opens an existing regular file for reading and writing. */
-  readonly openWrite: (path: DiskPath) => Effect.Effect<DiskFile, DiskError, Scope.Scope>
-  /** What stands at the path; the last part is not followed. */
-  readonly stat: (path: DiskPath) => Effect.Effect<DiskStat, DiskError>
-  /** What a folder holds, name and kind, in no order; read bit by bit. */
-  readonly list: (path: DiskPath) => Stream.Stream<DiskEntry, DiskError>
-  /** Makes one folder; `EEXIST` when anything has the name. */
-  readonly makeFolder: (path: DiskPath, access: FolderAccess) => Effect.Effect<void, DiskError>
-  /** rename(2) of a file: replaces a file or link at `to` in one step; `EISDIR` when a folder stands there. */
-  readonly rename: (from: DiskPath, to: DiskPath) => Effect.Effect<void, DiskError>
-  /** Removes a file or link; never a folder. */
-  readonly remove: (path: DiskPath) => Effect.Effect<void, DiskError>
-  /** fsync of a folder: the names in it are durable. */
-  readonly syncFolder: (path: DiskPath) => Effect.Effect<void, DiskError>
-  /** Bytes that a file may still take here. */
-  readonly freeBytes: Effect.Effect<number, DiskError>
-}>()("paradrop/store/Disk") {}
+export class Disk extends Context.Service<
+  Disk,
+  {
+    /** Opens a regular file for reading. */
+    readonly openRead: (path: DiskPath) => Effect.Effect<DiskFile, DiskError, Scope.Scope>
+    /** Creates a new file for writing; `EEXIST` when anything has the name. */
+    readonly create: (path: DiskPath) => Effect.Effect<DiskFile, DiskError, Scope.Scope>
+    /** Opens an existing regular file for reading and writing. */
+    readonly openWrite: (path: DiskPath) => Effect.Effect<DiskFile, DiskError, Scope.Scope>
+    /** What stands at the path; the last part is not followed. */
+    readonly stat: (path: DiskPath) => Effect.Effect<DiskStat, DiskError>
+    /** What a folder holds, name and kind, in no order; read bit by bit. */
+    readonly list: (path: DiskPath) => Stream.Stream<DiskEntry, DiskError>
+    /** Makes one folder; `EEXIST` when anything has the name. */
+    readonly makeFolder: (path: DiskPath, access: FolderAccess) => Effect.Effect<void, DiskError>
+    /** rename(2) of a file: replaces a file or link at `to` in one step; `EISDIR` when a folder stands there. */
+    readonly rename: (from: DiskPath, to: DiskPath) => Effect.Effect<void, DiskError>
+    /** Removes a file or link; never a folder. */
+    readonly remove: (path: DiskPath) => Effect.Effect<void, DiskError>
+    /** fsync of a folder: the names in it are durable. */
+    readonly syncFolder: (path: DiskPath) => Effect.Effect<void, DiskError>
+    /** Bytes that a file may still take here. */
+    readonly freeBytes: Effect.Effect<number, DiskError>
+  }
+>()("paradrop/store/Disk") {}

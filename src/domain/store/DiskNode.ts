@@ -16,7 +16,15 @@
 import * as nodeFs from "node:fs"
 import { Cause, Effect, Layer, type Scope, Stream } from "effect"
 import * as Bytes from "../Bytes.ts"
-import { Disk, type DiskEntry, DiskError, type DiskFile, type DiskPath, type DiskStat, type FolderAccess } from "./Disk.ts"
+import {
+  Disk,
+  type DiskEntry,
+  DiskError,
+  type DiskFile,
+  type DiskPath,
+  type DiskStat,
+  type FolderAccess
+} from "./Disk.ts"
 
 const { constants } = nodeFs
 
@@ -38,11 +46,15 @@ const listBatchEntries = 128
 export const layer = (root: string): Layer.Layer<Disk, DiskError> => Layer.effect(Disk, make(root))
 
 /** The same as an effect; the root's descriptor is held until the scope closes. */
-export const make = Effect.fnUntraced(function* (root: string): Effect.fn.Return<Disk["Service"], DiskError, Scope.Scope> {
+export const make = Effect.fnUntraced(function* (
+  root: string
+): Effect.fn.Return<Disk["Service"], DiskError, Scope.Scope> {
   const resolved = yield* call<string>("open root", (done) => nodeFs.realpath(root, done))
   const rootFd = yield* Effect.acquireRelease(openFd("open root", resolved, folderFlags), closeFd)
   const { dev } = yield* statFd("open root", rootFd)
-  const byDescriptor = yield* call<nodeFs.Stats>("open root", (done) => nodeFs.stat(`/proc/self/fd/${rootFd}/.`, done)).pipe(
+  const byDescriptor = yield* call<nodeFs.Stats>("open root", (done) =>
+    nodeFs.stat(`/proc/self/fd/${rootFd}/.`, done)
+  ).pipe(
     Effect.map((stats) => BigInt(stats.dev) === dev),
     Effect.orElseSucceed(() => false)
   )
@@ -85,7 +97,9 @@ const service = (folders: Folders, rootFd: number): Disk["Service"] => {
     makeFolder: (path, access) => at("makeFolder", path, "write", (place) => makeFolder(place, access)),
     rename: (from, to) =>
       at("rename", from, "write", (source) =>
-        at("rename", to, "write", (target) => call<void>("rename", (done) => nodeFs.rename(source, target, (e) => done(e))))
+        at("rename", to, "write", (target) =>
+          call<void>("rename", (done) => nodeFs.rename(source, target, (e) => done(e)))
+        )
       ),
     remove: (path) =>
       at("remove", path, "write", (place) => call<void>("remove", (done) => nodeFs.unlink(place, (e) => done(e)))),
@@ -149,7 +163,8 @@ const descriptorFolders = (rootFd: number, rootDevice: bigint): Folders => {
   return (operation, path, purpose, use) => Effect.uninterruptible(below(operation, rootFd, path, purpose, use))
 }
 
-const joinedFolders = (root: string, rootDevice: bigint): Folders =>
+const joinedFolders =
+  (root: string, rootDevice: bigint): Folders =>
   (operation, path, purpose, use) =>
     Effect.gen(function* () {
       let folder = root
@@ -193,7 +208,10 @@ const openFile = (
 
 /** A descriptor that closes once, after its last use: a number that is closed too early may mean another file. */
 interface SharedDescriptor {
-  readonly use: <A>(operation: string, effect: (fd: number) => Effect.Effect<A, DiskError>) => Effect.Effect<A, DiskError>
+  readonly use: <A>(
+    operation: string,
+    effect: (fd: number) => Effect.Effect<A, DiskError>
+  ) => Effect.Effect<A, DiskError>
   readonly release: Effect.Effect<void>
 }
 
@@ -283,17 +301,18 @@ const noProgress = (): NodeJS.ErrnoException => Object.assign(new Error("write m
 // -----------------------------------------------------------------------------
 
 const listing = (
-  resolve: (
-    use: (folder: string) => Effect.Effect<Opened, DiskError>
-  ) => Effect.Effect<Opened, DiskError>
+  resolve: (use: (folder: string) => Effect.Effect<Opened, DiskError>) => Effect.Effect<Opened, DiskError>
 ): Stream.Stream<DiskEntry, DiskError> =>
   Stream.fromPull(
     Effect.map(
-      Effect.acquireRelease(resolve(openListing), ({ directory, fd }) => Effect.ensuring(closeListing(directory), closeFd(fd))),
-      (opened) => Effect.flatMap(readBatch(opened), (batch) => {
-        const [first, ...rest] = batch
-        return first === undefined ? Cause.done() : Effect.succeed([first, ...rest] as const)
-      })
+      Effect.acquireRelease(resolve(openListing), ({ directory, fd }) =>
+        Effect.ensuring(closeListing(directory), closeFd(fd))
+      ),
+      (opened) =>
+        Effect.flatMap(readBatch(opened), (batch) => {
+          const [first, ...rest] = batch
+          return first === undefined ? Cause.done() : Effect.succeed([first, ...rest] as const)
+        })
     )
   ).pipe(Stream.scoped)
 
@@ -341,7 +360,10 @@ const toEntry = (folder: string, entry: nodeFs.Dirent): Effect.Effect<DiskEntry,
   // Some file systems do not tell kinds in a listing. What vanished meanwhile is of no kind that anyone uses.
   return lstat("list", `${folder}/${name}`).pipe(
     Effect.map((stats) => ({ name, kind: kindOf(stats) })),
-    Effect.catchIf((error) => error.code === "ENOENT", () => Effect.succeed({ name, kind }))
+    Effect.catchIf(
+      (error) => error.code === "ENOENT",
+      () => Effect.succeed({ name, kind })
+    )
   )
 }
 
@@ -359,9 +381,7 @@ const call = <A>(
 ): Effect.Effect<A, DiskError> =>
   Effect.uninterruptible(
     Effect.callback<A, DiskError>((resume) =>
-      register((error, value) =>
-        resume(error ? refused(operation, error.code ?? "EUNKNOWN") : Effect.succeed(value))
-      )
+      register((error, value) => resume(error ? refused(operation, error.code ?? "EUNKNOWN") : Effect.succeed(value)))
     )
   )
 

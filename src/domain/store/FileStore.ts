@@ -12,7 +12,8 @@
  *   a mixture. A file that is replaced while it is open reads on as it was.
  * - **Staging** is invisible until `commit`. `write` appends; what would exceed the declared size fails with
  *   `SizeMismatch` before it is written. After a write has failed the staging is over: it holds no space, and whatever
- *   is called next fails. A declared size for which there is no space fails with `NoSpace` at once. Several stagings of one name are independent.
+ *   is called next fails. A declared size for which there is no space fails with `NoSpace` at once.
+ *   Several stagings of one name are independent.
  * - **Commit** verifies size and digest, makes the content durable, and replaces the name in one step, under a lock of
  *   that name: whoever reads finds the whole old or the whole new file, a crash at any moment included. It fails
  *   without having changed anything, with one exception: when the disk breaks at the very last step, the fsync of the
@@ -23,8 +24,8 @@
  *   `resumeBytesMin`; the next staging with the same key goes on behind what is there (`resumed`). Of two at once the
  *   newer takes over and the older fails with `TakenOver`. Content that turns out wrong at commit is not kept. What is
  *   kept expires by age and by total size, and gives way when room is needed.
- * - **Release**: closing the scope of `stage` without a commit and without a `resume` key leaves nothing behind. Closing the scope of `open`
- *   closes the file. Interruption is a release.
+ * - **Release**: closing the scope of `stage` without a commit and without a `resume` key leaves
+ *   nothing behind. Closing the scope of `open` closes the file. Interruption is a release.
  */
 import { Context, type Effect, type Scope, type Stream } from "effect"
 import type { Parts } from "../Bytes.ts"
@@ -83,13 +84,16 @@ export interface Staging {
   readonly commit: (expected: CommitRequest) => Effect.Effect<FileEntry, StoreError>
 }
 
-export class FileStore extends Context.Service<FileStore, {
-  /** All committed files. */
-  readonly list: Stream.Stream<FileEntry, StoreError>
-  /** The committed file of that name. */
-  readonly stat: (name: FileName) => Effect.Effect<FileEntry, StoreError>
-  /** Opens the committed file of that name for reading. */
-  readonly open: (name: FileName) => Effect.Effect<OpenFile, StoreError, Scope.Scope>
-  /** Begins new content for a name. */
-  readonly stage: (request: StageRequest) => Effect.Effect<Staging, StoreError, Scope.Scope>
-}>()("paradrop/store/FileStore") {}
+export class FileStore extends Context.Service<
+  FileStore,
+  {
+    /** All committed files. */
+    readonly list: Stream.Stream<FileEntry, StoreError>
+    /** The committed file of that name. */
+    readonly stat: (name: FileName) => Effect.Effect<FileEntry, StoreError>
+    /** Opens the committed file of that name for reading. */
+    readonly open: (name: FileName) => Effect.Effect<OpenFile, StoreError, Scope.Scope>
+    /** Begins new content for a name. */
+    readonly stage: (request: StageRequest) => Effect.Effect<Staging, StoreError, Scope.Scope>
+  }
+>()("paradrop/store/FileStore") {}

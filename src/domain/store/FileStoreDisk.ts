@@ -55,7 +55,9 @@ export interface Options {
 }
 
 /** The store of a disk's root. Fails when the staging folder cannot be made or is not a folder of the root's own. */
-export const layer = (options: Options = {}): Layer.Layer<FileStore, StoreFailed, Disk | Digest | SecureRandom.SecureRandom> =>
+export const layer = (
+  options: Options = {}
+): Layer.Layer<FileStore, StoreFailed, Disk | Digest | SecureRandom.SecureRandom> =>
   Layer.effect(FileStore, make(options))
 
 /** The same as an effect. */
@@ -118,7 +120,10 @@ interface Context {
 
 const prepareStaging = Effect.fnUntraced(function* (disk: Disk["Service"], root: DiskStat) {
   yield* disk.makeFolder([stagingFolder], "private").pipe(
-    Effect.catchIf(({ code }) => code === "EEXIST", () => Effect.void),
+    Effect.catchIf(
+      ({ code }) => code === "EEXIST",
+      () => Effect.void
+    ),
     Effect.mapError(failed)
   )
   const stat = yield* Effect.mapError(disk.stat([stagingFolder]), failed)
@@ -157,7 +162,10 @@ const isFileName = Schema.is(FileName)
 const walk = (disk: Disk["Service"], folder: DiskPath): Stream.Stream<FileEntry, StoreFailed> =>
   disk.list(folder).pipe(
     // What vanished meanwhile, or may not be looked into (a `lost+found`), hides itself and not the rest.
-    Stream.catchIf(({ code }) => folder.length > 0 && unlistable.has(code), () => Stream.empty),
+    Stream.catchIf(
+      ({ code }) => folder.length > 0 && unlistable.has(code),
+      () => Stream.empty
+    ),
     Stream.mapError(failed),
     Stream.chunks,
     Stream.flatMap((batch) => {
@@ -172,7 +180,11 @@ const walk = (disk: Disk["Service"], folder: DiskPath): Stream.Stream<FileEntry,
 
 const unlistable = new Set(["ENOENT", "ENOTDIR", "ELOOP", "EACCES", "EPERM"])
 
-const entriesOf = Effect.fnUntraced(function* (disk: Disk["Service"], folder: DiskPath, batch: ReadonlyArray<DiskEntry>) {
+const entriesOf = Effect.fnUntraced(function* (
+  disk: Disk["Service"],
+  folder: DiskPath,
+  batch: ReadonlyArray<DiskEntry>
+) {
   const files = batch.filter(({ kind }) => kind === "file")
   const entries = yield* Effect.forEach(files, (file) => entryAt(disk, [...folder, file.name]), {
     concurrency: listingStatsAtOnceMax
@@ -184,7 +196,10 @@ const entryAt = (disk: Disk["Service"], path: DiskPath): Effect.Effect<Option.Op
   const name = path.join("/")
   return disk.stat(path).pipe(
     Effect.map((stat) => (stat.kind === "file" && isFileName(name) ? Option.some(entryOf(name, stat)) : Option.none())),
-    Effect.catchIf(({ code }) => unlistable.has(code), () => Effect.succeedNone),
+    Effect.catchIf(
+      ({ code }) => unlistable.has(code),
+      () => Effect.succeedNone
+    ),
     Effect.mapError(failed)
   )
 }
@@ -214,10 +229,7 @@ const open = Effect.fnUntraced(function* (
   return yield* new NoSuchFile({ name })
 })
 
-const openAt = (
-  context: Context,
-  name: FileName
-): Effect.Effect<Option.Option<DiskFile>, StoreError, Scope.Scope> =>
+const openAt = (context: Context, name: FileName): Effect.Effect<Option.Option<DiskFile>, StoreError, Scope.Scope> =>
   context.disk.openRead(segments(name)).pipe(
     Effect.asSome,
     Effect.catch((error) => (absent.has(error.code) ? Effect.succeedNone : blocked(context, name, error)))
@@ -288,8 +300,13 @@ const locateFolded = Effect.fnUntraced(function* (context: Context, name: FileNa
     const kind = depth === parts.length - 1 ? "file" : "folder"
     const found = yield* Effect.forEach(folders, (folder) =>
       find(context, folder, part).pipe(
-        Effect.map(({ entries }) => entries.filter((entry) => entry.kind === kind).map((entry) => [...folder, entry.name])),
-        Effect.catchIf(({ code }) => unlistable.has(code), () => Effect.succeed([])),
+        Effect.map(({ entries }) =>
+          entries.filter((entry) => entry.kind === kind).map((entry) => folder.concat(entry.name))
+        ),
+        Effect.catchIf(
+          ({ code }) => unlistable.has(code),
+          () => Effect.succeed([])
+        ),
         Effect.mapError(failed)
       )
     )
@@ -405,12 +422,17 @@ interface Staged {
   readonly moved: Effect.Effect<void>
 }
 
-const createStaged = (context: Context, path: DiskPath, name: FileName): Effect.Effect<OpenStaged, NoSpace | StoreFailed> => {
+const createStaged = (
+  context: Context,
+  path: DiskPath,
+  name: FileName
+): Effect.Effect<OpenStaged, NoSpace | StoreFailed> => {
   const create = scopedFile(context.disk.create(path))
   return create.pipe(
     // The staging folder may have been tidied away while the server runs.
-    Effect.catchIf(({ code }) => code === "ENOENT", () =>
-      Effect.andThen(Effect.ignore(prepareStaging(context.disk, context.root)), create)
+    Effect.catchIf(
+      ({ code }) => code === "ENOENT",
+      () => Effect.andThen(Effect.ignore(prepareStaging(context.disk, context.root)), create)
     ),
     Effect.mapError(full(name))
   )
@@ -429,13 +451,19 @@ const makeStaged = (context: Context, path: DiskPath, file: OpenStaged, resume: 
     }).pipe(Effect.uninterruptible)
   const kept = end(Effect.void)
   const holder: Holder = {
-    takeOver: using.withPermit(Effect.andThen(Effect.sync(() => void (takenOver = true)), kept))
+    takeOver: using.withPermit(
+      Effect.andThen(
+        Effect.sync(() => void (takenOver = true)),
+        kept
+      )
+    )
   }
   if (resume !== undefined) context.resumable.set(resume, holder)
   // What cannot be removed now is swept at a later start.
   const discard = end(Effect.ignore(context.disk.remove(path)))
-  const worthKeeping = Effect.map(Effect.option(file.stat), (stat) =>
-    Option.isSome(stat) && stat.value.size >= resumeBytesMin
+  const worthKeeping = Effect.map(
+    Effect.option(file.stat),
+    (stat) => Option.isSome(stat) && stat.value.size >= resumeBytesMin
   )
   return {
     path,
@@ -444,11 +472,16 @@ const makeStaged = (context: Context, path: DiskPath, file: OpenStaged, resume: 
     wasTakenOver: () => takenOver,
     exclusively: using.withPermit,
     discard,
-    release: resume === undefined
-      ? discard
-      : Effect.flatMap(worthKeeping, (worth) =>
-          worth && open ? Effect.andThen(kept, trimLeftovers(context, stagedLeftoverBytesMax)) : open ? discard : Effect.void
-        ),
+    release:
+      resume === undefined
+        ? discard
+        : Effect.flatMap(worthKeeping, (worth) =>
+            worth && open
+              ? Effect.andThen(kept, trimLeftovers(context, stagedLeftoverBytesMax))
+              : open
+                ? discard
+                : Effect.void
+          ),
     moved: end(Effect.void)
   }
 }
@@ -459,22 +492,29 @@ interface Holder {
 }
 
 /** Removes kept staged files that nobody holds, the oldest first, until they take at most `bytesMax`. */
-const trimLeftovers = Effect.fnUntraced(function* ({ disk, resumable }: Context, bytesMax: number) {
-  const names = yield* disk.list([stagingFolder]).pipe(
-    Stream.filter(({ name }) => name.startsWith(resumablePrefix) && !resumable.has(name.slice(resumablePrefix.length))),
-    Stream.runCollect
-  )
-  const found = yield* Effect.forEach(names, ({ name }) =>
-    Effect.option(Effect.map(disk.stat([stagingFolder, name]), (stat) => ({ name, stat })))
-  )
-  const leftovers = found.flatMap(Option.toArray)
-  let bytes = leftovers.reduce((total, { stat }) => total + stat.size, 0)
-  for (const { name, stat } of leftovers.toSorted((a, b) => Number(a.stat.changedNanoseconds - b.stat.changedNanoseconds))) {
-    if (bytes <= bytesMax) return
-    yield* Effect.ignore(disk.remove([stagingFolder, name]))
-    bytes -= stat.size
-  }
-}, (trimmed) => Effect.ignore(trimmed))
+const trimLeftovers = Effect.fnUntraced(
+  function* ({ disk, resumable }: Context, bytesMax: number) {
+    const names = yield* disk.list([stagingFolder]).pipe(
+      Stream.filter(
+        ({ name }) => name.startsWith(resumablePrefix) && !resumable.has(name.slice(resumablePrefix.length))
+      ),
+      Stream.runCollect
+    )
+    const found = yield* Effect.forEach(names, ({ name }) =>
+      Effect.option(Effect.map(disk.stat([stagingFolder, name]), (stat) => ({ name, stat })))
+    )
+    const leftovers = found.flatMap(Option.toArray)
+    let bytes = leftovers.reduce((total, { stat }) => total + stat.size, 0)
+    for (const { name, stat } of leftovers.toSorted((a, b) =>
+      Number(a.stat.changedNanoseconds - b.stat.changedNanoseconds)
+    )) {
+      if (bytes <= bytesMax) return
+      yield* Effect.ignore(disk.remove([stagingFolder, name]))
+      bytes -= stat.size
+    }
+  },
+  (trimmed) => Effect.ignore(trimmed)
+)
 
 const staging = (
   context: Context,
@@ -522,7 +562,10 @@ const staging = (
 
   const catchUp = Effect.gen(function* () {
     while (hashed < received) {
-      const block = yield* Effect.mapError(staged.file.read(hashed, Math.min(copyBlockBytes, received - hashed)), failed)
+      const block = yield* Effect.mapError(
+        staged.file.read(hashed, Math.min(copyBlockBytes, received - hashed)),
+        failed
+      )
       if (block.length === 0) return yield* new StoreFailed({ operation: "read of staged content", code: "EIO" })
       hasher.update(block)
       hashed += block.length
@@ -558,8 +601,9 @@ const staging = (
       Stream.unfold(0, (done) =>
         done >= length
           ? Effect.undefined
-          : Effect.map(from.read(offset + done, Math.min(copyBlockBytes, length - done)), (block) =>
-              [block, block.length === 0 ? length : done + block.length] as const
+          : Effect.map(
+              from.read(offset + done, Math.min(copyBlockBytes, length - done)),
+              (block) => [block, block.length === 0 ? length : done + block.length] as const
             )
       ).pipe(
         Stream.buffer({ capacity: copyBlocksAhead }),
@@ -587,7 +631,10 @@ const checkVersion = Effect.fnUntraced(function* (context: Context, name: FileNa
 const checkTarget = Effect.fnUntraced(function* (context: Context, name: FileName): Effect.fn.Return<void, StoreError> {
   for (const step of stepsOf(name)) {
     const found = yield* find(context, step.folder, step.part).pipe(
-      Effect.catchIf(({ code }) => code === "ENOENT", () => Effect.undefined),
+      Effect.catchIf(
+        ({ code }) => code === "ENOENT",
+        () => Effect.undefined
+      ),
       Effect.catch((error) => blocked(context, name, error))
     )
     if (found === undefined || !(yield* stands(context, name, step, found))) return
@@ -621,7 +668,10 @@ const placeStep = Effect.fnUntraced(function* (context: Context, name: FileName,
     yield* orBlocked(context.disk.makeFolder(path, "shared")).pipe(
       Effect.andThen(context.names.added(folder, { name: part, kind: "folder" })),
       // Somebody else made it just now; the next step finds out what it is.
-      Effect.catchIf((error) => error._tag === "StoreFailed" && error.code === "EEXIST", () => Effect.void)
+      Effect.catchIf(
+        (error) => error._tag === "StoreFailed" && error.code === "EEXIST",
+        () => Effect.void
+      )
     )
   }
 })

@@ -39,7 +39,8 @@ export interface Options {
 }
 
 /** A store in memory, with its digest layer's digests in every entry. */
-export const layer = (options: Options = {}): Layer.Layer<FileStore, never, Digest> => Layer.effect(FileStore, make(options))
+export const layer = (options: Options = {}): Layer.Layer<FileStore, never, Digest> =>
+  Layer.effect(FileStore, make(options))
 
 /** The same as an effect; read it back through its own port. */
 export const make = Effect.fnUntraced(function* (
@@ -120,7 +121,8 @@ const locate = (store: Store, name: FileName): Effect.Effect<File, NoSuchFile | 
     let exact = true
     for (const part of segments(name)) {
       // Something else in the way is worth telling only when it has the very name that was asked for.
-      if (node.kind === "file") return Effect.fail(exact ? new NotAFile({ name, found: "file-as-folder" }) : new NoSuchFile({ name }))
+      if (node.kind === "file")
+        return Effect.fail(exact ? new NotAFile({ name, found: "file-as-folder" }) : new NoSuchFile({ name }))
       const child: Child | undefined = node.children.get(segmentKey(part))
       if (child === undefined) return Effect.fail(new NoSuchFile({ name }))
       exact &&= child.spelling === part

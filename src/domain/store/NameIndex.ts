@@ -117,6 +117,4 @@ const put = (names: Names, key: string, entry: DiskEntry): void => {
 const sameFolder = (a: DiskStat, b: DiskStat): boolean => a.device === b.device && a.inode === b.inode
 
 const sameStamp = (a: DiskStat, b: DiskStat): boolean =>
-  sameFolder(a, b) &&
-  a.modifiedNanoseconds === b.modifiedNanoseconds &&
-  a.changedNanoseconds === b.changedNanoseconds
+  sameFolder(a, b) && a.modifiedNanoseconds === b.modifiedNanoseconds && a.changedNanoseconds === b.changedNanoseconds

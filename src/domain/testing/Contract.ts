@@ -1,7 +1,8 @@
 /**
  * What a contract suite is made of: named effects that any test runner can run, each on a fresh layer.
  */
-import { Effect, Equal, Schema } from "effect"
+import { Effect, Equal } from "effect"
+import { ContractBroken } from "./ContractBroken.ts"
 
 /** One promise of a port, as an effect that fails when it is not kept. */
 export interface ContractCase<R> {
@@ -9,29 +10,21 @@ export interface ContractCase<R> {
   readonly effect: Effect.Effect<void, unknown, R>
 }
 
-/** A layer does not do what its port promises. */
-export class ContractBroken extends Schema.TaggedError<ContractBroken>()("ContractBroken", {
-  /** what should have been */
-  promise: Schema.String,
-  /** what was found */
-  found: Schema.String
-}) {
-  override get message(): string {
-    return `promised: ${this.promise}; found: ${this.found}`
-  }
-}
-
 /** Fails unless the two are equal by value. */
 export const equal = <A>(promise: string, found: A, expected: A): Effect.Effect<void, ContractBroken> =>
   Equal.equals(found, expected)
     ? Effect.void
-    : Effect.fail(new ContractBroken({ promise: `${promise}: ${show(expected)}`, found: show(found) }))
+    : Effect.fail(new ContractBroken({ expected: `${promise}: ${show(expected)}`, actual: show(found) }))
 
 /** Fails unless the effect fails, and gives its error. */
-export const failure = <A, E, R>(promise: string, effect: Effect.Effect<A, E, R>): Effect.Effect<E, ContractBroken, R> =>
+export const failure = <A, E, R>(
+  promise: string,
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<E, ContractBroken, R> =>
   Effect.matchEffect(effect, {
     onFailure: (error) => Effect.succeed(error),
-    onSuccess: (value) => Effect.fail(new ContractBroken({ promise, found: `success with ${show(value)}` }))
+    onSuccess: (value) =>
+      Effect.fail(new ContractBroken({ expected: `a failure (${promise})`, actual: `success with ${show(value)}` }))
   })
 
 const show = (value: unknown): string =>

@@ -25,24 +25,27 @@ export type Planted =
   | { readonly kind: "folder" | "link" | "special" | "mount-point" }
 
 /** The hand on the plug. None of these counts as an operation. */
-export class MemoryDisk extends Context.Service<MemoryDisk, {
-  /** How many operations were begun, since the disk was made. */
-  readonly operations: Effect.Effect<number>
-  /** What each operation was, in order: `rename`, `syncFolder`, ... */
-  readonly journal: Effect.Effect<ReadonlyArray<string>>
-  /** The operation with this number fails with the code; a failing write has written a part before. */
-  readonly failAt: (operation: number, code: string) => Effect.Effect<void>
-  /** The power goes when the operation with this number begins; from then on everything fails with `EIO`. */
-  readonly cutAt: (operation: number) => Effect.Effect<void>
-  /** The power goes now, unless it is gone, and comes back: what was not durable is lost, open files are dead. */
-  readonly crash: Effect.Effect<void>
-  /** Puts something there, durably, with the folders above; replaces what stood there. */
-  readonly plant: (path: DiskPath, what: Planted) => Effect.Effect<void>
-  /** What programs see now: path with `/` to content, folders left out, links and special files empty. */
-  readonly files: Effect.Effect<ReadonlyMap<string, Uint8Array>>
-  /** Files that are open. */
-  readonly openFiles: Effect.Effect<number>
-}>()("paradrop/testing/MemoryDisk") {}
+export class MemoryDisk extends Context.Service<
+  MemoryDisk,
+  {
+    /** How many operations were begun, since the disk was made. */
+    readonly operations: Effect.Effect<number>
+    /** What each operation was, in order: `rename`, `syncFolder`, ... */
+    readonly journal: Effect.Effect<ReadonlyArray<string>>
+    /** The operation with this number fails with the code; a failing write has written a part before. */
+    readonly failAt: (operation: number, code: string) => Effect.Effect<void>
+    /** The power goes when the operation with this number begins; from then on everything fails with `EIO`. */
+    readonly cutAt: (operation: number) => Effect.Effect<void>
+    /** The power goes now, unless it is gone, and comes back: what was not durable is lost, open files are dead. */
+    readonly crash: Effect.Effect<void>
+    /** Puts something there, durably, with the folders above; replaces what stood there. */
+    readonly plant: (path: DiskPath, what: Planted) => Effect.Effect<void>
+    /** What programs see now: path with `/` to content, folders left out, links and special files empty. */
+    readonly files: Effect.Effect<ReadonlyMap<string, Uint8Array>>
+    /** Files that are open. */
+    readonly openFiles: Effect.Effect<number>
+  }
+>()("paradrop/testing/MemoryDisk") {}
 
 /** An empty disk and the hand on its plug. */
 export const layer = (options: Options = {}): Layer.Layer<Disk | MemoryDisk> =>
@@ -279,9 +282,14 @@ const diskFile = (
   const run = <A>(operation: string, act: (now: bigint) => A | DiskError, partly?: (now: bigint) => void) => {
     const usable = (): DiskError | undefined =>
       !state.open ? fault(operation, "EBADF") : state.boot === machine.boots ? undefined : fault(operation, "EIO")
-    return perform(machine, operation, (now) => usable() ?? act(now), (now) => {
-      if (usable() === undefined) partly?.(now)
-    })
+    return perform(
+      machine,
+      operation,
+      (now) => usable() ?? act(now),
+      (now) => {
+        if (usable() === undefined) partly?.(now)
+      }
+    )
   }
   return {
     stat: run("statFile", () => statOf(node)),
@@ -538,7 +546,8 @@ const plant = (machine: Machine, path: DiskPath, what: Planted): void => {
   let folder = machine.root
   for (const part of path.slice(0, -1)) {
     const next = folder.entries.get(part)
-    folder = next?.kind === "folder" ? next : plantIn(machine, folder, part, newFolder(machine, folder.device, machine.ticks))
+    folder =
+      next?.kind === "folder" ? next : plantIn(machine, folder, part, newFolder(machine, folder.device, machine.ticks))
   }
   plantIn(machine, folder, path.at(-1) ?? "", nodeOf(machine, what))
 }

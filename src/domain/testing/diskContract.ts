@@ -26,7 +26,7 @@ const code = <A, R>(promise: string, effect: Effect.Effect<A, DiskError, R>) =>
 const namesIn = Effect.fnUntraced(function* (path: DiskPath) {
   const disk = yield* Disk
   const entries = yield* Stream.runCollect(disk.list(path))
-  return entries.map(({ kind, name }) => `${kind} ${name}`).sort()
+  return entries.map(({ kind, name }) => `${kind} ${name}`).toSorted()
 })
 
 export const diskContract: ReadonlyArray<ContractCase<Disk>> = [
@@ -186,7 +186,7 @@ export const diskContract: ReadonlyArray<ContractCase<Disk>> = [
       yield* disk.makeFolder(["f", "g"], "shared")
       const names = Array.from({ length: 300 }, (_, index) => `file ${index}`)
       yield* Effect.forEach(names, (name) => save(["f", name], ""), { concurrency: 8 })
-      yield* equal("entries", yield* namesIn(["f"]), [...names.map((name) => `file ${name}`), "folder g"].sort())
+      yield* equal("entries", yield* namesIn(["f"]), [...names.map((name) => `file ${name}`), "folder g"].toSorted())
       yield* equal("the first of many", (yield* Stream.runCollect(Stream.take(disk.list(["f"]), 1))).length, 1)
       yield* equal("an empty folder", yield* namesIn(["f", "g"]), [])
     })

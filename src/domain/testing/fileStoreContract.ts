@@ -6,7 +6,8 @@ import * as Bytes from "../Bytes.ts"
 import { ContentDigest, Digest, digestOf } from "../file/Digest.ts"
 import { FileName } from "../file/FileName.ts"
 import { FileStore } from "../store/FileStore.ts"
-import { type ContractCase, ContractBroken, equal, failure } from "./Contract.ts"
+import { type ContractCase, equal, failure } from "./Contract.ts"
+import { ContractBroken } from "./ContractBroken.ts"
 
 const text = Bytes.fromUtf8
 const named = (name: string): FileName => FileName.make(name)
@@ -36,7 +37,7 @@ export const loadFile = Effect.fnUntraced(function* (name: FileName) {
 export const listNames = Effect.gen(function* () {
   const store = yield* FileStore
   const entries = yield* Stream.runCollect(store.list)
-  return entries.map(({ name }) => String(name)).sort()
+  return entries.map(({ name }) => String(name)).toSorted()
 })
 
 const save = (name: string, content: string) => saveFile(named(name), [text(content)])
@@ -123,7 +124,7 @@ const content: ReadonlyArray<ContractCase<FileStore | Digest>> = [
       const names = Array.from({ length: 40 }, (_, index) => `f${index % 4}/g${index % 3}/file ${index}`)
       yield* Effect.forEach(names, (name) => save(name, name), { concurrency: 4 })
       yield* save("top", "x")
-      yield* equal("listing", yield* listNames, [...names, "top"].sort())
+      yield* equal("listing", yield* listNames, [...names, "top"].toSorted())
       const store = yield* FileStore
       yield* equal("the first page alone", (yield* Stream.runCollect(Stream.take(store.list, 3))).length, 3)
     })
@@ -136,7 +137,7 @@ const names: ReadonlyArray<ContractCase<FileStore | Digest>> = [
     effect: Effect.gen(function* () {
       const given = ["with space and ünïcode", "e\u0301 decomposed", "日本/ファイル.txt", "…/-rf", "~", "%2e%2e"]
       yield* Effect.forEach(given, (name) => save(name, name))
-      yield* equal("listing", yield* listNames, [...given].sort())
+      yield* equal("listing", yield* listNames, [...given].toSorted())
       yield* Effect.forEach(given, (name) => Effect.flatMap(load(name), (bytes) => equal("content", bytes, text(name))))
     })
   },
@@ -146,7 +147,11 @@ const names: ReadonlyArray<ContractCase<FileStore | Digest>> = [
       const store = yield* FileStore
       yield* save("Docs/Stra\u00dfe \u00e9.TXT", "x")
       const asked = named("DOCS/strasse E\u0301.txt")
-      yield* equal("stat gives the name as it is spelt", (yield* store.stat(asked)).name, named("Docs/Stra\u00dfe \u00e9.TXT"))
+      yield* equal(
+        "stat gives the name as it is spelt",
+        (yield* store.stat(asked)).name,
+        named("Docs/Stra\u00dfe \u00e9.TXT")
+      )
       const file = yield* store.open(asked)
       yield* equal("so does open", file.entry.name, named("Docs/Stra\u00dfe \u00e9.TXT"))
       yield* equal("its content", yield* file.read(0, 9), text("x"))
@@ -171,7 +176,10 @@ const names: ReadonlyArray<ContractCase<FileStore | Digest>> = [
   {
     name: "of two first uploads that differ only in spelling one fails at commit",
     effect: Effect.gen(function* () {
-      for (const [first, second] of [["a", "A"], ["Folder/x", "folder/y"]] as const) {
+      for (const [first, second] of [
+        ["a", "A"],
+        ["Folder/x", "folder/y"]
+      ] as const) {
         const one = yield* stageFor(first, "one")
         const two = yield* stageFor(second, "two")
         yield* one.staging.write([one.bytes])
@@ -278,7 +286,12 @@ const staging: ReadonlyArray<ContractCase<FileStore | Digest>> = [
     effect: Effect.gen(function* () {
       const store = yield* FileStore
       const size = Number.MAX_SAFE_INTEGER
-      const huge = Effect.scoped(Effect.andThen(store.stage({ name: named("a"), size: 1, modified }), store.stage({ name: named("b"), size, modified })))
+      const huge = Effect.scoped(
+        Effect.andThen(
+          store.stage({ name: named("a"), size: 1, modified }),
+          store.stage({ name: named("b"), size, modified })
+        )
+      )
       yield* equal("no space", yield* tag("too much", huge), "NoSpace")
       yield* save("c", "there is space for this")
     })
@@ -306,7 +319,9 @@ const staging: ReadonlyArray<ContractCase<FileStore | Digest>> = [
       const reader = yield* load("a").pipe(
         Effect.flatMap((bytes) => {
           const seen = new TextDecoder().decode(bytes)
-          return whole.has(seen) ? Effect.void : Effect.fail(new ContractBroken({ promise: "a whole file", found: seen }))
+          return whole.has(seen)
+            ? Effect.void
+            : Effect.fail(new ContractBroken({ expected: "a whole file", actual: seen }))
         }),
         Effect.repeat({ times: 20 }),
         Effect.forkChild({ startImmediately: true })
@@ -324,10 +339,9 @@ const staging: ReadonlyArray<ContractCase<FileStore | Digest>> = [
       const store = yield* FileStore
       const scope = yield* Scope.make()
       const staging = yield* Scope.provide(store.stage({ name: named("a"), size: 2_000_000, modified }), scope)
-      const writer = yield* staging.write([new Uint8Array(1000)]).pipe(
-        Effect.repeat({ times: 1000 }),
-        Effect.forkChild({ startImmediately: true })
-      )
+      const writer = yield* staging
+        .write([new Uint8Array(1000)])
+        .pipe(Effect.repeat({ times: 1000 }), Effect.forkChild({ startImmediately: true }))
       yield* Effect.yieldNow
       yield* Fiber.interrupt(writer)
       yield* Scope.close(scope, Exit.void)

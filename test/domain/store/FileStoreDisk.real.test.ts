@@ -1,0 +1,209 @@
+import * as nodeChild from "node:child_process"
+import * as nodeFs from "node:fs"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, Layer } from "effect"
+import { SecureRandom } from "effect/crypto"
+import { fromUtf8 } from "../../../src/domain/Bytes.ts"
+import * as DigestNode from "../../../src/domain/file/DigestNode.ts"
+import { FileName, stagingFolder } from "../../../src/domain/file/FileName.ts"
+import { Disk } from "../../../src/domain/store/Disk.ts"
+import * as DiskNode from "../../../src/domain/store/DiskNode.ts"
+import { FileStore } from "../../../src/domain/store/FileStore.ts"
+import * as FileStoreDisk from "../../../src/domain/store/FileStoreDisk.ts"
+import { listNames, loadFile, saveFile } from "../../../src/domain/testing/fileStoreContract.ts"
+import { temporaryFolder } from "./temporaryDisk.ts"
+
+const onFolder = (root: string) =>
+  FileStoreDisk.layer().pipe(
+    Layer.provideMerge(DiskNode.layer(root)),
+    Layer.provide(SecureRandom.layerWebCrypto),
+    Layer.provideMerge(DigestNode.layer)
+  )
+
+/** A root and, beside it, a folder that nothing may reach: `outside/secret`. */
+const rootAndOutside = Effect.map(temporaryFolder, (folder) => {
+  const root = `${folder}/root`
+  const outside = `${folder}/outside`
+  nodeFs.mkdirSync(root)
+  nodeFs.mkdirSync(outside)
+  nodeFs.writeFileSync(`${outside}/secret`, "secret")
+  return { root, outside }
+})
+
+const untouched = (outside: string): void => {
+  assert.deepStrictEqual(nodeFs.readdirSync(outside), ["secret"])
+  assert.strictEqual(nodeFs.readFileSync(`${outside}/secret`, "utf8"), "secret")
+}
+
+const blocker = <A, E extends { readonly _tag: string }, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.map(Effect.flip(effect), (error) => ("found" in error ? error.found : error._tag))
+
+const content = [fromUtf8("new")]
+
+describe("FileStoreDisk on the real disk: links lead nowhere", () => {
+  for (const [title, path, target] of [
+    ["the file itself", "secret", "../outside/secret"],
+    ["the file itself, dangling", "new", "../outside/new"],
+    ["the last folder", "f/link/secret", "../../outside"],
+    ["a folder on the way", "link/f/secret", "../outside"],
+    ["the first folder, by an absolute path", "abs/secret", "/"],
+    ["a link to the root itself", "self/a", "."]
+  ] as const) {
+    it.effect(title, () =>
+      Effect.gen(function* () {
+        const { outside, root } = yield* rootAndOutside
+        nodeFs.mkdirSync(`${root}/f`)
+        nodeFs.mkdirSync(`${outside}/f`)
+        nodeFs.rmdirSync(`${outside}/f`)
+        nodeFs.writeFileSync(`${root}/a`, "a")
+        const at = ["f/link", "link", "abs", "self"].find((prefix) => path.startsWith(`${prefix}/`)) ?? path
+        nodeFs.symlinkSync(target, `${root}/${at}`)
+        const name = FileName.make(path)
+        yield* Effect.gen(function* () {
+          const store = yield* FileStore
+          assert.strictEqual(yield* blocker(store.stat(name)), "link")
+          assert.strictEqual(yield* blocker(Effect.scoped(store.open(name))), "link")
+          assert.strictEqual(yield* blocker(saveFile(name, content)), "link")
+          assert.deepStrictEqual(yield* listNames, ["a"])
+        }).pipe(Effect.provide(onFolder(root)))
+        untouched(outside)
+      })
+    )
+  }
+
+  it.effect("a folder swapped for a link between staging and commit", () =>
+    Effect.gen(function* () {
+      const { outside, root } = yield* rootAndOutside
+      nodeFs.mkdirSync(`${root}/f`)
+      yield* Effect.gen(function* () {
+        const disk = yield* Disk
+        const file = yield* Effect.scoped(disk.create(["staged"]))
+        assert.isDefined(file)
+        nodeFs.rmdirSync(`${root}/f`)
+        nodeFs.symlinkSync("../outside", `${root}/f`)
+        for (const operation of [
+          disk.rename(["staged"], ["f", "secret"]),
+          disk.makeFolder(["f", "g"], "shared"),
+          disk.remove(["f", "secret"]),
+          Effect.scoped(disk.create(["f", "g"])),
+          Effect.scoped(disk.openRead(["f", "secret"])),
+          Effect.asVoid(disk.stat(["f", "secret"])),
+          disk.syncFolder(["f"])
+        ]) {
+          assert.include(
+            ["ENOTDIR", "ELOOP"],
+            (yield* Effect.flip<unknown, { readonly code: string }, never>(operation)).code
+          )
+        }
+      }).pipe(Effect.provide(onFolder(root)))
+      untouched(outside)
+    })
+  )
+
+  it.effect("a staging folder that is a link fails the start; one that becomes a link fails the upload", () =>
+    Effect.gen(function* () {
+      const { outside, root } = yield* rootAndOutside
+      nodeFs.symlinkSync("../outside", `${root}/${stagingFolder}`)
+      const error = yield* Effect.flip(Effect.provide(listNames, onFolder(root)))
+      assert.strictEqual(error._tag === "StoreFailed" ? error.code : error._tag, "ENOTDIR")
+      nodeFs.unlinkSync(`${root}/${stagingFolder}`)
+      yield* Effect.gen(function* () {
+        nodeFs.rmdirSync(`${root}/${stagingFolder}`)
+        nodeFs.symlinkSync("../outside", `${root}/${stagingFolder}`)
+        assert.strictEqual((yield* Effect.flip(saveFile(FileName.make("a"), content)))._tag, "StoreFailed")
+        nodeFs.unlinkSync(`${root}/${stagingFolder}`)
+        // Tidied away by somebody: made again.
+        yield* saveFile(FileName.make("a"), content)
+      }).pipe(Effect.provide(onFolder(root)))
+      assert.strictEqual(nodeFs.statSync(`${root}/${stagingFolder}`).mode & 0o777, 0o700)
+      untouched(outside)
+    })
+  )
+})
+
+describe("FileStoreDisk on the real disk", () => {
+  it.effect("a FIFO and a name that the grammar refuses are not listed; opening a FIFO does not wait", () =>
+    Effect.gen(function* () {
+      const { root } = yield* rootAndOutside
+      nodeChild.execFileSync("mkfifo", [`${root}/fifo`])
+      for (const name of ["file", "trailing.", "back\\slash", "esc\x1b[31m", "rtl\u202e"]) {
+        nodeFs.writeFileSync(`${root}/${name}`, "x")
+      }
+      yield* Effect.gen(function* () {
+        const store = yield* FileStore
+        const fifo = FileName.make("fifo")
+        assert.strictEqual(yield* blocker(Effect.scoped(store.open(fifo))), "special")
+        assert.strictEqual(yield* blocker(store.stat(fifo)), "special")
+        assert.strictEqual(yield* blocker(saveFile(fifo, content)), "special")
+        assert.deepStrictEqual(yield* listNames, ["file"])
+      }).pipe(Effect.provide(onFolder(root)))
+    })
+  )
+
+  it.effect("a file changed in place while it is read is SourceChanged, also with its time set back", () =>
+    Effect.gen(function* () {
+      const { root } = yield* rootAndOutside
+      const name = FileName.make("file")
+      yield* Effect.gen(function* () {
+        const store = yield* FileStore
+        const changes: ReadonlyArray<() => void> = [
+          () => nodeFs.appendFileSync(`${root}/file`, "more"),
+          () => {
+            nodeFs.writeFileSync(`${root}/file`, "two")
+            nodeFs.utimesSync(`${root}/file`, 1_700_000_000.123, 1_700_000_000.123)
+          }
+        ]
+        for (const change of changes) {
+          yield* saveFile(name, [fromUtf8("one")])
+          yield* Effect.scoped(
+            Effect.gen(function* () {
+              const file = yield* store.open(name)
+              yield* file.unchanged
+              change()
+              assert.strictEqual((yield* Effect.flip(file.unchanged))._tag, "SourceChanged")
+            })
+          )
+        }
+      }).pipe(Effect.provide(onFolder(root)))
+    })
+  )
+
+  it.effect("files that come from outside are found and collide, though the index knew the folder before", () =>
+    Effect.gen(function* () {
+      const { root } = yield* rootAndOutside
+      yield* Effect.gen(function* () {
+        yield* saveFile(FileName.make("f/one"), content)
+        nodeFs.writeFileSync(`${root}/f/Two`, "outside")
+        assert.deepStrictEqual(yield* loadFile(FileName.make("F/TWO")), fromUtf8("outside"))
+        assert.strictEqual((yield* Effect.flip(saveFile(FileName.make("f/two"), content)))._tag, "NameCollision")
+        // Two files that fold alike: neither is the one.
+        nodeFs.writeFileSync(`${root}/f/tWO`, "outside")
+        assert.strictEqual((yield* Effect.flip(loadFile(FileName.make("f/two"))))._tag, "NoSuchFile")
+        assert.deepStrictEqual(yield* loadFile(FileName.make("f/tWO")), fromUtf8("outside"))
+      }).pipe(Effect.provide(onFolder(root)))
+    })
+  )
+
+  it.live("no descriptor and no staged file is left by saves, reads and listings interrupted anywhere", () =>
+    Effect.gen(function* () {
+      const { root } = yield* rootAndOutside
+      const descriptors = () => nodeFs.readdirSync("/proc/self/fd").length
+      const before = descriptors()
+      yield* Effect.gen(function* () {
+        const big = [new Uint8Array(300_000), new Uint8Array(300_000)]
+        for (let round = 0; round < 60; round += 1) {
+          const name = FileName.make(`f${round % 3}/file`)
+          const work = Effect.all([saveFile(name, big), Effect.ignore(loadFile(name)), listNames], {
+            concurrency: "unbounded"
+          })
+          const fiber = yield* Effect.forkChild(work, { startImmediately: true })
+          // Each round is let go on a little further than the one before.
+          for (let step = 0; step < round; step += 1) yield* Effect.promise(() => nodeFs.promises.stat(root))
+          yield* Fiber.interrupt(fiber)
+        }
+        assert.deepStrictEqual(nodeFs.readdirSync(`${root}/${stagingFolder}`), [])
+      }).pipe(Effect.provide(onFolder(root)))
+      assert.strictEqual(descriptors(), before)
+    }).pipe(Effect.scoped)
+  )
+})
