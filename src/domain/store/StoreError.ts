@@ -20,11 +20,11 @@ export class NameCollision extends Schema.TaggedError<NameCollision>()("NameColl
   existing: Schema.String
 }) {
   override get message(): string {
-    return `'${this.name}' and '${this.existing}', which exists, are one name on some machines: use the existing spelling`
+    return `'${this.name}' is '${this.existing}' on some machines, and that one exists: use its spelling`
   }
 }
 
-/** Something else than a regular file stands in the way: a folder, link, device, mount point, or a file used as a folder. */
+/** Something else than a regular file is in the way: a folder, link, device, mount point, a file used as a folder. */
 export class NotAFile extends Schema.TaggedError<NotAFile>()("NotAFile", {
   name: FileName,
   /** what stands there */
