@@ -27,7 +27,8 @@ export class NoAccount extends Schema.TaggedError<NoAccount>()("NoAccount", {
   host: Schema.String
 }) {
   override get message(): string {
-    return `'${this.host}' can be reached by others and there is no account yet: make one with 'paradrop-server user add NAME'`
+    const advice = "make one with 'paradrop-server user add NAME'"
+    return `'${this.host}' can be reached by others and there is no account yet: ${advice}`
   }
 }
 

@@ -1,7 +1,8 @@
 /**
  * What `paradrop-server user ...` does. Data goes to standard output, words for a person to standard error.
  */
-import { Clock, Console, Effect, type FileSystem, type Path, Redacted, Schema, Stdio, Stream, type Terminal } from "effect"
+import type { FileSystem, Path, Terminal } from "effect"
+import { Clock, Console, Effect, Redacted, Schema, Stdio, Stream } from "effect"
 import { Prompt } from "effect/cli"
 import { SecureRandom } from "effect/crypto"
 import type { PlatformError } from "effect/PlatformError"

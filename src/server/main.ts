@@ -148,7 +148,9 @@ const codeOf = (cause: unknown): string =>
 
 const cannotListen = ({ host, port }: Listen, code: string): CannotStart => {
   const texts: Record<string, string> = {
-    EADDRINUSE: `port ${port} on ${host} is taken: stop the other program, or take another with --port (0 picks a free one)`,
+    EADDRINUSE:
+      `port ${port} on ${host} is taken: stop the other program, ` +
+      `or take another with --port (0 picks a free one)`,
     EACCES: `no permission to listen on port ${port}: take one above 1023 with --port`,
     EADDRNOTAVAIL: `this machine has no address '${host}': name one of its own with --host`,
     ENOTFOUND: `there is no host '${host}': name an address of this machine with --host`
@@ -275,6 +277,8 @@ const platform = Layer.mergeAll(
 Command.run(command, { version }).pipe(
   Effect.as(0),
   Effect.catch(codeFor),
+  // Ctrl-C at a prompt leaves the cursor behind it.
+  Effect.onInterrupt(() => (interruptedCode === 0 ? Effect.void : Console.error(""))),
   Effect.tapCause((cause) =>
     Cause.hasInterruptsOnly(cause) ? Effect.void : say(`a defect of the program: ${Cause.pretty(cause)}`)
   ),

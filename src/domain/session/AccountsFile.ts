@@ -123,7 +123,8 @@ const prepare = (files: Files): Effect.Effect<void, AccountsFailed, AccountsFile
     const hasAccounts = yield* fileProblem(files.accounts, fs.exists(files.accounts))
     if (hasSetup && !hasAccounts) {
       return yield* failed(
-        `'${files.accounts}' is missing: restore it from a backup, or remove '${files.setup}' too and start without accounts`
+        `'${files.accounts}' is missing: restore it from a backup, ` +
+          `or remove '${files.setup}' too and start without accounts`
       )
     }
     // The accounts come first: without a setup only an empty set can be one that was never used.

@@ -1,0 +1,317 @@
+/**
+ * The executable, as a person or a script meets it: real processes, disk and TCP on loopback.
+ */
+import { type ChildProcess, spawn } from "node:child_process"
+import { once } from "node:events"
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, watch } from "node:fs"
+import { connect } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import * as NodeSocket from "@effect/platform-node/NodeSocket"
+import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
+import { Effect, Layer, Redacted, Stream } from "effect"
+import * as Client from "../../src/client/Client.ts"
+import * as CipherNode from "../../src/domain/channel/CipherNode.ts"
+import { UserName } from "../../src/domain/channel/HandshakeMessage.ts"
+import * as KemNode from "../../src/domain/channel/KemNode.ts"
+import { Opaque } from "../../src/domain/channel/Opaque.ts"
+import * as DigestNode from "../../src/domain/file/DigestNode.ts"
+import { FileName, stagingFolder } from "../../src/domain/file/FileName.ts"
+
+const main = join(import.meta.dirname, "..", "..", "src", "server", "main.ts")
+
+let folder = ""
+const running = new Set<ChildProcess>()
+
+beforeEach(() => {
+  folder = realpathSync(mkdtempSync(join(tmpdir(), "paradrop-")))
+  mkdirSync(join(folder, "files"))
+})
+afterEach(() => {
+  for (const child of running) child.kill("SIGKILL")
+  running.clear()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+interface Ended {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+const start = (...args: ReadonlyArray<string>) => {
+  const child = spawn(process.execPath, [main, ...args], {
+    cwd: folder,
+    env: { PATH: process.env["PATH"], HOME: folder, XDG_STATE_HOME: join(folder, "state") },
+    stdio: ["pipe", "pipe", "pipe"]
+  })
+  running.add(child)
+  const output = { stdout: "", stderr: "" }
+  child.stdout.on("data", (chunk) => (output.stdout += String(chunk)))
+  child.stderr.on("data", (chunk) => (output.stderr += String(chunk)))
+  const ended = once(child, "close").then(([code]): Ended => {
+    running.delete(child)
+    return { code: typeof code === "number" ? code : null, ...output }
+  })
+  return { child, ended, output }
+}
+
+/** Runs to the end, with that much on standard input. */
+const run = (args: ReadonlyArray<string>, input = ""): Promise<Ended> => {
+  const { child, ended } = start(...args)
+  child.stdin.end(input)
+  return ended
+}
+
+/** A server that is ready, and its port. */
+const serve = async (...args: ReadonlyArray<string>) => {
+  const server = start("--port", "0", ...args)
+  while (!server.output.stdout.includes("\n")) {
+    const event = await Promise.race([once(server.child.stdout, "data"), server.ended])
+    if ("code" in event) throw new Error(`ended early: ${event.stderr}`)
+  }
+  return { ...server, port: Number(/:(\d+)\n$/.exec(server.output.stdout)?.[1]) }
+}
+
+const stop = (server: { readonly child: ChildProcess; readonly ended: Promise<Ended> }, signal: NodeJS.Signals) => {
+  server.child.kill(signal)
+  return server.ended
+}
+
+const crypto = Layer.mergeAll(Opaque.layer, KemNode.layer, CipherNode.layer, DigestNode.layer)
+
+/** A session over TCP, logged in; what `use` gives, or the tag of what failed. */
+const session = <A, E extends { readonly _tag: string }>(
+  options: { readonly port: number; readonly user: string; readonly password: string; readonly host?: string },
+  use: (client: Effect.Success<ReturnType<typeof Client.connect>>) => Effect.Effect<A, E>
+): Promise<A | string> => {
+  const { host = "127.0.0.1", password, port, user } = options
+  return Client.connect({
+    server: `${host}:${port}`,
+    dial: NodeSocket.makeNet({ host, port, allowHalfOpen: true }),
+    user: UserName.make(user),
+    password: Redacted.make(password)
+  }).pipe(
+    Effect.flatMap(use),
+    Effect.catch((error) => Effect.succeed(error._tag)),
+    Effect.scoped,
+    Effect.provide(crypto),
+    Effect.runPromise
+  )
+}
+
+const names = (options: Parameters<typeof session>[0]) =>
+  session(options, (client) =>
+    Effect.map(Stream.runCollect(client.fetch), (entries) => entries.map(({ name }) => String(name)))
+  )
+
+const oneLine = (text: string) => assert.strictEqual(text.trimEnd().split("\n").length, 1, text)
+
+describe("serving", () => {
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    it(`prints one line when ready, and ${signal} ends it with 0`, async () => {
+      const server = await serve()
+      const ended = await stop(server, signal)
+      assert.strictEqual(ended.code, 0)
+      assert.strictEqual(ended.stdout, `listening on 127.0.0.1:${server.port}\n`)
+      assert.match(ended.stderr, /level=WARN .*everybody on this machine can log in as 'default'/)
+    })
+  }
+
+  it("shows an IPv6 address in brackets", async () => {
+    const server = await serve("--host", "::1")
+    assert.strictEqual(server.output.stdout, `listening on [::1]:${server.port}\n`)
+    assert.deepStrictEqual(await names({ host: "::1", port: server.port, user: "default", password: "123456" }), [])
+    assert.strictEqual((await stop(server, "SIGTERM")).code, 0)
+  })
+
+  it("lets the public account in, keeps its state outside the root, and logs each connection in one line", async () => {
+    const server = await serve()
+    const login = { port: server.port, user: "default", password: "123456" }
+    const size = 300_000
+    const content = new Uint8Array(size).fill(7)
+    const uploaded = await session(login, (client) =>
+      client.upload(FileName.make("a b/ü.bin"), {
+        size,
+        modified: 1000,
+        read: (offset, length) => Effect.succeed(content.slice(offset, offset + length)),
+        unchanged: Effect.void
+      })
+    )
+    assert.notStrictEqual(uploaded, "ConnectionLost", server.output.stderr)
+    assert.strictEqual(typeof uploaded === "string" ? uploaded : uploaded.size, size)
+    assert.deepStrictEqual(await names(login), ["a b/ü.bin"])
+    assert.strictEqual(await names({ ...login, password: "1234567" }), "LoginIncorrect")
+    const { code, stderr } = await stop(server, "SIGTERM")
+    assert.strictEqual(code, 0)
+    const lines = stderr.split("\n").filter((line) => line.includes("connection ended"))
+    assert.strictEqual(lines.length, 3)
+    for (const line of lines) assert.include(line, "peer=127.0.0.1")
+    assert.include(stderr, "File 'a b/ü.bin' uploaded successfully.")
+    assert.notInclude(stderr, "1234567")
+    assert.deepStrictEqual(readdirSync(join(folder, "state", "paradrop")).length, 1)
+  })
+
+  it("ends at once at the second signal, whatever is open", async () => {
+    const server = await serve()
+    const login = { port: server.port, user: "default", password: "123456" }
+    const watcher = watch(join(folder, "files", stagingFolder))
+    const staged = once(watcher, "change").finally(() => watcher.close())
+    const source = Promise.withResolvers<Uint8Array>()
+    const held = session(login, (client) =>
+      client.upload(FileName.make("slow"), {
+        size: 10,
+        modified: 0,
+        read: () => Effect.promise(() => source.promise),
+        unchanged: Effect.void
+      })
+    )
+    await staged
+    server.child.kill("SIGTERM")
+    while (!server.output.stderr.includes("stopping")) await once(server.child.stderr, "data")
+    const ended = await stop(server, "SIGTERM")
+    assert.strictEqual(ended.code, 143)
+    source.resolve(new Uint8Array(10))
+    assert.strictEqual(await held, "ConnectionLost")
+  })
+
+  it("kill -9, and the next one starts on the same state and files", async () => {
+    await run(["user", "add", "ada"], "correct horse\n")
+    const first = await serve()
+    assert.strictEqual((await stop(first, "SIGKILL")).code, null)
+    const next = await serve()
+    assert.deepStrictEqual(await names({ port: next.port, user: "ada", password: "correct horse" }), [])
+    assert.strictEqual((await stop(next, "SIGTERM")).code, 0)
+  })
+})
+
+describe("not starting", () => {
+  const refused = async (args: ReadonlyArray<string>, code: number, text: string) => {
+    const ended = await run(args)
+    assert.strictEqual(ended.stderr, `paradrop-server: ${text}\n`)
+    assert.strictEqual(ended.code, code)
+    assert.strictEqual(ended.stdout, "")
+  }
+
+  it("a second server on the same root, and a port that is taken", async () => {
+    const server = await serve()
+    const root = join(folder, "files")
+    await refused(
+      ["--port", "0"],
+      1,
+      `another server serves '${root}' already: stop it, or serve another folder with --root`
+    )
+    mkdirSync(join(folder, "other"))
+    const advice = "stop the other program, or take another with --port (0 picks a free one)"
+    await refused(
+      ["--root", "other", "--port", String(server.port)],
+      1,
+      `port ${server.port} on 127.0.0.1 is taken: ${advice}`
+    )
+  })
+
+  it("a root that is missing", () =>
+    refused(
+      ["--root", "none"],
+      1,
+      `there is no folder '${join(folder, "none")}' to serve: make it, or name another one with --root`
+    ))
+
+  it("beyond loopback without an account; with one it does", async () => {
+    await refused(
+      ["--host", "0.0.0.0", "--port", "0"],
+      1,
+      "'0.0.0.0' can be reached by others and there is no account yet: make one with 'paradrop-server user add NAME'"
+    )
+    const added = await run(["user", "add", "ada", "--generate"])
+    const server = await serve("--host", "0.0.0.0")
+    assert.strictEqual(server.output.stdout, `listening on 0.0.0.0:${server.port}\n`)
+    assert.deepStrictEqual(await names({ port: server.port, user: "ada", password: added.stdout.trim() }), [])
+    const login = { port: server.port, user: "default", password: "123456" }
+    assert.strictEqual(await names(login), "LoginIncorrect")
+    assert.strictEqual((await stop(server, "SIGTERM")).code, 0)
+  })
+
+  it("wrong usage is one line and code 2", async () => {
+    const wrong = [
+      ["--nonsense"],
+      ["--port", "99999"],
+      ["--port", "x"],
+      ["user", "add"],
+      ["user", "add", "Ada!"],
+      ["usr"]
+    ]
+    const ended = await Promise.all(wrong.map((args) => run(args)))
+    for (const { code, stderr, stdout } of ended) {
+      assert.strictEqual(code, 2)
+      assert.strictEqual(stdout, "")
+      oneLine(stderr)
+    }
+  })
+
+  it("--help and --version are no errors", async () => {
+    const help = await run(["--help"])
+    assert.strictEqual(help.code, 0)
+    for (const word of ["--host", "--port", "--root", "--state", "user"]) assert.include(help.stdout, word)
+    assert.strictEqual((await run(["--version"])).code, 0)
+  })
+})
+
+describe("user", () => {
+  it("add, list, passwd and remove, seen by a server that runs", async () => {
+    const server = await serve()
+    const login = { port: server.port, user: "ada", password: "correct horse" }
+    assert.deepStrictEqual(await run(["user", "add", "ada"], "correct horse\r\nmore\n"), {
+      code: 0,
+      stdout: "",
+      stderr: "account 'ada' added\n"
+    })
+    assert.deepStrictEqual(await names(login), [])
+    assert.strictEqual(await names({ ...login, user: "default", password: "123456" }), "LoginIncorrect")
+    const listed = await run(["user", "list"])
+    assert.match(listed.stdout, /^ada {2}\d{4}-\d\d-\d\d\n$/)
+    assert.strictEqual((await run(["user", "passwd", "ada"], "battery staple")).code, 0)
+    assert.strictEqual(await names(login), "LoginIncorrect")
+    assert.deepStrictEqual(await names({ ...login, password: "battery staple" }), [])
+    assert.strictEqual((await run(["user", "remove", "ada"])).code, 0)
+    assert.strictEqual(await names({ ...login, password: "battery staple" }), "LoginIncorrect")
+    assert.deepStrictEqual(await names({ ...login, user: "default", password: "123456" }), [])
+    assert.strictEqual((await stop(server, "SIGTERM")).code, 0)
+  })
+
+  it("refuses what it should, in one line, and changes nothing", async () => {
+    assert.strictEqual((await run(["user", "add", "ada", "--state", "own"], "correct horse")).code, 0)
+    const state = ["--state", "own"]
+    const refusals: ReadonlyArray<readonly [ReadonlyArray<string>, string, RegExp]> = [
+      [["user", "add", "ada"], "battery staple", /there is an account 'ada' already/],
+      [["user", "add", "bob"], "123456", /at least 8 characters/],
+      [["user", "add", "bob"], "password1", /one of the first passwords/],
+      [["user", "add", "bob"], "", /no password on standard input/],
+      [["user", "passwd", "bob"], "battery staple", /there is no account 'bob'/],
+      [["user", "remove", "bob"], "", /there is no account 'bob'/]
+    ]
+    const refused = await Promise.all(refusals.map(([args, input]) => run([...args, ...state], input)))
+    for (const [index, { code, stderr }] of refused.entries()) {
+      assert.strictEqual(code, 1)
+      assert.match(stderr, refusals[index]?.[2] ?? /^$/)
+      oneLine(stderr)
+    }
+    assert.match((await run(["user", "list", ...state])).stdout, /^ada {2}\S+\n$/)
+    assert.strictEqual((await run(["user", "add", "bob", "--allow-weak", ...state], "123456")).code, 0)
+    assert.isFalse(existsSync(join(folder, "state")))
+  })
+})
+
+describe("strangers", () => {
+  it("who talk nonsense are cut off, and the server goes on", async () => {
+    const server = await serve()
+    const socket = connect(server.port, "127.0.0.1")
+    socket.on("error", () => undefined)
+    socket.write("GET / HTTP/1.1\r\n\r\n".repeat(1000))
+    socket.resume()
+    await once(socket, "close")
+    assert.deepStrictEqual(await names({ port: server.port, user: "default", password: "123456" }), [])
+    const { stderr } = await stop(server, "SIGTERM")
+    assert.include(stderr, "outcome=bad-hello")
+  })
+})
