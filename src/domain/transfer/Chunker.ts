@@ -47,8 +47,9 @@ const topBits = (count: number): number => (-1 << (32 - count)) | 0
  * The gear table: entry i is the first four bytes, big-endian, of SHA-256 of the text `paradrop gear i`.
  * Made, not copied: anyone can check it, and nobody chose it.
  */
-export const gear: Int32Array = Int32Array.from({ length: 256 }, (_, index) =>
-  Bytes.readU32(sha256(Bytes.fromUtf8(`paradrop gear ${index}`)), 0) | 0
+export const gear: Int32Array = Int32Array.from(
+  { length: 256 },
+  (_, index) => Bytes.readU32(sha256(Bytes.fromUtf8(`paradrop gear ${index}`)), 0) | 0
 )
 
 /** Where a chunk under way stands: carry it from one piece of the input to the next. */
@@ -78,9 +79,8 @@ export interface Scan {
  * Node's `Buffer`, whose elements the engine reads more slowly in this loop: hence the plain view.
  */
 export const scan = (rules: ChunkRules, state: ChunkState, input: Uint8Array, from: number, to: number): Scan => {
-  const bytes = input.constructor === Uint8Array
-    ? input
-    : new Uint8Array(input.buffer, input.byteOffset, input.byteLength)
+  const bytes =
+    input.constructor === Uint8Array ? input : new Uint8Array(input.buffer, input.byteOffset, input.byteLength)
   const { max, maskAfter, maskBefore, min, normal } = rules
   const origin = from - state.length
   let hash = state.hash

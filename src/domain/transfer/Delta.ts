@@ -40,8 +40,10 @@ export interface Delta {
 export const sendDelta = <E, E2, E3>(
   options: DeltaOptions<E, E2, E3>
 ): Effect.Effect<Delta, E | E2 | E3 | LocalShrank | SignatureRefused> =>
-  Effect.gen(function*() {
-    const findings = yield* Queue.bounded<Found, E | E2 | LocalShrank | SignatureRefused | Cause.Done>(findingsWaitingMax)
+  Effect.gen(function* () {
+    const findings = yield* Queue.bounded<Found, E | E2 | LocalShrank | SignatureRefused | Cause.Done>(
+      findingsWaitingMax
+    )
     const runs = makeRuns(options)
     let digest: ContentDigest | undefined
     const walk = match({ ...options, emit: (found) => Effect.asVoid(Queue.offer(findings, found)) }).pipe(
@@ -58,7 +60,7 @@ export const sendDelta = <E, E2, E3>(
   }).pipe(Effect.scoped)
 
 /** Looks closer at what a batch of findings did not find, with one question for all of them. */
-const resolve = Effect.fnUntraced(function*<E, E2, E3>(
+const resolve = Effect.fnUntraced(function* <E, E2, E3>(
   { blocksOf, digest, local }: DeltaOptions<E, E2, E3>,
   batch: ReadonlyArray<Found>,
   add: (found: Found) => Effect.Effect<void, E3>
@@ -102,9 +104,10 @@ const makeRuns = <E, E2, E3>({ coarse, from, local, send }: DeltaOptions<E, E2, 
   return {
     add: (found: Found): Effect.Effect<void, E3> =>
       Effect.suspend(() => {
-        const next: Op = found._tag === "Same"
-          ? { _tag: "Copy", offset: found.base, length: found.length }
-          : { _tag: "Literal", offset: found.offset, length: found.length }
+        const next: Op =
+          found._tag === "Same"
+            ? { _tag: "Copy", offset: found.base, length: found.length }
+            : { _tag: "Literal", offset: found.offset, length: found.length }
         // Content that is in its place is held back: as long as nothing differs the files may be equal.
         const mayBeEqual = sizesEqual && !sent && run?._tag === "Copy" && run.offset === 0
         const joined = run !== undefined && run._tag === next._tag && run.offset + run.length === next.offset
@@ -112,7 +115,10 @@ const makeRuns = <E, E2, E3>({ coarse, from, local, send }: DeltaOptions<E, E2, 
           run = { ...run, length: run.length + next.length }
           return Effect.void
         }
-        return Effect.andThen(flush, Effect.sync(() => void (run = next)))
+        return Effect.andThen(
+          flush,
+          Effect.sync(() => void (run = next))
+        )
       }),
     end: Effect.suspend(() => {
       const equal =

@@ -81,7 +81,7 @@ interface Expected {
  *
  * Reads sequentially, re-reads a group where it differs, and holds one block and what it knows of the chunks.
  */
-export const match = Effect.fnUntraced(function*<E, E2, E3>(
+export const match = Effect.fnUntraced(function* <E, E2, E3>(
   options: MatchOptions<E, E2, E3>
 ): Effect.fn.Return<ContentDigest, E | E2 | E3 | LocalShrank | SignatureRefused> {
   const { coarse, local } = options
@@ -96,7 +96,7 @@ export const match = Effect.fnUntraced(function*<E, E2, E3>(
   let chunksTried = at
 
   /** Gear 1. */
-  const tryGroup = Effect.fnUntraced(function*(next: Expected) {
+  const tryGroup = Effect.fnUntraced(function* (next: Expected) {
     const group = coarse.groups[next.group]
     if (group === undefined || next.chunk !== 0 || at < groupsTried || local.size - at < group.length) return false
     groupsTried = at + group.length
@@ -108,7 +108,7 @@ export const match = Effect.fnUntraced(function*<E, E2, E3>(
   })
 
   /** Gear 2: the expected chunk, or one of the next few in its place. */
-  const tryChunks = Effect.fnUntraced(function*(next: Expected) {
+  const tryChunks = Effect.fnUntraced(function* (next: Expected) {
     let place = at
     let candidate: Expected | undefined = next
     for (let misses = 0; misses <= expectedMissesMax && candidate !== undefined; misses += 1) {
@@ -130,7 +130,7 @@ export const match = Effect.fnUntraced(function*<E, E2, E3>(
   })
 
   /** Gear 3: cuts and looks up until a hit or the end. */
-  const search = Effect.fnUntraced(function*() {
+  const search = Effect.fnUntraced(function* () {
     let fresh = ahead.from(at)
     let missed: ReadonlyArray<Piece> = []
     while (true) {
@@ -153,7 +153,7 @@ export const match = Effect.fnUntraced(function*<E, E2, E3>(
   })
 
   /** Takes the first known piece and those behind it; true when there was one. */
-  const landed = Effect.fnUntraced(function*(pieces: ReadonlyArray<Piece>) {
+  const landed = Effect.fnUntraced(function* (pieces: ReadonlyArray<Piece>) {
     const first = pieces.findIndex((piece) => known.find(piece) !== undefined)
     if (first < 0) return false
     for (const piece of pieces.slice(first)) {
@@ -204,7 +204,7 @@ const makeReader = <E, E2, E3>({ digest, local, walked }: MatchOptions<E, E2, E3
       return Effect.succeed(block)
     })
 
-  const catchUp = Effect.fnUntraced(function*(to: number) {
+  const catchUp = Effect.fnUntraced(function* (to: number) {
     while (wholeAt < to) yield* readNext(wholeAt, Math.min(contentBlockBytes, to - wholeAt))
   })
 
@@ -213,12 +213,12 @@ const makeReader = <E, E2, E3>({ digest, local, walked }: MatchOptions<E, E2, E3
   const read: Read<E> = (offset, length) =>
     offset <= wholeAt ? readNext(offset, length) : Effect.andThen(catchUp(offset), readNext(offset, length))
 
-  const digestOf = Effect.fnUntraced(function*(
+  const digestOf = Effect.fnUntraced(function* (
     offset: number,
     length: number
   ): Effect.fn.Return<PieceDigest, E | LocalShrank> {
     const hasher = digest.make()
-    for (let done = 0; done < length; ) {
+    for (let done = 0; done < length;) {
       const block = yield* read(offset + done, Math.min(contentBlockBytes, length - done))
       hasher.update(block)
       done += block.length
@@ -251,7 +251,7 @@ const makeAhead = <E, E2, E3>({ coarse, digest, local }: MatchOptions<E, E2, E3>
       return pieces
     },
     /** Cuts one more block: the pieces that end in it. */
-    next: Effect.fnUntraced(function*(keep: boolean): Effect.fn.Return<ReadonlyArray<Piece>, E | LocalShrank> {
+    next: Effect.fnUntraced(function* (keep: boolean): Effect.fn.Return<ReadonlyArray<Piece>, E | LocalShrank> {
       const block = yield* read(readTo, Math.min(contentBlockBytes, local.size - readTo))
       readTo += block.length
       const last = cutter.push(block)
@@ -293,11 +293,14 @@ const makeKnownChunks = <E, E2, E3>(options: MatchOptions<E, E2, E3>): KnownChun
   // Twice as many at each request: few round trips when much differs, few bytes when little does.
   let batch = 1
   // What is missing is looked for from here on: content that moved has rarely moved far.
-  let near = Math.max(0, coarse.groups.findLastIndex(({ offset }) => offset <= from))
+  let near = Math.max(
+    0,
+    coarse.groups.findLastIndex(({ offset }) => offset <= from)
+  )
 
   const isMissing = (group: number): boolean => group >= 0 && group < coarse.groups.length && !groups.has(group)
 
-  const load = Effect.fnUntraced(function*(wanted: number): Effect.fn.Return<void, E2 | SignatureRefused> {
+  const load = Effect.fnUntraced(function* (wanted: number): Effect.fn.Return<void, E2 | SignatureRefused> {
     let first = wanted
     let end = wanted + 1
     while (end - first < batch && isMissing(end)) end += 1
@@ -317,7 +320,7 @@ const makeKnownChunks = <E, E2, E3>(options: MatchOptions<E, E2, E3>): KnownChun
   })
 
   return {
-    at: Effect.fnUntraced(function*({ chunk, group }) {
+    at: Effect.fnUntraced(function* ({ chunk, group }) {
       if (group >= coarse.groups.length) return undefined
       near = group
       if (!groups.has(group)) yield* load(group)
@@ -358,7 +361,7 @@ const makeEmitter = <E, E2, E3>({ coarse, emit, from }: MatchOptions<E, E2, E3>)
     return last === undefined ? Effect.void : emit(last)
   })
 
-  const unknown = Effect.fnUntraced(function*(until: number, baseUntil: number): Effect.fn.Return<void, E3> {
+  const unknown = Effect.fnUntraced(function* (until: number, baseUntil: number): Effect.fn.Return<void, E3> {
     if (until === done) return
     yield* flush
     const length = until - done
@@ -368,17 +371,15 @@ const makeEmitter = <E, E2, E3>({ coarse, emit, from }: MatchOptions<E, E2, E3>)
 
   return {
     /** Neighbours that stand in order in both files become one finding. */
-    same: Effect.fnUntraced(function*(offset: number, length: number, at: number): Effect.fn.Return<void, E3> {
+    same: Effect.fnUntraced(function* (offset: number, length: number, at: number): Effect.fn.Return<void, E3> {
       yield* unknown(offset, at)
       if (run !== undefined && (run.base + run.length !== at || run.length >= copyRunBytesMax)) yield* flush
-      run = run === undefined
-        ? { _tag: "Same", offset, length, base: at }
-        : { ...run, length: run.length + length }
+      run = run === undefined ? { _tag: "Same", offset, length, base: at } : { ...run, length: run.length + length }
       done = offset + length
       base = at + length
     }),
     /** Nothing before `until` will be found: what is too long for a closer look need not wait for the next hit. */
-    pass: Effect.fnUntraced(function*(until: number): Effect.fn.Return<void, E3> {
+    pass: Effect.fnUntraced(function* (until: number): Effect.fn.Return<void, E3> {
       if (until - done <= lookBytesMax) return
       yield* flush
       yield* emit({ _tag: "Unknown", offset: done, length: until - done, hint: undefined })
@@ -398,7 +399,8 @@ export const lookBytesMax = 2 * hintBytesMax
  */
 const hintFor = (coarse: Coarse, length: number, base: number | undefined, baseUntil: number) => {
   const between = base === undefined ? 0 : baseUntil - base
-  if (base !== undefined && between > 0 && between <= Math.min(hintBytesMax, hintRatioMax * length)) return { offset: base, length: between }
+  if (base !== undefined && between > 0 && between <= Math.min(hintBytesMax, hintRatioMax * length))
+    return { offset: base, length: between }
   const window = Math.min(baseUntil, length + 2 ** (coarse.averageLog2 + 1))
   return window > 0 && window <= hintBytesMax ? { offset: baseUntil - window, length: window } : undefined
 }

@@ -10,12 +10,7 @@
 import type * as Bytes from "../Bytes.ts"
 import type { ContentDigest, Digest, Hasher } from "../file/Digest.ts"
 import type { FileSize } from "../file/FileEntry.ts"
-import {
-  chunkAverageLog2Max,
-  chunkAverageLog2Min,
-  chunksPerSignatureMax,
-  signatureGroupsMax
-} from "../limits.ts"
+import { chunkAverageLog2Max, chunkAverageLog2Min, chunksPerSignatureMax, signatureGroupsMax } from "../limits.ts"
 import { type ChunkRules, chunkStart, type ChunkState, rulesFor, scan } from "./Chunker.ts"
 
 /** First 16 bytes of BLAKE3 of a piece of content, in hex: 32 digits. */

@@ -1,0 +1,113 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Schema } from "effect"
+import * as Bytes from "../../../src/domain/Bytes.ts"
+import { flawOf, join, baseOf, patch, periodic, random, smallBaseOf, splice, walk, wholeOf, type Base } from "./deltas.ts"
+
+const Fraction = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1000 }))
+const Edit = Schema.Struct({
+  kind: Schema.Literals(["insert", "delete", "overwrite", "move", "repeat", "cut", "prepend", "byte", "zeros"]),
+  at: Fraction,
+  to: Fraction,
+  length: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 20_000 }))
+})
+const Script = Schema.Struct({
+  seed: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1_000_000 })),
+  kind: Schema.Literals(["random", "random", "random", "zeros", "periodic", "few", "empty"]),
+  size: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 200_000 })),
+  edits: Schema.Array(Edit).check(Schema.isMaxLength(8)),
+  averageLog2: Schema.Int.check(Schema.isBetween({ minimum: 10, maximum: 12 })),
+  groupLog2: Schema.Int.check(Schema.isBetween({ minimum: 11, maximum: 15 })),
+  from: Fraction,
+  unrelated: Fraction
+})
+type Script = typeof Script.Type
+
+const contentOf = ({ kind, seed, size }: Script): Uint8Array => {
+  switch (kind) {
+    case "empty":
+      return new Uint8Array(0)
+    case "zeros":
+      return new Uint8Array(size)
+    case "periodic":
+      return periodic(random(seed, 1 + (seed % 5000)), size)
+    // Chunks that come again and again, in any order.
+    case "few":
+      return join(...Array.from({ length: 1 + (size % 40) }, (_, i) => random((seed >>> (i % 7)) % 3, 4000)))
+    case "random":
+      return random(seed, size)
+  }
+}
+
+const edited = (bytes: Uint8Array, { at, kind, length, to }: typeof Edit.Type, seed: number): Uint8Array => {
+  const offset = Math.floor((bytes.length * at) / 1000)
+  const target = Math.floor((bytes.length * to) / 1000)
+  const part = bytes.subarray(offset, offset + length)
+  switch (kind) {
+    case "insert":
+      return splice(bytes, offset, 0, random(seed, length))
+    case "delete":
+      return splice(bytes, offset, length, new Uint8Array(0))
+    case "overwrite":
+      return splice(bytes, offset, length, random(seed, part.length))
+    case "move":
+      return splice(splice(bytes, offset, length, new Uint8Array(0)), target, 0, part)
+    case "repeat":
+      return splice(bytes, target, 0, part)
+    case "cut":
+      return bytes.subarray(0, offset)
+    case "prepend":
+      return join(random(seed, length), bytes)
+    case "byte":
+      return splice(bytes, offset, 1, Uint8Array.of(seed))
+    case "zeros":
+      return splice(bytes, offset, length, new Uint8Array(length))
+  }
+}
+
+const targetOf = (script: Script, base: Uint8Array): Uint8Array =>
+  script.unrelated < 50
+    ? random(script.seed + 1, script.size)
+    : script.edits.reduce((bytes, edit, index) => edited(bytes, edit, script.seed + index + 2), base)
+
+/** Everything that must hold of every delta. */
+const checkDelta = Effect.fnUntraced(function* (base: Base, target: Uint8Array, from = 0) {
+  const done = yield* walk(base, target, from)
+  assert.strictEqual(done.digest, wholeOf(target))
+  assert.strictEqual(done.equal, from === 0 && Bytes.equals(base.content, target))
+  assert.strictEqual(done.walked, target.length)
+  if (done.equal) assert.deepStrictEqual([done.ops.length, done.cost.chunkQuestions], [0, 0])
+  else {
+    assert.strictEqual(flawOf(done.ops, base.content.length, target.length, from), undefined)
+    assert.isTrue(Bytes.equals(patch(base.content, target, done.ops, from), target))
+  }
+  // No group twice, and few questions.
+  assert.strictEqual(new Set(done.cost.groupsAsked).size, done.cost.groupsAsked.length)
+  assert.isAtMost(done.cost.chunkQuestions, 2 * Math.ceil(Math.log2(base.groups.length + 1)) + 2)
+  assert.isAtMost(done.cost.hashed, 7 * target.length)
+  return done
+})
+
+describe("a delta", () => {
+  it.effect.prop(
+    "applied to the base gives the target, whatever was edited",
+    [Script],
+    ([script]) => {
+      const content = contentOf(script)
+      const base = smallBaseOf(content, script.averageLog2, 2 ** script.groupLog2)
+      return checkDelta(base, targetOf(script, content))
+    },
+    { arbitrary: { runs: 400 } }
+  )
+
+  it.effect.prop(
+    "goes on in the middle",
+    [Script],
+    ([script]) => {
+      const content = contentOf(script)
+      const base = smallBaseOf(content, script.averageLog2, 2 ** script.groupLog2)
+      const target = targetOf(script, content)
+      return checkDelta(base, target, Math.floor((target.length * script.from) / 1000))
+    },
+    { arbitrary: { runs: 200 } }
+  )
+})
