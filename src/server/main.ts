@@ -91,7 +91,7 @@ const serve = Effect.fnUntraced(function* (config: Serve) {
 const keptSignatures = (folder: string) =>
   Layer.unwrap(
     Effect.map(Path.Path, (path) =>
-      Layer.catch(SignatureKeepFiles.layer(path.join(folder, "signatures")), () => SignatureKeep.layerMemory)
+      SignatureKeepFiles.layer(path.join(folder, "signatures")).pipe(Layer.catch(() => SignatureKeep.layerMemory))
     )
   )
 
@@ -149,8 +149,7 @@ const codeOf = (cause: unknown): string =>
 const cannotListen = ({ host, port }: Listen, code: string): CannotStart => {
   const texts: Record<string, string> = {
     EADDRINUSE:
-      `port ${port} on ${host} is taken: stop the other program, ` +
-      `or take another with --port (0 picks a free one)`,
+      `port ${port} on ${host} is taken: stop the other program, ` + `or take another with --port (0 picks a free one)`,
     EACCES: `no permission to listen on port ${port}: take one above 1023 with --port`,
     EADDRNOTAVAIL: `this machine has no address '${host}': name one of its own with --host`,
     ENOTFOUND: `there is no host '${host}': name an address of this machine with --host`
