@@ -147,9 +147,9 @@ const codeOf = (cause: unknown): string =>
   cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : "unknown"
 
 const cannotListen = ({ host, port }: Listen, code: string): CannotStart => {
+  const anotherPort = "take another with --port (0 picks a free one)"
   const texts: Record<string, string> = {
-    EADDRINUSE:
-      `port ${port} on ${host} is taken: stop the other program, ` + `or take another with --port (0 picks a free one)`,
+    EADDRINUSE: `port ${port} on ${host} is taken: stop the other program, or ${anotherPort}`,
     EACCES: `no permission to listen on port ${port}: take one above 1023 with --port`,
     EADDRNOTAVAIL: `this machine has no address '${host}': name one of its own with --host`,
     ENOTFOUND: `there is no host '${host}': name an address of this machine with --host`
