@@ -1,7 +1,19 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import * as Bytes from "../../../src/domain/Bytes.ts"
-import { flawOf, join, baseOf, patch, periodic, random, smallBaseOf, splice, walk, wholeOf, type Base } from "./deltas.ts"
+import {
+  flawOf,
+  join,
+  baseOf,
+  patch,
+  periodic,
+  random,
+  smallBaseOf,
+  splice,
+  walk,
+  wholeOf,
+  type Base
+} from "./deltas.ts"
 
 const Fraction = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1000 }))
 const Edit = Schema.Struct({
@@ -109,5 +121,100 @@ describe("a delta", () => {
       return checkDelta(base, target, Math.floor((target.length * script.from) / 1000))
     },
     { arbitrary: { runs: 200 } }
+  )
+
+  // Few, but long enough for many chunks of the product's size.
+  it.effect.prop(
+    "applied to the base gives the target, with chunks of 64 KiB",
+    [Script, Schema.Boolean],
+    ([script, resumed]) => {
+      const content = join(random(script.seed, 700_000), contentOf(script), random(script.seed + 9, 900_000))
+      const target = targetOf(script, content)
+      return checkDelta(baseOf(content), target, resumed ? Math.floor((target.length * script.from) / 1000) : 0)
+    },
+    { arbitrary: { runs: 60 } }
+  )
+})
+
+const mebibyte = 1024 * 1024
+const four = random(1, 4 * mebibyte)
+const fourBase = baseOf(four)
+
+describe("a delta sends little", () => {
+  it.effect("of equal contents nothing, and asks nothing", () =>
+    Effect.gen(function* () {
+      const done = yield* checkDelta(fourBase, four)
+      assert.isTrue(done.equal)
+      assert.deepStrictEqual([done.cost.chunkQuestions, done.cost.blockQuestions], [0, 0])
+      // Once for the whole and once for the groups.
+      assert.strictEqual(done.cost.hashed, 2 * four.length)
+      assert.strictEqual(done.cost.read, four.length)
+    })
+  )
+
+  it.effect("of nothing nothing, and of something for nothing all", () =>
+    Effect.gen(function* () {
+      const nothing = baseOf(new Uint8Array(0))
+      assert.isTrue((yield* checkDelta(nothing, new Uint8Array(0))).equal)
+      assert.strictEqual((yield* checkDelta(nothing, four)).literals, four.length)
+      assert.deepStrictEqual((yield* checkDelta(fourBase, new Uint8Array(0))).ops, [])
+    })
+  )
+
+  it.effect("after one byte has changed", () =>
+    Effect.gen(function* () {
+      for (const at of [0, 1_000_000, four.length - 1]) {
+        const done = yield* checkDelta(fourBase, splice(four, at, 1, Uint8Array.of((four[at] ?? 0) ^ 1)))
+        assert.isAtMost(done.literals, 24 * 1024)
+        assert.isAtMost(done.cost.rangeBytesAsked, 128 * 1024)
+      }
+    })
+  )
+
+  it.effect("after an insertion at the start, in the middle, at the end", () =>
+    Effect.gen(function* () {
+      for (const at of [0, 2_000_000, four.length]) {
+        const done = yield* checkDelta(fourBase, splice(four, at, 0, random(2, 1000)))
+        assert.isAtMost(done.literals, 24 * 1024)
+      }
+    })
+  )
+
+  it.effect("after a deletion", () =>
+    Effect.gen(function* () {
+      for (const [at, length] of [
+        [0, 1000],
+        [1_500_000, 300_000],
+        [four.length - 1000, 1000]
+      ] as const) {
+        const done = yield* checkDelta(fourBase, splice(four, at, length, new Uint8Array(0)))
+        assert.isAtMost(done.literals, 24 * 1024)
+      }
+    })
+  )
+
+  it.effect("when the halves were swapped", () =>
+    Effect.gen(function* () {
+      const half = four.length / 2
+      const done = yield* checkDelta(fourBase, join(four.subarray(half), four.subarray(0, half)))
+      // The chunk that the cut goes through, and the last one, which the end had cut.
+      assert.isAtMost(done.literals, 3 * 128 * 1024)
+    })
+  )
+
+  it.effect("when more was appended, and nothing but that", () =>
+    Effect.gen(function* () {
+      const done = yield* checkDelta(fourBase, join(four, random(3, mebibyte)))
+      assert.isAtMost(done.literals, mebibyte + 8192)
+    })
+  )
+
+  it.effect("scattered overwrites cost themselves and a block on each side", () =>
+    Effect.gen(function* () {
+      const places = [100_000, 900_000, 1_700_000, 2_500_000, 3_900_000]
+      const target = places.reduce((bytes, at) => splice(bytes, at, 20_000, random(at, 20_000)), four)
+      const done = yield* checkDelta(fourBase, target)
+      assert.isAtMost(done.literals, places.length * (20_000 + 2 * 8192))
+    })
   )
 })
