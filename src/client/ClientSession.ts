@@ -5,20 +5,24 @@
  * connection in the order in which they were begun, without waiting for each other's answers. Interrupting a command
  * cancels it at the server too and leaves the session usable.
  */
-import { Effect, Schema, type Scope, Semaphore, Stream } from "effect"
+import { Effect, type Scope, Semaphore, Stream } from "effect"
 import * as Bytes from "../domain/Bytes.ts"
 import type { ContentDigest } from "../domain/file/Digest.ts"
 import { Digest } from "../domain/file/Digest.ts"
 import type { FileEntry, FileSize, Milliseconds } from "../domain/file/FileEntry.ts"
 import type { FileName } from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
-import { eagerContentBytesMax } from "../domain/limits.ts"
-import { sendAll, type Source, type SourceShrank } from "../domain/transfer/Outgoing.ts"
-import type { ServerMessage } from "../domain/wire/Message.ts"
+import { eagerContentBytesMax, resumeBytesMin } from "../domain/limits.ts"
+import type { Source, SourceShrank } from "../domain/transfer/Outgoing.ts"
+import type { ClientMessage, ServerMessage, SignatureOffer } from "../domain/wire/Message.ts"
+import { packRanges } from "../domain/wire/Packed.ts"
 import type { Refusal } from "../domain/wire/Refusal.ts"
 import { type CommandError, ProtocolBroken, RequestRefused } from "./ClientError.ts"
-import { counter, type OnProgress } from "./Progress.ts"
+import { type Counter, counter, type OnProgress } from "./Progress.ts"
+import * as Questions from "./Questions.ts"
 import type { Answer, Request, Requests } from "./Requests.ts"
+import * as Sender from "./Sender.ts"
+import * as Updater from "./Updater.ts"
 
 /** A file to send: its bytes and its modification time. */
 export interface Sendable<E> extends Source<E> {
@@ -43,6 +47,24 @@ export interface Committed {
 export interface Incoming {
   readonly size: FileSize
   readonly modified: Milliseconds
+  /** the first byte that will come: behind the part that is here already */
+  readonly from: FileSize
+}
+
+/** The beginning of a file that an earlier download has left here. */
+export interface Partial {
+  /** bytes that are here */
+  readonly from: FileSize
+  /** size and time of the file that it is the beginning of */
+  readonly size: FileSize
+  readonly modified: Milliseconds
+  /** piece digest of its first `headBytes` bytes */
+  readonly head: string
+}
+
+/** What the server says of one file. */
+export interface Described extends Committed {
+  readonly modified: Milliseconds
 }
 
 export interface ClientSession {
@@ -51,21 +73,39 @@ export interface ClientSession {
    * session: take the whole listing before a command about one of its files.
    */
   readonly fetch: Stream.Stream<FileEntry, CommandError>
+  /** The same with the digest of each, which the server computes when it does not know it. */
+  readonly fetchWithDigests: Stream.Stream<FileEntry, CommandError>
+  /** Size, time and digest of one file, without moving its content. */
+  readonly describe: (name: FileName) => Effect.Effect<Described, CommandError>
+  /** Goes on with what an earlier try of the same source has left at the server. */
   readonly upload: <E>(
     name: FileName,
     source: Sendable<E>,
     onProgress?: OnProgress
   ) => Effect.Effect<Committed, CommandError | E | SourceShrank>
+  /** Goes on behind `partial` when the server's file is still the one it belongs to: `Incoming.from` says so. */
   readonly download: <E>(
     name: FileName,
     receive: (incoming: Incoming) => Effect.Effect<Receiver<E>, E, Scope.Scope>,
-    onProgress?: OnProgress
+    onProgress?: OnProgress,
+    partial?: Partial
   ) => Effect.Effect<Committed, CommandError | E>
-  /** Makes the server's existing file equal to the source. Refused with `no-such-file` when it has none. */
+  /** A download that takes from an older local copy what that has; `equal` when it was the server's file already. */
+  readonly update: <E>(
+    name: FileName,
+    copy: Source<E>,
+    receive: (incoming: Incoming) => Effect.Effect<Receiver<E>, E, Scope.Scope>,
+    onProgress?: OnProgress
+  ) => Effect.Effect<Committed & { readonly equal: boolean }, CommandError | E | SourceShrank>
+  /**
+   * Makes the server's existing file equal to the source, sending what it lacks. Refused with `no-such-file` when it
+   * has none, and with `conflict` when `expect` is given and not the digest that it has.
+   */
   readonly para: <E>(
     name: FileName,
     source: Sendable<E>,
-    onProgress?: OnProgress
+    onProgress?: OnProgress,
+    expect?: ContentDigest
   ) => Effect.Effect<Committed, CommandError | E | SourceShrank>
   /** Ends the session in order; what is pending fails. */
   readonly close: Effect.Effect<void>
@@ -80,37 +120,37 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
   // Content of one request never mixes with another's: one sender at a time.
   const content = yield* Semaphore.make(1)
 
-  const sendBody = Effect.fnUntraced(function* <E>(request: Request, source: Source<E>, onProgress: OnProgress) {
-    const count = counter(source.size, onProgress)
-    const sent = yield* sendAll({
-      source,
-      digest,
-      send: Effect.fnUntraced(function* (block) {
-        // Refused meanwhile: the rest would be thrown away.
-        if (request.refused()) return yield* new StoppedByRefusal()
-        yield* request.sendContent(block)
-        count(block.length)
-      })
-    })
-    yield* request.send({ _tag: "Commit", ...sent })
-    return sent
-  })
-
   /** The content, and then the server's last word: its own refusal counts more than our stopping for it. */
-  const sendThenAnswer = <E>(
+  const thenAnswer = <E>(
     request: Request,
-    source: Source<E>,
     name: FileName,
-    onProgress: OnProgress,
-    last: "Uploaded" | "SuccessfullyParallelized"
+    last: "Uploaded" | "SuccessfullyParallelized",
+    count: Counter,
+    sending: Effect.Effect<Sender.Sent, Sender.SendError<E>>
   ) =>
-    sendBody(request, source, onProgress).pipe(
+    Effect.tap(sending, (sent) => {
+      count.phase("committing")
+      return request.send({ _tag: "Commit", ...sent })
+    }).pipe(
       Effect.catchIf(
-        (error): error is StoppedByRefusal => error instanceof StoppedByRefusal,
+        (error): error is Sender.StoppedByRefusal => error instanceof Sender.StoppedByRefusal,
         () => Effect.undefined
       ),
-      Effect.map((sent) => agreed(request, name, last, sent))
+      Effect.map((sent) => Effect.tap(agreed(request, name, last, sent), () => Effect.sync(count.finish)))
     )
+
+  /** Content that an earlier try has left at the server may be wrong: the server has dropped it, so once more. */
+  const againWhenStale = <E>(attempt: Attempt<E>, count: Counter) =>
+    Effect.flatMap(attempt, ({ answer, from }) =>
+      Effect.catchIf(
+        answer,
+        (error) => from > 0 && error._tag === "RequestRefused" && error.reason === "digest-mismatch",
+        () => {
+          count.phase("restarting")
+          return Effect.flatMap(attempt, (second) => second.answer)
+        }
+      )
+    ).pipe(Effect.scoped)
 
   // What the server may not say ends the session: nothing after it can be believed.
   const orEnd = <A, E, R>(command: Effect.Effect<A, CommandError | E, R>): Effect.Effect<A, CommandError | E, R> =>
@@ -121,78 +161,181 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
     )
 
   const upload: ClientSession["upload"] = (name, source, onProgress = ignoreProgress) =>
-    Effect.gen(function* () {
+    Effect.suspend(() => {
       const { modified, size } = source
-      const answer = yield* content.withPermit(
-        Effect.gen(function* () {
-          const request = yield* requests.begin({ _tag: "Upload", name, size, modified })
-          // Small content goes at once, unless something before it has the server's attention.
-          const eager = size <= eagerContentBytesMax && request.atOnce
-          if (!eager) yield* expectMessage(request, name, "Proceed")
-          const answer = yield* sendThenAnswer(request, source, name, onProgress, "Uploaded")
-          return eager ? Effect.andThen(expectMessage(request, name, "Proceed"), answer) : answer
-        })
-      )
-      return yield* answer
-    }).pipe(Effect.scoped, orEnd)
-
-  const para: ClientSession["para"] = (name, source, onProgress = ignoreProgress) =>
-    Effect.gen(function* () {
-      const { modified, size } = source
-      const answer = yield* content.withPermit(
-        Effect.gen(function* () {
-          const request = yield* requests.begin({ _tag: "Para", name, size, modified })
-          yield* expectMessage(request, name, "SameFileHere")
-          return yield* sendThenAnswer(request, source, name, onProgress, "SuccessfullyParallelized")
-        })
-      )
-      return yield* answer
-    }).pipe(Effect.scoped, orEnd)
-
-  const download: ClientSession["download"] = (name, receive, onProgress = ignoreProgress) =>
-    Effect.gen(function* () {
-      const request = yield* requests.begin({ _tag: "Download", name })
-      const { modified, size } = yield* expectMessage(request, name, "Sending")
-      const receiver = yield* receive({ size, modified })
       const count = counter(size, onProgress)
-      let received = 0
-      while (true) {
-        const answer = yield* request.next
-        if (answer._tag === "Content") {
-          const bytes = Bytes.lengthOf(answer.parts)
-          received += bytes
-          // Refused before it is written: a server cannot fill the disk beyond its word.
-          if (received > size) return yield* new ProtocolBroken({ detail: "more content than was declared" })
-          yield* receiver.write(answer.parts)
-          count(bytes)
-          continue
+      const attempt = Effect.gen(function* () {
+        const head = size >= resumeBytesMin ? { head: yield* Sender.headOf(digest, source) } : {}
+        const request = yield* requests.begin({ _tag: "Upload", name, size, modified, ...head })
+        const sender = Sender.make(digest, request, source, count)
+        // Small content goes at once, unless something before it has the server's attention.
+        if (size <= eagerContentBytesMax && head.head === undefined && request.atOnce) {
+          const answer = yield* thenAnswer(request, name, "Uploaded", count, sender.whole)
+          return { from: 0, answer: Effect.andThen(expectMessage(request, name, "Proceed"), answer) }
         }
-        const last = yield* unlessRefused(answer.message, name)
-        if (last._tag !== "Sent") return yield* unexpected(last._tag)
-        if (last.size !== size || last.size !== received) {
-          return yield* new ProtocolBroken({ detail: "content of another size than was declared" })
-        }
-        yield* receiver.commit(committed(last))
-        return committed(last)
-      }
+        const { from } = yield* expectMessage(request, name, "Proceed")
+        if (from > size) return yield* new ProtocolBroken({ detail: "more is staged than was declared" })
+        const sending = from > 0 ? sender.rest(from) : sender.whole
+        return { from, answer: yield* thenAnswer(request, name, "Uploaded", count, sending) }
+      })
+      return againWhenStale(content.withPermit(attempt), count)
+    }).pipe(orEnd)
+
+  const para: ClientSession["para"] = (name, source, onProgress = ignoreProgress, expect) =>
+    Effect.suspend(() => {
+      const { modified, size } = source
+      const count = counter(size, onProgress)
+      const attempt = Effect.gen(function* () {
+        const head = size >= resumeBytesMin ? { head: yield* Sender.headOf(digest, source) } : {}
+        const command = { name, size, modified, ...head, ...(expect !== undefined && { expect }) }
+        const request = yield* requests.begin({ _tag: "Para", ...command })
+        const { from, signature, size: baseSize } = yield* expectMessage(request, name, "SameFileHere")
+        if (from > size) return yield* new ProtocolBroken({ detail: "more is staged than was declared" })
+        const sender = Sender.make(digest, request, source, count)
+        const sending = signature === undefined
+          ? from > 0 ? sender.rest(from) : sender.whole
+          : Effect.flatMap(Questions.coarseOf(signature, baseSize), (coarse) =>
+              sender.changes(from, coarse, Questions.make(request, coarse, nextMessage(request, name)))
+            )
+        return { from, answer: yield* thenAnswer(request, name, "SuccessfullyParallelized", count, sending) }
+      })
+      return againWhenStale(content.withPermit(attempt), count)
+    }).pipe(orEnd)
+
+  const describe: ClientSession["describe"] = (name) =>
+    Effect.gen(function* () {
+      const request = yield* requests.begin({ _tag: "Describe", name })
+      const { digest, modified, size } = yield* expectMessage(request, name, "Described")
+      return { digest, modified, size }
     }).pipe(Effect.scoped, orEnd)
 
-  return {
-    fetch: Stream.unwrap(
-      Effect.map(requests.begin({ _tag: "Fetch" }), (request) =>
+  /** Content frames of one run of bytes, whatever their sizes: all of it or an error. */
+  const receiveRun = Effect.fnUntraced(function* <E>(
+    request: Request,
+    name: FileName,
+    length: number,
+    take: (parts: Bytes.Parts) => Effect.Effect<void, E>
+  ) {
+    for (let received = 0; received < length; ) {
+      const answer = yield* request.next
+      if (answer._tag === "Message") {
+        const { _tag } = yield* unlessRefused(answer.message, name)
+        return yield* new ProtocolBroken({ detail: `${_tag} before all content` })
+      }
+      received += Bytes.lengthOf(answer.parts)
+      // Refused before it is written: a server cannot fill the disk beyond its word.
+      if (received > length) return yield* new ProtocolBroken({ detail: "more content than was declared" })
+      yield* take(answer.parts)
+    }
+  })
+
+  const sentAll = Effect.fnUntraced(function* (request: Request, name: FileName, size: number) {
+    const last = yield* nextMessage(request, name)
+    if (last._tag !== "Sent") return yield* unexpected(last._tag)
+    if (last.size !== size) return yield* new ProtocolBroken({ detail: "content of another size than was declared" })
+    return committed(last)
+  })
+
+  const download: ClientSession["download"] = (name, receive, onProgress = ignoreProgress, partial) =>
+    Effect.gen(function* () {
+      const request = yield* requests.begin({ _tag: "Download", name, ...(partial && { partial }) })
+      const { from, modified, size } = yield* expectMessage(request, name, "Sending")
+      if (from > size || (from > 0 && from !== partial?.from)) {
+        return yield* new ProtocolBroken({ detail: "content from another place than was asked for" })
+      }
+      const receiver = yield* receive({ size, modified, from })
+      const count = counter(size, onProgress)
+      count.reused(from)
+      yield* receiveRun(request, name, size - from, (parts) =>
+        Effect.map(receiver.write(parts), () => count.moved(Bytes.lengthOf(parts)))
+      )
+      const sent = yield* sentAll(request, name, size)
+      count.phase("committing")
+      yield* receiver.commit(sent)
+      count.finish()
+      return sent
+    }).pipe(Effect.scoped, orEnd)
+
+  const update: ClientSession["update"] = (name, copy, receive, onProgress = ignoreProgress) =>
+    Effect.gen(function* () {
+      const request = yield* requests.begin({ _tag: "Download", name, delta: true })
+      const { modified, signature, size } = yield* expectMessage(request, name, "Sending")
+      const count = counter(size, onProgress)
+      const found = yield* planFor(request, name, copy, size, signature, count)
+      if (found.equal !== undefined) {
+        count.finish()
+        return { ...found.equal, equal: true }
+      }
+      const receiver = yield* receive({ size, modified, from: 0 })
+      const ranges = Updater.wanted(found.parts)
+      if (signature !== undefined && ranges.length > 0) {
+        yield* request.send({ _tag: "Want", ranges: packRanges(ranges) })
+      }
+      for (const part of found.parts) {
+        const take = (parts: Bytes.Parts) =>
+          Effect.map(receiver.write(parts), () =>
+            part._tag === "Local" ? count.reused(Bytes.lengthOf(parts)) : count.moved(Bytes.lengthOf(parts))
+          )
+        yield* part._tag === "Local"
+          ? Updater.localBlocks(copy, part, (block) => take([block]))
+          : receiveRun(request, name, part.length, take)
+      }
+      // With nothing to ask for, the server's word is the digest of its offer.
+      const sent = signature !== undefined && ranges.length === 0
+        ? { size, digest: signature.digest }
+        : yield* sentAll(request, name, size)
+      count.phase("committing")
+      yield* receiver.commit(sent)
+      count.finish()
+      return { ...sent, equal: false }
+    }).pipe(Effect.scoped, orEnd)
+
+  /** What to take from the copy and what to ask for; `equal` when the copy is the server's file already. */
+  const planFor = Effect.fnUntraced(function* <E>(
+    request: Request,
+    name: FileName,
+    copy: Source<E>,
+    size: number,
+    signature: SignatureOffer | undefined,
+    count: Counter
+  ) {
+    const all: ReadonlyArray<Updater.Part> = size > 0 ? [{ _tag: "Wanted", offset: 0, length: size }] : []
+    // Too small for a signature: the content follows by itself.
+    if (signature === undefined) return { parts: all, equal: undefined }
+    count.phase("comparing")
+    const coarse = yield* Questions.coarseOf(signature, size)
+    const questions = Questions.make(request, coarse, nextMessage(request, name))
+    const { digest: own, parts } = yield* Updater.plan(digest, copy, coarse, questions)
+    const equal = own === signature.digest && copy.size === size ? { size, digest: own } : undefined
+    return { parts, equal }
+  })
+
+  const listing = (command: Extract<ClientMessage, { readonly _tag: "Fetch" }>) =>
+    Stream.unwrap(
+      Effect.map(requests.begin(command), (request) =>
         Stream.unfold(0, (count) => orEnd(nextPage(request, count))).pipe(Stream.flattenIterable)
       )
-    ),
+    )
+
+  return {
+    fetch: listing({ _tag: "Fetch" }),
+    fetchWithDigests: listing({ _tag: "Fetch", digest: true }),
+    describe,
     upload,
     download,
+    update,
     para,
     close: requests.close,
     traffic: requests.traffic
   }
 })
 
-/** The server refused while content was still on its way. Never leaves this file. */
-class StoppedByRefusal extends Schema.TaggedError<StoppedByRefusal>()("StoppedByRefusal", {}) {}
+/** One try of a transfer: where it went on, and the server's last word, still to come. */
+type Attempt<E> = Effect.Effect<
+  { readonly from: number; readonly answer: Effect.Effect<Committed, CommandError> },
+  CommandError | E | SourceShrank,
+  Scope.Scope
+>
 
 const committed = ({ digest, size }: Committed): Committed => ({ size, digest })
 
@@ -217,7 +360,7 @@ const expectMessage = Effect.fnUntraced(function* <Tag extends ServerMessage["_t
   name: FileName,
   tag: Tag
 ): Effect.fn.Return<Extract<ServerMessage, { readonly _tag: Tag }>, CommandError> {
-  const message = yield* unlessRefused(yield* messageOf(yield* request.next), name)
+  const message = yield* nextMessage(request, name)
   return hasTag(message, tag) ? message : yield* unexpected(message._tag)
 })
 
@@ -239,6 +382,11 @@ const agreed = Effect.fnUntraced(function* (
   }
   return sent
 })
+
+const nextMessage = (request: Request, name: FileName): Effect.Effect<ServerMessage, CommandError> =>
+  Effect.flatMap(request.next, (answer) =>
+    Effect.flatMap(messageOf(answer), (message) => unlessRefused(message, name))
+  )
 
 const messageOf = (answer: Answer): Effect.Effect<ServerMessage, ProtocolBroken> =>
   answer._tag === "Message" ? Effect.succeed(answer.message) : Effect.fail(new ProtocolBroken({ detail: "content" }))

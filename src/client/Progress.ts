@@ -1,22 +1,62 @@
 /**
  * How far a transfer is: plain facts, for whoever shows them.
  */
+
+/** What a transfer is doing. */
+export type Phase =
+  /** finding out which parts the other end has already */
+  | "comparing"
+  /** bytes move */
+  | "moving"
+  /** what was staged before turned out wrong: everything is sent again */
+  | "restarting"
+  /** everything is there and is being made durable */
+  | "committing"
+  /** over: `done` equals `total` */
+  | "done"
+
 export interface Progress {
-  /** bytes of content that the peer's end or ours has taken; never falls, ends at `total` */
+  readonly phase: Phase
+  /** bytes of the file that are in place; never falls, ends at `total`; a restart waits until it has caught up */
   readonly done: number
-  /** bytes of content in all */
+  /** bytes of the file */
   readonly total: number
+  /** of `done`: bytes that did not have to be sent, because the other end had them or an earlier try had sent them */
+  readonly reused: number
 }
 
 /** Called for every block: cheap, synchronous, and it never fails. */
 export type OnProgress = (progress: Progress) => void
 
 /** Counts blocks into progress. */
-export const counter = (total: number, onProgress: OnProgress): ((bytes: number) => void) => {
-  let done = 0
-  onProgress({ done, total })
-  return (bytes) => {
-    done += bytes
-    onProgress({ done, total })
+export interface Counter {
+  /** bytes that crossed the network */
+  readonly moved: (bytes: number) => void
+  /** bytes that did not have to */
+  readonly reused: (bytes: number) => void
+  readonly phase: (phase: Phase) => void
+  /** Everything is in place. */
+  readonly finish: () => void
+}
+
+export const counter = (total: number, onProgress: OnProgress): Counter => {
+  let state: Progress = { phase: "moving", done: 0, total, reused: 0 }
+  // After a restart this falls back to nothing, and what is shown waits for it.
+  let inPlace = 0
+  const change = (phase: Phase, bytes: number, reused: number): void => {
+    inPlace = Math.min(total, inPlace + bytes)
+    state = { phase, done: Math.max(state.done, inPlace), total, reused }
+    onProgress(state)
+  }
+  onProgress(state)
+  return {
+    moved: (bytes) => change("moving", bytes, state.reused),
+    reused: (bytes) => change(state.phase, bytes, state.reused + bytes),
+    phase: (phase) => {
+      if (phase === "restarting") inPlace = 0
+      change(phase, 0, phase === "restarting" ? 0 : state.reused)
+    },
+    // What was equal from the start was neither moved nor copied: it was there.
+    finish: () => change("done", total - inPlace, state.reused + (total - inPlace))
   }
 }

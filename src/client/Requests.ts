@@ -67,6 +67,7 @@ interface Entry {
 /** Messages after which a request gets no more answers. */
 const isLast = Message.ServerMessage.isAnyOf([
   "Listed",
+  "Described",
   "Uploaded",
   "Sent",
   "SameFileNotHere",

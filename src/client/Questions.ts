@@ -1,0 +1,92 @@
+/**
+ * Questions about the signature of the server's file, within one request.
+ */
+import { Effect, Result, Semaphore } from "effect"
+import * as Bytes from "../domain/Bytes.ts"
+import { groupsAskedMax } from "../domain/limits.ts"
+import { rulesFor } from "../domain/transfer/Chunker.ts"
+import { type Coarse, LocalShrank } from "../domain/transfer/Match.ts"
+import { SourceShrank } from "../domain/transfer/Outgoing.ts"
+import { blockRules, type Piece } from "../domain/transfer/Signature.ts"
+import { SignatureRefused } from "../domain/transfer/SignatureCheck.ts"
+import type { ClientMessage, ServerMessage, SignatureOffer } from "../domain/wire/Message.ts"
+import { packRanges, pieceBytes, type Range, unpackPieces } from "../domain/wire/Packed.ts"
+import { type CommandError, ProtocolBroken } from "./ClientError.ts"
+import type { Request } from "./Requests.ts"
+
+export interface Questions {
+  readonly chunksOf: (first: number, count: number) => Effect.Effect<ReadonlyArray<ReadonlyArray<Piece>>, CommandError>
+  readonly blocksOf: (ranges: ReadonlyArray<Range>) => Effect.Effect<ReadonlyArray<ReadonlyArray<Piece>>, CommandError>
+}
+
+/** What the server offers, checked: its groups cover its file. */
+export const coarseOf = (offer: SignatureOffer, size: number): Effect.Effect<Coarse, ProtocolBroken> =>
+  Effect.flatMap(parsed(offer.groups, { offset: 0, length: size }), (groups) =>
+    groups.length > groupsAskedMax
+      ? Effect.fail(new ProtocolBroken({ detail: "a signature with too many groups" }))
+      : Effect.succeed({ size, averageLog2: offer.averageLog2, groups })
+  )
+
+/**
+ * @param next the next message of the request; refusals come through its error
+ */
+export const make = (
+  request: Request,
+  coarse: Coarse,
+  next: Effect.Effect<ServerMessage, CommandError>
+): Questions => {
+  // Answers carry no question's name: one question at a time.
+  const turn = Semaphore.makeUnsafe(1)
+
+  const ask = (message: ClientMessage, ranges: ReadonlyArray<Range>, pieceBytesMin: number) =>
+    turn.withPermit(
+      Effect.gen(function* () {
+        yield* request.send(message)
+        const lists: Array<ReadonlyArray<Piece>> = []
+        for (const range of ranges) lists.push(yield* list(next, lists.length, range, pieceBytesMin))
+        return lists
+      })
+    )
+
+  return {
+    chunksOf: (first, count) =>
+      ask({ _tag: "NeedChunks", first, count }, coarse.groups.slice(first, first + count), rulesFor(coarse.averageLog2).min),
+    blocksOf: (ranges) => ask({ _tag: "NeedBlocks", ranges: packRanges(ranges) }, ranges, blockRules.min)
+  }
+}
+
+/** One list of an answer, part by part; never more pieces than the range can have. */
+const list = Effect.fnUntraced(function* (
+  next: Effect.Effect<ServerMessage, CommandError>,
+  number: number,
+  range: Range,
+  pieceBytesMin: number
+): Effect.fn.Return<ReadonlyArray<Piece>, CommandError> {
+  const bytesMax = pieceBytes * (Math.ceil(range.length / pieceBytesMin) + 1)
+  const parts: Array<Uint8Array> = []
+  while (true) {
+    const message = yield* next
+    if (message._tag !== "Pieces" || message.list !== number) {
+      return yield* new ProtocolBroken({ detail: `${message._tag} instead of list ${number}` })
+    }
+    parts.push(message.pieces)
+    if (Bytes.lengthOf(parts) > bytesMax) return yield* new ProtocolBroken({ detail: "too many pieces" })
+    if (message.last) return yield* parsed(Bytes.concat(parts), range)
+  }
+})
+
+const parsed = (bytes: Uint8Array, range: Range): Effect.Effect<ReadonlyArray<Piece>, ProtocolBroken> =>
+  Result.match(unpackPieces(bytes, range), {
+    onFailure: (error) => Effect.fail(new ProtocolBroken({ detail: error.message })),
+    onSuccess: Effect.succeed
+  })
+
+/** What a walk can fail with, in a client's words. */
+export const walkErrors = <A, E, R>(
+  walk: Effect.Effect<A, E | LocalShrank | SignatureRefused, R>
+): Effect.Effect<A, E | ProtocolBroken | SourceShrank, R> =>
+  Effect.catch(walk, (error): Effect.Effect<never, E | ProtocolBroken | SourceShrank> => {
+    if (error instanceof LocalShrank) return Effect.fail(new SourceShrank())
+    if (error instanceof SignatureRefused) return Effect.fail(new ProtocolBroken({ detail: error.message }))
+    return Effect.fail(error)
+  })

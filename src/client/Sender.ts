@@ -1,0 +1,99 @@
+/**
+ * How a client sends a file: whole, from the middle, or as a delta against what the server has.
+ *
+ * Each gives what the Commit must say: size and digest of the whole file, whatever part of it was sent.
+ */
+import { Effect, Schema } from "effect"
+import type { ContentDigest, Digest } from "../domain/file/Digest.ts"
+import { contentBlockBytes, headBytes } from "../domain/limits.ts"
+import { type Op, sendDelta } from "../domain/transfer/Delta.ts"
+import type { Coarse } from "../domain/transfer/Match.ts"
+import { sendAll, sendRanges, type Source, SourceShrank } from "../domain/transfer/Outgoing.ts"
+import { pieceDigest } from "../domain/transfer/Signature.ts"
+import { packRanges } from "../domain/wire/Packed.ts"
+import type { CommandError } from "./ClientError.ts"
+import type { Counter } from "./Progress.ts"
+import { type Questions, walkErrors } from "./Questions.ts"
+import type { Request } from "./Requests.ts"
+
+/** The server refused while content was still on its way: its own words follow as the last answer. */
+export class StoppedByRefusal extends Schema.TaggedError<StoppedByRefusal>()("StoppedByRefusal", {}) {}
+
+/** What is known of the whole file once it was sent. */
+export interface Sent {
+  readonly size: number
+  readonly digest: ContentDigest
+}
+
+export type SendError<E> = CommandError | E | SourceShrank | StoppedByRefusal
+
+export interface Sender<E> {
+  /** All of it. */
+  readonly whole: Effect.Effect<Sent, SendError<E>>
+  /** What comes behind the bytes that the server has from an earlier try. */
+  readonly rest: (from: number) => Effect.Effect<Sent, SendError<E>>
+  /** What the server's file does not have; nothing when the two are equal. */
+  readonly changes: (from: number, coarse: Coarse, questions: Questions) => Effect.Effect<Sent, SendError<E>>
+}
+
+/** The piece digest of a source's first bytes: how the server knows the source again. */
+export const headOf = <E>(digest: Digest["Service"], source: Source<E>): Effect.Effect<string, E> =>
+  Effect.map(source.read(0, Math.min(headBytes, source.size)), (head) => pieceDigest(digest, [head]))
+
+export const make = <E>(
+  digest: Digest["Service"],
+  request: Request,
+  source: Source<E>,
+  counter: Counter
+): Sender<E> => {
+  const going = Effect.suspend(() => (request.refused() ? Effect.fail(new StoppedByRefusal()) : Effect.void))
+  const send = Effect.fnUntraced(function* (block: Uint8Array): Effect.fn.Return<void, CommandError | StoppedByRefusal> {
+    yield* going
+    yield* request.sendContent(block)
+    counter.moved(block.length)
+  })
+
+  const perform = Effect.fnUntraced(function* ({ _tag, length, offset }: Op): Effect.fn.Return<void, SendError<E>> {
+    const ranges = [{ offset, length }]
+    if (_tag === "Literal") return yield* sendRanges({ source, ranges, send })
+    yield* going
+    yield* request.send({ _tag: "Copies", ranges: packRanges(ranges) })
+    counter.reused(length)
+  })
+
+  return {
+    whole: sendAll({ source, digest, send }),
+
+    rest: Effect.fnUntraced(function* (from) {
+      counter.reused(from)
+      const ranges = source.size > from ? [{ offset: from, length: source.size - from }] : []
+      // New bytes leave at once; what the server has is hashed meanwhile.
+      const [whole] = yield* Effect.all([digestOf(digest, source), sendRanges({ source, ranges, send })], {
+        concurrency: 2
+      })
+      yield* source.unchanged
+      return { size: source.size, digest: whole }
+    }),
+
+    changes: Effect.fnUntraced(function* (from, coarse, { blocksOf, chunksOf }) {
+      counter.phase("comparing")
+      counter.reused(from)
+      const delta = yield* walkErrors(
+        sendDelta({ local: source, from, coarse, digest, chunksOf, blocksOf, send: perform })
+      )
+      yield* source.unchanged
+      return { size: source.size, digest: delta.digest }
+    })
+  }
+}
+
+const digestOf = Effect.fnUntraced(function* <E>(digest: Digest["Service"], source: Source<E>) {
+  const hasher = digest.make()
+  for (let done = 0; done < source.size; ) {
+    const block = yield* source.read(done, Math.min(contentBlockBytes, source.size - done))
+    if (block.length === 0) return yield* new SourceShrank()
+    hasher.update(block)
+    done += block.length
+  }
+  return hasher.digest()
+})

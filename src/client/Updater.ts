@@ -1,0 +1,112 @@
+/**
+ * How a client brings an older local copy up to date: what the copy already has is found by the server's signature, and
+ * only the rest is asked for.
+ */
+import { Effect } from "effect"
+import type { ContentDigest, Digest } from "../domain/file/Digest.ts"
+import { contentBlockBytes, hintBytesMax, packedBytesMax } from "../domain/limits.ts"
+import { type Coarse, type Found, match, refine } from "../domain/transfer/Match.ts"
+import { type Source, SourceShrank } from "../domain/transfer/Outgoing.ts"
+import { type Range, rangeBytes } from "../domain/wire/Packed.ts"
+import type { CommandError } from "./ClientError.ts"
+import { type Questions, walkErrors } from "./Questions.ts"
+
+/** Where a part of the server's file comes from, in its order, without gaps. */
+export type Part =
+  | { readonly _tag: "Local"; readonly offset: number; readonly length: number }
+  | { readonly _tag: "Wanted"; readonly offset: number; readonly length: number }
+
+export interface Plan {
+  /** of the local copy as a whole */
+  readonly digest: ContentDigest
+  readonly parts: ReadonlyArray<Part>
+}
+
+/** A part of the server's file that stands in the local copy. */
+interface Have {
+  readonly target: number
+  readonly local: number
+  readonly length: number
+}
+
+/** Finds what the local copy has of the server's file. */
+export const plan = Effect.fnUntraced(function* <E>(
+  digest: Digest["Service"],
+  copy: Pick<Source<E>, "read" | "size">,
+  coarse: Coarse,
+  { blocksOf, chunksOf }: Questions
+): Effect.fn.Return<Plan, CommandError | E | SourceShrank> {
+  const have: Array<Have> = []
+  const unknown: Array<Extract<Found, { readonly _tag: "Unknown" }>> = []
+  const keep = (found: Found): void => {
+    if (found._tag === "Same") have.push({ target: found.base, local: found.offset, length: found.length })
+    else unknown.push(found)
+  }
+  const whole = yield* walkErrors(
+    match({ local: copy, from: 0, coarse, digest, chunksOf, emit: (found) => Effect.sync(() => keep(found)) })
+  )
+
+  for (const { hint, length, offset } of unknown.splice(0)) {
+    if (hint === undefined || length > 2 * hintBytesMax) continue
+    const [blocks = []] = yield* blocksOf([hint])
+    refine(digest, offset, yield* copy.read(offset, length), blocks).forEach(keep)
+  }
+  return { digest: whole, parts: partsOf(have, coarse.size) }
+})
+
+/** The ranges to ask for: all that a plan wants, in order. */
+export const wanted = (parts: ReadonlyArray<Part>): ReadonlyArray<Range> =>
+  parts.flatMap(({ _tag, length, offset }) => (_tag === "Wanted" ? [{ offset, length }] : []))
+
+/** The bytes of a local part, block by block. */
+export const localBlocks = Effect.fnUntraced(function* <E, E2>(
+  copy: Pick<Source<E>, "read">,
+  { length, offset }: Part,
+  take: (block: Uint8Array) => Effect.Effect<void, E2>
+): Effect.fn.Return<void, E | E2 | SourceShrank> {
+  for (let done = 0; done < length; ) {
+    const block = yield* copy.read(offset + done, Math.min(contentBlockBytes, length - done))
+    if (block.length === 0) return yield* new SourceShrank()
+    yield* take(block)
+    done += block.length
+  }
+})
+
+/** More ranges than one message holds are not worth naming: the shortest local parts are fetched as well. */
+const rangesMax = Math.floor(packedBytesMax / rangeBytes)
+
+const partsOf = (have: ReadonlyArray<Have>, size: number): ReadonlyArray<Part> => {
+  const parts: Array<Part> = []
+  let at = 0
+  const want = (until: number): void => {
+    if (until > at) parts.push({ _tag: "Wanted", offset: at, length: until - at })
+    at = Math.max(at, until)
+  }
+  for (const { length, local, target } of have.toSorted((a, b) => a.target - b.target)) {
+    // Two local parts may be the same part of the file: the second only helps where it goes on.
+    const skip = Math.max(0, at - target)
+    if (skip >= length) continue
+    want(target + skip)
+    parts.push({ _tag: "Local", offset: local + skip, length: length - skip })
+    at = target + length
+  }
+  want(size)
+  return fewer(parts)
+}
+
+const fewer = (parts: ReadonlyArray<Part>): ReadonlyArray<Part> => {
+  const excess = wanted(parts).length - rangesMax
+  if (excess <= 0) return parts
+  const locals = parts.filter(({ _tag }) => _tag === "Local").toSorted((a, b) => a.length - b.length)
+  const dropped = new Set(locals.slice(0, excess))
+  const joined: Array<Part> = []
+  let at = 0
+  for (const part of parts) {
+    const last = joined.at(-1)
+    if (part._tag === "Local" && !dropped.has(part)) joined.push(part)
+    else if (last?._tag === "Wanted") joined[joined.length - 1] = { ...last, length: last.length + part.length }
+    else joined.push({ _tag: "Wanted", offset: at, length: part.length })
+    at += part.length
+  }
+  return joined
+}
