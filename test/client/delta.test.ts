@@ -1,0 +1,163 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, Redacted } from "effect"
+import * as Bytes from "../../src/domain/Bytes.ts"
+import * as Client from "../../src/client/Client.ts"
+import type { Progress } from "../../src/client/Progress.ts"
+import * as CipherNode from "../../src/domain/channel/CipherNode.ts"
+import { UserName } from "../../src/domain/channel/HandshakeMessage.ts"
+import * as KemNode from "../../src/domain/channel/KemNode.ts"
+import { Opaque } from "../../src/domain/channel/Opaque.ts"
+import { ContentDigest } from "../../src/domain/file/Digest.ts"
+import * as DigestNode from "../../src/domain/file/DigestNode.ts"
+import { FileName } from "../../src/domain/file/FileName.ts"
+import { Accounts } from "../../src/domain/session/Accounts.ts"
+import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
+import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
+import * as Server from "../../src/server/Server.ts"
+
+const user = UserName.make("ada")
+const password = Redacted.make("correct horse")
+const crypto = Layer.mergeAll(Opaque.layerQuick, KemNode.layer, CipherNode.layer, DigestNode.layer)
+const accounts = Layer.unwrap(
+  Effect.gen(function* () {
+    const opaque = yield* Opaque
+    const setup = yield* opaque.createSetup
+    const record = yield* opaque.register(setup, { user, password, stretching: 1 })
+    return Accounts.layerMemory(setup, 1, new Map([[user, record]]))
+  })
+)
+const world = Server.layer.pipe(
+  Layer.provideMerge(MemorySocket.layer),
+  Layer.provideMerge(accounts),
+  Layer.provideMerge(FileStoreMemory.layer()),
+  Layer.provideMerge(crypto)
+)
+
+/** The same bytes for the same seed: xorshift32. */
+const noise = (length: number, seed: number): Uint8Array => {
+  const bytes = new Uint8Array(length)
+  let state = seed
+  for (let index = 0; index < length; index += 1) {
+    state ^= state << 13
+    state ^= state >>> 17
+    state ^= state << 5
+    bytes[index] = state
+  }
+  return bytes
+}
+
+const sourceOf = (bytes: Uint8Array, modified = 1_000) => ({
+  size: bytes.length,
+  modified,
+  read: (offset: number, length: number) => Effect.succeed(bytes.slice(offset, offset + length)),
+  unchanged: Effect.void
+})
+
+const collect = () => {
+  const parts: Array<Uint8Array> = []
+  return {
+    bytes: () => Bytes.concat(parts),
+    receive: () =>
+      Effect.succeed({
+        write: (more: Bytes.Parts) => Effect.sync(() => void parts.push(...more.map((part) => part.slice()))),
+        commit: () => Effect.void
+      })
+  }
+}
+
+const connect = Effect.gen(function* () {
+  const { dial } = yield* MemorySocket.MemoryNetwork
+  return yield* Client.connect({ server: "memory", dial, user, password })
+})
+
+const name = FileName.make("base.bin")
+const base = noise(6 * 1024 * 1024, 7)
+
+const edited = (): Uint8Array => {
+  const bytes = base.slice()
+  bytes[3_000_000] = (bytes[3_000_000] ?? 0) ^ 1
+  return Bytes.concat([noise(1_000, 9), bytes])
+}
+
+describe("transfers that send what changed", () => {
+  it.effect("para sends a few kilobytes for small changes, and the file is then the client's", () =>
+    Effect.gen(function* () {
+      const session = yield* connect
+      yield* session.upload(name, sourceOf(base))
+      const before = session.traffic.sent
+      const target = edited()
+      const seen: Array<Progress> = []
+      const committed = yield* session.para(name, sourceOf(target), (progress) => seen.push(progress))
+      const sent = session.traffic.sent - before
+      assert.isBelow(sent, 160 * 1024)
+      assert.strictEqual(committed.size, target.length)
+      const got = collect()
+      assert.deepStrictEqual(yield* session.download(name, got.receive), committed)
+      assert.isTrue(Bytes.equals(got.bytes(), target))
+      const last = seen.at(-1)
+      assert.deepStrictEqual({ phase: last?.phase, done: last?.done }, { phase: "done", done: target.length })
+      assert.isTrue(seen.every(({ done }, index) => done >= (seen[index - 1]?.done ?? 0)))
+    }).pipe(Effect.provide(world)))
+
+  it.effect("para of an equal file ends after one exchange below 4 KiB", () =>
+    Effect.gen(function* () {
+      const session = yield* connect
+      const uploaded = yield* session.upload(name, sourceOf(base))
+      const { received, sent } = session.traffic
+      assert.deepStrictEqual(yield* session.para(name, sourceOf(base)), uploaded)
+      assert.isBelow(session.traffic.sent - sent + session.traffic.received - received, 4096)
+    }).pipe(Effect.provide(world)))
+
+  it.effect("para with an expected digest is refused when the server has another version", () =>
+    Effect.gen(function* () {
+      const session = yield* connect
+      const uploaded = yield* session.upload(name, sourceOf(base))
+      const other = ContentDigest.make("0".repeat(64))
+      const refused = yield* Effect.flip(session.para(name, sourceOf(edited()), undefined, other))
+      assert.deepStrictEqual(refused._tag === "RequestRefused" && refused.reason, "conflict")
+      const committed = yield* session.para(name, sourceOf(edited()), undefined, uploaded.digest)
+      assert.strictEqual(committed.size, edited().length)
+    }).pipe(Effect.provide(world)))
+
+  it.effect("update takes from the local copy what it has, and asks for the rest", () =>
+    Effect.gen(function* () {
+      const session = yield* connect
+      const target = edited()
+      const uploaded = yield* session.upload(name, sourceOf(target))
+      const before = session.traffic.received
+      const got = collect()
+      const updated = yield* session.update(name, sourceOf(base), got.receive)
+      assert.deepStrictEqual(updated, { ...uploaded, equal: false })
+      assert.isTrue(Bytes.equals(got.bytes(), target))
+      assert.isBelow(session.traffic.received - before, 160 * 1024)
+    }).pipe(Effect.provide(world)))
+
+  it.effect("update of an equal copy moves nothing", () =>
+    Effect.gen(function* () {
+      const session = yield* connect
+      const uploaded = yield* session.upload(name, sourceOf(base))
+      const got = collect()
+      assert.deepStrictEqual(yield* session.update(name, sourceOf(base), got.receive), { ...uploaded, equal: true })
+      assert.strictEqual(got.bytes().length, 0)
+      // The session goes on: the offer was given back.
+      assert.deepStrictEqual((yield* session.describe(name)).digest, uploaded.digest)
+    }).pipe(Effect.provide(world)))
+
+  it.effect("an upload that was cut goes on where it ended", () =>
+    Effect.gen(function* () {
+      const session = yield* connect
+      yield* Effect.flip(session.upload(name, { ...sourceOf(base), read: failingAfter(base, 4 * 1024 * 1024) }))
+      const before = session.traffic.sent
+      const seen: Array<Progress> = []
+      yield* session.upload(name, sourceOf(base), (progress) => seen.push(progress))
+      assert.isBelow(session.traffic.sent - before, 3.5 * 1024 * 1024)
+      assert.isAbove(seen.at(-1)?.reused ?? 0, 2 * 1024 * 1024)
+      const got = collect()
+      yield* session.download(name, got.receive)
+      assert.isTrue(Bytes.equals(got.bytes(), base))
+    }).pipe(Effect.provide(world)))
+})
+
+/** Reads that fail from a place on: a source that vanishes while it is sent. */
+const failingAfter = (bytes: Uint8Array, end: number) => (offset: number, length: number) =>
+  offset + length > end ? Effect.fail("gone") : Effect.succeed(bytes.slice(offset, offset + length))
