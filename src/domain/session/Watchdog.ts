@@ -50,8 +50,10 @@ export const make = (milliseconds: number): Effect.Effect<Watchdog> =>
     return {
       progress,
       expect: (next) => {
-        if (next < limit) shrunk.openUnsafe()
+        const shrinks = next < limit
         limit = next
+        // The watcher looks at once: the new limit must stand before.
+        if (shrinks) shrunk.openUnsafe()
       },
       exempt: (work) =>
         Effect.suspend(() => {

@@ -1,0 +1,502 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Arbitrary, Effect } from "effect"
+import { FileName } from "../../../src/domain/file/FileName.ts"
+import { loginAttemptsMax, requestsInFlightMax } from "../../../src/domain/limits.ts"
+import * as Session from "../../../src/domain/session/Session.ts"
+import {
+  type LoginPhase,
+  type Session as State,
+  type SessionInput,
+  type SessionOutput,
+  storeOutputs
+} from "../../../src/domain/session/SessionState.ts"
+import { RequestId } from "../../../src/domain/wire/Frame.ts"
+import { packRanges } from "../../../src/domain/wire/Packed.ts"
+import type { ClientMessage } from "../../../src/domain/wire/Message.ts"
+import { aDigest, aUser, input, state } from "./arbitraries.ts"
+import { play, script } from "./ModelDriver.ts"
+
+const name = FileName.make("a")
+const oneByte = packRanges([{ offset: 0, length: 1 }])
+const ke1 = new Uint8Array(96)
+const say = (id: number, message: ClientMessage): SessionInput => ({
+  _tag: "Message",
+  id: RequestId.make(id),
+  message
+})
+const content = (id: number, bytes: number): SessionInput => ({ _tag: "Content", id: RequestId.make(id), bytes })
+const upload = (size: number): ClientMessage => ({ _tag: "Upload", name, size, modified: 0 })
+const download: ClientMessage = { _tag: "Download", name }
+const para = (size: number): ClientMessage => ({ _tag: "Para", name, size, modified: 0 })
+const commit = (size: number): ClientMessage => ({ _tag: "Commit", size, digest: aDigest })
+const staged = (id: number, resumed = 0): SessionInput => ({
+  _tag: "Staged",
+  id: RequestId.make(id),
+  resumed,
+  base: undefined
+})
+const refused = (id: number): SessionInput => ({
+  _tag: "Refused",
+  id: RequestId.make(id),
+  refusal: { reason: "no-space" }
+})
+const committed = (id: number, size: number): SessionInput => ({
+  _tag: "Committed",
+  id: RequestId.make(id),
+  size,
+  digest: aDigest
+})
+const ready: State = { _tag: "Ready", user: aUser, lastId: 0, discarding: undefined, ending: "no" }
+
+/** All outputs of inputs in a row, and where they lead. */
+const run = (from: State, inputs: ReadonlyArray<SessionInput>): Session.Step =>
+  inputs.reduce<Session.Step>(
+    (before, next) => {
+      const step = Session.step(before.state, next)
+      return { state: step.state, outputs: [...before.outputs, ...step.outputs] }
+    },
+    { state: from, outputs: [] }
+  )
+
+const tags = (outputs: ReadonlyArray<SessionOutput>): ReadonlyArray<string> =>
+  outputs.map((output) => (output._tag === "Send" ? `${output.id} ${output.message._tag}` : output._tag))
+
+const withResult = new Set<string>([
+  "AnswerLogin",
+  "VerifyLogin",
+  "Stage",
+  "Write",
+  "Copy",
+  "SendBlocks",
+  "Commit",
+  "Open"
+])
+
+/** The property holds for every pair that is generated; a failure shows the smallest and how to replay it. */
+const holds = <A>(arbitrary: Arbitrary.Arbitrary<A>, property: (value: A) => boolean, runs: number) =>
+  Effect.gen(function* () {
+    const result = yield* Arbitrary.checkEffect(arbitrary, (value) => Effect.sync(() => property(value)), { runs })
+    assert.strictEqual(Arbitrary.formatCheckFailure(result), undefined)
+  })
+
+const anyStep = Arbitrary.all([state, input])
+const anyWalk = Arbitrary.array(input, { maxLength: 40 })
+
+describe("any state, any input", () => {
+  it.effect("gives a state and outputs that a driver can follow", () =>
+    holds(
+      anyStep,
+      ([before, next]) => {
+        const { outputs, state } = Session.step(before, next)
+        const closes = outputs.filter(({ _tag }) => _tag === "Close").length
+        return (
+          outputs.slice(0, -1).every(({ _tag }) => !withResult.has(_tag)) &&
+          closes === (state._tag === "Closed" && before._tag !== "Closed" ? 1 : 0) &&
+          (closes === 0 || outputs.at(-1)?._tag === "Close")
+        )
+      },
+      20_000
+    )
+  )
+
+  it.effect("leaves a closed session as it is and asks for nothing", () =>
+    holds(
+      anyStep,
+      ([before, next]) => {
+        if (before._tag !== "Closed") return true
+        const step = Session.step(before, next)
+        return step.state === before && step.outputs.length === 0
+      },
+      4_000
+    )
+  )
+
+  it.effect("takes a request only with an id above all earlier ones", () =>
+    holds(
+      anyStep,
+      ([before, next]) => {
+        if (before._tag !== "Ready" && before._tag !== "Transferring") return true
+        const { state } = Session.step(before, next)
+        if (state._tag !== "Ready" && state._tag !== "Transferring") return true
+        const began =
+          next._tag === "Message" && ["Fetch", "Describe", "Upload", "Download", "Para"].includes(next.message._tag)
+        return began ? state.lastId === next.id && next.id > before.lastId : state.lastId === before.lastId
+      },
+      20_000
+    )
+  )
+
+  it.effect("never touches the store before Ready, whatever comes in whatever order", () =>
+    holds(
+      anyWalk,
+      (walk) => {
+        let at: State = Session.initial
+        for (const next of walk) {
+          const step = Session.step(at, next)
+          if (at._tag === "Unauthenticated" && step.outputs.some(({ _tag }) => storeOutputs.has(_tag))) return false
+          at = step.state
+        }
+        return true
+      },
+      4_000
+    )
+  )
+
+  it.effect("writes no more than was declared", () =>
+    holds(
+      Arbitrary.all([state, anyWalk]),
+      ([from, walk]) => {
+        let at = from
+        for (const next of walk) {
+          const before = at
+          const step = Session.step(before, next)
+          at = step.state
+          if (!step.outputs.some(({ _tag }) => _tag === "Write")) continue
+          if (before._tag !== "Transferring" || before.transfer._tag !== "Receiving" || next._tag !== "Content") {
+            return false
+          }
+          if (before.transfer.received + next.bytes > before.transfer.declared) return false
+        }
+        return true
+      },
+      4_000
+    )
+  )
+})
+
+// Every message, every login phase: written out, because this is what must never be wrong.
+const everyMessage: { readonly [Tag in ClientMessage["_tag"]]: Extract<ClientMessage, { readonly _tag: Tag }> } = {
+  Hello: { _tag: "Hello", client: "x" },
+  Fetch: { _tag: "Fetch" },
+  Describe: { _tag: "Describe", name },
+  NeedChunks: { _tag: "NeedChunks", first: 0, count: 1 },
+  NeedBlocks: { _tag: "NeedBlocks", ranges: oneByte },
+  Copies: { _tag: "Copies", ranges: oneByte },
+  Want: { _tag: "Want", ranges: oneByte },
+  Upload: { _tag: "Upload", name, size: 1, modified: 0 },
+  Download: { _tag: "Download", name },
+  Para: { _tag: "Para", name, size: 1, modified: 0 },
+  Commit: { _tag: "Commit", size: 0, digest: aDigest },
+  Cancel: { _tag: "Cancel" },
+  Ping: { _tag: "Ping" },
+  Bye: { _tag: "Bye" }
+}
+const everyPhase: { readonly [Tag in LoginPhase["_tag"]]: Extract<LoginPhase, { readonly _tag: Tag }> } = {
+  AwaitingStart: { _tag: "AwaitingStart" },
+  Answering: { _tag: "Answering", user: aUser },
+  AwaitingFinish: { _tag: "AwaitingFinish", user: aUser },
+  Verifying: { _tag: "Verifying", user: aUser },
+  AwaitingHello: { _tag: "AwaitingHello", user: aUser }
+}
+
+describe("before Ready", () => {
+  for (const phase of Object.values(everyPhase)) {
+    const from: State = { _tag: "Unauthenticated", attempts: 1, phase }
+
+    for (const message of Object.values(everyMessage)) {
+      for (const id of [0, 1]) {
+        const legal = phase._tag === "AwaitingHello" && message._tag === "Hello" && id === 0
+        it(`${phase._tag}: ${message._tag} for ${id} ${legal ? "admits" : "ends the session"}`, () => {
+          const step = Session.step(from, say(id, message))
+          assert.deepStrictEqual(tags(step.outputs), legal ? ["Admit", "0 Correct"] : ["Close"])
+          assert.strictEqual(step.state._tag, legal ? "Ready" : "Closed")
+        })
+      }
+    }
+
+    it(`${phase._tag}: content ends the session`, () => {
+      assert.deepStrictEqual(Session.step(from, content(1, 5)), {
+        state: { _tag: "Closed", reason: "protocol-violation" },
+        outputs: [{ _tag: "Close", reason: "protocol-violation" }]
+      })
+    })
+
+    const legalHandshake = { AwaitingStart: ["LoginStart"], AwaitingFinish: ["LoginFinish", "GiveUp"] }
+    const handshakes: ReadonlyArray<Extract<SessionInput, { readonly _tag: "Handshake" }>["message"]> = [
+      { _tag: "LoginStart", user: aUser, ke1 },
+      { _tag: "LoginFinish", ke3: new Uint8Array(64) },
+      { _tag: "GiveUp" }
+    ]
+    for (const message of handshakes) {
+      const legal = new Map<string, ReadonlyArray<string>>(Object.entries(legalHandshake)).get(phase._tag)
+      const goesOn = legal?.includes(message._tag) ?? false
+      it(`${phase._tag}: ${message._tag} ${goesOn ? "goes on" : "ends the session"}`, () => {
+        const step = Session.step(from, { _tag: "Handshake", message })
+        assert.strictEqual(step.state._tag, goesOn ? "Unauthenticated" : "Closed")
+        assert.isFalse(step.outputs.some(({ _tag }) => storeOutputs.has(_tag)))
+      })
+    }
+  }
+
+  it("takes three attempts and no fourth", () => {
+    const attempt: ReadonlyArray<SessionInput> = [
+      { _tag: "Handshake", message: { _tag: "LoginStart", user: aUser, ke1 } },
+      { _tag: "LoginAnswered", ke2: new Uint8Array(320), stretching: 1 },
+      { _tag: "Handshake", message: { _tag: "GiveUp" } }
+    ]
+    const { outputs, state } = run(Session.initial, [...attempt, ...attempt, ...attempt, ...attempt])
+    assert.deepStrictEqual(state, { _tag: "Closed", reason: "incorrect" })
+    const left = outputs.flatMap((output) =>
+      output._tag === "SendHandshake" && output.message._tag === "Incorrect" ? [output.message.attemptsLeft] : []
+    )
+    assert.deepStrictEqual(left, [2, 1, 0])
+    assert.strictEqual(outputs.filter(({ _tag }) => _tag === "AnswerLogin").length, loginAttemptsMax)
+  })
+
+  it.effect("asks for at most three answers and three verifications on any walk", () =>
+    holds(
+      anyWalk,
+      (walk) => {
+        const { outputs } = run(Session.initial, walk)
+        const count = (tag: string) => outputs.filter(({ _tag }) => _tag === tag).length
+        return count("AnswerLogin") <= loginAttemptsMax && count("VerifyLogin") <= loginAttemptsMax
+      },
+      4_000
+    )
+  )
+})
+
+describe("the queue", () => {
+  const fetches = (count: number): ReadonlyArray<SessionInput> =>
+    Array.from({ length: count }, (_, index) => say(index + 1, { _tag: "Fetch" }))
+
+  it("holds so many commands behind the active one", () => {
+    const { state } = run(ready, fetches(1 + requestsInFlightMax))
+    assert.strictEqual(state._tag === "Transferring" ? state.queue.length : 0, requestsInFlightMax)
+  })
+
+  it("ends the session of who sends more", () => {
+    const { state } = run(ready, fetches(2 + requestsInFlightMax))
+    assert.deepStrictEqual(state, { _tag: "Closed", reason: "protocol-violation" })
+  })
+
+  it("refuses an id twice, and one below", () => {
+    for (const second of [7, 6, 0]) {
+      const { state } = run(ready, [say(7, { _tag: "Fetch" }), say(second, { _tag: "Fetch" })])
+      assert.deepStrictEqual(state, { _tag: "Closed", reason: "protocol-violation" })
+    }
+  })
+})
+
+describe("uploads", () => {
+  it("writes, commits and answers", () => {
+    const { outputs, state } = run(ready, [
+      say(1, upload(5)),
+      staged(1),
+      content(1, 2),
+      content(1, 3),
+      say(1, commit(5)),
+      committed(1, 5)
+    ])
+    assert.deepStrictEqual(tags(outputs), ["Stage", "1 Proceed", "Write", "Write", "Commit", "1 Uploaded"])
+    assert.deepStrictEqual(state, { ...ready, lastId: RequestId.make(1) })
+  })
+
+  it("throws away the rest of one that was refused, by its id alone", () => {
+    const { outputs, state } = run(ready, [
+      say(1, upload(5)),
+      staged(1),
+      content(1, 2),
+      refused(1),
+      content(1, 2),
+      say(2, { _tag: "Fetch" }),
+      content(1, 1),
+      say(1, commit(5)),
+      { _tag: "Listed", id: RequestId.make(2), count: 0 }
+    ])
+    assert.deepStrictEqual(tags(outputs), ["Stage", "1 Proceed", "Write", "Discard", "1 Refused", "List", "2 Listed"])
+    assert.deepStrictEqual(state, { ...ready, lastId: RequestId.make(2) })
+  })
+
+  it("throws away what was sent at once with one that is refused when it is staged", () => {
+    const { outputs, state } = run(ready, [say(1, upload(5)), refused(1), content(1, 5), say(1, commit(5))])
+    assert.deepStrictEqual(tags(outputs), ["Stage", "1 Refused"])
+    assert.deepStrictEqual(state, { ...ready, lastId: RequestId.make(1) })
+  })
+
+  it("ends the session over content that belongs to nothing", () => {
+    for (const inputs of [
+      [content(1, 1)],
+      [say(1, upload(5)), refused(1), content(2, 5)],
+      [say(1, upload(5)), refused(1), say(1, commit(5)), content(1, 5)],
+      [say(1, para(5)), refused(1), content(1, 5)],
+      [say(1, download), content(1, 1)],
+      [say(1, upload(1)), staged(1), say(2, upload(1)), content(2, 1)]
+    ]) {
+      assert.deepStrictEqual(run(ready, inputs).state, { _tag: "Closed", reason: "protocol-violation" })
+    }
+  })
+
+  it("refuses the byte beyond the declared size before it is written", () => {
+    const { outputs } = run(ready, [say(1, upload(5)), staged(1), content(1, 5), content(1, 1), content(1, 9)])
+    assert.deepStrictEqual(tags(outputs), ["Stage", "1 Proceed", "Write", "Discard", "1 Refused"])
+  })
+
+  it("refuses a commit of another size than was sent or declared", () => {
+    for (const [sent, said] of [
+      [4, 5],
+      [5, 4],
+      [4, 4]
+    ] as const) {
+      const { outputs } = run(ready, [say(1, upload(5)), staged(1), content(1, sent), say(1, commit(said))])
+      assert.deepStrictEqual(tags(outputs), ["Stage", "1 Proceed", "Write", "Discard", "1 Refused"])
+    }
+  })
+})
+
+describe("para", () => {
+  const stagedOver: SessionInput = { _tag: "Staged", id: RequestId.make(1), resumed: 0, base: { size: 9, modified: 3 } }
+  const missing: SessionInput = { _tag: "Refused", id: RequestId.make(1), refusal: { reason: "no-such-file" } }
+
+  it("says which of the two it is, and what came of it", () => {
+    const here = run(ready, [say(1, para(1)), stagedOver, content(1, 1), say(1, commit(1)), committed(1, 1)])
+    assert.deepStrictEqual(tags(here.outputs), [
+      "Stage",
+      "1 SameFileHere",
+      "Write",
+      "Commit",
+      "1 SuccessfullyParallelized"
+    ])
+    const notHere = run(ready, [say(1, para(1)), missing])
+    assert.deepStrictEqual(tags(notHere.outputs), ["Stage", "1 SameFileNotHere"])
+    assert.deepStrictEqual(notHere.state, { ...ready, lastId: RequestId.make(1) })
+  })
+})
+
+describe("cancel", () => {
+  it("takes a command that waits out of the queue, at once", () => {
+    const { outputs } = run(ready, [
+      say(1, { _tag: "Fetch" }),
+      say(2, download),
+      say(3, download),
+      say(2, { _tag: "Cancel" }),
+      { _tag: "Listed", id: RequestId.make(1), count: 0 }
+    ])
+    assert.deepStrictEqual(tags(outputs), ["List", "2 Refused", "1 Listed", "Open"])
+  })
+
+  it("stops what is being sent; its end is the answer, whichever comes first", () => {
+    const opened: SessionInput = { _tag: "Opened", id: RequestId.make(1), size: 3, modified: 0, from: 0 }
+    const before = [say(1, download), opened, say(1, { _tag: "Cancel" })]
+    const stopped: SessionInput = { _tag: "Refused", id: RequestId.make(1), refusal: { reason: "cancelled" } }
+    const delivered: SessionInput = { _tag: "Delivered", id: RequestId.make(1), size: 3, digest: aDigest }
+    const common = ["Open", "1 Sending", "SendContent", "StopSending"]
+    assert.deepStrictEqual(tags(run(ready, [...before, stopped]).outputs), [...common, "1 Refused"])
+    assert.deepStrictEqual(tags(run(ready, [...before, delivered]).outputs), [...common, "1 Sent"])
+  })
+
+  it("discards what is being received, and expects no more of it", () => {
+    const inputs = [say(1, upload(5)), staged(1), content(1, 1), say(1, { _tag: "Cancel" })]
+    assert.deepStrictEqual(tags(run(ready, inputs).outputs), ["Stage", "1 Proceed", "Write", "Discard", "1 Refused"])
+    assert.strictEqual(run(ready, [...inputs, content(1, 1)]).state._tag, "Closed")
+  })
+
+  it("of something that has ended, or never was, changes nothing", () => {
+    for (const id of [0, 1, 9]) {
+      assert.deepStrictEqual(Session.step(ready, say(id, { _tag: "Cancel" })), { state: ready, outputs: [] })
+    }
+  })
+})
+
+describe("the end", () => {
+  const drain: SessionInput = { _tag: "Drain" }
+  const ended: SessionInput = { _tag: "PeerEnded" }
+  const bye = say(0, { _tag: "Bye" })
+  const listed: SessionInput = { _tag: "Listed", id: RequestId.make(1), count: 0 }
+
+  it("closes at once when nothing is under way", () => {
+    for (const [input, reason] of [
+      [drain, "draining"],
+      [ended, "bye"],
+      [bye, "bye"]
+    ] as const) {
+      assert.deepStrictEqual(Session.step(ready, input).state, { _tag: "Closed", reason })
+    }
+  })
+
+  it("finishes what was asked before Bye, and takes nothing after it", () => {
+    const { outputs } = run(ready, [say(1, { _tag: "Fetch" }), say(2, download), bye, listed])
+    assert.deepStrictEqual(tags(outputs), ["List", "1 Listed", "Open"])
+    const { state } = run(ready, [say(1, { _tag: "Fetch" }), bye, say(2, download)])
+    assert.deepStrictEqual(state, { _tag: "Closed", reason: "protocol-violation" })
+  })
+
+  it("drains: the transfer under way ends, what waits is refused, in order", () => {
+    const { outputs, state } = run(ready, [
+      say(1, { _tag: "Fetch" }),
+      say(2, download),
+      drain,
+      say(3, download),
+      listed
+    ])
+    assert.deepStrictEqual(tags(outputs), ["List", "1 Listed", "2 Refused", "3 Refused", "Close"])
+    assert.deepStrictEqual(state, { _tag: "Closed", reason: "draining" })
+  })
+
+  it("drains on when the client says Bye, or ends, meanwhile", () => {
+    for (const last of [bye, ended]) {
+      const { outputs } = run(ready, [say(1, { _tag: "Fetch" }), say(2, download), drain, last, listed])
+      assert.deepStrictEqual(tags(outputs), ["List", "1 Listed", "2 Refused", "Close"])
+    }
+  })
+
+  it("discards an upload whose client has ended", () => {
+    const { outputs, state } = run(ready, [say(1, upload(5)), staged(1), content(1, 1), ended])
+    assert.deepStrictEqual(tags(outputs), ["Stage", "1 Proceed", "Write", "Discard", "Close"])
+    assert.deepStrictEqual(state, { _tag: "Closed", reason: "ended-early" })
+  })
+
+  it("waits for no content of a client that has ended, and serves what it still may want", () => {
+    const { outputs, state } = run(ready, [
+      say(1, { _tag: "Fetch" }),
+      say(2, upload(5)),
+      say(3, para(5)),
+      say(4, download),
+      ended,
+      listed
+    ])
+    assert.deepStrictEqual(tags(outputs), ["List", "2 Refused", "3 Refused", "1 Listed", "Open"])
+    assert.strictEqual(state._tag, "Transferring")
+  })
+})
+
+describe("legal scripts", () => {
+  it.effect("get one final answer for each request, in the order of the requests but for what was cancelled", () =>
+    holds(
+      script,
+      (one) => {
+        const { answers, cancelled, final, order, overwritten } = play(one)
+        const inTurn = order.filter((id) => !cancelled.has(id))
+        return (
+          final._tag === "Closed" &&
+          final.reason === "bye" &&
+          one.commands.every((_, index) => answers.get(index + 1)?.length === 1) &&
+          order.length === one.commands.length &&
+          inTurn.every((id, index) => index === 0 || id > (inTurn[index - 1] ?? 0)) &&
+          overwritten === 0
+        )
+      },
+      3_000
+    )
+  )
+
+  it("meet every kind of end, so that the property above says something", () => {
+    const seen = new Set<string>()
+    for (let seed = 0; seed < 300; seed++) {
+      const { answers } = play({
+        seed,
+        commands: ["Upload", "Fetch", "Para", "Download", "Describe", "Delta", "Upload", "Para"]
+      })
+      for (const own of answers.values()) own.forEach((tag) => seen.add(tag))
+    }
+    assert.deepStrictEqual([...seen].toSorted(), [
+      "Described",
+      "Listed",
+      "Refused",
+      "SameFileNotHere",
+      "Sent",
+      "SuccessfullyParallelized",
+      "Uploaded"
+    ])
+  })
+})

@@ -1,0 +1,89 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Fiber } from "effect"
+import { TestClock } from "effect/testing"
+import * as Watchdog from "../../../src/domain/session/Watchdog.ts"
+
+const second = 1_000
+
+/** A watchdog and the fiber that watches it. */
+const watched = Effect.fnUntraced(function* (milliseconds: number) {
+  const watchdog = yield* Watchdog.make(milliseconds)
+  const fiber = yield* Effect.forkChild(Effect.flip(watchdog.watch), { startImmediately: true })
+  const ended = Effect.sync(() => fiber.pollUnsafe() !== undefined)
+  return { watchdog, ended, stalled: Fiber.join(fiber) }
+})
+
+describe("Watchdog", () => {
+  it.effect("ends what makes no progress, at its limit and not before", () =>
+    Effect.gen(function* () {
+      const { ended, stalled } = yield* watched(60 * second)
+      yield* TestClock.adjust(60 * second - 1)
+      assert.isFalse(yield* ended)
+      yield* TestClock.adjust(1)
+      assert.deepStrictEqual(yield* stalled, new Watchdog.Stalled({ milliseconds: 60 * second }))
+    })
+  )
+
+  it.effect("counts from the last progress", () =>
+    Effect.gen(function* () {
+      const { ended, stalled, watchdog } = yield* watched(60 * second)
+      for (let minute = 0; minute < 100; minute++) {
+        yield* TestClock.adjust(59 * second)
+        watchdog.progress()
+      }
+      assert.isFalse(yield* ended)
+      yield* TestClock.adjust(60 * second)
+      assert.strictEqual((yield* stalled).milliseconds, 60 * second)
+    })
+  )
+
+  it.effect("follows a limit that shrinks while it sleeps towards a long one", () =>
+    Effect.gen(function* () {
+      const { ended, stalled, watchdog } = yield* watched(24 * 3600 * second)
+      yield* TestClock.adjust(3600 * second)
+      watchdog.progress()
+      watchdog.expect(60 * second)
+      yield* TestClock.adjust(60 * second - 1)
+      assert.isFalse(yield* ended)
+      yield* TestClock.adjust(1)
+      assert.strictEqual((yield* stalled).milliseconds, 60 * second)
+    })
+  )
+
+  it.effect("follows a limit that grows", () =>
+    Effect.gen(function* () {
+      const { ended, stalled, watchdog } = yield* watched(60 * second)
+      watchdog.expect(600 * second)
+      yield* TestClock.adjust(599 * second)
+      assert.isFalse(yield* ended)
+      yield* TestClock.adjust(second)
+      assert.strictEqual((yield* stalled).milliseconds, 600 * second)
+    })
+  )
+
+  it.effect("does not count work of our own, and counts again from its end", () =>
+    Effect.gen(function* () {
+      const { ended, stalled, watchdog } = yield* watched(60 * second)
+      const work = yield* Effect.forkChild(watchdog.exempt(Effect.sleep(1000 * second)), { startImmediately: true })
+      yield* TestClock.adjust(1000 * second)
+      assert.isTrue(Exit.isSuccess(yield* Fiber.await(work)))
+      yield* TestClock.adjust(59 * second)
+      assert.isFalse(yield* ended)
+      yield* TestClock.adjust(second)
+      assert.strictEqual((yield* stalled).milliseconds, 60 * second)
+    })
+  )
+
+  it.effect("counts again after work that was interrupted", () =>
+    Effect.gen(function* () {
+      const { ended, watchdog } = yield* watched(60 * second)
+      const work = yield* Effect.forkChild(watchdog.exempt(Effect.never), { startImmediately: true })
+      yield* TestClock.adjust(500 * second)
+      yield* Fiber.interrupt(work)
+      yield* TestClock.adjust(59 * second)
+      assert.isFalse(yield* ended)
+      yield* TestClock.adjust(second)
+      assert.isTrue(yield* ended)
+    })
+  )
+})

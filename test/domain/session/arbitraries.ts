@@ -1,0 +1,149 @@
+/**
+ * Any state and any input of the session machine, from small sets so that ids meet.
+ */
+import { Arbitrary, Schema } from "effect"
+import { UserName } from "../../../src/domain/channel/HandshakeMessage.ts"
+import { StretchingId } from "../../../src/domain/channel/Opaque.ts"
+import { ContentDigest } from "../../../src/domain/file/Digest.ts"
+import type { SessionInput, Session } from "../../../src/domain/session/SessionState.ts"
+import { packRanges } from "../../../src/domain/wire/Packed.ts"
+import { Refusal } from "../../../src/domain/wire/Refusal.ts"
+
+export const idMax = 4
+const id = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: idMax })).pipe(Schema.brand("RequestId"))
+const size = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 6 }))
+const name = Schema.Literals(["a", "b/c"]).pipe(Schema.brand("FileName"))
+const user = Schema.Literals(["ada", "bob"]).pipe(Schema.brand("UserName"))
+const digest = Schema.Literals(["0".repeat(64), "f".repeat(64)]).pipe(Schema.brand("ContentDigest"))
+const bytes = Schema.Uint8Array
+const text = Schema.Literals(["x", ""])
+
+export const aDigest = ContentDigest.make("0".repeat(64))
+export const otherDigest = ContentDigest.make("f".repeat(64))
+export const aUser = UserName.make("ada")
+
+const ranges = bytes
+const signature = Schema.Struct({ digest, averageLog2: Schema.Literals([16]), groups: bytes })
+const base = Schema.Struct({ size, modified: size, signature: Schema.optionalKey(signature) })
+
+const clientMessages = {
+  Hello: Schema.TaggedStruct("Hello", { client: text }),
+  Fetch: Schema.TaggedStruct("Fetch", {}),
+  Describe: Schema.TaggedStruct("Describe", { name }),
+  Upload: Schema.TaggedStruct("Upload", { name, size, modified: size }),
+  Download: Schema.TaggedStruct("Download", { name }),
+  Para: Schema.TaggedStruct("Para", { name, size, modified: size }),
+  NeedChunks: Schema.TaggedStruct("NeedChunks", { first: size, count: size }),
+  NeedBlocks: Schema.TaggedStruct("NeedBlocks", { ranges }),
+  Copies: Schema.TaggedStruct("Copies", { ranges }),
+  Want: Schema.TaggedStruct("Want", { ranges }),
+  Commit: Schema.TaggedStruct("Commit", { size, digest }),
+  Cancel: Schema.TaggedStruct("Cancel", {}),
+  Ping: Schema.TaggedStruct("Ping", {}),
+  Bye: Schema.TaggedStruct("Bye", {})
+}
+const clientMessage = Schema.Union(Object.values(clientMessages))
+const command = Schema.Union([
+  clientMessages.Fetch,
+  clientMessages.Describe,
+  clientMessages.Upload,
+  clientMessages.Download,
+  clientMessages.Para
+])
+
+const anyInput = Arbitrary.schema(
+  Schema.Union([
+    Schema.TaggedStruct("Handshake", {
+      message: Schema.Union([
+        Schema.TaggedStruct("LoginStart", { user, ke1: bytes }),
+        Schema.TaggedStruct("LoginFinish", { ke3: bytes }),
+        Schema.TaggedStruct("GiveUp", {})
+      ])
+    }),
+    Schema.TaggedStruct("Message", { id, message: clientMessage }),
+    Schema.TaggedStruct("Content", { id, bytes: size }),
+    Schema.TaggedStruct("PeerEnded", {}),
+    Schema.TaggedStruct("LoginAnswered", { ke2: bytes, stretching: StretchingId }),
+    Schema.TaggedStruct("LoginRejected", {
+      reason: Schema.Literals(["too-many-attempts", "server-full"]),
+      retryAfterMilliseconds: size
+    }),
+    Schema.TaggedStruct("LoginUnanswerable", {}),
+    Schema.TaggedStruct("LoginVerified", {}),
+    Schema.TaggedStruct("LoginUnverified", {}),
+    Schema.TaggedStruct("Staged", { id, resumed: size, base: Schema.UndefinedOr(base) }),
+    Schema.TaggedStruct("Committed", { id, size, digest }),
+    Schema.TaggedStruct("Opened", {
+      id,
+      size,
+      modified: size,
+      from: size,
+      signature: Schema.optionalKey(signature)
+    }),
+    Schema.TaggedStruct("Described", { id, size, modified: size, digest }),
+    Schema.TaggedStruct("Delivered", { id, size, digest }),
+    Schema.TaggedStruct("Listed", { id, count: size }),
+    Schema.TaggedStruct("Refused", { id, refusal: Schema.Struct({ reason: Refusal.fields.reason }) }),
+    Schema.TaggedStruct("Drain", {})
+  ])
+)
+
+// Random bytes are hardly ever ranges: these are within a small file, beyond its end, and none at all.
+const rangesOf = (random: Uint8Array): Uint8Array =>
+  [
+    packRanges([{ offset: 0, length: 1 }]),
+    packRanges([
+      { offset: 0, length: 2 },
+      { offset: 1, length: 1 }
+    ]),
+    packRanges([{ offset: 5, length: 9 }]),
+    random
+  ][random.length % 4] ?? random
+
+export const input: Arbitrary.Arbitrary<SessionInput> = Arbitrary.map(anyInput, (any) =>
+  any._tag === "Message" && "ranges" in any.message
+    ? { ...any, message: { ...any.message, ranges: rangesOf(any.message.ranges) } }
+    : any
+)
+
+const phase = Schema.Union([
+  Schema.TaggedStruct("AwaitingStart", {}),
+  Schema.TaggedStruct("Answering", { user }),
+  Schema.TaggedStruct("AwaitingFinish", { user }),
+  Schema.TaggedStruct("Verifying", { user }),
+  Schema.TaggedStruct("AwaitingHello", { user })
+])
+
+const admitted = {
+  user,
+  lastId: id,
+  discarding: Schema.UndefinedOr(id),
+  ending: Schema.Literals(["no", "said", "ordered"])
+}
+const incoming = { id, command: Schema.Literals(["Upload", "Para"]), declared: size }
+const transfer = Schema.Union([
+  Schema.TaggedStruct("Listing", { id }),
+  Schema.TaggedStruct("Describing", { id }),
+  Schema.TaggedStruct("Opening", { id }),
+  Schema.TaggedStruct("Offering", { id, size }),
+  Schema.TaggedStruct("Sending", { id }),
+  Schema.TaggedStruct("Staging", { ...incoming, cancelled: Schema.Boolean }),
+  Schema.TaggedStruct("Receiving", { ...incoming, received: size, base: Schema.UndefinedOr(base) }),
+  Schema.TaggedStruct("Committing", incoming)
+])
+
+export const state: Arbitrary.Arbitrary<Session> = Arbitrary.schema(
+  Schema.Union([
+    Schema.TaggedStruct("Unauthenticated", {
+      attempts: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 3 })),
+      phase
+    }),
+    Schema.TaggedStruct("Ready", admitted),
+    Schema.TaggedStruct("Transferring", {
+      ...admitted,
+      transfer,
+      queue: Schema.Array(Schema.Struct({ id, command })).check(Schema.isMaxLength(3))
+    }),
+    Schema.TaggedStruct("Closed", { reason: Schema.Literals(["bye", "incorrect", "protocol-violation", "draining"]) })
+  ])
+)
