@@ -1,0 +1,390 @@
+/**
+ * What a walk may cost at most, whatever the contents; and what becomes of it when the peer lies or something fails.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Exit, Fiber, Schema } from "effect"
+import { ContentDigest, type Digest } from "../../../src/domain/file/Digest.ts"
+import { copyRunBytesMax, hintRatioMax } from "../../../src/domain/limits.ts"
+import { type DeltaOptions, sendDelta } from "../../../src/domain/transfer/Delta.ts"
+import { LocalShrank, lookBytesMax, match } from "../../../src/domain/transfer/Match.ts"
+import type { Piece } from "../../../src/domain/transfer/Signature.ts"
+import {
+  type Base,
+  baseOf,
+  digest,
+  flawOf,
+  join,
+  optionsOf,
+  patch,
+  periodic,
+  random,
+  smallBaseOf,
+  sourceOf,
+  splice,
+  walk,
+  wholeOf
+} from "./deltas.ts"
+
+const mebibyte = 1024 * 1024
+const content = random(11, 6 * mebibyte)
+const base = baseOf(content)
+const chunks = base.groups.flatMap((group) => group.chunks)
+
+const bytesOf = ({ length, offset }: { readonly length: number; readonly offset: number }): Uint8Array =>
+  content.subarray(offset, offset + length)
+
+const chunk = (index: number): Uint8Array => {
+  const piece = chunks[index % chunks.length]
+  return piece === undefined ? new Uint8Array(0) : bytesOf(piece)
+}
+
+// The smallest chunk of all: the more hits, the more often a search begins.
+const smallest = chunks.slice(0, -1).reduce((least, piece) => (piece.length < least.length ? piece : least))
+
+const noise = (seed: number): Uint8Array => random(seed, 33_000)
+
+const many = (count: number, part: (index: number) => Uint8Array): Uint8Array =>
+  join(...Array.from({ length: count }, (_, index) => part(index)))
+
+// A base whose chunks all are as small as the rules allow, as far as content can force it: one small chunk, repeated.
+const tiny = baseOf(periodic(bytesOf(smallest), 6 * mebibyte))
+
+const targets: Record<string, readonly [Base, Uint8Array]> = {
+  "all bytes equal, more of them": [baseOf(new Uint8Array(3 * mebibyte)), new Uint8Array(5 * mebibyte + 1)],
+  "all bytes equal, fewer": [baseOf(new Uint8Array(3 * mebibyte)), new Uint8Array(2 * mebibyte - 7)],
+  "all bytes equal, but other ones": [baseOf(new Uint8Array(3 * mebibyte)), new Uint8Array(3 * mebibyte).fill(7)],
+  "a period of one chunk": [tiny, periodic(bytesOf(smallest), 5 * mebibyte)],
+  "a period of one chunk, shifted": [tiny, join(random(1, 999), periodic(bytesOf(smallest), 5 * mebibyte))],
+  "a period of one chunk and noise": [tiny, many(60, (index) => join(bytesOf(smallest), noise(index)))],
+  "the last chunk of every group, again and again": [
+    base,
+    many(80, (index) => {
+      const group = base.groups[index % base.groups.length]
+      const last = group?.chunks.at(-1)
+      return last === undefined ? new Uint8Array(0) : bytesOf(last)
+    })
+  ],
+  "chunks of two groups in turn": [base, many(80, (index) => chunk(index % 2 === 0 ? 3 : 60))],
+  "every hit is followed by a miss": [base, many(80, (index) => join(bytesOf(smallest), noise(index)))],
+  "a hit at the end of every block": [base, many(16, (index) => join(random(index, 200_000), bytesOf(smallest)))],
+  backwards: [base, many(chunks.length, (index) => chunk(chunks.length - 1 - index))],
+  "backwards with noise between": [
+    base,
+    many(chunks.length, (index) => join(chunk(chunks.length - 1 - index), noise(index)))
+  ],
+  "every sixth chunk differs from what is expected": [
+    base,
+    many(chunks.length, (index) => (index % 6 === 5 ? noise(index) : chunk(index)))
+  ],
+  "five of six chunks differ in place": [
+    base,
+    many(chunks.length, (index) => (index % 6 === 5 ? chunk(index) : random(index, chunk(index).length)))
+  ],
+  "one byte of every group": [
+    base,
+    base.groups.reduce((all, { offset }) => splice(all, offset, 1, random(offset, 1)), content)
+  ],
+  "nothing in common": [base, random(12, 6 * mebibyte)]
+}
+
+describe("the work of a walk", () => {
+  for (const [name, [other, target]] of Object.entries(targets)) {
+    it.effect(name, () =>
+      Effect.gen(function* () {
+        const { cost, digest: whole, equal, ops } = yield* walk(other, target)
+        assert.strictEqual(whole, wholeOf(target))
+        assert.isFalse(equal)
+        assert.strictEqual(flawOf(ops, other.content.length, target.length, 0), undefined)
+        assert.deepStrictEqual(wholeOf(patch(other.content, target, ops)), whole)
+        // The whole, a group, a chunk, a closer look, and up to three times in a search.
+        assert.isAtMost(cost.hashed, 7 * target.length)
+        assert.isAtMost(cost.read, 7 * target.length)
+        assert.isAtMost(cost.chunkQuestions, 2 * Math.ceil(Math.log2(other.groups.length)) + 2)
+        assert.isAtMost(cost.rangeBytesAsked, hintRatioMax * target.length)
+        assert.strictEqual(new Set(cost.groupsAsked).size, cost.groupsAsked.length)
+      })
+    )
+  }
+
+  it.effect("a part too long for a closer look is passed on before the walk ends", () =>
+    Effect.gen(function* () {
+      const target = random(13, lookBytesMax + 4 * mebibyte)
+      const { options } = optionsOf(base, target)
+      const seen: Array<readonly [length: number, walked: number]> = []
+      let walked = 0
+      yield* match({
+        ...options,
+        walked: (bytes) => void (walked += bytes),
+        emit: ({ length }) => Effect.sync(() => void seen.push([length, walked]))
+      })
+      assert.isAbove(seen.length, 1)
+      assert.isBelow(seen[0]?.[1] ?? target.length, target.length)
+    })
+  )
+
+  it.effect("no copy is held back when the sizes say that something differs", () =>
+    Effect.gen(function* () {
+      const long = new Uint8Array(copyRunBytesMax + 2 * mebibyte)
+      const other = baseOf(long)
+      const done = yield* walk(other, long.subarray(1))
+      assert.isAtLeast(done.ops.length, 2)
+      assert.isBelow(done.ops[0]?.length ?? long.length, copyRunBytesMax + mebibyte)
+    })
+  )
+})
+
+// -----------------------------------------------------------------------------
+// A peer that lies
+// -----------------------------------------------------------------------------
+
+const small = smallBaseOf(random(21, 60_000), 10, 8_000)
+const edited = splice(splice(small.content, 10_000, 100, random(3, 500)), 40_000, 5_000, random(4, 5_000))
+
+type Options = DeltaOptions<never, never, never>
+
+const reasonOf = (options: Options) =>
+  sendDelta(options).pipe(
+    Effect.flip,
+    Effect.map((error) => (error._tag === "SignatureRefused" ? error.reason : error._tag))
+  )
+
+const lies: Record<string, readonly [reason: string, change: (pieces: ReadonlyArray<Piece>) => ReadonlyArray<Piece>]> =
+  {
+    "leave one out": ["cover", (pieces) => pieces.slice(1)],
+    "end early": ["cover", (pieces) => pieces.slice(0, -1)],
+    "are none": ["cover", () => []],
+    "go on beyond": ["cover", (pieces) => [...pieces, ...pieces.slice(-1)]],
+    overlap: ["cover", (pieces) => [...pieces.slice(0, 1), ...pieces]],
+    "lie elsewhere": ["cover", (pieces) => pieces.map((piece) => ({ ...piece, offset: piece.offset + 2 ** 40 }))],
+    "are negative": ["cover", (pieces) => pieces.map((piece) => ({ ...piece, length: -piece.length }))],
+    "are no numbers": ["cover", (pieces) => pieces.map((piece) => ({ ...piece, length: Number.NaN }))],
+    "are too large": [
+      "piece-size",
+      ([first, ...pieces]) => [
+        {
+          offset: 0,
+          digest: "",
+          ...first,
+          length: pieces.reduce((all, { length }) => all + length, first?.length ?? 0)
+        }
+      ]
+    ],
+    "are too small": [
+      "piece-size",
+      ([first, ...pieces]) =>
+        first === undefined
+          ? []
+          : [{ ...first, length: 1 }, { ...first, offset: first.offset + 1, length: first.length - 1 }, ...pieces]
+    ]
+  }
+
+describe("a peer that lies", () => {
+  for (const [name, [reason, change]] of Object.entries(lies)) {
+    it.effect(`is refused when chunks ${name}`, () =>
+      Effect.gen(function* () {
+        const { options, ops } = optionsOf(small, edited)
+        const chunksOf: Options["chunksOf"] = (first, count) =>
+          Effect.map(options.chunksOf(first, count), (lists) => lists.map(change))
+        assert.strictEqual(yield* reasonOf({ ...options, chunksOf }), reason)
+        for (const op of ops) if (op._tag === "Copy") assert.isAtMost(op.offset + op.length, small.content.length)
+      })
+    )
+    it.effect(`is refused when blocks ${name}`, () =>
+      Effect.gen(function* () {
+        // Of a chunk of 64 KiB there are many blocks.
+        const { options } = optionsOf(base, splice(content, 1_000_000, 1, random(5, 1)))
+        const blocksOf: Options["blocksOf"] = (ranges) =>
+          Effect.map(options.blocksOf(ranges), (lists) => lists.map(change))
+        assert.strictEqual(yield* reasonOf({ ...options, blocksOf }), reason)
+      })
+    )
+  }
+
+  it.effect("is refused when the lists are fewer or more", () =>
+    Effect.gen(function* () {
+      const { options } = optionsOf(small, edited)
+      for (const change of [
+        (lists: ReadonlyArray<ReadonlyArray<Piece>>) => lists.slice(1),
+        (lists: ReadonlyArray<ReadonlyArray<Piece>>) => [...lists, ...lists],
+        () => []
+      ]) {
+        const chunksOf: Options["chunksOf"] = (first, count) => Effect.map(options.chunksOf(first, count), change)
+        assert.strictEqual(yield* reasonOf({ ...options, chunksOf }), "count")
+        const blocksOf: Options["blocksOf"] = (ranges) => Effect.map(options.blocksOf(ranges), change)
+        assert.strictEqual(yield* reasonOf({ ...options, blocksOf }), "count")
+      }
+    })
+  )
+
+  it.effect("is refused when the groups do not cover the file, or the average is none", () =>
+    Effect.gen(function* () {
+      const { options } = optionsOf(small, edited)
+      const { coarse } = options
+      const zero = { offset: 0, length: 0, digest: coarse.groups[0]?.digest ?? "" }
+      const refusedFor = (change: Partial<typeof coarse>) => reasonOf({ ...options, coarse: { ...coarse, ...change } })
+      assert.strictEqual(yield* refusedFor({ groups: coarse.groups.slice(1) }), "cover")
+      assert.strictEqual(yield* refusedFor({ groups: [zero, ...coarse.groups] }), "cover")
+      assert.strictEqual(yield* refusedFor({ groups: [] }), "cover")
+      assert.strictEqual(yield* refusedFor({ size: coarse.size + 1 }), "cover")
+      for (const averageLog2 of [-1, 0, 9, 24, 40, 10.5, Number.NaN]) {
+        assert.strictEqual(yield* refusedFor({ averageLog2 }), "average")
+      }
+    })
+  )
+
+  it.effect.prop(
+    "about content costs bytes and never leaves the file",
+    [Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 100_000 })), Schema.Literals([1, 2, 16])],
+    ([seed, values]) =>
+      Effect.gen(function* () {
+        // Digests that collide all the time.
+        const weak: Digest["Service"] = {
+          make: () => {
+            const hasher = digest.make()
+            return {
+              update: hasher.update,
+              digest: () =>
+                ContentDigest.make(
+                  (Number.parseInt(hasher.digest().slice(0, 8), 16) % values).toString(16).padStart(64, "0")
+                )
+            }
+          }
+        }
+        const liar: Base = {
+          ...small,
+          groups: small.groups.map((group) => ({
+            ...group,
+            digest: "0".repeat(32),
+            chunks: group.chunks.map((piece, index) => ({
+              ...piece,
+              digest: (index % values).toString(16).padStart(32, "0")
+            }))
+          }))
+        }
+        const target = splice(edited, seed % edited.length, 3_000, random(seed, seed % 9_000))
+        const done = yield* walk(liar, target, 0, weak)
+        if (!done.equal) assert.strictEqual(flawOf(done.ops, liar.content.length, target.length, 0), undefined)
+      }),
+    { arbitrary: { runs: 60 } }
+  )
+})
+
+// -----------------------------------------------------------------------------
+// What fails on the way
+// -----------------------------------------------------------------------------
+
+class Broken extends Schema.TaggedError<Broken>()("Broken", { where: Schema.String }) {}
+
+describe("a walk that fails", () => {
+  const walks = { "of a small change": edited, "of other content": random(31, 3 * mebibyte) }
+
+  for (const [name, target] of Object.entries(walks)) {
+    it.effect(`${name} says so wherever reading fails`, () =>
+      Effect.gen(function* () {
+        const { options } = optionsOf(small, target)
+        let reads = 0
+        const read = (offset: number, length: number) =>
+          Effect.sync(() => (reads++, target.subarray(offset, offset + length)))
+        yield* sendDelta({ ...options, local: { size: target.length, read } })
+        const total = reads
+        for (let failing = 0; failing < total; failing += Math.ceil(total / 40)) {
+          reads = 0
+          const breaks = (offset: number, length: number) =>
+            reads++ === failing ? Effect.fail(new Broken({ where: "read" })) : sourceOf(target).read(offset, length)
+          const error = yield* Effect.flip(sendDelta({ ...options, local: { size: target.length, read: breaks } }))
+          assert.strictEqual(error._tag, "Broken")
+          reads = 0
+          const shrinks = (offset: number, length: number) =>
+            sourceOf(target).read(offset, reads++ >= failing ? length - 1 : length)
+          const shrank = yield* Effect.flip(sendDelta({ ...options, local: { size: target.length, read: shrinks } }))
+          assert.instanceOf(shrank, LocalShrank)
+        }
+      })
+    )
+  }
+
+  it.effect("says so when a question fails", () =>
+    Effect.gen(function* () {
+      const fail = (where: string) => () => Effect.fail(new Broken({ where }))
+      const { options } = optionsOf(small, edited)
+      const chunkError = yield* Effect.flip(sendDelta({ ...options, chunksOf: fail("chunks") }))
+      assert.deepStrictEqual(chunkError, new Broken({ where: "chunks" }))
+      const blockError = yield* Effect.flip(sendDelta({ ...options, blocksOf: fail("blocks") }))
+      assert.deepStrictEqual(blockError, new Broken({ where: "blocks" }))
+    })
+  )
+
+  // More findings than the queue holds, so that the walk is waiting when the other side ends.
+  const busy = smallBaseOf(random(41, 2 * mebibyte), 10, 20_000)
+  const swapped = join(
+    ...busy.groups
+      .flatMap((group) => group.chunks)
+      .map(({ length, offset }) => busy.content.subarray(offset, offset + length))
+      .reverse()
+  )
+
+  // One change where the chunks are answered, one where the answer never comes.
+  const stuck = splice(splice(busy.content, 9_000, 1, random(6, 1)), 1_500_000, 1, random(7, 1))
+
+  /** A walk that waits for ever, and whether it still does. */
+  const waiting = Effect.gen(function* () {
+    const { options } = optionsOf(busy, stuck)
+    const reached = yield* Deferred.make<void>()
+    const state = { walks: 0 }
+    const chunksOf: Options["chunksOf"] = (first, count) =>
+      first === 0
+        ? options.chunksOf(first, count)
+        : Effect.acquireUseRelease(
+            Effect.andThen(
+              Effect.sync(() => void (state.walks += 1)),
+              Deferred.succeed(reached, undefined)
+            ),
+            () => Effect.never,
+            () => Effect.sync(() => void (state.walks -= 1))
+          )
+    return { options: { ...options, chunksOf }, reached: Deferred.await(reached), state }
+  })
+
+  it.effect("leaves no walk behind when sending fails", () =>
+    Effect.gen(function* () {
+      const { options, reached, state } = yield* waiting
+      const seen: Array<number> = []
+      const send = () =>
+        Effect.andThen(
+          reached,
+          Effect.suspend(() => (seen.push(state.walks), Effect.fail(new Broken({ where: "send" }))))
+        )
+      assert.deepStrictEqual(yield* Effect.flip(sendDelta({ ...options, send })), new Broken({ where: "send" }))
+      assert.deepStrictEqual([seen, state.walks], [[1], 0])
+    })
+  )
+
+  it.effect("leaves no walk behind when it is interrupted", () =>
+    Effect.gen(function* () {
+      const { options, reached, state } = yield* waiting
+      const fiber = yield* Effect.forkChild(sendDelta(options))
+      yield* reached
+      assert.strictEqual(state.walks, 1)
+      yield* Fiber.interrupt(fiber)
+      assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(fiber)))
+      assert.strictEqual(state.walks, 0)
+    })
+  )
+
+  it.effect("waits for a slow receiver instead of piling up findings", () =>
+    Effect.gen(function* () {
+      // Every chunk is a finding of its own.
+      const { options, walked } = optionsOf(busy, swapped)
+      const gate = yield* Deferred.make<void>()
+      const fiber = yield* Effect.forkChild(sendDelta({ ...options, send: () => Deferred.await(gate) }))
+      for (let before = -1; before !== walked();) {
+        before = walked()
+        for (let turn = 0; turn < 200; turn++) yield* Effect.yieldNow
+      }
+      assert.isBelow(walked(), swapped.length)
+      yield* Deferred.succeed(gate, undefined)
+      assert.strictEqual((yield* Fiber.join(fiber)).digest, wholeOf(swapped))
+      assert.strictEqual(walked(), swapped.length)
+    })
+  )
+})
