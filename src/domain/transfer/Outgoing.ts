@@ -1,7 +1,8 @@
 /**
  * Content on its way out: reads a source block by block, hashes it and sends it, reading ahead while earlier blocks leave.
  *
- * The same code sends an upload and a download. Memory: `readAheadBlocksMax` blocks, whatever the file's size.
+ * The same code sends an upload and a download. Memory, whatever the file's size: those of `readAheadBlocksMax` blocks
+ * that are being sent, as many that wait behind them, and one that is being read.
  */
 import { Effect, Schema, Stream } from "effect"
 import type { ContentDigest, Digest } from "../file/Digest.ts"
@@ -30,7 +31,7 @@ export class SourceShrank extends Schema.TaggedError<SourceShrank>()("SourceShra
  * Sends the whole source and gives what a Commit or Sent must say. The source is checked again at the end, so that a
  * file that changed meanwhile is never vouched for.
  */
-export const sendAll = Effect.fnUntraced(function*<E, SendError>(options: {
+export const sendAll = Effect.fnUntraced(function* <E, SendError>(options: {
   readonly source: Source<E>
   readonly digest: Digest["Service"]
   /** Takes one block of at most `contentBlockBytes` bytes. */
@@ -42,7 +43,8 @@ export const sendAll = Effect.fnUntraced(function*<E, SendError>(options: {
     hasher.update(block)
     return send(block)
   }
-  if (source.size > 0 && source.size <= contentBlockBytes) yield* Effect.flatMap(readBlock(source, 0, source.size), hashAndSend)
+  if (source.size > 0 && source.size <= contentBlockBytes)
+    yield* Effect.flatMap(readBlock(source, 0, source.size), hashAndSend)
   else if (source.size > 0) yield* Stream.runForEach(blocks(source, { offset: 0, length: source.size }), hashAndSend)
   yield* source.unchanged
   return { size: source.size, digest: hasher.digest() }
@@ -62,10 +64,7 @@ const blocks = <E>(source: Source<E>, { length, offset }: Range): Stream.Stream<
   Stream.unfold(0, (done) =>
     done >= length
       ? Effect.undefined
-      : Effect.map(
-          readBlock(source, offset + done, length - done),
-          (block) => [block, done + block.length] as const
-        )
+      : Effect.map(readBlock(source, offset + done, length - done), (block) => [block, done + block.length] as const)
   ).pipe(Stream.buffer({ capacity: readAheadBlocksMax }))
 
 const readBlock = <E>(source: Source<E>, offset: number, left: number): Effect.Effect<Uint8Array, E | SourceShrank> => {
