@@ -2,10 +2,14 @@
  * The documents: their links lead somewhere, and their examples are what runs.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
-import { existsSync, readdirSync, readFileSync } from "node:fs"
+import { Effect, Layer, Redacted } from "effect"
+import { SocketServer } from "effect/socket"
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
+import { files } from "./embedding.ts"
 import { example, text } from "./protocolExample.ts"
+import { roundTrip } from "./testing.ts"
 
 const root = join(import.meta.dirname, "..")
 const read = (path: string): string => readFileSync(join(root, path), "utf8")
@@ -20,7 +24,9 @@ const documents = [
 
 /** The first fenced block behind a marker. */
 const blockAfter = (document: string, marker: string): string | undefined =>
-  read(document).split(`<!-- ${marker} -->`)[1]?.match(/```\w*\n([\s\S]*?)\n```/)?.[1]
+  read(document)
+    .split(`<!-- ${marker} -->`)[1]
+    ?.match(/```\w*\n([\s\S]*?)\n```/)?.[1]
 
 /** As a document's readers see their headings linked. */
 const anchorsOf = (markdown: string): ReadonlyArray<string> =>
@@ -30,6 +36,14 @@ const anchorsOf = (markdown: string): ReadonlyArray<string> =>
       .replace(/[^\p{L}\p{N} _-]/gu, "")
       .replaceAll(" ", "-")
   )
+
+/** A part of a test as those who install the package write it. */
+const published = (path: string, marker: string): string =>
+  (read(path).split(`// [${marker}\n`)[1]?.split(`\n// ${marker}]`)[0] ?? "")
+    .replace(`import * as Client from "../src/client/Client.ts"`, `import { Client } from "paradrop/client"`)
+    .replace(/"\.\.\/src\/domain\/index\.ts"/, `"paradrop"`)
+    .replace(/"\.\.\/src\/domain\/node\.ts"/, `"paradrop/node"`)
+    .replace(/"\.\.\/src\/(?:domain\/)?(\w+)\/index\.ts"/g, `"paradrop/$1"`)
 
 const withoutCode = (markdown: string): string => markdown.replace(/```[\s\S]*?```/g, "")
 
@@ -49,6 +63,28 @@ describe("documents", () => {
   it.effect("PROTOCOL.md shows the bytes of its example", () =>
     Effect.gen(function* () {
       assert.strictEqual(blockAfter("docs/PROTOCOL.md", "example"), text(yield* example))
+    })
+  )
+
+  it.effect("ARCHITECTURE.md shows a program that serves a folder", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(blockAfter("docs/ARCHITECTURE.md", "embedding"), published("test/embedding.ts", "embedding"))
+      const root = yield* Effect.acquireRelease(
+        Effect.sync(() => mkdtempSync(join(tmpdir(), "paradrop-embedding-"))),
+        (path) => Effect.sync(() => rmSync(path, { recursive: true }))
+      )
+      const context = yield* Layer.build(files(root, 0, Redacted.make("correct horse")))
+      const { address } = yield* Effect.provideContext(SocketServer.SocketServer, context)
+      assert.strictEqual(address._tag === "UnixPathAddress" ? "" : address.address.toString(), "127.0.0.1")
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("README.md shows a test that passes", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(blockAfter("README.md", "testing"), published("test/testing.ts", "testing"))
+      const { described, uploaded } = yield* roundTrip
+      assert.strictEqual(described.size, 5)
+      assert.strictEqual(described.digest, uploaded.digest)
     })
   )
 })
