@@ -8,8 +8,7 @@
  * Prints how long a signature takes, and for each update the time of the walk, the bytes that leave as they are, and
  * what was asked about the other file (22 bytes a piece, 16 a range). For people to compare; nothing is asserted.
  */
-import { performance } from "node:perf_hooks"
-import { Effect } from "effect"
+import { Duration, Effect } from "effect"
 import { contentBlockBytes } from "../../src/domain/limits.ts"
 import { makeBuilder } from "../../src/domain/transfer/Signature.ts"
 import { pieceBytes, rangeBytes } from "../../src/domain/wire/Packed.ts"
@@ -50,10 +49,7 @@ const signature = Effect.sync((): Base => {
 })
 
 const timed = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<readonly [A, number], E> =>
-  Effect.suspend(() => {
-    const began = performance.now()
-    return Effect.map(effect, (value) => [value, performance.now() - began] as const)
-  })
+  Effect.map(Effect.timed(effect), ([took, value]) => [value, Duration.toMillis(took)] as const)
 
 const bench = Effect.gen(function* () {
   // Once to warm up.

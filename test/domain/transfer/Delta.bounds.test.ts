@@ -320,7 +320,7 @@ describe("a walk that fails", () => {
     ...busy.groups
       .flatMap((group) => group.chunks)
       .map(({ length, offset }) => busy.content.subarray(offset, offset + length))
-      .reverse()
+      .toReversed()
   )
 
   // One change where the chunks are answered, one where the answer never comes.
