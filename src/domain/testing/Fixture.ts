@@ -60,7 +60,9 @@ export const seeded = (seed: number): (() => number) => {
 /** Content that differs by seed and repeats nowhere: no two blocks of it are equal. */
 export const bytes = (seed: number, length: number): Uint8Array => {
   const random = seeded(seed)
-  return Uint8Array.from({ length }, () => random() * 256)
+  const content = new Uint8Array(length)
+  for (let index = 0; index < length; index++) content[index] = random() * 256
+  return content
 }
 
 /** Content as a client sends it. */

@@ -1,0 +1,415 @@
+import { assert, describe } from "@effect/vitest"
+import { Deferred, Effect, Fiber, Schema, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import type { ClientSession } from "../../src/client/ClientSession.ts"
+import * as Bytes from "../../src/domain/Bytes.ts"
+import { FileName } from "../../src/domain/file/FileName.ts"
+import { contentBlockBytes, keepAliveMilliseconds, stallMillisecondsMax } from "../../src/domain/limits.ts"
+import { FileStore } from "../../src/domain/store/FileStore.ts"
+import * as Fixture from "../../src/domain/testing/Fixture.ts"
+import { connect, scenario, settle, Watch } from "./world.ts"
+
+const name = FileName.make("a")
+const listing = (session: ClientSession) => Stream.runCollect(session.fetch)
+const names = (session: ClientSession) =>
+  Effect.map(listing(session), (entries) => entries.map((entry) => entry.name).toSorted())
+const download = Effect.fnUntraced(function* (session: ClientSession, of: FileName = name) {
+  const sink = Fixture.sink()
+  const sent = yield* session.download(of, () => Effect.succeed(sink))
+  assert.deepStrictEqual(sink.committed(), sent)
+  return sink.content()
+})
+const nothingHeld = Effect.gen(function* () {
+  yield* settle
+  assert.deepStrictEqual((yield* Watch).held, { stagings: 0, files: 0 })
+})
+
+describe("the four commands", () => {
+  scenario("move a file up, list it, bring it down, and make it equal to another", () =>
+    Effect.gen(function* () {
+      const session = yield* connect()
+      const [first, second] = [Fixture.bytes(1, 700_000), Fixture.bytes(2, 300_000)]
+      const up = yield* session.upload(name, Fixture.source(first, 5_000))
+      assert.deepStrictEqual(up, { size: first.length, digest: yield* Fixture.digest(first) })
+      const [entry] = yield* listing(session)
+      assert.deepStrictEqual(entry, { name, size: first.length, modified: 5_000, digest: up.digest })
+      assert.deepStrictEqual(yield* download(session), first)
+      assert.deepStrictEqual(yield* session.para(name, Fixture.source(second)), {
+        size: second.length,
+        digest: yield* Fixture.digest(second)
+      })
+      assert.deepStrictEqual(yield* download(session), second)
+      const { lines } = yield* Watch
+      assert.deepStrictEqual(
+        lines.map(({ message }) => message),
+        ["File 'a' uploaded successfully.", "File 'a' parallelized successfully."]
+      )
+      yield* nothingHeld
+    })
+  )
+
+  scenario("say what the server does not have", () =>
+    Effect.gen(function* () {
+      const session = yield* connect()
+      for (const missing of [
+        yield* Effect.flip(download(session)),
+        yield* Effect.flip(session.para(name, Fixture.source(Fixture.bytes(1, 10))))
+      ]) {
+        assert.strictEqual(missing._tag, "RequestRefused")
+        assert.strictEqual(missing.message, "the server does not have this file")
+      }
+      assert.deepStrictEqual(yield* listing(session), [])
+      yield* nothingHeld
+    })
+  )
+
+  for (const length of [
+    0,
+    1,
+    contentBlockBytes - 1,
+    contentBlockBytes,
+    contentBlockBytes + 1,
+    3 * contentBlockBytes,
+    5 * contentBlockBytes + 17
+  ]) {
+    scenario(`bring back ${length} bytes as they were`, () =>
+      Effect.gen(function* () {
+        const session = yield* connect()
+        const content = Fixture.bytes(length, length)
+        yield* session.upload(name, Fixture.source(content))
+        assert.deepStrictEqual(yield* download(session), content)
+        yield* session.para(name, Fixture.source(content.toReversed()))
+        assert.deepStrictEqual(yield* download(session), content.toReversed())
+        yield* nothingHeld
+      })
+    )
+  }
+
+  scenario("take any name that the grammar takes, and give it back byte for byte", () =>
+    Effect.gen(function* () {
+      const session = yield* connect()
+      const given = [
+        "a b c",
+        "ä/ö/ü",
+        "e\u0301",
+        "日本語.txt",
+        "🗂️/x",
+        "a'b\"c",
+        "-rf",
+        "~",
+        "%2e%2e",
+        ".hidden",
+        "x".repeat(255)
+      ]
+      const parsed = given.map((text) => FileName.make(text))
+      for (const [index, one] of parsed.entries()) yield* session.upload(one, Fixture.source(Uint8Array.of(index)))
+      assert.deepStrictEqual(yield* names(session), parsed.toSorted())
+      for (const [index, one] of parsed.entries()) {
+        assert.deepStrictEqual(yield* download(session, one), Uint8Array.of(index))
+      }
+    })
+  )
+
+  scenario("list more files than a page holds, each once", () =>
+    Effect.gen(function* () {
+      const session = yield* connect()
+      const expected = Array.from({ length: 500 }, (_, index) => FileName.make(`d/${index}`))
+      yield* Effect.forEach(expected, (one) => session.upload(one, Fixture.source(Uint8Array.of(1))), {
+        concurrency: 64
+      })
+      assert.deepStrictEqual(yield* names(session), expected.toSorted())
+    })
+  )
+})
+
+describe("commands at once", () => {
+  scenario("answer hundreds that were sent without waiting", () =>
+    Effect.gen(function* () {
+      const session = yield* connect()
+      const contents = Array.from({ length: 400 }, (_, index) => Fixture.bytes(index, index * 7))
+      const of = (index: number) => FileName.make(`many/${index}`)
+      yield* Effect.forEach(contents, (content, index) => session.upload(of(index), Fixture.source(content)), {
+        concurrency: "unbounded"
+      })
+      const back = yield* Effect.forEach(contents, (_, index) => download(session, of(index)), {
+        concurrency: "unbounded"
+      })
+      assert.deepStrictEqual(back, contents)
+      yield* nothingHeld
+    })
+  )
+
+  scenario("of every kind, mixed, disturb one another in nothing", () =>
+    Effect.gen(function* () {
+      const session = yield* connect()
+      const content = Fixture.bytes(9, 2 * contentBlockBytes + 3)
+      yield* session.upload(name, Fixture.source(content))
+      const mixed = Array.from({ length: 120 }, (_, index) => {
+        switch (index % 5) {
+          case 0:
+            return Effect.map(download(session), (got) => Bytes.equals(got, content))
+          case 1:
+            return Effect.map(listing(session), (entries) => entries.some((entry) => entry.name === name))
+          case 2:
+            return Effect.map(
+              session.upload(FileName.make(`u${index}`), Fixture.source(Fixture.bytes(index, 1_000))),
+              ({ size }) => size === 1_000
+            )
+          case 3:
+            return Effect.map(session.para(name, Fixture.source(content)), ({ size }) => size === content.length)
+          default:
+            return Effect.map(
+              Effect.flip(download(session, FileName.make("none"))),
+              ({ _tag }) => _tag === "RequestRefused"
+            )
+        }
+      })
+      assert.deepStrictEqual(
+        yield* Effect.all(mixed, { concurrency: "unbounded" }),
+        mixed.map(() => true)
+      )
+      yield* nothingHeld
+    })
+  )
+
+  scenario("of several clients on one name leave one whole file", () =>
+    Effect.gen(function* () {
+      const contents = Array.from({ length: 6 }, (_, index) => Fixture.bytes(index, 3 * contentBlockBytes + index))
+      yield* Effect.forEach(
+        contents,
+        (content) =>
+          Effect.scoped(Effect.flatMap(connect(), (session) => session.upload(name, Fixture.source(content)))),
+        { concurrency: "unbounded" }
+      )
+      const session = yield* connect(Fixture.grace)
+      const winner = yield* download(session)
+      assert.strictEqual(contents.filter((content) => Bytes.equals(content, winner)).length, 1)
+      assert.deepStrictEqual(yield* names(session), [name])
+      yield* nothingHeld
+    })
+  )
+})
+
+describe("what goes wrong on the way", () => {
+  scenario(
+    "a disk that fills up in the middle of an upload refuses it, and the session goes on",
+    () =>
+      Effect.gen(function* () {
+        const session = yield* connect()
+        const big = Fixture.source(Fixture.bytes(1, 12 * contentBlockBytes))
+        const refused = yield* Effect.flip(session.upload(name, big))
+        assert.strictEqual(refused._tag === "RequestRefused" ? refused.reason : refused._tag, "no-space")
+        yield* nothingHeld
+        const small = Fixture.bytes(2, 100)
+        yield* session.upload(name, Fixture.source(small))
+        assert.deepStrictEqual(yield* download(session), small)
+        const { lines } = yield* Watch
+        assert.strictEqual(lines.length, 1)
+      }),
+    { noSpaceAtWrite: 3 }
+  )
+
+  scenario(
+    "content sent at once that is refused is thrown away, and the session goes on",
+    () =>
+      Effect.gen(function* () {
+        const session = yield* connect()
+        const source = Fixture.source(Fixture.bytes(1, 3 * contentBlockBytes))
+        const refused = yield* Effect.flip(session.upload(name, source))
+        assert.strictEqual(refused._tag, "RequestRefused")
+        yield* Effect.forEach([1, 2, 3], (index) => session.upload(FileName.make(`${index}`), source))
+        assert.deepStrictEqual(yield* names(session), ["1", "2", "3"])
+      }),
+    { noSpaceAtWrite: 1 }
+  )
+
+  scenario("a file that collides with another by case is refused by that name", () =>
+    Effect.gen(function* () {
+      const session = yield* connect()
+      yield* session.upload(FileName.make("Straße"), Fixture.source(Uint8Array.of(1)))
+      const refused = yield* Effect.flip(session.upload(FileName.make("STRASSE"), Fixture.source(Uint8Array.of(2))))
+      assert.include(refused.message, "'Straße'")
+      assert.deepStrictEqual(yield* names(session), ["Straße"])
+    })
+  )
+
+  class Gone extends Schema.TaggedError<Gone>()("Gone", {}) {}
+
+  for (const [what, spoiled] of [
+    ["changes", { unchanged: Effect.fail(new Gone()) }],
+    [
+      "vanishes",
+      {
+        read: (offset: number) =>
+          offset === 0 ? Effect.succeed(new Uint8Array(contentBlockBytes)) : Effect.fail(new Gone())
+      }
+    ]
+  ] as const) {
+    scenario(`a source that ${what} while it is sent commits nothing, and the session goes on`, () =>
+      Effect.gen(function* () {
+        const session = yield* connect()
+        const source = { ...Fixture.source(Fixture.bytes(1, 2 * contentBlockBytes)), ...spoiled }
+        const failed = yield* Effect.flip(session.upload(name, source))
+        assert.strictEqual(failed._tag, "Gone")
+        assert.deepStrictEqual(yield* listing(session), [])
+        yield* nothingHeld
+      })
+    )
+  }
+
+  scenario("a source that shrinks is said to have, and commits nothing", () =>
+    Effect.gen(function* () {
+      const session = yield* connect()
+      const source = { ...Fixture.source(Fixture.bytes(1, 1_000)), size: 2_000 }
+      assert.strictEqual((yield* Effect.flip(session.upload(name, source)))._tag, "SourceShrank")
+      assert.deepStrictEqual(yield* listing(session), [])
+      yield* nothingHeld
+    })
+  )
+
+  scenario("a download reads on as the file was when it is replaced meanwhile", () =>
+    Effect.gen(function* () {
+      const [before, after] = [Fixture.bytes(1, 40 * contentBlockBytes), Fixture.bytes(2, 50)]
+      const [reading, writing] = [yield* connect(), yield* connect(Fixture.grace)]
+      yield* reading.upload(name, Fixture.source(before))
+      const begun = yield* Deferred.make<void>()
+      const replaced = yield* Deferred.make<void>()
+      const sink = Fixture.sink()
+      const receiver = {
+        ...sink,
+        write: (parts: Bytes.Parts) =>
+          Effect.andThen(
+            Deferred.succeed(begun, undefined),
+            Effect.andThen(Deferred.await(replaced), sink.write(parts))
+          )
+      }
+      const fiber = yield* Effect.forkChild(reading.download(name, () => Effect.succeed(receiver)))
+      yield* Deferred.await(begun)
+      yield* writing.upload(name, Fixture.source(after))
+      yield* Deferred.succeed(replaced, undefined)
+      yield* Fiber.join(fiber)
+      assert.isTrue(Bytes.equals(sink.content(), before))
+      assert.deepStrictEqual(yield* download(writing), after)
+    })
+  )
+})
+
+describe("interrupting", () => {
+  const big = Fixture.bytes(3, 24 * contentBlockBytes)
+
+  scenario("an upload leaves nothing in the listing, and the session usable", () =>
+    Effect.gen(function* () {
+      const session = yield* connect()
+      const halfway = yield* Deferred.make<void>()
+      const source = Fixture.source(big)
+      const slow = {
+        ...source,
+        read: (offset: number, length: number) =>
+          offset < 20 * contentBlockBytes
+            ? source.read(offset, length)
+            : Effect.andThen(Deferred.succeed(halfway, undefined), Effect.never)
+      }
+      const fiber = yield* Effect.forkChild(session.upload(name, slow))
+      yield* Deferred.await(halfway)
+      yield* Fiber.interrupt(fiber)
+      assert.deepStrictEqual(yield* listing(session), [])
+      yield* nothingHeld
+      yield* session.upload(name, Fixture.source(big))
+      assert.isTrue(Bytes.equals(yield* download(session), big))
+    })
+  )
+
+  scenario("a download stops the server's reading, and leaves the session usable", () =>
+    Effect.gen(function* () {
+      const session = yield* connect()
+      yield* session.upload(name, Fixture.source(big))
+      const begun = yield* Deferred.make<void>()
+      const stuck = {
+        write: () => Effect.andThen(Deferred.succeed(begun, undefined), Effect.never),
+        commit: () => Effect.void
+      }
+      const fiber = yield* Effect.forkChild(session.download(name, () => Effect.succeed(stuck)))
+      yield* Deferred.await(begun)
+      yield* Fiber.interrupt(fiber)
+      assert.deepStrictEqual(yield* names(session), [name])
+      yield* nothingHeld
+      assert.isTrue(Bytes.equals(yield* download(session), big))
+    })
+  )
+
+  scenario("a listing leaves the session usable", () =>
+    Effect.gen(function* () {
+      const session = yield* connect()
+      const many = Array.from({ length: 200 }, (_, index) => FileName.make(`f/${index}`))
+      yield* Effect.forEach(many, (one) => session.upload(one, Fixture.source(Uint8Array.of(1))), { concurrency: 50 })
+      assert.strictEqual((yield* Stream.runCollect(Stream.take(session.fetch, 3))).length, 3)
+      assert.strictEqual((yield* listing(session)).length, 200)
+      yield* nothingHeld
+    })
+  )
+
+  scenario("commands that wait takes them out, and the others are answered", () =>
+    Effect.gen(function* () {
+      const session = yield* connect()
+      yield* session.upload(name, Fixture.source(big))
+      const downloads = yield* Effect.forEach(Array.from({ length: 24 }), () => Effect.forkChild(download(session)))
+      yield* settle
+      yield* Effect.forEach(
+        downloads.filter((_, index) => index % 3 > 0),
+        (fiber) => Fiber.interrupt(fiber)
+      )
+      for (const [index, fiber] of downloads.entries()) {
+        if (index % 3 === 0) assert.isTrue(Bytes.equals(yield* Fiber.join(fiber), big))
+      }
+      yield* nothingHeld
+    })
+  )
+})
+
+describe("slowness", () => {
+  scenario("a client that does not read stops the server's reading from its store", () =>
+    Effect.gen(function* () {
+      const [slow, other] = [yield* connect(), yield* connect(Fixture.grace)]
+      const big = Fixture.bytes(4, 100 * contentBlockBytes)
+      yield* slow.upload(name, Fixture.source(big))
+      const { calls } = yield* Watch
+      const before = calls.read
+      const stuck = { write: () => Effect.never, commit: () => Effect.void }
+      const fiber = yield* Effect.forkChild(slow.download(name, () => Effect.succeed(stuck)))
+      yield* settle
+      yield* settle
+      const read = calls.read - before
+      yield* settle
+      assert.strictEqual(calls.read - before, read)
+      assert.isAtMost(read, 40)
+      assert.strictEqual((yield* names(other)).length, 1)
+      yield* Fiber.interrupt(fiber)
+    })
+  )
+
+  scenario(
+    "a commit that takes long keeps both ends patient",
+    () =>
+      Effect.gen(function* () {
+        const session = yield* connect()
+        const fiber = yield* Effect.forkChild(session.upload(name, Fixture.source(Fixture.bytes(1, 10))))
+        yield* settle
+        yield* Effect.forEach(Array.from({ length: (10 * stallMillisecondsMax) / keepAliveMilliseconds }), () =>
+          TestClock.adjust(keepAliveMilliseconds)
+        )
+        assert.strictEqual((yield* Fiber.join(fiber)).size, 10)
+      }),
+    { beforeCommit: Effect.sleep(9 * stallMillisecondsMax) }
+  )
+})
+
+describe("the store behind the server", () => {
+  scenario("is the one that others see", () =>
+    Effect.gen(function* () {
+      const store = yield* FileStore
+      const session = yield* connect()
+      yield* session.upload(name, Fixture.source(Fixture.bytes(1, 3)))
+      assert.strictEqual((yield* store.stat(name)).size, 3)
+    })
+  )
+})

@@ -1,0 +1,159 @@
+/**
+ * A whole server in memory, with everything that a test wants to look at: its log, its store's calls, its network.
+ */
+import { it } from "@effect/vitest"
+import { Context, Effect, Layer, Logger, References, type Scope } from "effect"
+import type { Socket } from "effect/socket"
+import * as Client from "../../src/client/Client.ts"
+import type { Cipher } from "../../src/domain/channel/Cipher.ts"
+import * as CipherNode from "../../src/domain/channel/CipherNode.ts"
+import type { Kem } from "../../src/domain/channel/Kem.ts"
+import * as KemNode from "../../src/domain/channel/KemNode.ts"
+import { Opaque } from "../../src/domain/channel/Opaque.ts"
+import type { Digest } from "../../src/domain/file/Digest.ts"
+import * as DigestNode from "../../src/domain/file/DigestNode.ts"
+import type { Accounts } from "../../src/domain/session/Accounts.ts"
+import { FileStore } from "../../src/domain/store/FileStore.ts"
+import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
+import { NoSpace } from "../../src/domain/store/StoreError.ts"
+import * as Fixture from "../../src/domain/testing/Fixture.ts"
+import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
+import * as Server from "../../src/server/Server.ts"
+import { defaultLimits, ServerLimits } from "../../src/server/ServerLimits.ts"
+
+export interface LogLine {
+  readonly message: string
+  readonly annotations: { readonly [key: string]: unknown }
+}
+
+/** What the server logged and what it asked of its store. */
+export class Watch extends Context.Service<
+  Watch,
+  {
+    readonly lines: Array<LogLine>
+    /** the last line of each connection, by its outcome */
+    readonly outcomes: () => ReadonlyArray<unknown>
+    /** calls of the store, by method */
+    readonly calls: { list: number; stat: number; open: number; stage: number; write: number; read: number }
+    /** stagings and files that are open now */
+    readonly held: { stagings: number; files: number }
+  }
+>()("test/server/Watch") {}
+
+export interface Options {
+  readonly files?: FileStoreMemory.Options["files"]
+  readonly limits?: Partial<ServerLimits>
+  /** the write of that number fails for want of space, counted from 1 over all stagings */
+  readonly noSpaceAtWrite?: number
+  /** runs before each write */
+  readonly beforeWrite?: Effect.Effect<void>
+  /** runs before each commit */
+  readonly beforeCommit?: Effect.Effect<void>
+}
+
+const noCalls = () => ({ list: 0, stat: 0, open: 0, stage: 0, write: 0, read: 0 })
+
+const makeWatch = () => {
+  const lines: Array<LogLine> = []
+  return Watch.of({
+    lines,
+    outcomes: () =>
+      lines.filter(({ message }) => message === "connection ended").map((line) => line.annotations["outcome"]),
+    calls: noCalls(),
+    held: { stagings: 0, files: 0 }
+  })
+}
+
+/** The store in memory, counted, and failing where it was told to. */
+const watchedStore = (options: Options) =>
+  Layer.effect(
+    FileStore,
+    Effect.gen(function* () {
+      const { calls, held } = yield* Watch
+      const store = yield* FileStoreMemory.make(options.files === undefined ? {} : { files: options.files })
+      const holding = (kind: "stagings" | "files") =>
+        Effect.acquireRelease(
+          Effect.sync(() => void (held[kind] += 1)),
+          () => Effect.sync(() => void (held[kind] -= 1))
+        )
+      return FileStore.of({
+        list: store.list,
+        stat: (name) => Effect.suspend(() => ((calls.stat += 1), store.stat(name))),
+        open: Effect.fnUntraced(function* (name) {
+          calls.open += 1
+          const file = yield* store.open(name)
+          yield* holding("files")
+          return {
+            ...file,
+            read: (offset, length) => Effect.suspend(() => ((calls.read += 1), file.read(offset, length)))
+          }
+        }),
+        stage: Effect.fnUntraced(function* (request) {
+          calls.stage += 1
+          const staging = yield* store.stage(request)
+          yield* holding("stagings")
+          return {
+            ...staging,
+            write: Effect.fnUntraced(function* (parts) {
+              calls.write += 1
+              yield* options.beforeWrite ?? Effect.void
+              if (calls.write === options.noSpaceAtWrite) return yield* new NoSpace({ name: request.name })
+              yield* staging.write(parts)
+            }),
+            commit: (expected) => Effect.andThen(options.beforeCommit ?? Effect.void, staging.commit(expected))
+          }
+        })
+      })
+    })
+  )
+
+const logTo = Layer.unwrap(
+  Effect.map(Watch, ({ lines }) => {
+    return Logger.layer([
+      Logger.make(({ fiber, message }) => {
+        const text = (Array.isArray(message) ? message : [message]).map(String).join(" ")
+        lines.push({ message: text, annotations: fiber.getRef(References.CurrentLogAnnotations) })
+      })
+    ])
+  })
+)
+
+const crypto = Layer.mergeAll(Opaque.layerQuick, KemNode.layer, CipherNode.layer, DigestNode.layer)
+
+export type World = Watch | FileStore | MemorySocket.MemoryNetwork | Accounts | Cipher | Digest | Kem | Opaque
+
+export const layer = (options: Options = {}) =>
+  Server.layer.pipe(
+    Layer.provide(logTo),
+    Layer.provide(Layer.succeed(ServerLimits, { ...defaultLimits, ...options.limits })),
+    Layer.provideMerge(MemorySocket.layer),
+    Layer.provideMerge(Layer.orDie(Fixture.accounts)),
+    Layer.provideMerge(watchedStore(options)),
+    Layer.provideMerge(Layer.sync(Watch, makeWatch)),
+    Layer.provideMerge(crypto)
+  )
+
+/** A test against a server of its own. Its clients have gone before the server stops. */
+export const scenario = <E>(
+  name: string,
+  body: () => Effect.Effect<void, E, World | Scope.Scope>,
+  options: Options = {}
+) => it.effect(name, () => Effect.scoped(body()).pipe(Effect.provide(layer(options))))
+
+/** A fresh connection to the server. */
+export const dial: Effect.Effect<Socket.Socket, never, MemorySocket.MemoryNetwork> = Effect.flatMap(
+  MemorySocket.MemoryNetwork,
+  ({ dial }) => dial
+)
+
+/** A session of the real client; `through` may spoil its sockets. */
+export const connect = (
+  who: Fixture.Credentials = Fixture.ada,
+  through: (socket: Socket.Socket) => Socket.Socket = (socket) => socket
+) =>
+  Effect.flatMap(MemorySocket.MemoryNetwork, (network) =>
+    Client.connect({ server: "memory", dial: Effect.map(network.dial, through), ...who })
+  )
+
+/** Lets everything run that can run without time passing. */
+export const settle = Effect.forEach(Array.from({ length: 50 }), () => Effect.yieldNow, { discard: true })
