@@ -3,7 +3,7 @@
  */
 import { it } from "@effect/vitest"
 import { Context, Effect, Layer, Logger, References, type Scope } from "effect"
-import type { Socket } from "effect/socket"
+import { type Socket, SocketServer } from "effect/socket"
 import * as Client from "../../src/client/Client.ts"
 import type { Cipher } from "../../src/domain/channel/Cipher.ts"
 import * as CipherNode from "../../src/domain/channel/CipherNode.ts"
@@ -45,6 +45,8 @@ export interface Options {
   readonly limits?: Partial<ServerLimits>
   /** the write of that number fails for want of space, counted from 1 over all stagings */
   readonly noSpaceAtWrite?: number
+  /** spoils the server's end of each connection */
+  readonly through?: (socket: Socket.Socket) => Socket.Socket
   /** runs before each write */
   readonly beforeWrite?: Effect.Effect<void>
   /** runs before each commit */
@@ -118,6 +120,14 @@ const logTo = Layer.unwrap(
   })
 )
 
+const spoiled = (through: (socket: Socket.Socket) => Socket.Socket) =>
+  Layer.effect(
+    SocketServer.SocketServer,
+    Effect.map(SocketServer.SocketServer, ({ address, run }) =>
+      SocketServer.SocketServer.of({ address, run: (handler) => run((socket) => handler(through(socket))) })
+    )
+  )
+
 const crypto = Layer.mergeAll(Opaque.layerQuick, KemNode.layer, CipherNode.layer, DigestNode.layer)
 
 export type World = Watch | FileStore | MemorySocket.MemoryNetwork | Accounts | Cipher | Digest | Kem | Opaque
@@ -126,6 +136,7 @@ export const layer = (options: Options = {}) =>
   Server.layer.pipe(
     Layer.provide(logTo),
     Layer.provide(Layer.succeed(ServerLimits, { ...defaultLimits, ...options.limits })),
+    Layer.provide(spoiled(options.through ?? ((socket) => socket))),
     Layer.provideMerge(MemorySocket.layer),
     Layer.provideMerge(Layer.orDie(Fixture.accounts)),
     Layer.provideMerge(watchedStore(options)),
