@@ -1,5 +1,6 @@
 /**
- * Content on its way out: reads a source block by block, hashes it and sends it, reading ahead while earlier blocks leave.
+ * Content on its way out: reads a source block by block, hashes it and sends it, reading ahead while earlier blocks
+ * leave.
  *
  * The same code sends an upload and a download. Memory, whatever the file's size: those of `readAheadBlocksMax` blocks
  * that are being sent, as many that wait behind them, and one that is being read.
@@ -8,14 +9,13 @@ import { Effect, Schema, Stream } from "effect"
 import type { ContentDigest, Digest } from "../file/Digest.ts"
 import type { FileSize } from "../file/FileEntry.ts"
 import { contentBlockBytes, readAheadBlocksMax } from "../limits.ts"
+import type { Readable } from "../store/ReadWindow.ts"
 import type { Range } from "../wire/Packed.ts"
 
 /** Something to read from. */
-export interface Source<E> {
+export interface Source<E> extends Readable<E> {
   /** bytes */
   readonly size: FileSize
-  /** Up to `length` bytes from `offset`; shorter only at the end. */
-  readonly read: (offset: number, length: number) => Effect.Effect<Uint8Array, E>
   /** Succeeds when everything read is of one version. */
   readonly unchanged: Effect.Effect<void, E>
 }

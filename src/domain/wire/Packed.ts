@@ -1,5 +1,6 @@
 /**
- * Lists that are too long for a structure per entry: ranges, and the pieces of a signature, as packed bytes in a message.
+ * Lists that are too long for a structure per entry: ranges, and the pieces of a signature, as packed bytes in a
+ * message.
  *
  * ```
  * range = offset u64 | length u64          both exact in 53 bits, length at least 1

@@ -96,9 +96,9 @@ describe("the work of a walk", () => {
         assert.isFalse(equal)
         assert.strictEqual(flawOf(ops, other.content.length, target.length, 0), undefined)
         assert.deepStrictEqual(wholeOf(patch(other.content, target, ops)), whole)
-        // The whole, a group, a chunk, a closer look, and up to three times in a search.
-        assert.isAtMost(cost.hashed, 7 * target.length)
-        assert.isAtMost(cost.read, 7 * target.length)
+        // The whole, a group, a chunk, a closer look, and what a search cuts again: 3.7 was the most seen.
+        assert.isAtMost(cost.hashed, 5 * target.length)
+        assert.isAtMost(cost.read, 5 * target.length)
         assert.isAtMost(cost.chunkQuestions, 2 * Math.ceil(Math.log2(other.groups.length)) + 2)
         assert.isAtMost(cost.rangeBytesAsked, hintRatioMax * target.length)
         assert.strictEqual(new Set(cost.groupsAsked).size, cost.groupsAsked.length)
