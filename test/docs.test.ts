@@ -40,7 +40,6 @@ const anchorsOf = (markdown: string): ReadonlyArray<string> =>
 /** A part of a test as those who install the package write it. */
 const published = (path: string, marker: string): string =>
   (read(path).split(`// [${marker}\n`)[1]?.split(`\n// ${marker}]`)[0] ?? "")
-    .replace(`import * as Client from "../src/client/Client.ts"`, `import { Client } from "paradrop/client"`)
     .replace(/"\.\.\/src\/domain\/index\.ts"/, `"paradrop"`)
     .replace(/"\.\.\/src\/domain\/node\.ts"/, `"paradrop/node"`)
     .replace(/"\.\.\/src\/(?:domain\/)?(\w+)\/index\.ts"/g, `"paradrop/$1"`)

@@ -3,7 +3,7 @@
  */
 // [testing
 import { Effect, Layer } from "effect"
-import * as Client from "../src/client/Client.ts"
+import { Client } from "../src/client/index.ts"
 import { FileName, FileStoreMemory, Opaque } from "../src/domain/index.ts"
 import { CipherNode, DigestNode, KemNode } from "../src/domain/node.ts"
 import { Fixture, MemorySocket } from "../src/domain/testing/index.ts"
