@@ -2,8 +2,9 @@
  * The signature of a file: what someone must know to see which parts of it they already have.
  *
  * Two levels. **Groups** are coarse: at most `signatureGroupsMax`, whatever the size, each a run of chunks with a
- * digest of its content; a few kilobytes tell whether and roughly where two files differ. **Chunks** are fine, and sent only
- * for groups that differ. A third, finer cut of small ranges is made on demand and never kept (`blockRules`).
+ * digest of its content; a few kilobytes tell whether and roughly where two files differ. **Chunks** are fine, and
+ * sent only for groups that differ. A third, finer cut of small ranges is made on demand and never kept
+ * (`blockRules`).
  *
  * Digests are the first 16 bytes of BLAKE3: no accident confuses two chunks, and the digest of the whole decides
  * anyway.
