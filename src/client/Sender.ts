@@ -5,7 +5,8 @@
  */
 import { Effect, Schema } from "effect"
 import type { ContentDigest, Digest } from "../domain/file/Digest.ts"
-import { contentBlockBytes, headBytes } from "../domain/limits.ts"
+import { headBytes } from "../domain/limits.ts"
+import * as ReadWindow from "../domain/store/ReadWindow.ts"
 import { type Op, sendDelta } from "../domain/transfer/Delta.ts"
 import type { Coarse } from "../domain/transfer/Match.ts"
 import { sendAll, sendRanges, type Source, SourceShrank } from "../domain/transfer/Outgoing.ts"
@@ -89,11 +90,10 @@ export const make = <E>(
 
 const digestOf = Effect.fnUntraced(function* <E>(digest: Digest["Service"], source: Source<E>) {
   const hasher = digest.make()
-  for (let done = 0; done < source.size; ) {
-    const block = yield* source.read(done, Math.min(contentBlockBytes, source.size - done))
-    if (block.length === 0) return yield* new SourceShrank()
-    hasher.update(block)
-    done += block.length
-  }
+  const all = { offset: 0, length: source.size }
+  const done = yield* ReadWindow.forEachBlock(ReadWindow.make(source, source.size), all, (block) =>
+    Effect.sync(() => hasher.update(block))
+  )
+  if (done < source.size) return yield* new SourceShrank()
   return hasher.digest()
 })

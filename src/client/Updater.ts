@@ -4,9 +4,11 @@
  */
 import { Effect } from "effect"
 import type { ContentDigest, Digest } from "../domain/file/Digest.ts"
-import { contentBlockBytes, hintBytesMax, packedBytesMax } from "../domain/limits.ts"
+import { hintBytesMax, packedBytesMax } from "../domain/limits.ts"
+import * as ReadWindow from "../domain/store/ReadWindow.ts"
+import type { Readable } from "../domain/store/ReadWindow.ts"
 import { type Coarse, type Found, match, refine } from "../domain/transfer/Match.ts"
-import { type Source, SourceShrank } from "../domain/transfer/Outgoing.ts"
+import { SourceShrank } from "../domain/transfer/Outgoing.ts"
 import { type Range, rangeBytes } from "../domain/wire/Packed.ts"
 import type { CommandError } from "./ClientError.ts"
 import { type Questions, walkErrors } from "./Questions.ts"
@@ -32,7 +34,7 @@ interface Have {
 /** Finds what the local copy has of the server's file. */
 export const plan = Effect.fnUntraced(function* <E>(
   digest: Digest["Service"],
-  copy: Pick<Source<E>, "read" | "size">,
+  copy: Readable<E> & { readonly size: number },
   coarse: Coarse,
   { blocksOf, chunksOf }: Questions
 ): Effect.fn.Return<Plan, CommandError | E | SourceShrank> {
@@ -58,19 +60,16 @@ export const plan = Effect.fnUntraced(function* <E>(
 export const wanted = (parts: ReadonlyArray<Part>): ReadonlyArray<Range> =>
   parts.flatMap(({ _tag, length, offset }) => (_tag === "Wanted" ? [{ offset, length }] : []))
 
-/** The bytes of a local part, block by block. */
-export const localBlocks = Effect.fnUntraced(function* <E, E2>(
-  copy: Pick<Source<E>, "read">,
-  { length, offset }: Part,
-  take: (block: Uint8Array) => Effect.Effect<void, E2>
-): Effect.fn.Return<void, E | E2 | SourceShrank> {
-  for (let done = 0; done < length; ) {
-    const block = yield* copy.read(offset + done, Math.min(contentBlockBytes, length - done))
-    if (block.length === 0) return yield* new SourceShrank()
-    yield* take(block)
-    done += block.length
-  }
-})
+/** The bytes of local parts, block by block, good until the next. */
+export const localParts = <E>(copy: Readable<E> & { readonly size: number }) => {
+  const window = ReadWindow.make(copy, copy.size)
+  return Effect.fnUntraced(function* <E2>(
+    part: Part,
+    take: (block: Uint8Array) => Effect.Effect<void, E2>
+  ): Effect.fn.Return<void, E | E2 | SourceShrank> {
+    if ((yield* ReadWindow.forEachBlock(window, part, take)) < part.length) return yield* new SourceShrank()
+  })
+}
 
 /** More ranges than one message holds are not worth naming: the shortest local parts are fetched as well. */
 const rangesMax = Math.floor(packedBytesMax / rangeBytes)

@@ -236,8 +236,17 @@ export const resumeBytesMin = 1024 * 1024
 /** All staged content that is kept for a resume; beyond it the oldest goes first, bytes. */
 export const stagedLeftoverBytesMax = 64 * 1024 * 1024 * 1024
 
-/** A copy within the store moves in blocks of this size. */
-export const copyBlockBytes = 1024 * 1024
+/** What is only looked at is read in blocks of this size, two at a time: one is looked at while the next is read. */
+export const windowBytes = 1024 * 1024
 
-/** Blocks of a copy that are read ahead while earlier ones are written. */
-export const copyBlocksAhead = 2
+/** A client's progress line is drawn this often on a terminal, told a script this often, and logged this often. */
+export const progressDrawMilliseconds = 100
+export const progressEventMilliseconds = 250
+export const progressLineMilliseconds = 10_000
+
+/** Files that a client sorts before it lists them; a longer listing is shown as it comes. */
+export const listingSortedEntriesMax = 50_000
+
+/** Names of the server that completion looks at, and how long it may take. */
+export const completionEntriesMax = 20_000
+export const completionMillisecondsMax = 2_000

@@ -38,16 +38,7 @@ import * as Transfers from "./Transfers.ts"
 
 /** Everything a connection is served with. */
 export type ConnectionServices =
-  | Accounts
-  | Cipher
-  | Digest
-  | FileStore
-  | Kem
-  | LoginGuard
-  | Opaque
-  | Seats
-  | SignatureMaker
-  | Signatures
+  Accounts | Cipher | Digest | FileStore | Kem | LoginGuard | Opaque | Seats | SignatureMaker | Signatures
 
 /** The session did not become Ready in time. */
 class LoginTimedOut extends Schema.TaggedError<LoginTimedOut>()("LoginTimedOut", {}) {}

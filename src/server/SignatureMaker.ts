@@ -10,13 +10,16 @@ import { deltaBytesMin, signaturesWaitingMax, versionGrainMilliseconds } from ".
 import { FileStore } from "../domain/store/FileStore.ts"
 import { Signatures } from "../domain/transfer/Signatures.ts"
 
-export class SignatureMaker extends Context.Service<SignatureMaker, {
-  /** Remembers a file that was committed with `size` bytes. Never waits. */
-  readonly committed: (name: FileName, size: number) => Effect.Effect<void>
-}>()("paradrop/server/SignatureMaker") {
+export class SignatureMaker extends Context.Service<
+  SignatureMaker,
+  {
+    /** Remembers a file that was committed with `size` bytes. Never waits. */
+    readonly committed: (name: FileName, size: number) => Effect.Effect<void>
+  }
+>()("paradrop/server/SignatureMaker") {
   static readonly layer: Layer.Layer<SignatureMaker, never, FileStore | Signatures> = Layer.effect(
     SignatureMaker,
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const store = yield* FileStore
       const signatures = yield* Signatures
       const names = yield* Queue.sliding<FileName>(signaturesWaitingMax)
@@ -29,7 +32,7 @@ export class SignatureMaker extends Context.Service<SignatureMaker, {
         Effect.forkScoped
       )
       return SignatureMaker.of({
-        committed: (name, size) => size < deltaBytesMin ? Effect.void : Effect.asVoid(Queue.offer(names, name))
+        committed: (name, size) => (size < deltaBytesMin ? Effect.void : Effect.asVoid(Queue.offer(names, name)))
       })
     })
   )

@@ -70,7 +70,7 @@ interface Opened extends Held<OpenFile> {
   readonly signature: Signature | undefined
 }
 
-export const make = Effect.fnUntraced(function*(options: {
+export const make = Effect.fnUntraced(function* (options: {
   readonly channel: FrameChannel
   readonly watchdog: Watchdog
   /** whose session it is */
@@ -95,7 +95,8 @@ export const make = Effect.fnUntraced(function*(options: {
       Scope.provide(resource, scope).pipe(
         Effect.map((value) => ({ value, scope })),
         Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
-      ))
+      )
+    )
 
   const release = (held: Held<unknown> | undefined): Effect.Effect<void> =>
     held === undefined ? Effect.void : Scope.close(held.scope, Exit.void)
@@ -116,15 +117,13 @@ export const make = Effect.fnUntraced(function*(options: {
     if (alivePending) return Effect.void
     alivePending = true
     const body = Message.Server.encode({ _tag: "Pong" })
-    return channel.send({ kind: "message", id: connectionId, body }).pipe(
-      Effect.ignore,
-      Effect.ensuring(Effect.sync(() => void (alivePending = false))),
-      Effect.forkIn(connection)
-    )
+    return channel
+      .send({ kind: "message", id: connectionId, body })
+      .pipe(Effect.ignore, Effect.ensuring(Effect.sync(() => void (alivePending = false))), Effect.forkIn(connection))
   })
 
   /** Opens a file and makes its signature, or finds it. */
-  const openSigned = Effect.fnUntraced(function*(name: FileName, wanted: boolean) {
+  const openSigned = Effect.fnUntraced(function* (name: FileName, wanted: boolean) {
     opened = { ...(yield* hold(store.open(name))), signature: undefined }
     const file = opened.value
     if (wanted && file.entry.size >= deltaBytesMin) {
@@ -134,7 +133,7 @@ export const make = Effect.fnUntraced(function*(options: {
   })
 
   const stage = (asked: Asked<"Stage">): Effect.Effect<ActionResult> =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const { command, expect, id, modified, size } = asked
       const base = command === "Para" ? yield* openSigned(asked.name, true) : undefined
       const name = base?.value.entry.name ?? asked.name
@@ -186,10 +185,11 @@ export const make = Effect.fnUntraced(function*(options: {
     )
 
   const open = ({ delta, id, name, partial }: Asked<"Open">): Effect.Effect<ActionResult> =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const { signature, value } = yield* openSigned(name, delta === true)
       const { modified, size } = value.entry
-      const same = partial !== undefined && partial.size === size && partial.modified === modified && partial.from <= size
+      const same =
+        partial !== undefined && partial.size === size && partial.modified === modified && partial.from <= size
       const head = same ? pieceDigest(digest, [yield* value.read(0, Math.min(headBytes, size))]) : undefined
       const from = partial !== undefined && head === partial.head ? partial.from : 0
       const offer = signature && { signature: offerOf(signature) }
@@ -199,11 +199,14 @@ export const make = Effect.fnUntraced(function*(options: {
       Effect.catch((error) => refused(id, error))
     )
 
-  const beside = (id: RequestId, work: Effect.Effect<ActionResult, Stopped | StoreError | SourceShrank | ChannelFailed>) =>
+  const beside = (
+    id: RequestId,
+    work: Effect.Effect<ActionResult, Stopped | StoreError | SourceShrank | ChannelFailed>
+  ) =>
     work.pipe(
       Effect.catchIf(isRefusable, (error) => refused(id, error)),
       Effect.exit,
-      Effect.flatMap((exit) => Exit.hasInterrupts(exit) ? Effect.void : report(exit)),
+      Effect.flatMap((exit) => (Exit.hasInterrupts(exit) ? Effect.void : report(exit))),
       (run) => FiberHandle.run(sending, run),
       Effect.asVoid
     )
@@ -220,50 +223,70 @@ export const make = Effect.fnUntraced(function*(options: {
       const source = { size: entry.size, read, unchanged }
       const send = (block: Uint8Array) => unlessStopped(id, channel.send({ kind: "content", id, parts: [block] }))
       // A part of the file proves nothing by itself: the digest of the whole comes from its signature.
-      const sendPart = Effect.gen(function*() {
+      const sendPart = Effect.gen(function* () {
         yield* sendRanges({ source, ranges, send })
         const signature = held.signature ?? (yield* aliveMeanwhile(signatures.of(held.value)))
         yield* unchanged
         return { size: entry.size, digest: signature.digest }
       })
       const work = coversAll(ranges, entry.size) ? sendAll({ source, digest, send }) : sendPart
-      return beside(id, work.pipe(
-        Effect.map((sent): ActionResult => ({ _tag: "Delivered", id, ...sent })),
-        Effect.ensuring(release(held))
-      ))
+      return beside(
+        id,
+        work.pipe(
+          Effect.map((sent): ActionResult => ({ _tag: "Delivered", id, ...sent })),
+          Effect.ensuring(release(held))
+        )
+      )
     })
 
   const describe = ({ id, name }: Asked<"Describe">): Effect.Effect<void> =>
-    beside(id, Effect.scoped(Effect.gen(function*() {
-      const file = yield* store.open(name)
-      const { modified, size } = file.entry
-      const signature = yield* aliveMeanwhile(signatures.of(file))
-      return yield* unlessStopped(id, Effect.succeed<ActionResult>({
-        _tag: "Described",
-        id,
-        size,
-        modified,
-        digest: signature.digest
-      }))
-    })))
+    beside(
+      id,
+      Effect.scoped(
+        Effect.gen(function* () {
+          const file = yield* store.open(name)
+          const { modified, size } = file.entry
+          const signature = yield* aliveMeanwhile(signatures.of(file))
+          return yield* unlessStopped(
+            id,
+            Effect.succeed<ActionResult>({
+              _tag: "Described",
+              id,
+              size,
+              modified,
+              digest: signature.digest
+            })
+          )
+        })
+      )
+    )
 
   /** The entry with its digest; without, when the file is gone or changes just now. */
   const withDigest = (id: RequestId, entry: FileEntry) =>
     unlessStopped(id, Effect.scoped(Effect.flatMap(store.open(entry.name), signatures.of))).pipe(
       Effect.map((signature): FileEntry => ({ ...entry, size: signature.size, digest: signature.digest })),
-      Effect.catchIf((error) => error._tag !== "Stopped", () => Effect.succeed(entry))
+      Effect.catchIf(
+        (error) => error._tag !== "Stopped",
+        () => Effect.succeed(entry)
+      )
     )
 
   const list = ({ digest: wanted, id }: Asked<"List">): Effect.Effect<void> =>
-    beside(id, Effect.suspend(() => {
-      let count = 0
-      const entries = wanted ? Stream.mapEffect(store.list, (entry) => withDigest(id, entry)) : store.list
-      return Stream.runForEachArray(Stream.rechunk(entries, wanted ? 1 : listingPageEntriesMax), (page) => {
-        count += page.length
-        const body = Message.Server.encode({ _tag: "Page", entries: page })
-        return unlessStopped(id, channel.send({ kind: "message", id, body }))
-      }).pipe(Effect.map((): ActionResult => ({ _tag: "Listed", id, count })), wanted ? aliveMeanwhile : identity)
-    }))
+    beside(
+      id,
+      Effect.suspend(() => {
+        let count = 0
+        const entries = wanted ? Stream.mapEffect(store.list, (entry) => withDigest(id, entry)) : store.list
+        return Stream.runForEachArray(Stream.rechunk(entries, wanted ? 1 : listingPageEntriesMax), (page) => {
+          count += page.length
+          const body = Message.Server.encode({ _tag: "Page", entries: page })
+          return unlessStopped(id, channel.send({ kind: "message", id, body }))
+        }).pipe(
+          Effect.map((): ActionResult => ({ _tag: "Listed", id, count })),
+          wanted ? aliveMeanwhile : identity
+        )
+      })
+    )
 
   return {
     stage,

@@ -4,7 +4,8 @@
  * ## Contract (test: `cipherContract`)
  *
  * - AES-256-GCM (NIST SP 800-38D) with a 96-bit nonce and a 128-bit tag; every real layer gives the same bytes.
- * - `seal` takes the plaintext in parts and gives the ciphertext in parts, the tag last. Neither joins nor keeps them.
+ * - `seal` takes the plaintext in parts and gives the ciphertext in parts, the tag last. The two share no memory: the
+ *   caller uses its buffers again.
  * - `open` takes ciphertext and tag in any parts. **No plaintext is released before the tag has verified**; any
  *   difference of key, nonce, header, bytes or tag fails with `CipherFailed`, which says nothing else.
  * - The caller never uses a nonce twice with one key: the record layer owns that.

@@ -65,6 +65,8 @@ export interface DiskFile {
   readonly stat: Effect.Effect<DiskStat, DiskError>
   /** Up to `length` bytes at `offset`; shorter only at the end. The result belongs to the caller. */
   readonly read: (offset: number, length: number) => Effect.Effect<Uint8Array, DiskError>
+  /** Fills a buffer of the caller's from `offset`; gives the number of bytes, smaller only at the end. */
+  readonly readInto: (offset: number, target: Uint8Array) => Effect.Effect<number, DiskError>
   /** Writes all parts at `offset`, in order. */
   readonly write: (offset: number, parts: Parts) => Effect.Effect<void, DiskError>
   /** Sets the modification time, milliseconds. */

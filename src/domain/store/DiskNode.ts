@@ -206,6 +206,10 @@ const openFile = (
     (descriptor) => descriptor.release
   ).pipe(Effect.map(diskFile))
 
+/** A regular file at a path of this machine's own, links followed. Never for a name that came from a peer. */
+export const openPath = (path: string): Effect.Effect<DiskFile, DiskError, Scope.Scope> =>
+  openFile("openRead", (open) => open(path), constants.O_RDONLY | nonBlocking)
+
 /** A descriptor that closes once, after its last use: a number that is closed too early may mean another file. */
 interface SharedDescriptor {
   readonly use: <A>(
@@ -240,6 +244,7 @@ const sharedDescriptor = (fd: number): SharedDescriptor => {
 const diskFile = (descriptor: SharedDescriptor): DiskFile => ({
   stat: descriptor.use("stat", (fd) => Effect.map(statFd("stat", fd), toStat)),
   read: (offset, length) => descriptor.use("read", (fd) => readFully(fd, offset, length)),
+  readInto: (offset, target) => descriptor.use("read", (fd) => fillFrom(fd, offset, target)),
   write: (offset, parts) => descriptor.use("write", (fd) => writeFully(fd, offset, parts)),
   setModified: (milliseconds) =>
     descriptor.use("setModified", (fd) =>
@@ -249,14 +254,19 @@ const diskFile = (descriptor: SharedDescriptor): DiskFile => ({
 })
 
 const readFully = (fd: number, offset: number, length: number): Effect.Effect<Uint8Array, DiskError> =>
-  call("read", (done) => {
+  Effect.suspend(() => {
     // Not from Node's pool: the bytes belong to the caller.
     const buffer = Buffer.allocUnsafeSlow(length)
+    return Effect.map(fillFrom(fd, offset, buffer), (count) => view(buffer, count))
+  })
+
+const fillFrom = (fd: number, offset: number, target: Uint8Array): Effect.Effect<number, DiskError> =>
+  call("read", (done) => {
     const step = (filled: number): void => {
-      if (filled === length) return done(null, view(buffer, filled))
-      nodeFs.read(fd, buffer, filled, length - filled, offset + filled, (error, count) => {
-        if (error !== null) return done(error, view(buffer, 0))
-        if (count === 0) return done(null, view(buffer, filled))
+      if (filled === target.length) return done(null, filled)
+      nodeFs.read(fd, target, filled, target.length - filled, offset + filled, (error, count) => {
+        if (error !== null) return done(error, 0)
+        if (count === 0) return done(null, filled)
         step(filled + count)
       })
     }

@@ -49,6 +49,8 @@ export interface OpenFile {
    * The result belongs to the caller.
    */
   readonly read: (offset: number, length: number) => Effect.Effect<Uint8Array, StoreFailed>
+  /** The same into a buffer of the caller's; gives the number of bytes. Where it is missing, `read` does. */
+  readonly readInto?: (offset: number, target: Uint8Array) => Effect.Effect<number, StoreFailed>
   /** Succeeds when everything read so far is of one version. */
   readonly unchanged: Effect.Effect<void, SourceChanged | StoreFailed>
 }

@@ -14,8 +14,6 @@ import { type ContentDigest, Digest } from "../file/Digest.ts"
 import type { FileEntry } from "../file/FileEntry.ts"
 import { FileName, key, segmentKey, segments, stagingFolder } from "../file/FileName.ts"
 import {
-  copyBlockBytes,
-  copyBlocksAhead,
   durableFoldersMax,
   fileBytesMax,
   listingStatsAtOnceMax,
@@ -28,6 +26,7 @@ import { Disk, type DiskEntry, type DiskError, type DiskFile, type DiskPath, typ
 import { type CommitRequest, FileStore, type OpenFile, type StageRequest, type Staging } from "./FileStore.ts"
 import * as KeyedLock from "./KeyedLock.ts"
 import * as NameIndex from "./NameIndex.ts"
+import * as ReadWindow from "./ReadWindow.ts"
 import {
   BaseChanged,
   DigestMismatch,
@@ -243,6 +242,11 @@ const openFile = Effect.fnUntraced(function* (name: FileName, file: DiskFile) {
     changed: changedOf(before),
     read: (offset, length) =>
       Effect.mapError(file.read(offset, Math.max(0, Math.min(length, before.size - offset))), failed),
+    readInto: (offset, target) =>
+      Effect.mapError(
+        file.readInto(offset, target.subarray(0, Math.max(0, Math.min(target.length, before.size - offset)))),
+        failed
+      ),
     unchanged: Effect.flatMap(Effect.mapError(file.stat, failed), (after) =>
       sameContent(before, after) ? Effect.void : Effect.fail(new SourceChanged({ name }))
     )
@@ -528,6 +532,8 @@ const staging = (
   let received = resumed
   // What an earlier staging has left is hashed at the end, so that new bytes may come at once.
   let hashed = 0
+  // One pair of buffers for all copies from one file.
+  let copied: { readonly from: OpenFile; readonly window: ReadWindow.ReadWindow<StoreFailed> } | undefined
   const giveUp = Effect.andThen(staged.release, reservation.release)
   const usable = Effect.suspend((): Effect.Effect<void, StoreError> => {
     if (staged.isOpen()) return Effect.void
@@ -561,15 +567,16 @@ const staging = (
   )
 
   const catchUp = Effect.gen(function* () {
-    while (hashed < received) {
-      const block = yield* Effect.mapError(
-        staged.file.read(hashed, Math.min(copyBlockBytes, received - hashed)),
-        failed
-      )
-      if (block.length === 0) return yield* new StoreFailed({ operation: "read of staged content", code: "EIO" })
-      hasher.update(block)
-      hashed += block.length
+    const readable = {
+      read: (offset: number, length: number) => Effect.mapError(staged.file.read(offset, length), failed),
+      readInto: (offset: number, target: Uint8Array) => Effect.mapError(staged.file.readInto(offset, target), failed)
     }
+    const range = { offset: hashed, length: received - hashed }
+    const done = yield* ReadWindow.forEachBlock(ReadWindow.make(readable, received), range, (block) =>
+      Effect.sync(() => hasher.update(block))
+    )
+    if (done < range.length) return yield* new StoreFailed({ operation: "read of staged content", code: "EIO" })
+    hashed = received
   })
 
   const verify = Effect.fnUntraced(function* (expected: CommitRequest): Effect.fn.Return<ContentDigest, StoreError> {
@@ -597,21 +604,15 @@ const staging = (
   return {
     resumed,
     write,
-    copy: (from, offset, length) =>
-      Stream.unfold(0, (done) =>
-        done >= length
-          ? Effect.undefined
-          : Effect.map(
-              from.read(offset + done, Math.min(copyBlockBytes, length - done)),
-              (block) => [block, block.length === 0 ? length : done + block.length] as const
-            )
-      ).pipe(
-        Stream.buffer({ capacity: copyBlocksAhead }),
-        Stream.runForEach((block): Effect.Effect<void, StoreError> =>
-          block.length === 0 ? Effect.fail(new SourceChanged({ name })) : write([block])
-        ),
-        Effect.onError(() => giveUp)
-      ),
+    copy: Effect.fnUntraced(
+      function* (from, offset, length) {
+        const window = from === copied?.from ? copied.window : ReadWindow.make(from, from.entry.size)
+        copied = { from, window }
+        const done = yield* ReadWindow.forEachBlock(window, { offset, length }, (block) => write([block]))
+        if (done < length) return yield* new SourceChanged({ name })
+      },
+      Effect.onError(() => giveUp)
+    ),
     commit: (expected) => Effect.onError(staged.exclusively(commit(expected)), () => giveUp)
   }
 }

@@ -23,7 +23,10 @@ const checksum = (parts: ReadonlyArray<Uint8Array>): Uint8Array => {
 
 const transparentKey = (key: Uint8Array): CipherKey => ({
   seal: (nonce, header, plaintext) =>
-    Effect.sync(() => [...plaintext, checksum([key, nonce, header, Bytes.concat(plaintext)])]),
+    Effect.sync(() => [
+      ...plaintext.map((part) => part.slice()),
+      checksum([key, nonce, header, Bytes.concat(plaintext)])
+    ]),
   open: (nonce, header, sealed) => {
     const length = Bytes.lengthOf(sealed) - tagBytes
     if (length < 0) return Effect.fail(new CipherFailed())

@@ -295,6 +295,12 @@ const diskFile = (
     stat: run("statFile", () => statOf(node)),
     read: (offset, length) =>
       run("read", () => node.content.buffer.slice(offset, Math.min(offset + length, node.content.length))),
+    readInto: (offset, target) =>
+      run("read", () => {
+        const bytes = node.content.buffer.subarray(offset, Math.min(offset + target.length, node.content.length))
+        target.set(bytes)
+        return bytes.length
+      }),
     write: (offset, parts) =>
       run(
         "write",

@@ -25,6 +25,7 @@ import {
   searchPiecesMax
 } from "../limits.ts"
 import { rulesFor } from "./Chunker.ts"
+import * as ReadWindow from "../store/ReadWindow.ts"
 import type { Source } from "./Outgoing.ts"
 import { blockRules, makeCutter, type Piece, type PieceDigest } from "./Signature.ts"
 import { checkChunks, checkCoarse, type SignatureRefused } from "./SignatureCheck.ts"
@@ -50,7 +51,7 @@ export interface Coarse {
 }
 
 export interface MatchOptions<E, E2, E3> {
-  readonly local: Pick<Source<E>, "read" | "size">
+  readonly local: Pick<Source<E>, "read" | "readInto" | "size">
   /** where to begin, bytes: what is before was matched earlier */
   readonly from: number
   readonly coarse: Coarse
@@ -187,25 +188,28 @@ const expectedAt = (coarse: Coarse, at: number): Expected | undefined => {
 // Reading and hashing
 // -----------------------------------------------------------------------------
 
-type Read<E> = (offset: number, length: number) => Effect.Effect<Uint8Array, E | LocalShrank>
+/** From 1 to `lengthMax` bytes from `offset`, good until the next call. */
+type Read<E> = (offset: number, lengthMax: number) => Effect.Effect<Uint8Array, E | LocalShrank>
 
 const makeReader = <E, E2, E3>({ digest, local, walked }: MatchOptions<E, E2, E3>) => {
   const whole: Hasher = digest.make()
+  const window = ReadWindow.make(local, local.size)
   let wholeAt = 0
 
-  const readNext = (offset: number, length: number): Effect.Effect<Uint8Array, E | LocalShrank> =>
-    Effect.flatMap(local.read(offset, length), (block) => {
-      if (block.length < length) return Effect.fail(new LocalShrank())
-      if (offset + length > wholeAt) {
+  const readNext: Read<E> = (offset, lengthMax) =>
+    Effect.flatMap(window.read(offset, lengthMax), (block) => {
+      if (block.length === 0) return Effect.fail(new LocalShrank())
+      const end = offset + block.length
+      if (end > wholeAt) {
         whole.update(block.subarray(wholeAt - offset))
-        walked?.(offset + length - wholeAt)
-        wholeAt = offset + length
+        walked?.(end - wholeAt)
+        wholeAt = end
       }
       return Effect.succeed(block)
     })
 
   const catchUp = Effect.fnUntraced(function* (to: number) {
-    while (wholeAt < to) yield* readNext(wholeAt, Math.min(contentBlockBytes, to - wholeAt))
+    while (wholeAt < to) yield* readNext(wholeAt, to - wholeAt)
   })
 
   // Every byte passes here at least once, in order: the digest of the whole takes it the first time, also when the walk
@@ -219,7 +223,7 @@ const makeReader = <E, E2, E3>({ digest, local, walked }: MatchOptions<E, E2, E3
   ): Effect.fn.Return<PieceDigest, E | LocalShrank> {
     const hasher = digest.make()
     for (let done = 0; done < length;) {
-      const block = yield* read(offset + done, Math.min(contentBlockBytes, length - done))
+      const block = yield* read(offset + done, length - done)
       hasher.update(block)
       done += block.length
     }

@@ -9,7 +9,7 @@ import { Effect, Schema, Stream } from "effect"
 import type { ContentDigest, Digest } from "../file/Digest.ts"
 import type { FileSize } from "../file/FileEntry.ts"
 import { contentBlockBytes, readAheadBlocksMax } from "../limits.ts"
-import type { Readable } from "../store/ReadWindow.ts"
+import { fill, type Readable } from "../store/ReadWindow.ts"
 import type { Range } from "../wire/Packed.ts"
 
 /** Something to read from. */
@@ -34,7 +34,7 @@ export class SourceShrank extends Schema.TaggedError<SourceShrank>()("SourceShra
 export const sendAll = Effect.fnUntraced(function* <E, SendError>(options: {
   readonly source: Source<E>
   readonly digest: Digest["Service"]
-  /** Takes one block of at most `contentBlockBytes` bytes. */
+  /** Takes one block of at most `contentBlockBytes` bytes, which is good until its effect has ended. */
   readonly send: (block: Uint8Array) => Effect.Effect<void, SendError>
 }): Effect.fn.Return<{ readonly size: FileSize; readonly digest: ContentDigest }, E | SendError | SourceShrank> {
   const { digest, send, source } = options
@@ -44,7 +44,7 @@ export const sendAll = Effect.fnUntraced(function* <E, SendError>(options: {
     return send(block)
   }
   if (source.size > 0 && source.size <= contentBlockBytes)
-    yield* Effect.flatMap(readBlock(source, 0, source.size), hashAndSend)
+    yield* Effect.flatMap(readBlock(source, 0, new Uint8Array(source.size)), hashAndSend)
   else if (source.size > 0) yield* Stream.runForEach(blocks(source, { offset: 0, length: source.size }), hashAndSend)
   yield* source.unchanged
   return { size: source.size, digest: hasher.digest() }
@@ -60,16 +60,32 @@ export const sendRanges = <E, SendError>(options: {
     discard: true
   })
 
+/** Blocks through a ring of buffers: one is good until the stream has gone on past all that are read ahead. */
 const blocks = <E>(source: Source<E>, { length, offset }: Range): Stream.Stream<Uint8Array, E | SourceShrank> =>
-  Stream.unfold(0, (done) =>
-    done >= length
-      ? Effect.undefined
-      : Effect.map(readBlock(source, offset + done, length - done), (block) => [block, done + block.length] as const)
-  ).pipe(Stream.buffer({ capacity: readAheadBlocksMax }))
+  Stream.suspend(() => {
+    const ring = new Map<number, Uint8Array>()
+    let turn = 0
+    const next = (done: number) => {
+      turn = (turn + 1) % ringBuffers
+      const wanted = Math.min(contentBlockBytes, length - done)
+      const known = ring.get(turn)
+      const buffer = known === undefined || known.length < wanted ? new Uint8Array(wanted) : known
+      ring.set(turn, buffer)
+      return readBlock(source, offset + done, buffer.subarray(0, wanted))
+    }
+    return Stream.unfold(0, (done) =>
+      done >= length ? Effect.undefined : Effect.map(next(done), (block) => [block, done + block.length] as const)
+    ).pipe(Stream.buffer({ capacity: readAheadBlocksMax }))
+  })
 
-const readBlock = <E>(source: Source<E>, offset: number, left: number): Effect.Effect<Uint8Array, E | SourceShrank> => {
-  const length = Math.min(contentBlockBytes, left)
-  return Effect.flatMap(source.read(offset, length), (block) =>
-    block.length < length ? Effect.fail(new SourceShrank()) : Effect.succeed(block)
+// Those that wait, the one that is being taken, the one that is being offered, and the one that is being read.
+const ringBuffers = readAheadBlocksMax + 3
+
+const readBlock = <E>(
+  source: Source<E>,
+  offset: number,
+  target: Uint8Array
+): Effect.Effect<Uint8Array, E | SourceShrank> =>
+  Effect.flatMap(fill(source, offset, target), (block) =>
+    block.length < target.length ? Effect.fail(new SourceShrank()) : Effect.succeed(block)
   )
-}

@@ -13,10 +13,13 @@ import { keptSignatureBytesMax } from "../limits.ts"
 import { pieceBytes } from "../wire/Packed.ts"
 import type { Signature } from "./Signature.ts"
 
-export class SignatureKeep extends Context.Service<SignatureKeep, {
-  readonly get: (version: string) => Effect.Effect<Signature | undefined>
-  readonly put: (version: string, signature: Signature) => Effect.Effect<void>
-}>()("paradrop/transfer/SignatureKeep") {
+export class SignatureKeep extends Context.Service<
+  SignatureKeep,
+  {
+    readonly get: (version: string) => Effect.Effect<Signature | undefined>
+    readonly put: (version: string, signature: Signature) => Effect.Effect<void>
+  }
+>()("paradrop/transfer/SignatureKeep") {
   /** Keeps signatures in memory. */
   static readonly layerMemory: Layer.Layer<SignatureKeep> = Layer.sync(SignatureKeep, () => {
     const kept = new Map<string, Signature>()

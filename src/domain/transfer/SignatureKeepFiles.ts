@@ -27,66 +27,76 @@ export const layer = (
   PlatformError.PlatformError,
   Digest | FileSystem.FileSystem | Path.Path | SecureRandom.SecureRandom
 > =>
-  Layer.effect(SignatureKeep, Effect.gen(function*() {
-    const fs = yield* FileSystem.FileSystem
-    const path = yield* Path.Path
-    const digest = yield* Digest
-    const random = yield* SecureRandom.SecureRandom
-    yield* fs.makeDirectory(folder, { recursive: true, mode: 0o700 })
-    const oneAtATime = yield* Semaphore.make(1)
-    const fileOf = (version: string): string => path.join(folder, `${pieceDigest(digest, [fromUtf8(version)])}${suffix}`)
+  Layer.effect(
+    SignatureKeep,
+    Effect.gen(function* () {
+      const fs = yield* FileSystem.FileSystem
+      const path = yield* Path.Path
+      const digest = yield* Digest
+      const random = yield* SecureRandom.SecureRandom
+      yield* fs.makeDirectory(folder, { recursive: true, mode: 0o700 })
+      const oneAtATime = yield* Semaphore.make(1)
+      const fileOf = (version: string): string =>
+        path.join(folder, `${pieceDigest(digest, [fromUtf8(version)])}${suffix}`)
 
-    const read = Effect.fnUntraced(function*(version: string) {
-      const file = fileOf(version)
-      const info = yield* fs.stat(file)
-      if (info.size > BigInt(encodedBytesMax(chunksPerSignatureMax, 2 * signatureGroupsMax, keptVersionBytesMax))) {
-        return undefined
-      }
-      return decode(digest, version, yield* fs.readFile(file))
+      const read = Effect.fnUntraced(function* (version: string) {
+        const file = fileOf(version)
+        const info = yield* fs.stat(file)
+        if (info.size > BigInt(encodedBytesMax(chunksPerSignatureMax, 2 * signatureGroupsMax, keptVersionBytesMax))) {
+          return undefined
+        }
+        return decode(digest, version, yield* fs.readFile(file))
+      })
+
+      let kept = (yield* sizes(fs, path, folder)).reduce((total, { size }) => total + size, 0)
+      const prune = Effect.gen(function* () {
+        const files = yield* sizes(fs, path, folder)
+        kept = files.reduce((total, { size }) => total + size, 0)
+        for (const { file, size } of files.toSorted((a, b) => a.modified - b.modified)) {
+          if (kept <= bytesMax) return
+          yield* fs.remove(file, { force: true })
+          kept -= size
+        }
+      })
+
+      const write = Effect.fnUntraced(function* (version: string, bytes: Uint8Array) {
+        const temporary = path.join(folder, `${Array.from(yield* random.randomBytes(8)).join("")}.new`)
+        yield* fs.writeFile(temporary, bytes, { flag: "wx", mode: 0o600 }).pipe(
+          Effect.andThen(fs.rename(temporary, fileOf(version))),
+          Effect.onError(() => Effect.ignore(fs.remove(temporary, { force: true })))
+        )
+        kept += bytes.length
+        if (kept > bytesMax) yield* prune
+      }, Effect.uninterruptible)
+
+      yield* prune
+      return SignatureKeep.of({
+        get: (version) => Effect.catch(read(version), () => Effect.undefined),
+        put: (version, signature) =>
+          Effect.suspend(() => {
+            const bytes = encode(digest, version, signature)
+            return bytes.length > bytesMax ? Effect.void : Effect.ignore(oneAtATime.withPermit(write(version, bytes)))
+          })
+      })
     })
-
-    let kept = (yield* sizes(fs, path, folder)).reduce((total, { size }) => total + size, 0)
-    const prune = Effect.gen(function*() {
-      const files = yield* sizes(fs, path, folder)
-      kept = files.reduce((total, { size }) => total + size, 0)
-      for (const { file, size } of files.toSorted((a, b) => a.modified - b.modified)) {
-        if (kept <= bytesMax) return
-        yield* fs.remove(file, { force: true })
-        kept -= size
-      }
-    })
-
-    const write = Effect.fnUntraced(function*(version: string, bytes: Uint8Array) {
-      const temporary = path.join(folder, `${Array.from(yield* random.randomBytes(8)).join("")}.new`)
-      yield* fs.writeFile(temporary, bytes, { flag: "wx", mode: 0o600 }).pipe(
-        Effect.andThen(fs.rename(temporary, fileOf(version))),
-        Effect.onError(() => Effect.ignore(fs.remove(temporary, { force: true })))
-      )
-      kept += bytes.length
-      if (kept > bytesMax) yield* prune
-    }, Effect.uninterruptible)
-
-    yield* prune
-    return SignatureKeep.of({
-      get: (version) => Effect.catch(read(version), () => Effect.undefined),
-      put: (version, signature) =>
-        Effect.suspend(() => {
-          const bytes = encode(digest, version, signature)
-          return bytes.length > bytesMax ? Effect.void : Effect.ignore(oneAtATime.withPermit(write(version, bytes)))
-        })
-    })
-  }))
+  )
 
 /** What the folder holds; leftovers of a crash among it. */
-const sizes = Effect.fnUntraced(function*(fs: FileSystem.FileSystem, path: Path.Path, folder: string) {
+const sizes = Effect.fnUntraced(function* (fs: FileSystem.FileSystem, path: Path.Path, folder: string) {
   const names = yield* fs.readDirectory(folder)
-  const stats = yield* Effect.forEach(names, (name) => {
-    const file = path.join(folder, name)
-    return Effect.option(Effect.map(fs.stat(file), (info) => ({
-      file,
-      size: Number(info.size),
-      modified: Option.match(info.mtime, { onNone: () => 0, onSome: (time) => time.getTime() })
-    })))
-  }, { concurrency: 8 })
+  const stats = yield* Effect.forEach(
+    names,
+    (name) => {
+      const file = path.join(folder, name)
+      return Effect.option(
+        Effect.map(fs.stat(file), (info) => ({
+          file,
+          size: Number(info.size),
+          modified: Option.match(info.mtime, { onNone: () => 0, onSome: (time) => time.getTime() })
+        }))
+      )
+    },
+    { concurrency: 8 }
+  )
   return stats.flatMap(Option.toArray)
 })

@@ -8,64 +8,62 @@
  */
 import { Clock, Context, Effect, Layer, Semaphore } from "effect"
 import { Digest } from "../file/Digest.ts"
-import { contentBlockBytes, signatureBuildsMax, versionGrainMilliseconds } from "../limits.ts"
+import { signatureBuildsMax, versionGrainMilliseconds } from "../limits.ts"
 import type { OpenFile } from "../store/FileStore.ts"
+import * as ReadWindow from "../store/ReadWindow.ts"
 import type { SourceChanged, StoreFailed } from "../store/StoreError.ts"
+import type { Range } from "../wire/Packed.ts"
 import { SignatureKeep } from "./SignatureKeep.ts"
 import { blockRules, makeBuilder, makeCutter, type Piece, type Signature } from "./Signature.ts"
 
-export class Signatures extends Context.Service<Signatures, {
-  /** The signature of an open file, kept or made now. */
-  readonly of: (file: OpenFile) => Effect.Effect<Signature, SourceChanged | StoreFailed>
-  /** The signature, when one is kept for this version. Reads no content. */
-  readonly kept: (file: OpenFile) => Effect.Effect<Signature | undefined>
-  /** The blocks of a range of an open file: cut now, never kept. */
-  readonly blocksOf: (
-    file: OpenFile,
-    range: { readonly offset: number; readonly length: number }
-  ) => Effect.Effect<ReadonlyArray<Piece>, StoreFailed>
-}>()("paradrop/transfer/Signatures") {
-  static readonly layer: Layer.Layer<Signatures, never, Digest | SignatureKeep> = Layer.effect(Signatures, Effect.gen(function*() {
-    const digest = yield* Digest
-    const keep = yield* SignatureKeep
-    // Making one costs processor time: a few at once, others wait.
-    const builds = yield* Semaphore.make(signatureBuildsMax)
+export class Signatures extends Context.Service<
+  Signatures,
+  {
+    /** The signature of an open file, kept or made now. */
+    readonly of: (file: OpenFile) => Effect.Effect<Signature, SourceChanged | StoreFailed>
+    /** The signature, when one is kept for this version. Reads no content. */
+    readonly kept: (file: OpenFile) => Effect.Effect<Signature | undefined>
+    /** The blocks of a range of an open file: cut now, never kept. */
+    readonly blocksOf: (
+      file: OpenFile,
+      range: { readonly offset: number; readonly length: number }
+    ) => Effect.Effect<ReadonlyArray<Piece>, StoreFailed>
+  }
+>()("paradrop/transfer/Signatures") {
+  static readonly layer: Layer.Layer<Signatures, never, Digest | SignatureKeep> = Layer.effect(
+    Signatures,
+    Effect.gen(function* () {
+      const digest = yield* Digest
+      const keep = yield* SignatureKeep
+      // Making one costs processor time: a few at once, others wait.
+      const builds = yield* Semaphore.make(signatureBuildsMax)
 
-    const build = Effect.fnUntraced(function*(file: OpenFile) {
-      const began = yield* Clock.currentTimeMillis
-      const builder = makeBuilder(digest, file.entry.size)
-      yield* forEachBlock(file, { offset: 0, length: file.entry.size }, builder.push)
-      yield* file.unchanged
-      const signature = builder.end()
-      if (began - file.changed >= versionGrainMilliseconds) yield* keep.put(file.version, signature)
-      return signature
-    }, builds.withPermit)
+      const build = Effect.fnUntraced(function* (file: OpenFile) {
+        const began = yield* Clock.currentTimeMillis
+        const builder = makeBuilder(digest, file.entry.size)
+        yield* look(file, { offset: 0, length: file.entry.size }, builder.push)
+        yield* file.unchanged
+        const signature = builder.end()
+        if (began - file.changed >= versionGrainMilliseconds) yield* keep.put(file.version, signature)
+        return signature
+      }, builds.withPermit)
 
-    return Signatures.of({
-      of: (file) =>
-        Effect.flatMap(keep.get(file.version), (kept) => (kept === undefined ? build(file) : Effect.succeed(kept))),
-      kept: (file) => keep.get(file.version),
-      blocksOf: Effect.fnUntraced(function*(file, range) {
-        const cutter = makeCutter(digest, blockRules, range.offset)
-        const blocks: Array<Piece> = []
-        yield* forEachBlock(file, range, (block) => void blocks.push(...cutter.push(block)))
-        const last = cutter.end()
-        return last === undefined ? blocks : [...blocks, last]
+      return Signatures.of({
+        of: (file) =>
+          Effect.flatMap(keep.get(file.version), (kept) => (kept === undefined ? build(file) : Effect.succeed(kept))),
+        kept: (file) => keep.get(file.version),
+        blocksOf: Effect.fnUntraced(function* (file, range) {
+          const cutter = makeCutter(digest, blockRules, range.offset)
+          const blocks: Array<Piece> = []
+          yield* look(file, range, (block) => void blocks.push(...cutter.push(block)))
+          const last = cutter.end()
+          return last === undefined ? blocks : [...blocks, last]
+        })
       })
     })
-  }))
+  )
 }
 
-const forEachBlock = Effect.fnUntraced(function*(
-  file: OpenFile,
-  range: { readonly offset: number; readonly length: number },
-  take: (block: Uint8Array) => void
-) {
-  for (let done = 0; done < range.length; ) {
-    const block = yield* file.read(range.offset + done, Math.min(contentBlockBytes, range.length - done))
-    // A file that became shorter: `unchanged` or the transfer's digest will say so.
-    if (block.length === 0) return
-    take(block)
-    done += block.length
-  }
-})
+/** A file that became shorter ends early: `unchanged` or the transfer's digest will say so. */
+const look = (file: OpenFile, range: Range, take: (block: Uint8Array) => void) =>
+  ReadWindow.forEachBlock(ReadWindow.make(file, file.entry.size), range, (block) => Effect.sync(() => take(block)))

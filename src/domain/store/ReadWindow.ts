@@ -1,0 +1,96 @@
+/**
+ * Reads a file from front to back through two buffers of its own: one is looked at while the next is filled.
+ *
+ * A fresh buffer for each block costs more than the reading itself: the collector runs for every 64 MiB of them. What
+ * only looks at bytes (hashing, cutting, copying) uses this instead.
+ */
+import { Effect, Fiber } from "effect"
+import { windowBytes } from "../limits.ts"
+
+/** Something with bytes at offsets. */
+export interface Readable<E> {
+  /** Up to `length` bytes from `offset`; shorter only at the end. The result belongs to the caller. */
+  readonly read: (offset: number, length: number) => Effect.Effect<Uint8Array, E>
+  /** The same into a buffer of the caller's; gives the number of bytes. Where it is missing, `read` is used. */
+  readonly readInto?: (offset: number, target: Uint8Array) => Effect.Effect<number, E>
+}
+
+export interface ReadWindow<E> {
+  /**
+   * From 1 to `lengthMax` bytes from `offset`; none only at the end of the file. They are good until the next call.
+   * One caller at a time.
+   */
+  readonly read: (offset: number, lengthMax: number) => Effect.Effect<Uint8Array, E>
+}
+
+/** Fills a buffer from a file; gives the part that was filled. */
+export const fill = <E>(file: Readable<E>, offset: number, target: Uint8Array): Effect.Effect<Uint8Array, E> =>
+  file.readInto === undefined
+    ? file.read(offset, target.length)
+    : Effect.map(file.readInto(offset, target), (count) => target.subarray(0, count))
+
+interface Filled {
+  readonly offset: number
+  readonly bytes: Uint8Array
+}
+
+/** @param size bytes of the file: nothing is read beyond it */
+export const make = <E>(file: Readable<E>, size: number): ReadWindow<E> => {
+  const length = Math.max(1, Math.min(windowBytes, size))
+  let buffers: readonly [Uint8Array, Uint8Array] | undefined
+  let turn = 0
+  let current: Filled = { offset: 0, bytes: new Uint8Array(0) }
+  let ahead: { readonly offset: number; readonly fiber: Fiber.Fiber<Filled, E> } | undefined
+
+  const load = (offset: number): Effect.Effect<Filled, E> =>
+    Effect.suspend(() => {
+      buffers ??= [new Uint8Array(length), new Uint8Array(length)]
+      turn = 1 - turn
+      const target = (turn === 0 ? buffers[0] : buffers[1]).subarray(0, Math.min(length, size - offset))
+      return Effect.map(fill(file, offset, target), (bytes) => ({ offset, bytes }))
+    })
+
+  const turnTo = Effect.fnUntraced(function* (offset: number) {
+    const waiting = ahead
+    ahead = undefined
+    if (waiting?.offset === offset) current = yield* Fiber.join(waiting.fiber)
+    else {
+      // Its buffer is needed: a read that is under way must end first.
+      if (waiting !== undefined) yield* Fiber.await(waiting.fiber)
+      current = yield* load(offset)
+    }
+    const next = current.offset + current.bytes.length
+    if (current.bytes.length === length && next < size) {
+      ahead = { offset: next, fiber: yield* Effect.forkChild(load(next), { startImmediately: true }) }
+    }
+  })
+
+  const covered = (offset: number, lengthMax: number): Uint8Array =>
+    current.bytes.subarray(offset - current.offset, offset - current.offset + lengthMax)
+
+  return {
+    read: (offset, lengthMax) =>
+      Effect.suspend(() => {
+        if (offset >= size) return Effect.succeed(new Uint8Array(0))
+        return offset >= current.offset && offset < current.offset + current.bytes.length
+          ? Effect.succeed(covered(offset, lengthMax))
+          : Effect.map(turnTo(offset), () => covered(offset, lengthMax))
+      })
+  }
+}
+
+/** Takes a range of a file block by block; ends early where the file ends early. */
+export const forEachBlock = Effect.fnUntraced(function* <E, E2>(
+  window: ReadWindow<E>,
+  range: { readonly offset: number; readonly length: number },
+  take: (block: Uint8Array) => Effect.Effect<void, E2>
+): Effect.fn.Return<number, E | E2> {
+  let done = 0
+  while (done < range.length) {
+    const block = yield* window.read(range.offset + done, range.length - done)
+    if (block.length === 0) break
+    yield* take(block)
+    done += block.length
+  }
+  return done
+})
