@@ -143,6 +143,11 @@ const localAdvice: Record<string, string> = {
   EROFS: ": the file system is read-only",
   ENOENT: ": there is no such folder or file",
   EISDIR: ": it is a folder",
+  ENOTREG: ": it is no regular file",
+  ENOTDIR: ": a part of the path is no folder",
+  EXDEV: ": it lies on another file system than its folder",
+  "size-mismatch": ": what arrived is not what the server declared; run it again",
+  "several-files": ": several files need an existing folder to go to",
   "source-changed": ": it changed while it was sent; send it again",
   "digest-mismatch": ": what arrived is not what the server sent; run it again"
 }

@@ -109,6 +109,8 @@ export interface ClientSession {
   ) => Effect.Effect<Committed, CommandError | E | SourceShrank>
   /** Ends the session in order; what is pending fails. */
   readonly close: Effect.Effect<void>
+  /** True once the session is over, for whatever reason: every later command would fail. */
+  readonly ended: () => boolean
   /** Bytes of plaintext that crossed in each direction. */
   readonly traffic: Requests["traffic"]
 }
@@ -271,13 +273,14 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
       if (signature !== undefined && ranges.length > 0) {
         yield* request.send({ _tag: "Want", ranges: packRanges(ranges) })
       }
+      const local = Updater.localParts(copy)
       for (const part of found.parts) {
         const take = (parts: Bytes.Parts) =>
           Effect.map(receiver.write(parts), () =>
             part._tag === "Local" ? count.reused(Bytes.lengthOf(parts)) : count.moved(Bytes.lengthOf(parts))
           )
         yield* part._tag === "Local"
-          ? Updater.localBlocks(copy, part, (block) => take([block]))
+          ? local(part, (block) => take([block]))
           : receiveRun(request, name, part.length, take)
       }
       // With nothing to ask for, the server's word is the digest of its offer.
@@ -326,6 +329,7 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
     update,
     para,
     close: requests.close,
+    ended: requests.ended,
     traffic: requests.traffic
   }
 })

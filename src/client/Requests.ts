@@ -51,6 +51,8 @@ export interface Requests {
   readonly abort: (error: CommandError) => Effect.Effect<never, CommandError>
   /** Says goodbye: proves the end of our stream, waits a moment for the server's, and fails what is pending. */
   readonly close: Effect.Effect<void>
+  /** True once no request can succeed any more. */
+  readonly ended: () => boolean
   readonly traffic: Readonly<FrameChannel.Traffic>
 }
 
@@ -236,6 +238,7 @@ export const make = Effect.fnUntraced(function* (
         Effect.suspend(() => Effect.fail(over ?? error))
       ),
     close,
+    ended: () => over !== undefined,
     traffic: channel.traffic
   }
 })

@@ -1,0 +1,104 @@
+/**
+ * What a person says on the command line of the client.
+ */
+import { Effect, Schema } from "effect"
+import { Argument, CliOutput, Flag } from "effect/cli"
+import { UserName } from "../domain/channel/HandshakeMessage.ts"
+import { printable } from "../domain/file/Printable.ts"
+import { userNameBytesMax } from "../domain/limits.ts"
+import { publicUser } from "./PasswordSource.ts"
+import * as ServerAddress from "./ServerAddress.ts"
+
+export const program = "paradrop"
+
+/** The command line is wrong: exit code 2. */
+export class WrongUsage extends Schema.TaggedError<WrongUsage>()("WrongUsage", { detail: Schema.String }) {
+  override get message(): string {
+    return `${this.detail} (${program} --help shows the usage)`
+  }
+}
+
+/** Said of every command. */
+export const shared = {
+  server: Flag.String("server").pipe(
+    Flag.withMetavar("HOST:PORT"),
+    Flag.withDescription("the server; HOST alone means port 8080, an IPv6 address stands in brackets"),
+    Flag.withDefault("127.0.0.1:8080")
+  ),
+  user: Flag.String("user").pipe(
+    Flag.withMetavar("NAME"),
+    Flag.withDescription("the account to log in to"),
+    Flag.withDefault(publicUser)
+  ),
+  json: Flag.Boolean("json").pipe(
+    Flag.withoutNegation,
+    Flag.withDescription("one JSON object a line on standard output, progress included"),
+    Flag.withDefault(false)
+  ),
+  passwordFile: Flag.String("password-file").pipe(
+    Flag.withMetavar("FILE"),
+    Flag.withDescription("a file whose first line is the password; else PARADROP_PASSWORD, or you are asked"),
+    Flag.optional
+  ),
+  verbose: Flag.Boolean("verbose").pipe(
+    Flag.withoutNegation,
+    Flag.withDescription("when the program itself breaks, show all that is known"),
+    Flag.withDefault(false)
+  )
+}
+
+export const files = Argument.String("FILE").pipe(
+  Argument.withDescription("a local file; the server gets its last part as name"),
+  Argument.variadic({ min: 1 })
+)
+
+export const names = Argument.String("NAME").pipe(
+  Argument.withDescription("a file of the server"),
+  Argument.variadic({ min: 1 })
+)
+
+export const pattern = Argument.String("PATTERN").pipe(
+  Argument.withDescription("show only names that fit, as in '*.txt' or 'photos/**'"),
+  Argument.optional
+)
+
+export const as = Flag.String("as").pipe(
+  Flag.withMetavar("NAME"),
+  Flag.withDescription("the name at the server, folders included; for one file"),
+  Flag.optional
+)
+
+export const to = Flag.String("to").pipe(
+  Flag.withMetavar("PATH"),
+  Flag.withDescription("the file to write, or an existing folder to write into; else the working folder"),
+  Flag.optional
+)
+
+export const parseUser = (text: string): Effect.Effect<UserName, WrongUsage> =>
+  Effect.mapError(
+    Schema.decodeEffect(UserName)(text),
+    () =>
+      new WrongUsage({
+        detail: `'${printable(text)}' is no user name: use 1 to ${userNameBytesMax} of a-z, 0-9, '.', '_' and '-'`
+      })
+  )
+
+export const parseServer = (text: string): Effect.Effect<ServerAddress.ServerAddress, WrongUsage> =>
+  Effect.mapError(ServerAddress.parse(text), ({ message }) => new WrongUsage({ detail: message }))
+
+/** `--as` names one file. */
+export const oneName = (files: ReadonlyArray<string>, as: string | undefined): Effect.Effect<void, WrongUsage> =>
+  as !== undefined && files.length > 1
+    ? Effect.fail(new WrongUsage({ detail: "--as names one file: give one" }))
+    : Effect.void
+
+/** Help as usual; wrong usage in one line: the first error, the others mostly follow from it. */
+export const presenter = (report: (line: string) => Effect.Effect<void>): CliOutput.Presenter => ({
+  present: (event) =>
+    event._tag === "InvalidInvocation"
+      ? report(`${oneLine(event.errors[0]?.message ?? "wrong usage")} (${program} --help shows the usage)`)
+      : CliOutput.defaultPresenter.present(event)
+})
+
+/** Text in one line, safe for a terminal. */
+export const oneLine = (text: string): string => printable(text.trim().replace(/\s*\n\s*/g, " "))

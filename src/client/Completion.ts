@@ -1,0 +1,81 @@
+/**
+ * What the Tab key offers: commands, options, local paths, and the server's names.
+ *
+ * An offer is a continuation of what was typed, in the same quotes, and always printable.
+ */
+import { Effect, Stream } from "effect"
+import { completionEntriesMax, completionMillisecondsMax } from "../domain/limits.ts"
+import type { Completions } from "./LineEditor.ts"
+import { LocalFiles } from "./LocalFiles.ts"
+import { continueWord, patterns, scan, type Word } from "./ShellLine.ts"
+import { Sessions } from "./Sessions.ts"
+
+/** Offers for the end of the line. Nothing is dialled for it, and no offer is better than a late one. */
+export const complete = (line: string): Effect.Effect<Completions, never, LocalFiles | Sessions> =>
+  Effect.gen(function* () {
+    const { between, words } = scan(line)
+    const last = between ? undefined : words.at(-1)
+    const word = last ?? { text: "", start: line.length, open: undefined }
+    const before = (between ? words : words.slice(0, -1)).map(({ text }) => text)
+    const found = yield* candidates(before, word)
+    return {
+      typed: line.slice(word.start),
+      offers: found.flatMap((text) => offer(line.slice(word.start), word, text) ?? [])
+    }
+  })
+
+const offer = (typed: string, word: Word, text: string): string | undefined => {
+  const rest = continueWord(text.slice(word.text.length), word.open)
+  if (rest === undefined) return undefined
+  // A folder is gone on with; anything else ends the word.
+  return /[/\\]$/.test(text) ? `${typed}${rest}` : `${typed}${rest}${word.open ?? ""} `
+}
+
+const candidates = (
+  before: ReadonlyArray<string>,
+  { text }: Word
+): Effect.Effect<ReadonlyArray<string>, never, LocalFiles | Sessions> => {
+  const [command] = before
+  const beginning = (all: ReadonlyArray<string>) => all.filter((one) => one.startsWith(text))
+  if (command === undefined) return Effect.succeed(beginning(patterns.map(({ name }) => name)))
+  if (before.at(-1) === "--to") return local(text)
+  if (before.at(-1) === "--as") return remote(text)
+  switch (command) {
+    case "upload":
+    case "para":
+      return text.startsWith("-") ? Effect.succeed(beginning(["--as"])) : local(text)
+    case "download":
+      return text.startsWith("-") ? Effect.succeed(beginning(["--to"])) : remote(text)
+    case "fetch":
+      return remote(text)
+    default:
+      return Effect.succeed([])
+  }
+}
+
+const local = (text: string) => Effect.flatMap(LocalFiles, (files) => files.complete(text))
+
+const remote = (text: string): Effect.Effect<ReadonlyArray<string>, never, Sessions> =>
+  Effect.gen(function* () {
+    const session = yield* (yield* Sessions).standing
+    if (session === undefined) return []
+    const names = yield* session.fetch.pipe(
+      Stream.take(completionEntriesMax),
+      Stream.map(({ name }) => name),
+      Stream.runCollect,
+      Effect.timeout(completionMillisecondsMax),
+      Effect.orElseSucceed(() => [])
+    )
+    return byPart(names, text)
+  })
+
+/** Names that begin with the text, cut behind the next `/`: one folder at a time. */
+export const byPart = (names: ReadonlyArray<string>, text: string): ReadonlyArray<string> => {
+  const found = names
+    .filter((name) => name.startsWith(text))
+    .map((name) => {
+      const end = name.indexOf("/", text.length)
+      return end < 0 ? name : name.slice(0, end + 1)
+    })
+  return [...new Set(found)].toSorted()
+}

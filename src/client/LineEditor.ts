@@ -1,0 +1,70 @@
+/**
+ * Port: where a person's, or a script's, lines come from.
+ *
+ * ## Contract
+ *
+ * - `open` gives the lines until its scope closes; opened again meanwhile, it gives the same ones.
+ * - `line` gives the next line; undefined at the end of input. On a terminal it shows the prompt, keeps history and
+ *   completes; otherwise nothing is shown.
+ * - `secret` gives a line that is neither shown nor kept; undefined when the person declines.
+ * - `interrupt` succeeds when Ctrl-C is pressed while no line is asked for. While one is asked for, Ctrl-C clears it,
+ *   and declines a secret.
+ */
+import { Context, Effect, Layer, Redacted, type Scope } from "effect"
+
+/** What may stand where the line's last `typed` characters are; each is a whole replacement for them. */
+export interface Completions {
+  readonly typed: string
+  readonly offers: ReadonlyArray<string>
+}
+
+export interface Lines {
+  readonly line: (
+    prompt: string,
+    complete: (line: string) => Effect.Effect<Completions>
+  ) => Effect.Effect<string | undefined>
+  readonly secret: (question: string) => Effect.Effect<Redacted.Redacted<string> | undefined>
+  readonly interrupt: Effect.Effect<void>
+}
+
+export class LineEditor extends Context.Service<
+  LineEditor,
+  {
+    /** whether a person types: only then a secret can be asked for */
+    readonly interactive: boolean
+    readonly open: Effect.Effect<Lines, never, Scope.Scope>
+  }
+>()("paradrop/client/LineEditor") {
+  /** Answers with a script: the lines in order, then the end. Secrets come from a list of their own. */
+  static readonly layerScripted = (script: {
+    readonly lines?: ReadonlyArray<string>
+    readonly secrets?: ReadonlyArray<string>
+    readonly interactive?: boolean
+    /** Ctrl-C while a command runs; never when left out */
+    readonly interrupt?: Effect.Effect<void>
+    /** every question that was asked */
+    readonly asked?: Array<string>
+  }): Layer.Layer<LineEditor> =>
+    Layer.sync(LineEditor, () => {
+      const lines = [...(script.lines ?? [])]
+      const secrets = [...(script.secrets ?? [])]
+      const ask = (question: string): void => void script.asked?.push(question)
+      return LineEditor.of({
+        interactive: script.interactive ?? true,
+        open: Effect.succeed({
+          line: (prompt) =>
+            Effect.sync(() => {
+              ask(prompt)
+              return lines.shift()
+            }),
+          secret: (question) =>
+            Effect.sync(() => {
+              ask(question)
+              const secret = secrets.shift()
+              return secret === undefined ? undefined : Redacted.make(secret)
+            }),
+          interrupt: script.interrupt ?? Effect.never
+        })
+      })
+    })
+}

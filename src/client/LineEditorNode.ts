@@ -1,0 +1,189 @@
+/**
+ * Lines from standard input: with history, completion and hidden answers on a terminal, plain from a pipe.
+ *
+ * What is shown while a person types goes to standard error, so that results stay alone on standard output.
+ */
+import process from "node:process"
+import * as readline from "node:readline"
+import { Writable } from "node:stream"
+import { Effect, Exit, Layer, Redacted } from "effect"
+import { type Completions, LineEditor, type Lines } from "./LineEditor.ts"
+
+export const layer: Layer.Layer<LineEditor> = Layer.sync(LineEditor, () => {
+  const interactive = process.stdin.isTTY && process.stderr.isTTY
+  let users = 0
+  let terminal: Terminal | undefined
+  return LineEditor.of({
+    interactive,
+    open: Effect.map(
+      Effect.acquireRelease(
+        Effect.sync(() => {
+          users += 1
+          return (terminal ??= interactive ? onTerminal() : onPipe())
+        }),
+        (opened) =>
+          Effect.sync(() => {
+            users -= 1
+            if (users > 0) return
+            terminal = undefined
+            opened.close()
+          })
+      ),
+      ({ lines }) => lines
+    )
+  })
+})
+
+interface Terminal {
+  readonly lines: Lines
+  readonly close: () => void
+}
+
+/** Lines that came before they were asked for, and who waits for one. */
+interface Inbox {
+  readonly put: (line: string) => void
+  readonly end: () => void
+  readonly waits: () => boolean
+  readonly size: () => number
+  readonly take: Effect.Effect<string | undefined>
+  /** Whoever waits gets nothing. */
+  readonly decline: () => void
+}
+
+const inbox = (): Inbox => {
+  const received: Array<string> = []
+  let ended = false
+  let waiting: ((line: string | undefined) => void) | undefined
+  const give = (line: string | undefined): void => {
+    const resume = waiting
+    waiting = undefined
+    resume?.(line)
+  }
+  return {
+    put: (line) => (waiting === undefined ? void received.push(line) : give(line)),
+    end: () => {
+      ended = true
+      give(undefined)
+    },
+    waits: () => waiting !== undefined,
+    size: () => received.length,
+    decline: () => give(undefined),
+    take: Effect.callback<string | undefined>((resume) => {
+      if (received.length > 0 || ended) return resume(Effect.succeed(received.shift()))
+      waiting = (line) => resume(Effect.succeed(line))
+      return Effect.sync(() => void (waiting = undefined))
+    })
+  }
+}
+
+// -----------------------------------------------------------------------------
+// A pipe or a file
+// -----------------------------------------------------------------------------
+
+/** Lines of a script that are read ahead. */
+const linesAheadMax = 256
+
+const onPipe = (): Terminal => {
+  const received = inbox()
+  const reader = readline.createInterface({ input: process.stdin, terminal: false, crlfDelay: Infinity })
+  reader.on("line", (line) => {
+    received.put(line)
+    if (received.size() > linesAheadMax) reader.pause()
+  })
+  reader.on("close", received.end)
+  const next = Effect.suspend(() => {
+    if (received.size() <= linesAheadMax / 2) reader.resume()
+    return received.take
+  })
+  return {
+    lines: { line: () => next, secret: () => Effect.undefined, interrupt: Effect.never },
+    close: () => reader.close()
+  }
+}
+
+// -----------------------------------------------------------------------------
+// A terminal
+// -----------------------------------------------------------------------------
+
+const historyLinesMax = 1000
+
+const nothing: Completions = { typed: "", offers: [] }
+
+const onTerminal = (): Terminal => {
+  const received = inbox()
+  const interrupted = new Set<() => void>()
+  let complete = (_line: string): Effect.Effect<Completions> => Effect.succeed(nothing)
+  let asking: "line" | "secret" | "nothing" = "nothing"
+  const output = shownWhile(() => asking === "line")
+  const reader = readline.createInterface({
+    input: process.stdin,
+    output,
+    terminal: true,
+    historySize: historyLinesMax,
+    removeHistoryDuplicates: true,
+    completer: (line: string, done: (error: Error | null, found: [Array<string>, string]) => void) =>
+      void Effect.runFork(asking === "line" ? complete(line) : Effect.succeed(nothing)).addObserver((exit) => {
+        const { offers, typed } = Exit.isSuccess(exit) ? exit.value : nothing
+        done(null, [[...offers], typed])
+      })
+  })
+  // A secret is in no history.
+  reader.on("history", (history) => {
+    if (asking === "secret") history.shift()
+  })
+  reader.on("line", received.put)
+  reader.on("close", received.end)
+  reader.on("SIGINT", () => {
+    if (!received.waits()) return interrupted.forEach((resume) => resume())
+    if (asking === "secret") return received.decline()
+    clearLine(reader)
+    process.stderr.write("^C\n")
+    return reader.prompt()
+  })
+
+  const ask = (what: "line" | "secret", show: () => void): Effect.Effect<string | undefined> =>
+    Effect.suspend(() => {
+      asking = what
+      show()
+      return received.take
+    }).pipe(Effect.ensuring(Effect.sync(() => (asking = "nothing"))))
+  const line: Lines["line"] = (prompt, completer) =>
+    ask("line", () => {
+      complete = completer
+      reader.setPrompt(prompt)
+      reader.prompt(true)
+    })
+  const secret: Lines["secret"] = (question) =>
+    ask("secret", () => {
+      clearLine(reader)
+      process.stderr.write(question)
+    }).pipe(
+      Effect.ensuring(Effect.sync(() => process.stderr.write("\n"))),
+      Effect.map((text) => (text === undefined ? undefined : Redacted.make(text)))
+    )
+  const interrupt = Effect.callback<void>((resume) => {
+    const listener = (): void => resume(Effect.void)
+    interrupted.add(listener)
+    return Effect.sync(() => interrupted.delete(listener))
+  })
+  return { lines: { line, secret, interrupt }, close: () => reader.close() }
+}
+
+/** Forgets what has been typed of the line: to its end, then all before. */
+const clearLine = (reader: readline.Interface): void => {
+  reader.write(null, { ctrl: true, name: "e" })
+  reader.write(null, { ctrl: true, name: "u" })
+}
+
+/** Standard error as the editor's output, silent while nothing is asked for or the answer is a secret. */
+const shownWhile = (shown: () => boolean): Writable => {
+  const output = new Writable({
+    write: (chunk, _encoding, done) => {
+      if (shown()) process.stderr.write(chunk)
+      done()
+    }
+  })
+  Object.defineProperty(output, "columns", { get: () => process.stderr.columns })
+  process.stderr.on("resize", () => output.emit("resize"))
+  return output
+}

@@ -1,0 +1,162 @@
+/**
+ * The client's files on the real file system.
+ */
+import * as nodeFs from "node:fs"
+import * as nodePath from "node:path"
+import { Effect, Layer, type Scope } from "effect"
+import { SecureRandom } from "effect/crypto"
+import { Digest } from "../domain/file/Digest.ts"
+import { printable } from "../domain/file/Printable.ts"
+import { DiskError, type DiskStat } from "../domain/store/Disk.ts"
+import * as DiskNode from "../domain/store/DiskNode.ts"
+import { LocalFileFailed } from "./ClientError.ts"
+import { type Declared, LocalFiles, type LocalSource, type LocalStaging } from "./LocalFiles.ts"
+import * as StagedFile from "./StagedFile.ts"
+
+/** Files of this process's machine; relative paths are below its working folder. */
+export const layer: Layer.Layer<LocalFiles, never, Digest | SecureRandom.SecureRandom> = Layer.effect(
+  LocalFiles,
+  Effect.map(Effect.context<Digest | SecureRandom.SecureRandom>(), (context) =>
+    LocalFiles.of({
+      open,
+      stage: (path, declared) => Effect.provideContext(stage(path, declared), context),
+      isFolder,
+      baseName: (path) => nodePath.basename(path),
+      join: (folder, name) => nodePath.join(folder, name),
+      complete
+    })
+  )
+)
+
+// -----------------------------------------------------------------------------
+// Reading
+// -----------------------------------------------------------------------------
+
+const open = (path: string): Effect.Effect<LocalSource | undefined, LocalFileFailed, Scope.Scope> => {
+  const failed = ({ code }: { readonly code: string }) =>
+    new LocalFileFailed({ path: printable(path), operation: "read", code })
+  return Effect.gen(function* () {
+    const file = yield* DiskNode.openPath(path)
+    const before = yield* file.stat
+    return {
+      size: before.size,
+      modified: Math.min(Math.max(before.modified, 0), modifiedMax),
+      read: (offset: number, length: number) => Effect.mapError(file.read(offset, length), failed),
+      readInto: (offset: number, target: Uint8Array) => Effect.mapError(file.readInto(offset, target), failed),
+      unchanged: Effect.flatMap(Effect.mapError(file.stat, failed), (after) =>
+        sameContent(before, after) ? Effect.void : Effect.fail(failed({ code: "source-changed" }))
+      )
+    }
+  }).pipe(
+    Effect.catchIf(
+      ({ code }) => code === "ENOENT" || code === "ENOTDIR",
+      () => Effect.undefined
+    ),
+    // A folder opens and is then no file; "is a folder" says more.
+    Effect.catchIf(
+      ({ code }) => code === "ENOTREG",
+      (error) =>
+        Effect.flatMap(isFolder(path), (folder) =>
+          Effect.fail(folder ? new DiskError({ operation: "openRead", code: "EISDIR" }) : error)
+        )
+    ),
+    Effect.mapError(failed)
+  )
+}
+
+// What `Milliseconds` can hold; a file system may hold more.
+const modifiedMax = 253_402_300_799_999
+
+// The change time moves too when an open file loses its name: a replacement does that, and what is read stays whole.
+const sameContent = (before: DiskStat, after: DiskStat): boolean =>
+  before.size === after.size &&
+  before.modifiedNanoseconds === after.modifiedNanoseconds &&
+  (before.changedNanoseconds === after.changedNanoseconds || after.links < before.links)
+
+// -----------------------------------------------------------------------------
+// Writing
+// -----------------------------------------------------------------------------
+
+const stage = Effect.fnUntraced(function* (
+  path: string,
+  declared: Declared
+): Effect.fn.Return<LocalStaging, LocalFileFailed, Digest | Scope.Scope | SecureRandom.SecureRandom> {
+  const failed = (code: string) => new LocalFileFailed({ path: printable(path), operation: "write", code })
+  const absolute = nodePath.resolve(path)
+  const [folder, name] = [nodePath.dirname(absolute), nodePath.basename(absolute)]
+  // `name/` means a folder, and the root has no name.
+  if (name === "" || /[/\\]$/.test(path)) return yield* failed("ENOENT")
+  const disk = yield* Effect.mapError(DiskNode.make(folder), ({ code }) => failed(code))
+  const prepare = (temporary: string) => takePermissions(nodePath.join(folder, name), nodePath.join(folder, temporary))
+  return yield* StagedFile.stage({ ...declared, path, disk, name, prepare })
+})
+
+/** What is replaced keeps who may read it. Nothing is written yet, so nobody reads who may not. */
+const takePermissions = (from: string, to: string): Effect.Effect<void, DiskError> =>
+  call<nodeFs.Stats>((done) => nodeFs.lstat(from, done)).pipe(
+    Effect.flatMap((stats) => (stats.isFile() ? setPermissions(to, stats.mode & permissionBits) : Effect.void)),
+    Effect.catchIf(
+      ({ code }) => code === "ENOENT",
+      () => Effect.void
+    )
+  )
+
+// Not set-user-id and its kin: the content comes from elsewhere.
+const permissionBits = 0o777
+
+// By descriptor: a path could have become a link to another file.
+const setPermissions = (path: string, mode: number): Effect.Effect<void, DiskError> =>
+  Effect.acquireUseRelease(
+    call<number>((done) => nodeFs.open(path, nodeFs.constants.O_RDWR | (nodeFs.constants.O_NOFOLLOW ?? 0), done)),
+    (fd) => call<void>((done) => nodeFs.fchmod(fd, mode, (error) => done(error))),
+    (fd) => Effect.ignore(call<void>((done) => nodeFs.close(fd, (error) => done(error ?? null))))
+  )
+
+// -----------------------------------------------------------------------------
+// Looking
+// -----------------------------------------------------------------------------
+
+const isFolder = (path: string): Effect.Effect<boolean> =>
+  call<nodeFs.Stats>((done) => nodeFs.stat(path, done)).pipe(
+    Effect.map((stats) => stats.isDirectory()),
+    Effect.orElseSucceed(() => false)
+  )
+
+const complete = (beginning: string): Effect.Effect<ReadonlyArray<string>> => {
+  const cut = beginning.lastIndexOf(nodePath.sep) + 1
+  const [folder, start] = [beginning.slice(0, cut), beginning.slice(cut)]
+  return call<ReadonlyArray<nodeFs.Dirent>>((done) =>
+    nodeFs.readdir(folder === "" ? "." : folder, { withFileTypes: true }, done)
+  ).pipe(
+    // Hidden files are offered to whoever types the dot.
+    Effect.map((entries) =>
+      entries.filter(({ name }) => name.startsWith(start) && (start !== "" || !name.startsWith(".")))
+    ),
+    Effect.flatMap(
+      Effect.forEach((entry) =>
+        Effect.map(
+          entry.isSymbolicLink() ? isFolder(folder + entry.name) : Effect.succeed(entry.isDirectory()),
+          (is) => `${folder}${entry.name}${is ? nodePath.sep : ""}`
+        )
+      )
+    ),
+    Effect.map((paths) => paths.toSorted()),
+    Effect.orElseSucceed(() => [])
+  )
+}
+
+/** One call of node:fs; it cannot be called back, so interruption waits for its end. */
+const call = <A>(
+  register: (done: (error: NodeJS.ErrnoException | null, value: A) => void) => void
+): Effect.Effect<A, DiskError> =>
+  Effect.uninterruptible(
+    Effect.callback<A, DiskError>((resume) =>
+      register((error, value) =>
+        resume(
+          error
+            ? Effect.fail(new DiskError({ operation: "local", code: error.code ?? "EUNKNOWN" }))
+            : Effect.succeed(value)
+        )
+      )
+    )
+  )

@@ -1,0 +1,97 @@
+/**
+ * Where the password comes from: a file, the environment, the public default on loopback, or a person.
+ *
+ * Never the command line: everybody on the machine can read that.
+ */
+import { Effect, FileSystem, Redacted, Schema, Stream } from "effect"
+import { concat } from "../domain/Bytes.ts"
+import type { Password } from "../domain/channel/Opaque.ts"
+import { printable } from "../domain/file/Printable.ts"
+import { passwordBytesMax } from "../domain/limits.ts"
+import type { LoginIncorrect } from "./ClientError.ts"
+import { LineEditor } from "./LineEditor.ts"
+import { Reporter } from "./Reporter.ts"
+import * as ServerAddress from "./ServerAddress.ts"
+
+/** No password was given. */
+export class NoPassword extends Schema.TaggedError<NoPassword>()("NoPassword", { detail: Schema.String }) {
+  override get message(): string {
+    return this.detail
+  }
+}
+
+export interface Asked {
+  readonly server: ServerAddress.ServerAddress
+  readonly user: string
+  /** --password-file */
+  readonly file: string | undefined
+  /** PARADROP_PASSWORD */
+  readonly environment: Redacted.Redacted<string> | undefined
+}
+
+/** The account that every server without accounts has, on loopback. Its password is public: it proves nothing. */
+export const publicUser = "default"
+const publicPassword = "123456"
+
+/** A password, and whether a person has typed it just now. */
+export interface Given {
+  readonly password: Password
+  readonly typed: boolean
+}
+
+/** The first source that there is. Asked for before anything is dialled. */
+export const password = Effect.fnUntraced(function* (
+  asked: Asked
+): Effect.fn.Return<Given, NoPassword, FileSystem.FileSystem | LineEditor | Reporter> {
+  const { environment, file, server, user } = asked
+  if (file !== undefined) return { password: yield* fromFile(file), typed: false }
+  if (environment !== undefined && Redacted.value(environment) !== "") {
+    return { password: environment, typed: false }
+  }
+  if (user === publicUser && ServerAddress.isLoopback(server)) {
+    yield* (yield* Reporter).note(
+      `note: logging in as '${publicUser}' with the public default password, which works on this machine only`
+    )
+    return { password: Redacted.make(publicPassword), typed: false }
+  }
+  return { password: yield* typed(`Password of '${user}' at ${ServerAddress.show(server)}: `), typed: true }
+})
+
+/** Another one, after a wrong one; undefined when nobody can be asked or the person declines. */
+export const again = Effect.fnUntraced(function* ({
+  attemptsLeft,
+  user
+}: LoginIncorrect): Effect.fn.Return<Password | undefined, never, LineEditor | Reporter> {
+  const editor = yield* LineEditor
+  if (!editor.interactive) return undefined
+  yield* (yield* Reporter).note("incorrect", "bad")
+  const tries = attemptsLeft === 1 ? "one try is left" : `${attemptsLeft} tries are left`
+  return yield* Effect.scoped(
+    Effect.flatMap(editor.open, (lines) => lines.secret(`Password of '${user}' (${tries}): `))
+  )
+})
+
+const typed = Effect.fnUntraced(function* (question: string) {
+  const editor = yield* LineEditor
+  if (!editor.interactive) {
+    return yield* new NoPassword({
+      detail: "no password: set PARADROP_PASSWORD, name a file with --password-file, or run on a terminal"
+    })
+  }
+  const secret = yield* Effect.scoped(Effect.flatMap(editor.open, (lines) => lines.secret(question)))
+  // Ctrl-C or Ctrl-D at the question: the person has gone, as with any other program.
+  return secret ?? (yield* Effect.interrupt)
+})
+
+/** The file's first line. */
+const fromFile = Effect.fnUntraced(function* (path: string) {
+  const fs = yield* FileSystem.FileSystem
+  const shown = printable(path)
+  const refused = (why: string) => new NoPassword({ detail: `the password file ${shown} ${why}` })
+  const parts = yield* fs.stream(path, { bytesToRead: passwordBytesMax + 2 }).pipe(
+    Stream.runCollect,
+    Effect.mapError(() => refused("cannot be read: check its path and who may read it"))
+  )
+  const [line = ""] = new TextDecoder().decode(concat(parts)).split(/\r?\n/)
+  return line === "" ? yield* refused("has an empty first line: put the password there") : Redacted.make(line)
+})

@@ -1,0 +1,52 @@
+/**
+ * Port: tells what commands do, to whoever is there: a person, a script, or a test.
+ *
+ * Contract: every text that a peer may have chosen is made printable here and nowhere later. Nothing fails.
+ */
+import { Context, type Effect, type Scope } from "effect"
+import type { ContentDigest } from "../domain/file/Digest.ts"
+import type { FileEntry } from "../domain/file/FileEntry.ts"
+import type { OnProgress } from "./Progress.ts"
+
+/** What moves content. */
+export type TransferCommand = "upload" | "download" | "para"
+
+/** A transfer that has ended well. */
+export interface Transferred {
+  readonly command: TransferCommand
+  /** the server's name of the file */
+  readonly name: string
+  /** where a download went */
+  readonly path?: string
+  /** bytes */
+  readonly size: number
+  /** of them: bytes that did not have to be sent */
+  readonly reused: number
+  readonly digest: ContentDigest
+  readonly milliseconds: number
+}
+
+/** What went wrong, and with what. The message is printable: errors keep to that. */
+export interface Failure {
+  readonly error: { readonly _tag: string; readonly message: string }
+  /** the command and the name as the person gave them */
+  readonly command?: string
+  readonly name?: string
+}
+
+export class Reporter extends Context.Service<
+  Reporter,
+  {
+    /** A part of a listing. */
+    readonly listed: (entries: ReadonlyArray<FileEntry>) => Effect.Effect<void>
+    /** Shows progress while the scope is open. */
+    readonly follow: (transfer: {
+      readonly command: TransferCommand
+      readonly name: string
+    }) => Effect.Effect<OnProgress, never, Scope.Scope>
+    readonly transferred: (transferred: Transferred) => Effect.Effect<void>
+    readonly failed: (failure: Failure) => Effect.Effect<void>
+    /** Something that a person should know; scripts need not. */
+    readonly note: (text: string, mood?: "good" | "bad") => Effect.Effect<void>
+  }
+>()("paradrop/client/Reporter") {}

@@ -1,0 +1,71 @@
+/**
+ * Tells a script: one JSON object a line on standard output, and nothing else there. Errors are said on standard error
+ * too, as everywhere.
+ *
+ * A listing gives `{"name", "size", "modified"}` for each file, with `digest` when it is known. Everything else has an
+ * `event`: `progress`, `uploaded`, `downloaded`, `parallelized` or `failed`. Sizes are bytes, times ISO 8601 in UTC.
+ * The text is ASCII: every other character is escaped, so names are exact and harmless on a terminal.
+ */
+import { Effect, Layer, Schedule } from "effect"
+import type { FileEntry } from "../domain/file/FileEntry.ts"
+import { printable } from "../domain/file/Printable.ts"
+import { progressEventMilliseconds } from "../domain/limits.ts"
+import type { OnProgress, Progress } from "./Progress.ts"
+import { type Failure, Reporter, type TransferCommand, type Transferred } from "./Reporter.ts"
+import { type Output, Screen } from "./Screen.ts"
+
+export const layer = (prefix: string): Layer.Layer<Reporter, never, Screen> =>
+  Layer.effect(
+    Reporter,
+    Effect.map(Screen, ({ err, out }) =>
+      Reporter.of({
+        listed: (entries) => out.write(entries.map((entry) => line(entryObject(entry))).join("")),
+        follow: ({ command, name }) => follow(out, command, name),
+        transferred: (transferred) => out.write(line(transferredObject(transferred))),
+        failed: (failure) =>
+          Effect.andThen(out.write(line(failureObject(failure))), err.write(errorLine(prefix, failure))),
+        note: (text) => err.write(`${text}\n`)
+      })
+    )
+  )
+
+const line = (value: Readonly<Record<string, unknown>>): string =>
+  `${JSON.stringify(value).replace(/[^ -~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)}\n`
+
+const entryObject = ({ digest, modified, name, size }: FileEntry) => ({
+  name,
+  size,
+  modified: new Date(modified).toISOString(),
+  ...(digest !== undefined && { digest })
+})
+
+const events = { upload: "uploaded", download: "downloaded", para: "parallelized" } as const
+
+const transferredObject = ({ command, ...rest }: Transferred) => ({ event: events[command], ...rest })
+
+const failureObject = ({ command, error, name }: Failure) => ({
+  event: "failed",
+  ...(command !== undefined && { command }),
+  ...(name !== undefined && { name }),
+  error: error._tag,
+  message: error.message
+})
+
+const errorLine = (prefix: string, { error, name }: Failure): string =>
+  `${prefix}${name === undefined ? "" : `${printable(name)}: `}${error.message}\n`
+
+/** The first, then what has changed, then the last. */
+const follow = Effect.fnUntraced(function* (out: Output, command: TransferCommand, name: string) {
+  let latest: Progress | undefined
+  let said: Progress | undefined
+  const say = Effect.suspend(() => {
+    if (latest === undefined || latest === said) return Effect.void
+    said = latest
+    return out.write(line({ event: "progress", command, name, ...latest }))
+  })
+  yield* Effect.addFinalizer(() => say)
+  yield* Effect.forkScoped(
+    Effect.andThen(say, Effect.sleep(progressEventMilliseconds)).pipe(Effect.repeat(Schedule.forever))
+  )
+  return ((progress) => void (latest = progress)) satisfies OnProgress
+})

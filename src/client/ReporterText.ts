@@ -1,0 +1,104 @@
+/**
+ * Tells a person: results on standard output; progress, notes and errors on standard error.
+ */
+import { Clock, Effect, Layer, Schedule } from "effect"
+import type { FileEntry } from "../domain/file/FileEntry.ts"
+import { printable } from "../domain/file/Printable.ts"
+import { progressDrawMilliseconds, progressLineMilliseconds } from "../domain/limits.ts"
+import { RequestRefused } from "./ClientError.ts"
+import * as Figures from "./Figures.ts"
+import type { OnProgress, Progress } from "./Progress.ts"
+import * as ProgressBar from "./ProgressBar.ts"
+import { type Failure, Reporter, type TransferCommand, type Transferred } from "./Reporter.ts"
+import { green, type Output, red, Screen } from "./Screen.ts"
+
+/** @param prefix begins every error: `paradrop: `, or nothing where the person is in the program already */
+export const layer = (prefix: string): Layer.Layer<Reporter, never, Screen> =>
+  Layer.effect(
+    Reporter,
+    Effect.map(Screen, ({ err, out }) =>
+      Reporter.of({
+        listed: (entries) => out.write(entries.map(entryLine).join("")),
+        follow: ({ command, name }) => (err.columns() === undefined ? lines : bar)(err, command, printable(name)),
+        transferred: (transferred) => out.write(`${transferredLine(out, transferred)}\n`),
+        failed: (failure) => err.write(`${red(err, `${prefix}${failureText(failure)}`)}\n`),
+        note: (text, mood) =>
+          err.write(`${mood === "good" ? green(err, text) : mood === "bad" ? red(err, text) : text}\n`)
+      })
+    )
+  )
+
+/** Size, time in UTC, name: columns that stay in place whatever comes, so that a listing can be shown as it arrives. */
+const entryLine = ({ modified, name, size }: FileEntry): string =>
+  `${Figures.size(size).padStart(10)}  ${Figures.minute(modified)}  ${printable(name)}\n`
+
+const transferredLine = (out: Output, transferred: Transferred): string => {
+  const { milliseconds, reused, size } = transferred
+  const already = reused > 0 ? `, ${Figures.size(reused)} were there already` : ""
+  return `${green(out, successText(transferred))} (${Figures.moved(size, milliseconds)}${already})`
+}
+
+const successText = ({ command, name, path = "" }: Transferred): string => {
+  switch (command) {
+    case "upload":
+      return `File '${printable(name)}' uploaded successfully.`
+    case "download":
+      return `File '${printable(name)}' downloaded to ${printable(path)}`
+    case "para":
+      return `${printable(name)}: the file has been parallelized`
+  }
+}
+
+const failureText = ({ command, error, name }: Failure): string => {
+  // The message may name the file itself.
+  const shown = name === undefined || error.message.includes(printable(name)) ? "" : `${printable(name)}: `
+  const missing = error instanceof RequestRefused && error.reason === "no-such-file"
+  return `${shown}${error.message}${missing && command !== undefined ? (missingAdvice[command] ?? "") : ""}`
+}
+
+const missingAdvice: Readonly<Record<string, string>> = {
+  para: ": send it with 'upload' first",
+  download: ": 'fetch' shows what it has"
+}
+
+// -----------------------------------------------------------------------------
+// Progress
+// -----------------------------------------------------------------------------
+
+/** A line that is drawn again and again, and gone when the transfer is over. */
+const bar = Effect.fnUntraced(function* (err: Output, command: TransferCommand, name: string) {
+  let state = ProgressBar.start(yield* Clock.currentTimeMillis)
+  let latest: Progress | undefined
+  let drawn = false
+  const draw = Effect.gen(function* () {
+    if (latest === undefined) return
+    state = ProgressBar.look(state, yield* Clock.currentTimeMillis, latest)
+    drawn = true
+    // The last column stays free: some terminals break the line there.
+    const line = ProgressBar.render(state, `${command} ${name}`, Math.max(1, (err.columns() ?? 80) - 1))
+    yield* err.write(`\r${line}\x1b[K`)
+  })
+  // What ends sooner than the first drawing needs no bar.
+  yield* Effect.addFinalizer(() => (drawn ? Effect.andThen(draw, err.write("\r\x1b[K")) : Effect.void))
+  yield* Effect.forkScoped(
+    Effect.andThen(Effect.sleep(progressDrawMilliseconds), draw).pipe(Effect.repeat(Schedule.forever))
+  )
+  return ((progress) => void (latest = progress)) satisfies OnProgress
+})
+
+/** A line now and then: enough to see in a log that something moves. */
+const lines = Effect.fnUntraced(function* (err: Output, command: TransferCommand, name: string) {
+  let state = ProgressBar.start(yield* Clock.currentTimeMillis)
+  let latest: Progress | undefined
+  const say = Effect.gen(function* () {
+    if (latest === undefined) return
+    state = ProgressBar.look(state, yield* Clock.currentTimeMillis, latest)
+    const { done, total } = state.progress
+    const share = `${ProgressBar.percent(state.progress)} %, ${Figures.size(done)} of ${Figures.size(total)}`
+    yield* err.write(`${command} ${name}: ${share}, ${Figures.rate(ProgressBar.rateOf(state))}\n`)
+  })
+  yield* Effect.forkScoped(
+    Effect.andThen(Effect.sleep(progressLineMilliseconds), say).pipe(Effect.repeat(Schedule.forever))
+  )
+  return ((progress) => void (latest = progress)) satisfies OnProgress
+})

@@ -1,0 +1,48 @@
+/**
+ * Port: where a person or a script reads.
+ *
+ * Contract: text appears as it is given, in order; whoever calls has made every peer's text printable. `write` ends
+ * when the text is handed over, so that a slow reader slows its writer. It never fails: when nobody reads any more,
+ * the program is told in another way.
+ */
+import { Context, Effect, Layer } from "effect"
+
+/** One of the two outputs. */
+export interface Output {
+  readonly write: (text: string) => Effect.Effect<void>
+  /** whether it shows colours */
+  readonly colours: boolean
+  /** columns of the terminal; undefined when it is none */
+  readonly columns: () => number | undefined
+}
+
+export class Screen extends Context.Service<
+  Screen,
+  {
+    /** results */
+    readonly out: Output
+    /** progress, notes and errors */
+    readonly err: Output
+  }
+>()("paradrop/client/Screen") {
+  /** What was written, for tests. */
+  static readonly layerMemory = (options: {
+    readonly written: { out: string; err: string }
+    readonly columns?: number
+    readonly colours?: boolean
+  }): Layer.Layer<Screen> => {
+    const { colours = false, columns, written } = options
+    const output = (name: "err" | "out"): Output => ({
+      write: (text) => Effect.sync(() => void (written[name] += text)),
+      colours,
+      columns: () => columns
+    })
+    return Layer.succeed(Screen, Screen.of({ out: output("out"), err: output("err") }))
+  }
+}
+
+/** Green, for success. */
+export const green = ({ colours }: Output, text: string): string => (colours ? `\x1b[32m${text}\x1b[39m` : text)
+
+/** Red, for failure. */
+export const red = ({ colours }: Output, text: string): string => (colours ? `\x1b[31m${text}\x1b[39m` : text)

@@ -1,0 +1,41 @@
+/**
+ * Where a server is, as a person names it.
+ */
+import { Effect, Schema } from "effect"
+import { printable } from "../domain/file/Printable.ts"
+
+export const defaultPort = 8080
+
+/** A host and a port, parsed. */
+export interface ServerAddress {
+  readonly host: string
+  readonly port: number
+}
+
+/** The text names no server. */
+export class AddressRefused extends Schema.TaggedError<AddressRefused>()("AddressRefused", { text: Schema.String }) {
+  override get message(): string {
+    return `'${this.text}' is no server: give HOST, HOST:PORT or [IPv6]:PORT, with a port from 1 to ${portMax}`
+  }
+}
+
+const portMax = 65_535
+
+/** HOST, HOST:PORT, [IPv6], [IPv6]:PORT or a bare IPv6 address. */
+export const parse = (text: string): Effect.Effect<ServerAddress, AddressRefused> => {
+  const [, bracketed, plain, digits] = /^(?:\[([0-9a-fA-F:.%\w]+)\]|([^\s:[\]/@]+))(?::(\d{1,5}))?$/.exec(text) ?? []
+  // More than one colon and no brackets: an IPv6 address, and no place for a port.
+  const bare = /^[0-9a-fA-F]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*(?:%\w+)?$/.test(text) ? text : undefined
+  const host = bracketed ?? plain ?? bare
+  const port = digits === undefined ? defaultPort : Number(digits)
+  return host === undefined || port < 1 || port > portMax
+    ? Effect.fail(new AddressRefused({ text: printable(text) }))
+    : Effect.succeed({ host, port })
+}
+
+/** HOST:PORT, or [IPv6]:PORT. */
+export const show = ({ host, port }: ServerAddress): string => `${host.includes(":") ? `[${host}]` : host}:${port}`
+
+/** Whether the name can only mean this machine. */
+export const isLoopback = ({ host }: ServerAddress): boolean =>
+  host.toLowerCase() === "localhost" || host === "::1" || /^127(?:\.\d{1,3}){3}$/.test(host)

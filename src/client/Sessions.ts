@@ -1,0 +1,52 @@
+/**
+ * Port: the session that commands run on.
+ *
+ * Contract: `session` gives the one that stands, and makes one when there is none or it has ended. It ends with the
+ * layer. Two callers at once get the same.
+ */
+import { Context, Effect, Exit, Layer, Scope, Semaphore } from "effect"
+import type { CommandError, LoginError } from "./ClientError.ts"
+import type { ClientSession } from "./ClientSession.ts"
+import type { NoPassword } from "./PasswordSource.ts"
+
+/** Why there is no session. */
+export type NoSession = LoginError | CommandError | NoPassword
+
+export class Sessions extends Context.Service<
+  Sessions,
+  {
+    readonly session: Effect.Effect<ClientSession, NoSession>
+    /** The session that stands, without making one. */
+    readonly standing: Effect.Effect<ClientSession | undefined>
+  }
+>()("paradrop/client/Sessions") {
+  /** Sessions that are made by `connect`, each in a scope of its own. */
+  static readonly layer = <R>(
+    connect: Effect.Effect<ClientSession, NoSession, R | Scope.Scope>
+  ): Layer.Layer<Sessions, never, Exclude<R, Scope.Scope>> => Layer.effect(Sessions, make(connect))
+}
+
+const make = Effect.fnUntraced(function* <R>(connect: Effect.Effect<ClientSession, NoSession, R | Scope.Scope>) {
+  const context = yield* Effect.context<Exclude<R, Scope.Scope>>()
+  const parent = yield* Effect.scope
+  const one = yield* Semaphore.make(1)
+  let current: { readonly session: ClientSession; readonly scope: Scope.Closeable } | undefined
+
+  const standing = Effect.sync(() => (current?.session.ended() === false ? current.session : undefined))
+  const renew = Effect.gen(function* () {
+    if (current !== undefined) yield* Scope.close(current.scope, Exit.void)
+    current = undefined
+    const scope = yield* Scope.fork(parent)
+    const session = yield* connect.pipe(
+      Effect.provideService(Scope.Scope, scope),
+      Effect.provideContext(context),
+      Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+    )
+    current = { session, scope }
+    return session
+  })
+  return Sessions.of({
+    standing,
+    session: one.withPermit(Effect.flatMap(standing, (session) => (session ? Effect.succeed(session) : renew)))
+  })
+})

@@ -1,0 +1,273 @@
+/**
+ * A line typed into the shell: its words, and the command that they are. Pure, and total on every string.
+ *
+ * Words are separated by spaces. Quotes `"…"` and `'…'` keep spaces; a backslash keeps the next character, except
+ * inside `'…'`. `\u{HEX}` is the character of that number, so that whatever is shown can also be typed.
+ */
+import { Result } from "effect"
+import { printable } from "../domain/file/Printable.ts"
+import type { Command } from "./Commands.ts"
+
+/** What a line can be. */
+export type Line =
+  | { readonly _tag: "Empty" }
+  | { readonly _tag: "Help" }
+  | { readonly _tag: "Exit" }
+  | { readonly _tag: "Run"; readonly command: Command }
+  | { readonly _tag: "Invalid"; readonly reason: string | undefined; readonly suggestion: string | undefined }
+
+// -----------------------------------------------------------------------------
+// Words
+// -----------------------------------------------------------------------------
+
+/** A word with what the person typed for it, and where. */
+export interface Word {
+  readonly text: string
+  /** index of its first character in the line */
+  readonly start: number
+  /** the quote that is still open at the line's end */
+  readonly open: "'" | '"' | undefined
+}
+
+/** Why a line has no words. */
+export type WordsRefused = "unfinished-quote" | "unfinished-backslash" | "no-such-character"
+
+export interface Words {
+  readonly words: ReadonlyArray<Word>
+  readonly refused: WordsRefused | undefined
+  /** whether the line ends between words */
+  readonly between: boolean
+}
+
+/** The words of a line, as far as it goes: completion looks at lines that are not finished. */
+export const scan = (line: string): Words => {
+  const words: Array<Word> = []
+  let text: string | undefined
+  let start = 0
+  let open: Word["open"]
+  let refused: WordsRefused | undefined
+  let index = 0
+  while (index < line.length) {
+    const character = line.charAt(index)
+    const here = index
+    index += 1
+    if (open === undefined && /\s/.test(character)) {
+      if (text !== undefined) words.push({ text, start, open })
+      text = undefined
+      continue
+    }
+    if (text === undefined) [text, start] = ["", here]
+    if (character === open) open = undefined
+    else if (open === undefined && (character === "'" || character === '"')) open = character
+    else if (character === "\\" && open !== "'") {
+      const escaped = escapeAt(line, index)
+      refused ??= escaped.refused
+      text += escaped.text
+      index += escaped.length
+    } else text += character
+  }
+  if (text !== undefined) words.push({ text, start, open })
+  return {
+    words,
+    between: text === undefined,
+    refused: refused ?? (open === undefined ? undefined : "unfinished-quote")
+  }
+}
+
+interface Escaped {
+  readonly text: string
+  readonly length: number
+  readonly refused: WordsRefused | undefined
+}
+
+/** What follows a backslash. */
+const escapeAt = (line: string, index: number): Escaped => {
+  const [whole, hex] = /^u\{([0-9a-fA-F]{1,6})\}/.exec(line.slice(index, index + 10)) ?? []
+  if (whole !== undefined) {
+    const code = Number.parseInt(hex ?? "", 16)
+    return code > 0x10_ffff
+      ? { text: "", length: whole.length, refused: "no-such-character" }
+      : { text: String.fromCodePoint(code), length: whole.length, refused: undefined }
+  }
+  return index < line.length
+    ? { text: line.charAt(index), length: 1, refused: undefined }
+    : { text: "", length: 0, refused: "unfinished-backslash" }
+}
+
+/** The words of a whole line. */
+export const words = (line: string): Result.Result<ReadonlyArray<string>, WordsRefused> => {
+  const { refused, words } = scan(line)
+  return refused === undefined ? Result.succeed(words.map(({ text }) => text)) : Result.fail(refused)
+}
+
+const plain = /^[\p{L}\p{N}\p{M}_./@%+=:,~^-]+$/u
+
+/** A word that means the text, safe to show: plain where it can be, otherwise in double quotes. */
+export const quote = (text: string): string =>
+  isPlain(text) ? text : `"${Array.from(text, escapeCharacter).join("")}"`
+
+/** What to type to go on with a word that is open like this; undefined when such quotes cannot hold the text. */
+export const continueWord = (text: string, open: Word["open"]): string | undefined => {
+  if (open === '"') return Array.from(text, escapeCharacter).join("")
+  if (open === "'") return text.includes("'") || printable(text) !== text ? undefined : text
+  return Array.from(text, (character) =>
+    isPlain(character) ? character : printable(character) === character ? `\\${character}` : escapeCharacter(character)
+  ).join("")
+}
+
+/** A word that needs no quotes. */
+export const isPlain = (text: string): boolean => plain.test(text) && printable(text) === text
+
+const escapeCharacter = (character: string): string => {
+  if (character === '"' || character === "\\") return `\\${character}`
+  return printable(character) === character ? character : `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`
+}
+
+// -----------------------------------------------------------------------------
+// Commands
+// -----------------------------------------------------------------------------
+
+/** What may be typed, and what it does. */
+export const patterns: ReadonlyArray<{ readonly name: string; readonly form: string; readonly does: string }> = [
+  { name: "fetch", form: "fetch [PATTERN]", does: "list the server's files" },
+  { name: "upload", form: "upload FILE... [--as NAME]", does: "send files to the server" },
+  { name: "download", form: "download NAME... [--to PATH]", does: "get files from the server" },
+  { name: "para", form: "para FILE... [--as NAME]", does: "make the server's files equal to yours" },
+  { name: "help", form: "help", does: "show these lines" },
+  { name: "exit", form: "exit", does: "leave" }
+]
+
+const reasons: Record<WordsRefused, string> = {
+  "unfinished-quote": "a quote is not closed",
+  "unfinished-backslash": "a backslash at the end keeps nothing",
+  "no-such-character": "there is no character of that number"
+}
+
+/** What a line means. */
+export const parse = (line: string): Line =>
+  Result.match(words(line), {
+    onFailure: (refused) => invalid(reasons[refused]),
+    onSuccess: ([name, ...rest]) => {
+      // A script's comment.
+      if (name === undefined || name.startsWith("#")) return { _tag: "Empty" }
+      return parsers.get(name)?.(rest) ?? { _tag: "Invalid", reason: undefined, suggestion: suggest(name) }
+    }
+  })
+
+const invalid = (reason: string): Line => ({ _tag: "Invalid", reason, suggestion: undefined })
+
+const run = (command: Command): Line => ({ _tag: "Run", command })
+
+const alone = (line: Line) => (rest: ReadonlyArray<string>) => (rest.length === 0 ? line : invalid("it stands alone"))
+
+type Parser = (rest: ReadonlyArray<string>) => Line
+
+const fetching: Parser = (rest) =>
+  withOption(rest, undefined, ({ names }) => {
+    const [pattern] = names
+    return names.length > 1 ? invalid("fetch takes one pattern") : run({ _tag: "Fetch", pattern })
+  })
+
+const downloading: Parser = (rest) =>
+  withOption(rest, "--to", ({ names, value }) =>
+    names.length === 0 ? invalid("download needs a name") : run({ _tag: "Download", names, to: value })
+  )
+
+const parsers: ReadonlyMap<string, Parser> = new Map<string, Parser>([
+  ["fetch", fetching],
+  ["upload", (rest) => sending("Upload", rest)],
+  ["download", downloading],
+  ["para", (rest) => sending("Para", rest)],
+  ["help", alone({ _tag: "Help" })],
+  ["exit", alone({ _tag: "Exit" })]
+])
+
+const sending = (tag: "Upload" | "Para", rest: ReadonlyArray<string>): Line =>
+  withOption(rest, "--as", ({ names, value }) => {
+    if (names.length === 0) return invalid(`${tag.toLowerCase()} needs a file`)
+    if (names.length > 1 && value !== undefined) return invalid("--as names one file: give one")
+    return run({ _tag: tag, files: names, as: value })
+  })
+
+interface Given {
+  readonly names: ReadonlyArray<string>
+  readonly value: string | undefined
+}
+
+/** Splits an option with its value from the names. After `--` everything is a name. */
+const withOption = (rest: ReadonlyArray<string>, option: string | undefined, use: (given: Given) => Line): Line => {
+  const names: Array<string> = []
+  let value: string | undefined
+  for (let index = 0; index < rest.length; index += 1) {
+    const word = rest[index] ?? ""
+    if (word === "--") return use({ names: [...names, ...rest.slice(index + 1)], value })
+    if (option !== undefined && word.startsWith(`${option}=`)) value = word.slice(option.length + 1)
+    else if (option !== undefined && word === option) {
+      index += 1
+      value = rest[index]
+      if (value === undefined) return invalid(`${option} needs a value`)
+    } else if (word.startsWith("-") && word !== "-") {
+      return invalid(`there is no option '${printable(word)}' here; a name that starts with '-' goes behind '--'`)
+    } else names.push(word)
+  }
+  return use({ names, value })
+}
+
+// -----------------------------------------------------------------------------
+// Did you mean
+// -----------------------------------------------------------------------------
+
+const aliases: ReadonlyArray<readonly [string, string]> = [
+  ["ls", "fetch"],
+  ["list", "fetch"],
+  ["dir", "fetch"],
+  ["put", "upload"],
+  ["send", "upload"],
+  ["get", "download"],
+  ["sync", "para"],
+  ["parallelize", "para"],
+  ["quit", "exit"],
+  ["bye", "exit"],
+  ["?", "help"]
+]
+
+/** The command that was probably meant: by the habit of other programs, by its beginning, or by few slips. */
+export const suggest = (typed: string): string | undefined => {
+  const word = typed.slice(0, typedMax).toLowerCase()
+  const known = aliases.find(([alias]) => alias === word)
+  if (known !== undefined) return known[1]
+  const names = patterns.map(({ name }) => name)
+  const begun = names.filter((name) => word.length > 1 && name.startsWith(word))
+  if (begun.length === 1) return begun[0]
+  const [nearest] = names
+    .map((name) => ({ name, slips: distance(word, name) }))
+    .filter(({ name, slips }) => slips <= Math.max(1, Math.floor(name.length / 3)))
+    .toSorted((a, b) => a.slips - b.slips)
+  return nearest?.name
+}
+
+/** A longer word is no slip of a command. */
+const typedMax = 32
+
+/** Insertions, deletions, substitutions and swaps of neighbours between two words (optimal string alignment). */
+export const distance = (a: string, b: string): number => {
+  let before: ReadonlyArray<number> = []
+  let row: ReadonlyArray<number> = Array.from({ length: b.length + 1 }, (_, index) => index)
+  for (let i = 1; i <= a.length; i += 1) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j += 1) {
+      const same = a[i - 1] === b[j - 1]
+      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]
+      next.push(
+        Math.min(
+          (row[j] ?? 0) + 1,
+          (next[j - 1] ?? 0) + 1,
+          (row[j - 1] ?? 0) + (same ? 0 : 1),
+          swapped ? (before[j - 2] ?? 0) + 1 : Number.POSITIVE_INFINITY
+        )
+      )
+    }
+    ;[before, row] = [row, next]
+  }
+  return row[b.length] ?? 0
+}

@@ -1,0 +1,32 @@
+/**
+ * How many columns a terminal gives to a text.
+ *
+ * Whole graphemes, because an accent or a joined emoji takes no column of its own.
+ */
+
+const segmenter = new Intl.Segmenter("en", { granularity: "grapheme" })
+
+// What Unicode calls wide or full-width (UAX #11), by script and block, and emoji shown as pictures.
+const wide =
+  /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Script=Bopomofo}\p{Script=Yi}\p{Emoji_Presentation}\u3000-\u303e\uff01-\uff60\uffe0-\uffe6]|\p{Emoji}\ufe0f/u
+
+const graphemeWidth = (grapheme: string): number => (wide.test(grapheme) ? 2 : /^\p{M}+$/u.test(grapheme) ? 0 : 1)
+
+/** Columns of a text without control characters. */
+export const width = (text: string): number => {
+  let columns = 0
+  for (const { segment } of segmenter.segment(text)) columns += graphemeWidth(segment)
+  return columns
+}
+
+/** The text in at most `columns` columns; what is cut becomes `…`. */
+export const fit = (text: string, columns: number): string => {
+  if (width(text) <= columns) return text
+  let [kept, used] = ["", 0]
+  for (const { segment } of segmenter.segment(text)) {
+    used += graphemeWidth(segment)
+    if (used > columns - 1) break
+    kept += segment
+  }
+  return columns < 1 ? "" : `${kept}…`
+}
