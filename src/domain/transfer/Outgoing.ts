@@ -78,8 +78,9 @@ const blocks = <E>(source: Source<E>, { length, offset }: Range): Stream.Stream<
     ).pipe(Stream.buffer({ capacity: readAheadBlocksMax }))
   })
 
-// Those that wait, the one that is being taken, the one that is being offered, and the one that is being read.
-const ringBuffers = readAheadBlocksMax + 3
+// Those that were taken together and leave one by one, as many that wait behind them, the one that is being offered,
+// the one that is being read, and one to spare. Fewer would overwrite what has not left.
+const ringBuffers = 2 * readAheadBlocksMax + 3
 
 const readBlock = <E>(
   source: Source<E>,

@@ -124,6 +124,28 @@ describe("a whole source", () => {
     })
   )
 
+  it.effect("leaves unharmed through buffers that are used again, however slow sending is", () =>
+    Effect.gen(function* () {
+      const { source } = sourceOf(content)
+      const readInto = (offset: number, target: Uint8Array) =>
+        Effect.sync(() => {
+          const part = content.subarray(offset, offset + target.length)
+          target.set(part)
+          return part.length
+        })
+      const blocks: Array<Uint8Array> = []
+      // As much as can be is read ahead before a block is looked at.
+      const send = (block: Uint8Array) =>
+        Effect.andThen(
+          settle,
+          Effect.sync(() => void blocks.push(block.slice()))
+        )
+      const sent = yield* sendAll({ source: { ...source, readInto }, digest, send })
+      assert.strictEqual(wholeOf(join(...blocks)), wholeOf(content))
+      assert.strictEqual(sent.digest, wholeOf(content))
+    })
+  )
+
   it.effect("is read no further when sending fails, or when it is interrupted", () =>
     Effect.gen(function* () {
       const failing = sourceOf(content)
