@@ -86,13 +86,23 @@ const linesAheadMax = 256
 const onPipe = (): Terminal => {
   const received = inbox()
   const reader = readline.createInterface({ input: process.stdin, terminal: false, crlfDelay: Infinity })
+  let paused = false
+  let closed = false
   reader.on("line", (line) => {
     received.put(line)
-    if (received.size() > linesAheadMax) reader.pause()
+    if (paused || closed || received.size() < linesAheadMax) return
+    paused = true
+    reader.pause()
   })
-  reader.on("close", received.end)
+  reader.on("close", () => {
+    closed = true
+    received.end()
+  })
   const next = Effect.suspend(() => {
-    if (received.size() <= linesAheadMax / 2) reader.resume()
+    if (paused && !closed && received.size() === 0) {
+      paused = false
+      reader.resume()
+    }
     return received.take
   })
   return {
