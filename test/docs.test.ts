@@ -65,6 +65,16 @@ describe("documents", () => {
     })
   )
 
+  it("ARCHITECTURE.md names bounds that there are", () => {
+    const section = read("docs/ARCHITECTURE.md").split("## Where memory is bounded")[1]?.split("\n## ")[0] ?? ""
+    const names = Array.from(section.matchAll(/`(\w+)`/g), ([, name = ""]) => name).filter((name) =>
+      /[a-z]$/.test(name)
+    )
+    const sources = read("src/domain/limits.ts") + read("src/domain/channel/HandshakeMessage.ts")
+    assert.isAbove(names.length, 10)
+    for (const name of names) assert.match(sources, new RegExp(`export const ${name}\\b`), name)
+  })
+
   it.effect("ARCHITECTURE.md shows a program that serves a folder", () =>
     Effect.gen(function* () {
       assert.strictEqual(blockAfter("docs/ARCHITECTURE.md", "embedding"), published("test/embedding.ts", "embedding"))
