@@ -4,7 +4,7 @@
  * A fresh buffer for each block costs more than the reading itself: the collector runs for every 64 MiB of them. What
  * only looks at bytes (hashing, cutting, copying) uses this instead.
  */
-import { Effect, Fiber } from "effect"
+import { Effect, Exit, Fiber } from "effect"
 import { windowBytes } from "../limits.ts"
 
 /** Something with bytes at offsets. */
@@ -53,12 +53,11 @@ export const make = <E>(file: Readable<E>, size: number): ReadWindow<E> => {
   const turnTo = Effect.fnUntraced(function* (offset: number) {
     const waiting = ahead
     ahead = undefined
-    if (waiting?.offset === offset) current = yield* Fiber.join(waiting.fiber)
-    else {
-      // Its buffer is needed: a read that is under way must end first.
-      if (waiting !== undefined) yield* Fiber.await(waiting.fiber)
-      current = yield* load(offset)
-    }
+    // A read that is under way must end first in any case: its buffer is needed. It may have ended with the fiber that
+    // started it, or failed: then it is done again, here.
+    const exit = waiting === undefined ? undefined : yield* Fiber.await(waiting.fiber)
+    const read = exit !== undefined && Exit.isSuccess(exit) && waiting?.offset === offset ? exit.value : undefined
+    current = read ?? (yield* load(offset))
     const next = current.offset + current.bytes.length
     if (current.bytes.length === length && next < size) {
       ahead = { offset: next, fiber: yield* Effect.forkChild(load(next), { startImmediately: true }) }
