@@ -1,0 +1,70 @@
+/**
+ * One `para`, timed from the moment the login is done: a process of its own, so that its memory can be told.
+ *
+ * Arguments: PORT FILE NAME. Prints one line of JSON: seconds, bytes of TCP payload each way, peak memory.
+ */
+import { open, stat } from "node:fs/promises"
+import { connect } from "node:net"
+import * as NodeSocket from "@effect/platform-node/NodeSocket"
+import { Effect, Layer, Redacted } from "effect"
+import * as Client from "../../src/client/Client.ts"
+import type { Progress } from "../../src/client/Progress.ts"
+import * as CipherNode from "../../src/domain/channel/CipherNode.ts"
+import { UserName } from "../../src/domain/channel/HandshakeMessage.ts"
+import * as KemNode from "../../src/domain/channel/KemNode.ts"
+import { Opaque } from "../../src/domain/channel/Opaque.ts"
+import * as DigestNode from "../../src/domain/file/DigestNode.ts"
+import { FileName } from "../../src/domain/file/FileName.ts"
+import { socketReadBytes } from "../../src/domain/limits.ts"
+
+const [port = "", file = "", name = "", host = "127.0.0.1", command = "para"] = process.argv.slice(2)
+const { mtimeMs, size } = await stat(file)
+const handle = await open(file)
+
+const options = { port: Number(port), host, noDelay: true, allowHalfOpen: true, highWaterMark: socketReadBytes }
+const socket = connect(options)
+const dial = NodeSocket.fromDuplex(Effect.sync(() => socket))
+
+const source = {
+  size,
+  modified: Math.floor(mtimeMs),
+  read: (offset: number, length: number) =>
+    Effect.promise(async () => {
+      const { buffer, bytesRead } = await handle.read(new Uint8Array(length), 0, length, offset)
+      return buffer.subarray(0, bytesRead)
+    }),
+  readInto: (offset: number, target: Uint8Array) =>
+    Effect.promise(async () => (await handle.read(target, 0, target.length, offset)).bytesRead),
+  unchanged: Effect.void
+}
+
+const run = Effect.gen(function* () {
+  const session = yield* Client.connect({
+    server: `${host}:${port}`,
+    dial,
+    user: UserName.make("default"),
+    password: Redacted.make("123456")
+  })
+  const wireBefore = { sent: socket.bytesWritten, received: socket.bytesRead }
+  const began = performance.now()
+  const target = FileName.make(name)
+  let committing = began
+  const onProgress = ({ phase }: Progress) => {
+    if (phase === "committing") committing = performance.now()
+  }
+  yield* command === "upload" ? session.upload(target, source, onProgress) : session.para(target, source, onProgress)
+  return {
+    seconds: (performance.now() - began) / 1000,
+    /** from the Commit to the answer: what the server still had to do */
+    committing: (performance.now() - committing) / 1000,
+    sent: socket.bytesWritten - wireBefore.sent,
+    received: socket.bytesRead - wireBefore.received,
+    peakMiB: Math.round(process.resourceUsage().maxRSS / 1024)
+  }
+}).pipe(
+  Effect.scoped,
+  Effect.provide(Layer.mergeAll(Opaque.layer, KemNode.layer, CipherNode.layer, DigestNode.layer))
+)
+
+console.log(JSON.stringify(await Effect.runPromise(run)))
+await handle.close()
