@@ -1,0 +1,274 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, Layer, Result, type Scope, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import * as Client from "../../src/client/Client.ts"
+import type { ClientSession } from "../../src/client/ClientSession.ts"
+import * as CipherNode from "../../src/domain/channel/CipherNode.ts"
+import * as KemNode from "../../src/domain/channel/KemNode.ts"
+import { Opaque } from "../../src/domain/channel/Opaque.ts"
+import { ContentDigest } from "../../src/domain/file/Digest.ts"
+import * as DigestNode from "../../src/domain/file/DigestNode.ts"
+import { FileName } from "../../src/domain/file/FileName.ts"
+import {
+  contentBlockBytes,
+  goodbyeMillisecondsMax,
+  handshakeMillisecondsMax,
+  stallMillisecondsMax
+} from "../../src/domain/limits.ts"
+import * as FaultySocket from "../../src/domain/testing/FaultySocket.ts"
+import * as Fixture from "../../src/domain/testing/Fixture.ts"
+import * as HostileServer from "../../src/domain/testing/HostileServer.ts"
+import { pair } from "../../src/domain/testing/MemorySocket.ts"
+import type { ServerMessage } from "../../src/domain/wire/Message.ts"
+
+const crypto = Layer.mergeAll(Opaque.layerQuick, KemNode.layer, CipherNode.layer, DigestNode.layer)
+const name = FileName.make("a")
+const digest = ContentDigest.make("0".repeat(64))
+const small = Fixture.source(Fixture.bytes(1, 10))
+
+/** What a script may fail with when the client has gone is no matter of the test. */
+type Script = (session: HostileServer.HostileSession) => Effect.Effect<unknown, unknown>
+
+/** The real client, logged in at a server that then follows the script. */
+const against = Effect.fnUntraced(function* (
+  script: Script,
+  through: (socket: Effect.Success<typeof pair>[0]) => Effect.Success<typeof pair>[0] = (socket) => socket
+) {
+  const registered = yield* Fixture.registered
+  const [near, far] = yield* pair
+  yield* Effect.forkScoped(
+    Effect.ignore(
+      Effect.scoped(
+        Effect.flatMap(HostileServer.greet(far, registered), (session) => Effect.andThen(script(session), Effect.never))
+      )
+    )
+  )
+  return yield* Client.connect({ server: "hostile", dial: Effect.succeed(through(near)), ...Fixture.ada })
+})
+
+/** The goodbye of a session whose server does not answer it. */
+const leave = Effect.fnUntraced(function* (session: ClientSession) {
+  const leaving = yield* Effect.forkChild(session.close)
+  yield* TestClock.adjust(goodbyeMillisecondsMax)
+  yield* Fiber.join(leaving)
+})
+
+/** Hears the request, and answers with these in turn. */
+const answers =
+  (...messages: ReadonlyArray<ServerMessage | Uint8Array>): Script =>
+  (session) =>
+    Effect.andThen(
+      session.hear,
+      Effect.forEach(messages, (one) => (one instanceof Uint8Array ? session.content(1, one) : session.say(1, one)))
+    )
+
+const scenario = <E>(what: string, body: () => Effect.Effect<void, E, Scope.Scope | Layer.Success<typeof crypto>>) =>
+  it.effect(what, () => Effect.scoped(body()).pipe(Effect.provide(crypto)))
+
+const commands: {
+  readonly [name: string]: (session: ClientSession) => Effect.Effect<unknown, { readonly _tag: string }>
+} = {
+  fetch: (session) => Stream.runDrain(session.fetch),
+  upload: (session) => session.upload(name, small),
+  "big upload": (session) => session.upload(name, Fixture.source(Fixture.bytes(2, 9 * contentBlockBytes))),
+  download: (session) => session.download(name, () => Effect.succeed(Fixture.sink())),
+  para: (session) => session.para(name, small),
+  describe: (session) => session.describe(name)
+}
+
+const every = (what: string, script: Script, expected: string) => {
+  for (const [command, run] of Object.entries(commands)) {
+    scenario(`${command}: ${what}`, () =>
+      Effect.gen(function* () {
+        const session = yield* against(script)
+        assert.strictEqual((yield* Effect.flip(run(session)))._tag, expected)
+        // And the session is over: nothing after it is believed, or waits.
+        assert.strictEqual((yield* Effect.flip(run(session)))._tag, expected)
+      })
+    )
+  }
+}
+
+describe("a server that breaks the protocol", () => {
+  every("an answer to no request ends the session", (session) => session.say(77, { _tag: "Pong" }), "ProtocolBroken")
+  every("content of no request ends the session", (session) => session.content(77, Uint8Array.of(1)), "ProtocolBroken")
+  every(
+    "Correct a second time ends the session",
+    (session) => session.say(0, { _tag: "Correct", server: "x" }),
+    "ProtocolBroken"
+  )
+  every("an answer of another command ends the session", answers({ _tag: "Pong" }), "ProtocolBroken")
+  every("records that are no frames end the session", (session) => session.record(Uint8Array.of(9)), "ProtocolBroken")
+  every(
+    "bytes that are no record end the session",
+    (session) => session.raw(new Uint8Array(500).fill(9)),
+    "ConnectionLost"
+  )
+  every("an orderly end fails what is pending", (session) => session.end, "ConnectionLost")
+  every("an end without proof fails what is pending", (session) => session.cut, "ConnectionLost")
+  every(
+    "Closing fails what is pending",
+    (session) => session.say(0, { _tag: "Closing", reason: "\u001b[31mx" }),
+    "ConnectionLost"
+  )
+})
+
+describe("content of a download", () => {
+  const bytes = new Uint8Array(10)
+  const sending: ServerMessage = { _tag: "Sending", size: 10, modified: 0, from: 0 }
+  const sent = (size: number): ServerMessage => ({ _tag: "Sent", size, digest })
+
+  for (const [what, script, written] of [
+    ["more than was declared", answers(sending, bytes, bytes, sent(20)), 10],
+    ["more than was declared, in one frame", answers(sending, new Uint8Array(11), sent(11)), 0],
+    ["less than was declared", answers(sending, bytes.subarray(0, 9), sent(9)), 9],
+    ["less than was declared, said to be all", answers(sending, bytes.subarray(0, 9), sent(10)), 9],
+    ["said to be of another size at the end", answers(sending, bytes, sent(11)), 10],
+    ["from another place than the start", answers({ ...sending, from: 5 }, bytes.subarray(0, 5), sent(10)), 0]
+  ] as const) {
+    scenario(`${what} is refused; nothing is kept`, () =>
+      Effect.gen(function* () {
+        const session = yield* against(script)
+        const sink = Fixture.sink()
+        const failed = yield* Effect.flip(session.download(name, () => Effect.succeed(sink)))
+        assert.strictEqual(failed._tag, "ProtocolBroken")
+        assert.strictEqual(sink.committed(), undefined)
+        assert.strictEqual(sink.content().length, written)
+      })
+    )
+  }
+})
+
+describe("answers to an upload", () => {
+  const proceed: ServerMessage = { _tag: "Proceed", from: 0 }
+
+  scenario("of other content than was sent are no success", () =>
+    Effect.gen(function* () {
+      for (const uploaded of [
+        { _tag: "Uploaded", size: 10, digest },
+        { _tag: "Uploaded", size: 9, digest: yield* Fixture.digest(Fixture.bytes(1, 10)) }
+      ] as const) {
+        const session = yield* against(answers(proceed, uploaded))
+        assert.strictEqual((yield* Effect.flip(session.upload(name, small)))._tag, "ProtocolBroken")
+      }
+    })
+  )
+
+  scenario("that let it go ahead for ever end it", () =>
+    Effect.gen(function* () {
+      const session = yield* against((far) => Effect.andThen(far.hear, Effect.forever(far.say(1, proceed))))
+      assert.strictEqual((yield* Effect.flip(session.upload(name, small)))._tag, "ProtocolBroken")
+    })
+  )
+
+  scenario("that refuse it in the middle stop the sending", () =>
+    Effect.gen(function* () {
+      const session = yield* against((far) =>
+        Effect.gen(function* () {
+          yield* far.hear
+          yield* far.say(1, proceed)
+          yield* far.hear
+          yield* far.say(1, { _tag: "Refused", reason: "no-space" })
+          yield* far.hearAll
+          yield* far.end
+        })
+      )
+      let reads = 0
+      const source = Fixture.source(Fixture.bytes(2, 200 * contentBlockBytes))
+      const counted = {
+        ...source,
+        read: (offset: number, length: number) => Effect.suspend(() => ((reads += 1), source.read(offset, length)))
+      }
+      const failed = yield* Effect.flip(session.upload(name, counted))
+      assert.strictEqual(failed._tag === "RequestRefused" ? failed.reason : failed._tag, "no-space")
+      yield* session.close
+      assert.isBelow(reads, 150)
+    })
+  )
+})
+
+describe("listings", () => {
+  scenario("of empty pages without end are refused", () =>
+    Effect.gen(function* () {
+      const session = yield* against((far) =>
+        Effect.andThen(far.hear, Effect.forever(far.say(1, { _tag: "Page", entries: [] })))
+      )
+      assert.strictEqual((yield* Effect.flip(Stream.runDrain(session.fetch)))._tag, "ProtocolBroken")
+    })
+  )
+
+  scenario("with another count than entries are refused", () =>
+    Effect.gen(function* () {
+      const page: ServerMessage = { _tag: "Page", entries: [{ name, size: 1, modified: 1 }] }
+      const session = yield* against(answers(page, { _tag: "Listed", count: 2 }))
+      assert.strictEqual((yield* Effect.flip(Stream.runDrain(session.fetch)))._tag, "ProtocolBroken")
+    })
+  )
+})
+
+describe("a server that goes silent", () => {
+  for (const [command, run] of Object.entries(commands)) {
+    scenario(`${command}: fails by the stall deadline, after any time of idleness`, () =>
+      Effect.gen(function* () {
+        const session = yield* against(() => Effect.never)
+        yield* TestClock.adjust(3 * 3_600_000)
+        const fiber = yield* Effect.forkChild(Effect.flip(run(session)))
+        yield* TestClock.adjust(stallMillisecondsMax - 1)
+        assert.isUndefined(fiber.pollUnsafe())
+        yield* TestClock.adjust(1)
+        assert.strictEqual((yield* Fiber.join(fiber))._tag, "ConnectionLost")
+      })
+    )
+
+    scenario(`${command}: fails also when the network swallows what is written`, () =>
+      Effect.gen(function* () {
+        const session = yield* against(
+          () => Effect.never,
+          (socket) => FaultySocket.wrap(socket, { seed: 1, writes: { cutAfterBytes: 1_900 }, hangWhenCut: true })
+        ).pipe(Effect.result)
+        if (Result.isFailure(session)) return assert.strictEqual(session.failure._tag, "ConnectFailed")
+        const fiber = yield* Effect.forkChild(Effect.flip(run(session.success)))
+        yield* TestClock.adjust(stallMillisecondsMax)
+        assert.strictEqual((yield* Fiber.join(fiber))._tag, "ConnectionLost")
+      })
+    )
+  }
+
+  scenario("before it greets: the login fails by its deadline", () =>
+    Effect.gen(function* () {
+      const registered = yield* Fixture.registered
+      const [near, far] = yield* pair
+      yield* Effect.forkScoped(
+        Effect.ignore(Effect.scoped(Effect.andThen(HostileServer.accept(far, registered), Effect.never)))
+      )
+      const connecting = Client.connect({ server: "hostile", dial: Effect.succeed(near), ...Fixture.ada })
+      const fiber = yield* Effect.forkChild(Effect.flip(connecting))
+      yield* TestClock.adjust(handshakeMillisecondsMax)
+      const failed = yield* Fiber.join(fiber)
+      assert.strictEqual(failed._tag === "ConnectFailed" ? failed.reason : failed._tag, "timeout")
+    })
+  )
+
+  scenario("at the goodbye: leaving ends in time, and what is pending fails", () =>
+    Effect.gen(function* () {
+      const session = yield* against(() => Effect.never)
+      const pending = yield* Effect.forkChild(Effect.flip(session.describe(name)))
+      yield* TestClock.adjust(1)
+      yield* leave(session)
+      assert.strictEqual((yield* Fiber.join(pending))._tag, "ConnectionLost")
+      assert.strictEqual((yield* Effect.flip(session.describe(name)))._tag, "ConnectionLost")
+    })
+  )
+
+  scenario("for one request: others that are interrupted leave at once", () =>
+    Effect.gen(function* () {
+      const session = yield* against(() => Effect.never)
+      for (const run of Object.values(commands)) {
+        const fiber = yield* Effect.forkChild(run(session))
+        yield* TestClock.adjust(1)
+        yield* Fiber.interrupt(fiber)
+      }
+      yield* leave(session)
+    })
+  )
+})
