@@ -298,9 +298,9 @@ export const make = Effect.fnUntraced(function* (options: {
     chunks: ({ count, first }) =>
       Array.from({ length: count }, (_, index) => opened?.signature?.groups[first + index]?.chunks ?? []),
     blocks: (id, range) =>
-      Effect.suspend(() => (opened === undefined ? Effect.succeed([]) : signatures.blocksOf(opened.value, range))).pipe(
-        Effect.catch((error) => refused(id, error))
-      ),
+      Effect.suspend(() =>
+        opened === undefined ? Effect.succeed([]) : aliveMeanwhile(signatures.blocksOf(opened.value, range))
+      ).pipe(Effect.catch((error) => refused(id, error))),
     sendContent,
     describe,
     list,

@@ -13,7 +13,7 @@
  * A message that is illegal in a state ends the session and touches nothing. Before Ready no output reaches the store.
  */
 import { Result } from "effect"
-import { loginAttemptsMax, requestsInFlightMax } from "../limits.ts"
+import { hintBytesMax, loginAttemptsMax, requestsInFlightMax } from "../limits.ts"
 import { connectionId, type RequestId } from "../wire/Frame.ts"
 import type { ClientMessage, ServerMessage } from "../wire/Message.ts"
 import { unpackRanges } from "../wire/Packed.ts"
@@ -305,7 +305,10 @@ const question = (
   }
   return Result.match(unpackRanges(message.ranges, size), {
     onFailure: () => violation,
-    onSuccess: (ranges) => ({ state, outputs: [{ _tag: "SendBlocks", id, ranges }] })
+    onSuccess: (ranges) =>
+      ranges.some(({ length }) => length > hintBytesMax)
+        ? violation
+        : { state, outputs: [{ _tag: "SendBlocks", id, ranges }] }
   })
 }
 
@@ -404,9 +407,8 @@ const staged = (state: Transferring, input: Extract<SessionInput, { readonly _ta
     transfer: { _tag: "Receiving", ...incoming(transfer), received: resumed, base }
   }
   if (transfer.cancelled) return abandon(receiving, { reason: "cancelled" }, undefined)
-  const answer: ServerMessage = base === undefined
-    ? { _tag: "Proceed", from: resumed }
-    : { ...base, _tag: "SameFileHere", from: resumed }
+  const answer: ServerMessage =
+    base === undefined ? { _tag: "Proceed", from: resumed } : { ...base, _tag: "SameFileHere", from: resumed }
   return { state: receiving, outputs: [send(id, answer)] }
 }
 

@@ -64,6 +64,17 @@ const zeros = "30".repeat(64)
 const size = 1000
 const modified = 1_700_000_000_000
 
+const head = "0".repeat(32)
+const heads = "30".repeat(32)
+const ranges = new Uint8Array(16).fill(1)
+const pieces = new Uint8Array(22).fill(1)
+const signature = { digest, averageLog2: 16, groups: pieces }
+const nameHex = "646e616d6568612fc3a92e747874"
+const sizeHex = "6473697a651903e8"
+const modifiedHex = "686d6f6469666965641b0000018bcfe56800"
+const signatureHex =
+  `697369676e6174757265a3666469676573747840${zeros}` + `6667726f75707356${"01".repeat(22)}6b617665726167654c6f673210`
+
 const frozenClient: ReadonlyArray<readonly [ClientMessage, string]> = [
   [client.Hello.make({ client: "c" }), "a2645f7461676548656c6c6f66636c69656e746163"],
   [client.Fetch.make({}), "a1645f746167654665746368"],
@@ -71,7 +82,26 @@ const frozenClient: ReadonlyArray<readonly [ClientMessage, string]> = [
     client.Upload.make({ name, size, modified }),
     "a4645f7461676655706c6f6164646e616d6568612fc3a92e7478746473697a651903e8686d6f6469666965641b0000018bcfe56800"
   ],
+  [client.Fetch.make({ digest: true }), "a2645f74616765466574636866646967657374f5"],
+  [
+    client.Upload.make({ name, size, modified, head }),
+    `a5645f7461676655706c6f616464686561647820${heads}${nameHex}${sizeHex}${modifiedHex}`
+  ],
+  [client.Describe.make({ name }), `a2645f746167684465736372696265${nameHex}`],
   [client.Download.make({ name }), "a2645f74616768446f776e6c6f6164646e616d6568612fc3a92e747874"],
+  [client.Download.make({ name, delta: true }), `a3645f74616768446f776e6c6f6164${nameHex}6564656c7461f5`],
+  [
+    client.Download.make({ name, partial: { from: 1, size, modified, head } }),
+    `a3645f74616768446f776e6c6f6164${nameHex}677061727469616ca46466726f6d0164686561647820${heads}${sizeHex}${modifiedHex}`
+  ],
+  [
+    client.Para.make({ name, size, modified, head, expect: digest }),
+    `a6645f746167645061726164686561647820${heads}${nameHex}${sizeHex}666578706563747840${zeros}${modifiedHex}`
+  ],
+  [client.NeedChunks.make({ first: 0, count: 1 }), "a3645f7461676a4e6565644368756e6b7365636f756e740165666972737400"],
+  [client.NeedBlocks.make({ ranges }), `a2645f7461676a4e656564426c6f636b736672616e67657350${"01".repeat(16)}`],
+  [client.Copies.make({ ranges }), `a2645f74616766436f706965736672616e67657350${"01".repeat(16)}`],
+  [client.Want.make({ ranges }), `a2645f7461676457616e746672616e67657350${"01".repeat(16)}`],
   [
     client.Para.make({ name, size, modified }),
     "a4645f7461676450617261646e616d6568612fc3a92e7478746473697a651903e8686d6f6469666965641b0000018bcfe56800"
@@ -90,16 +120,28 @@ const frozenServer: ReadonlyArray<readonly [ServerMessage, string]> = [
       "6473697a651903e8686d6f6469666965641b0000018bcfe56800"
   ],
   [server.Listed.make({ count: 1 }), "a2645f746167664c697374656465636f756e7401"],
-  [server.Proceed.make({}), "a1645f7461676750726f63656564"],
+  [server.Proceed.make({ from: 0 }), "a2645f7461676750726f636565646466726f6d00"],
+  [
+    server.Described.make({ size, modified, digest }),
+    `a4645f746167694465736372696265646473697a651903e8666469676573747840${zeros}${modifiedHex}`
+  ],
   [server.Uploaded.make({ size, digest }), `a3645f7461676855706c6f616465646473697a651903e8666469676573747840${zeros}`],
   [
-    server.Sending.make({ size, modified }),
-    "a3645f7461676753656e64696e676473697a651903e8686d6f6469666965641b0000018bcfe56800"
+    server.Sending.make({ size, modified, from: 0 }),
+    "a4645f7461676753656e64696e676466726f6d006473697a651903e8686d6f6469666965641b0000018bcfe56800"
+  ],
+  [
+    server.Sending.make({ size, modified, from: 0, signature }),
+    `a5645f7461676753656e64696e676466726f6d00${sizeHex}${modifiedHex}${signatureHex}`
   ],
   [server.Sent.make({ size, digest }), `a3645f7461676453656e746473697a651903e8666469676573747840${zeros}`],
   [
-    server.SameFileHere.make({ size, modified }),
-    "a3645f7461676c53616d6546696c65486572656473697a651903e8686d6f6469666965641b0000018bcfe56800"
+    server.SameFileHere.make({ size, modified, from: 0 }),
+    "a4645f7461676c53616d6546696c65486572656466726f6d006473697a651903e8686d6f6469666965641b0000018bcfe56800"
+  ],
+  [
+    server.SameFileHere.make({ size, modified, from: 0, signature }),
+    `a5645f7461676c53616d6546696c65486572656466726f6d00${sizeHex}${modifiedHex}${signatureHex}`
   ],
   [server.SameFileNotHere.make({}), "a1645f7461676f53616d6546696c654e6f7448657265"],
   [
@@ -114,13 +156,17 @@ const frozenServer: ReadonlyArray<readonly [ServerMessage, string]> = [
     server.Refused.make({ reason: "name-collision", detail: "d" }),
     "a3645f74616767526566757365646664657461696c616466726561736f6e6e6e616d652d636f6c6c6973696f6e"
   ],
+  [
+    server.Pieces.make({ list: 0, pieces, last: true }),
+    `a4645f74616766506965636573646c617374f5646c697374006670696563657356${"01".repeat(22)}`
+  ],
   [server.Pong.make({}), "a1645f74616764506f6e67"],
   [server.Closing.make({ reason: "r" }), "a2645f74616767436c6f73696e6766726561736f6e6172"]
 ]
 
 describe("the bytes of each message", () => {
-  for (const [message, bytes] of frozenClient) {
-    it(`${message._tag} is fixed`, () => assert.strictEqual(hex(Client.encode(message)), bytes))
+  for (const [index, [message, bytes]] of frozenClient.entries()) {
+    it(`${message._tag} (${index}) is fixed`, () => assert.strictEqual(hex(Client.encode(message)), bytes))
   }
   for (const [index, [message, bytes]] of frozenServer.entries()) {
     it(`${message._tag} (${index}) is fixed`, () => assert.strictEqual(hex(Server.encode(message)), bytes))
