@@ -33,7 +33,7 @@ const matchesPart = (pattern: string, part: string): boolean =>
   )
 
 /** The pattern's characters, a set as one token. A `[` without an end is itself. */
-const tokens = (pattern: string): ReadonlyArray<string> => pattern.match(/\[!?\]?[^\]]*\]|./gsu) ?? []
+const tokens = (pattern: string): ReadonlyArray<string> => pattern.match(/\[!?(?:\][^\]]*|[^\]]+)\]|./gsu) ?? []
 
 const inSet = (set: string, character: string): boolean => {
   const negated = set.startsWith("[!")

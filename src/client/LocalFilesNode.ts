@@ -3,7 +3,7 @@
  */
 import * as nodeFs from "node:fs"
 import * as nodePath from "node:path"
-import { Effect, Layer, type Scope } from "effect"
+import { Context, Effect, Layer, type Scope } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { Digest } from "../domain/file/Digest.ts"
 import { printable } from "../domain/file/Printable.ts"
@@ -16,16 +16,20 @@ import * as StagedFile from "./StagedFile.ts"
 /** Files of this process's machine; relative paths are below its working folder. */
 export const layer: Layer.Layer<LocalFiles, never, Digest | SecureRandom.SecureRandom> = Layer.effect(
   LocalFiles,
-  Effect.map(Effect.context<Digest | SecureRandom.SecureRandom>(), (context) =>
-    LocalFiles.of({
+  Effect.gen(function* () {
+    // Only these two: with the layer's whole context, its scope would take the place of the caller's.
+    const services = Context.make(Digest, yield* Digest).pipe(
+      Context.add(SecureRandom.SecureRandom, yield* SecureRandom.SecureRandom)
+    )
+    return LocalFiles.of({
       open,
-      stage: (path, declared) => Effect.provideContext(stage(path, declared), context),
+      stage: (path, declared) => Effect.provideContext(stage(path, declared), services),
       isFolder,
       baseName: (path) => nodePath.basename(path),
       join: (folder, name) => nodePath.join(folder, name),
       complete
     })
-  )
+  })
 )
 
 // -----------------------------------------------------------------------------

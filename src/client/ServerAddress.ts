@@ -24,8 +24,8 @@ const portMax = 65_535
 /** HOST, HOST:PORT, [IPv6], [IPv6]:PORT or a bare IPv6 address. */
 export const parse = (text: string): Effect.Effect<ServerAddress, AddressRefused> => {
   const [, bracketed, plain, digits] = /^(?:\[([0-9a-fA-F:.%\w]+)\]|([^\s:[\]/@]+))(?::(\d{1,5}))?$/.exec(text) ?? []
-  // More than one colon and no brackets: an IPv6 address, and no place for a port.
-  const bare = /^[0-9a-fA-F]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*(?:%\w+)?$/.test(text) ? text : undefined
+  // No brackets, and colons as only an IPv6 address has them: there is no place for a port.
+  const bare = /^[0-9a-fA-F:.]+(?:%\w+)?$/.test(text) && /::|^(?:[^:]+:){7}/.test(text) ? text : undefined
   const host = bracketed ?? plain ?? bare
   const port = digits === undefined ? defaultPort : Number(digits)
   return host === undefined || port < 1 || port > portMax

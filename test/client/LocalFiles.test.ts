@@ -1,0 +1,171 @@
+import { execFileSync } from "node:child_process"
+import * as fs from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
+import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import { LocalFiles } from "../../src/client/LocalFiles.ts"
+import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
+import * as LocalFilesNode from "../../src/client/LocalFilesNode.ts"
+import * as StagedFile from "../../src/client/StagedFile.ts"
+import { Digest, digestOf } from "../../src/domain/file/Digest.ts"
+import { Disk } from "../../src/domain/store/Disk.ts"
+import * as MemoryDisk from "../../src/domain/testing/MemoryDisk.ts"
+import { localFilesContract } from "./localFilesContract.ts"
+
+const core = Layer.mergeAll(Digest.layerPortable, NodeCrypto.layerSecureRandom)
+const real = LocalFilesNode.layer.pipe(Layer.provideMerge(core))
+
+let folder = ""
+beforeEach(() => {
+  folder = fs.realpathSync(fs.mkdtempSync(join(tmpdir(), "paradrop-")))
+  fs.mkdirSync(join(folder, "w"))
+})
+afterEach(() => fs.rmSync(folder, { recursive: true, force: true }))
+
+describe("memory", () => {
+  for (const { effect, name } of localFilesContract("w")) {
+    it.effect(name, () =>
+      Effect.provide(effect, LocalFilesMemory.layer({ folders: ["w"] }).pipe(Layer.provideMerge(Digest.layerPortable)))
+    )
+  }
+})
+
+describe("the file system", () => {
+  localFilesContract("").forEach(({ name }, index) =>
+    it.effect(name, () =>
+      Effect.suspend(() => localFilesContract(join(folder, "w"))[index]?.effect ?? Effect.die("no such case")).pipe(
+        Effect.provide(real)
+      )
+    )
+  )
+
+  const content = new TextEncoder().encode("content")
+  const put = (path: string) =>
+    Effect.gen(function* () {
+      const staging = yield* (yield* LocalFiles).stage(path, { size: content.length, modified: 5000 })
+      yield* staging.write([content])
+      yield* staging.commit({ size: content.length, digest: digestOf(yield* Digest, [content]) })
+    }).pipe(Effect.scoped, Effect.provide(real))
+  const codeOf = <A, R>(effect: Effect.Effect<A, { readonly code: string }, R>) =>
+    Effect.map(Effect.flip(effect), ({ code }) => code)
+
+  it.effect("reads through links, and refuses what is no file without blocking", () =>
+    Effect.gen(function* () {
+      fs.writeFileSync(join(folder, "a"), content)
+      fs.symlinkSync("a", join(folder, "link"))
+      execFileSync("mkfifo", [join(folder, "fifo")])
+      const { open } = yield* LocalFiles
+      assert.strictEqual((yield* open(join(folder, "link")))?.size, content.length)
+      assert.strictEqual(yield* codeOf(open(join(folder, "fifo"))), "ENOTREG")
+      assert.strictEqual(yield* codeOf(open("/dev/null")), "ENOTREG")
+    }).pipe(Effect.scoped, Effect.provide(real))
+  )
+
+  it.effect("notices a write in place, also one whose time was set back", () =>
+    Effect.gen(function* () {
+      const path = join(folder, "a")
+      fs.writeFileSync(path, content)
+      fs.utimesSync(path, 1, 1)
+      const source = yield* (yield* LocalFiles).open(path)
+      yield* Effect.forEach([source], (one) => one?.unchanged ?? Effect.die("no file"))
+      fs.writeFileSync(path, "CONTENT")
+      fs.utimesSync(path, 1, 1)
+      assert.strictEqual(yield* codeOf(source?.unchanged ?? Effect.die("no file")), "source-changed")
+    }).pipe(Effect.scoped, Effect.provide(real))
+  )
+
+  it.effect("keeps the permissions of what it replaces, from the first byte on", () =>
+    Effect.gen(function* () {
+      const path = join(folder, "a")
+      fs.writeFileSync(path, "old")
+      fs.chmodSync(path, 0o4600)
+      const staging = yield* (yield* LocalFiles).stage(path, { size: content.length, modified: 0 })
+      const temporary = fs.readdirSync(folder).find((name) => name.endsWith(".part")) ?? ""
+      assert.match(temporary, /^\.a\.[0-9a-f]{24}\.part$/)
+      assert.strictEqual(fs.statSync(join(folder, temporary)).mode & 0o7777, 0o600)
+      yield* staging.write([content])
+      yield* staging.commit({ size: content.length, digest: digestOf(yield* Digest, [content]) })
+      assert.strictEqual(fs.statSync(path).mode & 0o7777, 0o600)
+      assert.strictEqual(fs.readFileSync(path, "utf8"), "content")
+    }).pipe(Effect.scoped, Effect.provide(real))
+  )
+
+  it.effect("replaces a link, never what it leads to, and never a device", () =>
+    Effect.gen(function* () {
+      fs.writeFileSync(join(folder, "precious"), "old")
+      fs.symlinkSync("precious", join(folder, "link"))
+      yield* put(join(folder, "link"))
+      assert.strictEqual(fs.readFileSync(join(folder, "precious"), "utf8"), "old")
+      assert.isFalse(fs.lstatSync(join(folder, "link")).isSymbolicLink())
+      execFileSync("mkfifo", [join(folder, "fifo")])
+      assert.strictEqual(yield* codeOf(put(join(folder, "fifo"))), "ENOTREG")
+      assert.strictEqual(yield* codeOf(put(`${folder}/new/`)), "ENOENT")
+    })
+  )
+
+  it.effect("takes the longest names", () =>
+    Effect.gen(function* () {
+      const name = "é".repeat(127)
+      yield* put(join(folder, name))
+      assert.deepStrictEqual(fs.readdirSync(folder).toSorted(), ["w", name])
+    })
+  )
+})
+
+describe("StagedFile on a disk that breaks", () => {
+  const content = new Uint8Array(1000).fill(7)
+  const stage = (disk: Disk["Service"]) =>
+    Effect.gen(function* () {
+      const declared = { size: content.length, modified: 0 }
+      const request = { ...declared, path: "a", disk, name: "a", prepare: () => Effect.void }
+      const staging = yield* StagedFile.stage(request)
+      yield* staging.write([content])
+      yield* staging.commit({ size: content.length, digest: digestOf(yield* Digest, [content]) })
+    }).pipe(Effect.scoped, Effect.provide(core))
+
+  it.effect("a full disk is told before the first byte", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* MemoryDisk.make({ capacityBytes: 10 })
+      assert.include((yield* Effect.flip(stage(disk))).message, "the disk is full")
+      assert.strictEqual((yield* control.files).size, 0)
+    })
+  )
+
+  it.effect("whatever fails, the old file stays or the new one is whole, and no temporary file is left", () =>
+    Effect.gen(function* () {
+      const counting = yield* MemoryDisk.make()
+      yield* stage(counting.disk)
+      const operations = yield* counting.control.operations
+      assert.isAbove(operations, 6)
+      for (let number = 1; number <= operations; number += 1) {
+        const { control, disk } = yield* MemoryDisk.make()
+        const old = Uint8Array.of(1)
+        yield* control.plant(["a"], { kind: "file", content: old })
+        yield* control.failAt(number, "ENOSPC")
+        const exit = yield* Effect.exit(stage(disk))
+        const files = yield* control.files
+        assert.deepStrictEqual([...files.keys()], ["a"], `operation ${number}`)
+        if (exit._tag === "Success") assert.deepStrictEqual(files.get("a"), content)
+        else assert.include([1, content.length], files.get("a")?.length)
+        assert.strictEqual(yield* control.openFiles, 0)
+      }
+    })
+  )
+
+  it.effect("a power cut at any moment leaves the old or the new file, and after success the new one", () =>
+    Effect.gen(function* () {
+      for (let number = 1; number <= 12; number += 1) {
+        const { control, disk } = yield* MemoryDisk.make({ seed: number })
+        yield* control.plant(["a"], { kind: "file", content: Uint8Array.of(1) })
+        yield* control.cutAt(number)
+        const exit = yield* Effect.exit(stage(disk))
+        yield* control.crash
+        const left = (yield* control.files).get("a")
+        if (exit._tag === "Success") assert.deepStrictEqual(left, content)
+        else assert.isTrue(left?.length === 1 || left?.length === content.length, `operation ${number}`)
+      }
+    })
+  )
+})

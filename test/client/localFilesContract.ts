@@ -1,0 +1,166 @@
+/**
+ * What every layer of `LocalFiles` keeps to. Paths are below the folder that is given.
+ */
+import { Effect } from "effect"
+import { LocalFiles } from "../../src/client/LocalFiles.ts"
+import { type ContentDigest, Digest, digestOf } from "../../src/domain/file/Digest.ts"
+import { type ContractCase, equal, failure } from "../../src/domain/testing/Contract.ts"
+
+const bytes = Uint8Array.from({ length: 100_000 }, (_, index) => (index * 7) % 251)
+
+type Services = Digest | LocalFiles
+
+/** @param folder an existing, empty folder */
+export const localFilesContract = (folder: string): ReadonlyArray<ContractCase<Services>> => {
+  const at = (name: string): string => `${folder}/${name}`
+  const put = Effect.fnUntraced(function* (
+    name: string,
+    content: Uint8Array,
+    told?: { size?: number; digest?: string }
+  ) {
+    const files = yield* LocalFiles
+    const digest = digestOf(yield* Digest, [content])
+    yield* Effect.scoped(
+      Effect.gen(function* () {
+        const staging = yield* files.stage(at(name), {
+          size: told?.size ?? content.length,
+          modified: 1_700_000_000_123
+        })
+        yield* staging.write([content.subarray(0, 10), content.subarray(10)])
+        yield* staging.commit({ size: told?.size ?? content.length, digest: (told?.digest ?? digest) as ContentDigest })
+      })
+    )
+  })
+  const get = Effect.fnUntraced(function* (name: string) {
+    const files = yield* LocalFiles
+    return yield* Effect.scoped(
+      Effect.gen(function* () {
+        const source = yield* files.open(at(name))
+        if (source === undefined) return undefined
+        const content = yield* source.read(0, source.size + 10)
+        yield* source.unchanged
+        return { content, modified: source.modified }
+      })
+    )
+  })
+  const names = Effect.gen(function* () {
+    const files = yield* LocalFiles
+    return [...(yield* files.complete(at(""))), ...(yield* files.complete(at(".")))].map((path) => files.baseName(path))
+  })
+  const failing = <A, E extends { readonly _tag: string }>(code: string, effect: Effect.Effect<A, E, Services>) =>
+    Effect.flatMap(failure(code, effect), (error) =>
+      equal("the code", "code" in error ? String(error.code) : error._tag, code)
+    )
+
+  return [
+    {
+      name: "what is committed is read again, with its time",
+      effect: Effect.gen(function* () {
+        yield* put("a", bytes)
+        const found = yield* get("a")
+        yield* equal("content", found?.content, bytes)
+        yield* equal("modified", found?.modified, 1_700_000_000_123)
+        yield* equal("nothing else", yield* names, ["a"])
+      })
+    },
+    {
+      name: "an empty file is a file",
+      effect: Effect.gen(function* () {
+        yield* put("empty", new Uint8Array(0))
+        yield* equal("size", (yield* get("empty"))?.content.length, 0)
+      })
+    },
+    {
+      name: "a missing file is undefined, also behind a file or a missing folder",
+      effect: Effect.gen(function* () {
+        yield* put("a", bytes)
+        for (const name of ["b", "a/b", "none/b"]) yield* equal(name, yield* get(name), undefined)
+      })
+    },
+    {
+      name: "a folder is no file",
+      effect: failing(
+        "EISDIR",
+        Effect.flatMap(LocalFiles, ({ open }) => Effect.scoped(open(folder)))
+      )
+    },
+    {
+      name: "positional reads end at the file's end",
+      effect: Effect.gen(function* () {
+        yield* put("a", bytes)
+        const source = yield* (yield* LocalFiles).open(at("a"))
+        yield* equal("middle", yield* source?.read(50, 10) ?? Effect.undefined, bytes.slice(50, 60))
+        yield* equal("end", (yield* source?.read(99_999, 10) ?? Effect.undefined)?.length, 1)
+      }).pipe(Effect.scoped)
+    },
+    {
+      name: "a file that is replaced while it is read is noticed or read as it was",
+      effect: Effect.gen(function* () {
+        yield* put("a", bytes)
+        const source = yield* (yield* LocalFiles).open(at("a"))
+        yield* put("a", bytes.slice(5))
+        const read = yield* source?.read(0, bytes.length) ?? Effect.undefined
+        yield* equal("old content", read, bytes)
+      }).pipe(Effect.scoped)
+    },
+    {
+      name: "wrong digest, wrong size and too much content leave the old file and nothing else",
+      effect: Effect.gen(function* () {
+        yield* put("a", bytes)
+        yield* failing("digest-mismatch", put("a", bytes.slice(1), { digest: "0".repeat(64) }))
+        yield* failing("size-mismatch", put("a", bytes, { size: bytes.length - 1 }))
+        yield* failing("size-mismatch", put("a", bytes, { size: bytes.length + 1 }))
+        yield* equal("content", (yield* get("a"))?.content, bytes)
+        yield* equal("files", yield* names, ["a"])
+      })
+    },
+    {
+      name: "a staging that is given up leaves nothing, one that is interrupted too",
+      effect: Effect.gen(function* () {
+        const files = yield* LocalFiles
+        const begin = Effect.flatMap(files.stage(at("a"), { size: bytes.length, modified: 0 }), ({ write }) =>
+          write([bytes])
+        )
+        yield* Effect.scoped(begin)
+        yield* Effect.scoped(Effect.andThen(begin, Effect.never)).pipe(Effect.raceFirst(Effect.scoped(begin)))
+        yield* equal("files", yield* names, [])
+      })
+    },
+    {
+      name: "nothing shows before the commit, and the old file stays until then",
+      effect: Effect.gen(function* () {
+        yield* put("a", bytes)
+        const staging = yield* (yield* LocalFiles).stage(at("a"), { size: 3, modified: 0 })
+        yield* staging.write([bytes.subarray(0, 3)])
+        yield* equal("content", (yield* get("a"))?.content, bytes)
+        yield* staging.commit({ size: 3, digest: digestOf(yield* Digest, [bytes.subarray(0, 3)]) })
+        yield* equal("content", (yield* get("a"))?.content.length, 3)
+      }).pipe(Effect.scoped)
+    },
+    {
+      name: "a folder as destination and a missing folder are refused",
+      effect: Effect.gen(function* () {
+        const stage = (path: string) =>
+          Effect.flatMap(LocalFiles, (files) => Effect.scoped(files.stage(path, { size: 0, modified: 0 })))
+        yield* failing("EISDIR", stage(folder))
+        yield* failing("ENOENT", stage(at("none/a")))
+      })
+    },
+    {
+      name: "folders, last parts and completions",
+      effect: Effect.gen(function* () {
+        const files = yield* LocalFiles
+        yield* put("ab", bytes)
+        yield* put("ac d", bytes)
+        yield* equal("folder", yield* files.isFolder(folder), true)
+        yield* equal("file", yield* files.isFolder(at("ab")), false)
+        yield* equal("last part", files.baseName(at("ac d")), "ac d")
+        yield* equal("joined", files.join(folder, "x"), at("x"))
+        yield* equal("both", yield* files.complete(at("a")), [at("ab"), at("ac d")])
+        yield* equal("one", yield* files.complete(at("ac")), [at("ac d")])
+        yield* equal("folder", yield* files.complete(folder.slice(0, -1)), [`${folder}/`])
+        yield* equal("none", yield* files.complete(at("none/")), [])
+      })
+    }
+  ]
+}

@@ -1,0 +1,152 @@
+/**
+ * What the client makes of figures, names, patterns and addresses: all pure.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Schema } from "effect"
+import * as Figures from "../../src/client/Figures.ts"
+import * as Glob from "../../src/client/Glob.ts"
+import * as ProgressBar from "../../src/client/ProgressBar.ts"
+import * as ServerAddress from "../../src/client/ServerAddress.ts"
+import { fit, width } from "../../src/client/TextWidth.ts"
+
+describe("ServerAddress", () => {
+  for (const [text, host, port] of [
+    ["localhost", "localhost", 8080],
+    ["example.org:9", "example.org", 9],
+    ["127.0.0.1:65535", "127.0.0.1", 65535],
+    ["[::1]:80", "::1", 80],
+    ["[fe80::1%eth0]", "fe80::1%eth0", 8080],
+    ["::1", "::1", 8080]
+  ] as const) {
+    it.effect(text, () =>
+      Effect.map(ServerAddress.parse(text), (found) => assert.deepStrictEqual(found, { host, port }))
+    )
+  }
+  for (const text of ["", ":80", "a:", "a:0", "a:65536", "a:b", "[::1", "a b", "user@a", "http://a", "a:1:2"]) {
+    it.effect(`refuses '${text}'`, () =>
+      Effect.map(Effect.exit(ServerAddress.parse(text)), (exit) => assert.isTrue(Exit.isFailure(exit)))
+    )
+  }
+  it.effect.prop(
+    "what is shown is parsed again",
+    [Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 65535 }))],
+    ([port]) =>
+      Effect.gen(function* () {
+        for (const host of ["a.b-c", "::1", "10.0.0.1"]) {
+          assert.deepStrictEqual(yield* ServerAddress.parse(ServerAddress.show({ host, port })), { host, port })
+        }
+      })
+  )
+  it("knows what can only be this machine", () => {
+    const hosts = ["localhost", "127.0.0.1", "127.9.9.9", "::1", "127.0.0.1.example.org", "10.0.0.1", "example.org"]
+    assert.deepStrictEqual(
+      hosts.map((host) => ServerAddress.isLoopback({ host, port: 1 })),
+      [true, true, true, true, false, false, false]
+    )
+  })
+})
+
+describe("Figures", () => {
+  it("sizes", () => {
+    const sizes = [0, 1, 1023, 1024, 1536, 1_048_523, 1_048_575, 1_048_576, Number.MAX_SAFE_INTEGER]
+    assert.deepStrictEqual(sizes.map(Figures.size), [
+      "0 B",
+      "1 B",
+      "1023 B",
+      "1.0 KiB",
+      "1.5 KiB",
+      "1023.9 KiB",
+      "1.0 MiB",
+      "1.0 MiB",
+      "8.0 PiB"
+    ])
+  })
+  it("times, and no rate without time or bytes", () => {
+    assert.deepStrictEqual([4, 1234, 63_000].map(Figures.seconds), ["0.004 s", "1.2 s", "63 s"])
+    assert.deepStrictEqual([0, 4_100, 754_000, 3_723_000].map(Figures.clock), ["0:00", "0:05", "12:34", "1:02:03"])
+    assert.strictEqual(Figures.moved(0, 0), "0 B in 0.000 s")
+    assert.strictEqual(Figures.moved(12 * 1024 * 1024, 100), "12.0 MiB in 0.1 s, 120.0 MiB/s")
+  })
+})
+
+describe("TextWidth", () => {
+  it("knows wide, joined and combining characters", () => {
+    assert.deepStrictEqual(["abc", "日本", "e\u0301", "👩‍👩‍👧", "한글", ""].map(width), [3, 4, 1, 2, 4, 0])
+  })
+  it.prop(
+    "a fitted text never exceeds its columns",
+    [Schema.String, Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 40 }))],
+    ([text, columns]) => {
+      assert.isAtMost(width(fit(text, columns)), columns)
+    }
+  )
+})
+
+describe("Glob", () => {
+  const rows: ReadonlyArray<readonly [string, string, boolean]> = [
+    ["*.txt", "a.txt", true],
+    ["*.txt", "dir/a.txt", true],
+    ["*.txt", "a.txt.gz", false],
+    ["a?c", "abc", true],
+    ["a?c", "a😀c", true],
+    ["[a-c]x", "bx", true],
+    ["[!a-c]x", "bx", false],
+    ["[]x", "[]x", true],
+    ["dir/*", "dir/a", true],
+    ["dir/*", "dir/a/b", true],
+    ["dir/*.txt", "dir/a/b.txt", false],
+    ["dir", "dir/a/b", true],
+    ["dir/", "dir/a", true],
+    ["dir/**/z", "dir/z", true],
+    ["dir/**/z", "dir/x/y/z", true],
+    ["**", "any/thing", true],
+    ["a.b", "axb", false],
+    ["A", "a", false],
+    ["", "a", false]
+  ]
+  for (const [pattern, name, expected] of rows) {
+    it(`${pattern} ${expected ? "fits" : "does not fit"} ${name}`, () =>
+      assert.strictEqual(Glob.matches(pattern, name), expected))
+  }
+  it("takes bounded time on what makes others explode", () => {
+    assert.isFalse(Glob.matches(`${"*a".repeat(200)}b`, "a".repeat(1000)))
+  })
+})
+
+describe("ProgressBar", () => {
+  const Steps = Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: -5, maximum: 2000 })))
+  const Columns = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 250 }))
+  it.prop(
+    "never falls, never exceeds the total, and fits every terminal",
+    [Steps, Columns, Schema.String],
+    ([steps, columns, name]) => {
+      const total = 1000
+      let bar = ProgressBar.start(0)
+      let [at, shown] = [0, 0]
+      for (const done of [...steps, total]) {
+        at += 100
+        bar = ProgressBar.look(bar, at, { phase: "moving", done, total, reused: 0 })
+        assert.isAtLeast(bar.progress.done, shown)
+        assert.isAtMost(bar.progress.done, total)
+        shown = bar.progress.done
+        assert.isAtMost(width(ProgressBar.render(bar, name, columns)), columns)
+      }
+      assert.strictEqual(ProgressBar.percent(bar.progress), 100)
+    }
+  )
+  it("shows name, bar and figures where there is room, and less where there is not", () => {
+    const bar = ProgressBar.look(ProgressBar.start(0), 2000, {
+      phase: "moving",
+      done: 50 * 1024,
+      total: 100 * 1024,
+      reused: 0
+    })
+    assert.strictEqual(
+      ProgressBar.render(bar, "upload 日本.bin", 90),
+      "upload 日本.bin [##############..............]  50 %   50.0 KiB   25.0 KiB/s 0:02 left    "
+    )
+    assert.strictEqual(ProgressBar.render(bar, "upload a", 18), "upload a      50 %")
+    assert.strictEqual(ProgressBar.percent({ phase: "moving", done: 999_999, total: 1_000_000, reused: 0 }), 99)
+    assert.strictEqual(ProgressBar.percent({ phase: "done", done: 0, total: 0, reused: 0 }), 100)
+  })
+})
