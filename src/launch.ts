@@ -16,7 +16,9 @@ export const launch = async (name: string, program: () => Promise<unknown>): Pro
     await program()
   } else {
     const need = lowest.join(".")
-    process.stderr.write(`${name}: Node ${need} or newer is needed, this is ${process.versions.node}: install a newer one\n`)
+    process.stderr.write(
+      `${name}: Node ${need} or newer is needed, this is ${process.versions.node}: install a newer one\n`
+    )
     process.exitCode = 1
   }
 }

@@ -31,8 +31,8 @@ export class ConnectFailed extends Schema.TaggedError<ConnectFailed>()("ConnectF
 const connectText: Record<ConnectFailed["reason"], (server: string) => string> = {
   "connection-refused": (server) => `nothing listens at ${server}: start the server, or check host and port`,
   "name-not-found": (server) => `the host of ${server} has no address: check its spelling`,
-  "unreachable": (server) => `${server} cannot be reached: check the network`,
-  "timeout": (server) => `${server} did not answer in time: check host, port and firewall`,
+  unreachable: (server) => `${server} cannot be reached: check the network`,
+  timeout: (server) => `${server} did not answer in time: check host, port and firewall`,
   "closed-at-once": (server) =>
     `${server} closed the connection before saying anything: it is full, or no paradrop server`,
   "not-paradrop": (server) => `what listens at ${server} is no paradrop server of this version`,
@@ -94,10 +94,10 @@ const refusedText: Record<RefusalReason, (name: string, detail: string) => strin
   "size-mismatch": (name) => `'${name}' changed while it was sent; nothing was changed on the server: send it again`,
   "digest-mismatch": (name) => `'${name}' did not arrive whole; nothing was changed on the server: send it again`,
   "source-changed": (name) => `'${name}' changed on the server while it was read: try again`,
-  "conflict": (name) => `'${name}' on the server is not the version that you expect; nothing was changed there`,
+  conflict: (name) => `'${name}' on the server is not the version that you expect; nothing was changed there`,
   "taken-over": (name) => `another session goes on with '${name}'; this one has ended`,
-  "cancelled": (name) => `the transfer of '${name}' was cancelled`,
-  "draining": () => "the server is about to stop: try again later",
+  cancelled: (name) => `the transfer of '${name}' was cancelled`,
+  draining: () => "the server is about to stop: try again later",
   "store-failed": (name) => `the server's storage failed for '${name}': its log says why`
 }
 

@@ -22,7 +22,7 @@ const isStretchingId = Schema.is(StretchingId)
  *
  * The channel that comes back is not yet confirmed: the server is known only once its first record opens.
  */
-export const login = Effect.fnUntraced(function*(
+export const login = Effect.fnUntraced(function* (
   channel: HandshakeChannel<ServerHandshake, ClientHandshake>,
   { password, user }: Credentials
 ): Effect.fn.Return<SecureChannel, ChannelFailed | LoginIncorrect | LoginRejected, Opaque> {

@@ -15,7 +15,7 @@ import { printable } from "../domain/file/Printable.ts"
 import { eagerContentBytesMax, resumeBytesMin } from "../domain/limits.ts"
 import type { Source, SourceShrank } from "../domain/transfer/Outgoing.ts"
 import type { ClientMessage, ServerMessage, SignatureOffer } from "../domain/wire/Message.ts"
-import { packRanges } from "../domain/wire/Packed.ts"
+import { packRanges } from "../domain/file/Packed.ts"
 import type { Refusal } from "../domain/wire/Refusal.ts"
 import { type CommandError, ProtocolBroken, RequestRefused } from "./ClientError.ts"
 import { type Counter, counter, type OnProgress } from "./Progress.ts"
@@ -194,11 +194,14 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
         const { from, signature, size: baseSize } = yield* expectMessage(request, name, "SameFileHere")
         if (from > size) return yield* new ProtocolBroken({ detail: "more is staged than was declared" })
         const sender = Sender.make(digest, request, source, count)
-        const sending = signature === undefined
-          ? from > 0 ? sender.rest(from) : sender.whole
-          : Effect.flatMap(Questions.coarseOf(signature, baseSize), (coarse) =>
-              sender.changes(from, coarse, Questions.make(request, coarse, nextMessage(request, name)))
-            )
+        const sending =
+          signature === undefined
+            ? from > 0
+              ? sender.rest(from)
+              : sender.whole
+            : Effect.flatMap(Questions.coarseOf(signature, baseSize), (coarse) =>
+                sender.changes(from, coarse, Questions.make(request, coarse, nextMessage(request, name)))
+              )
         return { from, answer: yield* thenAnswer(request, name, "SuccessfullyParallelized", count, sending) }
       })
       return againWhenStale(content.withPermit(attempt), count)
@@ -218,7 +221,7 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
     length: number,
     take: (parts: Bytes.Parts) => Effect.Effect<void, E>
   ) {
-    for (let received = 0; received < length; ) {
+    for (let received = 0; received < length;) {
       const answer = yield* request.next
       if (answer._tag === "Message") {
         const { _tag } = yield* unlessRefused(answer.message, name)
@@ -284,9 +287,10 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
           : receiveRun(request, name, part.length, take)
       }
       // With nothing to ask for, the server's word is the digest of its offer.
-      const sent = signature !== undefined && ranges.length === 0
-        ? { size, digest: signature.digest }
-        : yield* sentAll(request, name, size)
+      const sent =
+        signature !== undefined && ranges.length === 0
+          ? { size, digest: signature.digest }
+          : yield* sentAll(request, name, size)
       count.phase("committing")
       yield* receiver.commit(sent)
       count.finish()
@@ -388,9 +392,7 @@ const agreed = Effect.fnUntraced(function* (
 })
 
 const nextMessage = (request: Request, name: FileName): Effect.Effect<ServerMessage, CommandError> =>
-  Effect.flatMap(request.next, (answer) =>
-    Effect.flatMap(messageOf(answer), (message) => unlessRefused(message, name))
-  )
+  Effect.flatMap(request.next, (answer) => Effect.flatMap(messageOf(answer), (message) => unlessRefused(message, name)))
 
 const messageOf = (answer: Answer): Effect.Effect<ServerMessage, ProtocolBroken> =>
   answer._tag === "Message" ? Effect.succeed(answer.message) : Effect.fail(new ProtocolBroken({ detail: "content" }))

@@ -10,7 +10,7 @@ import { SourceShrank } from "../domain/transfer/Outgoing.ts"
 import { blockRules, type Piece } from "../domain/transfer/Signature.ts"
 import { SignatureRefused } from "../domain/transfer/SignatureCheck.ts"
 import type { ClientMessage, ServerMessage, SignatureOffer } from "../domain/wire/Message.ts"
-import { packRanges, pieceBytes, type Range, unpackPieces } from "../domain/wire/Packed.ts"
+import { packRanges, pieceBytes, type Range, unpackPieces } from "../domain/file/Packed.ts"
 import { type CommandError, ProtocolBroken } from "./ClientError.ts"
 import type { Request } from "./Requests.ts"
 
@@ -30,11 +30,7 @@ export const coarseOf = (offer: SignatureOffer, size: number): Effect.Effect<Coa
 /**
  * @param next the next message of the request; refusals come through its error
  */
-export const make = (
-  request: Request,
-  coarse: Coarse,
-  next: Effect.Effect<ServerMessage, CommandError>
-): Questions => {
+export const make = (request: Request, coarse: Coarse, next: Effect.Effect<ServerMessage, CommandError>): Questions => {
   // Answers carry no question's name: one question at a time.
   const turn = Semaphore.makeUnsafe(1)
 
@@ -50,7 +46,11 @@ export const make = (
 
   return {
     chunksOf: (first, count) =>
-      ask({ _tag: "NeedChunks", first, count }, coarse.groups.slice(first, first + count), rulesFor(coarse.averageLog2).min),
+      ask(
+        { _tag: "NeedChunks", first, count },
+        coarse.groups.slice(first, first + count),
+        rulesFor(coarse.averageLog2).min
+      ),
     blocksOf: (ranges) => ask({ _tag: "NeedBlocks", ranges: packRanges(ranges) }, ranges, blockRules.min)
   }
 }

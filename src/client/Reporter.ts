@@ -34,6 +34,7 @@ export interface Failure {
   readonly name?: string
 }
 
+/** Port: says what a command does, to a person or to a program. Never fails; its layers decide where and how. */
 export class Reporter extends Context.Service<
   Reporter,
   {

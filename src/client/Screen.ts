@@ -16,6 +16,7 @@ export interface Output {
   readonly columns: () => number | undefined
 }
 
+/** Port: the two streams that a person or a script reads. What is written has passed `printable`. Never fails. */
 export class Screen extends Context.Service<
   Screen,
   {

@@ -11,7 +11,7 @@ import { type Op, sendDelta } from "../domain/transfer/Delta.ts"
 import type { Coarse } from "../domain/transfer/Match.ts"
 import { sendAll, sendRanges, type Source, SourceShrank } from "../domain/transfer/Outgoing.ts"
 import { pieceDigest } from "../domain/transfer/Signature.ts"
-import { packRanges } from "../domain/wire/Packed.ts"
+import { packRanges } from "../domain/file/Packed.ts"
 import type { CommandError } from "./ClientError.ts"
 import type { Counter } from "./Progress.ts"
 import { type Questions, walkErrors } from "./Questions.ts"
@@ -48,7 +48,9 @@ export const make = <E>(
   counter: Counter
 ): Sender<E> => {
   const going = Effect.suspend(() => (request.refused() ? Effect.fail(new StoppedByRefusal()) : Effect.void))
-  const send = Effect.fnUntraced(function* (block: Uint8Array): Effect.fn.Return<void, CommandError | StoppedByRefusal> {
+  const send = Effect.fnUntraced(function* (
+    block: Uint8Array
+  ): Effect.fn.Return<void, CommandError | StoppedByRefusal> {
     yield* going
     yield* request.sendContent(block)
     counter.moved(block.length)

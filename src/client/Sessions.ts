@@ -12,6 +12,7 @@ import type { NoPassword } from "./PasswordSource.ts"
 /** Why there is no session. */
 export type NoSession = LoginError | CommandError | NoPassword
 
+/** Port: a session when one is needed, dialled once and again when it was lost. */
 export class Sessions extends Context.Service<
   Sessions,
   {

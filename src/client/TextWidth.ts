@@ -7,8 +7,9 @@
 const segmenter = new Intl.Segmenter("en", { granularity: "grapheme" })
 
 // What Unicode calls wide or full-width (UAX #11), by script and block, and emoji shown as pictures.
-const wide =
-  /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Script=Bopomofo}\p{Script=Yi}\p{Emoji_Presentation}\u3000-\u303e\uff01-\uff60\uffe0-\uffe6]|\p{Emoji}\ufe0f/u
+const scripts = ["Han", "Hiragana", "Katakana", "Hangul", "Bopomofo", "Yi"].map((name) => `\\p{Script=${name}}`)
+const blocks = "\\u3000-\\u303e\\uff01-\\uff60\\uffe0-\\uffe6"
+const wide = new RegExp(`[${scripts.join("")}\\p{Emoji_Presentation}${blocks}]|\\p{Emoji}\\ufe0f`, "u")
 
 const graphemeWidth = (grapheme: string): number => (wide.test(grapheme) ? 2 : /^\p{M}+$/u.test(grapheme) ? 0 : 1)
 

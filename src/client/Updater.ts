@@ -9,7 +9,7 @@ import * as ReadWindow from "../domain/store/ReadWindow.ts"
 import type { Readable } from "../domain/store/ReadWindow.ts"
 import { type Coarse, type Found, match, refine } from "../domain/transfer/Match.ts"
 import { SourceShrank } from "../domain/transfer/Outgoing.ts"
-import { type Range, rangeBytes } from "../domain/wire/Packed.ts"
+import { type Range, rangeBytes } from "../domain/file/Packed.ts"
 import type { CommandError } from "./ClientError.ts"
 import { type Questions, walkErrors } from "./Questions.ts"
 

@@ -64,7 +64,7 @@ export const readU24 = (bytes: Uint8Array, offset: number): number =>
 
 /** Big-endian u32 at `offset`. The caller has checked the length. */
 export const readU32 = (bytes: Uint8Array, offset: number): number =>
-  ((bytes[offset] ?? 0) * 0x100_0000) + readU24(bytes, offset + 1)
+  (bytes[offset] ?? 0) * 0x100_0000 + readU24(bytes, offset + 1)
 
 /** Writes a big-endian u24. */
 export const writeU24 = (bytes: Uint8Array, offset: number, value: number): void => {

@@ -27,7 +27,7 @@ import type { Piece } from "../domain/transfer/Signature.ts"
 import type { Signatures } from "../domain/transfer/Signatures.ts"
 import { connectionId, type Frame, type FrameRefused } from "../domain/wire/Frame.ts"
 import * as Message from "../domain/wire/Message.ts"
-import { packPieces, pieceBytes } from "../domain/wire/Packed.ts"
+import { packPieces, pieceBytes } from "../domain/file/Packed.ts"
 import * as Login from "./Login.ts"
 import type { LoginGuard } from "./LoginGuard.ts"
 import * as Peer from "./Peer.ts"
@@ -381,7 +381,7 @@ const logEnd = Effect.fnUntraced(function* (story: Story, exit: Exit.Exit<State.
     onSuccess: (reason) => reason,
     onFailure: (cause) => {
       const failure = cause.reasons.find((reason) => reason._tag === "Fail")
-      return failure === undefined ? undefined : nameOf(failure.error)
+      return failure === undefined ? undefined : nameOf(failure.error, story)
     }
   })
   const annotations = {
@@ -401,9 +401,11 @@ const logEnd = Effect.fnUntraced(function* (story: Story, exit: Exit.Exit<State.
   yield* Effect.annotateLogs(log, annotations)
 })
 
-const nameOf = (error: ConnectionError): string => {
+const nameOf = (error: ConnectionError, { attempts, user }: Story): string => {
   switch (error._tag) {
     case "ChannelFailed":
+      // A client that learns that its password is wrong just goes.
+      return error.reason === "truncated" && attempts > 0 && user === undefined ? "abandoned" : error.reason
     case "NoSeat":
       return error.reason
     case "FrameRefused":

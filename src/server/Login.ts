@@ -18,7 +18,7 @@ export interface Login {
   readonly succeeded: (user: UserName) => Effect.Effect<void>
 }
 
-export const make = Effect.fnUntraced(function*(
+export const make = Effect.fnUntraced(function* (
   peer: Peer
 ): Effect.fn.Return<Login, never, Accounts | LoginGuard | Opaque> {
   const accounts = yield* Accounts
@@ -27,7 +27,7 @@ export const make = Effect.fnUntraced(function*(
   let pending: Redacted.Redacted<string> | undefined
 
   return {
-    answer: Effect.fnUntraced(function*(user, ke1): Effect.fn.Return<ActionResult, AccountsFailed> {
+    answer: Effect.fnUntraced(function* (user, ke1): Effect.fn.Return<ActionResult, AccountsFailed> {
       const verdict = yield* guard.attempt(user, peer)
       if (verdict._tag === "Limited") {
         const { retryAfterMilliseconds } = verdict

@@ -8,15 +8,18 @@ import type { Peer } from "./Peer.ts"
 
 /** Whether a login may be tried, and otherwise when to come back, in milliseconds. */
 export type Verdict =
-  | { readonly _tag: "Allowed" }
-  | { readonly _tag: "Limited"; readonly retryAfterMilliseconds: number }
+  { readonly _tag: "Allowed" } | { readonly _tag: "Limited"; readonly retryAfterMilliseconds: number }
 
-export class LoginGuard extends Context.Service<LoginGuard, {
-  /** Counts one attempt. */
-  readonly attempt: (user: string, peer: Peer) => Effect.Effect<Verdict>
-  /** Gives back what the attempt of a login that succeeded had counted. */
-  readonly succeeded: (user: string, peer: Peer) => Effect.Effect<void>
-}>()("paradrop/server/LoginGuard") {
+/** Port: decides whether a login may be tried. Equal for names that exist and names that do not; memory is bounded. */
+export class LoginGuard extends Context.Service<
+  LoginGuard,
+  {
+    /** Counts one attempt. */
+    readonly attempt: (user: string, peer: Peer) => Effect.Effect<Verdict>
+    /** Gives back what the attempt of a login that succeeded had counted. */
+    readonly succeeded: (user: string, peer: Peer) => Effect.Effect<void>
+  }
+>()("paradrop/server/LoginGuard") {
   static readonly layer: Layer.Layer<LoginGuard> = Layer.sync(LoginGuard, () => {
     const buckets = new Map<string, Bucket>()
     return LoginGuard.of({
@@ -58,11 +61,7 @@ const rulesFor = (user: string, peer: Peer): ReadonlyArray<Rule> => {
   })
   return [
     // A user name has no space: the keys cannot be confused.
-    rule(
-      `both ${user} ${peer.key}`,
-      limits.attemptsPerUserAndAddressMax,
-      limits.attemptPerUserAndAddressMilliseconds
-    ),
+    rule(`both ${user} ${peer.key}`, limits.attemptsPerUserAndAddressMax, limits.attemptPerUserAndAddressMilliseconds),
     rule(`address ${peer.key}`, limits.attemptsPerAddressMax, limits.attemptPerAddressMilliseconds),
     // Loopback has its own bucket for a user: nobody from outside can use up what the machine's own people need.
     rule(`user ${user} ${peer.loopback}`, limits.attemptsPerUserMax, limits.attemptPerUserMilliseconds)

@@ -25,7 +25,10 @@ export interface Peer {
 export const fromAddress = (address: string | undefined): Peer => {
   if (address === undefined) return { address: local, key: local, loopback: true }
   // An IPv4 client of a dual-stack socket appears as ::ffff:a.b.c.d.
-  const plain = address.replace(/^::ffff:(?=\d+\.)/i, "").replace(/%.*$/, "").toLowerCase()
+  const plain = address
+    .replace(/^::ffff:(?=\d+\.)/i, "")
+    .replace(/%.*$/, "")
+    .toLowerCase()
   return { address: plain, key: plain.includes(":") ? network64(plain) : plain, loopback: isLoopback(plain) }
 }
 
@@ -40,5 +43,8 @@ const network64 = (address: string): string => {
   const last = tail === undefined || tail === "" ? [] : tail.split(":")
   const zeros = tail === undefined ? 0 : Math.max(0, 8 - first.length - last.length)
   const groups = [...first, ...Array.from({ length: zeros }, () => "0"), ...last]
-  return `${groups.slice(0, 4).map((group) => Number.parseInt(group, 16).toString(16)).join(":")}::/64`
+  return `${groups
+    .slice(0, 4)
+    .map((group) => Number.parseInt(group, 16).toString(16))
+    .join(":")}::/64`
 }

@@ -23,6 +23,7 @@ export interface Seat {
   readonly admit: Effect.Effect<void>
 }
 
+/** Port: gives out the seats of a server. A seat is held by a scope, and looking for one and taking it is one step. */
 export class Seats extends Context.Service<
   Seats,
   {

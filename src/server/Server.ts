@@ -23,13 +23,15 @@ export const serve: Effect.Effect<
   void,
   never,
   Connection.ConnectionServices | Scope.Scope | SocketServer.SocketServer
-> = Effect.gen(function*() {
+> = Effect.gen(function* () {
   const server = yield* SocketServer.SocketServer
   const draining = yield* Deferred.make<void>()
   // All connections are interrupted at once; the socket server alone would end them one after the other.
   const connections = yield* FiberSet.make<void, never>()
   const handler = (socket: Socket.Socket) =>
-    Effect.flatMap(FiberSet.run(connections, Connection.serve(socket, draining)), (fiber) => Effect.asVoid(Fiber.await(fiber)))
+    Effect.flatMap(FiberSet.run(connections, Connection.serve(socket, draining)), (fiber) =>
+      Effect.asVoid(Fiber.await(fiber))
+    )
   // Runs before the two finalizers that came earlier: nothing is accepted any more, and transfers get their time.
   yield* Effect.addFinalizer(() =>
     Effect.andThen(

@@ -10,6 +10,7 @@ import { deltaBytesMin, signaturesWaitingMax, versionGrainMilliseconds } from ".
 import { FileStore } from "../domain/store/FileStore.ts"
 import { Signatures } from "../domain/transfer/Signatures.ts"
 
+/** Port: told of every commit, it makes signatures in the background. Never fails and never waits. */
 export class SignatureMaker extends Context.Service<
   SignatureMaker,
   {

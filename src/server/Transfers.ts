@@ -24,7 +24,7 @@ import { Signatures } from "../domain/transfer/Signatures.ts"
 import { connectionId, type RequestId } from "../domain/wire/Frame.ts"
 import * as Message from "../domain/wire/Message.ts"
 import type { SignatureOffer } from "../domain/wire/Message.ts"
-import { packPieces, type Range } from "../domain/wire/Packed.ts"
+import { packPieces, type Range } from "../domain/file/Packed.ts"
 import type { Refusal } from "../domain/wire/Refusal.ts"
 import { SignatureMaker } from "./SignatureMaker.ts"
 
@@ -320,7 +320,7 @@ const baseOf = ({ signature, value }: Opened): Base => ({
   ...(signature && { signature: offerOf(signature) })
 })
 
-/** Names whose content this is: what was staged for one source is never gone on with for another, nor by another user. */
+/** Names whose content this is: what was staged is gone on with for the same source and user alone. */
 const resumeKey = (digest: Digest["Service"], user: string, asked: Asked<"Stage">, head: string): string =>
   pieceDigest(digest, [
     Bytes.fromUtf8(JSON.stringify([user, FileNames.key(asked.name), asked.size, asked.modified, head]))

@@ -11,7 +11,7 @@
 import { Duration, Effect } from "effect"
 import { contentBlockBytes } from "../../src/domain/limits.ts"
 import { makeBuilder } from "../../src/domain/transfer/Signature.ts"
-import { pieceBytes, rangeBytes } from "../../src/domain/wire/Packed.ts"
+import { pieceBytes, rangeBytes } from "../../src/domain/file/Packed.ts"
 import { type Base, digest, join, random, walk } from "../domain/transfer/deltas.ts"
 
 const mebibyte = 1024 * 1024

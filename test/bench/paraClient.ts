@@ -61,10 +61,7 @@ const run = Effect.gen(function* () {
     received: socket.bytesRead - wireBefore.received,
     peakMiB: Math.round(process.resourceUsage().maxRSS / 1024)
   }
-}).pipe(
-  Effect.scoped,
-  Effect.provide(Layer.mergeAll(Opaque.layer, KemNode.layer, CipherNode.layer, DigestNode.layer))
-)
+}).pipe(Effect.scoped, Effect.provide(Layer.mergeAll(Opaque.layer, KemNode.layer, CipherNode.layer, DigestNode.layer)))
 
 console.log(JSON.stringify(await Effect.runPromise(run)))
 await handle.close()

@@ -10,7 +10,18 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process"
 import { randomFillSync, randomInt } from "node:crypto"
 import { once } from "node:events"
-import { closeSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs"
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync
+} from "node:fs"
 import { tmpdir, userInfo } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"

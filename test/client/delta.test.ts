@@ -97,7 +97,8 @@ describe("transfers that send what changed", () => {
       const last = seen.at(-1)
       assert.deepStrictEqual({ phase: last?.phase, done: last?.done }, { phase: "done", done: target.length })
       assert.isTrue(seen.every(({ done }, index) => done >= (seen[index - 1]?.done ?? 0)))
-    }).pipe(Effect.provide(world)))
+    }).pipe(Effect.provide(world))
+  )
 
   it.effect("para of an equal file ends after one exchange below 4 KiB", () =>
     Effect.gen(function* () {
@@ -106,7 +107,8 @@ describe("transfers that send what changed", () => {
       const { received, sent } = session.traffic
       assert.deepStrictEqual(yield* session.para(name, sourceOf(base)), uploaded)
       assert.isBelow(session.traffic.sent - sent + session.traffic.received - received, 4096)
-    }).pipe(Effect.provide(world)))
+    }).pipe(Effect.provide(world))
+  )
 
   it.effect("para with an expected digest is refused when the server has another version", () =>
     Effect.gen(function* () {
@@ -117,7 +119,8 @@ describe("transfers that send what changed", () => {
       assert.deepStrictEqual(refused._tag === "RequestRefused" && refused.reason, "conflict")
       const committed = yield* session.para(name, sourceOf(edited()), undefined, uploaded.digest)
       assert.strictEqual(committed.size, edited().length)
-    }).pipe(Effect.provide(world)))
+    }).pipe(Effect.provide(world))
+  )
 
   it.effect("update takes from the local copy what it has, and asks for the rest", () =>
     Effect.gen(function* () {
@@ -130,7 +133,8 @@ describe("transfers that send what changed", () => {
       assert.deepStrictEqual(updated, { ...uploaded, equal: false })
       assert.isTrue(Bytes.equals(got.bytes(), target))
       assert.isBelow(session.traffic.received - before, 160 * 1024)
-    }).pipe(Effect.provide(world)))
+    }).pipe(Effect.provide(world))
+  )
 
   it.effect("update of an equal copy moves nothing", () =>
     Effect.gen(function* () {
@@ -141,7 +145,8 @@ describe("transfers that send what changed", () => {
       assert.strictEqual(got.bytes().length, 0)
       // The session goes on: the offer was given back.
       assert.deepStrictEqual((yield* session.describe(name)).digest, uploaded.digest)
-    }).pipe(Effect.provide(world)))
+    }).pipe(Effect.provide(world))
+  )
 
   it.effect("an upload that was cut goes on where it ended", () =>
     Effect.gen(function* () {
@@ -155,7 +160,8 @@ describe("transfers that send what changed", () => {
       const got = collect()
       yield* session.download(name, got.receive)
       assert.isTrue(Bytes.equals(got.bytes(), base))
-    }).pipe(Effect.provide(world)))
+    }).pipe(Effect.provide(world))
+  )
 })
 
 /** Reads that fail from a place on: a source that vanishes while it is sent. */

@@ -6,7 +6,17 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import { createHash, randomFillSync } from "node:crypto"
 import { once } from "node:events"
-import { closeSync, cpSync, createReadStream, mkdirSync, mkdtempSync, openSync, rmSync, statSync, writeSync } from "node:fs"
+import {
+  closeSync,
+  cpSync,
+  createReadStream,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  statSync,
+  writeSync
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import process from "node:process"
@@ -45,11 +55,10 @@ const sayOfServer = (line: string): void => {
 }
 
 const startServer = async (): Promise<{ readonly child: ChildProcess; readonly address: string }> => {
-  const child = spawn(
-    process.execPath,
-    [join(repository, "src/server/main.ts"), "--port", "0", "--root", served],
-    { env: environment, stdio: ["ignore", "pipe", "pipe"] }
-  )
+  const child = spawn(process.execPath, [join(repository, "src/server/main.ts"), "--port", "0", "--root", served], {
+    env: environment,
+    stdio: ["ignore", "pipe", "pipe"]
+  })
   children.add(child)
   child.stderr.on("data", (chunk) => String(chunk).trim().split("\n").forEach(sayOfServer))
   let text = ""

@@ -19,7 +19,7 @@ import * as FaultySocket from "../../src/domain/testing/FaultySocket.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as HostileClient from "../../src/domain/testing/HostileClient.ts"
 import { connectionId } from "../../src/domain/wire/Frame.ts"
-import { packRanges } from "../../src/domain/wire/Packed.ts"
+import { packRanges } from "../../src/domain/file/Packed.ts"
 import type { ClientMessage } from "../../src/domain/wire/Message.ts"
 import { connect, dial, scenario, settle, Watch } from "./world.ts"
 

@@ -96,7 +96,7 @@ export const startClient = (server: { readonly port: number }, args: ReadonlyArr
   child.stdout.on("data", (chunk: Buffer) => (text += chunk.toString()))
   child.stderr.on("data", (chunk: Buffer) => (text += chunk.toString()))
   const watch = setInterval(() => {
-    peakOf(child.pid ?? 0).then(
+    void peakOf(child.pid ?? 0).then(
       (now) => (peak = Math.max(peak, now)),
       () => undefined
     )

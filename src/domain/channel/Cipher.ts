@@ -48,7 +48,7 @@ export class Cipher extends Context.Service<
     readonly importKey: (key: Redacted.Redacted<Uint8Array>) => Effect.Effect<CipherKey, CipherFailed>
   }
 >()("paradrop/channel/Cipher") {
-  /** Portable layer over Web Crypto: for browsers and other runtimes. Several times slower on Node than `CipherNode`. */
+  /** Portable layer over Web Crypto: for browsers and other runtimes. Several times slower than `CipherNode`. */
   static readonly layerWebCrypto: Layer.Layer<Cipher> = Layer.succeed(Cipher, {
     importKey: (key) =>
       attempt(() =>

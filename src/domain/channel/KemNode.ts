@@ -44,7 +44,11 @@ const combine = (ssM: Uint8Array, ssX: Uint8Array, ctX: Uint8Array, pkX: Uint8Ar
 const attempt = <A>(run: () => A): Effect.Effect<A, KemRejected> =>
   Effect.try({ try: run, catch: () => new KemRejected() })
 
-/** The key pair of a seed of 32 bytes (X-Wing `GenerateKeyPairDerand`). Deterministic: for vectors; use `Kem.keyPair`. */
+/** The length is checked first; the rest of what is wrong the primitives find. */
+const attemptOn = <A>(bytes: Uint8Array, length: number, run: () => A): Effect.Effect<A, KemRejected> =>
+  bytes.length === length ? attempt(run) : Effect.fail(new KemRejected())
+
+/** The key pair of a seed of 32 bytes (X-Wing `GenerateKeyPairDerand`). Deterministic, for vectors. */
 export const keyPairFromSeed = (seed: Uint8Array): KemKeyPair => {
   const expanded = createHash("shake256", { outputLength: 96 }).update(seed).digest()
   const skM = privateKeyOf(mlkemPkcs8Seed, expanded.subarray(0, 64))
@@ -53,8 +57,7 @@ export const keyPairFromSeed = (seed: Uint8Array): KemKeyPair => {
   return {
     publicKey: Bytes.concat([rawPublic(skM, mlkemPublicBytes), pkX]),
     decapsulate: (ciphertext) =>
-      attempt(() => {
-        if (ciphertext.length !== ciphertextBytes) throw new Error("length")
+      attemptOn(ciphertext, ciphertextBytes, () => {
         const ctX = ciphertext.subarray(mlkemCiphertextBytes)
         const ssM = decapsulate(skM, ciphertext.subarray(0, mlkemCiphertextBytes))
         const ssX = diffieHellman({ privateKey: skX, publicKey: publicKeyOf(x25519Spki, ctX) })
@@ -66,8 +69,7 @@ export const keyPairFromSeed = (seed: Uint8Array): KemKeyPair => {
 export const layer: Layer.Layer<Kem> = Layer.succeed(Kem, {
   keyPair: Effect.sync(() => keyPairFromSeed(randomBytes(seedBytes))),
   encapsulate: (publicKey) =>
-    attempt(() => {
-      if (publicKey.length !== publicKeyBytes) throw new Error("length")
+    attemptOn(publicKey, publicKeyBytes, () => {
       const pkX = publicKey.subarray(mlkemPublicBytes)
       const mlkem = encapsulate(publicKeyOf(mlkemSpki, publicKey.subarray(0, mlkemPublicBytes)))
       const ephemeral = privateKeyOf(x25519Pkcs8, randomBytes(seedBytes))

@@ -12,7 +12,7 @@
  *   password input, so a record or an answer for another name never verifies.
  */
 import type * as library from "@serenity-kit/opaque"
-import { Context, Effect, Layer, Redacted, Schema } from "effect"
+import { Context, Effect, Layer, Redacted, Result, Schema } from "effect"
 import { Base64Url } from "effect/encoding"
 import { protocolName } from "./Protocol.ts"
 
@@ -31,7 +31,8 @@ export const recordBytes = 192
 export const setupBytes = 128
 
 /**
- * How the client stretches the password: one value for a whole server, so that it tells nothing about which names exist.
+ * How the client stretches the password: one value for a whole server, so that it tells nothing about which names
+ * exist.
  * 1: Argon2id, 3 passes, 64 MiB, 4 lanes (RFC 9106, second recommendation). 2: Argon2id, 2 passes, 19 MiB, 1 lane.
  * A client accepts no other.
  */
@@ -74,7 +75,7 @@ export class Opaque extends Context.Service<
       record: RegistrationRecord | undefined,
       ke1: Uint8Array
     ) => Effect.Effect<{ readonly ke2: Uint8Array; readonly state: Redacted.Redacted<string> }, OpaqueRejected>
-    /** Client: proof of the password (KE3, 64 bytes) and the session key. Fails when the server does not know the password. */
+    /** Client: proof of the password (KE3, 64 bytes) and the session key. Fails when the server does not know it. */
     readonly finishLogin: (
       state: Redacted.Redacted<string>,
       ke2: Uint8Array,
@@ -166,9 +167,18 @@ const make = (library: Library, stretching: Record<StretchingId, Stretching>): O
         identifiers: identifiers(user),
         keyStretching: stretching[id]
       })
-      if (finish === undefined) throw new Error("no match")
-      return { ke3: bytes(finish.finishLoginRequest), sessionKey: secretBytes(finish.sessionKey, "session key") }
-    }),
+      return (
+        finish && {
+          ke3: bytes(finish.finishLoginRequest),
+          sessionKey: secretBytes(finish.sessionKey, "session key")
+        }
+      )
+    }).pipe(
+      Effect.filterOrFail(
+        (finish) => finish !== undefined,
+        () => new OpaqueRejected()
+      )
+    ),
 
   verifyLogin: (state, user, ke3) =>
     attemptOn(ke3, ke3Bytes, () => {
@@ -196,11 +206,8 @@ const passwordInput = (user: string, password: Password): string =>
 
 const text = (raw: Uint8Array): string => Base64Url.encode(raw)
 
-const bytes = (encoded: string): Uint8Array => {
-  const decoded = Base64Url.decode(encoded)
-  if (decoded._tag === "Failure") throw decoded.failure
-  return decoded.success
-}
+/** What the library gives is base64url; anything else ends the attempt that asked for it. */
+const bytes = (encoded: string): Uint8Array => Result.getOrThrow(Base64Url.decode(encoded))
 
 const secret = (value: string, label: string): Redacted.Redacted<string> => Redacted.make(value, { label })
 const secretBytes = (encoded: string, label: string): Redacted.Redacted<Uint8Array> =>

@@ -38,19 +38,22 @@ export interface AccountSummary {
   readonly created: number
 }
 
-export class Accounts extends Context.Service<Accounts, {
-  /** The server's long-term secrets. */
-  readonly setup: Effect.Effect<ServerSetup, AccountsFailed>
-  /** How clients of this server stretch passwords. */
-  readonly stretching: StretchingId
-  /** The record of that user, or undefined for unknown names. */
-  readonly find: (user: UserName) => Effect.Effect<RegistrationRecord | undefined, AccountsFailed>
-  /** All accounts, by name. */
-  readonly list: Effect.Effect<ReadonlyArray<AccountSummary>, AccountsFailed>
-  /** Adds an account or replaces its record. */
-  readonly put: (user: UserName, record: RegistrationRecord, now: number) => Effect.Effect<void, AccountsFailed>
-  readonly remove: (user: UserName) => Effect.Effect<void, NoSuchAccount | AccountsFailed>
-}>()("paradrop/session/Accounts") {
+export class Accounts extends Context.Service<
+  Accounts,
+  {
+    /** The server's long-term secrets. */
+    readonly setup: Effect.Effect<ServerSetup, AccountsFailed>
+    /** How clients of this server stretch passwords. */
+    readonly stretching: StretchingId
+    /** The record of that user, or undefined for unknown names. */
+    readonly find: (user: UserName) => Effect.Effect<RegistrationRecord | undefined, AccountsFailed>
+    /** All accounts, by name. */
+    readonly list: Effect.Effect<ReadonlyArray<AccountSummary>, AccountsFailed>
+    /** Adds an account or replaces its record. */
+    readonly put: (user: UserName, record: RegistrationRecord, now: number) => Effect.Effect<void, AccountsFailed>
+    readonly remove: (user: UserName) => Effect.Effect<void, NoSuchAccount | AccountsFailed>
+  }
+>()("paradrop/session/Accounts") {
   /** Accounts in memory: gone with the layer. */
   static readonly layerMemory = (
     setup: ServerSetup,

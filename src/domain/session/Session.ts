@@ -16,7 +16,7 @@ import { Result } from "effect"
 import { hintBytesMax, loginAttemptsMax, requestsInFlightMax } from "../limits.ts"
 import { connectionId, type RequestId } from "../wire/Frame.ts"
 import type { ClientMessage, ServerMessage } from "../wire/Message.ts"
-import { unpackRanges } from "../wire/Packed.ts"
+import { unpackRanges } from "../file/Packed.ts"
 import type { Refusal } from "../wire/Refusal.ts"
 import type {
   Admitted,

@@ -8,7 +8,7 @@ import type { FileSize, Milliseconds } from "../file/FileEntry.ts"
 import type { FileName } from "../file/FileName.ts"
 import type { RequestId } from "../wire/Frame.ts"
 import type { ClientMessage, ServerMessage, SignatureOffer } from "../wire/Message.ts"
-import type { Range } from "../wire/Packed.ts"
+import type { Range } from "../file/Packed.ts"
 import type { Refusal } from "../wire/Refusal.ts"
 
 // -----------------------------------------------------------------------------
@@ -83,13 +83,7 @@ export interface Transferring extends Admitted {
 
 /** Why a session ended: the vocabulary of its last log line. */
 export type CloseReason =
-  | "bye"
-  | "incorrect"
-  | "rejected"
-  | "opaque-rejected"
-  | "protocol-violation"
-  | "ended-early"
-  | "draining"
+  "bye" | "incorrect" | "rejected" | "opaque-rejected" | "protocol-violation" | "ended-early" | "draining"
 
 export interface Closed {
   readonly _tag: "Closed"

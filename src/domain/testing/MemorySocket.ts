@@ -44,10 +44,11 @@ const makeEnd = (inbound: Pipe, outbound: Pipe): Socket.Socket => {
         upgrade: Socket.SocketUpgradeError.unsupported
       }),
       // First a pull that waits fails, then writers that wait for us are let go.
-      () => Queue.fail(inbound, closed(1006)).pipe(
-        Effect.andThen(Queue.shutdown(inbound)),
-        Effect.andThen(Queue.fail(outbound, closed(1000)))
-      )
+      () =>
+        Queue.fail(inbound, closed(1006)).pipe(
+          Effect.andThen(Queue.shutdown(inbound)),
+          Effect.andThen(Queue.fail(outbound, closed(1000)))
+        )
     ),
     writer: Effect.acquireRelease(
       Effect.succeed<Socket.Writer>({ write, writeAll: (chunks) => Effect.forEach(chunks, write, { discard: true }) }),
@@ -57,21 +58,24 @@ const makeEnd = (inbound: Pipe, outbound: Pipe): Socket.Socket => {
 }
 
 /** Both ends of one connection. */
-export const pair: Effect.Effect<readonly [Socket.Socket, Socket.Socket]> = Effect.gen(function*() {
+export const pair: Effect.Effect<readonly [Socket.Socket, Socket.Socket]> = Effect.gen(function* () {
   const forth = yield* makePipe
   const back = yield* makePipe
   return [makeEnd(back, forth), makeEnd(forth, back)] as const
 })
 
 /** A place to dial: what a client needs to reach a `SocketServer` of the same process. */
-export class MemoryNetwork extends Context.Service<MemoryNetwork, {
-  /** A fresh connection to the server; its other end waits to be accepted. */
-  readonly dial: Effect.Effect<Socket.Socket>
-}>()("paradrop/testing/MemoryNetwork") {}
+export class MemoryNetwork extends Context.Service<
+  MemoryNetwork,
+  {
+    /** A fresh connection to the server; its other end waits to be accepted. */
+    readonly dial: Effect.Effect<Socket.Socket>
+  }
+>()("paradrop/testing/MemoryNetwork") {}
 
 /** A `SocketServer` and the network on which it listens. */
 export const layer: Layer.Layer<MemoryNetwork | SocketServer.SocketServer> = Layer.effectContext(
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const backlog = yield* Queue.bounded<Socket.Socket>(memoryBacklogMax)
     yield* Effect.addFinalizer(() => Queue.shutdown(backlog))
     return Context.empty().pipe(
@@ -81,10 +85,12 @@ export const layer: Layer.Layer<MemoryNetwork | SocketServer.SocketServer> = Lay
       Context.add(SocketServer.SocketServer, {
         address: NetAddress.unixPathAddress("memory"),
         run: (handler) =>
-          Effect.scoped(Effect.gen(function*() {
-            const run = yield* FiberSet.makeRuntime<Effect.Services<ReturnType<typeof handler>>, unknown, unknown>()
-            while (true) run(Effect.ignoreCause(handler(yield* Queue.take(backlog))))
-          }))
+          Effect.scoped(
+            Effect.gen(function* () {
+              const run = yield* FiberSet.makeRuntime<Effect.Services<ReturnType<typeof handler>>, unknown, unknown>()
+              while (true) run(Effect.ignoreCause(handler(yield* Queue.take(backlog))))
+            })
+          )
       })
     )
   })

@@ -10,7 +10,7 @@ import type { ContentDigest, Digest } from "../file/Digest.ts"
 import type { FileSize } from "../file/FileEntry.ts"
 import { contentBlockBytes, readAheadBlocksMax } from "../limits.ts"
 import { fill, type Readable } from "../store/ReadWindow.ts"
-import type { Range } from "../wire/Packed.ts"
+import type { Range } from "../file/Packed.ts"
 
 /** Something to read from. */
 export interface Source<E> extends Readable<E> {

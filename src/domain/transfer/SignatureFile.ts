@@ -13,7 +13,7 @@ import { Result, Schema } from "effect"
 import * as Bytes from "../Bytes.ts"
 import { ContentDigest, type Digest } from "../file/Digest.ts"
 import { FileSize } from "../file/FileEntry.ts"
-import { packPieces, pieceBytes, unpackPieces } from "../wire/Packed.ts"
+import { packPieces, pieceBytes, unpackPieces } from "../file/Packed.ts"
 import { type Group, type Piece, pieceDigest, type Signature } from "./Signature.ts"
 
 const magic = Bytes.fromUtf8("pds1")

@@ -10,7 +10,7 @@
  */
 import { Context, Effect, Layer } from "effect"
 import { keptSignatureBytesMax } from "../limits.ts"
-import { pieceBytes } from "../wire/Packed.ts"
+import { pieceBytes } from "../file/Packed.ts"
 import type { Signature } from "./Signature.ts"
 
 export class SignatureKeep extends Context.Service<

@@ -12,10 +12,11 @@ import { signatureBuildsMax, versionGrainMilliseconds } from "../limits.ts"
 import type { OpenFile } from "../store/FileStore.ts"
 import * as ReadWindow from "../store/ReadWindow.ts"
 import type { SourceChanged, StoreFailed } from "../store/StoreError.ts"
-import type { Range } from "../wire/Packed.ts"
+import type { Range } from "../file/Packed.ts"
 import { SignatureKeep } from "./SignatureKeep.ts"
 import { blockRules, makeBuilder, makeCutter, type Piece, type Signature } from "./Signature.ts"
 
+/** Port: signatures of open files. See above for what is trusted when. */
 export class Signatures extends Context.Service<
   Signatures,
   {

@@ -155,10 +155,8 @@ const decodeOptions = {
 } as const
 
 // One encoding of each value: what encodes again to other bytes (map keys out of order) is refused.
-const deterministic = (body: Uint8Array, value: unknown): unknown => {
-  if (!Bytes.equals(encodeCbor(value, rfc8949EncodeOptions), body)) throw new Error("not deterministic")
-  return value
-}
+const isDeterministic = (body: Uint8Array, value: unknown): boolean =>
+  Bytes.equals(encodeCbor(value, rfc8949EncodeOptions), body)
 
 const codec = <A extends { readonly _tag: string }, I>(schema: Schema.Codec<A, I>) => {
   const parse = Schema.decodeUnknownEffect(schema)
@@ -169,9 +167,13 @@ const codec = <A extends { readonly _tag: string }, I>(schema: Schema.Codec<A, I
       body.length > messageBytesMax
         ? Effect.fail(new MessageRefused({ detail: "too long" }))
         : Effect.try({
-            try: (): unknown => deterministic(body, decodeCbor(body, decodeOptions)),
-            catch: () => new MessageRefused({ detail: "not deterministic CBOR" })
+            try: (): unknown => decodeCbor(body, decodeOptions),
+            catch: () => new MessageRefused({ detail: "not CBOR" })
           }).pipe(
+            Effect.filterOrFail(
+              (value) => isDeterministic(body, value),
+              () => new MessageRefused({ detail: "not deterministic CBOR" })
+            ),
             Effect.flatMap((value) =>
               Effect.mapError(
                 parse(value, { onExcessProperty: "error" }),

@@ -11,7 +11,7 @@ import {
   storeOutputs
 } from "../../../src/domain/session/SessionState.ts"
 import { RequestId } from "../../../src/domain/wire/Frame.ts"
-import { packRanges } from "../../../src/domain/wire/Packed.ts"
+import { packRanges } from "../../../src/domain/file/Packed.ts"
 import type { ClientMessage } from "../../../src/domain/wire/Message.ts"
 import { aDigest, aUser, input, state } from "./arbitraries.ts"
 import { play, script } from "./ModelDriver.ts"

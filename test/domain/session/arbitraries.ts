@@ -6,7 +6,7 @@ import { UserName } from "../../../src/domain/channel/HandshakeMessage.ts"
 import { StretchingId } from "../../../src/domain/channel/Opaque.ts"
 import { ContentDigest } from "../../../src/domain/file/Digest.ts"
 import type { SessionInput, Session } from "../../../src/domain/session/SessionState.ts"
-import { packRanges } from "../../../src/domain/wire/Packed.ts"
+import { packRanges } from "../../../src/domain/file/Packed.ts"
 import { Refusal } from "../../../src/domain/wire/Refusal.ts"
 
 export const idMax = 4

@@ -92,7 +92,8 @@ const frozenClient: ReadonlyArray<readonly [ClientMessage, string]> = [
   [client.Download.make({ name, delta: true }), `a3645f74616768446f776e6c6f6164${nameHex}6564656c7461f5`],
   [
     client.Download.make({ name, partial: { from: 1, size, modified, head } }),
-    `a3645f74616768446f776e6c6f6164${nameHex}677061727469616ca46466726f6d0164686561647820${heads}${sizeHex}${modifiedHex}`
+    `a3645f74616768446f776e6c6f6164${nameHex}677061727469616ca46466726f6d01` +
+      `64686561647820${heads}${sizeHex}${modifiedHex}`
   ],
   [
     client.Para.make({ name, size, modified, head, expect: digest }),

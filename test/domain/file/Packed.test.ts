@@ -9,7 +9,7 @@ import {
   unpackPieces,
   unpackRanges,
   type PackedPiece
-} from "../../../src/domain/wire/Packed.ts"
+} from "../../../src/domain/file/Packed.ts"
 
 const between = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
 const largest = Number.MAX_SAFE_INTEGER

@@ -1,0 +1,276 @@
+/**
+ * The executable `paradrop`: the only place of the client that knows the platform.
+ */
+import { createRequire } from "node:module"
+import process from "node:process"
+// One by one: the package as a whole would load HTTP, workers and more.
+import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as NodeSocket from "@effect/platform-node/NodeSocket"
+import { Cause, Config, Effect, Exit, Layer, Option, Schema, Stdio } from "effect"
+import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
+import * as CipherNode from "../domain/channel/CipherNode.ts"
+import type { UserName } from "../domain/channel/HandshakeMessage.ts"
+import * as KemNode from "../domain/channel/KemNode.ts"
+import { Opaque, type Password } from "../domain/channel/Opaque.ts"
+import * as DigestNode from "../domain/file/DigestNode.ts"
+import { socketReadBytes } from "../domain/limits.ts"
+import * as Client from "./Client.ts"
+import * as ClientConfig from "./ClientConfig.ts"
+import type { LoginIncorrect } from "./ClientError.ts"
+import * as Commands from "./Commands.ts"
+import * as LineEditorNode from "./LineEditorNode.ts"
+import * as LocalFilesNode from "./LocalFilesNode.ts"
+import * as PasswordSource from "./PasswordSource.ts"
+import { Reporter } from "./Reporter.ts"
+import * as ReporterJson from "./ReporterJson.ts"
+import * as ReporterText from "./ReporterText.ts"
+import { red, Screen } from "./Screen.ts"
+import * as ScreenNode from "./ScreenNode.ts"
+import * as ServerAddress from "./ServerAddress.ts"
+import { Sessions } from "./Sessions.ts"
+import * as Shell from "./Shell.ts"
+
+const { version } = Schema.decodeUnknownSync(Schema.Struct({ version: Schema.String }))(
+  createRequire(import.meta.url)("../../package.json")
+)
+
+// -----------------------------------------------------------------------------
+// Sessions
+// -----------------------------------------------------------------------------
+
+interface Target {
+  readonly server: ServerAddress.ServerAddress
+  readonly user: UserName
+  readonly passwordFile: string | undefined
+}
+
+/** Sessions with the target. A password that was right is kept for the next one. */
+const sessions = ({ passwordFile, server, user }: Target) => {
+  let known: Password | undefined
+  const connect = Effect.gen(function* () {
+    const environment = Option.getOrUndefined(yield* Config.option(Config.Redacted("PARADROP_PASSWORD")))
+    const given =
+      known === undefined
+        ? yield* PasswordSource.password({ server, user, file: passwordFile, environment })
+        : { password: known, typed: false }
+    const entered = yield* logIn(server, user, given)
+    known = entered.password
+    if (entered.typed) yield* (yield* Reporter).note("correct", "good")
+    return entered.session
+  })
+  return Sessions.layer(Effect.catchTag(connect, "ConfigError", Effect.die))
+}
+
+// The half-open end lets both sides prove theirs; the high-water mark is what one read may bring.
+const socketOptions = { noDelay: true, allowHalfOpen: true, highWaterMark: socketReadBytes }
+
+/** Connects; a person who needed long for another password is dialled for again. */
+const logIn = Effect.fnUntraced(function* (
+  server: ServerAddress.ServerAddress,
+  user: UserName,
+  given: PasswordSource.Given
+) {
+  let { password, typed } = given
+  const context = yield* Effect.context<Effect.Services<ReturnType<typeof PasswordSource.again>>>()
+  const askAgain = (incorrect: LoginIncorrect) =>
+    Effect.map(Effect.provideContext(PasswordSource.again(incorrect), context), (next) => {
+      if (next === undefined) return Option.none()
+      typed = true
+      password = next
+      return Option.some(next)
+    })
+  while (true) {
+    const tried = password
+    const connected = yield* Client.connect({
+      server: ServerAddress.show(server),
+      dial: NodeSocket.makeNet({ ...server, ...socketOptions }),
+      user,
+      password,
+      askAgain,
+      client: `${ClientConfig.program} ${version}`
+    }).pipe(Effect.catchTag("ConnectFailed", (error) => (password === tried ? Effect.fail(error) : Effect.undefined)))
+    if (connected !== undefined) return { session: connected, password, typed }
+  }
+})
+
+// -----------------------------------------------------------------------------
+// The command line
+// -----------------------------------------------------------------------------
+
+/** Something failed and was reported: exit code 1. */
+class SomeFailed extends Schema.TaggedError<SomeFailed>()("SomeFailed", {}) {}
+
+const prefix = `${ClientConfig.program}: `
+
+let verbose = (process.env["PARADROP_DEBUG"] ?? "") !== ""
+
+const root = Command.make(ClientConfig.program).pipe(
+  Command.withSharedFlags(ClientConfig.shared),
+  Command.withDescription("Moves files to and from a paradrop server, encrypted.")
+)
+
+type Flags = Effect.Success<typeof root>
+
+/** Runs with what the shared flags say; false means that something failed and was reported. */
+const running = Effect.fnUntraced(function* <E, R>(
+  flags: Flags,
+  work: Effect.Effect<boolean, E, R>,
+  reportPrefix: string
+) {
+  verbose ||= flags.verbose
+  const target = {
+    server: yield* ClientConfig.parseServer(flags.server),
+    user: yield* ClientConfig.parseUser(flags.user),
+    passwordFile: Option.getOrUndefined(flags.passwordFile)
+  }
+  const reporter = (flags.json ? ReporterJson : ReporterText).layer(reportPrefix)
+  const succeeded = yield* Effect.provide(work, Layer.provideMerge(sessions(target), reporter))
+  if (!succeeded) return yield* new SomeFailed()
+})
+
+const once = (command: Commands.Command) =>
+  Effect.flatMap(root, (flags) => running(flags, Commands.run(command), prefix))
+
+const { as, files, names, oneName, pattern, to } = ClientConfig
+
+const fetch = Command.make("fetch", { pattern }, ({ pattern }) =>
+  once({ _tag: "Fetch", pattern: Option.getOrUndefined(pattern) })
+).pipe(
+  Command.withDescription("List the server's files"),
+  Command.withExamples([
+    { command: "paradrop fetch", description: "all files" },
+    { command: "paradrop fetch '*.pdf'", description: "those whose name ends so, in any folder" }
+  ])
+)
+
+const upload = Command.make("upload", { files, as }, ({ as, files }) => {
+  const name = Option.getOrUndefined(as)
+  return Effect.andThen(oneName(files, name), once({ _tag: "Upload", files, as: name }))
+}).pipe(
+  Command.withDescription("Send files to the server"),
+  Command.withExamples([
+    { command: "paradrop upload report.pdf", description: "stored as report.pdf" },
+    { command: "paradrop upload report.pdf --as 2026/report.pdf", description: "stored in a folder" }
+  ])
+)
+
+const download = Command.make("download", { names, to }, ({ names, to }) =>
+  once({ _tag: "Download", names, to: Option.getOrUndefined(to) })
+).pipe(
+  Command.withDescription("Get files from the server"),
+  Command.withExamples([
+    { command: "paradrop download 2026/report.pdf", description: "written to ./report.pdf" },
+    { command: "paradrop download report.pdf --to old.pdf", description: "written to ./old.pdf" }
+  ])
+)
+
+const para = Command.make("para", { files, as }, ({ as, files }) => {
+  const name = Option.getOrUndefined(as)
+  return Effect.andThen(oneName(files, name), once({ _tag: "Para", files, as: name }))
+}).pipe(
+  Command.withDescription("Make the server's files equal to yours, sending what changed"),
+  Command.withExamples([{ command: "paradrop para report.pdf", description: "the server must have report.pdf" }])
+)
+
+const interactive = (flags: Flags) => running(flags, Shell.run, "")
+
+const shell = Command.make("shell", {}, () => Effect.flatMap(root, interactive)).pipe(
+  Command.withDescription("Take commands line by line, typed or from standard input")
+)
+
+/** Without a command: the shell for a person, and a word of help for a script. */
+const bare = Effect.fnUntraced(function* (flags: Flags) {
+  if (yield* (yield* Stdio.Stdio).stdinIsTerminal) return yield* interactive(flags)
+  return yield* new ClientConfig.WrongUsage({ detail: "say what to do: fetch, upload, download, para or shell" })
+})
+
+const command = root.pipe(Command.withHandler(bare), Command.withSubcommands([fetch, upload, download, para, shell]))
+
+// -----------------------------------------------------------------------------
+// The process
+// -----------------------------------------------------------------------------
+
+/** Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 128 and the signal's number when one ended it. */
+const signalCodes = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const
+
+/** What `head` leaves behind: 128 + SIGPIPE, as any other program in a pipe. */
+const brokenPipeCode = 141
+
+let interruptedCode: number = signalCodes.SIGINT
+
+/** The runtime interrupts at the first signal; a second one does not wait for the cleaning up. */
+const watchSignals = Effect.callback<never>((resume) => {
+  let signals = 0
+  for (const [signal, code] of Object.entries(signalCodes)) {
+    process.on(signal, () => {
+      signals += 1
+      if (signals > 1) process.exit(code)
+      interruptedCode = code
+      resume(Effect.interrupt)
+    })
+  }
+})
+
+const say = (line: string): Effect.Effect<void, never, Screen> =>
+  Effect.flatMap(Screen, ({ err }) => err.write(`${red(err, `${prefix}${ClientConfig.oneLine(line)}`)}\n`))
+
+const codeFor = (error: { readonly _tag: string; readonly message: string }) => {
+  if (error._tag === "SomeFailed") return Effect.succeed(1)
+  // The presenter has said it already.
+  if (CliError.isCliError(error)) return Effect.succeed(2)
+  if (error instanceof ScreenNode.OutputEnded && error.code === "EPIPE") return Effect.succeed(brokenPipeCode)
+  return Effect.as(say(error.message), error._tag === "WrongUsage" ? 2 : 1)
+}
+
+const sayDefect = (cause: Cause.Cause<never>) => {
+  if (Cause.hasInterruptsOnly(cause)) return say("interrupted")
+  const defect = Cause.squash(cause)
+  const text = defect instanceof Error ? defect.message : String(defect)
+  return verbose
+    ? Effect.flatMap(Screen, ({ err }) => err.write(`${Cause.pretty(cause)}\n`))
+    : say(`a defect of the program: ${text} (--verbose shows more)`)
+}
+
+const presenter = Layer.unwrap(
+  Effect.map(Screen, (screen) =>
+    CliOutput.layerPresenter(ClientConfig.presenter((line) => Effect.provideService(say(line), Screen, screen)))
+  )
+)
+
+const platform = Layer.mergeAll(
+  CipherNode.layer,
+  KemNode.layer,
+  NodeServices.layer,
+  Opaque.layer,
+  LineEditorNode.layer,
+  LocalFilesNode.layer,
+  CliConfig.layer({ builtIns: GlobalFlag.BuiltIns.filter((flag) => flag !== GlobalFlag.Wizard) }),
+  presenter
+).pipe(
+  Layer.provideMerge(Layer.mergeAll(DigestNode.layer, NodeCrypto.layerSecureRandom)),
+  Layer.provideMerge(ScreenNode.layer)
+)
+
+Command.run(command, { version }).pipe(
+  Effect.as(0),
+  Effect.raceFirst(ScreenNode.ended),
+  Effect.raceFirst(watchSignals),
+  Effect.catch(codeFor),
+  Effect.onError(sayDefect),
+  Effect.provide(platform),
+  NodeRuntime.runMain({
+    disableErrorReporting: true,
+    teardown: (exit, onExit) =>
+      onExit(
+        Exit.isSuccess(exit)
+          ? typeof exit.value === "number"
+            ? exit.value
+            : 0
+          : Cause.hasInterruptsOnly(exit.cause)
+            ? interruptedCode
+            : 1
+      )
+  })
+)

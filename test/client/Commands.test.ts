@@ -1,0 +1,330 @@
+/**
+ * The commands and the shell over a whole server, in memory.
+ */
+import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Layer, Scope, Stream } from "effect"
+import * as Client from "../../src/client/Client.ts"
+import { ConnectionLost } from "../../src/client/ClientError.ts"
+import type { ClientSession } from "../../src/client/ClientSession.ts"
+import * as Commands from "../../src/client/Commands.ts"
+import { complete } from "../../src/client/Completion.ts"
+import { LineEditor } from "../../src/client/LineEditor.ts"
+import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
+import * as ReporterJson from "../../src/client/ReporterJson.ts"
+import * as ReporterText from "../../src/client/ReporterText.ts"
+import { Screen } from "../../src/client/Screen.ts"
+import { Sessions } from "../../src/client/Sessions.ts"
+import * as Shell from "../../src/client/Shell.ts"
+import * as CipherNode from "../../src/domain/channel/CipherNode.ts"
+import * as KemNode from "../../src/domain/channel/KemNode.ts"
+import { Opaque } from "../../src/domain/channel/Opaque.ts"
+import * as DigestNode from "../../src/domain/file/DigestNode.ts"
+import { FileEntry } from "../../src/domain/file/FileEntry.ts"
+import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
+import * as Fixture from "../../src/domain/testing/Fixture.ts"
+import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
+import * as Server from "../../src/server/Server.ts"
+
+const crypto = Layer.mergeAll(
+  Opaque.layerQuick,
+  KemNode.layer,
+  CipherNode.layer,
+  DigestNode.layer,
+  NodeCrypto.layerSecureRandom
+)
+const network = Server.layer.pipe(
+  Layer.provideMerge(MemorySocket.layer),
+  Layer.provideMerge(Fixture.accounts),
+  Layer.provideMerge(FileStoreMemory.layer()),
+  Layer.provideMerge(crypto)
+)
+
+/** What was written, how often was dialled, and the sessions themselves. */
+interface World {
+  readonly written: { out: string; err: string }
+  readonly dialled: Array<ClientSession>
+}
+
+const world = (options: { readonly json?: boolean; readonly colours?: boolean } = {}) => {
+  const here: World = { written: { out: "", err: "" }, dialled: [] }
+  const sessions = Layer.unwrap(
+    Effect.map(MemorySocket.MemoryNetwork, ({ dial }) =>
+      Sessions.layer(
+        Effect.tap(Client.connect({ server: "memory", dial, ...Fixture.ada }), (session) =>
+          Effect.sync(() => here.dialled.push(session))
+        )
+      )
+    )
+  )
+  const layer = Layer.mergeAll(
+    sessions,
+    LocalFilesMemory.layer({ folders: ["dir"] }),
+    (options.json === true ? ReporterJson : ReporterText).layer("paradrop: ")
+  ).pipe(
+    Layer.provideMerge(Screen.layerMemory({ written: here.written, colours: options.colours ?? false })),
+    Layer.provideMerge(network)
+  )
+  return { here, layer }
+}
+
+const text = (content: string) => new TextEncoder().encode(content)
+
+const place = (path: string, content: string) =>
+  Effect.map(LocalFilesMemory.MemoryFiles, (files) => files.set(path, { bytes: text(content), modified: 60_000 }))
+
+const taken = (here: World) => {
+  const { err, out } = here.written
+  here.written.out = here.written.err = ""
+  return { out, err }
+}
+
+const upload = (files: ReadonlyArray<string>, as?: string) => Commands.run({ _tag: "Upload", files, as })
+const para = (files: ReadonlyArray<string>, as?: string) => Commands.run({ _tag: "Para", files, as })
+const download = (names: ReadonlyArray<string>, to?: string) => Commands.run({ _tag: "Download", names, to })
+const fetch = (pattern?: string) => Commands.run({ _tag: "Fetch", pattern })
+
+describe("commands", () => {
+  const { here, layer } = world()
+  it.effect("all four, with the messages that were promised", () =>
+    Effect.gen(function* () {
+      yield* place("dir/a b.txt", "first")
+      assert.isTrue(yield* upload(["dir/a b.txt"]))
+      assert.deepStrictEqual(taken(here), {
+        out: "File 'a b.txt' uploaded successfully. (5 B in 0.000 s)\n",
+        err: ""
+      })
+      assert.isTrue(yield* upload(["dir/a b.txt"], "x/y.txt"))
+      taken(here)
+      assert.isTrue(yield* fetch())
+      assert.deepStrictEqual(
+        taken(here).out,
+        "       5 B  1970-01-01 00:01  a b.txt\n       5 B  1970-01-01 00:01  x/y.txt\n"
+      )
+      assert.isTrue(yield* fetch("y*"))
+      assert.deepStrictEqual(taken(here).out, "       5 B  1970-01-01 00:01  x/y.txt\n")
+
+      yield* place("dir/a b.txt", "second")
+      assert.isTrue(yield* para(["dir/a b.txt"]))
+      assert.strictEqual(taken(here).out, "a b.txt: the file has been parallelized (6 B in 0.000 s)\n")
+      assert.isFalse(yield* para(["dir/a b.txt"], "none"))
+      assert.strictEqual(
+        taken(here).err,
+        "paradrop: none: the server does not have this file: send it with 'upload' first\n"
+      )
+
+      const files = yield* LocalFilesMemory.MemoryFiles
+      assert.isTrue(yield* download(["a b.txt", "x/y.txt"], "dir"))
+      assert.strictEqual(
+        taken(here).out,
+        "File 'a b.txt' downloaded to dir/a b.txt (6 B in 0.000 s)\nFile 'x/y.txt' downloaded to dir/y.txt (5 B in 0.000 s)\n"
+      )
+      assert.isTrue(yield* download(["x/y.txt"]))
+      assert.isTrue(yield* download(["x/y.txt"], "other"))
+      assert.deepStrictEqual([...files.keys()], ["dir/a b.txt", "dir/y.txt", "y.txt", "other"])
+      assert.strictEqual(here.dialled.length, 1)
+    }).pipe(Effect.provide(layer))
+  )
+
+  const other = world()
+  it.effect("the client looks first: for a file that is missing, nobody is dialled", () =>
+    Effect.gen(function* () {
+      assert.isFalse(yield* upload(["none"]))
+      assert.isFalse(yield* para(["none"]))
+      assert.isFalse(yield* upload(["dir"]))
+      assert.deepStrictEqual(taken(other.here), {
+        out: "",
+        err: [
+          "paradrop: could not find the file in clientSide to upload: none",
+          "paradrop: could not find the file in clientSide to parallelize: none",
+          "paradrop: cannot read dir (EISDIR): it is a folder",
+          ""
+        ].join("\n")
+      })
+      assert.strictEqual(other.here.dialled.length, 0)
+    }).pipe(Effect.provide(other.layer))
+  )
+
+  const several = world()
+  it.effect("one file that fails does not stop the others, and is told with its reason", () =>
+    Effect.gen(function* () {
+      yield* place("a", "1")
+      yield* place("b\u202e", "2")
+      yield* place("c", "3")
+      assert.isFalse(yield* upload(["a", "none", "b\u202e", "c"]))
+      const { err, out } = taken(several.here)
+      assert.strictEqual(out.split("\n").length, 3)
+      assert.include(err, "could not find the file in clientSide to upload: none\n")
+      assert.include(err, "'b\\u{202e}' cannot be a file name (bidi-control)")
+      assert.isFalse(yield* download(["a", "zz", "c"], "dir"))
+      assert.strictEqual(
+        taken(several.here).err,
+        "paradrop: zz: the server does not have this file: 'fetch' shows what it has\n"
+      )
+      assert.isFalse(yield* download(["a", "c"], "no folder"))
+      assert.include(taken(several.here).err, "several files need an existing folder")
+    }).pipe(Effect.provide(several.layer))
+  )
+
+  const json = world({ json: true })
+  it.effect("a script gets one object a line, in ASCII, and nothing else on its output", () =>
+    Effect.gen(function* () {
+      yield* place("ü\u200b.bin", "12345")
+      yield* upload(["ü\u200b.bin", "none"])
+      yield* fetch()
+      const { out } = taken(json.here)
+      assert.match(out, /^[\n -~]*$/)
+      const all = out
+        .trimEnd()
+        .split("\n")
+        .map((line): unknown => JSON.parse(line))
+      const isProgress = (line: unknown) => typeof line === "object" && line !== null && "phase" in line
+      // How often it is told is a matter of time; the last one is not.
+      const lines = [...all.filter(isProgress).slice(-1), ...all.filter((line) => !isProgress(line))]
+      const name = "ü\u200b.bin"
+      const digest = lines.flatMap((line) =>
+        typeof line === "object" && line !== null && "digest" in line ? [line.digest] : []
+      )[0]
+      assert.deepStrictEqual(lines, [
+        { event: "progress", command: "upload", name, phase: "done", done: 5, total: 5, reused: 0 },
+        { event: "uploaded", name, size: 5, digest, reused: 0, milliseconds: 0 },
+        {
+          event: "failed",
+          command: "upload",
+          name: "none",
+          error: "SourceMissing",
+          message: "could not find the file in clientSide to upload: none"
+        },
+        { name, size: 5, modified: "1970-01-01T00:01:00.000Z", digest }
+      ])
+    }).pipe(Effect.provide(json.layer))
+  )
+})
+
+describe("the shell", () => {
+  const shell = (lines: ReadonlyArray<string>, options: Parameters<typeof LineEditor.layerScripted>[0] = {}) =>
+    Effect.provide(Shell.run, LineEditor.layerScripted({ lines, interactive: false, ...options }))
+
+  const { here, layer } = world({ colours: true })
+  it.effect("green for success, red for failure; a script fails when a line does, a person has seen it", () =>
+    Effect.gen(function* () {
+      yield* place("my file.txt", "x")
+      assert.isTrue(yield* shell([`upload "my file.txt"`, "", "# note", "fetch", "exit", "nonsense"]))
+      const first = taken(here)
+      assert.include(first.out, "\u001b[32mFile 'my file.txt' uploaded successfully.\u001b[39m (1 B")
+      assert.strictEqual(first.err, "")
+      assert.isFalse(yield* shell(["uplaod x", "fetch"]))
+      const second = taken(here)
+      assert.include(
+        second.err,
+        "\u001b[31mparadrop: invalid command: the client must pay attention to acceptable input patterns\u001b[39m\n"
+      )
+      assert.include(second.err, "  upload FILE... [--as NAME]    send files to the server\n")
+      assert.include(second.err, "did you mean 'upload'?\n")
+      assert.include(second.out, "my file.txt")
+      assert.isTrue(yield* shell(["nonsense"], { interactive: true }))
+      assert.isTrue(yield* shell(["help"]))
+      assert.include(taken(here).out, "download NAME... [--to PATH]")
+    }).pipe(Effect.provide(layer))
+  )
+
+  const lost = world()
+  it.effect("dials again for the command after the session was lost", () =>
+    Effect.gen(function* () {
+      assert.isTrue(yield* shell(["fetch"]))
+      yield* Effect.forEach(lost.here.dialled, ({ close }) => close)
+      assert.isTrue(yield* shell(["fetch", "fetch"]))
+      assert.strictEqual(lost.here.dialled.length, 2)
+    }).pipe(Effect.provide(lost.layer))
+  )
+
+  it.effect("Ctrl-C cancels the command and not the shell, after the command has cleaned up", () =>
+    Effect.gen(function* () {
+      const written = { out: "", err: "" }
+      const pressed = yield* Deferred.make<void>()
+      let cleaned = 0
+      const fetch = Stream.fromEffect(
+        Effect.onInterrupt(Effect.andThen(Deferred.succeed(pressed, undefined), Effect.never), () =>
+          Effect.sync(() => void (cleaned += 1))
+        )
+      )
+      const run = shell(["fetch", "help"], { interactive: true, interrupt: Deferred.await(pressed) })
+      assert.isTrue(yield* Effect.provide(run, fake({ fetch }, written)))
+      assert.strictEqual(cleaned, 1)
+      assert.include(written.err, "cancelled\n")
+      assert.include(written.out, "list the server's files")
+    })
+  )
+
+  it.effect("a session that breaks in a command is told in one line, and the shell goes on", () =>
+    Effect.gen(function* () {
+      const written = { out: "", err: "" }
+      const fetch = Stream.fail(new ConnectionLost({ reason: "truncated" }))
+      assert.isFalse(yield* Effect.provide(shell(["fetch", "help"]), fake({ fetch }, written)))
+      assert.strictEqual(written.err, "the connection was lost (truncated): run the same command again\n")
+      assert.include(written.out, "list the server's files")
+    })
+  )
+})
+
+/** A session that a test makes up, which may break every rule. */
+const fake = (session: Partial<ClientSession>, written: { out: string; err: string }) =>
+  Layer.mergeAll(
+    Sessions.layer(Effect.map(Effect.scope, (_: Scope.Scope) => ({ ended: () => false, ...session }) as ClientSession)),
+    LocalFilesMemory.layer({ folders: ["dir"] }),
+    ReporterText.layer("")
+  ).pipe(Layer.provideMerge(Screen.layerMemory({ written })), Layer.provideMerge(crypto))
+
+describe("names that a server chose", () => {
+  const evil = ["\u001b[2J\u001b]0;x\u0007", "a\u202etxt.exe", "b\u200bc", "new\nline", "c\u009b1m"]
+  const entries = evil.map((name) => ({ name, size: 1, modified: 0 }) as FileEntry)
+  const harmless = /^[\n\u0020-\u007e]*$/
+
+  it.effect("reach neither the listing nor completion unescaped", () =>
+    Effect.gen(function* () {
+      const written = { out: "", err: "" }
+      yield* Effect.gen(function* () {
+        yield* Sessions.use(({ session }) => session)
+        yield* Commands.run({ _tag: "Fetch", pattern: undefined })
+        assert.match(written.out, harmless)
+        assert.include(written.out, "\\x1b[2J")
+        assert.strictEqual(written.out.split("\n").length, evil.length + 1)
+        for (const line of ["download ", 'download "', "download '", "fetch "]) {
+          const { offers } = yield* complete(line)
+          assert.isAbove(offers.length + (line.endsWith("'") ? 1 : 0), 0)
+          for (const offer of offers) assert.match(offer, harmless)
+        }
+      }).pipe(Effect.provide(fake({ fetch: Stream.fromIterable(entries) }, written)))
+    })
+  )
+})
+
+describe("completion", () => {
+  const names = ["a b.txt", "ab.txt", "docs/one", "docs/two", "it's"].map(
+    (name) => ({ name, size: 1, modified: 0 }) as FileEntry
+  )
+  const rows: ReadonlyArray<readonly [line: string, typed: string, offers: ReadonlyArray<string>]> = [
+    ["", "", ["fetch ", "upload ", "download ", "para ", "help ", "exit "]],
+    ["do", "do", ["download "]],
+    ["download a", "a", ["a\\ b.txt ", "ab.txt "]],
+    ['download "a ', '"a ', ['"a b.txt" ']],
+    ["download d", "d", ["docs/"]],
+    ["download docs/t", "docs/t", ["docs/two "]],
+    ["download it", "it", ["it\\'s "]],
+    ["download 'it", "'it", []],
+    ["download x --to l", "l", ["local\\ file "]],
+    ["upload l", "l", ["local\\ file "]],
+    ["upload local\\ f", "local\\ f", ["local\\ file "]],
+    ["upload x --", "--", ["--as "]],
+    ["nonsense a", "a", []]
+  ]
+  for (const [line, typed, offers] of rows) {
+    it.effect(`'${line}'`, () =>
+      Effect.gen(function* () {
+        yield* place("local file", "x")
+        yield* Sessions.use(({ session }) => session)
+        assert.deepStrictEqual(yield* complete(line), { typed, offers })
+      }).pipe(Effect.provide(fake({ fetch: Stream.fromIterable(names) }, { out: "", err: "" })))
+    )
+  }
+})

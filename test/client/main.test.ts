@@ -1,0 +1,279 @@
+/**
+ * The executable, as a person or a script meets it: real processes, disk and TCP on loopback.
+ */
+import { type ChildProcess, spawn } from "node:child_process"
+import { once } from "node:events"
+import * as fs from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+
+const source = join(import.meta.dirname, "..", "..", "src")
+const clientMain = join(source, "client", "main.ts")
+const serverMain = join(source, "server", "main.ts")
+const password = "correct horse battery"
+
+let folder = ""
+let served = ""
+let work = ""
+let port = 0
+const running = new Set<ChildProcess>()
+
+const environment = (more: Record<string, string>) => ({
+  PATH: process.env["PATH"],
+  HOME: folder,
+  XDG_STATE_HOME: join(folder, "state"),
+  ...more
+})
+
+interface Ended {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+const start = (main: string, args: ReadonlyArray<string>, env: Record<string, string> = {}) => {
+  const child = spawn(process.execPath, [main, ...args], {
+    cwd: main === clientMain ? work : folder,
+    env: environment(env),
+    stdio: ["pipe", "pipe", "pipe"]
+  })
+  running.add(child)
+  const output = { stdout: "", stderr: "" }
+  child.stdout.on("data", (chunk) => (output.stdout += String(chunk)))
+  child.stderr.on("data", (chunk) => (output.stderr += String(chunk)))
+  child.stdin.on("error", () => {})
+  const ended = once(child, "close").then(([code]): Ended => {
+    running.delete(child)
+    return { code: typeof code === "number" ? code : null, ...output }
+  })
+  return { child, ended, output }
+}
+
+/** Runs the client as `ada` to its end, with that much on standard input. */
+const run = (
+  args: ReadonlyArray<string>,
+  input = "",
+  env: Record<string, string> = { PARADROP_PASSWORD: password }
+) => {
+  const { child, ended } = start(clientMain, ["--server", `127.0.0.1:${port}`, "--user", "ada", ...args], env)
+  child.stdin.end(input)
+  return ended
+}
+
+/** Runs the client with these arguments alone. */
+const plain = (args: ReadonlyArray<string>, env: Record<string, string> = {}) => {
+  const { child, ended } = start(clientMain, args, env)
+  child.stdin.end()
+  return ended
+}
+
+beforeAll(async () => {
+  folder = fs.realpathSync(fs.mkdtempSync(join(tmpdir(), "paradrop-")))
+  served = join(folder, "files")
+  work = join(folder, "w")
+  fs.mkdirSync(served)
+  fs.mkdirSync(work)
+  const add = start(serverMain, ["user", "add", "ada"])
+  add.child.stdin.end(`${password}\n`)
+  assert.strictEqual((await add.ended).code, 0)
+  const server = start(serverMain, ["--port", "0"])
+  while (!server.output.stdout.includes("\n")) await once(server.child.stdout, "data")
+  port = Number(/:(\d+)\n$/.exec(server.output.stdout)?.[1])
+})
+afterAll(() => {
+  for (const child of running) child.kill("SIGKILL")
+  fs.rmSync(folder, { recursive: true, force: true })
+})
+
+const write = (name: string, content: string | Uint8Array) => fs.writeFileSync(join(work, name), content)
+const leftovers = () => fs.readdirSync(work).filter((name) => name.endsWith(".part"))
+
+describe("one call", () => {
+  it("uploads, lists, brings up to date and downloads", async () => {
+    write("my file.txt", "one")
+    const up = await run(["upload", "my file.txt", "none"])
+    assert.match(up.stdout, /^File 'my file\.txt' uploaded successfully\. \(3 B in [\d.]+ s, \d+ B\/s\)\n$/)
+    assert.strictEqual(up.stderr, "paradrop: could not find the file in clientSide to upload: none\n")
+    assert.strictEqual(up.code, 1)
+    assert.strictEqual(fs.readFileSync(join(served, "my file.txt"), "utf8"), "one")
+
+    write("my file.txt", "two and more")
+    const para = await run(["para", "my file.txt"])
+    assert.match(para.stdout, /^my file\.txt: the file has been parallelized \(/)
+    assert.strictEqual(para.code, 0)
+
+    write("old", "an older copy")
+    const down = await run(["download", "my file.txt", "--to", "old"])
+    assert.strictEqual(down.code, 0)
+    assert.strictEqual(fs.readFileSync(join(work, "old"), "utf8"), "two and more")
+
+    const listed = await run(["--json", "fetch", "*.txt"])
+    const { modified, ...rest } = JSON.parse(listed.stdout) as { readonly modified: string }
+    assert.deepStrictEqual(rest, { name: "my file.txt", size: 12 })
+    assert.strictEqual(new Date(modified).toISOString(), modified)
+    assert.deepStrictEqual([listed.code, listed.stderr], [0, ""])
+  })
+
+  it("says what is wrong in one line: missing files, wrong password, no password, nobody there", async () => {
+    const cases: ReadonlyArray<readonly [Promise<Ended>, string]> = [
+      [run(["download", "none"]), "none: the server does not have this file: 'fetch' shows what it has"],
+      [
+        run(["fetch"], "", { PARADROP_PASSWORD: "wrong" }),
+        "incorrect: wrong user or password for 'ada', or not the server that knows you"
+      ],
+      [
+        run(["fetch"], "", {}),
+        "no password: set PARADROP_PASSWORD, name a file with --password-file, or run on a terminal"
+      ],
+      [
+        run(["--password-file", "absent", "fetch"]),
+        "the password file absent cannot be read: check its path and who may read it"
+      ],
+      [
+        plain(["--server", "127.0.0.1:1", "fetch"], { PARADROP_PASSWORD: "x" }),
+        "nothing listens at 127.0.0.1:1: start the server, or check host and port (ECONNREFUSED)"
+      ]
+    ]
+    for (const [ended, text] of cases) {
+      const { code, stderr, stdout } = await ended
+      assert.strictEqual(stderr, `paradrop: ${text}\n`)
+      assert.deepStrictEqual([code, stdout], [1, ""])
+    }
+  })
+
+  for (const args of [
+    ["bogus"],
+    ["upload", "a", "b", "--as", "c"],
+    ["--server", "a:b", "fetch"],
+    []
+  ]) {
+    it(`wrong usage: ${args.join(" ")}`, async () => {
+      const { code, stderr, stdout } = await plain(args)
+      assert.deepStrictEqual([code, stdout], [2, ""])
+      assert.match(stderr, /^paradrop: .*\(paradrop --help shows the usage\)\n$/)
+    })
+  }
+
+  it("--help and --version are no errors", async () => {
+    const help = await plain(["--help"])
+    for (const word of [
+      "--server",
+      "--user",
+      "--json",
+      "--password-file",
+      "fetch",
+      "upload",
+      "download",
+      "para",
+      "shell"
+    ]) {
+      assert.include(help.stdout, word)
+    }
+    assert.deepStrictEqual([help.code, (await plain(["--version"])).code], [0, 0])
+  })
+
+  it("takes the password from a file; it is in no argument, output or message", async () => {
+    write("secret", `${password}\r\nmore`)
+    const call = start(clientMain, [
+      "--server",
+      `127.0.0.1:${port}`,
+      "--user",
+      "ada",
+      "--password-file",
+      "secret",
+      "shell"
+    ])
+    call.child.stdin.write("fetch\n")
+    while (call.output.stdout === "") await once(call.child.stdout, "data")
+    if (process.platform === "linux") {
+      assert.notInclude(fs.readFileSync(`/proc/${call.child.pid}/cmdline`, "utf8"), "correct")
+    }
+    call.child.stdin.end("exit\n")
+    const { code, stderr, stdout } = await call.ended
+    assert.strictEqual(code, 0)
+    assert.notInclude(stdout + stderr, "correct horse")
+    const wrong = await run(["--verbose", "fetch"], "", {
+      PARADROP_PASSWORD: "horse wrong battery",
+      PARADROP_DEBUG: "1"
+    })
+    assert.notInclude(wrong.stdout + wrong.stderr, "horse")
+  })
+
+  it("ends quietly when nobody reads its output any more", async () => {
+    const call = start(clientMain, ["--server", `127.0.0.1:${port}`, "--user", "ada", "--json", "shell"], {
+      PARADROP_PASSWORD: password
+    })
+    call.child.stdin.write("fetch\n")
+    while (call.output.stdout === "") await once(call.child.stdout, "data")
+    call.child.stdout.destroy()
+    call.child.stdin.write("fetch\nfetch\n")
+    const { code, stderr } = await call.ended
+    assert.deepStrictEqual([code, stderr], [141, ""])
+  })
+})
+
+describe("a transfer that ends early", () => {
+  const size = 400 * 1024 * 1024
+  const growing = async () => {
+    for (;;) {
+      const [part] = leftovers()
+      if (part !== undefined && fs.statSync(join(work, part)).size > 0) return
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  }
+
+  for (const [signal, expected] of [
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+    ["SIGHUP", 129]
+  ] as const) {
+    it(`${signal} leaves the old file and nothing else, code ${expected}`, async () => {
+      fs.writeFileSync(join(served, "large"), "")
+      fs.truncateSync(join(served, "large"), size)
+      write("large", "old")
+      const call = start(clientMain, ["--server", `127.0.0.1:${port}`, "--user", "ada", "download", "large"], {
+        PARADROP_PASSWORD: password
+      })
+      await growing()
+      call.child.kill(signal)
+      const { code, stderr, stdout } = await call.ended
+      assert.deepStrictEqual([code, stdout, stderr], [expected, "", "paradrop: interrupted\n"])
+      assert.strictEqual(fs.readFileSync(join(work, "large"), "utf8"), "old")
+      assert.deepStrictEqual(leftovers(), [])
+    })
+  }
+})
+
+describe("a script for the shell", () => {
+  it("runs line by line without a prompt, and fails when a line did", async () => {
+    write("a b", "x")
+    const good = await run(["shell"], `upload "a b"\nfetch 'a b'\n`)
+    assert.match(good.stdout, /^File 'a b' uploaded successfully\. .*\n {7}1 B {2}.* {2}a b\n$/)
+    assert.deepStrictEqual([good.code, good.stderr], [0, ""])
+    const bad = await run(["shell"], "uplaod x\nfetch 'a b'")
+    assert.include(bad.stderr, "invalid command: the client must pay attention to acceptable input patterns\n")
+    assert.include(bad.stderr, "did you mean 'upload'?\n")
+    assert.include(bad.stdout, "a b\n")
+    assert.strictEqual(bad.code, 1)
+    assert.notInclude(bad.stdout + bad.stderr, "\u001b")
+  })
+})
+
+describe("the public account", () => {
+  it("is used by itself on loopback, with a calm note", async () => {
+    const other = join(folder, "other")
+    fs.mkdirSync(other)
+    const server = start(serverMain, ["--port", "0", "--root", "other"])
+    while (!server.output.stdout.includes("\n")) await once(server.child.stdout, "data")
+    const address = server.output.stdout.replace("listening on ", "").trim()
+    const { code, stderr, stdout } = await plain(["--server", address, "fetch"])
+    assert.deepStrictEqual([code, stdout], [0, ""])
+    assert.strictEqual(
+      stderr,
+      "note: logging in as 'default' with the public default password, which works on this machine only\n"
+    )
+    server.child.kill("SIGTERM")
+    assert.strictEqual((await server.ended).code, 0)
+  })
+})
