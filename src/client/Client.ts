@@ -2,7 +2,7 @@
  * A client: dials, makes the channel, logs in, and gives the session.
  */
 import { Context, Effect, Exit, Layer, Option, Schedule, Scope } from "effect"
-import { Socket } from "effect/socket"
+import type { Socket } from "effect/socket"
 import type { ChannelFailed } from "../domain/channel/ChannelError.ts"
 import type { Cipher } from "../domain/channel/Cipher.ts"
 import type { Kem } from "../domain/channel/Kem.ts"
@@ -17,7 +17,7 @@ import {
   dialMillisecondsMax,
   handshakeMillisecondsMax
 } from "../domain/limits.ts"
-import { type CommandError, ConnectFailed, type LoginError, LoginIncorrect } from "./ClientError.ts"
+import { type CommandError, ConnectFailed, type LoginError, type LoginIncorrect } from "./ClientError.ts"
 import { login } from "./ClientLogin.ts"
 import * as ClientSession from "./ClientSession.ts"
 import * as Requests from "./Requests.ts"

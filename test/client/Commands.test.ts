@@ -3,7 +3,7 @@
  */
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Layer, Scope, Stream } from "effect"
+import { Deferred, Effect, Layer, Stream } from "effect"
 import * as Client from "../../src/client/Client.ts"
 import { ConnectionLost } from "../../src/client/ClientError.ts"
 import type { ClientSession } from "../../src/client/ClientSession.ts"
@@ -20,7 +20,7 @@ import * as CipherNode from "../../src/domain/channel/CipherNode.ts"
 import * as KemNode from "../../src/domain/channel/KemNode.ts"
 import { Opaque } from "../../src/domain/channel/Opaque.ts"
 import * as DigestNode from "../../src/domain/file/DigestNode.ts"
-import { FileEntry } from "../../src/domain/file/FileEntry.ts"
+import type { FileEntry } from "../../src/domain/file/FileEntry.ts"
 import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
@@ -117,7 +117,10 @@ describe("commands", () => {
       assert.isTrue(yield* download(["a b.txt", "x/y.txt"], "dir"))
       assert.strictEqual(
         taken(here).out,
-        "File 'a b.txt' downloaded to dir/a b.txt (6 B in 0.000 s)\nFile 'x/y.txt' downloaded to dir/y.txt (5 B in 0.000 s)\n"
+        [
+          "File 'a b.txt' downloaded to dir/a b.txt (6 B in 0.000 s)\n",
+          "File 'x/y.txt' downloaded to dir/y.txt (5 B in 0.000 s)\n"
+        ].join("")
       )
       assert.isTrue(yield* download(["x/y.txt"]))
       assert.isTrue(yield* download(["x/y.txt"], "other"))
@@ -270,7 +273,7 @@ describe("the shell", () => {
 /** A session that a test makes up, which may break every rule. */
 const fake = (session: Partial<ClientSession>, written: { out: string; err: string }) =>
   Layer.mergeAll(
-    Sessions.layer(Effect.map(Effect.scope, (_: Scope.Scope) => ({ ended: () => false, ...session }) as ClientSession)),
+    Sessions.layer(Effect.succeed({ ended: () => false, ...session } as ClientSession)),
     LocalFilesMemory.layer({ folders: ["dir"] }),
     ReporterText.layer("")
   ).pipe(Layer.provideMerge(Screen.layerMemory({ written })), Layer.provideMerge(crypto))

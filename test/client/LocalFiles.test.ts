@@ -10,7 +10,7 @@ import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
 import * as LocalFilesNode from "../../src/client/LocalFilesNode.ts"
 import * as StagedFile from "../../src/client/StagedFile.ts"
 import { Digest, digestOf } from "../../src/domain/file/Digest.ts"
-import { Disk } from "../../src/domain/store/Disk.ts"
+import type { Disk } from "../../src/domain/store/Disk.ts"
 import * as MemoryDisk from "../../src/domain/testing/MemoryDisk.ts"
 import { localFilesContract } from "./localFilesContract.ts"
 

@@ -7,6 +7,7 @@ import * as fs from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
 
 const source = join(import.meta.dirname, "..", "..", "src")
 const clientMain = join(source, "client", "main.ts")
@@ -142,12 +143,7 @@ describe("one call", () => {
     }
   })
 
-  for (const args of [
-    ["bogus"],
-    ["upload", "a", "b", "--as", "c"],
-    ["--server", "a:b", "fetch"],
-    []
-  ]) {
+  for (const args of [["bogus"], ["upload", "a", "b", "--as", "c"], ["--server", "a:b", "fetch"], []]) {
     it(`wrong usage: ${args.join(" ")}`, async () => {
       const { code, stderr, stdout } = await plain(args)
       assert.deepStrictEqual([code, stdout], [2, ""])
@@ -219,7 +215,7 @@ describe("a transfer that ends early", () => {
     for (;;) {
       const [part] = leftovers()
       if (part !== undefined && fs.statSync(join(work, part)).size > 0) return
-      await new Promise((resolve) => setImmediate(resolve))
+      await Effect.runPromise(Effect.sleep(2))
     }
   }
 
