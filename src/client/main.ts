@@ -13,7 +13,8 @@ import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
 import * as CipherNode from "../domain/channel/CipherNode.ts"
 import type { UserName } from "../domain/channel/HandshakeMessage.ts"
 import * as KemNode from "../domain/channel/KemNode.ts"
-import { Opaque, type Password } from "../domain/channel/Opaque.ts"
+import type { Password } from "../domain/channel/Opaque.ts"
+import * as OpaqueNode from "../domain/channel/OpaqueNode.ts"
 import * as DigestNode from "../domain/file/DigestNode.ts"
 import { socketReadBytes } from "../domain/limits.ts"
 import * as Client from "./Client.ts"
@@ -243,7 +244,7 @@ const platform = Layer.mergeAll(
   CipherNode.layer,
   KemNode.layer,
   NodeServices.layer,
-  Opaque.layer,
+  OpaqueNode.layer,
   LineEditorNode.layer,
   LocalFilesNode.layer,
   CliConfig.layer({ builtIns: GlobalFlag.BuiltIns.filter((flag) => flag !== GlobalFlag.Wizard) }),

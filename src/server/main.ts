@@ -15,7 +15,7 @@ import type { NetAddress } from "effect/net"
 import { SocketServer } from "effect/socket"
 import * as CipherNode from "../domain/channel/CipherNode.ts"
 import * as KemNode from "../domain/channel/KemNode.ts"
-import { Opaque } from "../domain/channel/Opaque.ts"
+import * as OpaqueNode from "../domain/channel/OpaqueNode.ts"
 import * as DigestNode from "../domain/file/DigestNode.ts"
 import { socketReadBytes } from "../domain/limits.ts"
 import { Accounts } from "../domain/session/Accounts.ts"
@@ -266,7 +266,7 @@ const platform = Layer.mergeAll(
   KemNode.layer,
   NodeCrypto.layerSecureRandom,
   NodeServices.layer,
-  Opaque.layer,
+  OpaqueNode.layer,
   StateLockNode.layer,
   CliConfig.layer({ builtIns: GlobalFlag.BuiltIns.filter((flag) => flag !== GlobalFlag.Wizard) }),
   CliOutput.layerPresenter(ServerConfig.presenter(say)),

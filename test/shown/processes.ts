@@ -10,7 +10,10 @@ import { join, resolve } from "node:path"
 import { pipeline } from "node:stream/promises"
 import { Readable } from "node:stream"
 
-const source = resolve(import.meta.dirname, "../../src")
+// What people install is the build (`npm run build`); `--dist` measures that, otherwise the sources run as they are.
+const repository = resolve(import.meta.dirname, "../..")
+const program = (name: "client" | "server"): string =>
+  process.argv.includes("--dist") ? join(repository, "dist", name, "main.js") : join(repository, "src", name, "main.ts")
 const mebibyte = 1024 * 1024
 
 /** A folder that is gone at the end, whatever happens. */
@@ -48,7 +51,7 @@ export interface ServerProcess {
 export const startServer = async (folder: string): Promise<ServerProcess> => {
   const root = join(folder, "root")
   await mkdir(root, { recursive: true })
-  const args = [join(source, "server/main.ts"), "--port", "0", "--root", root, "--state", join(folder, "state")]
+  const args = [program("server"), "--port", "0", "--root", root, "--state", join(folder, "state")]
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] })
   let log = ""
   child.stderr.on("data", (chunk: Buffer) => (log += chunk.toString()))
@@ -85,7 +88,7 @@ export interface ClientProcess {
 export const startClient = (server: { readonly port: number }, args: ReadonlyArray<string>): ClientProcess => {
   const child = spawn(
     process.execPath,
-    [join(source, "client/main.ts"), "--server", `127.0.0.1:${server.port}`, ...args],
+    [program("client"), "--server", `127.0.0.1:${server.port}`, ...args],
     {
       env: { ...process.env, PARADROP_PASSWORD: "123456", NO_COLOR: "1" },
       stdio: ["ignore", "pipe", "pipe"]

@@ -107,44 +107,81 @@ const stretchings: Record<StretchingId, Stretching> = {
 const quick = { "argon2id-custom": { iterations: 1, memory: 8, parallelism: 1 } }
 const quickStretchings: Record<StretchingId, Stretching> = { 1: quick, 2: quick }
 
+type FinishLogin = Library["client"]["finishLogin"]
+type FinishRegistration = Library["client"]["finishRegistration"]
+
+/** The two steps that stretch a password: a fifth of a second and 64 MiB each, which a platform may spend elsewhere. */
+export interface Stretcher {
+  /** A step will be needed soon. */
+  readonly prepare: Effect.Effect<void>
+  readonly finishLogin: (params: Parameters<FinishLogin>[0]) => Effect.Effect<ReturnType<FinishLogin>, OpaqueRejected>
+  readonly finishRegistration: (
+    params: Parameters<FinishRegistration>[0]
+  ) => Effect.Effect<ReturnType<FinishRegistration>, OpaqueRejected>
+}
+
+const inPlace = (library: Library): Stretcher => ({
+  prepare: Effect.void,
+  finishLogin: (params) => attempt(() => library.client.finishLogin(params)),
+  finishRegistration: (params) => attempt(() => library.client.finishRegistration(params))
+})
+
 const layerWith = (stretching: Record<StretchingId, Stretching>): Layer.Layer<Opaque> =>
   Layer.effect(
     Opaque,
-    Effect.gen(function* () {
-      // Imported here: compiling the WebAssembly is work that only a login should pay for.
-      const library = yield* Effect.promise(() => import("@serenity-kit/opaque"))
-      yield* Effect.promise(() => library.ready)
-      return Opaque.of(make(library, stretching))
-    })
+    Effect.map(load, (library) => Opaque.of(make(library, stretching, inPlace(library))))
   )
 
-const make = (library: Library, stretching: Record<StretchingId, Stretching>): Opaque["Service"] => ({
+/** As `Opaque.layer`, with the stretching done by another. */
+export const layerStretchedBy = (stretcher: Stretcher): Layer.Layer<Opaque> =>
+  Layer.effect(
+    Opaque,
+    Effect.map(load, (library) => Opaque.of(make(library, stretchings, stretcher)))
+  )
+
+// Imported here: compiling the WebAssembly is work that only a login should pay for.
+const load: Effect.Effect<Library> = Effect.promise(async () => {
+  const library = await import("@serenity-kit/opaque")
+  await library.ready
+  return library
+})
+
+const make = (
+  library: Library,
+  stretching: Record<StretchingId, Stretching>,
+  stretcher: Stretcher
+): Opaque["Service"] => ({
   createSetup: Effect.sync(() => secretBytes(library.server.createSetup(), "server setup")),
 
-  register: (setup, { password, stretching: id, user }) =>
-    attempt(() => {
-      const input = passwordInput(user, password)
+  register: Effect.fnUntraced(function* (setup, { password, stretching: id, user }) {
+    const input = passwordInput(user, password)
+    const params = yield* attempt(() => {
       const start = library.client.startRegistration({ password: input })
       const { registrationResponse } = library.server.createRegistrationResponse({
         serverSetup: text(Redacted.value(setup)),
         userIdentifier: user,
         registrationRequest: start.registrationRequest
       })
-      const { registrationRecord } = library.client.finishRegistration({
+      return {
         password: input,
         registrationResponse,
         clientRegistrationState: start.clientRegistrationState,
         identifiers: identifiers(user),
         keyStretching: stretching[id]
-      })
-      return secretBytes(registrationRecord, "registration record")
-    }),
+      }
+    })
+    const { registrationRecord } = yield* stretcher.finishRegistration(params)
+    return yield* attempt(() => secretBytes(registrationRecord, "registration record"))
+  }),
 
   startLogin: (user, password) =>
-    attempt(() => {
-      const start = library.client.startLogin({ password: passwordInput(user, password) })
-      return { ke1: bytes(start.startLoginRequest), state: secret(start.clientLoginState, "client login state") }
-    }),
+    Effect.andThen(
+      stretcher.prepare,
+      attempt(() => {
+        const start = library.client.startLogin({ password: passwordInput(user, password) })
+        return { ke1: bytes(start.startLoginRequest), state: secret(start.clientLoginState, "client login state") }
+      })
+    ),
 
   answerLogin: (setup, user, record, ke1) =>
     attemptOn(ke1, ke1Bytes, () => {
@@ -158,27 +195,21 @@ const make = (library: Library, stretching: Record<StretchingId, Stretching>): O
       return { ke2: bytes(answer.loginResponse), state: secret(answer.serverLoginState, "server login state") }
     }),
 
-  finishLogin: (state, ke2, { password, stretching: id, user }) =>
-    attemptOn(ke2, ke2Bytes, () => {
-      const finish = library.client.finishLogin({
-        clientLoginState: Redacted.value(state),
-        loginResponse: text(ke2),
-        password: passwordInput(user, password),
-        identifiers: identifiers(user),
-        keyStretching: stretching[id]
-      })
-      return (
-        finish && {
-          ke3: bytes(finish.finishLoginRequest),
-          sessionKey: secretBytes(finish.sessionKey, "session key")
-        }
-      )
-    }).pipe(
-      Effect.filterOrFail(
-        (finish) => finish !== undefined,
-        () => new OpaqueRejected()
-      )
-    ),
+  finishLogin: Effect.fnUntraced(function* (state, ke2, { password, stretching: id, user }) {
+    const params = yield* attemptOn(ke2, ke2Bytes, () => ({
+      clientLoginState: Redacted.value(state),
+      loginResponse: text(ke2),
+      password: passwordInput(user, password),
+      identifiers: identifiers(user),
+      keyStretching: stretching[id]
+    }))
+    const finish = yield* stretcher.finishLogin(params)
+    if (finish === undefined) return yield* new OpaqueRejected()
+    return yield* attempt(() => ({
+      ke3: bytes(finish.finishLoginRequest),
+      sessionKey: secretBytes(finish.sessionKey, "session key")
+    }))
+  }),
 
   verifyLogin: (state, user, ke3) =>
     attemptOn(ke3, ke3Bytes, () => {
