@@ -7,7 +7,7 @@
 import { type Cause, Clock, Deferred, Effect, Exit, Queue, Schema, type Scope } from "effect"
 import type { Socket } from "effect/socket"
 import * as Bytes from "../domain/Bytes.ts"
-import { ChannelFailed, channelFailed } from "../domain/channel/ChannelError.ts"
+import { type ChannelFailed, channelFailed } from "../domain/channel/ChannelError.ts"
 import type { Cipher } from "../domain/channel/Cipher.ts"
 import type { UserName } from "../domain/channel/HandshakeMessage.ts"
 import type { Kem } from "../domain/channel/Kem.ts"

@@ -143,7 +143,7 @@ describe("before the session is Ready", () => {
       assert.strictEqual(yield* trace("ada"), 2)
       assert.strictEqual(yield* trace("eve"), 2)
       const { lines } = yield* Watch
-      const [known, unknown] = lines.map(({ annotations: { milliseconds: _, ...rest }, message }) => ({
+      const [known, unknown] = lines.map(({ annotations: { milliseconds: _milliseconds, ...rest }, message }) => ({
         message,
         ...rest
       }))

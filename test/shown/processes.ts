@@ -86,14 +86,10 @@ export interface ClientProcess {
 
 /** The real client with one command. */
 export const startClient = (server: { readonly port: number }, args: ReadonlyArray<string>): ClientProcess => {
-  const child = spawn(
-    process.execPath,
-    [program("client"), "--server", `127.0.0.1:${server.port}`, ...args],
-    {
-      env: { ...process.env, PARADROP_PASSWORD: "123456", NO_COLOR: "1" },
-      stdio: ["ignore", "pipe", "pipe"]
-    }
-  )
+  const child = spawn(process.execPath, [program("client"), "--server", `127.0.0.1:${server.port}`, ...args], {
+    env: { ...process.env, PARADROP_PASSWORD: "123456", NO_COLOR: "1" },
+    stdio: ["ignore", "pipe", "pipe"]
+  })
   let text = ""
   let peak = 0
   child.stdout.on("data", (chunk: Buffer) => (text += chunk.toString()))

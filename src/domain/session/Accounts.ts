@@ -68,7 +68,9 @@ export class Accounts extends Context.Service<
         stretching,
         find: (user) => Effect.sync(() => accounts.get(user)?.record),
         list: Effect.sync(() =>
-          Array.from(accounts, ([user, { created }]) => ({ user, created })).sort((a, b) => (a.user < b.user ? -1 : 1))
+          Array.from(accounts, ([user, { created }]) => ({ user, created })).toSorted((a, b) =>
+            a.user < b.user ? -1 : 1
+          )
         ),
         put: (user, record, now) =>
           Effect.suspend(() => {

@@ -47,8 +47,10 @@ export interface Options {
    * end of the process, and a power cut may lose it or leave it torn.
    */
   readonly durability?: "full" | "os"
-  /** Staged files left by an earlier process are removed at start when older than this. */
+  /** Staged files that nobody goes on with are removed when older than this: at start, and when another is kept. */
   readonly stagedLeftoverMillisecondsMax?: number
+  /** Staged files that are kept for a resume take at most so many bytes together; the oldest go first. */
+  readonly stagedLeftoverBytesMax?: number
   /** Names that are remembered to find collisions without reading a folder again. */
   readonly nameIndexEntriesMax?: number
 }
@@ -79,6 +81,8 @@ export const make = Effect.fnUntraced(function* (
     reserved: { bytes: 0 },
     names: NameIndex.make(disk, options.nameIndexEntriesMax ?? nameIndexEntriesMax),
     resumable: new Map(),
+    leftoverBytesMax: options.stagedLeftoverBytesMax ?? stagedLeftoverBytesMax,
+    leftoverMillisecondsMax: options.stagedLeftoverMillisecondsMax ?? stagedLeftoverMillisecondsMax,
     lockResume: KeyedLock.make(),
     lockName: KeyedLock.make(),
     lockFolder: KeyedLock.make()
@@ -105,6 +109,9 @@ interface Context {
   readonly names: NameIndex.NameIndex
   /** stagings under way that may be gone on with, by their key */
   readonly resumable: Map<string, Holder>
+  /** what may be kept for a resume */
+  readonly leftoverBytesMax: number
+  readonly leftoverMillisecondsMax: number
   /** by that key */
   readonly lockResume: KeyedLock.KeyedLock
   /** by `FileName.key` */
@@ -396,18 +403,23 @@ interface Reservation {
 /** Holds the declared size against the free space until it is written or given up. */
 const reserve = Effect.fnUntraced(function* (context: Context, { name, size }: StageRequest, resumed: number) {
   const { disk, reserved } = context
-  const fits = Effect.map(Effect.mapError(disk.freeBytes, failed), (free) => size - resumed <= free - reserved.bytes)
-  if (!(yield* fits)) {
-    // What is only kept for a resume gives way.
-    yield* trimLeftovers(context, 0)
-    if (!(yield* fits)) return yield* new NoSpace({ name })
-  }
   let left = size - resumed
   const take = (count: number): void => {
     left -= count
     reserved.bytes -= count
   }
-  reserved.bytes += left
+  // Seen and taken in one step: two at once never get the same bytes. Gives what is missing.
+  const tryTake = Effect.map(Effect.mapError(disk.freeBytes, failed), (free) => {
+    const missing = left - (free - reserved.bytes)
+    if (missing <= 0) reserved.bytes += left
+    return missing
+  })
+  const missing = yield* tryTake
+  if (missing > 0) {
+    // What is only kept for a resume gives way.
+    yield* giveWay(context, missing)
+    if ((yield* tryTake) > 0) return yield* new NoSpace({ name })
+  }
   return { wrote: take, release: Effect.sync(() => take(left)) } satisfies Reservation
 })
 
@@ -444,20 +456,24 @@ const createStaged = (
 
 const makeStaged = (context: Context, path: DiskPath, file: OpenStaged, resume: string | undefined): Staged => {
   const using = Semaphore.makeUnsafe(1)
+  const ending = Semaphore.makeUnsafe(1)
   let open = true
   let takenOver = false
+  // Held until the file is closed or gone: whoever comes next with the key must not find it half removed.
   const end = (last: Effect.Effect<void>) =>
     Effect.suspend(() => {
       if (!open) return Effect.void
       open = false
-      if (resume !== undefined && context.resumable.get(resume) === holder) context.resumable.delete(resume)
-      return Effect.andThen(last, file.close)
-    }).pipe(Effect.uninterruptible)
+      return Effect.andThen(Effect.andThen(last, file.close), forget)
+    }).pipe(ending.withPermit, Effect.uninterruptible)
+  const forget = Effect.sync(() => {
+    if (resume !== undefined && context.resumable.get(resume) === holder) context.resumable.delete(resume)
+  })
   const kept = end(Effect.void)
   const holder: Holder = {
     takeOver: using.withPermit(
       Effect.andThen(
-        Effect.sync(() => void (takenOver = true)),
+        Effect.sync(() => void (takenOver = open)),
         kept
       )
     )
@@ -480,11 +496,7 @@ const makeStaged = (context: Context, path: DiskPath, file: OpenStaged, resume: 
       resume === undefined
         ? discard
         : Effect.flatMap(worthKeeping, (worth) =>
-            worth && open
-              ? Effect.andThen(kept, trimLeftovers(context, stagedLeftoverBytesMax))
-              : open
-                ? discard
-                : Effect.void
+            worth && open ? Effect.andThen(kept, trimLeftovers(context)) : open ? discard : Effect.void
           ),
     moved: end(Effect.void)
   }
@@ -495,29 +507,65 @@ interface Holder {
   readonly takeOver: Effect.Effect<void>
 }
 
-/** Removes kept staged files that nobody holds, the oldest first, until they take at most `bytesMax`. */
+/** A kept staged file that nobody holds. */
+interface Leftover {
+  readonly name: string
+  readonly stat: DiskStat
+}
+
+/** All of them, the oldest first. */
+const leftovers = Effect.fnUntraced(function* ({ disk, resumable }: Context) {
+  const names = yield* disk.list([stagingFolder]).pipe(
+    Stream.filter(({ name }) => name.startsWith(resumablePrefix) && !resumable.has(keyOf(name))),
+    Stream.runCollect
+  )
+  const found = yield* Effect.forEach(names, ({ name }) =>
+    Effect.option(Effect.map(disk.stat([stagingFolder, name]), (stat): Leftover => ({ name, stat })))
+  )
+  return found
+    .flatMap(Option.toArray)
+    .toSorted((a, b) => (a.stat.changedNanoseconds < b.stat.changedNanoseconds ? -1 : 1))
+})
+
+const keyOf = (stagedName: string): string => stagedName.slice(resumablePrefix.length)
+
+const totalOf = (all: ReadonlyArray<Leftover>): number => all.reduce((total, { stat }) => total + stat.size, 0)
+
+/** Removes one, unless somebody has taken it up meanwhile. */
+const removeLeftover = ({ disk, lockResume, resumable }: Context, { name }: Leftover): Effect.Effect<void> =>
+  lockResume(keyOf(name))(
+    Effect.suspend(() => (resumable.has(keyOf(name)) ? Effect.void : Effect.ignore(disk.remove([stagingFolder, name]))))
+  )
+
+/** Removes what is too old, and then the oldest until the rest takes at most the bytes that may be kept. */
 const trimLeftovers = Effect.fnUntraced(
-  function* ({ disk, resumable }: Context, bytesMax: number) {
-    const names = yield* disk.list([stagingFolder]).pipe(
-      Stream.filter(
-        ({ name }) => name.startsWith(resumablePrefix) && !resumable.has(name.slice(resumablePrefix.length))
-      ),
-      Stream.runCollect
-    )
-    const found = yield* Effect.forEach(names, ({ name }) =>
-      Effect.option(Effect.map(disk.stat([stagingFolder, name]), (stat) => ({ name, stat })))
-    )
-    const leftovers = found.flatMap(Option.toArray)
-    let bytes = leftovers.reduce((total, { stat }) => total + stat.size, 0)
-    for (const { name, stat } of leftovers.toSorted((a, b) =>
-      Number(a.stat.changedNanoseconds - b.stat.changedNanoseconds)
-    )) {
-      if (bytes <= bytesMax) return
-      yield* Effect.ignore(disk.remove([stagingFolder, name]))
-      bytes -= stat.size
+  function* (context: Context) {
+    const now = yield* Clock.currentTimeMillis
+    const all = yield* leftovers(context)
+    let bytes = totalOf(all)
+    for (const leftover of all) {
+      const age = now - Number(leftover.stat.changedNanoseconds / 1_000_000n)
+      if (bytes <= context.leftoverBytesMax && age <= context.leftoverMillisecondsMax) return
+      yield* removeLeftover(context, leftover)
+      bytes -= leftover.stat.size
     }
   },
   (trimmed) => Effect.ignore(trimmed)
+)
+
+/** Removes the oldest until so many bytes are free; none when all of them would not be enough. */
+const giveWay = Effect.fnUntraced(
+  function* (context: Context, missing: number) {
+    const all = yield* leftovers(context)
+    if (totalOf(all) < missing) return
+    let bytes = 0
+    for (const leftover of all) {
+      if (bytes >= missing) return
+      yield* removeLeftover(context, leftover)
+      bytes += leftover.stat.size
+    }
+  },
+  (gone) => Effect.ignore(gone)
 )
 
 const staging = (

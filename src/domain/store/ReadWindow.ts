@@ -34,12 +34,14 @@ interface Filled {
   readonly bytes: Uint8Array
 }
 
+const nothing: Filled = { offset: 0, bytes: new Uint8Array(0) }
+
 /** @param size bytes of the file: nothing is read beyond it */
 export const make = <E>(file: Readable<E>, size: number): ReadWindow<E> => {
   const length = Math.max(1, Math.min(windowBytes, size))
   let buffers: readonly [Uint8Array, Uint8Array] | undefined
   let turn = 0
-  let current: Filled = { offset: 0, bytes: new Uint8Array(0) }
+  let current: Filled = nothing
   let ahead: { readonly offset: number; readonly fiber: Fiber.Fiber<Filled, E> } | undefined
 
   const load = (offset: number): Effect.Effect<Filled, E> =>
@@ -52,11 +54,13 @@ export const make = <E>(file: Readable<E>, size: number): ReadWindow<E> => {
 
   const turnTo = Effect.fnUntraced(function* (offset: number) {
     const waiting = ahead
-    ahead = undefined
     // A read that is under way must end first in any case: its buffer is needed. It may have ended with the fiber that
     // started it, or failed: then it is done again, here.
     const exit = waiting === undefined ? undefined : yield* Fiber.await(waiting.fiber)
+    ahead = undefined
     const read = exit !== undefined && Exit.isSuccess(exit) && waiting?.offset === offset ? exit.value : undefined
+    // What is in the buffer now is lost even when the read that replaces it fails or is interrupted.
+    current = nothing
     current = read ?? (yield* load(offset))
     const next = current.offset + current.bytes.length
     if (current.bytes.length === length && next < size) {

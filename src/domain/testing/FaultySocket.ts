@@ -41,7 +41,7 @@ const endError = new Socket.SocketError({ reason: new Socket.SocketCloseError({ 
 /** One direction: takes bytes, gives what comes of them, and how it goes on. */
 interface Passed {
   readonly pieces: ReadonlyArray<{ readonly bytes: Uint8Array; readonly delayMilliseconds: number }>
-  readonly then: "open" | "cut" | "ended"
+  readonly after: "open" | "cut" | "ended"
 }
 
 const direction = (faults: Faults, random: () => number) => {
@@ -85,7 +85,7 @@ const direction = (faults: Faults, random: () => number) => {
         bytes,
         delayMilliseconds: Math.floor(random() * (faults.delayMillisecondsMax ?? 0))
       }))
-    return { pieces, then: !reached ? "open" : cutAfterBytes <= halfCloseAfterBytes ? "cut" : "ended" }
+    return { pieces, after: !reached ? "open" : cutAfterBytes <= halfCloseAfterBytes ? "cut" : "ended" }
   }
 }
 
@@ -117,13 +117,13 @@ export const wrap = (socket: Socket.Socket, options: Options): Socket.Socket => 
       while (true) {
         if (ended) return yield* endError
         const chunks = yield* Effect.raceFirst(inner.pull, Deferred.await(broken))
-        const { pieces, then } = incoming(chunks.map(bytesOf))
+        const { pieces, after } = incoming(chunks.map(bytesOf))
         for (const { delayMilliseconds } of pieces) if (delayMilliseconds > 0) yield* Effect.sleep(delayMilliseconds)
-        if (then === "cut") yield* cut
-        if (then === "ended") ended = true
+        if (after === "cut") yield* cut
+        if (after === "ended") ended = true
         const [first, ...rest] = pieces.map(({ bytes }) => bytes)
         if (first !== undefined) return [first, ...rest]
-        if (then === "cut") return yield* cutError
+        if (after === "cut") return yield* cutError
       }
     })
     return { pull, upgrade: inner.upgrade } satisfies Socket.Reader
@@ -136,13 +136,13 @@ export const wrap = (socket: Socket.Socket, options: Options): Socket.Socket => 
     const pass = Effect.fnUntraced(function* (chunks: ReadonlyArray<Uint8Array>) {
       if (yield* isCut) return yield* dead
       if (ended) return
-      const { pieces, then } = outgoing(chunks)
+      const { pieces, after } = outgoing(chunks)
       for (const { bytes, delayMilliseconds } of pieces) {
         if (delayMilliseconds > 0) yield* Effect.sleep(delayMilliseconds)
         yield* inner.write(bytes)
       }
-      if (then === "cut") yield* cut
-      if (then !== "ended") return
+      if (after === "cut") yield* cut
+      if (after !== "ended") return
       ended = true
       yield* Scope.close(inside, Exit.void)
     })

@@ -21,23 +21,29 @@ export class SignatureKeep extends Context.Service<
   }
 >()("paradrop/transfer/SignatureKeep") {
   /** Keeps signatures in memory. */
-  static readonly layerMemory: Layer.Layer<SignatureKeep> = Layer.sync(SignatureKeep, () => {
-    const kept = new Map<string, Signature>()
-    let bytes = 0
-    return SignatureKeep.of({
-      get: (version) => Effect.sync(() => kept.get(version)),
-      put: (version, signature) =>
-        Effect.sync(() => {
-          if (kept.has(version)) return
-          kept.set(version, signature)
-          bytes += sizeOf(signature)
-          for (const [oldest, value] of kept) {
-            if (bytes <= keptSignatureBytesMax) break
-            kept.delete(oldest)
-            bytes -= sizeOf(value)
-          }
-        })
-    })
+  static readonly layerMemory: Layer.Layer<SignatureKeep> = Layer.sync(SignatureKeep, () => keepInMemory())
+
+  /** The same with another bound, bytes. */
+  static readonly layerMemoryWithin = (bytesMax: number): Layer.Layer<SignatureKeep> =>
+    Layer.sync(SignatureKeep, () => keepInMemory(bytesMax))
+}
+
+const keepInMemory = (bytesMax: number = keptSignatureBytesMax): SignatureKeep["Service"] => {
+  const kept = new Map<string, Signature>()
+  let bytes = 0
+  return SignatureKeep.of({
+    get: (version) => Effect.sync(() => kept.get(version)),
+    put: (version, signature) =>
+      Effect.sync(() => {
+        if (kept.has(version)) return
+        kept.set(version, signature)
+        bytes += sizeOf(signature)
+        for (const [oldest, value] of kept) {
+          if (bytes <= bytesMax) break
+          kept.delete(oldest)
+          bytes -= sizeOf(value)
+        }
+      })
   })
 }
 

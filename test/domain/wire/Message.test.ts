@@ -72,8 +72,8 @@ const signature = { digest, averageLog2: 16, groups: pieces }
 const nameHex = "646e616d6568612fc3a92e747874"
 const sizeHex = "6473697a651903e8"
 const modifiedHex = "686d6f6469666965641b0000018bcfe56800"
-const signatureHex =
-  `697369676e6174757265a3666469676573747840${zeros}` + `6667726f75707356${"01".repeat(22)}6b617665726167654c6f673210`
+const groupsHex = `6667726f75707356${"01".repeat(22)}`
+const signatureHex = `697369676e6174757265a3666469676573747840${zeros}${groupsHex}6b617665726167654c6f673210`
 
 const frozenClient: ReadonlyArray<readonly [ClientMessage, string]> = [
   [client.Hello.make({ client: "c" }), "a2645f7461676548656c6c6f66636c69656e746163"],
