@@ -12,7 +12,7 @@ import type { FileEntry } from "../domain/file/FileEntry.ts"
 import * as FileNames from "../domain/file/FileName.ts"
 import type { FileName } from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
-import { deltaBytesMin, headBytes, keepAliveMilliseconds, listingPageEntriesMax } from "../domain/limits.ts"
+import { deltaBytesMin, headBytes, listingPageEntriesMax } from "../domain/limits.ts"
 import type { FrameChannel } from "../domain/session/FrameChannel.ts"
 import type { ActionResult, Base, SessionOutput } from "../domain/session/SessionState.ts"
 import type { Watchdog } from "../domain/session/Watchdog.ts"
@@ -21,11 +21,12 @@ import { BaseChanged, type StoreError } from "../domain/store/StoreError.ts"
 import { sendAll, sendRanges, type SourceShrank } from "../domain/transfer/Outgoing.ts"
 import { type Piece, pieceDigest, type Signature } from "../domain/transfer/Signature.ts"
 import { Signatures } from "../domain/transfer/Signatures.ts"
-import { connectionId, type RequestId } from "../domain/wire/Frame.ts"
+import type { RequestId } from "../domain/wire/Frame.ts"
 import * as Message from "../domain/wire/Message.ts"
 import type { SignatureOffer } from "../domain/wire/Message.ts"
 import { packPieces, type Range } from "../domain/file/Packed.ts"
 import type { Refusal } from "../domain/wire/Refusal.ts"
+import * as KeepAlive from "./KeepAlive.ts"
 import { SignatureMaker } from "./SignatureMaker.ts"
 
 type Asked<Tag extends SessionOutput["_tag"]> = Extract<SessionOutput, { readonly _tag: Tag }>
@@ -84,11 +85,11 @@ export const make = Effect.fnUntraced(function* (options: {
   const signatures = yield* Signatures
   const maker = yield* SignatureMaker
   const connection = yield* Effect.scope
+  const aliveMeanwhile = yield* KeepAlive.make(channel, watchdog)
   const sending = yield* FiberHandle.make<void, never>()
   let incoming: Incoming | undefined
   let opened: Opened | undefined
   let stopped: RequestId | undefined
-  let alivePending = false
 
   const hold = <A>(resource: Effect.Effect<A, StoreError, Scope.Scope>): Effect.Effect<Held<A>, StoreError> =>
     Effect.flatMap(Scope.fork(connection), (scope) =>
@@ -106,20 +107,6 @@ export const make = Effect.fnUntraced(function* (options: {
     incoming = undefined
     opened = undefined
     return Effect.forEach(held, release, { discard: true })
-  })
-
-  // Work of our own may take long (a signature, an fsync): the peer must neither be blamed for it nor left to think
-  // that we are gone.
-  const aliveMeanwhile = <A, E>(work: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-    watchdog.exempt(Effect.raceFirst(work, Effect.forever(Effect.andThen(Effect.sleep(keepAliveMilliseconds), alive))))
-  // Sent beside the work: an interrupted send would end the channel, and a commit must not wait for a slow reader.
-  const alive = Effect.suspend(() => {
-    if (alivePending) return Effect.void
-    alivePending = true
-    const body = Message.Server.encode({ _tag: "Pong" })
-    return channel
-      .send({ kind: "message", id: connectionId, body })
-      .pipe(Effect.ignore, Effect.ensuring(Effect.sync(() => void (alivePending = false))), Effect.forkIn(connection))
   })
 
   /** Opens a file and makes its signature, or finds it. */

@@ -290,7 +290,8 @@ describe("a walk that fails", () => {
         for (let failing = 0; failing < total; failing += Math.ceil(total / 40)) {
           reads = 0
           const breaks = (offset: number, length: number) =>
-            reads++ === failing ? Effect.fail(new Broken({ where: "read" })) : sourceOf(target).read(offset, length)
+            // A read ahead that fails once is done again; one that goes on failing is told.
+            reads++ >= failing ? Effect.fail(new Broken({ where: "read" })) : sourceOf(target).read(offset, length)
           const error = yield* Effect.flip(sendDelta({ ...options, local: { size: target.length, read: breaks } }))
           assert.strictEqual(error._tag, "Broken")
           reads = 0
