@@ -5,9 +5,12 @@ import { Effect, Exit, Fiber, Scope, Stream } from "effect"
 import * as Bytes from "../Bytes.ts"
 import { ContentDigest, Digest, digestOf } from "../file/Digest.ts"
 import { FileName } from "../file/FileName.ts"
+import { keptVersionBytesMax, resumeBytesMin } from "../limits.ts"
 import { FileStore } from "../store/FileStore.ts"
+import * as ReadWindow from "../store/ReadWindow.ts"
 import { type ContractCase, equal, failure } from "./Contract.ts"
 import { ContractBroken } from "./ContractBroken.ts"
+import { bytes as random } from "./Fixture.ts"
 
 const text = Bytes.fromUtf8
 const named = (name: string): FileName => FileName.make(name)
@@ -351,4 +354,247 @@ const staging: ReadonlyArray<ContractCase<FileStore | Digest>> = [
   }
 ]
 
-export const fileStoreContract: ReadonlyArray<ContractCase<FileStore | Digest>> = [...content, ...names, ...staging]
+const key = (name: string): string => Bytes.fromUtf8(name).toHex().padEnd(32, "0")
+
+/** Stages content under a key up to a place; the scope of the staging is the caller's. */
+const stageKeyed = Effect.fnUntraced(function* (content: Uint8Array, id: string, upTo: number) {
+  const store = yield* FileStore
+  const staging = yield* store.stage({ name: named("a"), size: content.length, modified, resume: key(id) })
+  const { resumed } = staging
+  for (let at = resumed; at < upTo; at += 300_000) {
+    yield* staging.write([content.subarray(at, Math.min(at + 300_000, upTo))])
+  }
+  const expected = { size: content.length, digest: digestOf(yield* Digest, [content]) }
+  return { staging, resumed, expected }
+})
+
+const leave = (content: Uint8Array, id: string, upTo: number) => Effect.scoped(stageKeyed(content, id, upTo))
+
+/** What the next staging of the key would go on behind. */
+const resumedOf = (content: Uint8Array, id: string) => Effect.map(leave(content, id, 0), ({ resumed }) => resumed)
+
+const resume: ReadonlyArray<ContractCase<FileStore | Digest>> = [
+  {
+    name: "what was staged under a key is gone on with under that key alone, when it is worth it",
+    effect: Effect.gen(function* () {
+      const content = random(1, resumeBytesMin + 700_001)
+      yield* leave(content, "small", resumeBytesMin - 1)
+      yield* equal("too small to keep", yield* resumedOf(content, "small"), 0)
+      yield* leave(content, "one", resumeBytesMin)
+      yield* equal("another key", yield* resumedOf(content, "two"), 0)
+      yield* equal("the least that is kept", yield* resumedOf(content, "one"), resumeBytesMin)
+      yield* equal("looking changes nothing", yield* resumedOf(content, "one"), resumeBytesMin)
+      yield* leave(content, "one", resumeBytesMin + 123)
+      yield* equal("listing", yield* listNames, [])
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const { expected, resumed, staging } = yield* stageKeyed(content, "one", content.length)
+          yield* equal("resumed", resumed, resumeBytesMin + 123)
+          const entry = yield* staging.commit(expected)
+          yield* equal("the digest of all of it", entry.digest, expected.digest)
+        })
+      )
+      yield* equal("content", yield* load("a"), content)
+      yield* equal("after the commit nothing is left", yield* resumedOf(content, "one"), 0)
+    })
+  },
+  {
+    name: "what is left is longer than the source: it is not gone on with",
+    effect: Effect.gen(function* () {
+      const content = random(2, resumeBytesMin + 10)
+      yield* leave(content, "one", content.length)
+      const shorter = content.subarray(0, resumeBytesMin)
+      const { expected, resumed, staging } = yield* stageKeyed(shorter, "one", shorter.length)
+      yield* equal("resumed", resumed, 0)
+      yield* staging.commit(expected)
+      yield* equal("content", yield* load("a"), shorter.slice())
+    }).pipe(Effect.scoped)
+  },
+  {
+    name: "of two stagings with one key the newer goes on and the older fails with TakenOver",
+    effect: Effect.gen(function* () {
+      const content = random(3, resumeBytesMin + 500_000)
+      const older = yield* stageKeyed(content, "one", resumeBytesMin + 7)
+      const whole = yield* stageKeyed(content, "two", content.length)
+      const newer = yield* stageKeyed(content, "one", 0)
+      yield* equal("taken over", newer.resumed, resumeBytesMin + 7)
+      yield* equal("write", yield* tag("over", older.staging.write([Uint8Array.of(1)])), "TakenOver")
+      yield* equal("commit", yield* tag("over", older.staging.commit(older.expected)), "TakenOver")
+      const again = yield* stageKeyed(content, "two", 0)
+      yield* equal("all of it", again.resumed, content.length)
+      yield* equal("commit at once", yield* tag("over", whole.staging.commit(whole.expected)), "TakenOver")
+      yield* equal("nothing was committed", yield* listNames, [])
+      yield* newer.staging.write([content.subarray(newer.resumed)])
+      yield* newer.staging.commit(newer.expected)
+      yield* equal("content", yield* load("a"), content)
+      yield* again.staging.commit(again.expected)
+      yield* equal("content", yield* load("a"), content)
+    }).pipe(Effect.scoped)
+  },
+  {
+    name: "of many stagings with one key at once exactly one goes on",
+    effect: Effect.gen(function* () {
+      const content = random(4, resumeBytesMin + 300_000)
+      const first = yield* stageKeyed(content, "one", resumeBytesMin)
+      const others = yield* Effect.all(
+        Array.from({ length: 4 }, () => stageKeyed(content, "one", 0)),
+        { concurrency: "unbounded" }
+      )
+      for (const { resumed } of others) yield* equal("resumed", resumed, resumeBytesMin)
+      const ends = yield* Effect.forEach(
+        [first, ...others],
+        ({ expected, staging }) =>
+          staging
+            .write([content.subarray(resumeBytesMin)])
+            .pipe(
+              Effect.andThen(staging.commit(expected)),
+              Effect.match({ onFailure: (error) => error._tag, onSuccess: () => "committed" })
+            ),
+        { concurrency: "unbounded" }
+      )
+      yield* equal("ends", ends.toSorted(), ["TakenOver", "TakenOver", "TakenOver", "TakenOver", "committed"])
+      yield* equal("content", yield* load("a"), content)
+    }).pipe(Effect.scoped)
+  },
+  {
+    name: "content that is wrong at the commit is dropped, what was resumed included",
+    effect: Effect.gen(function* () {
+      const content = random(5, resumeBytesMin + 300_000)
+      const wrong = content.slice()
+      wrong[17] = (content[17] ?? 0) ^ 1
+      yield* save("a", "old")
+      yield* leave(wrong, "one", resumeBytesMin + 5)
+      const { expected, resumed, staging } = yield* stageKeyed(content, "one", content.length)
+      yield* equal("the wrong beginning", resumed, resumeBytesMin + 5)
+      yield* equal("found at the end", yield* tag("digest", staging.commit(expected)), "DigestMismatch")
+      yield* equal("at once", yield* resumedOf(content, "one"), 0)
+      yield* equal("the old content", yield* load("a"), text("old"))
+    }).pipe(Effect.scoped)
+  },
+  {
+    name: "a staging that ends while the next one of its key begins takes nothing from it",
+    effect: Effect.gen(function* () {
+      const content = random(6, resumeBytesMin + 10)
+      for (const upTo of [10, resumeBytesMin]) {
+        const scope = yield* Scope.make()
+        yield* Scope.provide(stageKeyed(content, "one", upTo), scope)
+        const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void), { startImmediately: true })
+        const next = yield* stageKeyed(content, "one", content.length)
+        yield* Fiber.join(closing)
+        yield* next.staging.commit(next.expected)
+        yield* equal("content", yield* load("a"), content)
+      }
+    }).pipe(Effect.scoped)
+  }
+]
+
+const versions: ReadonlyArray<ContractCase<FileStore | Digest>> = [
+  {
+    name: "a copy appends a range of an open file, as it was opened",
+    effect: Effect.gen(function* () {
+      const store = yield* FileStore
+      const base = random(7, 3_000_000)
+      yield* saveFile(named("base"), [base])
+      const from = yield* store.open(named("base"))
+      yield* save("base", "replaced meanwhile")
+      const want = Bytes.concat([
+        base.subarray(2_000_000),
+        text("new"),
+        base.subarray(5, 1_200_005),
+        base.subarray(0, 1)
+      ])
+      const staging = yield* store.stage({ name: named("a"), size: want.length, modified })
+      yield* staging.copy(from, 2_000_000, 1_000_000)
+      yield* staging.write([text("new")])
+      yield* staging.copy(from, 5, 1_200_000)
+      yield* staging.copy(from, 0, 1)
+      yield* staging.commit({ size: want.length, digest: digestOf(yield* Digest, [want]) })
+      yield* equal("content", yield* load("a"), want)
+    }).pipe(Effect.scoped)
+  },
+  {
+    name: "a copy of what is not there is SourceChanged, and one beyond the declared size SizeMismatch",
+    effect: Effect.gen(function* () {
+      const store = yield* FileStore
+      yield* save("base", "0123456789")
+      const from = yield* store.open(named("base"))
+      const stage = store.stage({ name: named("a"), size: 5, modified })
+      const digest = digestOf(yield* Digest, [text("0123")])
+      for (const [offset, length, expected] of [
+        [8, 3, "SourceChanged"],
+        [11, 1, "SourceChanged"],
+        [0, 6, "SizeMismatch"]
+      ] as const) {
+        const staging = yield* stage
+        yield* equal(`${offset}+${length}`, yield* tag("copy", staging.copy(from, offset, length)), expected)
+        yield* failure("the staging is over", staging.commit({ size: 4, digest }))
+      }
+      yield* equal("listing", yield* listNames, ["base"])
+    }).pipe(Effect.scoped)
+  },
+  {
+    name: "a commit that names the version it replaces fails with BaseChanged when the file is another",
+    effect: Effect.gen(function* () {
+      const store = yield* FileStore
+      const versionOf = Effect.map(Effect.scoped(store.open(named("a"))), ({ version }) => version)
+      yield* save("a", "one")
+      const first = yield* versionOf
+      const replace = Effect.fnUntraced(function* (name: string, replaces: string) {
+        const { bytes, expected, staging } = yield* stageFor(name, "mine")
+        yield* staging.write([bytes])
+        return yield* staging.commit({ ...expected, replaces })
+      }, Effect.scoped)
+      yield* save("a", "two")
+      yield* equal("changed", yield* tag("base", replace("a", first)), "BaseChanged")
+      yield* equal("absent", yield* tag("base", replace("b", first)), "BaseChanged")
+      yield* equal("content", yield* load("a"), text("two"))
+      yield* equal("listing", yield* listNames, ["a"])
+      yield* replace("a", yield* versionOf)
+      yield* equal("content", yield* load("a"), text("mine"))
+    })
+  },
+  {
+    name: "every commit makes another version, and an open file keeps its own",
+    effect: Effect.gen(function* () {
+      const store = yield* FileStore
+      const seen = new Set<string>()
+      for (let round = 0; round < 4; round += 1) {
+        yield* save("a", "the same")
+        const file = yield* store.open(named("a"))
+        yield* equal("while it stands", (yield* store.open(named("a"))).version, file.version)
+        yield* equal("text", Bytes.fromUtf8(file.version).length <= keptVersionBytesMax, true)
+        seen.add(file.version)
+      }
+      yield* equal("versions", seen.size, 4)
+    }).pipe(Effect.scoped)
+  },
+  {
+    name: "reading into a buffer gives what reading gives",
+    effect: Effect.gen(function* () {
+      const store = yield* FileStore
+      const content = random(8, 5_000)
+      yield* saveFile(named("a"), [content])
+      const file = yield* store.open(named("a"))
+      for (const [offset, length] of [
+        [0, 5_000],
+        [17, 100],
+        [4_990, 100],
+        [5_000, 10],
+        [9_000, 10],
+        [3, 0]
+      ] as const) {
+        const target = new Uint8Array(length)
+        const got = yield* ReadWindow.fill(file, offset, target)
+        yield* equal(`${offset}+${length}`, got.slice(), yield* file.read(offset, length))
+      }
+    }).pipe(Effect.scoped)
+  }
+]
+
+export const fileStoreContract: ReadonlyArray<ContractCase<FileStore | Digest>> = [
+  ...content,
+  ...names,
+  ...staging,
+  ...resume,
+  ...versions
+]
