@@ -177,6 +177,9 @@ export const groupsAskedMax = 256
 /** A file below this is sent whole: a signature would not pay. */
 export const deltaBytesMin = 64 * 1024
 
+/** A signature gives way to transfers for so long at most. */
+export const signaturePostponedMillisecondsMax = 60_000
+
 /** Files whose signatures are still to be made; beyond it the oldest are made when they are asked for. */
 export const signaturesWaitingMax = 1024
 
@@ -233,6 +236,9 @@ export const keptVersionBytesMax = 256
 /** Staged content below this is not worth keeping for a resume, bytes. */
 export const resumeBytesMin = 1024 * 1024
 
+/** A client looks this often, in bytes received, whether another one has gone on with what it stages. */
+export const takenOverCheckBytes = 16 * 1024 * 1024
+
 /** All staged content that is kept for a resume; beyond it the oldest goes first, bytes. */
 export const stagedLeftoverBytesMax = 64 * 1024 * 1024 * 1024
 
@@ -250,3 +256,6 @@ export const listingSortedEntriesMax = 50_000
 /** Names of the server that completion looks at, and how long it may take. */
 export const completionEntriesMax = 20_000
 export const completionMillisecondsMax = 2_000
+
+/** Native digest states that are kept to be used again. */
+export const hashersKeptMax = 64

@@ -33,7 +33,7 @@ import type { LoginGuard } from "./LoginGuard.ts"
 import * as Peer from "./Peer.ts"
 import { type NoSeat, type Seat, Seats } from "./Seats.ts"
 import { ServerLimits } from "./ServerLimits.ts"
-import type { SignatureMaker } from "./SignatureMaker.ts"
+import { SignatureMaker } from "./SignatureMaker.ts"
 import * as Transfers from "./Transfers.ts"
 
 /** Everything a connection is served with. */
@@ -217,12 +217,22 @@ const makeDriver = Effect.fnUntraced(function* (options: {
     })
     yield* Effect.forkIn(Effect.catchCause(receiveInto(channel, inbox), lose), scope)
     let content = nothing
+    const maker = yield* SignatureMaker
+    let transferring = false
+    const told = (now: boolean) => {
+      const change = Number(now) - Number(transferring)
+      transferring = now
+      return change === 0 ? Effect.void : maker.transferring(change > 0 ? 1 : -1)
+    }
+    yield* Effect.addFinalizer(() => told(false))
     const act = actions(channel, transfers, () => content)
     while (state._tag !== "Closed") {
       const next = yield* Queue.take(inbox)
       content = next.content
       yield* handle(next.input, act)
-      watchdog.expect(state._tag === "Transferring" ? limits.stallMilliseconds : limits.idleMilliseconds)
+      const busy = state._tag === "Transferring"
+      yield* told(busy)
+      watchdog.expect(busy ? limits.stallMilliseconds : limits.idleMilliseconds)
     }
     yield* goodbye(channel, state.reason)
     return state.reason

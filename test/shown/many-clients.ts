@@ -4,7 +4,7 @@
 import { join } from "node:path"
 import { claim, digestOfFile, inFolder, makeFile, peakOf, startClient, startServer } from "./processes.ts"
 
-const clients = Number(process.argv[2] ?? 64)
+const clients = Number(process.argv.slice(2).find((arg) => arg !== "--dist") ?? 64)
 const fileBytes = 16 * 1024 * 1024
 const victim = 7
 
