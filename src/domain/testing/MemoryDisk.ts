@@ -259,9 +259,8 @@ const handle = (
   open: (now: bigint) => FileNode | DiskError
 ): Effect.Effect<DiskFile, DiskError, Scope.Scope> =>
   Effect.acquireRelease(
-    perform(machine, operation, (now) => {
-      const node = open(now)
-      if (isError(node)) return node
+    // Counted once it is given: a file whose opening the power cut short is nobody's.
+    Effect.map(perform(machine, operation, open), (node) => {
       node.handles += 1
       machine.openFiles += 1
       return { node, boot: machine.boots, open: true }
