@@ -184,11 +184,11 @@ export const signaturePostponedMillisecondsMax = 60_000
 export const signaturesWaitingMax = 1024
 
 /** Chunks of a signature: chunks grow beyond 64 KiB before there are more. Both ends use it to choose their size. */
-export const chunksPerSignatureMax = 2 ** 19
+export const chunksPerSignatureMax = 2 ** 15
 
-/** Average chunks are of 2^16 to 2^23 bytes, by the file's size. */
+/** Average chunks are of 2^16 to 2^27 bytes, by the file's size. */
 export const chunkAverageLog2Min = 16
-export const chunkAverageLog2Max = 23
+export const chunkAverageLog2Max = 27
 
 /** A password, in characters as a person counts them. */
 export const passwordCharactersMin = 8
