@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Layer, type Scope } from "effect"
+import { Deferred, Effect, Exit, Fiber, Layer, type Scope } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { TestClock } from "effect/testing"
 import * as Bytes from "../../../src/domain/Bytes.ts"
@@ -7,7 +7,7 @@ import { Digest, digestOf } from "../../../src/domain/file/Digest.ts"
 import * as DigestNode from "../../../src/domain/file/DigestNode.ts"
 import { FileName, stagingFolder } from "../../../src/domain/file/FileName.ts"
 import { resumeBytesMin } from "../../../src/domain/limits.ts"
-import { Disk } from "../../../src/domain/store/Disk.ts"
+import { Disk, type DiskPath } from "../../../src/domain/store/Disk.ts"
 import { FileStore } from "../../../src/domain/store/FileStore.ts"
 import * as FileStoreDisk from "../../../src/domain/store/FileStoreDisk.ts"
 import type { StoreError } from "../../../src/domain/store/StoreError.ts"
@@ -268,4 +268,34 @@ describe("what is kept for a resume", () => {
       })
     )
   )
+
+  for (const what of ["that ends too small", "that is trimmed"] as const) {
+    it.effect(`a staging ${what} is gone before the next one of its key begins`, () =>
+      Effect.gen(function* () {
+        const { disk } = yield* MemoryDisk.make()
+        const gate = yield* Deferred.make<void>()
+        const reached = yield* Deferred.make<void>()
+        const slow = {
+          ...disk,
+          remove: (path: DiskPath) =>
+            Deferred.succeed(reached, undefined).pipe(
+              Effect.andThen(Deferred.await(gate)),
+              Effect.andThen(disk.remove(path))
+            )
+        }
+        const options = { stagedLeftoverBytesMax: mine.length }
+        yield* Effect.gen(function* () {
+          if (what === "that is trimmed") yield* leave(resumeBytesMin)
+          const ending = yield* Effect.forkChild(what === "that is trimmed" ? keep("file", size, "a") : leave(10))
+          yield* Deferred.await(reached)
+          const next = yield* Effect.forkChild(upload)
+          yield* Effect.forEach(Array.from({ length: 200 }), () => Effect.yieldNow, { discard: true })
+          yield* Deferred.succeed(gate, undefined)
+          yield* Fiber.join(ending)
+          yield* Fiber.join(next)
+          assert.strictEqual(nameOf(yield* loadFile(name)), "mine")
+        }).pipe(Effect.provide(onDisk(slow, options)))
+      })
+    )
+  }
 })
