@@ -4,6 +4,7 @@
 import { Effect, Schema } from "effect"
 import { Argument, CliOutput, Flag } from "effect/cli"
 import { UserName } from "../domain/channel/HandshakeMessage.ts"
+import { ContentDigest } from "../domain/file/Digest.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { userNameBytesMax } from "../domain/limits.ts"
 import { publicUser } from "./PasswordSource.ts"
@@ -74,6 +75,22 @@ export const to = Flag.String("to").pipe(
   Flag.optional
 )
 
+export const digest = Flag.Boolean("digest").pipe(
+  Flag.withoutNegation,
+  Flag.withDescription("show the digest of each file (BLAKE3), which the server may have to compute"),
+  Flag.withDefault(false)
+)
+
+export const expect = Flag.String("expect").pipe(
+  Flag.withMetavar("DIGEST"),
+  Flag.withDescription("refuse unless the server's file has this digest now; for one file"),
+  Flag.optional
+)
+
+export const name = Argument.String("NAME").pipe(Argument.withDescription("a file of the server"))
+
+export const file = Argument.String("FILE").pipe(Argument.withDescription("the local file to compare it with"))
+
 export const parseUser = (text: string): Effect.Effect<UserName, WrongUsage> =>
   Effect.mapError(
     Schema.decodeEffect(UserName)(text),
@@ -85,6 +102,19 @@ export const parseUser = (text: string): Effect.Effect<UserName, WrongUsage> =>
 
 export const parseServer = (text: string): Effect.Effect<ServerAddress.ServerAddress, WrongUsage> =>
   Effect.mapError(ServerAddress.parse(text), ({ message }) => new WrongUsage({ detail: message }))
+
+/** `--expect` speaks of one version of one file. */
+export const parseExpected = (
+  files: ReadonlyArray<string>,
+  text: string | undefined
+): Effect.Effect<ContentDigest | undefined, WrongUsage> => {
+  if (text === undefined) return Effect.undefined
+  if (files.length > 1) return Effect.fail(new WrongUsage({ detail: "--expect speaks of one file: give one" }))
+  return Effect.mapError(
+    Schema.decodeEffect(ContentDigest)(text),
+    () => new WrongUsage({ detail: "--expect takes a digest, 64 hex digits: 'fetch --digest' shows it" })
+  )
+}
 
 /** `--as` names one file. */
 export const oneName = (files: ReadonlyArray<string>, as: string | undefined): Effect.Effect<void, WrongUsage> =>

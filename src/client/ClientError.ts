@@ -114,7 +114,7 @@ export class ProtocolBroken extends Schema.TaggedError<ProtocolBroken>()("Protoc
 export class SourceMissing extends Schema.TaggedError<SourceMissing>()("SourceMissing", {
   /** printable */
   path: Schema.String,
-  command: Schema.Literals(["upload", "parallelize"])
+  command: Schema.Literals(["upload", "parallelize", "verify"])
 }) {
   override get message(): string {
     return `could not find the file in clientSide to ${this.command}: ${this.path}`
@@ -147,6 +147,7 @@ const localAdvice: Record<string, string> = {
   ENOTDIR: ": a part of the path is no folder",
   EXDEV: ": it lies on another file system than its folder",
   "size-mismatch": ": what arrived is not what the server declared; run it again",
+  "taken-over": ": another download goes on with what this one had received",
   "several-files": ": several files need an existing folder to go to",
   "source-changed": ": it changed while it was sent; send it again",
   "digest-mismatch": ": what arrived is not what the server sent; run it again"

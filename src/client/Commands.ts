@@ -1,40 +1,52 @@
 /**
- * The four commands, as one-shot calls and the shell run them.
+ * The commands, as one-shot calls and the shell run them.
  *
  * Each looks at its own side first and dials only when there is something to ask. One file that fails does not stop the
  * others; the loss of the session does, as a typed failure.
  */
 import { Clock, Effect, Stream } from "effect"
+import { type ContentDigest, Digest } from "../domain/file/Digest.ts"
 import type { FileEntry } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { listingSortedEntriesMax } from "../domain/limits.ts"
 import type { SourceShrank } from "../domain/transfer/Outgoing.ts"
-import { LocalFileFailed, type RequestRefused, SourceMissing } from "./ClientError.ts"
+import { type CommandError, LocalFileFailed, type RequestRefused, SourceMissing } from "./ClientError.ts"
 import type { ClientSession, Committed } from "./ClientSession.ts"
+import * as Download from "./Download.ts"
 import * as Glob from "./Glob.ts"
 import { LocalFiles, type LocalSource } from "./LocalFiles.ts"
 import type { OnProgress } from "./Progress.ts"
 import { Reporter, type TransferCommand } from "./Reporter.ts"
+import * as Sender from "./Sender.ts"
 import { type NoSession, Sessions } from "./Sessions.ts"
 
 export type Command =
-  | { readonly _tag: "Fetch"; readonly pattern: string | undefined }
+  | { readonly _tag: "Fetch"; readonly pattern: string | undefined; readonly digests?: boolean }
   | { readonly _tag: "Upload"; readonly files: ReadonlyArray<string>; readonly as: string | undefined }
   | { readonly _tag: "Download"; readonly names: ReadonlyArray<string>; readonly to: string | undefined }
-  | { readonly _tag: "Para"; readonly files: ReadonlyArray<string>; readonly as: string | undefined }
+  | {
+      readonly _tag: "Para"
+      readonly files: ReadonlyArray<string>
+      readonly as: string | undefined
+      /** the digest that the server's file must have */
+      readonly expect?: ContentDigest | undefined
+    }
+  | { readonly _tag: "Verify"; readonly name: string; readonly file: string }
 
-type Services = LocalFiles | Reporter | Sessions
+type Services = Digest | LocalFiles | Reporter | Sessions
 
 /** Runs a command; false when something in it failed, which has then been reported. */
 export const run = (command: Command): Effect.Effect<boolean, NoSession, Services> => {
   switch (command._tag) {
     case "Fetch":
-      return fetch(command.pattern)
+      return fetch(command.pattern, command.digests)
     case "Upload":
       return each("upload", command.files, (file) => send(uploading, file, command.as), command.as)
     case "Para":
-      return each("para", command.files, (file) => send(parallelizing, file, command.as), command.as)
+      return each("para", command.files, (file) => send(parallelizing(command.expect), file, command.as), command.as)
+    case "Verify":
+      return each("verify", [command.name], (name) => verify(name, command.file))
     case "Download":
       return downloads(command.names, command.to)
   }
@@ -46,21 +58,23 @@ export const run = (command: Command): Effect.Effect<boolean, NoSession, Service
 
 /** The server's files, sorted by name when they are not too many for that. */
 export const fetch = Effect.fnUntraced(function* (
-  pattern: string | undefined
+  pattern: string | undefined,
+  digests = false
 ): Effect.fn.Return<boolean, NoSession, Services> {
   const reporter = yield* Reporter
   const session = yield* (yield* Sessions).session
   let waiting: Array<FileEntry> | undefined = []
-  yield* Stream.runForEachArray(session.fetch, (page) => {
+  const show = (entries: ReadonlyArray<FileEntry>) => reporter.listed(entries, { digests })
+  yield* Stream.runForEachArray(digests ? session.fetchWithDigests : session.fetch, (page) => {
     const wanted = pattern === undefined ? page : page.filter(({ name }) => Glob.matches(pattern, name))
-    if (waiting === undefined) return reporter.listed(wanted)
+    if (waiting === undefined) return show(wanted)
     waiting.push(...wanted)
     if (waiting.length <= listingSortedEntriesMax) return Effect.void
     const before = waiting
     waiting = undefined
-    return reporter.listed(before)
+    return show(before)
   })
-  if (waiting !== undefined) yield* reporter.listed(waiting.toSorted((a, b) => (a.name < b.name ? -1 : 1)))
+  if (waiting !== undefined) yield* show(waiting.toSorted((a, b) => (a.name < b.name ? -1 : 1)))
   return true
 })
 
@@ -68,34 +82,44 @@ export const fetch = Effect.fnUntraced(function* (
 // Sending
 // -----------------------------------------------------------------------------
 
-const uploading = {
+/** How a file is sent. */
+interface Sending {
+  readonly command: "para" | "upload"
+  readonly missing: SourceMissing["command"]
+  readonly run: (
+    session: ClientSession,
+    name: FileName.FileName,
+    source: LocalSource,
+    onProgress: OnProgress
+  ) => Effect.Effect<Committed, CommandError | LocalFileFailed | SourceShrank>
+}
+
+const uploading: Sending = {
   command: "upload",
   missing: "upload",
-  run: (session: ClientSession, name: FileName.FileName, source: LocalSource, onProgress: OnProgress) =>
-    session.upload(name, source, onProgress)
-} as const
+  run: (session, name, source, onProgress) => session.upload(name, source, onProgress)
+}
 
-const parallelizing = {
+const parallelizing = (expect: ContentDigest | undefined): Sending => ({
   command: "para",
   missing: "parallelize",
-  run: (session: ClientSession, name: FileName.FileName, source: LocalSource, onProgress: OnProgress) =>
-    session.para(name, source, onProgress)
-} as const
+  run: (session, name, source, onProgress) => session.para(name, source, onProgress, expect)
+})
 
 /** The client looks first: for a file that is not there, nothing is sent and nobody is dialled. */
-const send = Effect.fnUntraced(function* (
-  sending: typeof parallelizing | typeof uploading,
-  path: string,
-  as: string | undefined
-) {
+const send = Effect.fnUntraced(function* (sending: Sending, path: string, as: string | undefined) {
   const { command, missing } = sending
   const files = yield* LocalFiles
-  const source = yield* files.open(path)
-  if (source === undefined) return yield* new SourceMissing({ path: printable(path), command: missing })
+  const source = yield* openSource(path, missing)
   const name = yield* FileName.parse(as ?? files.baseName(path))
   const session = yield* (yield* Sessions).session
-  yield* timed(command, name, undefined, (onProgress) => sending.run(session, name, source, onProgress))
+  yield* timed({ command, name, session }, (onProgress) => sending.run(session, name, source, onProgress))
 }, Effect.scoped)
+
+const openSource = Effect.fnUntraced(function* (path: string, command: SourceMissing["command"]) {
+  const source = yield* (yield* LocalFiles).open(path)
+  return source ?? (yield* new SourceMissing({ path: printable(path), command }))
+})
 
 // -----------------------------------------------------------------------------
 // Receiving
@@ -114,40 +138,74 @@ const downloads = Effect.fnUntraced(function* (names: ReadonlyArray<string>, to:
 })
 
 const download = Effect.fnUntraced(function* (text: string, pathOf: (base: string) => string) {
-  const files = yield* LocalFiles
   const name = yield* FileName.parse(text)
   const path = pathOf(FileName.baseName(name))
   const session = yield* (yield* Sessions).session
-  yield* timed("download", name, path, (onProgress) =>
-    session.download(name, (incoming) => files.stage(path, incoming), onProgress)
+  yield* timed({ command: "download", name, path, session }, (onProgress) =>
+    Download.download({ session, name, path, onProgress })
   )
 })
+
+// -----------------------------------------------------------------------------
+// Comparing
+// -----------------------------------------------------------------------------
+
+/** Sizes first: the local file is read only when they are equal. */
+const verify = Effect.fnUntraced(function* (text: string, path: string) {
+  const reporter = yield* Reporter
+  const source = yield* openSource(path, "verify")
+  const name = yield* FileName.parse(text)
+  const { digest, size } = yield* (yield* (yield* Sessions).session).describe(name)
+  const server = { size, digest }
+  if (source.size !== size) {
+    yield* reporter.verified({ name, path, equal: false, server, local: { size: source.size } })
+    return false
+  }
+  const own = yield* Sender.digestOf(yield* Digest, source)
+  yield* source.unchanged
+  yield* reporter.verified({ name, path, equal: own === digest, server, local: { size, digest: own } })
+  return own === digest
+}, Effect.scoped)
 
 // -----------------------------------------------------------------------------
 // What they share
 // -----------------------------------------------------------------------------
 
+/** What is transferred. */
+interface Transferring {
+  readonly command: TransferCommand
+  readonly name: string
+  readonly path?: string
+  readonly session: ClientSession
+}
+
 /** Follows a transfer and reports its end. */
 const timed = Effect.fnUntraced(function* <E, R>(
-  command: TransferCommand,
-  name: string,
-  path: string | undefined,
-  transfer: (onProgress: OnProgress) => Effect.Effect<Committed, E, R>
+  transferring: Transferring,
+  transfer: (onProgress: OnProgress) => Effect.Effect<Committed & { readonly equal?: boolean }, E, R>
 ) {
+  const { command, name, path, session } = transferring
   const reporter = yield* Reporter
   const began = yield* Clock.currentTimeMillis
+  const before = { ...session.traffic }
   let reused = 0
+  let equal = false
   const committed = yield* Effect.scoped(
     Effect.flatMap(reporter.follow({ command, name }), (follow) =>
       transfer((progress) => {
         reused = progress.reused
+        // At the commit nothing had to be put in place: what is to be there was there.
+        if (progress.phase === "committing") equal = progress.done === 0 && progress.total > 0
         follow(progress)
       })
     )
   )
   const milliseconds = (yield* Clock.currentTimeMillis) - began
   const where = path === undefined ? {} : { path }
-  yield* reporter.transferred({ command, name, ...where, ...committed, reused, milliseconds })
+  const sent = session.traffic.sent - before.sent
+  const received = session.traffic.received - before.received
+  const moved = { reused, equal, sent, received }
+  yield* reporter.transferred({ command, name, ...where, ...moved, ...committed, milliseconds })
 })
 
 /** What concerns one file; everything else ends the command. */
@@ -157,14 +215,14 @@ const fileErrors = ["NameRefused", "LocalFileFailed", "RequestRefused", "SourceM
 
 /** One after the other; what is wrong with one is reported and the rest goes on. */
 const each = Effect.fnUntraced(function* (
-  command: TransferCommand,
+  command: TransferCommand | "verify",
   names: ReadonlyArray<string>,
-  run: (name: string) => Effect.Effect<void, FileError | NoSession, Services>,
+  run: (name: string) => Effect.Effect<boolean | void, FileError | NoSession, Services>,
   as?: string
 ): Effect.fn.Return<boolean, Exclude<NoSession, FileError>, Services> {
   const reporter = yield* Reporter
   const outcomes = yield* Effect.forEach(names, (name) =>
-    Effect.as(run(name), true).pipe(
+    Effect.map(run(name), (outcome) => outcome !== false).pipe(
       Effect.catchTag(fileErrors, (error) => Effect.as(reporter.failed({ error, command, name: as ?? name }), false))
     )
   )

@@ -40,17 +40,28 @@ const candidates = (
   if (command === undefined) return Effect.succeed(beginning(patterns.map(({ name }) => name)))
   if (before.at(-1) === "--to") return local(text)
   if (before.at(-1) === "--as") return remote(text)
+  if (before.at(-1) === "--expect") return Effect.succeed([])
+  const options = optionsOf[command]
+  if (text.startsWith("-") && options !== undefined) return Effect.succeed(beginning(options))
   switch (command) {
     case "upload":
     case "para":
-      return text.startsWith("-") ? Effect.succeed(beginning(["--as"])) : local(text)
+      return local(text)
     case "download":
-      return text.startsWith("-") ? Effect.succeed(beginning(["--to"])) : remote(text)
     case "fetch":
       return remote(text)
+    case "verify":
+      return before.length === 1 ? remote(text) : local(text)
     default:
       return Effect.succeed([])
   }
+}
+
+const optionsOf: Readonly<Record<string, ReadonlyArray<string>>> = {
+  fetch: ["--digest"],
+  upload: ["--as"],
+  download: ["--to"],
+  para: ["--as", "--expect"]
 }
 
 const local = (text: string) => Effect.flatMap(LocalFiles, (files) => files.complete(text))

@@ -10,6 +10,14 @@
  *   `commit`, after size and digest were verified and the content is durable. Closing the scope without a commit leaves
  *   nothing behind and the destination untouched. Missing folders are not made. A link at the destination is replaced,
  *   not followed; a folder or special file there is refused before the first byte.
+ * - With `resumable`, closing the scope without a commit keeps what was written when that is at least `resumeBytesMin`
+ *   and nothing was found wrong with it. It is no file of the person's: it stays hidden beside the destination, and is
+ *   removed when a later resumable staging of that destination finds it `stagedLeftoverMillisecondsMax` old.
+ * - `leftover` takes the newest of what was kept, also by a process that was killed. Of two in one process, each gets
+ *   another. Whether another process is alive cannot be seen: what it stages is taken from it in one step, and it is
+ *   told `taken-over`, at the latest at its commit. What is taken and neither
+ *   committed nor dropped is there again once the scope has closed. Whether its bytes are right shows at the commit: a
+ *   wrong digest drops it.
  */
 import { Context, type Effect, type Scope } from "effect"
 import type { Parts } from "../domain/Bytes.ts"
@@ -27,6 +35,8 @@ export interface LocalSource extends Source<LocalFileFailed> {
 export interface Declared {
   readonly size: FileSize
   readonly modified: Milliseconds
+  /** keep what is there when it ends early */
+  readonly resumable?: boolean
 }
 
 /** Content on its way into a local file. */
@@ -38,6 +48,21 @@ export interface LocalStaging {
   }) => Effect.Effect<void, LocalFileFailed>
 }
 
+/** The beginning of a file that an earlier staging has left: the caller's alone while its scope is open. */
+export interface Leftover {
+  /** bytes that are here */
+  readonly from: FileSize
+  /** what the whole file was declared to be */
+  readonly size: FileSize
+  readonly modified: Milliseconds
+  /** piece digest of its first `headBytes` bytes */
+  readonly head: string
+  /** Goes on behind it; `commit` speaks of the whole file. */
+  readonly resume: Effect.Effect<LocalStaging, LocalFileFailed, Scope.Scope>
+  /** Removes it. */
+  readonly drop: Effect.Effect<void>
+}
+
 export class LocalFiles extends Context.Service<
   LocalFiles,
   {
@@ -45,6 +70,8 @@ export class LocalFiles extends Context.Service<
     readonly open: (path: string) => Effect.Effect<LocalSource | undefined, LocalFileFailed, Scope.Scope>
     /** Begins new content for a path. */
     readonly stage: (path: string, declared: Declared) => Effect.Effect<LocalStaging, LocalFileFailed, Scope.Scope>
+    /** Takes what an earlier staging of the path has left; undefined when there is none that can be used. */
+    readonly leftover: (path: string) => Effect.Effect<Leftover | undefined, never, Scope.Scope>
     /** Whether a folder stands at the path, links followed. */
     readonly isFolder: (path: string) => Effect.Effect<boolean>
     /** The path's last part. */

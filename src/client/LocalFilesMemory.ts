@@ -1,14 +1,16 @@
 /**
  * The client's files in memory, `/` between the parts of a path. For tests and for programs that keep no files.
  */
-import { Context, Effect, Layer } from "effect"
+import { Context, Effect, Layer, type Scope } from "effect"
 import * as Bytes from "../domain/Bytes.ts"
 import { Digest } from "../domain/file/Digest.ts"
 import type { Milliseconds } from "../domain/file/FileEntry.ts"
 import { printable } from "../domain/file/Printable.ts"
+import { headBytes, resumeBytesMin } from "../domain/limits.ts"
+import { pieceDigest } from "../domain/transfer/Signature.ts"
 import { LocalFileFailed } from "./ClientError.ts"
 import { byPart } from "./Completion.ts"
-import { type Declared, LocalFiles, type LocalStaging } from "./LocalFiles.ts"
+import { type Declared, type Leftover, LocalFiles, type LocalStaging } from "./LocalFiles.ts"
 
 export interface MemoryFile {
   readonly bytes: Uint8Array
@@ -38,6 +40,7 @@ const make = (
   folders: ReadonlySet<string>,
   digest: Digest["Service"]
 ): LocalFiles["Service"] => {
+  const left: Array<Left> = []
   const isFolder = (path: string): boolean => {
     const plain = path.replace(/\/+$/, "")
     return (
@@ -52,8 +55,9 @@ const make = (
         if (!isFolder(path.slice(0, Math.max(0, path.lastIndexOf("/"))))) {
           return Effect.fail(failed(path, "write", "ENOENT"))
         }
-        return Effect.succeed(staging(files, digest, path, declared))
+        return staging({ files, digest, left }, { path, declared, parts: [] })
       }),
+    leftover: (path) => leftover({ files, digest, left }, path),
     isFolder: (path) => Effect.sync(() => isFolder(path)),
     baseName: (path) => path.slice(path.lastIndexOf("/") + 1),
     join: (folder, name) => `${folder.replace(/\/+$/, "")}/${name}`,
@@ -80,19 +84,61 @@ const openAt = (files: ReadonlyMap<string, MemoryFile>, path: string, folder: bo
     })
   })
 
-const staging = (
-  files: Map<string, MemoryFile>,
-  digest: Digest["Service"],
-  path: string,
-  { modified, size }: Declared
-): LocalStaging => {
-  const parts: Array<Uint8Array> = []
+/** What a staging has left. */
+interface Left {
+  readonly path: string
+  readonly declared: Declared
+  readonly parts: ReadonlyArray<Uint8Array>
+}
+
+interface World {
+  readonly files: Map<string, MemoryFile>
+  readonly digest: Digest["Service"]
+  /** oldest first; whoever goes on with one takes it out */
+  readonly left: Array<Left>
+}
+
+const leftover = (
+  { digest, files, left }: World,
+  path: string
+): Effect.Effect<Leftover | undefined, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const mine = { files, digest, left }
+    const found = left.findLast((one) => one.path === path)
+    if (found === undefined) return undefined
+    left.splice(left.indexOf(found), 1)
+    let ended = false
+    const end = Effect.sync(() => void (ended = true))
+    yield* Effect.addFinalizer(() => Effect.sync(() => void (ended || left.push(found))))
+    return {
+      ...found.declared,
+      from: Bytes.lengthOf(found.parts),
+      head: pieceDigest(digest, Bytes.slice(found.parts, 0, headBytes)),
+      resume: Effect.andThen(end, staging(mine, found)),
+      drop: end
+    }
+  })
+
+const staging = Effect.fnUntraced(function* ({ digest, files, left }: World, begun: Left) {
+  const { declared, path } = begun
+  const { modified, resumable = false, size } = declared
+  const parts = [...begun.parts]
   const hasher = digest.make()
-  const check = (code: string, holds: boolean) => (holds ? Effect.void : Effect.fail(failed(path, "write", code)))
+  parts.forEach(hasher.update)
+  let ended = false
+  const broken = (code: string) => {
+    ended = true
+    return Effect.fail(failed(path, "write", code))
+  }
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      if (!ended && resumable && Bytes.lengthOf(parts) >= resumeBytesMin) left.push({ ...begun, parts })
+    })
+  )
   return {
     write: (more) =>
       Effect.suspend(() => {
-        if (Bytes.lengthOf(parts) + Bytes.lengthOf(more) > size) return check("size-mismatch", false)
+        if (Bytes.lengthOf(parts) + Bytes.lengthOf(more) > size) return broken("size-mismatch")
         for (const part of more) {
           hasher.update(part)
           parts.push(part.slice())
@@ -100,11 +146,13 @@ const staging = (
         return Effect.void
       }),
     commit: (expected) =>
-      Effect.gen(function* () {
+      Effect.suspend(() => {
         const bytes = Bytes.concat(parts)
-        yield* check("size-mismatch", bytes.length === expected.size && bytes.length === size)
-        yield* check("digest-mismatch", hasher.digest() === expected.digest)
+        if (bytes.length !== expected.size || bytes.length !== size) return broken("size-mismatch")
+        if (hasher.digest() !== expected.digest) return broken("digest-mismatch")
+        ended = true
         files.set(path, { bytes, modified })
+        return Effect.void
       })
-  }
-}
+  } satisfies LocalStaging
+})

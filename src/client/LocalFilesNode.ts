@@ -10,7 +10,7 @@ import { printable } from "../domain/file/Printable.ts"
 import { DiskError, type DiskStat } from "../domain/store/Disk.ts"
 import * as DiskNode from "../domain/store/DiskNode.ts"
 import { LocalFileFailed } from "./ClientError.ts"
-import { type Declared, LocalFiles, type LocalSource, type LocalStaging } from "./LocalFiles.ts"
+import { type Declared, type Leftover, LocalFiles, type LocalSource, type LocalStaging } from "./LocalFiles.ts"
 import * as StagedFile from "./StagedFile.ts"
 
 /** Files of this process's machine; relative paths are below its working folder. */
@@ -24,6 +24,7 @@ export const layer: Layer.Layer<LocalFiles, never, Digest | SecureRandom.SecureR
     return LocalFiles.of({
       open,
       stage: (path, declared) => Effect.provideContext(stage(path, declared), services),
+      leftover: (path) => Effect.provideContext(leftover(path), services),
       isFolder,
       baseName: (path) => nodePath.basename(path),
       join: (folder, name) => nodePath.join(folder, name),
@@ -85,6 +86,18 @@ const stage = Effect.fnUntraced(function* (
   path: string,
   declared: Declared
 ): Effect.fn.Return<LocalStaging, LocalFileFailed, Digest | Scope.Scope | SecureRandom.SecureRandom> {
+  return yield* StagedFile.stage({ ...(yield* destination(path)), ...declared })
+})
+
+const leftover = (path: string): Effect.Effect<Leftover | undefined, never, StagedFile.Services> =>
+  Effect.flatMap(destination(path), StagedFile.leftover).pipe(Effect.orElseSucceed(() => undefined))
+
+// Of the whole process: two layers may work in one folder.
+const held = new Set<string>()
+
+const destination = Effect.fnUntraced(function* (
+  path: string
+): Effect.fn.Return<StagedFile.Destination, LocalFileFailed, Scope.Scope> {
   const failed = (code: string) => new LocalFileFailed({ path: printable(path), operation: "write", code })
   const absolute = nodePath.resolve(path)
   const [folder, name] = [nodePath.dirname(absolute), nodePath.basename(absolute)]
@@ -92,7 +105,7 @@ const stage = Effect.fnUntraced(function* (
   if (name === "" || /[/\\]$/.test(path)) return yield* failed("ENOENT")
   const disk = yield* Effect.mapError(DiskNode.make(folder), ({ code }) => failed(code))
   const prepare = (temporary: string) => takePermissions(nodePath.join(folder, name), nodePath.join(folder, temporary))
-  return yield* StagedFile.stage({ ...declared, path, disk, name, prepare })
+  return { path, disk, name, prepare, held }
 })
 
 /** What is replaced keeps who may read it. Nothing is written yet, so nobody reads who may not. */

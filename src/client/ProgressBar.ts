@@ -40,6 +40,10 @@ export const rateOf = ({ looks }: Bar): number => {
   return ((last.done - first.done) * 1000) / (last.at - first.at)
 }
 
+/** What is done while no bytes move, in one word; undefined while they do. */
+export const waiting = ({ phase }: Progress): "committing" | "comparing" | undefined =>
+  phase === "comparing" || phase === "committing" ? phase : undefined
+
 /** Whole per cent: 100 only when everything is there. */
 export const percent = ({ done, total }: Progress): number => (total === 0 ? 100 : Math.floor((done / total) * 100))
 
@@ -53,10 +57,12 @@ export const render = (bar: Bar, name: string, columns: number): string => {
   const rate = rateOf(bar)
   const left = done >= total ? "" : rate > 0 ? ` ${Figures.clock(((total - done) * 1000) / rate)} left` : " --:-- left"
   const share = `${String(percent(bar.progress)).padStart(3)} %`
+  const word = waiting(bar.progress)
+  const speed = (word ?? Figures.rate(rate)).padStart(12)
   // Figures change their length as they grow; fixed columns keep the line still.
   const figures = [
-    `${share} ${Figures.size(done).padStart(10)} ${Figures.rate(rate).padStart(12)}${left.padEnd(14)}`,
-    `${share} ${Figures.rate(rate).padStart(12)}`,
+    `${share} ${Figures.size(done).padStart(10)} ${speed}${(word === undefined ? left : "").padEnd(14)}`,
+    `${share} ${speed}`,
     share
   ]
   const chosen = figures.find((text) => text.length + nameColumnsMin + 1 <= columns) ?? share

@@ -11,6 +11,11 @@ import type { OnProgress } from "./Progress.ts"
 /** What moves content. */
 export type TransferCommand = "upload" | "download" | "para"
 
+/** What a person has asked to see. */
+export interface ListedOptions {
+  readonly digests: boolean
+}
+
 /** A transfer that has ended well. */
 export interface Transferred {
   readonly command: TransferCommand
@@ -22,8 +27,30 @@ export interface Transferred {
   readonly size: number
   /** of them: bytes that did not have to be sent */
   readonly reused: number
+  /** both ends had the same content before: nothing was moved */
+  readonly equal: boolean
+  /** bytes that crossed the network for it, everything but sealing counted */
+  readonly sent: number
+  readonly received: number
   readonly digest: ContentDigest
   readonly milliseconds: number
+}
+
+/** What a file is at one of the ends. */
+interface Side {
+  readonly size: number
+  /** undefined when the sizes told enough */
+  readonly digest?: ContentDigest
+}
+
+/** A comparison that has ended. */
+export interface Verified {
+  readonly name: string
+  /** the local file */
+  readonly path: string
+  readonly equal: boolean
+  readonly server: Side
+  readonly local: Side
 }
 
 /** What went wrong, and with what. The message is printable: errors keep to that. */
@@ -39,13 +66,14 @@ export class Reporter extends Context.Service<
   Reporter,
   {
     /** A part of a listing. */
-    readonly listed: (entries: ReadonlyArray<FileEntry>) => Effect.Effect<void>
+    readonly listed: (entries: ReadonlyArray<FileEntry>, options?: ListedOptions) => Effect.Effect<void>
     /** Shows progress while the scope is open. */
     readonly follow: (transfer: {
       readonly command: TransferCommand
       readonly name: string
     }) => Effect.Effect<OnProgress, never, Scope.Scope>
     readonly transferred: (transferred: Transferred) => Effect.Effect<void>
+    readonly verified: (verified: Verified) => Effect.Effect<void>
     readonly failed: (failure: Failure) => Effect.Effect<void>
     /** Something that a person should know; scripts need not. */
     readonly note: (text: string, mood?: "good" | "bad") => Effect.Effect<void>

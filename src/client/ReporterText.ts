@@ -9,7 +9,7 @@ import { RequestRefused } from "./ClientError.ts"
 import * as Figures from "./Figures.ts"
 import type { OnProgress, Progress } from "./Progress.ts"
 import * as ProgressBar from "./ProgressBar.ts"
-import { type Failure, Reporter, type TransferCommand, type Transferred } from "./Reporter.ts"
+import { type Failure, Reporter, type TransferCommand, type Transferred, type Verified } from "./Reporter.ts"
 import { green, type Output, red, Screen } from "./Screen.ts"
 
 /** @param prefix begins every error: `paradrop: `, or nothing where the person is in the program already */
@@ -18,35 +18,64 @@ export const layer = (prefix: string): Layer.Layer<Reporter, never, Screen> =>
     Reporter,
     Effect.map(Screen, ({ err, out }) =>
       Reporter.of({
-        listed: (entries) => out.write(entries.map(entryLine).join("")),
+        listed: (entries, { digests } = { digests: false }) =>
+          out.write(entries.map((entry) => entryLine(entry, digests)).join("")),
         follow: ({ command, name }) => (err.columns() === undefined ? lines : bar)(err, command, printable(name)),
         transferred: (transferred) => out.write(`${transferredLine(out, transferred)}\n`),
+        verified: (verified) => out.write(`${verifiedLine(out, verified)}\n`),
         failed: (failure) => err.write(`${red(err, `${prefix}${failureText(failure)}`)}\n`),
-        note: (text, mood) =>
-          err.write(`${mood === "good" ? green(err, text) : mood === "bad" ? red(err, text) : text}\n`)
+        note: (text, mood) => {
+          const coloured = mood === "good" ? green(err, text) : mood === "bad" ? red(err, text) : text
+          // A progress line may stand there.
+          return err.write(`${err.columns() === undefined ? "" : clearLine}${coloured}\n`)
+        }
       })
     )
   )
 
-/** Size, time in UTC, name: columns that stay in place whatever comes, so that a listing can be shown as it arrives. */
-const entryLine = ({ modified, name, size }: FileEntry): string =>
-  `${Figures.size(size).padStart(10)}  ${Figures.minute(modified)}  ${printable(name)}\n`
+const clearLine = "\r\x1b[K"
 
-const transferredLine = (out: Output, transferred: Transferred): string => {
-  const { milliseconds, reused, size } = transferred
-  const already = reused > 0 ? `, ${Figures.size(reused)} were there already` : ""
-  return `${green(out, successText(transferred))} (${Figures.moved(size, milliseconds)}${already})`
+/**
+ * Size, time in UTC, digest when asked for, name: columns that stay in place whatever comes, so that a listing can be
+ * shown as it arrives.
+ */
+const entryLine = ({ digest, modified, name, size }: FileEntry, digests: boolean): string => {
+  const shown = digests ? `${(digest ?? "-").padEnd(digestColumns)}  ` : ""
+  return `${Figures.size(size).padStart(10)}  ${Figures.minute(modified)}  ${shown}${printable(name)}\n`
 }
 
-const successText = ({ command, name, path = "" }: Transferred): string => {
+const digestColumns = 64
+
+const transferredLine = (out: Output, transferred: Transferred): string => {
+  return `${green(out, successText(transferred))} (${figuresText(transferred)})`
+}
+
+/** A rate where all was moved; otherwise what crossed instead of it. */
+const figuresText = ({ command, equal, milliseconds, received, reused, sent, size }: Transferred): string => {
+  if (!equal && reused === 0) return Figures.moved(size, milliseconds)
+  const crossed = command === "download" ? `${Figures.size(received)} received` : `${Figures.size(sent)} sent`
+  return `${Figures.size(size)}, ${equal ? "equal already" : crossed}, ${Figures.seconds(milliseconds)}`
+}
+
+const successText = ({ command, equal, name, path = "" }: Transferred): string => {
   switch (command) {
     case "upload":
       return `File '${printable(name)}' uploaded successfully.`
     case "download":
-      return `File '${printable(name)}' downloaded to ${printable(path)}`
+      return equal
+        ? `File '${printable(name)}' is up to date already: ${printable(path)}`
+        : `File '${printable(name)}' downloaded to ${printable(path)}`
     case "para":
       return `${printable(name)}: the file has been parallelized`
   }
+}
+
+const verifiedLine = (out: Output, { equal, local, name, path, server }: Verified): string => {
+  const [here, there] = [printable(path), printable(name)]
+  if (equal) return green(out, `${here} is equal to the server's ${there} (${Figures.size(server.size)})`)
+  const why =
+    local.size === server.size ? "equal size, other content" : `${local.size} B here, ${server.size} B on the server`
+  return red(out, `${here} differs from the server's ${there} (${why})`)
 }
 
 const failureText = ({ command, error, name }: Failure): string => {
@@ -58,7 +87,8 @@ const failureText = ({ command, error, name }: Failure): string => {
 
 const missingAdvice: Readonly<Record<string, string>> = {
   para: ": send it with 'upload' first",
-  download: ": 'fetch' shows what it has"
+  download: ": 'fetch' shows what it has",
+  verify: ": 'fetch' shows what it has"
 }
 
 // -----------------------------------------------------------------------------
@@ -95,7 +125,8 @@ const lines = Effect.fnUntraced(function* (err: Output, command: TransferCommand
     state = ProgressBar.look(state, yield* Clock.currentTimeMillis, latest)
     const { done, total } = state.progress
     const share = `${ProgressBar.percent(state.progress)} %, ${Figures.size(done)} of ${Figures.size(total)}`
-    yield* err.write(`${command} ${name}: ${share}, ${Figures.rate(ProgressBar.rateOf(state))}\n`)
+    const now = ProgressBar.waiting(state.progress) ?? Figures.rate(ProgressBar.rateOf(state))
+    yield* err.write(`${command} ${name}: ${share}, ${now}\n`)
   })
   yield* Effect.forkScoped(
     Effect.andThen(Effect.sleep(progressLineMilliseconds), say).pipe(Effect.repeat(Schedule.forever))

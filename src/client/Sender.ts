@@ -90,7 +90,11 @@ export const make = <E>(
   }
 }
 
-const digestOf = Effect.fnUntraced(function* <E>(digest: Digest["Service"], source: Source<E>) {
+/** The digest of a whole source. */
+export const digestOf = Effect.fnUntraced(function* <E>(
+  digest: Digest["Service"],
+  source: Source<E>
+): Effect.fn.Return<ContentDigest, E | SourceShrank> {
   const hasher = digest.make()
   const all = { offset: 0, length: source.size }
   const done = yield* ReadWindow.forEachBlock(ReadWindow.make(source, source.size), all, (block) =>

@@ -4,6 +4,7 @@
  * Ctrl-C cancels what runs, not the shell. A session that was lost is made again by the next command that needs it.
  */
 import { Effect, Option, Schema } from "effect"
+import type { Digest } from "../domain/file/Digest.ts"
 import * as Commands from "./Commands.ts"
 import { complete } from "./Completion.ts"
 import { LineEditor, type Lines } from "./LineEditor.ts"
@@ -26,7 +27,7 @@ export class InvalidCommand extends Schema.TaggedError<InvalidCommand>()("Invali
   }
 }
 
-type Services = LineEditor | LocalFiles | Reporter | Screen | Sessions
+type Services = Digest | LineEditor | LocalFiles | Reporter | Screen | Sessions
 
 /** Logs in first, then takes lines. False when a line of a script failed; a person has seen it and decided. */
 export const run: Effect.Effect<boolean, NoSession, Services> = Effect.gen(function* () {

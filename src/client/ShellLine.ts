@@ -4,7 +4,8 @@
  * Words are separated by spaces. Quotes `"…"` and `'…'` keep spaces; a backslash keeps the next character, except
  * inside `'…'`. `\u{HEX}` is the character of that number, so that whatever is shown can also be typed.
  */
-import { Result } from "effect"
+import { Option, Result, Schema } from "effect"
+import { ContentDigest } from "../domain/file/Digest.ts"
 import { printable } from "../domain/file/Printable.ts"
 import type { Command } from "./Commands.ts"
 
@@ -129,10 +130,11 @@ const escapeCharacter = (character: string): string => {
 
 /** What may be typed, and what it does. */
 export const patterns: ReadonlyArray<{ readonly name: string; readonly form: string; readonly does: string }> = [
-  { name: "fetch", form: "fetch [PATTERN]", does: "list the server's files" },
+  { name: "fetch", form: "fetch [PATTERN] [--digest]", does: "list the server's files" },
   { name: "upload", form: "upload FILE... [--as NAME]", does: "send files to the server" },
   { name: "download", form: "download NAME... [--to PATH]", does: "get files from the server" },
-  { name: "para", form: "para FILE... [--as NAME]", does: "make the server's files equal to yours" },
+  { name: "para", form: "para FILE... [--as NAME] [--expect DIGEST]", does: "make the server's files equal to yours" },
+  { name: "verify", form: "verify NAME FILE", does: "compare a server's file with yours, moving neither" },
   { name: "help", form: "help", does: "show these lines" },
   { name: "exit", form: "exit", does: "leave" }
 ]
@@ -163,54 +165,94 @@ const alone = (line: Line) => (rest: ReadonlyArray<string>) => (rest.length === 
 type Parser = (rest: ReadonlyArray<string>) => Line
 
 const fetching: Parser = (rest) =>
-  withOption(rest, undefined, ({ names }) => {
+  withOptions(rest, ["--digest"], ({ given, names }) => {
     const [pattern] = names
-    return names.length > 1 ? invalid("fetch takes one pattern") : run({ _tag: "Fetch", pattern })
+    if (names.length > 1) return invalid("fetch takes one pattern")
+    return run({ _tag: "Fetch", pattern, ...(given.has("--digest") && { digests: true }) })
   })
 
 const downloading: Parser = (rest) =>
-  withOption(rest, "--to", ({ names, value }) =>
-    names.length === 0 ? invalid("download needs a name") : run({ _tag: "Download", names, to: value })
+  withOptions(rest, ["--to"], ({ given, names }) =>
+    names.length === 0 ? invalid("download needs a name") : run({ _tag: "Download", names, to: given.get("--to") })
   )
+
+const verifying: Parser = (rest) =>
+  withOptions(rest, [], ({ names: [name, file, ...more] }) =>
+    name === undefined || file === undefined || more.length > 0
+      ? invalid("verify needs the server's name and a local file")
+      : run({ _tag: "Verify", name, file })
+  )
+
+const uploading: Parser = (rest) =>
+  withOptions(rest, ["--as"], ({ given, names }) => {
+    const as = given.get("--as")
+    return refusedFiles("upload", names, as) ?? run({ _tag: "Upload", files: names, as })
+  })
+
+const parallelizing: Parser = (rest) =>
+  withOptions(rest, ["--as", "--expect"], ({ given, names }) => {
+    const as = given.get("--as")
+    const digest = given.get("--expect")
+    const refused = refusedFiles("para", names, as)
+    if (refused !== undefined) return refused
+    if (digest === undefined) return run({ _tag: "Para", files: names, as })
+    if (names.length > 1) return invalid("--expect speaks of one file: give one")
+    const expect = Option.getOrUndefined(Schema.decodeOption(ContentDigest)(digest))
+    return expect === undefined
+      ? invalid("--expect takes a digest, 64 hex digits: 'fetch --digest' shows it")
+      : run({ _tag: "Para", files: names, as, expect })
+  })
+
+const refusedFiles = (command: string, names: ReadonlyArray<string>, as: string | undefined): Line | undefined => {
+  if (names.length === 0) return invalid(`${command} needs a file`)
+  return names.length > 1 && as !== undefined ? invalid("--as names one file: give one") : undefined
+}
 
 const parsers: ReadonlyMap<string, Parser> = new Map<string, Parser>([
   ["fetch", fetching],
-  ["upload", (rest) => sending("Upload", rest)],
+  ["upload", uploading],
   ["download", downloading],
-  ["para", (rest) => sending("Para", rest)],
+  ["para", parallelizing],
+  ["verify", verifying],
   ["help", alone({ _tag: "Help" })],
   ["exit", alone({ _tag: "Exit" })]
 ])
 
-const sending = (tag: "Upload" | "Para", rest: ReadonlyArray<string>): Line =>
-  withOption(rest, "--as", ({ names, value }) => {
-    if (names.length === 0) return invalid(`${tag.toLowerCase()} needs a file`)
-    if (names.length > 1 && value !== undefined) return invalid("--as names one file: give one")
-    return run({ _tag: tag, files: names, as: value })
-  })
-
 interface Given {
   readonly names: ReadonlyArray<string>
-  readonly value: string | undefined
+  /** options with their values; an option that takes none has an empty one */
+  readonly given: ReadonlyMap<string, string>
 }
 
-/** Splits an option with its value from the names. After `--` everything is a name. */
-const withOption = (rest: ReadonlyArray<string>, option: string | undefined, use: (given: Given) => Line): Line => {
+const flags: ReadonlySet<string> = new Set(["--digest"])
+
+/** Splits options from the names. After `--` everything is a name. */
+const withOptions = (
+  rest: ReadonlyArray<string>,
+  options: ReadonlyArray<string>,
+  use: (given: Given) => Line
+): Line => {
   const names: Array<string> = []
-  let value: string | undefined
+  const given = new Map<string, string>()
   for (let index = 0; index < rest.length; index += 1) {
     const word = rest[index] ?? ""
-    if (word === "--") return use({ names: [...names, ...rest.slice(index + 1)], value })
-    if (option !== undefined && word.startsWith(`${option}=`)) value = word.slice(option.length + 1)
-    else if (option !== undefined && word === option) {
+    if (word === "--") return use({ names: [...names, ...rest.slice(index + 1)], given })
+    const [option = "", ...value] = word.split("=")
+    if (!options.includes(option) || (flags.has(option) && value.length > 0)) {
+      if (word.startsWith("-") && word !== "-") {
+        return invalid(`there is no option '${printable(word)}' here; a name that starts with '-' goes behind '--'`)
+      }
+      names.push(word)
+    } else if (flags.has(option)) given.set(option, "")
+    else if (value.length > 0) given.set(option, value.join("="))
+    else {
       index += 1
-      value = rest[index]
-      if (value === undefined) return invalid(`${option} needs a value`)
-    } else if (word.startsWith("-") && word !== "-") {
-      return invalid(`there is no option '${printable(word)}' here; a name that starts with '-' goes behind '--'`)
-    } else names.push(word)
+      const next = rest[index]
+      if (next === undefined) return invalid(`${option} needs a value`)
+      given.set(option, next)
+    }
   }
-  return use({ names, value })
+  return use({ names, given })
 }
 
 // -----------------------------------------------------------------------------

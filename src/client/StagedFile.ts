@@ -1,74 +1,213 @@
 /**
- * A local file on its way: written beside its destination, verified, made durable, and moved there in one step.
+ * A local file on its way: written beside its destination, verified, made durable, and moved there in one step. What
+ * ends early may be left there, and gone on with.
  *
  * It works on the narrow `Disk` port, so that tests can fill and crash the disk below it.
  */
-import { Effect, type Scope } from "effect"
+import { Clock, Effect, type Scope, Stream } from "effect"
 import { SecureRandom } from "effect/crypto"
 import * as Bytes from "../domain/Bytes.ts"
 import { Digest } from "../domain/file/Digest.ts"
 import { printable } from "../domain/file/Printable.ts"
-import { nameSegmentBytesMax } from "../domain/limits.ts"
-import type { Disk, DiskError } from "../domain/store/Disk.ts"
+import {
+  headBytes,
+  nameSegmentBytesMax,
+  resumeBytesMin,
+  stagedLeftoverMillisecondsMax,
+  takenOverCheckBytes
+} from "../domain/limits.ts"
+import type { Disk, DiskError, DiskFile, DiskStat } from "../domain/store/Disk.ts"
+import * as ReadWindow from "../domain/store/ReadWindow.ts"
+import { pieceDigest } from "../domain/transfer/Signature.ts"
 import { LocalFileFailed } from "./ClientError.ts"
-import type { Declared, LocalStaging } from "./LocalFiles.ts"
+import type { Declared, Leftover, LocalStaging } from "./LocalFiles.ts"
 
-export interface StageRequest extends Declared {
+/** Where a file goes. */
+export interface Destination {
   /** the destination as the person named it */
   readonly path: string
   /** the destination's folder */
   readonly disk: Disk["Service"]
   /** the destination inside that folder */
   readonly name: string
-  /** Runs on the new, empty file before anything is written: there it gets the permissions of what it replaces. */
+  /** Runs on the file before anything is written: there it gets the permissions of what it replaces. */
   readonly prepare: (temporary: string) => Effect.Effect<void, DiskError>
+  /** temporary names that this process uses now: nobody else in it takes them */
+  readonly held: Set<string>
 }
 
-/** Begins new content. Closing the scope without a commit removes it. */
+export interface StageRequest extends Destination, Declared {}
+
+export type Services = Digest | Scope.Scope | SecureRandom.SecureRandom
+
+/** Begins new content. Closing the scope without a commit removes it, or keeps it when it is resumable. */
 export const stage = Effect.fnUntraced(function* (
   request: StageRequest
-): Effect.fn.Return<LocalStaging, LocalFileFailed, Digest | Scope.Scope | SecureRandom.SecureRandom> {
-  const { disk, modified, name, path, prepare, size } = request
+): Effect.fn.Return<LocalStaging, LocalFileFailed, Services> {
+  const { disk, name, path, prepare, size } = request
   const failed = ({ code }: { readonly code: string }) => writeFailed(path, code)
-  const hasher = (yield* Digest).make()
   yield* Effect.mapError(checkDestination(disk, name), failed)
+  if (isResumable(request)) yield* sweep(request)
   if (size > (yield* Effect.mapError(disk.freeBytes, failed))) return yield* writeFailed(path, "ENOSPC")
 
-  const temporary = temporaryName(name, yield* (yield* SecureRandom.SecureRandom).randomBytes(randomBytes))
-  let moved = false
+  const temporary = temporaryName(name, isResumable(request) ? request : undefined, yield* random)
+  yield* hold(request, temporary)
+  const state = newState(0)
   const file = yield* Effect.acquireRelease(Effect.mapError(disk.create([temporary]), failed), () =>
-    Effect.suspend(() => (moved ? Effect.void : Effect.ignore(disk.remove([temporary]))))
+    release(request, temporary, state)
   )
   yield* Effect.mapError(prepare(temporary), failed)
+  return staging(request, yield* Digest, { file, temporary, state })
+})
 
-  let written = 0
+/** Takes the newest of what earlier stagings have left. */
+export const leftover = Effect.fnUntraced(function* (
+  destination: Destination
+): Effect.fn.Return<Leftover | undefined, never, Services> {
+  const { disk, name, path, prepare } = destination
+  const digest = yield* Digest
+  const found = yield* leftovers(disk, name)
+  for (const { declared, entry, stat } of found.toSorted((a, b) => Number(b.age - a.age))) {
+    // A file with a second name may be something else of the person's.
+    if (
+      destination.held.has(entry) ||
+      declared === undefined ||
+      stat.links !== 1 ||
+      stat.size < resumeBytesMin ||
+      stat.size > declared.size
+    )
+      continue
+    const temporary = temporaryName(name, declared, yield* random)
+    yield* hold(destination, temporary)
+    const taken = yield* take(disk, entry, temporary)
+    if (taken === undefined) continue
+    const { file, size: from } = taken
+    const head = yield* Effect.option(file.read(0, Math.min(headBytes, declared.size)))
+    if (head._tag === "None") continue
+    const request = { ...destination, ...declared, resumable: true }
+    const failed = ({ code }: { readonly code: string }) => writeFailed(path, code)
+    const resume = Effect.gen(function* () {
+      const state = newState(from)
+      yield* Effect.addFinalizer(() => release(request, temporary, state))
+      yield* Effect.mapError(checkDestination(disk, name), failed)
+      if (declared.size - from > (yield* Effect.mapError(disk.freeBytes, failed))) {
+        return yield* writeFailed(path, "ENOSPC")
+      }
+      yield* Effect.mapError(prepare(temporary), failed)
+      return staging(request, digest, { file, temporary, state })
+    })
+    const drop = Effect.ignore(disk.remove([temporary]))
+    return { ...declared, from, head: pieceDigest(digest, [head.value]), resume, drop }
+  }
+  return undefined
+})
+
+const hold = ({ held }: Destination, temporary: string): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.sync(() => void held.add(temporary)),
+    () => Effect.sync(() => void held.delete(temporary))
+  )
+
+// -----------------------------------------------------------------------------
+// One staging
+// -----------------------------------------------------------------------------
+
+/** How far a staging is. */
+interface State {
+  written: number
+  /** It has its name, and is nothing temporary any more. */
+  moved: boolean
+  /** Something was wrong with it: not worth going on with. */
+  broken: boolean
+}
+
+const newState = (written: number): State => ({ written, moved: false, broken: false })
+
+const isResumable = ({ resumable = false, size }: Declared): boolean => resumable && size >= resumeBytesMin
+
+const release = (request: StageRequest, temporary: string, state: State): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const kept = state.moved || (isResumable(request) && !state.broken && state.written >= resumeBytesMin)
+    return kept ? Effect.void : Effect.ignore(request.disk.remove([temporary]))
+  })
+
+interface Opened {
+  readonly file: DiskFile
+  readonly temporary: string
+  readonly state: State
+}
+
+const staging = (
+  request: StageRequest,
+  digest: Digest["Service"],
+  { file, state, temporary }: Opened
+): LocalStaging => {
+  const { disk, modified, name, path, size } = request
+  const failed = ({ code }: { readonly code: string }) => writeFailed(path, code)
+  const spoils = <A>(effect: Effect.Effect<A, LocalFileFailed>): Effect.Effect<A, LocalFileFailed> =>
+    Effect.tapError(effect, () => Effect.sync(() => void (state.broken = true)))
+  const hasher = digest.make()
+  // What an earlier staging has left is hashed at the end, so that new bytes may come at once.
+  let hashed = 0
+  let checked = state.written
+
+  /** Whoever goes on with it has given it another name. */
+  const ours = Effect.suspend(() => {
+    if (!isResumable(request) || state.written - checked < takenOverCheckBytes) return Effect.void
+    checked = state.written
+    return Effect.asVoid(disk.stat([temporary]))
+  }).pipe(Effect.mapError(takenOver(path)))
+
   const write = Effect.fnUntraced(function* (parts: Bytes.Parts): Effect.fn.Return<void, LocalFileFailed> {
     const length = Bytes.lengthOf(parts)
-    if (length > size - written) return yield* writeFailed(path, "size-mismatch")
-    yield* Effect.mapError(file.write(written, parts), failed)
-    for (const part of parts) hasher.update(part)
-    written += length
+    if (length > size - state.written) return yield* spoils(writeFailed(path, "size-mismatch"))
+    yield* ours
+    yield* spoils(Effect.mapError(file.write(state.written, parts), failed))
+    if (hashed === state.written) {
+      for (const part of parts) hasher.update(part)
+      hashed += length
+    }
+    state.written += length
   }, Effect.uninterruptible)
 
+  const catchUp = Effect.gen(function* () {
+    const range = { offset: hashed, length: state.written - hashed }
+    hashed += yield* ReadWindow.forEachBlock(ReadWindow.make(file, state.written), range, (block) =>
+      Effect.sync(() => hasher.update(block))
+    )
+    if (hashed < state.written) return yield* writeFailed(path, "EIO")
+  })
+
+  const verify = Effect.fnUntraced(function* (expected: Parameters<LocalStaging["commit"]>[0]) {
+    const { written } = state
+    if (written !== expected.size || written !== size) return yield* writeFailed(path, "size-mismatch")
+    yield* Effect.mapError(catchUp, failed)
+    if (hasher.digest() !== expected.digest) return yield* writeFailed(path, "digest-mismatch")
+  })
+
   const place = Effect.gen(function* () {
-    yield* disk.rename([temporary], [name])
-    moved = true
-    yield* disk.syncFolder([])
+    yield* Effect.mapError(disk.rename([temporary], [name]), takenOver(path))
+    state.moved = true
+    yield* Effect.mapError(disk.syncFolder([]), failed)
   }).pipe(Effect.uninterruptible)
 
   return {
     write,
     commit: Effect.fnUntraced(function* (expected) {
-      if (written !== expected.size || written !== size) return yield* writeFailed(path, "size-mismatch")
-      if (hasher.digest() !== expected.digest) return yield* writeFailed(path, "digest-mismatch")
+      yield* spoils(verify(expected))
       yield* Effect.mapError(Effect.andThen(file.setModified(modified), file.sync), failed)
-      yield* Effect.mapError(place, failed)
+      yield* place
     })
   }
-})
+}
 
 const writeFailed = (path: string, code: string): LocalFileFailed =>
   new LocalFileFailed({ path: printable(path), operation: "write", code })
+
+const takenOver =
+  (path: string) =>
+  ({ code }: DiskError): LocalFileFailed =>
+    writeFailed(path, code === "ENOENT" ? "taken-over" : code)
 
 /** Only a file or a link may be replaced: a rename would also replace a device. */
 const checkDestination = (disk: Disk["Service"], name: string): Effect.Effect<void, { readonly code: string }> =>
@@ -86,18 +225,96 @@ const checkDestination = (disk: Disk["Service"], name: string): Effect.Effect<vo
     )
   )
 
-/** 96 bits: no two downloads meet. */
-const randomBytes = 12
+// -----------------------------------------------------------------------------
+// What earlier stagings have left
+// -----------------------------------------------------------------------------
 
-/** `.NAME.RANDOM.part`, hidden; NAME is cut where the whole would be too long for a file system. */
-const temporaryName = (name: string, random: Uint8Array): string => {
+interface Found {
+  readonly entry: string
+  readonly declared: Version | undefined
+  readonly stat: DiskStat
+  /** nanoseconds: when it last changed, which nobody can set back */
+  readonly age: bigint
+}
+
+/** All files beside the destination that carry its name as temporary ones do. What cannot be read is not there. */
+const leftovers = (disk: Disk["Service"], name: string): Effect.Effect<ReadonlyArray<Found>> =>
+  disk.list([]).pipe(
+    Stream.filter(({ kind }) => kind === "file"),
+    Stream.map((entry) => ({ entry: entry.name, parsed: parseTemporary(name, entry.name) })),
+    Stream.filter(({ parsed }) => parsed !== undefined),
+    Stream.runCollect,
+    Effect.flatMap(
+      Effect.forEach(({ entry, parsed }) =>
+        Effect.option(
+          Effect.map(disk.stat([entry]), (stat) => ({
+            entry,
+            declared: parsed?.declared,
+            stat,
+            age: stat.changedNanoseconds
+          }))
+        )
+      )
+    ),
+    Effect.map((all) => all.flatMap((one) => (one._tag === "Some" ? [one.value] : []))),
+    Effect.orElseSucceed(() => [])
+  )
+
+const sweep = Effect.fnUntraced(function* ({ disk, held, name }: Destination) {
+  const oldest = BigInt((yield* Clock.currentTimeMillis) - stagedLeftoverMillisecondsMax) * nanosecondsPerMillisecond
+  for (const { age, entry } of yield* leftovers(disk, name)) {
+    if (age < oldest && !held.has(entry)) yield* Effect.ignore(disk.remove([entry]))
+  }
+})
+
+const nanosecondsPerMillisecond = 1_000_000n
+
+/** Another name makes it ours: of two renames of one file one finds nothing. */
+const take = (disk: Disk["Service"], entry: string, temporary: string) =>
+  Effect.gen(function* () {
+    yield* disk.rename([entry], [temporary])
+    const file = yield* disk.openWrite([temporary])
+    return { file, size: (yield* file.stat).size }
+  }).pipe(Effect.orElseSucceed(() => undefined))
+
+// -----------------------------------------------------------------------------
+// Temporary names
+// -----------------------------------------------------------------------------
+
+interface Version {
+  readonly size: number
+  readonly modified: number
+}
+
+const random = Effect.flatMap(SecureRandom.SecureRandom, ({ randomBytes }) => randomBytes(temporaryRandomBytes))
+
+/** 96 bits: no two downloads meet. */
+const temporaryRandomBytes = 12
+
+/** `.NAME.RANDOM.part`, hidden; between them what it is the beginning of, when it may be gone on with. */
+const temporaryName = (name: string, version: Version | undefined, random: Uint8Array): string => {
   const hex = Array.from(random, (byte) => byte.toString(16).padStart(2, "0")).join("")
-  let room = nameSegmentBytesMax - hex.length - "...part".length
+  const end = `${version === undefined ? "" : `.${version.size}-${version.modified}`}.${hex}.part`
+  return `.${cut(name, nameSegmentBytesMax - end.length - 1)}${end}`
+}
+
+const temporaryPattern = /^\.(.+?)((?:\.(\d{1,16})-(\d{1,16}))?\.[0-9a-f]{24}\.part)$/su
+
+/** Undefined for what is no temporary name of this destination. */
+const parseTemporary = (name: string, entry: string): { readonly declared: Version | undefined } | undefined => {
+  const [, kept = "", end = "", size, modified] = temporaryPattern.exec(entry) ?? []
+  if (kept === "" || kept !== cut(name, nameSegmentBytesMax - end.length - 1)) return undefined
+  return { declared: size === undefined ? undefined : { size: Number(size), modified: Number(modified) } }
+}
+
+/** The beginning of a name that fits into so many bytes: the whole would be too long for a file system. */
+const cut = (name: string, bytesMax: number): string => {
+  let room = bytesMax
   let kept = ""
   for (const character of name) {
     room -= Bytes.utf8Length(character)
     if (room < 0) break
     kept += character
   }
-  return `.${kept}.${hex}.part`
+  return kept
 }

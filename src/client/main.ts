@@ -134,10 +134,10 @@ const running = Effect.fnUntraced(function* <E, R>(
 const once = (command: Commands.Command) =>
   Effect.flatMap(root, (flags) => running(flags, Commands.run(command), prefix))
 
-const { as, files, names, oneName, pattern, to } = ClientConfig
+const { as, digest, expect, file, files, name, names, oneName, parseExpected, pattern, to } = ClientConfig
 
-const fetch = Command.make("fetch", { pattern }, ({ pattern }) =>
-  once({ _tag: "Fetch", pattern: Option.getOrUndefined(pattern) })
+const fetch = Command.make("fetch", { pattern, digest }, ({ digest, pattern }) =>
+  once({ _tag: "Fetch", pattern: Option.getOrUndefined(pattern), digests: digest })
 ).pipe(
   Command.withDescription("List the server's files"),
   Command.withExamples([
@@ -167,15 +167,23 @@ const download = Command.make("download", { names, to }, ({ names, to }) =>
   ])
 )
 
-const para = Command.make("para", { files, as }, ({ as, files }) => {
+const para = Command.make("para", { files, as, expect }, ({ as, expect, files }) => {
   const name = Option.getOrUndefined(as)
-  return Effect.andThen(oneName(files, name), once({ _tag: "Para", files, as: name }))
+  return Effect.flatMap(
+    Effect.andThen(oneName(files, name), parseExpected(files, Option.getOrUndefined(expect))),
+    (expected) => once({ _tag: "Para", files, as: name, expect: expected })
+  )
 }).pipe(
   Command.withDescription("Make the server's files equal to yours, sending what changed"),
   Command.withExamples([{ command: "paradrop para report.pdf", description: "the server must have report.pdf" }])
 )
 
 const interactive = (flags: Flags) => running(flags, Shell.run, "")
+
+const verify = Command.make("verify", { name, file }, ({ file, name }) => once({ _tag: "Verify", name, file })).pipe(
+  Command.withDescription("Compare a server's file with yours, moving neither; code 1 when they differ"),
+  Command.withExamples([{ command: "paradrop verify 2026/report.pdf report.pdf", description: "by size and digest" }])
+)
 
 const shell = Command.make("shell", {}, () => Effect.flatMap(root, interactive)).pipe(
   Command.withDescription("Take commands line by line, typed or from standard input")
@@ -184,10 +192,15 @@ const shell = Command.make("shell", {}, () => Effect.flatMap(root, interactive))
 /** Without a command: the shell for a person, and a word of help for a script. */
 const bare = Effect.fnUntraced(function* (flags: Flags) {
   if (yield* (yield* Stdio.Stdio).stdinIsTerminal) return yield* interactive(flags)
-  return yield* new ClientConfig.WrongUsage({ detail: "say what to do: fetch, upload, download, para or shell" })
+  return yield* new ClientConfig.WrongUsage({
+    detail: "say what to do: fetch, upload, download, para, verify or shell"
+  })
 })
 
-const command = root.pipe(Command.withHandler(bare), Command.withSubcommands([fetch, upload, download, para, shell]))
+const command = root.pipe(
+  Command.withHandler(bare),
+  Command.withSubcommands([fetch, upload, download, para, verify, shell])
+)
 
 // -----------------------------------------------------------------------------
 // The process

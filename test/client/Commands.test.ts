@@ -190,7 +190,17 @@ describe("commands", () => {
       )[0]
       assert.deepStrictEqual(lines, [
         { event: "progress", command: "upload", name, phase: "done", done: 5, total: 5, reused: 0 },
-        { event: "uploaded", name, size: 5, digest, reused: 0, milliseconds: 0 },
+        {
+          event: "uploaded",
+          name,
+          reused: 0,
+          equal: false,
+          sent: 167,
+          received: 130,
+          size: 5,
+          digest,
+          milliseconds: 0
+        },
         {
           event: "failed",
           command: "upload",
@@ -222,7 +232,7 @@ describe("the shell", () => {
         second.err,
         "\u001b[31mparadrop: invalid command: the client must pay attention to acceptable input patterns\u001b[39m\n"
       )
-      assert.include(second.err, "  upload FILE... [--as NAME]    send files to the server\n")
+      assert.include(second.err, "  upload FILE... [--as NAME]                  send files to the server\n")
       assert.include(second.err, "did you mean 'upload'?\n")
       assert.include(second.out, "my file.txt")
       assert.isTrue(yield* shell(["nonsense"], { interactive: true }))
@@ -307,7 +317,7 @@ describe("completion", () => {
     (name) => ({ name, size: 1, modified: 0 }) as FileEntry
   )
   const rows: ReadonlyArray<readonly [line: string, typed: string, offers: ReadonlyArray<string>]> = [
-    ["", "", ["fetch ", "upload ", "download ", "para ", "help ", "exit "]],
+    ["", "", ["fetch ", "upload ", "download ", "para ", "verify ", "help ", "exit "]],
     ["do", "do", ["download "]],
     ["download a", "a", ["a\\ b.txt ", "ab.txt "]],
     ['download "a ', '"a ', ['"a b.txt" ']],
@@ -319,6 +329,10 @@ describe("completion", () => {
     ["upload l", "l", ["local\\ file "]],
     ["upload local\\ f", "local\\ f", ["local\\ file "]],
     ["upload x --", "--", ["--as "]],
+    ["para x --e", "--e", ["--expect "]],
+    ["fetch --", "--", ["--digest "]],
+    ["verify d", "d", ["docs/"]],
+    ["verify docs/one l", "l", ["local\\ file "]],
     ["nonsense a", "a", []]
   ]
   for (const [line, typed, offers] of rows) {

@@ -119,7 +119,7 @@ describe("StagedFile on a disk that breaks", () => {
   const stage = (disk: Disk["Service"]) =>
     Effect.gen(function* () {
       const declared = { size: content.length, modified: 0 }
-      const request = { ...declared, path: "a", disk, name: "a", prepare: () => Effect.void }
+      const request = { ...declared, path: "a", disk, name: "a", prepare: () => Effect.void, held: new Set<string>() }
       const staging = yield* StagedFile.stage(request)
       yield* staging.write([content])
       yield* staging.commit({ size: content.length, digest: digestOf(yield* Digest, [content]) })

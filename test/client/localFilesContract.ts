@@ -4,14 +4,119 @@
 import { Effect } from "effect"
 import { LocalFiles } from "../../src/client/LocalFiles.ts"
 import { type ContentDigest, Digest, digestOf } from "../../src/domain/file/Digest.ts"
+import { headBytes, resumeBytesMin } from "../../src/domain/limits.ts"
+import { pieceDigest } from "../../src/domain/transfer/Signature.ts"
 import { type ContractCase, equal, failure } from "../../src/domain/testing/Contract.ts"
+
+/** Enough to be kept when it ends early. */
+const large = Uint8Array.from({ length: resumeBytesMin + 300_000 }, (_, index) => (index * 11) % 249)
 
 const bytes = Uint8Array.from({ length: 100_000 }, (_, index) => (index * 7) % 251)
 
 type Services = Digest | LocalFiles
 
 /** @param folder an existing, empty folder */
-export const localFilesContract = (folder: string): ReadonlyArray<ContractCase<Services>> => {
+export const localFilesContract = (folder: string): ReadonlyArray<ContractCase<Services>> => [
+  ...wholeFiles(folder),
+  ...leftovers(`${folder}/a`)
+]
+
+/** What is left of a staging, and how it is gone on with. */
+const leftovers = (path: string): ReadonlyArray<ContractCase<Services>> => {
+  const kept = resumeBytesMin + 5
+  const declared = { size: large.length, modified: 77, resumable: true }
+  const begin = (length: number, more: object = {}) =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const { write } = yield* (yield* LocalFiles).stage(path, { ...declared, ...more })
+        yield* write([large.subarray(0, length)])
+      })
+    )
+  const taken = Effect.flatMap(LocalFiles, ({ leftover }) => leftover(path))
+  const resumed = Effect.flatMap(taken, (left) => left?.resume ?? Effect.die("nothing was left"))
+  const from = Effect.scoped(Effect.map(taken, (left) => left?.from))
+  const finish = Effect.fnUntraced(function* (rest: Uint8Array) {
+    const staging = yield* resumed
+    yield* staging.write([rest])
+    yield* staging.commit({ size: large.length, digest: digestOf(yield* Digest, [large]) })
+  }, Effect.scoped)
+  const content = Effect.gen(function* () {
+    const source = yield* (yield* LocalFiles).open(path)
+    return yield* source?.read(0, source.size) ?? Effect.undefined
+  }).pipe(Effect.scoped)
+
+  return [
+    {
+      name: "what a resumable staging has left is gone on with, and is then the whole file",
+      effect: Effect.gen(function* () {
+        yield* begin(kept)
+        yield* equal("no file yet", yield* content, undefined)
+        const left = yield* Effect.scoped(taken)
+        const head = pieceDigest(yield* Digest, [large.subarray(0, headBytes)])
+        const told = [left?.from, left?.modified, left?.size, left?.head].join(" ")
+        yield* equal("what it is", told, [kept, 77, large.length, head].join(" "))
+        yield* finish(large.subarray(kept))
+        yield* equal("content", yield* content, large)
+        yield* equal("nothing left", yield* from, undefined)
+      })
+    },
+    {
+      name: "it grows with each try, and is there again when it was only looked at",
+      effect: Effect.gen(function* () {
+        yield* begin(kept)
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const staging = yield* resumed
+            yield* staging.write([large.subarray(kept, kept + 10)])
+          })
+        )
+        yield* equal("first look", yield* from, kept + 10)
+        yield* equal("second look", yield* from, kept + 10)
+        yield* finish(large.subarray(kept + 10))
+        yield* equal("content", yield* content, large)
+      })
+    },
+    {
+      name: "too little, too small a file, and what is not resumable leave nothing",
+      effect: Effect.gen(function* () {
+        yield* begin(resumeBytesMin - 1)
+        yield* begin(10, { size: 10 })
+        yield* begin(kept, { resumable: false })
+        yield* equal("left", yield* from, undefined)
+      })
+    },
+    {
+      name: "wrong content is dropped at the commit, and so is what is dropped",
+      effect: Effect.gen(function* () {
+        yield* begin(kept)
+        const error = yield* Effect.flip(finish(large.subarray(kept).map((byte) => byte ^ 1)))
+        yield* equal("the code", "code" in error ? error.code : "", "digest-mismatch")
+        yield* equal("left", yield* from, undefined)
+        yield* begin(kept)
+        yield* Effect.scoped(Effect.flatMap(taken, (left) => left?.drop ?? Effect.die("nothing was left")))
+        yield* equal("left", yield* from, undefined)
+      })
+    },
+    {
+      name: "two never have the same leftover; the newest comes first",
+      effect: Effect.gen(function* () {
+        yield* begin(kept)
+        yield* begin(kept + 1)
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const both = yield* Effect.all([taken, taken])
+            const found = both.map((left) => left?.from)
+            yield* equal("both", JSON.stringify(found), JSON.stringify([kept + 1, kept]))
+            yield* equal("no third", yield* from, undefined)
+          })
+        )
+      })
+    }
+  ]
+}
+
+/** @param folder an existing, empty folder */
+const wholeFiles = (folder: string): ReadonlyArray<ContractCase<Services>> => {
   const at = (name: string): string => `${folder}/${name}`
   const put = Effect.fnUntraced(function* (
     name: string,

@@ -1,0 +1,97 @@
+/**
+ * One download: what changed since an older local copy, what is missing behind the beginning that an earlier try has
+ * left, or all of it.
+ */
+import { Effect } from "effect"
+import type { FileName } from "../domain/file/FileName.ts"
+import { printable } from "../domain/file/Printable.ts"
+import { deltaBytesMin } from "../domain/limits.ts"
+import type { SourceShrank } from "../domain/transfer/Outgoing.ts"
+import { LocalFileFailed, type TransferError } from "./ClientError.ts"
+import type { ClientSession, Committed, Incoming } from "./ClientSession.ts"
+import { type Leftover, LocalFiles } from "./LocalFiles.ts"
+import type { OnProgress } from "./Progress.ts"
+import { Reporter } from "./Reporter.ts"
+
+/** What a download is asked for. */
+export interface DownloadRequest {
+  readonly session: ClientSession
+  readonly name: FileName
+  /** where it goes, as the person named it */
+  readonly path: string
+  readonly onProgress: OnProgress
+}
+
+/** A download that has ended well; `equal` when the local file was the server's already and was left alone. */
+export interface Downloaded extends Committed {
+  readonly equal: boolean
+}
+
+type Downloading = Effect.Effect<Downloaded, SourceShrank | TransferError, LocalFiles | Reporter>
+
+/** Chooses the way that moves least. Says so when it has to start again. */
+export const download = (request: DownloadRequest): Downloading =>
+  Effect.gen(function* () {
+    const { name, onProgress, path, session } = request
+    const files = yield* LocalFiles
+    const left = yield* files.leftover(path)
+    if (left !== undefined) return yield* behind(request, left)
+    // What cannot be read as a copy may still be written, or says why not.
+    const copy = yield* Effect.orElseSucceed(files.open(path), () => undefined)
+    if (copy === undefined || copy.size < deltaBytesMin) return yield* whole(request)
+    return yield* session.update(name, copy, (incoming) => files.stage(path, incoming), onProgress)
+  }).pipe(Effect.scoped)
+
+const whole = ({ name, onProgress, path, session }: DownloadRequest): Downloading =>
+  Effect.gen(function* () {
+    const { stage } = yield* LocalFiles
+    const committed = yield* session.download(
+      name,
+      (incoming) => stage(path, { ...incoming, resumable: true }),
+      onProgress
+    )
+    return { ...committed, equal: false }
+  })
+
+/** Goes on with a leftover when the server's file is still the one that it is the beginning of. */
+const behind = (request: DownloadRequest, left: Leftover): Downloading =>
+  Effect.gen(function* () {
+    const { name, onProgress, path, session } = request
+    const { note } = yield* Reporter
+    const { stage } = yield* LocalFiles
+    const shown = printable(path)
+    let resumed = false
+    const receive = (incoming: Incoming) => {
+      resumed = incoming.from > 0
+      if (resumed) return left.resume
+      return Effect.andThen(
+        Effect.andThen(
+          note(`the server's file is another than the one that was begun at ${shown}: starting again`),
+          left.drop
+        ),
+        stage(path, { ...incoming, resumable: true })
+      )
+    }
+    const { from, head, modified, size } = left
+    const latest = floor(onProgress)
+    return yield* session.download(name, receive, latest, { from, head, modified, size }).pipe(
+      Effect.map((committed) => ({ ...committed, equal: false })),
+      Effect.catchIf(
+        (error) => resumed && error instanceof LocalFileFailed && error.code === "digest-mismatch",
+        () =>
+          Effect.andThen(
+            note(`what an earlier try had left for ${shown} was damaged: starting again`),
+            whole({ ...request, onProgress: latest })
+          )
+      )
+    )
+  })
+
+/** What is shown waits until a second try has caught up with the first. */
+const floor = (onProgress: OnProgress): OnProgress => {
+  let shown = 0
+  return (progress) => {
+    shown = Math.min(progress.total, Math.max(shown, progress.done))
+    onProgress({ ...progress, done: shown })
+  }
+}
