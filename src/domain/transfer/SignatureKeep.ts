@@ -35,7 +35,7 @@ const keepInMemory = (bytesMax: number = keptSignatureBytesMax): SignatureKeep["
     get: (version) => Effect.sync(() => kept.get(version)),
     put: (version, signature) =>
       Effect.sync(() => {
-        if (kept.has(version)) return
+        if (kept.has(version) || sizeOf(signature) > bytesMax) return
         kept.set(version, signature)
         bytes += sizeOf(signature)
         for (const [oldest, value] of kept) {

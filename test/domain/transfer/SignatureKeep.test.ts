@@ -1,0 +1,214 @@
+import * as nodeFs from "node:fs"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodePath from "@effect/platform-node/NodePath"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, Schema } from "effect"
+import { SecureRandom } from "effect/crypto"
+import { TestClock } from "effect/testing"
+import * as Bytes from "../../../src/domain/Bytes.ts"
+import { Digest } from "../../../src/domain/file/Digest.ts"
+import * as DigestNode from "../../../src/domain/file/DigestNode.ts"
+import { FileName } from "../../../src/domain/file/FileName.ts"
+import { versionGrainMilliseconds } from "../../../src/domain/limits.ts"
+import * as DiskNode from "../../../src/domain/store/DiskNode.ts"
+import { FileStore, type OpenFile } from "../../../src/domain/store/FileStore.ts"
+import * as FileStoreDisk from "../../../src/domain/store/FileStoreDisk.ts"
+import { SourceChanged } from "../../../src/domain/store/StoreError.ts"
+import * as Fixture from "../../../src/domain/testing/Fixture.ts"
+import {
+  signatureKeepBytesMax,
+  signatureKeepContract,
+  signatureOf
+} from "../../../src/domain/testing/signatureKeepContract.ts"
+import { pieceDigest } from "../../../src/domain/transfer/Signature.ts"
+import { decode, encode } from "../../../src/domain/transfer/SignatureFile.ts"
+import { SignatureKeep } from "../../../src/domain/transfer/SignatureKeep.ts"
+import * as SignatureKeepFiles from "../../../src/domain/transfer/SignatureKeepFiles.ts"
+import { Signatures } from "../../../src/domain/transfer/Signatures.ts"
+import { runContract } from "../store/contract.ts"
+import { temporaryFolder } from "../store/temporaryDisk.ts"
+
+const platform = Layer.mergeAll(NodeFileSystem.layer, NodePath.layer, SecureRandom.layerWebCrypto)
+const onFolder = (folder: string, bytesMax?: number) =>
+  SignatureKeepFiles.layer(folder, bytesMax).pipe(Layer.provide(platform), Layer.provideMerge(DigestNode.layer))
+
+runContract("SignatureKeep contract: memory", signatureKeepContract, () =>
+  SignatureKeep.layerMemoryWithin(signatureKeepBytesMax).pipe(Layer.provideMerge(DigestNode.layer))
+)
+runContract("SignatureKeep contract: files", signatureKeepContract, () =>
+  Layer.unwrap(Effect.map(temporaryFolder, (folder) => onFolder(`${folder}/kept`, signatureKeepBytesMax)))
+)
+
+describe("signatures kept as files", () => {
+  const version = "1:2:3"
+
+  it.effect("a damaged, torn or foreign file counts as absent, and can be put again", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      yield* Effect.gen(function* () {
+        const keep = yield* SignatureKeep
+        const signature = yield* signatureOf(1)
+        yield* keep.put(version, signature)
+        const [only = ""] = nodeFs.readdirSync(folder)
+        const file = `${folder}/${only}`
+        const whole = nodeFs.readFileSync(file)
+        const damaged = Buffer.from(whole)
+        damaged[60] = (damaged[60] ?? 0) ^ 1
+        yield* keep.put("other", signature)
+        const [foreign = ""] = nodeFs.readdirSync(folder).filter((name) => name !== only)
+        const other = nodeFs.readFileSync(`${folder}/${foreign}`)
+        for (const bytes of [damaged, whole.subarray(0, whole.length >> 1), Buffer.alloc(0), Buffer.from("x"), other]) {
+          nodeFs.writeFileSync(file, bytes)
+          assert.isUndefined(yield* keep.get(version))
+        }
+        nodeFs.unlinkSync(file)
+        assert.isUndefined(yield* keep.get(version))
+        yield* keep.put(version, signature)
+        assert.deepStrictEqual(yield* keep.get(version), signature)
+        // The folder is tidied away: nothing fails, and nothing is kept.
+        nodeFs.rmSync(folder, { recursive: true })
+        yield* keep.put(version, signature)
+        assert.isUndefined(yield* keep.get(version))
+      }).pipe(Effect.provide(onFolder(folder)))
+    })
+  )
+
+  it.effect("the oldest go first, at a put and at the start", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const signature = yield* signatureOf(1)
+      const size = encode(yield* Digest, "a", signature).length
+      const names = ["a", "b", "c"]
+      const found = Effect.gen(function* () {
+        const keep = yield* SignatureKeep
+        const kept = yield* Effect.filter(names, (name) => Effect.map(keep.get(name), (value) => value !== undefined))
+        return kept.join("")
+      })
+      yield* Effect.gen(function* () {
+        const keep = yield* SignatureKeep
+        for (const [index, name] of names.entries()) {
+          const before = new Set(nodeFs.readdirSync(folder))
+          yield* keep.put(name, signature)
+          const [added = ""] = nodeFs.readdirSync(folder).filter((file) => !before.has(file))
+          nodeFs.utimesSync(`${folder}/${added}`, 1_000 + index, 1_000 + index)
+        }
+        assert.strictEqual(yield* found, "bc")
+      }).pipe(Effect.provide(onFolder(folder, 2 * size)))
+      assert.strictEqual(yield* Effect.provide(found, onFolder(folder, size)), "c")
+    }).pipe(Effect.provide(DigestNode.layer))
+  )
+
+  const Damage = Schema.Array(
+    Schema.Struct({ at: Schema.Natural, byte: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 255 })) })
+  ).check(Schema.isMaxLength(4))
+  const Length = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 600_000 }))
+
+  it.effect.prop(
+    "encode and decode are a round trip, and decode is total on damaged bytes, their checksum right or wrong",
+    [Length, Schema.Int, Damage, Schema.Natural],
+    ([length, seed, damage, cut]) =>
+      Effect.gen(function* () {
+        const digest = yield* Digest
+        const signature = yield* signatureOf(seed, length)
+        const bytes = encode(digest, version, signature)
+        assert.deepStrictEqual(decode(digest, version, bytes), signature)
+        assert.isUndefined(decode(digest, `${version}4`, bytes))
+        const body = bytes.slice(0, bytes.length - 16)
+        for (const { at, byte } of damage) body[at % body.length] = byte
+        const forged = body.subarray(0, cut % 3 === 0 ? cut % body.length : body.length)
+        const sum = Uint8Array.fromHex(pieceDigest(digest, [forged]))
+        const decoded = decode(digest, version, Bytes.concat([forged, sum]))
+        // Whatever it is, it is a signature of one file: chunks cover it.
+        const chunks = decoded?.groups.flatMap((group) => group.chunks) ?? []
+        if (decoded !== undefined)
+          assert.strictEqual(
+            chunks.reduce((total, chunk) => total + chunk.length, 0),
+            decoded.size
+          )
+        if (!Bytes.equals(forged, bytes.subarray(0, bytes.length - 16))) {
+          assert.isUndefined(decode(digest, version, Bytes.concat([forged, bytes.subarray(bytes.length - 16)])))
+        }
+      }).pipe(Effect.provide(DigestNode.layer)),
+    { arbitrary: { runs: 60 } }
+  )
+})
+
+describe("signatures of open files", () => {
+  const content = Fixture.bytes(1, 300_000)
+  const kept = Signatures.layer.pipe(
+    Layer.provideMerge(SignatureKeep.layerMemory),
+    Layer.provideMerge(DigestNode.layer)
+  )
+
+  const fileOf = (changed: number, unchanged: OpenFile["unchanged"] = Effect.void) => {
+    const reads = { count: 0 }
+    const file: OpenFile = {
+      entry: { name: FileName.make("a"), size: content.length, modified: 0 },
+      version: "v",
+      changed,
+      read: (offset, length) => Effect.sync(() => ((reads.count += 1), content.slice(offset, offset + length))),
+      unchanged
+    }
+    return { file, reads }
+  }
+
+  it.effect("are kept and found again without reading, once the version is older than the clock's grain", () =>
+    Effect.gen(function* () {
+      const signatures = yield* Signatures
+      yield* TestClock.setTime(10_000)
+      const { file, reads } = fileOf(10_000 - versionGrainMilliseconds + 1)
+      const young = yield* signatures.of(file)
+      assert.isUndefined(yield* signatures.kept(file))
+      assert.isAbove(reads.count, 0)
+      yield* TestClock.adjust(1)
+      reads.count = 0
+      assert.deepStrictEqual(yield* signatures.of(file), young)
+      assert.isAbove(reads.count, 0)
+      reads.count = 0
+      assert.deepStrictEqual(yield* signatures.of(file), young)
+      assert.deepStrictEqual(yield* signatures.kept(file), young)
+      assert.strictEqual(reads.count, 0)
+    }).pipe(Effect.provide(kept))
+  )
+
+  it.effect("of a file that changes meanwhile are SourceChanged, and nothing is kept", () =>
+    Effect.gen(function* () {
+      const signatures = yield* Signatures
+      yield* TestClock.setTime(10_000)
+      const { file } = fileOf(0, Effect.fail(new SourceChanged({ name: FileName.make("a") })))
+      assert.strictEqual((yield* Effect.flip(signatures.of(file)))._tag, "SourceChanged")
+      assert.isUndefined(yield* signatures.kept(file))
+    }).pipe(Effect.provide(kept))
+  )
+
+  it.effect("see a change in place behind our back, with the old size and the old time", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const path = `${folder}/a`
+      nodeFs.writeFileSync(path, content)
+      nodeFs.utimesSync(path, 1_000, 1_000)
+      const store = FileStoreDisk.layer().pipe(
+        Layer.provide([DiskNode.layer(folder), SecureRandom.layerWebCrypto]),
+        Layer.provideMerge(kept)
+      )
+      yield* Effect.gen(function* () {
+        // Old enough for both versions to be kept.
+        yield* TestClock.setTime(8_640_000_000_000)
+        const signatures = yield* Signatures
+        const { open } = yield* FileStore
+        const digestNow = Effect.scoped(
+          Effect.map(Effect.flatMap(open(FileName.make("a")), signatures.of), ({ digest }) => digest)
+        )
+        assert.strictEqual(yield* digestNow, yield* Fixture.digest(content))
+        const changed = content.slice()
+        changed[1_000] = (changed[1_000] ?? 0) ^ 1
+        const file = nodeFs.openSync(path, "r+")
+        nodeFs.writeSync(file, changed.subarray(1_000, 1_001), 0, 1, 1_000)
+        nodeFs.closeSync(file)
+        nodeFs.utimesSync(path, 1_000, 1_000)
+        assert.strictEqual(nodeFs.statSync(path).mtimeMs, 1_000_000)
+        assert.strictEqual(yield* digestNow, yield* Fixture.digest(changed))
+      }).pipe(Effect.provide(store))
+    })
+  )
+})
