@@ -224,7 +224,7 @@ describe("a transfer that ends early", () => {
     ["SIGTERM", 143],
     ["SIGHUP", 129]
   ] as const) {
-    it(`${signal} leaves the old file and nothing else, code ${expected}`, async () => {
+    it(`${signal} leaves the old file and at most what may be gone on with, code ${expected}`, async () => {
       fs.writeFileSync(join(served, "large"), "")
       fs.truncateSync(join(served, "large"), size)
       write("large", "old")
@@ -236,9 +236,41 @@ describe("a transfer that ends early", () => {
       const { code, stderr, stdout } = await call.ended
       assert.deepStrictEqual([code, stdout, stderr], [expected, "", "paradrop: interrupted\n"])
       assert.strictEqual(fs.readFileSync(join(work, "large"), "utf8"), "old")
-      assert.deepStrictEqual(leftovers(), [])
+      for (const part of leftovers()) {
+        assert.match(part, new RegExp(`^\\.large\\.${size}-\\d+\\.[0-9a-f]{24}\\.part$`))
+        assert.isAtLeast(fs.statSync(join(work, part)).size, 1024 * 1024)
+        fs.unlinkSync(join(work, part))
+      }
     })
   }
+})
+
+describe("the same download again", () => {
+  it("goes on after kill -9, then finds the file equal, and verify tells so", async () => {
+    const content = Buffer.alloc(300 * 1024 * 1024, "abcdefg")
+    fs.writeFileSync(join(served, "killed"), content)
+    const call = start(clientMain, ["--server", `127.0.0.1:${port}`, "--user", "ada", "download", "killed"], {
+      PARADROP_PASSWORD: password
+    })
+    const staged = () => leftovers().reduce((total, part) => total + fs.statSync(join(work, part)).size, 0)
+    while (staged() < 2 * 1024 * 1024) await Effect.runPromise(Effect.sleep(2))
+    call.child.kill("SIGKILL")
+    await call.ended
+    const kept = staged()
+    const again = await run(["--json", "download", "killed"])
+    const done = again.stdout.trimEnd().split("\n").at(-1) ?? ""
+    const { received, reused } = JSON.parse(done) as { readonly received: number; readonly reused: number }
+    assert.deepStrictEqual([again.code, again.stderr, reused], [0, "", kept])
+    assert.isBelow(received, content.length - kept + 256 * 1024)
+    assert.isTrue(content.equals(fs.readFileSync(join(work, "killed"))))
+    assert.deepStrictEqual(leftovers(), [])
+    const equal = await run(["verify", "killed", "killed"])
+    assert.strictEqual(equal.stdout, "killed is equal to the server's killed (300.0 MiB)\n")
+    write("other", "x")
+    const other = await run(["verify", "killed", "other"])
+    assert.deepStrictEqual([equal.code, other.code], [0, 1])
+    assert.match(other.stdout, /^other differs from the server's killed \(1 B here, \d+ B on the server\)\n$/)
+  })
 })
 
 describe("a script for the shell", () => {
