@@ -1,0 +1,124 @@
+/**
+ * Downloads that find something of the file here already, over a whole server in memory.
+ */
+import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import * as Client from "../../src/client/Client.ts"
+import * as Commands from "../../src/client/Commands.ts"
+import { LocalFiles } from "../../src/client/LocalFiles.ts"
+import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
+import * as ReporterText from "../../src/client/ReporterText.ts"
+import { Screen } from "../../src/client/Screen.ts"
+import { Sessions } from "../../src/client/Sessions.ts"
+import * as CipherNode from "../../src/domain/channel/CipherNode.ts"
+import * as KemNode from "../../src/domain/channel/KemNode.ts"
+import { Opaque } from "../../src/domain/channel/Opaque.ts"
+import { ContentDigest } from "../../src/domain/file/Digest.ts"
+import * as DigestNode from "../../src/domain/file/DigestNode.ts"
+import { FileName } from "../../src/domain/file/FileName.ts"
+import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
+import * as Fixture from "../../src/domain/testing/Fixture.ts"
+import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
+import * as Server from "../../src/server/Server.ts"
+
+const crypto = Layer.mergeAll(
+  Opaque.layerQuick,
+  KemNode.layer,
+  CipherNode.layer,
+  DigestNode.layer,
+  NodeCrypto.layerSecureRandom
+)
+const world = (written: { out: string; err: string }) =>
+  Layer.mergeAll(
+    Layer.unwrap(
+      Effect.map(MemorySocket.MemoryNetwork, ({ dial }) =>
+        Sessions.layer(Client.connect({ server: "memory", dial, ...Fixture.ada }))
+      )
+    ),
+    LocalFilesMemory.layer({ folders: ["w"] }),
+    ReporterText.layer("")
+  ).pipe(
+    Layer.provideMerge(Screen.layerMemory({ written })),
+    Layer.provideMerge(Server.layer),
+    Layer.provideMerge(MemorySocket.layer),
+    Layer.provideMerge(Fixture.accounts),
+    Layer.provideMerge(FileStoreMemory.layer()),
+    Layer.provideMerge(crypto)
+  )
+
+const name = FileName.make("big")
+const content = Fixture.bytes(3, 3 * 1024 * 1024)
+const begun = 2 * 1024 * 1024
+
+const upload = (bytes: Uint8Array, modified: number) =>
+  Sessions.use(({ session }) => Effect.flatMap(session, (one) => one.upload(name, Fixture.source(bytes, modified))))
+/** What a download leaves that ends here. */
+const leave = (bytes: Uint8Array) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const staging = yield* (yield* LocalFiles).stage("w/big", { size: content.length, modified: 1, resumable: true })
+      yield* staging.write([bytes.subarray(0, begun)])
+    })
+  )
+const download = Commands.run({ _tag: "Download", names: ["big"], to: "w" })
+const here = Effect.map(LocalFilesMemory.MemoryFiles, (files) => files.get("w/big")?.bytes)
+const received = Sessions.use(({ session }) => Effect.map(session, ({ traffic }) => traffic.received))
+
+describe("a download", () => {
+  const rows = [
+    ["goes on behind what is left, moving the rest only", content, content, "", content.length - begun],
+    ["starts again when what is left is damaged", damaged(begun - 1), content, "was damaged", content.length * 2],
+    ["starts again when its beginning is another", damaged(0), content, "is another than", content.length],
+    ["starts again when the server's file changed", content, content.slice(1), "is another than", content.length]
+  ] as const
+  for (const [title, left, atServer, said, most] of rows) {
+    const written = { out: "", err: "" }
+    it.effect(title, () =>
+      Effect.gen(function* () {
+        yield* upload(atServer, 1)
+        yield* leave(left)
+        const before = yield* received
+        assert.isTrue(yield* download)
+        assert.isBelow((yield* received) - before, most + 256 * 1024)
+        assert.deepStrictEqual(yield* here, atServer)
+        assert.include(written.err, said)
+        assert.strictEqual(written.err === "", said === "")
+      }).pipe(Effect.provide(world(written)))
+    )
+  }
+
+  const written = { out: "", err: "" }
+  it.effect("takes what an older copy has, and leaves an equal one alone; digests are shown and expected", () =>
+    Effect.gen(function* () {
+      yield* upload(content, 1)
+      const files = yield* LocalFilesMemory.MemoryFiles
+      files.set("w/big", { bytes: damaged(1_000_000), modified: 5 })
+      assert.isTrue(yield* download)
+      assert.match(written.out, /^File 'big' downloaded to w\/big \(3\.0 MiB, [\d.]+ KiB received, 0\.000 s\)\n$/)
+      assert.deepStrictEqual(yield* here, content)
+      const placed = files.get("w/big")
+      written.out = ""
+      assert.isTrue(yield* download)
+      assert.strictEqual(written.out, "File 'big' is up to date already: w/big (3.0 MiB, equal already, 0.000 s)\n")
+      assert.strictEqual(files.get("w/big"), placed)
+      written.out = ""
+      yield* Commands.run({ _tag: "Fetch", pattern: undefined, digests: true })
+      const digest = yield* Fixture.digest(content)
+      assert.strictEqual(written.out, `   3.0 MiB  1970-01-01 00:00  ${digest}  big\n`)
+      const para = { _tag: "Para", files: ["w/big"], as: undefined } as const
+      assert.isFalse(yield* Commands.run({ ...para, expect: ContentDigest.make("0".repeat(64)) }))
+      assert.include(written.err, "is not the version that you expect")
+      written.out = ""
+      assert.isTrue(yield* Commands.run({ ...para, expect: digest }))
+      assert.strictEqual(written.out, "big: the file has been parallelized (3.0 MiB, equal already, 0.000 s)\n")
+    }).pipe(Effect.provide(world(written)))
+  )
+})
+
+/** The content with one byte changed. */
+function damaged(at: number): Uint8Array {
+  const bytes = content.slice()
+  bytes[at] = (bytes[at] ?? 0) ^ 1
+  return bytes
+}
