@@ -49,20 +49,26 @@ export class Client extends Context.Service<Client, ClientSession.ClientSession>
 /**
  * Connects and logs in. The session ends with the scope.
  *
- * A server that closes before its first byte may just be full: that is tried again a few times.
+ * A server that closes before its first byte may just be full, and one that closes during the login may have lost
+ * patience with a machine that is too busy to answer in time: both are tried again a few times.
  */
 export const connect = Effect.fnUntraced(function* (
   options: ConnectOptions
 ): Effect.fn.Return<ClientSession.ClientSession, LoginError | CommandError, ClientServices | Scope.Scope> {
   const scope = yield* Effect.scope
-  const { connection, handshake } = yield* open(options, scope).pipe(
+  const { connection, secure } = yield* open(options, scope).pipe(
+    Effect.flatMap(({ connection, handshake }) =>
+      authenticate(options, handshake, options.password).pipe(
+        Effect.map((secure) => ({ connection, secure })),
+        Effect.onError((cause) => Scope.close(connection, Exit.failCause(cause)))
+      )
+    ),
     Effect.retry({
-      while: (error) => error.reason === "closed-at-once",
+      while: (error) => error._tag === "ConnectFailed" && error.reason === "closed-at-once",
       schedule: Schedule.exponential(connectRetryMilliseconds),
       times: connectRetriesMax
     })
   )
-  const secure = yield* authenticate(options, handshake, options.password)
   const requests = yield* timed(
     options.server,
     handshakeMillisecondsMax,

@@ -157,8 +157,8 @@ export const drainMillisecondsMax = 10_000
 /** An upload of at most this size is sent without waiting for the server's go-ahead: no round trip for small files. */
 export const eagerContentBytesMax = 1024 * 1024
 
-/** The key exchange, and one login attempt, as a client waits for them. */
-export const handshakeMillisecondsMax = 20_000
+/** The key exchange, and one login attempt, as a client waits for them: longer than a server's patience. */
+export const handshakeMillisecondsMax = 35_000
 
 /** A server that closes at once may be full: a client tries so often again, after a time that doubles. */
 export const connectRetriesMax = 3
