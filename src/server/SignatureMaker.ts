@@ -1,9 +1,9 @@
 /**
  * Makes the signatures of files that were just committed, so that the next `para` finds them.
  *
- * One file at a time, and while nothing is transferred: an upload does not wait for it, and it costs no transfer speed or
- * memory. A file is looked at only once its version
- * is older than the clock's grain, since only then can what was made be kept.
+ * One file at a time, and while nothing is transferred: an upload does not wait for it, and it costs no transfer speed
+ * or memory. A file is looked at only once its version is older than the clock's grain, since only then can what was
+ * made be kept.
  */
 import { Context, Effect, Layer, Queue } from "effect"
 import type { FileName } from "../domain/file/FileName.ts"

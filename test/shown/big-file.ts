@@ -8,7 +8,10 @@ import { claim, digestOfFile, inFolder, makeFile, peakOf, startClient, startServ
 
 const memoryMebibytesMax = 200
 const growthMax = 1.1
-const given = process.argv.slice(2).filter((arg) => arg !== "--dist").map(Number)
+const given = process.argv
+  .slice(2)
+  .filter((arg) => arg !== "--dist")
+  .map(Number)
 const sizes = given.length > 0 ? given : [300, 3072]
 
 interface Peaks {

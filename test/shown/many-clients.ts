@@ -20,10 +20,12 @@ await inFolder(async (folder) => {
         const up = startClient(server, ["upload", join(folder, name)])
         // Killed as soon as its content is on its way.
         if (index === victim % clients) setTimeout(() => up.child.kill("SIGKILL"), 1_500 + clients * 20)
-        const { code } = await up.ended
+        const { code, text } = await up.ended
+        if (code !== 0) process.stdout.write(text)
         if (code !== 0) return { name, killed: up.child.signalCode === "SIGKILL", equal: false }
         const back = join(folder, `${name}.back`)
         const down = await startClient(server, ["download", name, "--to", back]).ended
+        if (down.code !== 0) process.stdout.write(down.text)
         return { name, killed: false, equal: down.code === 0 && (await digestOfFile(back)) === digests[index] }
       })
     )

@@ -30,7 +30,7 @@ const check = (got: Uint8Array, offset: number, length: number): void => {
 describe("a read window", () => {
   for (const into of [true, false]) {
     it.effect.prop(
-      `gives the right bytes, whatever was read before, failed or was interrupted ${into ? "into buffers" : "by copies"}`,
+      `gives the right bytes, whatever was read, failed or interrupted before ${into ? "into buffers" : "by copies"}`,
       [Steps],
       ([steps]) =>
         Effect.gen(function* () {
