@@ -3,7 +3,7 @@
  */
 import { Effect, Result, Semaphore } from "effect"
 import * as Bytes from "../domain/Bytes.ts"
-import { groupsAskedMax } from "../domain/limits.ts"
+import { blocksAskedBytesMax, groupsAskedMax } from "../domain/limits.ts"
 import { rulesFor } from "../domain/transfer/Chunker.ts"
 import { type Coarse, LocalShrank } from "../domain/transfer/Match.ts"
 import { SourceShrank } from "../domain/transfer/Outgoing.ts"
@@ -51,8 +51,31 @@ export const make = (request: Request, coarse: Coarse, next: Effect.Effect<Serve
         coarse.groups.slice(first, first + count),
         rulesFor(coarse.averageLog2).min
       ),
-    blocksOf: (ranges) => ask({ _tag: "NeedBlocks", ranges: packRanges(ranges) }, ranges, blockRules.min)
+    blocksOf: (ranges) =>
+      Effect.map(
+        Effect.forEach(questionsOf(ranges), (some) =>
+          ask({ _tag: "NeedBlocks", ranges: packRanges(some) }, some, blockRules.min)
+        ),
+        (answers) => answers.flat()
+      )
   }
+}
+
+/** As few questions as a server answers: each about a bounded part of its file. */
+const questionsOf = (ranges: ReadonlyArray<Range>): ReadonlyArray<ReadonlyArray<Range>> => {
+  const questions: Array<Array<Range>> = []
+  let bytes = Number.POSITIVE_INFINITY
+  for (const range of ranges) {
+    const last = questions.at(-1)
+    if (last !== undefined && bytes + range.length <= blocksAskedBytesMax) {
+      last.push(range)
+      bytes += range.length
+    } else {
+      questions.push([range])
+      bytes = range.length
+    }
+  }
+  return questions
 }
 
 /** One list of an answer, part by part; never more pieces than the range can have. */

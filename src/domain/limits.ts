@@ -209,6 +209,9 @@ export const searchPiecesMax = 8
 /** A range that differs is looked at closer, in blocks, when its counterpart is no larger. */
 export const hintBytesMax = 8 * 1024 * 1024
 
+/** All ranges of one question about blocks together: what one message may make a server read, bytes. */
+export const blocksAskedBytesMax = 64 * 1024 * 1024
+
 /** The same range is at most so many times as large as what differs: blocks cost bytes as well. */
 export const hintRatioMax = 32
 

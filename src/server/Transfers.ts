@@ -129,7 +129,8 @@ export const make = Effect.fnUntraced(function* (options: {
         if (now !== expect) return yield* new BaseChanged({ name })
       }
       const resume = asked.head === undefined ? {} : { resume: resumeKey(digest, user(), asked, asked.head) }
-      const staging = yield* hold(store.stage({ name, size, modified, ...resume }))
+      // Taking over from an older session may wait for what that is doing.
+      const staging = yield* aliveMeanwhile(hold(store.stage({ name, size, modified, ...resume })))
       incoming = { ...staging, command, replaces: expect === undefined ? undefined : base?.value.version }
       return { _tag: "Staged", id, resumed: staging.value.resumed, base: base && baseOf(base) } as const
     }).pipe(
@@ -206,8 +207,8 @@ export const make = Effect.fnUntraced(function* (options: {
       const held = opened
       opened = undefined
       if (held === undefined) return Effect.void
-      const { entry, read, unchanged } = held.value
-      const source = { size: entry.size, read, unchanged }
+      const { entry, unchanged } = held.value
+      const source = { ...held.value, size: entry.size }
       const send = (block: Uint8Array) => unlessStopped(id, channel.send({ kind: "content", id, parts: [block] }))
       // A part of the file proves nothing by itself: the digest of the whole comes from its signature.
       const sendPart = Effect.gen(function* () {

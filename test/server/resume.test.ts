@@ -12,6 +12,7 @@ import { packRanges } from "../../src/domain/file/Packed.ts"
 import {
   contentBlockBytes,
   goodbyeMillisecondsMax,
+  blocksAskedBytesMax,
   hintBytesMax,
   recordPlaintextBytesMax,
   resumeBytesMin
@@ -273,7 +274,13 @@ describe("a client that lies", () => {
       "a question about more than is answered",
       [
         { _tag: "Para", name, size: 9, modified: 0 },
-        { _tag: "NeedBlocks", ranges: packed(0, hintBytesMax + 1) }
+        {
+          _tag: "NeedBlocks",
+          // Each range is fine; together they are more than one message may ask to be read.
+          ranges: packRanges(
+            Array.from({ length: 1 + blocksAskedBytesMax / hintBytesMax }, () => ({ offset: 0, length: hintBytesMax }))
+          )
+        }
       ]
     ],
     ["a question when nothing was asked", [{ _tag: "NeedBlocks", ranges: packed(0, 1) }]]

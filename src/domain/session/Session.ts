@@ -13,7 +13,7 @@
  * A message that is illegal in a state ends the session and touches nothing. Before Ready no output reaches the store.
  */
 import { Result } from "effect"
-import { hintBytesMax, loginAttemptsMax, requestsInFlightMax } from "../limits.ts"
+import { blocksAskedBytesMax, loginAttemptsMax, requestsInFlightMax } from "../limits.ts"
 import { connectionId, type RequestId } from "../wire/Frame.ts"
 import type { ClientMessage, ServerMessage } from "../wire/Message.ts"
 import { unpackRanges } from "../file/Packed.ts"
@@ -306,7 +306,7 @@ const question = (
   return Result.match(unpackRanges(message.ranges, size), {
     onFailure: () => violation,
     onSuccess: (ranges) =>
-      ranges.some(({ length }) => length > hintBytesMax)
+      ranges.reduce((total, { length }) => total + length, 0) > blocksAskedBytesMax
         ? violation
         : { state, outputs: [{ _tag: "SendBlocks", id, ranges }] }
   })
