@@ -6,7 +6,7 @@
  */
 
 /** The lowest Node that runs the package: `engines` of package.json. */
-const lowest = [24, 15] as const
+const lowest = [24, 7] as const
 
 const [major = 0, minor = 0] = process.versions.node.split(".").map(Number)
 
