@@ -7,7 +7,7 @@ import { Context, Effect, Layer, type Scope } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { Digest } from "../domain/file/Digest.ts"
 import { printable } from "../domain/file/Printable.ts"
-import { DiskError, type DiskStat } from "../domain/store/Disk.ts"
+import { DiskError, modifiedOf, sameContent } from "../domain/store/Disk.ts"
 import * as DiskNode from "../domain/store/DiskNode.ts"
 import { LocalFileFailed } from "./ClientError.ts"
 import { type Declared, type Leftover, LocalFiles, type LocalSource, type LocalStaging } from "./LocalFiles.ts"
@@ -45,7 +45,7 @@ const open = (path: string): Effect.Effect<LocalSource | undefined, LocalFileFai
     const before = yield* file.stat
     return {
       size: before.size,
-      modified: Math.min(Math.max(before.modified, 0), modifiedMax),
+      modified: modifiedOf(before),
       read: (offset: number, length: number) => Effect.mapError(file.read(offset, length), failed),
       readInto: (offset: number, target: Uint8Array) => Effect.mapError(file.readInto(offset, target), failed),
       unchanged: Effect.flatMap(Effect.mapError(file.stat, failed), (after) =>
@@ -68,15 +68,6 @@ const open = (path: string): Effect.Effect<LocalSource | undefined, LocalFileFai
     Effect.mapError(failed)
   )
 }
-
-// What `Milliseconds` can hold; a file system may hold more.
-const modifiedMax = 253_402_300_799_999
-
-// The change time moves too when an open file loses its name: a replacement does that, and what is read stays whole.
-const sameContent = (before: DiskStat, after: DiskStat): boolean =>
-  before.size === after.size &&
-  before.modifiedNanoseconds === after.modifiedNanoseconds &&
-  (before.changedNanoseconds === after.changedNanoseconds || after.links < before.links)
 
 // -----------------------------------------------------------------------------
 // Writing

@@ -4,10 +4,11 @@
  */
 import { Effect } from "effect"
 import type { ContentDigest, Digest } from "../domain/file/Digest.ts"
-import { hintBytesMax, packedBytesMax } from "../domain/limits.ts"
+import { findingsWaitingMax, packedBytesMax } from "../domain/limits.ts"
 import * as ReadWindow from "../domain/store/ReadWindow.ts"
 import type { Readable } from "../domain/store/ReadWindow.ts"
-import { type Coarse, type Found, match, refine } from "../domain/transfer/Match.ts"
+import { type Coarse, type Found, match } from "../domain/transfer/Match.ts"
+import { lookCloser } from "../domain/transfer/Delta.ts"
 import { SourceShrank } from "../domain/transfer/Outgoing.ts"
 import { type Range, rangeBytes } from "../domain/file/Packed.ts"
 import type { CommandError } from "./ClientError.ts"
@@ -39,19 +40,17 @@ export const plan = Effect.fnUntraced(function* <E>(
   { blocksOf, chunksOf }: Questions
 ): Effect.fn.Return<Plan, CommandError | E | SourceShrank> {
   const have: Array<Have> = []
-  const unknown: Array<Extract<Found, { readonly _tag: "Unknown" }>> = []
+  const unknown: Array<Found> = []
   const keep = (found: Found): void => {
     if (found._tag === "Same") have.push({ target: found.base, local: found.offset, length: found.length })
     else unknown.push(found)
   }
-  const whole = yield* walkErrors(
-    match({ local: copy, from: 0, coarse, digest, chunksOf, emit: (found) => Effect.sync(() => keep(found)) })
-  )
+  const add = (found: Found) => Effect.sync(() => keep(found))
+  const whole = yield* walkErrors(match({ local: copy, from: 0, coarse, digest, chunksOf, emit: add }))
 
-  for (const { hint, length, offset } of unknown.splice(0)) {
-    if (hint === undefined || length > 2 * hintBytesMax) continue
-    const [blocks = []] = yield* blocksOf([hint])
-    refine(digest, offset, yield* copy.read(offset, length), blocks).forEach(keep)
+  const missed = unknown.splice(0)
+  for (let at = 0; at < missed.length; at += findingsWaitingMax) {
+    yield* walkErrors(lookCloser({ blocksOf, digest, local: copy }, missed.slice(at, at + findingsWaitingMax), add))
   }
   return { digest: whole, parts: partsOf(have, coarse.size) }
 })

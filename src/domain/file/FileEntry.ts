@@ -10,8 +10,11 @@ import { FileName } from "./FileName.ts"
 export const FileSize = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: fileBytesMax }))
 export type FileSize = typeof FileSize.Type
 
+/** The end of the year 9999. */
+export const millisecondsMax = 253_402_300_799_999
+
 /** A time as whole milliseconds since 1970-01-01T00:00:00Z; within what every file system can hold. */
-export const Milliseconds = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 253_402_300_799_999 }))
+export const Milliseconds = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: millisecondsMax }))
 export type Milliseconds = typeof Milliseconds.Type
 
 /** One committed file. The digest is there when it is known without reading the file. */

@@ -18,6 +18,7 @@
  */
 import { Context, type Effect, Schema, type Scope, type Stream } from "effect"
 import type { Parts } from "../Bytes.ts"
+import { millisecondsMax } from "../file/FileEntry.ts"
 
 /** Parts of a path below the root; the empty list is the root itself. */
 export type DiskPath = ReadonlyArray<string>
@@ -100,3 +101,16 @@ export class Disk extends Context.Service<
     readonly freeBytes: Effect.Effect<number, DiskError>
   }
 >()("paradrop/store/Disk") {}
+
+/**
+ * Both stats are of one descriptor, so identity is given. Size and modification time tell an ordinary write. The
+ * change time also tells a write whose modification time was set back; but it moves too when the file loses a name,
+ * which is what a replacement does to the old file. So it may differ when, and only when, a name was lost.
+ */
+export const sameContent = (before: DiskStat, after: DiskStat): boolean =>
+  before.size === after.size &&
+  before.modifiedNanoseconds === after.modifiedNanoseconds &&
+  (before.changedNanoseconds === after.changedNanoseconds || after.links < before.links)
+
+/** The modification time as `Milliseconds` can hold it; a file system may hold more. */
+export const modifiedOf = ({ modified }: DiskStat): number => Math.min(Math.max(modified, 0), millisecondsMax)

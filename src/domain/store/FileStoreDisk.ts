@@ -22,7 +22,16 @@ import {
   stagedLeftoverBytesMax,
   stagedLeftoverMillisecondsMax
 } from "../limits.ts"
-import { Disk, type DiskEntry, type DiskError, type DiskFile, type DiskPath, type DiskStat } from "./Disk.ts"
+import {
+  Disk,
+  type DiskEntry,
+  type DiskError,
+  type DiskFile,
+  type DiskPath,
+  type DiskStat,
+  modifiedOf,
+  sameContent
+} from "./Disk.ts"
 import { type CommitRequest, FileStore, type OpenFile, type StageRequest, type Staging } from "./FileStore.ts"
 import * as KeyedLock from "./KeyedLock.ts"
 import * as NameIndex from "./NameIndex.ts"
@@ -213,11 +222,8 @@ const entryAt = (disk: Disk["Service"], path: DiskPath): Effect.Effect<Option.Op
 const entryOf = (name: FileName, stat: DiskStat): FileEntry => ({
   name,
   size: Math.min(stat.size, fileBytesMax),
-  modified: Math.min(Math.max(stat.modified, 0), modifiedMax)
+  modified: modifiedOf(stat)
 })
-
-/** The end of the year 9999: what `Milliseconds` holds. */
-const modifiedMax = 253_402_300_799_999
 
 // -----------------------------------------------------------------------------
 // Finding and reading
@@ -266,16 +272,6 @@ const versionOf = ({ changedNanoseconds, device, inode, modifiedNanoseconds, siz
 // Whoever sets the modification time back cannot set the change time.
 const changedOf = ({ changedNanoseconds, modified }: DiskStat): number =>
   Math.max(modified, Number(changedNanoseconds / 1_000_000n))
-
-/**
- * Both stats are of one descriptor, so identity is given. Size and modification time tell an ordinary write. The
- * change time also tells a write whose modification time was set back; but it moves too when the file loses a name,
- * which is what a replacement does to the old file. So it may differ when, and only when, a name was lost.
- */
-const sameContent = (before: DiskStat, after: DiskStat): boolean =>
-  before.size === after.size &&
-  before.modifiedNanoseconds === after.modifiedNanoseconds &&
-  (before.changedNanoseconds === after.changedNanoseconds || after.links < before.links)
 
 interface Located {
   readonly name: FileName

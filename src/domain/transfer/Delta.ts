@@ -54,14 +54,17 @@ export const sendDelta = <E, E2, E3>(
     // In the scope of this call: when sending fails, the walk ends with it.
     yield* Effect.forkScoped(walk)
     // A batch is whatever waits: while one question is under way the findings of the next gather.
-    yield* Stream.runForEachArray(Stream.fromQueue(findings), (batch) => resolve(options, batch, runs.add))
+    yield* Stream.runForEachArray(Stream.fromQueue(findings), (batch) => lookCloser(options, batch, runs.add))
     const equal = yield* runs.end
     return { digest: digest ?? (yield* Effect.interrupt), equal }
   }).pipe(Effect.scoped)
 
-/** Looks closer at what a batch of findings did not find, with one question for all of them. */
-const resolve = Effect.fnUntraced(function* <E, E2, E3>(
-  { blocksOf, digest, local }: DeltaOptions<E, E2, E3>,
+/**
+ * Looks closer at what a batch of findings did not find, with one question for all of them: at most
+ * `findingsWaitingMax` at a time. Gives the findings on, the closer ones in their places.
+ */
+export const lookCloser = Effect.fnUntraced(function* <E, E2, E3>(
+  { blocksOf, digest, local }: Pick<DeltaOptions<E, E2, never>, "blocksOf" | "digest" | "local">,
   batch: ReadonlyArray<Found>,
   add: (found: Found) => Effect.Effect<void, E3>
 ) {
