@@ -28,6 +28,8 @@ import type { Signatures } from "../domain/transfer/Signatures.ts"
 import { connectionId, type Frame, type FrameRefused } from "../domain/wire/Frame.ts"
 import * as Message from "../domain/wire/Message.ts"
 import { packPieces, pieceBytes } from "../domain/file/Packed.ts"
+import type { EndReason } from "./EndReason.ts"
+import { log } from "./LogEvent.ts"
 import * as Login from "./Login.ts"
 import type { LoginGuard } from "./LoginGuard.ts"
 import * as Peer from "./Peer.ts"
@@ -387,48 +389,62 @@ const closeReason = (state: State.Session): State.CloseReason =>
 
 const logEnd = Effect.fnUntraced(function* (story: Story, exit: Exit.Exit<State.CloseReason, ConnectionError>) {
   const milliseconds = (yield* Clock.currentTimeMillis) - story.since
-  const outcome = Exit.match(exit, {
-    onSuccess: (reason) => reason,
-    onFailure: (cause) => {
-      const failure = cause.reasons.find((reason) => reason._tag === "Fail")
-      return failure === undefined ? undefined : nameOf(failure.error, story)
-    }
-  })
-  const annotations = {
+  const { detail, outcome } = endOf(story, exit)
+  const fields = {
     peer: story.peer.address,
-    outcome: outcome ?? (Exit.hasInterrupts(exit) ? "stopped" : "defect"),
+    outcome,
+    detail,
     milliseconds,
     received: story.traffic.received,
     sent: story.traffic.sent,
-    ...(story.attempts > 0 && { attempts: story.attempts }),
-    ...(story.user !== undefined && { user: story.user, client: story.client })
+    attempts: story.attempts > 0 ? story.attempts : undefined,
+    user: story.user,
+    client: story.client
   }
   // A defect is ours to mend: the only end that shows a cause.
-  const log =
-    outcome === undefined && Exit.isFailure(exit) && !Exit.hasInterrupts(exit)
-      ? Effect.logError("connection ended", exit.cause)
-      : Effect.logInfo("connection ended")
-  yield* Effect.annotateLogs(log, annotations)
+  yield* outcome === "defect" && Exit.isFailure(exit)
+    ? log("connection-defect", "connection ended", fields, exit.cause)
+    : log("connection-ended", "connection ended", fields)
 })
 
-const nameOf = (error: ConnectionError, { attempts, user }: Story): string => {
+interface End {
+  readonly outcome: EndReason
+  /** more of it, in words of ours */
+  readonly detail?: string
+}
+
+const endOf = (story: Story, exit: Exit.Exit<State.CloseReason, ConnectionError>): End =>
+  Exit.match(exit, {
+    onSuccess: (outcome) => ({ outcome }),
+    onFailure: (cause): End => {
+      const failure = cause.reasons.find((reason) => reason._tag === "Fail")
+      if (failure !== undefined) return endOfFailure(failure.error, story)
+      return { outcome: Exit.hasInterrupts(exit) ? "stopped" : "defect" }
+    }
+  })
+
+const endOfFailure = (error: ConnectionError, { attempts, user }: Story): End => {
   switch (error._tag) {
-    case "ChannelFailed":
+    case "ChannelFailed": {
+      // Only a client can fail so.
+      if (error.reason === "unknown-stretching") return { outcome: "defect" }
       // A client that learns that its password is wrong just goes.
-      return error.reason === "truncated" && attempts > 0 && user === undefined ? "abandoned" : error.reason
+      const gone = error.reason === "truncated" && attempts > 0 && user === undefined
+      return { outcome: gone ? "abandoned" : error.reason }
+    }
     case "NoSeat":
-      return error.reason
+      return { outcome: error.reason }
     case "FrameRefused":
-      return `frame-refused: ${error.reason}`
+      return { outcome: "frame-refused", detail: error.reason }
     case "MessageRefused":
-      return `message-refused: ${error.detail}`
+      return { outcome: "message-refused", detail: error.detail }
     case "AccountsFailed":
-      return `accounts-failed: ${error.detail}`
+      return { outcome: "accounts-failed", detail: error.detail }
     case "LoginTimedOut":
-      return "login-timeout"
+      return { outcome: "login-timeout" }
     case "StoppedBeforeLogin":
-      return "draining"
+      return { outcome: "draining" }
     case "Stalled":
-      return "stalled"
+      return { outcome: "stalled" }
   }
 }

@@ -17,6 +17,7 @@ import {
 import { ContentDigest, Digest, digestOf } from "../domain/file/Digest.ts"
 import { Accounts, type AccountsFailed } from "../domain/session/Accounts.ts"
 import * as StateFile from "../domain/session/StateFile.ts"
+import { log } from "./LogEvent.ts"
 
 export const publicUser: UserName = UserName.make("default")
 export const publicPassword: Redacted.Redacted<string> = Redacted.make("123456", { label: "public password" })
@@ -75,7 +76,8 @@ export const layer = (options: {
 /** Says at start that the public account exists, if it does. For a server on loopback. */
 export const warn: Effect.Effect<void, AccountsFailed, Accounts> = Effect.gen(function* () {
   if ((yield* (yield* Accounts).list).length > 0) return
-  yield* Effect.logWarning(
+  yield* log(
+    "public-account",
     `no account yet: everybody on this machine can log in as '${publicUser}' with the public password ` +
       `${Redacted.value(publicPassword)} until 'user add NAME' makes a real account`
   )

@@ -27,6 +27,7 @@ import type { SignatureOffer } from "../domain/wire/Message.ts"
 import { packPieces, type Range } from "../domain/file/Packed.ts"
 import type { Refusal } from "../domain/wire/Refusal.ts"
 import * as KeepAlive from "./KeepAlive.ts"
+import { log } from "./LogEvent.ts"
 import { SignatureMaker } from "./SignatureMaker.ts"
 
 type Asked<Tag extends SessionOutput["_tag"]> = Extract<SessionOutput, { readonly _tag: Tag }>
@@ -163,7 +164,7 @@ export const make = Effect.fnUntraced(function* (options: {
       const { command, replaces, value } = incoming
       const request = { size, digest: expected, ...(replaces !== undefined && { replaces }) }
       return aliveMeanwhile(value.commit(request)).pipe(
-        Effect.tap((entry) => Effect.logInfo(committedText[command](printable(entry.name)))),
+        Effect.tap((entry) => log("file-committed", committedText[command](printable(entry.name)), { user: user() })),
         Effect.tap((entry) => maker.committed(entry.name, entry.size)),
         Effect.map((entry) => ({ _tag: "Committed", id, size: entry.size, digest: expected }))
       )
@@ -337,7 +338,7 @@ const isRefusable = (error: Refusable | ChannelFailed): error is Refusable => er
 const refused = (id: RequestId, error: Refusable): Effect.Effect<ActionResult> => {
   const result: ActionResult = { _tag: "Refused", id, refusal: refusalOf(error) }
   // Only what the administrator must look into is logged; a refusal is the client's to mend.
-  return error._tag === "StoreFailed" ? Effect.as(Effect.logError(error.message), result) : Effect.succeed(result)
+  return error._tag === "StoreFailed" ? Effect.as(log("store-failed", error.message), result) : Effect.succeed(result)
 }
 
 /** What a client may know of an error of the store. */

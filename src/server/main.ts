@@ -28,6 +28,7 @@ import { FileStore } from "../domain/store/FileStore.ts"
 import * as FileStoreDisk from "../domain/store/FileStoreDisk.ts"
 import { SignatureKeep } from "../domain/transfer/SignatureKeep.ts"
 import * as SignatureKeepFiles from "../domain/transfer/SignatureKeepFiles.ts"
+import { log } from "./LogEvent.ts"
 import * as Logging from "./Logging.ts"
 import * as Peer from "./Peer.ts"
 import * as PublicAccount from "./PublicAccount.ts"
@@ -78,11 +79,11 @@ const serve = Effect.fnUntraced(function* (config: Serve) {
     yield* onlyLoopback(config.host, address)
     yield* Layer.build(Layer.provide(Server.layer, peerAddress))
     yield* PublicAccount.warn
-    yield* Effect.logInfo(`serving ${root}`).pipe(Effect.annotateLogs({ state: folder }))
+    yield* log("serving", `serving ${root}`, { state: folder })
     // Last, and once it can be used: whoever waits for this line may connect now, and has seen the warning.
     yield* Console.log(`listening on ${addressText(address)}`)
     return yield* Effect.never.pipe(
-      Effect.onInterrupt(() => Effect.logInfo("stopping: transfers may end, a second signal ends them at once"))
+      Effect.onInterrupt(() => log("stopping", "stopping: transfers may end, a second signal ends them at once"))
     )
   }).pipe(Effect.scoped, Effect.provide(Layer.provideMerge(listen(config), services)))
 })

@@ -20,6 +20,7 @@ import {
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import process from "node:process"
+import { createInterface } from "node:readline"
 
 const repository = join(import.meta.dirname, "..", "..")
 const folder = mkdtempSync(join(tmpdir(), "paradrop-demo-"))
@@ -48,10 +49,10 @@ const environment = {
 
 /** The message and the outcome of a log line; the rest is for those who run a server. */
 const sayOfServer = (line: string): void => {
-  const message = /message=(?:"((?:[^"\\]|\\.)*)"|(\S+))/.exec(line)
-  const outcome = /outcome=(\S+)/.exec(line)?.[1]
-  const text = message?.[1] ?? message?.[2] ?? line
-  say(paint(2, `  server: ${text}${outcome === undefined ? "" : ` (${outcome})`}`))
+  const { message = line, outcome }: { message?: string; outcome?: string } = line.startsWith("{")
+    ? JSON.parse(line)
+    : {}
+  say(paint(2, `  server: ${message}${outcome === undefined ? "" : ` (${outcome})`}`))
 }
 
 const startServer = async (): Promise<{ readonly child: ChildProcess; readonly address: string }> => {
@@ -60,7 +61,7 @@ const startServer = async (): Promise<{ readonly child: ChildProcess; readonly a
     stdio: ["ignore", "pipe", "pipe"]
   })
   children.add(child)
-  child.stderr.on("data", (chunk) => String(chunk).trim().split("\n").forEach(sayOfServer))
+  createInterface({ input: child.stderr }).on("line", sayOfServer)
   let text = ""
   child.stdout.on("data", (chunk) => (text += String(chunk)))
   while (!text.includes("\n")) {

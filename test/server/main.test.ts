@@ -114,7 +114,10 @@ describe("serving", () => {
       const ended = await stop(server, signal)
       assert.strictEqual(ended.code, 0)
       assert.strictEqual(ended.stdout, `listening on 127.0.0.1:${server.port}\n`)
-      assert.match(ended.stderr, /level=WARN .*everybody on this machine can log in as 'default'/)
+      assert.match(
+        ended.stderr,
+        /"level":"warn","event":"public-account",.*everybody on this machine can log in as 'default'/
+      )
     })
   }
 
@@ -146,7 +149,7 @@ describe("serving", () => {
     assert.strictEqual(code, 0)
     const lines = stderr.split("\n").filter((line) => line.includes("connection ended"))
     assert.strictEqual(lines.length, 3)
-    for (const line of lines) assert.include(line, "peer=127.0.0.1")
+    for (const line of lines) assert.include(line, '"peer":"127.0.0.1"')
     assert.include(stderr, "File 'a b/ü.bin' uploaded successfully.")
     assert.notInclude(stderr, "1234567")
     assert.deepStrictEqual(readdirSync(join(folder, "state", "paradrop")).length, 1)
@@ -312,6 +315,6 @@ describe("strangers", () => {
     await once(socket, "close")
     assert.deepStrictEqual(await names({ port: server.port, user: "default", password: "123456" }), [])
     const { stderr } = await stop(server, "SIGTERM")
-    assert.include(stderr, "outcome=bad-hello")
+    assert.include(stderr, '"outcome":"bad-hello"')
   })
 })

@@ -1,0 +1,46 @@
+/**
+ * Every line that the server's log can have: a closed list, so that whoever collects the log can rely on it.
+ *
+ * `docs/OPERATIONS.md` says what each means; a test compares the two. Nothing else in the server writes to the log.
+ */
+import { type Cause, Effect } from "effect"
+
+/** For whom a line is: nobody needs to act on `Info`, somebody should on `Warn`, must on `Error`. */
+export type LogLevel = "Info" | "Warn" | "Error"
+
+interface Event {
+  readonly level: LogLevel
+  /** for the administrator */
+  readonly meaning: string
+}
+
+export const logEvents = {
+  serving: { level: "Info", meaning: "the server is ready; `state` is the folder of its accounts and keys" },
+  "public-account": { level: "Warn", meaning: "no account exists: everybody on this machine can log in" },
+  stopping: { level: "Info", meaning: "a signal came: transfers may end, a second signal ends them at once" },
+  "connection-ended": { level: "Info", meaning: "a connection is over; `outcome` says why" },
+  "connection-defect": {
+    level: "Error",
+    meaning: "a connection was ended by a fault of the program: report the cause"
+  },
+  "file-committed": { level: "Info", meaning: "a file has new content, which is on disk" },
+  "store-failed": { level: "Error", meaning: "the disk failed a command; the client was told `store-failed`" }
+} as const satisfies Record<string, Event>
+
+export type LogEvent = keyof typeof logEvents
+
+/** What a line holds beside its text: the server's own words and numbers, or a peer's through `printable`. */
+export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>
+
+/** Writes one line. With a cause, which is shown for defects alone, it may take more on a terminal. */
+export const log = (
+  event: LogEvent,
+  text: string,
+  fields: LogFields = {},
+  cause?: Cause.Cause<unknown>
+): Effect.Effect<void> => {
+  const { level } = logEvents[event]
+  const known = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
+  const line = cause === undefined ? Effect.logWithLevel(level)(text) : Effect.logWithLevel(level)(text, cause)
+  return Effect.annotateLogs(line, { event, ...known })
+}
