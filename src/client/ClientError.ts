@@ -67,7 +67,9 @@ export class ConnectionLost extends Schema.TaggedError<ConnectionLost>()("Connec
   reason: Schema.String
 }) {
   override get message(): string {
-    return `the connection was lost (${this.reason}): run the same command again`
+    return this.reason === "revoked"
+      ? "the server ended the session (revoked): your account was disabled, removed or moved, ask its administrator"
+      : `the connection was lost (${this.reason}): run the same command again`
   }
 }
 
@@ -83,12 +85,23 @@ export class RequestRefused extends Schema.TaggedError<RequestRefused>()("Reques
   }
 }
 
+const rightText = new Map([
+  ["list", "list files"],
+  ["read", "read files"],
+  ["write", "add files"],
+  ["replace", "replace files"],
+  ["remove", "remove files"],
+  ["rename", "rename files"]
+])
+
 const refusedText: Record<RefusalReason, (name: string, detail: string) => string> = {
   "no-such-file": () => "the server does not have this file",
   "name-collision": (name, detail) =>
     `the server already has '${detail}', which is the same name as '${name}' on some machines: use that spelling`,
   "not-a-file": (name, detail) => `'${name}' cannot be a file on the server: there is a ${detail}; use another name`,
-  "not-permitted": (name) => `your account may not do this with '${name}'`,
+  "not-permitted": (name, right) =>
+    `your account does not have the right to ${rightText.get(right) ?? "do this"} ('${name}'): ` +
+    "the server's administrator can give it",
   "too-large": (name) => `the server does not take files as large as '${name}'`,
   "no-space": (name) => `the server has no room for '${name}'; nothing was changed there`,
   "size-mismatch": (name) => `'${name}' changed while it was sent; nothing was changed on the server: send it again`,

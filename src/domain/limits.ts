@@ -127,6 +127,9 @@ export const listingStatsAtOnceMax = 8
 /** Accounts of one server. */
 export const accountsMax = 10_000
 
+/** The largest quota of an account, in files. */
+export const quotaFilesMax = 1_000_000_000
+
 /** The accounts file: refused before it is read when larger. */
 export const accountsFileBytesMax = 16 * 1024 * 1024
 

@@ -186,10 +186,10 @@ const makeDriver = Effect.fnUntraced(function* (options: {
           story.attempts += 1
           return yield* login.answer(output.user, output.ke1)
         case "VerifyLogin": {
-          const sessionKey = yield* login.verify(output.user, output.ke3)
-          if (sessionKey === undefined) return { _tag: "LoginUnverified" }
-          channel = handshake.upgrade(sessionKey)
-          return { _tag: "LoginVerified" }
+          const verified = yield* login.verify(output.user, output.ke3)
+          if (verified === undefined) return { _tag: "LoginUnverified" }
+          channel = handshake.upgrade(verified.sessionKey)
+          return { _tag: "LoginVerified", rights: verified.grant.rights }
         }
         case "SendHandshake":
           return void (yield* handshake.send(output.message))

@@ -26,6 +26,7 @@ export const endReasons: Readonly<Record<EndReason, string>> = {
   bye: "the client said goodbye",
   "ended-early": "the client ended the session in the middle of a transfer",
   draining: "the server stops, and the session had nothing under way",
+  revoked: "the account was disabled, removed or moved to another root",
   stopped: "the server stopped and the time for transfers was over",
   incorrect: "the last of the allowed attempts had a wrong user or password",
   abandoned: "the client left after a wrong password",

@@ -5,15 +5,25 @@ import { Effect, type Redacted } from "effect"
 import type { UserName } from "../domain/channel/HandshakeMessage.ts"
 import { Opaque, type SessionKey } from "../domain/channel/Opaque.ts"
 import { Accounts, type AccountsFailed } from "../domain/session/Accounts.ts"
+import type { Grant } from "../domain/session/Grant.ts"
 import type { ActionResult } from "../domain/session/SessionState.ts"
 import { LoginGuard } from "./LoginGuard.ts"
 import type { Peer } from "./Peer.ts"
 
+/** Who has proved the password, and what the account may do at this moment. */
+export interface Verified {
+  readonly sessionKey: SessionKey
+  readonly grant: Grant
+}
+
 export interface Login {
   /** Answers KE1, for a name that exists or not, unless the guard says no. */
   readonly answer: (user: UserName, ke1: Uint8Array) => Effect.Effect<ActionResult, AccountsFailed>
-  /** Verifies KE3 against the last answer, which is used up. Undefined: it does not verify. */
-  readonly verify: (user: UserName, ke3: Uint8Array) => Effect.Effect<SessionKey | undefined>
+  /**
+   * Verifies KE3 against the last answer, which is used up. Undefined: it does not verify, or the account was disabled
+   * since then.
+   */
+  readonly verify: (user: UserName, ke3: Uint8Array) => Effect.Effect<Verified | undefined, AccountsFailed>
   /** The keys are confirmed. */
   readonly succeeded: (user: UserName) => Effect.Effect<void>
 }
@@ -44,14 +54,14 @@ export const make = Effect.fnUntraced(function* (
       )
     }),
 
-    verify: (user, ke3) =>
-      Effect.suspend(() => {
-        const state = pending
-        pending = undefined
-        return state === undefined
-          ? Effect.undefined
-          : Effect.catch(opaque.verifyLogin(state, user, ke3), () => Effect.undefined)
-      }),
+    verify: Effect.fnUntraced(function* (user, ke3): Effect.fn.Return<Verified | undefined, AccountsFailed> {
+      const state = pending
+      pending = undefined
+      if (state === undefined) return undefined
+      const sessionKey = yield* Effect.catch(opaque.verifyLogin(state, user, ke3), () => Effect.undefined)
+      const grant = (yield* accounts.grants)(user)
+      return sessionKey === undefined || grant === undefined ? undefined : { sessionKey, grant }
+    }),
 
     succeeded: (user) => guard.succeeded(user, peer)
   }

@@ -16,6 +16,7 @@ import {
 } from "../domain/channel/Opaque.ts"
 import { ContentDigest, Digest, digestOf } from "../domain/file/Digest.ts"
 import { Accounts, type AccountsFailed } from "../domain/session/Accounts.ts"
+import { everything } from "../domain/session/Grant.ts"
 import * as StateFile from "../domain/session/StateFile.ts"
 import { log } from "./LogEvent.ts"
 
@@ -68,7 +69,12 @@ export const layer = (options: {
             const found = yield* accounts.find(user)
             const { length } = yield* accounts.list
             return found ?? (length === 0 && user === publicUser ? record : undefined)
-          })
+          }),
+        grants: Effect.gen(function* () {
+          const grants = yield* accounts.grants
+          const { length } = yield* accounts.list
+          return (user) => grants(user) ?? (length === 0 && user === publicUser ? everything : undefined)
+        })
       })
     })
   )

@@ -65,6 +65,7 @@ interface Incoming extends Held<Staging> {
   readonly command: Asked<"Stage">["command"]
   /** the version that the live file must still have */
   readonly replaces: string | undefined
+  readonly target: Asked<"Stage">["target"]
 }
 
 /** The file that a Para copies from or that a Download sends. */
@@ -122,7 +123,7 @@ export const make = Effect.fnUntraced(function* (options: {
 
   const stage = (asked: Asked<"Stage">): Effect.Effect<ActionResult> =>
     Effect.gen(function* () {
-      const { command, expect, id, modified, size } = asked
+      const { command, expect, id, modified, size, target } = asked
       const base = command === "Para" ? yield* openSigned(asked.name, true) : undefined
       const name = base?.value.entry.name ?? asked.name
       if (base !== undefined && expect !== undefined) {
@@ -131,12 +132,14 @@ export const make = Effect.fnUntraced(function* (options: {
       }
       const resume = asked.head === undefined ? {} : { resume: resumeKey(digest, user(), asked, asked.head) }
       // Taking over from an older session may wait for what that is doing.
-      const staging = yield* aliveMeanwhile(hold(store.stage({ name, size, modified, ...resume })))
-      incoming = { ...staging, command, replaces: expect === undefined ? undefined : base?.value.version }
+      const staging = yield* aliveMeanwhile(
+        hold(store.stage({ name, size, modified, ...resume, ...(target && { target }) }))
+      )
+      incoming = { ...staging, command, target, replaces: expect === undefined ? undefined : base?.value.version }
       return { _tag: "Staged", id, resumed: staging.value.resumed, base: base && baseOf(base) } as const
     }).pipe(
       Effect.onError(() => discard),
-      Effect.catch((error) => refused(asked.id, error))
+      Effect.catch((error) => refusedTarget(asked.id, asked.target, error))
     )
 
   const write = (id: RequestId, content: Bytes.Parts): Outcome =>
@@ -159,19 +162,17 @@ export const make = Effect.fnUntraced(function* (options: {
     )
 
   const commit = ({ digest: expected, id, size }: Asked<"Commit">): Effect.Effect<ActionResult> =>
-    Effect.suspend((): Effect.Effect<ActionResult, StoreError> => {
+    Effect.suspend((): Effect.Effect<ActionResult> => {
       if (incoming === undefined) return Effect.succeed({ _tag: "Refused", id, refusal: { reason: "store-failed" } })
-      const { command, replaces, value } = incoming
+      const { command, replaces, target, value } = incoming
       const request = { size, digest: expected, ...(replaces !== undefined && { replaces }) }
       return aliveMeanwhile(value.commit(request)).pipe(
         Effect.tap((entry) => log("file-committed", committedText[command](printable(entry.name)), { user: user() })),
         Effect.tap((entry) => maker.committed(entry.name, entry.size)),
-        Effect.map((entry) => ({ _tag: "Committed", id, size: entry.size, digest: expected }))
+        Effect.map((entry): ActionResult => ({ _tag: "Committed", id, size: entry.size, digest: expected })),
+        Effect.catch((error) => refusedTarget(id, target, error))
       )
-    }).pipe(
-      Effect.catch((error) => refused(id, error)),
-      Effect.ensuring(discard)
-    )
+    }).pipe(Effect.ensuring(discard))
 
   const open = ({ delta, id, name, partial }: Asked<"Open">): Effect.Effect<ActionResult> =>
     Effect.gen(function* () {
@@ -341,6 +342,12 @@ const refused = (id: RequestId, error: Refusable): Effect.Effect<ActionResult> =
   return error._tag === "StoreFailed" ? Effect.as(log("store-failed", error.message), result) : Effect.succeed(result)
 }
 
+/** The same for an upload of an account that may replace and not make files: that there is none is no news to it. */
+const refusedTarget = (id: RequestId, target: Asked<"Stage">["target"], error: Refusable) =>
+  target === "present" && error._tag === "NoSuchFile"
+    ? Effect.succeed<ActionResult>({ _tag: "Refused", id, refusal: { reason: "not-permitted", detail: "write" } })
+    : refused(id, error)
+
 /** What a client may know of an error of the store. */
 const refusalOf = (error: Refusable): Refusal => {
   switch (error._tag) {
@@ -348,6 +355,8 @@ const refusalOf = (error: Refusable): Refusal => {
       return { reason: "cancelled" }
     case "NoSuchFile":
       return { reason: "no-such-file" }
+    case "FileExists":
+      return { reason: "not-permitted", detail: "replace" }
     case "NameCollision":
       return { reason: "name-collision", detail: error.existing }
     case "NotAFile":

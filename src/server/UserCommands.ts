@@ -11,16 +11,9 @@ import { UserName } from "../domain/channel/HandshakeMessage.ts"
 import { Opaque, type OpaqueRejected, type Password } from "../domain/channel/Opaque.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { passwordBytesMax, userNameBytesMax } from "../domain/limits.ts"
-import { Accounts, type AccountsFailed, NoSuchAccount } from "../domain/session/Accounts.ts"
+import { AccountExists, Accounts, type AccountsFailed, NoSuchAccount } from "../domain/session/Accounts.ts"
 import * as PasswordRule from "../domain/session/PasswordRule.ts"
 import { WrongUsage } from "./ServerConfig.ts"
-
-/** `add` never replaces: a password is changed by `passwd`. */
-export class AccountExists extends Schema.TaggedError<AccountExists>()("AccountExists", { user: Schema.String }) {
-  override get message(): string {
-    return `there is an account '${this.user}' already: 'user passwd ${this.user}' changes its password`
-  }
-}
 
 /** No password was given. */
 export class NoPassword extends Schema.TaggedError<NoPassword>()("NoPassword", { detail: Schema.String }) {

@@ -4,15 +4,19 @@
  * ## Contract (test: `accountsContract`)
  *
  * - Holds no password: only registration records (OPAQUE), which are worth guessing only together with the setup.
- * - `find` does the same work for every name, known or not, so that its time tells nothing.
- * - `put` and `remove` are durable and atomic: after a crash the old or the new set of accounts is there, whole.
- *   Edits by several processes are not lost. A running server sees an edit at its next `find`.
+ * - `find` does the same work for every name, known or not, so that its time tells nothing. A disabled account is
+ *   like one that does not exist: `find` and `grants` know neither. `list` shows it.
+ * - Edits (`add`, `put`, `change`, `remove`) are durable and atomic: after a crash the old or the new set of accounts
+ *   is there, whole. Edits by several processes are not lost: each sees what the one before has made. A running server
+ *   sees an edit at its next `find` or `grants`.
+ * - `put` and `change` of one thing leave the others of the account as they are.
  * - The setup is made once and never changes: changing it would void every record.
  */
 import { Context, Effect, Layer, Redacted, Schema } from "effect"
 import type { UserName } from "../channel/HandshakeMessage.ts"
 import type { RegistrationRecord, ServerSetup, StretchingId } from "../channel/Opaque.ts"
 import { accountsMax } from "../limits.ts"
+import { everything, type Grant } from "./Grant.ts"
 
 /** The accounts could not be read or written. */
 export class AccountsFailed extends Schema.TaggedError<AccountsFailed>()("AccountsFailed", {
@@ -31,12 +35,33 @@ export class NoSuchAccount extends Schema.TaggedError<NoSuchAccount>()("NoSuchAc
   }
 }
 
-/** One account, without its secrets. */
-export interface AccountSummary {
-  readonly user: UserName
+/** `add` never replaces. */
+export class AccountExists extends Schema.TaggedError<AccountExists>()("AccountExists", { user: Schema.String }) {
+  override get message(): string {
+    return `there is an account '${this.user}' already: 'user passwd ${this.user}' changes its password`
+  }
+}
+
+/** What may be changed of an account. */
+export interface AccountState {
+  readonly record: RegistrationRecord
+  readonly disabled: boolean
+  readonly grant: Grant
+}
+
+/** One account. */
+export interface Account extends AccountState {
   /** milliseconds since 1970 */
   readonly created: number
 }
+
+/** One account, without its secrets. */
+export interface AccountSummary extends Omit<Account, "record"> {
+  readonly user: UserName
+}
+
+/** What an account may do now; undefined for unknown and disabled ones. */
+export type Grants = (user: UserName) => Grant | undefined
 
 export class Accounts extends Context.Service<
   Accounts,
@@ -45,12 +70,26 @@ export class Accounts extends Context.Service<
     readonly setup: Effect.Effect<ServerSetup, AccountsFailed>
     /** How clients of this server stretch passwords. */
     readonly stretching: StretchingId
-    /** The record of that user, or undefined for unknown names. */
+    /** The record of that user, or undefined for unknown and disabled ones. */
     readonly find: (user: UserName) => Effect.Effect<RegistrationRecord | undefined, AccountsFailed>
+    /** What the accounts may do, all as of one moment: one look, however many are asked for. */
+    readonly grants: Effect.Effect<Grants, AccountsFailed>
     /** All accounts, by name. */
     readonly list: Effect.Effect<ReadonlyArray<AccountSummary>, AccountsFailed>
-    /** Adds an account or replaces its record. */
+    /** Adds an account; `now` is in milliseconds since 1970. */
+    readonly add: (
+      user: UserName,
+      record: RegistrationRecord,
+      now: number,
+      grant: Grant
+    ) => Effect.Effect<void, AccountExists | AccountsFailed>
+    /** Adds an account that may do everything, or replaces the record of the one that is there. */
     readonly put: (user: UserName, record: RegistrationRecord, now: number) => Effect.Effect<void, AccountsFailed>
+    /** Changes an account that is there, as it is at that moment. */
+    readonly change: (
+      user: UserName,
+      change: (before: AccountState) => AccountState
+    ) => Effect.Effect<void, NoSuchAccount | AccountsFailed>
     readonly remove: (user: UserName) => Effect.Effect<void, NoSuchAccount | AccountsFailed>
   }
 >()("paradrop/session/Accounts") {
@@ -61,29 +100,82 @@ export class Accounts extends Context.Service<
     initial: ReadonlyMap<UserName, RegistrationRecord> = new Map()
   ): Layer.Layer<Accounts> =>
     Layer.sync(Accounts, () => {
-      const accounts = new Map<UserName, { readonly record: RegistrationRecord; readonly created: number }>()
-      for (const [user, record] of initial) accounts.set(user, { record, created: 0 })
+      const accounts = new Map<UserName, Account>()
+      for (const [user, record] of initial) accounts.set(user, newAccount(record, 0, everything))
+      const edit = <E>(apply: Edit<E>) => Effect.suspend(() => apply(accounts))
       return Accounts.of({
         setup: Effect.succeed(setup),
         stretching,
-        find: (user) => Effect.sync(() => accounts.get(user)?.record),
-        list: Effect.sync(() =>
-          Array.from(accounts, ([user, { created }]) => ({ user, created })).toSorted((a, b) =>
-            a.user < b.user ? -1 : 1
-          )
-        ),
-        put: (user, record, now) =>
-          Effect.suspend(() => {
-            const known = accounts.get(user)
-            if (known === undefined && accounts.size >= accountsMax) return Effect.fail(tooManyAccounts)
-            accounts.set(user, { record: copy(record), created: known?.created ?? now })
-            return Effect.void
-          }),
-        remove: (user) =>
-          Effect.suspend(() => (accounts.delete(user) ? Effect.void : Effect.fail(new NoSuchAccount({ user }))))
+        find: (user) => Effect.sync(() => enabled(accounts.get(user))?.record),
+        grants: Effect.sync(() => {
+          const now = new Map(accounts)
+          return (user) => enabled(now.get(user))?.grant
+        }),
+        list: Effect.sync(() => summariesOf(accounts)),
+        add: (user, record, now, grant) => edit(adding(user, record, now, grant)),
+        put: (user, record, now) => edit(putting(user, record, now)),
+        change: (user, change) => edit(changing(user, change)),
+        remove: (user) => edit(removing(user))
       })
     })
 }
+
+// -----------------------------------------------------------------------------
+// Edits: what every layer does to its accounts
+// -----------------------------------------------------------------------------
+
+/** A change of a set of accounts; when it fails the set is as it was. */
+export type Edit<E> = (accounts: Map<UserName, Account>) => Effect.Effect<void, E>
+
+export const adding =
+  (user: UserName, record: RegistrationRecord, now: number, grant: Grant): Edit<AccountExists | AccountsFailed> =>
+  (accounts) => {
+    if (accounts.has(user)) return Effect.fail(new AccountExists({ user }))
+    if (accounts.size >= accountsMax) return Effect.fail(tooManyAccounts)
+    accounts.set(user, newAccount(record, now, grant))
+    return Effect.void
+  }
+
+export const putting =
+  (user: UserName, record: RegistrationRecord, now: number): Edit<AccountsFailed> =>
+  (accounts) => {
+    const known = accounts.get(user)
+    if (known === undefined && accounts.size >= accountsMax) return Effect.fail(tooManyAccounts)
+    accounts.set(user, known === undefined ? newAccount(record, now, everything) : { ...known, record: copy(record) })
+    return Effect.void
+  }
+
+export const changing =
+  (user: UserName, change: (before: AccountState) => AccountState): Edit<NoSuchAccount> =>
+  (accounts) => {
+    const known = accounts.get(user)
+    if (known === undefined) return Effect.fail(new NoSuchAccount({ user }))
+    const { disabled, grant, record } = change(known)
+    accounts.set(user, { created: known.created, disabled, grant, record: copy(record) })
+    return Effect.void
+  }
+
+export const removing =
+  (user: UserName): Edit<NoSuchAccount> =>
+  (accounts) =>
+    accounts.delete(user) ? Effect.void : Effect.fail(new NoSuchAccount({ user }))
+
+/** The account, unless it is disabled: nobody may learn the difference to none. */
+export const enabled = (account: Account | undefined): Account | undefined =>
+  account?.disabled === true ? undefined : account
+
+/** All accounts without their secrets, by name. */
+export const summariesOf = (accounts: ReadonlyMap<UserName, Account>): ReadonlyArray<AccountSummary> =>
+  Array.from(accounts, ([user, { created, disabled, grant }]) => ({ user, created, disabled, grant })).toSorted(
+    (a, b) => (a.user < b.user ? -1 : 1)
+  )
+
+const newAccount = (record: RegistrationRecord, created: number, grant: Grant): Account => ({
+  record: copy(record),
+  created,
+  disabled: false,
+  grant
+})
 
 /** The limit of `accountsMax` is reached. */
 export const tooManyAccounts: AccountsFailed = new AccountsFailed({

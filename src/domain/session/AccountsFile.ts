@@ -3,26 +3,34 @@
  *
  * ```
  * server.setup    the server's long-term secrets (128 bytes, base64url)
- * accounts.json   version, stretching, and for each account its name, record and creation time
+ * accounts.json   version, stretching, and for each account its name, record, creation time and grant
  * accounts.lock   held while one process edits
  * ```
  *
  * The two are apart so that the setup may be kept elsewhere in a backup: records alone are useless for guessing.
- * A file that is damaged or missing is never overwritten: what cannot be read now may still be restored.
+ * A file that is damaged or missing is never overwritten: what cannot be read now may still be restored. A file of an
+ * older version is read as it is, and written as the present one by the next edit.
  */
 import { Effect, FileSystem, Layer, Path, type PlatformError, Redacted, Schema, Semaphore } from "effect"
 import { Base64Url } from "effect/encoding"
 import { UserName } from "../channel/HandshakeMessage.ts"
-import {
-  Opaque,
-  recordBytes,
-  type RegistrationRecord,
-  type ServerSetup,
-  setupBytes,
-  StretchingId
-} from "../channel/Opaque.ts"
+import { Opaque, recordBytes, type ServerSetup, setupBytes, StretchingId } from "../channel/Opaque.ts"
 import { accountsFileBytesMax, accountsMax, stateLockWaitMillisecondsMax } from "../limits.ts"
-import { Accounts, AccountsFailed, type AccountSummary, NoSuchAccount, tooManyAccounts } from "./Accounts.ts"
+import {
+  type Account,
+  Accounts,
+  AccountsFailed,
+  type AccountSummary,
+  adding,
+  changing,
+  type Edit,
+  enabled,
+  putting,
+  removing,
+  summariesOf,
+  tooManyAccounts
+} from "./Accounts.ts"
+import { everything, Grant } from "./Grant.ts"
 import * as StateFile from "./StateFile.ts"
 import { acquireWithin, type LockFailed, type LockHeld, type StateLock } from "./StateLock.ts"
 
@@ -54,7 +62,7 @@ export const make = Effect.fnUntraced(function* (
     return known
   })
 
-  const edit = <E>(change: (accounts: Map<UserName, Account>) => Effect.Effect<void, E>) =>
+  const edit = <E>(change: Edit<E>) =>
     Effect.gen(function* () {
       yield* lock(files)
       const latest = yield* load(files.accounts)
@@ -68,25 +76,20 @@ export const make = Effect.fnUntraced(function* (
     setup: Effect.succeed(setup),
     stretching: known.stretching,
     find: (user) =>
-      Effect.map(current, ({ accounts }) => accounts.get(user)?.record).pipe(Effect.provideContext(context)),
+      Effect.map(current, ({ accounts }) => enabled(accounts.get(user))?.record).pipe(Effect.provideContext(context)),
+    grants: Effect.map(
+      current,
+      ({ accounts }) =>
+        (user: UserName) =>
+          enabled(accounts.get(user))?.grant
+    ).pipe(Effect.provideContext(context)),
     list: Effect.map(current, ({ summaries }) => summaries).pipe(Effect.provideContext(context)),
-    put: (user, record, now) =>
-      edit((accounts) => {
-        const before = accounts.get(user)
-        if (before === undefined && accounts.size >= accountsMax) return Effect.fail(tooManyAccounts)
-        accounts.set(user, { record, created: before?.created ?? now })
-        return Effect.void
-      }),
-    remove: (user) =>
-      edit((accounts) => (accounts.delete(user) ? Effect.void : Effect.fail(new NoSuchAccount({ user }))))
+    add: (user, record, now, grant) => edit(adding(user, record, now, grant)),
+    put: (user, record, now) => edit(putting(user, record, now)),
+    change: (user, change) => edit(changing(user, change)),
+    remove: (user) => edit(removing(user))
   })
 })
-
-interface Account {
-  readonly record: RegistrationRecord
-  /** milliseconds since 1970 */
-  readonly created: number
-}
 
 interface Loaded {
   readonly stretching: StretchingId
@@ -156,49 +159,75 @@ const lock = (files: Files) =>
 const bytesOf = (length: number) =>
   Schema.Uint8ArrayFromBase64Url.check(Schema.makeFilter((bytes) => bytes.length === length))
 
-const Document = Schema.fromJsonString(
-  Schema.Struct({
-    version: Schema.Literal(1),
-    stretching: StretchingId,
-    accounts: Schema.Array(
-      Schema.Struct({ user: UserName, record: bytesOf(recordBytes), created: Schema.Natural })
-    ).check(
-      Schema.isMaxLength(accountsMax),
-      Schema.makeFilter((accounts) => new Set(accounts.map(({ user }) => user)).size === accounts.length)
-    )
-  })
-)
+/** What every version has of an account. */
+const entry = { user: UserName, record: bytesOf(recordBytes), created: Schema.Natural }
 
-const decode = Schema.decodeEffect(Document)
-const encode = Schema.encodeEffect(Document)
+const entriesOf = <A extends { readonly user: string }, I>(account: Schema.Codec<A, I>) =>
+  Schema.Array(account).check(
+    Schema.isMaxLength(accountsMax),
+    Schema.makeFilter((accounts) => new Set(accounts.map(({ user }) => user)).size === accounts.length)
+  )
+
+/** Until grants came: every account may do everything. */
+const Version1 = Schema.Struct({
+  version: Schema.Literal(1),
+  stretching: StretchingId,
+  accounts: entriesOf(Schema.Struct(entry))
+})
+
+const Version2 = Schema.Struct({
+  version: Schema.Literal(2),
+  stretching: StretchingId,
+  accounts: entriesOf(
+    Schema.Struct({
+      ...entry,
+      disabled: Schema.optionalKey(Schema.Literal(true)),
+      /** absent: everything */
+      grant: Schema.optionalKey(Grant)
+    })
+  )
+})
+
+/** Says first which version it is: one from the future is whole, and must not be called damaged. */
+const Versioned = Schema.fromJsonString(Schema.Struct({ version: Schema.Natural }))
+
+const decodeVersion = Schema.decodeEffect(Versioned)
+const decode = Schema.decodeEffect(Schema.fromJsonString(Schema.Union([Version1, Version2])))
+const encode = Schema.encodeEffect(Schema.fromJsonString(Version2))
 const decodeSetup = Schema.decodeEffect(bytesOf(setupBytes))
 
 const load = Effect.fnUntraced(function* (
   path: string
 ): Effect.fn.Return<Loaded, AccountsFailed, FileSystem.FileSystem> {
   const { stamp, text } = yield* readWhole(path)
+  const { version } = yield* Effect.mapError(decodeVersion(text), () => damaged(path))
+  if (version > 2) return yield* newer(path, version)
   // What is not understood is an error and not dropped: the next edit would lose it.
   const document = yield* Effect.mapError(decode(text, { onExcessProperty: "error" }), () => damaged(path))
   const accounts = new Map<UserName, Account>()
-  for (const { created, record, user } of document.accounts) {
-    accounts.set(user, { record: Redacted.make(record, { label: "registration record" }), created })
+  for (const stored of document.accounts) {
+    accounts.set(stored.user, {
+      record: Redacted.make(stored.record, { label: "registration record" }),
+      created: stored.created,
+      disabled: "disabled" in stored,
+      grant: "grant" in stored && stored.grant !== undefined ? stored.grant : everything
+    })
   }
-  const summaries = document.accounts
-    .map(({ created, user }) => ({ user, created }))
-    .toSorted((a, b) => (a.user < b.user ? -1 : 1))
-  return { stretching: document.stretching, accounts, summaries, stamp }
+  return { stretching: document.stretching, accounts, summaries: summariesOf(accounts), stamp }
 })
 
 const save = Effect.fnUntraced(function* (
   path: string,
   { accounts, stretching }: Pick<Loaded, "accounts" | "stretching">
 ): Effect.fn.Return<void, AccountsFailed, FileSystem.FileSystem | Path.Path> {
-  const entries = Array.from(accounts, ([user, { created, record }]) => ({
+  const entries = Array.from(accounts, ([user, { created, disabled, grant, record }]) => ({
     user,
     record: Redacted.value(record),
-    created
+    created,
+    ...(disabled && { disabled }),
+    ...(grant !== everything && { grant })
   }))
-  const text = yield* Effect.mapError(encode({ version: 1, stretching, accounts: entries }), () =>
+  const text = yield* Effect.mapError(encode({ version: 2, stretching, accounts: entries }), () =>
     failed("an account does not have the form of one: nothing was changed")
   )
   if (text.length >= accountsFileBytesMax) return yield* tooManyAccounts
@@ -220,6 +249,9 @@ const failed = (detail: string): AccountsFailed => new AccountsFailed({ detail }
 // The reason is left out: it would quote the content.
 const damaged = (path: string): AccountsFailed =>
   failed(`'${path}' is damaged: restore it from a backup (it is left as it is)`)
+
+const newer = (path: string, version: number): AccountsFailed =>
+  failed(`'${path}' is of version ${version}, which this server is too old for: update it (it is left as it is)`)
 
 const fileProblem = <A, R>(
   path: string,

@@ -14,6 +14,7 @@
  */
 import { Result } from "effect"
 import { blocksAskedBytesMax, loginAttemptsMax, requestsInFlightMax } from "../limits.ts"
+import * as Grant from "./Grant.ts"
 import { connectionId, type RequestId } from "../wire/Frame.ts"
 import type { ClientMessage, ServerMessage } from "../wire/Message.ts"
 import { unpackRanges } from "../file/Packed.ts"
@@ -101,7 +102,8 @@ const unauthenticated = (state: Unauthenticated, input: SessionInput): Step => {
 
     case "Verifying":
       if (input._tag === "LoginVerified") {
-        return { state: { ...state, phase: { _tag: "AwaitingHello", user: phase.user } }, outputs: [] }
+        const { rights } = input
+        return { state: { ...state, phase: { _tag: "AwaitingHello", user: phase.user, rights } }, outputs: [] }
       }
       if (input._tag === "LoginUnverified") return closed("opaque-rejected")
       break
@@ -109,7 +111,14 @@ const unauthenticated = (state: Unauthenticated, input: SessionInput): Step => {
     case "AwaitingHello":
       if (input._tag !== "Message" || input.id !== connectionId || input.message._tag !== "Hello") break
       return {
-        state: { _tag: "Ready", user: phase.user, lastId: 0, discarding: undefined, ending: "no" },
+        state: {
+          _tag: "Ready",
+          user: phase.user,
+          rights: phase.rights,
+          lastId: 0,
+          discarding: undefined,
+          ending: "no"
+        },
         outputs: [
           { _tag: "Admit", user: phase.user, client: input.message.client },
           send(connectionId, { _tag: "Correct", server: greeting })
@@ -141,6 +150,10 @@ const ready = (state: Ready, input: SessionInput): Step => {
       return closed("bye")
     case "Drain":
       return closed("draining")
+    case "Granted":
+      return stay({ ...state, rights: input.rights })
+    case "Revoked":
+      return closed("revoked")
     default:
       return violation
   }
@@ -178,6 +191,8 @@ const isNew = (state: Admitted, id: RequestId): boolean => id > state.lastId && 
 
 /** A command's turn has come. */
 const begin = (session: Admitted, queue: Transferring["queue"], id: RequestId, command: Command): Step => {
+  const lacking = Grant.lacking(session.rights, command)
+  if (lacking !== undefined) return deny({ ...session, queue }, id, command, lacking)
   const next = (transfer: Transfer, output: SessionOutput): Step => ({
     state: { ...session, _tag: "Transferring", transfer, queue },
     outputs: [output]
@@ -190,13 +205,22 @@ const begin = (session: Admitted, queue: Transferring["queue"], id: RequestId, c
     case "Download":
       return next({ _tag: "Opening", id }, { ...command, _tag: "Open", id })
     case "Upload":
-    case "Para":
+    case "Para": {
+      const target = command._tag === "Para" ? undefined : Grant.mayPlace(session.rights)
       return next(
         { _tag: "Staging", id, command: command._tag, declared: command.size, cancelled: false },
-        { ...command, _tag: "Stage", id, command: command._tag }
+        { ...command, _tag: "Stage", id, command: command._tag, ...(target && { target }) }
       )
+    }
   }
 }
+
+/** The account lacks a right: nothing is asked of the store. */
+const deny = (session: Waiting, id: RequestId, { _tag }: Command, right: Grant.Right): Step =>
+  // An upload's content may already be on its way; other commands wait for an answer.
+  finish({ ...session, discarding: _tag === "Upload" ? id : session.discarding }, [
+    send(id, { _tag: "Refused", reason: "not-permitted", detail: right })
+  ])
 
 // -----------------------------------------------------------------------------
 // Transferring
@@ -212,6 +236,10 @@ const transferring = (state: Transferring, input: SessionInput): Step => {
       return peerEnded(state)
     case "Drain":
       return stay({ ...state, ending: "ordered" })
+    case "Granted":
+      return stay({ ...state, rights: input.rights })
+    case "Revoked":
+      return closed("revoked", { _tag: "Discard", id: state.transfer.id })
     case "Staged":
       return staged(state, input)
     case "Opened":
@@ -467,8 +495,11 @@ const abandon = (state: Transferring, refusal: Refusal, discarding: RequestId | 
     send(state.transfer.id, refusedMessage(refusal))
   ])
 
+/** A session between two commands. */
+type Waiting = Admitted & Pick<Transferring, "queue">
+
 /** The transfer is over: the next command's turn, or none. */
-const finish = (state: Transferring, outputs: ReadonlyArray<SessionOutput>): Step => {
+const finish = (state: Waiting, outputs: ReadonlyArray<SessionOutput>): Step => {
   const [next, ...queue] = state.queue
   if (state.ending === "ordered") {
     const refusals = state.queue.map(({ id }) => send(id, { _tag: "Refused", reason: "draining" }))
@@ -491,7 +522,13 @@ const refusedMessage = (refusal: Refusal): ServerMessage => ({ _tag: "Refused", 
 
 const pong = (state: Session, id: RequestId): Step => ({ state, outputs: [send(id, { _tag: "Pong" })] })
 
-const admitted = ({ discarding, ending, lastId, user }: Admitted): Admitted => ({ user, lastId, discarding, ending })
+const admitted = ({ discarding, ending, lastId, rights, user }: Admitted): Admitted => ({
+  user,
+  rights,
+  lastId,
+  discarding,
+  ending
+})
 
 const incoming = ({ command, declared, id }: Extract<Transfer, { readonly declared: unknown }>) => ({
   id,

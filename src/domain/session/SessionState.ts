@@ -10,6 +10,7 @@ import type { RequestId } from "../wire/Frame.ts"
 import type { ClientMessage, ServerMessage, SignatureOffer } from "../wire/Message.ts"
 import type { Range } from "../file/Packed.ts"
 import type { Refusal } from "../wire/Refusal.ts"
+import type { Rights, Target } from "./Grant.ts"
 
 // -----------------------------------------------------------------------------
 // States
@@ -22,7 +23,7 @@ export type LoginPhase =
   | { readonly _tag: "AwaitingFinish"; readonly user: UserName }
   | { readonly _tag: "Verifying"; readonly user: UserName }
   /** The proof verified, but nobody is admitted before the keys are confirmed by a first record. */
-  | { readonly _tag: "AwaitingHello"; readonly user: UserName }
+  | { readonly _tag: "AwaitingHello"; readonly user: UserName; readonly rights: Rights }
 
 export interface Unauthenticated {
   readonly _tag: "Unauthenticated"
@@ -34,6 +35,8 @@ export interface Unauthenticated {
 /** What holds for a session from its admission to its end. */
 export interface Admitted {
   readonly user: UserName
+  /** what the account may do now */
+  readonly rights: Rights
   /** ids of requests only grow */
   readonly lastId: RequestId | 0
   /** a request that was refused while its content was still coming */
@@ -83,7 +86,7 @@ export interface Transferring extends Admitted {
 
 /** Why a session ended: the vocabulary of its last log line. */
 export type CloseReason =
-  "bye" | "incorrect" | "rejected" | "opaque-rejected" | "protocol-violation" | "ended-early" | "draining"
+  "bye" | "incorrect" | "rejected" | "opaque-rejected" | "protocol-violation" | "ended-early" | "draining" | "revoked"
 
 export interface Closed {
   readonly _tag: "Closed"
@@ -108,7 +111,8 @@ export type ActionResult =
   | { readonly _tag: "LoginAnswered"; readonly ke2: Uint8Array; readonly stretching: StretchingId }
   | { readonly _tag: "LoginRejected"; readonly reason: RejectReason; readonly retryAfterMilliseconds: number }
   | { readonly _tag: "LoginUnanswerable" }
-  | { readonly _tag: "LoginVerified" }
+  /** `rights` are those of the account at this moment */
+  | { readonly _tag: "LoginVerified"; readonly rights: Rights }
   | { readonly _tag: "LoginUnverified" }
   /** `resumed` bytes are staged from an earlier try */
   | { readonly _tag: "Staged"; readonly id: RequestId; readonly resumed: FileSize; readonly base: Base | undefined }
@@ -134,7 +138,12 @@ export type ActionResult =
   /** the store refused, or sending was stopped */
   | { readonly _tag: "Refused"; readonly id: RequestId; readonly refusal: Refusal }
 
-export type FromServer = { readonly _tag: "Drain" }
+export type FromServer =
+  | { readonly _tag: "Drain" }
+  /** the account's rights were changed: commands that begin from now on have these */
+  | { readonly _tag: "Granted"; readonly rights: Rights }
+  /** the account was disabled, removed or moved: the session ends */
+  | { readonly _tag: "Revoked" }
 
 export type SessionInput = FromPeer | ActionResult | FromServer
 
@@ -158,6 +167,8 @@ export type SessionOutput =
       readonly modified: Milliseconds
       readonly head?: string
       readonly expect?: ContentDigest
+      /** what must be at the name, when the account may not do both */
+      readonly target?: Target
     }
   /** the content of the present input goes into the staging */
   | { readonly _tag: "Write"; readonly id: RequestId }

@@ -64,6 +64,8 @@ export interface StageRequest {
   readonly modified: Milliseconds
   /** 32 hex digits that name account, file and source content: what was staged under it before is gone on with */
   readonly resume?: string
+  /** what must be at the name, now and at the commit: `absent` fails with `FileExists`, `present` with `NoSuchFile` */
+  readonly target?: "absent" | "present"
 }
 
 /** What a commit must find true. */

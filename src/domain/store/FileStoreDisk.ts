@@ -39,6 +39,7 @@ import * as ReadWindow from "./ReadWindow.ts"
 import {
   BaseChanged,
   DigestMismatch,
+  FileExists,
   NameCollision,
   NoSpace,
   NoSuchFile,
@@ -337,6 +338,7 @@ const stage = Effect.fnUntraced(function* (
   request: StageRequest
 ): Effect.fn.Return<Staging, StoreError, Scope.Scope> {
   yield* checkTarget(context, request.name)
+  yield* checkDemanded(context, request)
   // Of several at once with one key each waits for the one before it to be known as holder.
   const open = context.lockResume(request.resume ?? (yield* context.newStagedName))(openStaged(context, request))
   const { staged, resumed } = yield* Effect.acquireRelease(open, ({ staged }) => staged.release)
@@ -640,7 +642,11 @@ const staging = (
     const digest = yield* verify(expected)
     yield* Effect.mapError(staged.file.setModified(request.modified), full(name))
     if (context.durable) yield* Effect.mapError(staged.file.sync, full(name))
-    const replace = Effect.andThen(checkVersion(context, name, expected.replaces), place(context, name, staged))
+    const replace = Effect.gen(function* () {
+      yield* checkDemanded(context, request)
+      yield* checkVersion(context, name, expected.replaces)
+      yield* place(context, name, staged)
+    })
     yield* context.lockName(key(name))(Effect.uninterruptible(replace))
     return { name, size, modified: request.modified, digest }
   })
@@ -660,6 +666,14 @@ const staging = (
     commit: (expected) => Effect.onError(staged.exclusively(commit(expected)), () => giveUp)
   }
 }
+
+/** Fails when what stands at the name is not what must. At the commit the caller holds the name's lock. */
+const checkDemanded = Effect.fnUntraced(function* (context: Context, { name, target }: StageRequest) {
+  if (target === undefined) return
+  const live = yield* statAt(context, name)
+  if (target === "absent" && Option.isSome(live)) return yield* new FileExists({ name })
+  if (target === "present" && Option.isNone(live)) return yield* new NoSuchFile({ name })
+})
 
 /** Fails when the live file is another than the one that the change was made for. The caller holds the name's lock. */
 const checkVersion = Effect.fnUntraced(function* (context: Context, name: FileName, version: string | undefined) {

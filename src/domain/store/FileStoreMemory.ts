@@ -13,6 +13,7 @@ import { type CommitRequest, FileStore, type OpenFile, type StageRequest, type S
 import {
   BaseChanged,
   DigestMismatch,
+  FileExists,
   NameCollision,
   NoSpace,
   NoSuchFile,
@@ -132,8 +133,19 @@ const locate = (store: Store, name: FileName): Effect.Effect<File, NoSuchFile | 
     return Effect.fail(exact ? new NotAFile({ name, found: "folder" }) : new NoSuchFile({ name }))
   })
 
-/** What stands at the name now; fails when the name cannot be put beside what is there. */
-const target = (store: Store, name: FileName): Effect.Effect<Option.Option<File>, NameCollision | NotAFile> =>
+/** What stands at the name now; fails when the name cannot be put beside what is there, or that is not as demanded. */
+const target = (
+  store: Store,
+  name: FileName,
+  demanded: StageRequest["target"]
+): Effect.Effect<Option.Option<File>, FileExists | NameCollision | NoSuchFile | NotAFile> =>
+  Effect.flatMap(standing(store, name), (live): Effect.Effect<Option.Option<File>, FileExists | NoSuchFile> => {
+    if (demanded === "absent" && Option.isSome(live)) return Effect.fail(new FileExists({ name }))
+    if (demanded === "present" && Option.isNone(live)) return Effect.fail(new NoSuchFile({ name }))
+    return Effect.succeed(live)
+  })
+
+const standing = (store: Store, name: FileName): Effect.Effect<Option.Option<File>, NameCollision | NotAFile> =>
   Effect.suspend((): Effect.Effect<Option.Option<File>, NameCollision | NotAFile> => {
     let node: File | Folder = store.root
     const walked: Array<string> = []
@@ -154,10 +166,11 @@ const put = (
   entry: FileEntry,
   content: Uint8Array,
   changed: number,
-  replaces?: string
-): Effect.Effect<void, BaseChanged | NameCollision | NotAFile> =>
-  Effect.flatMap(target(store, entry.name), (replaced) => {
+  demands: Pick<StageRequest, "target"> & Pick<CommitRequest, "replaces"> = {}
+): Effect.Effect<void, BaseChanged | FileExists | NameCollision | NoSuchFile | NotAFile> =>
+  Effect.flatMap(target(store, entry.name, demands.target), (replaced) => {
     const live = Option.getOrUndefined(replaced)
+    const { replaces } = demands
     if (replaces !== undefined && live?.version !== replaces) return Effect.fail(new BaseChanged({ name: entry.name }))
     store.commits += 1
     const file: File = { kind: "file", entry, content, changed, version: `memory:${store.commits}` }
@@ -187,7 +200,7 @@ const stage = Effect.fnUntraced(function* (
   store: Store,
   request: StageRequest
 ): Effect.fn.Return<Staging, StoreError, Scope.Scope> {
-  yield* target(store, request.name)
+  yield* target(store, request.name, request.target)
   const staged = yield* Effect.acquireRelease(hold(store, request), (staged) => release(store, request, staged))
   const resumed = staged.received
   const giveUp = release(store, request, staged)
@@ -268,7 +281,7 @@ const write = Effect.fnUntraced(function* (
 
 const commit = Effect.fnUntraced(function* (
   store: Store,
-  { modified, name, size }: StageRequest,
+  { modified, name, size, target }: StageRequest,
   staged: Staged,
   expected: CommitRequest
 ): Effect.fn.Return<FileEntry, StoreError> {
@@ -285,7 +298,10 @@ const commit = Effect.fnUntraced(function* (
     return yield* new DigestMismatch({ name, declared: expected.digest, received: digest })
   }
   const entry: FileEntry = { name, size, modified, digest }
-  yield* put(store, entry, content, yield* Clock.currentTimeMillis, expected.replaces)
+  yield* put(store, entry, content, yield* Clock.currentTimeMillis, {
+    ...(target && { target }),
+    ...(expected.replaces !== undefined && { replaces: expected.replaces })
+  })
   // The content has changed hands: it counts as committed, no longer as staged.
   staged.state = "over"
   forget(store, staged)

@@ -13,6 +13,13 @@ export class NoSuchFile extends Schema.TaggedError<NoSuchFile>()("NoSuchFile", {
   }
 }
 
+/** A committed file of that name is there, and none was to be replaced. Nothing changed. */
+export class FileExists extends Schema.TaggedError<FileExists>()("FileExists", { name: FileName }) {
+  override get message(): string {
+    return `there is a file '${this.name}' already: nothing was changed, use another name`
+  }
+}
+
 /** Another committed file has the same name under NFC and case folding. */
 export class NameCollision extends Schema.TaggedError<NameCollision>()("NameCollision", {
   name: FileName,
@@ -99,6 +106,7 @@ export class StoreFailed extends Schema.TaggedError<StoreFailed>()("StoreFailed"
 
 export type StoreError =
   | NoSuchFile
+  | FileExists
   | NameCollision
   | NotAFile
   | NoSpace

@@ -4,11 +4,14 @@
  * Each case starts with accounts that are empty, and fails with `ContractBroken` (or with the layer's own failure) when
  * the layer does not keep the contract.
  */
-import { Effect, Redacted } from "effect"
+import { Effect, Redacted, Result } from "effect"
 import * as Bytes from "../Bytes.ts"
 import { UserName } from "../channel/HandshakeMessage.ts"
 import { recordBytes, type RegistrationRecord, setupBytes } from "../channel/Opaque.ts"
 import { Accounts } from "../session/Accounts.ts"
+import { everything, type Grant, type Right, rights } from "../session/Grant.ts"
+import { FileName } from "../file/FileName.ts"
+import { equal, failure } from "./Contract.ts"
 import { ContractBroken } from "./ContractBroken.ts"
 
 /** One promise of the port and the effect that checks it. */
@@ -108,12 +111,96 @@ const bytesAreItsOwn = Effect.gen(function* () {
   yield* expectFound(ada, record(1))
 })
 
+const some: Grant = {
+  root: FileName.make("teams/e.v_e"),
+  rights: ["list", "write"],
+  quota: { bytes: 0, files: 7 },
+  bytesPerSecond: { up: 1 }
+}
+
+const addsWithAGrant = Effect.gen(function* () {
+  const accounts = yield* Accounts
+  yield* accounts.add(eve, record(1), 5, some)
+  yield* accounts.add(ada, record(2), 6, everything)
+  const grants = yield* accounts.grants
+  yield* equal("the grant that was given", grants(eve), some)
+  yield* equal("the grant of another", grants(ada), everything)
+  yield* equal("the grant of nobody", grants(bob), undefined)
+  yield* equal("the list", yield* accounts.list, [
+    { user: ada, created: 6, disabled: false, grant: everything },
+    { user: eve, created: 5, disabled: false, grant: some }
+  ])
+})
+
+const addsOnce = Effect.gen(function* () {
+  const accounts = yield* Accounts
+  const both = [accounts.add(ada, record(1), 5, everything), accounts.add(ada, record(2), 6, some)]
+  const outcomes = yield* Effect.forEach(both, (add) => Effect.result(add), { concurrency: "unbounded" })
+  yield* equal("additions of one name at once", outcomes.filter(Result.isSuccess).length, 1)
+  const again = yield* failure("adding again", accounts.add(ada, record(3), 7, some))
+  yield* equal("the refusal", again._tag, "AccountExists")
+  const first = outcomes.findIndex(Result.isSuccess)
+  yield* expectFound(ada, record(first + 1))
+})
+
+const changesOnlyWhatIsChanged = Effect.gen(function* () {
+  const accounts = yield* Accounts
+  yield* accounts.add(ada, record(1), 5, everything)
+  yield* accounts.change(ada, (before) => ({ ...before, grant: some }))
+  yield* expectFound(ada, record(1))
+  yield* accounts.put(ada, record(2), 9)
+  yield* expectFound(ada, record(2))
+  yield* equal("the grant after a new password", (yield* accounts.grants)(ada), some)
+  const nobody = yield* failure(
+    "changing nobody",
+    accounts.change(bob, (before) => before)
+  )
+  yield* equal("the refusal", nobody._tag, "NoSuchAccount")
+  yield* expectList([[ada, 5]])
+})
+
+const disabledIsLikeNone = Effect.gen(function* () {
+  const accounts = yield* Accounts
+  yield* accounts.add(ada, record(1), 5, some)
+  const early = yield* accounts.grants
+  yield* accounts.change(ada, (before) => ({ ...before, disabled: true }))
+  yield* expectFound(ada, undefined)
+  yield* equal("the grant of a disabled account", (yield* accounts.grants)(ada), undefined)
+  yield* equal("an earlier look", early(ada), some)
+  const [listed] = yield* accounts.list
+  yield* equal("the list", listed, { user: ada, created: 5, disabled: true, grant: some })
+  // A new password does not bring it back: only enabling does.
+  yield* accounts.put(ada, record(2), 6)
+  yield* expectFound(ada, undefined)
+  yield* accounts.change(ada, (before) => ({ ...before, disabled: false }))
+  yield* expectFound(ada, record(2))
+  yield* equal("the grant again", (yield* accounts.grants)(ada), some)
+})
+
+const changesAtOnce = Effect.gen(function* () {
+  const accounts = yield* Accounts
+  yield* accounts.add(ada, record(1), 5, { rights: [] })
+  const give = (right: Right) =>
+    accounts.change(ada, (before) => ({
+      ...before,
+      grant: { ...before.grant, rights: [...before.grant.rights, right] }
+    }))
+  yield* Effect.forEach(rights, give, { concurrency: "unbounded" })
+  const held = (yield* accounts.grants)(ada)?.rights ?? []
+  yield* equal("rights given at once", held.toSorted().join(), rights.toSorted().join())
+})
+
 /** What every `Accounts` layer promises. */
 export const accountsContract: ReadonlyArray<AccountsCase> = [
   { name: "finds the record that was put, and no other", effect: findsWhatWasPut },
   { name: "a second record replaces the first, and the account keeps its day", effect: replacesAndKeepsTheDay },
   { name: "removes one account, and says when there is none", effect: removesOne },
   { name: "lists by name, whatever the order of adding", effect: listsByName },
+  { name: "adds with a grant, and gives it back", effect: addsWithAGrant },
+  { name: "adds a name once, also when two do it at once", effect: addsOnce },
+  { name: "changes one thing of an account and leaves the others", effect: changesOnlyWhatIsChanged },
+  { name: "a disabled account is like none, until it is enabled", effect: disabledIsLikeNone },
+  { name: "each of several changes at once sees the one before", effect: changesAtOnce },
   { name: "the setup has its length and never changes", effect: setupStays },
   { name: "edits at once are all kept", effect: editsAtOnce },
   { name: "what the giver does with the bytes later does not matter", effect: bytesAreItsOwn }

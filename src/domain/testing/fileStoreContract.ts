@@ -6,7 +6,7 @@ import * as Bytes from "../Bytes.ts"
 import { ContentDigest, Digest, digestOf } from "../file/Digest.ts"
 import { FileName } from "../file/FileName.ts"
 import { keptVersionBytesMax, resumeBytesMin } from "../limits.ts"
-import { FileStore } from "../store/FileStore.ts"
+import { FileStore, type Staging } from "../store/FileStore.ts"
 import * as ReadWindow from "../store/ReadWindow.ts"
 import { type ContractCase, equal, failure } from "./Contract.ts"
 import { ContractBroken } from "./ContractBroken.ts"
@@ -553,6 +553,32 @@ const versions: ReadonlyArray<ContractCase<FileStore | Digest>> = [
       yield* replace("a", yield* versionOf)
       yield* equal("content", yield* load("a"), text("mine"))
     })
+  },
+  {
+    name: "a staging that demands an absent or a present file fails, at start and at commit, when that is not so",
+    effect: Effect.gen(function* () {
+      const store = yield* FileStore
+      const mine = text("mine")
+      const digest = digestOf(yield* Digest, [mine])
+      const size = mine.length
+      const begin = (name: string, target: "absent" | "present") =>
+        store.stage({ name: named(name), size, modified: 0, target })
+      const finish = Effect.fnUntraced(function* (staging: Staging) {
+        yield* staging.write([mine])
+        yield* staging.commit({ size, digest })
+      })
+      yield* save("there", "old")
+      yield* equal("absent, at the start", yield* tag("stage", Effect.scoped(begin("there", "absent"))), "FileExists")
+      yield* equal("present, at the start", yield* tag("stage", Effect.scoped(begin("new", "present"))), "NoSuchFile")
+      // Of two that both found nothing, one makes the file.
+      const [first, second] = [yield* begin("new", "absent"), yield* begin("new", "absent")]
+      yield* finish(first)
+      yield* equal("absent, at the commit", yield* tag("commit", finish(second)), "FileExists")
+      yield* equal("content", yield* load("new"), mine)
+      yield* finish(yield* begin("there", "present"))
+      yield* equal("content", yield* load("there"), mine)
+      yield* equal("listing", yield* listNames, ["new", "there"])
+    }).pipe(Effect.scoped)
   },
   {
     name: "every commit makes another version, and an open file keeps its own",

@@ -1,4 +1,4 @@
-import { statSync } from "node:fs"
+import { readFileSync, statSync } from "node:fs"
 import { spawn } from "node:child_process"
 import { join } from "node:path"
 import * as NodeServices from "@effect/platform-node/NodeServices"
@@ -10,6 +10,7 @@ import { Opaque, recordBytes, setupBytes } from "../../../src/domain/channel/Opa
 import { accountsFileBytesMax, stateLockWaitMillisecondsMax } from "../../../src/domain/limits.ts"
 import { Accounts } from "../../../src/domain/session/Accounts.ts"
 import * as AccountsFile from "../../../src/domain/session/AccountsFile.ts"
+import { everything } from "../../../src/domain/session/Grant.ts"
 import { StateLock } from "../../../src/domain/session/StateLock.ts"
 import * as StateLockNode from "../../../src/domain/session/StateLockNode.ts"
 import { accountsContract } from "../../../src/domain/testing/accountsContract.ts"
@@ -57,7 +58,7 @@ describe("files", () => {
         const next = yield* AccountsFile.make(folder)
         assert.deepStrictEqual(Redacted.value(yield* next.setup), Redacted.value(yield* first.setup))
         assert.deepStrictEqual(Redacted.value((yield* next.find(ada)) ?? record(0)), Redacted.value(record(7)))
-        assert.deepStrictEqual(yield* next.list, [{ user: ada, created: 3 }])
+        assert.deepStrictEqual(yield* next.list, [{ user: ada, created: 3, disabled: false, grant: everything }])
       })
     )
   )
@@ -82,8 +83,12 @@ describe("files", () => {
     "cut short": (content) => content.slice(0, content.length / 2),
     empty: () => "",
     "no JSON": () => "\u0000\u0000",
-    "of a newer version": (content) => content.replace('"version":1', '"version":2'),
-    "with a field that is not known": (content) => content.replace('"created"', '"disabled":true,"created"'),
+    "with the fields of a newer version": (content) =>
+      content.replace('"version":2', '"version":1').replace('"created"', '"disabled":true,"created"'),
+    "with a field that is not known": (content) => content.replace('"created"', '"locked":true,"created"'),
+    "with a right that is not known": (content) => content.replace('"created"', '"grant":{"rights":["fly"]},"created"'),
+    "with a root that leads out": (content) =>
+      content.replace('"created"', '"grant":{"root":"../x","rights":[]},"created"'),
     "with a short record": (content) => content.replace(/"record":"..../, '"record":"'),
     "with a name twice": (content) => content.replace(/\[(\{.*\})\]/, "[$1,$1]"),
     "too large": (content) => content + " ".repeat(accountsFileBytesMax)
@@ -107,6 +112,50 @@ describe("files", () => {
       )
     )
   }
+
+  it.live("of a newer version: says so, and leaves them as they are", () =>
+    inFolder((folder) =>
+      Effect.gen(function* () {
+        const fs = yield* FileSystem.FileSystem
+        const path = join(folder, "accounts.json")
+        const accounts = yield* AccountsFile.make(folder)
+        const newer = (yield* fs.readFileString(path)).replace('"version":2', '"version":3,"more":[]')
+        yield* fs.writeFileString(path, newer)
+        const text = `'${path}' is of version 3, which this server is too old for: update it (it is left as it is)`
+        assert.strictEqual(yield* failureOf(folder), text)
+        assert.strictEqual((yield* Effect.flip(accounts.put(bob, record(2), 2))).message, text)
+        assert.isTrue((yield* fs.readFileString(path)) === newer)
+      })
+    )
+  )
+
+  it.live("of version 1: every account may do everything, and the next edit writes the present version", () =>
+    inFolder((folder) =>
+      Effect.gen(function* () {
+        const fs = yield* FileSystem.FileSystem
+        const path = join(folder, "accounts.json")
+        // Written by the last release that knew no grants.
+        const frozen = readFileSync(new URL("accounts.v1.json", import.meta.url), "utf8")
+        yield* AccountsFile.make(folder)
+        yield* fs.writeFileString(path, frozen)
+        const accounts = yield* AccountsFile.make(folder)
+        assert.deepStrictEqual(yield* accounts.list, [
+          { user: ada, created: 1_700_000_000_000, disabled: false, grant: everything },
+          { user: bob, created: 1_700_000_000_001, disabled: false, grant: everything }
+        ])
+        assert.deepStrictEqual(Redacted.value((yield* accounts.find(ada)) ?? record(0)), Redacted.value(record(1)))
+        assert.isTrue((yield* fs.readFileString(path)) === frozen, "looking changes nothing")
+        yield* accounts.change(bob, (before) => ({ ...before, disabled: true }))
+        const written: unknown = JSON.parse(yield* fs.readFileString(path))
+        const [first, second]: ReadonlyArray<object> = JSON.parse(frozen).accounts
+        assert.deepStrictEqual(written, {
+          version: 2,
+          stretching: 1,
+          accounts: [first, { ...second, disabled: true }]
+        })
+      })
+    )
+  )
 
   it.live("missing: says which, and makes none that would void the others", () =>
     inFolder((folder) =>

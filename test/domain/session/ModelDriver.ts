@@ -4,6 +4,7 @@
 import { Arbitrary, Schema } from "effect"
 import * as Session from "../../../src/domain/session/Session.ts"
 import type { Session as State, SessionInput, SessionOutput } from "../../../src/domain/session/SessionState.ts"
+import { rights } from "../../../src/domain/session/Grant.ts"
 import { FileName } from "../../../src/domain/file/FileName.ts"
 import { seeded } from "../../../src/domain/testing/Fixture.ts"
 import { packRanges } from "../../../src/domain/file/Packed.ts"
@@ -65,7 +66,7 @@ export const play = ({ commands, seed }: Script): Played => {
   const cancelled = new Set<number>()
   const sizes = new Map<number, number>()
   const written = new Map<number, number>()
-  let state: State = { _tag: "Ready", user: aUser, lastId: 0, discarding: undefined, ending: "no" }
+  let state: State = { _tag: "Ready", user: aUser, rights, lastId: 0, discarding: undefined, ending: "no" }
   let beside:
     { readonly id: RequestId; readonly kind: "List" | "Describe" | "SendContent"; stopped: boolean } | undefined
   let grant: Grant | undefined

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Effect } from "effect"
 import { FileName } from "../../../src/domain/file/FileName.ts"
 import { loginAttemptsMax, requestsInFlightMax } from "../../../src/domain/limits.ts"
+import { lacking, type Rights, rights } from "../../../src/domain/session/Grant.ts"
 import * as Session from "../../../src/domain/session/Session.ts"
 import {
   type LoginPhase,
@@ -12,7 +13,7 @@ import {
 } from "../../../src/domain/session/SessionState.ts"
 import { RequestId } from "../../../src/domain/wire/Frame.ts"
 import { packRanges } from "../../../src/domain/file/Packed.ts"
-import type { ClientMessage } from "../../../src/domain/wire/Message.ts"
+import { ClientMessage } from "../../../src/domain/wire/Message.ts"
 import { aDigest, aUser, input, state } from "./arbitraries.ts"
 import { play, script } from "./ModelDriver.ts"
 
@@ -46,7 +47,7 @@ const committed = (id: number, size: number): SessionInput => ({
   size,
   digest: aDigest
 })
-const ready: State = { _tag: "Ready", user: aUser, lastId: 0, discarding: undefined, ending: "no" }
+const ready: State = { _tag: "Ready", user: aUser, rights, lastId: 0, discarding: undefined, ending: "no" }
 
 /** All outputs of inputs in a row, and where they lead. */
 const run = (from: State, inputs: ReadonlyArray<SessionInput>): Session.Step =>
@@ -142,6 +143,54 @@ describe("any state, any input", () => {
     )
   )
 
+  it.effect("asks the store for nothing that the account has no right to", () =>
+    holds(
+      Arbitrary.all([state, anyWalk]),
+      ([from, walk]) => {
+        let at = from
+        for (const next of walk) {
+          const step = Session.step(at, next)
+          const held = "rights" in step.state ? step.state.rights : "rights" in at ? at.rights : []
+          if (!step.outputs.every((output) => isPermitted(held, output))) return false
+          at = step.state
+        }
+        return true
+      },
+      8_000
+    )
+  )
+
+  it.effect("refuses with the right that is missing, once, and goes on", () =>
+    holds(
+      Arbitrary.all([state, input]),
+      ([before, next]) => {
+        if (before._tag !== "Ready" || before.ending !== "no" || next._tag !== "Message") return true
+        const { id, message } = next
+        if (!isCommand(message) || id <= before.lastId) return true
+        const missing = lacking(before.rights, message)
+        const { outputs, state: after } = Session.step(before, next)
+        const refused = { _tag: "Refused", reason: "not-permitted", detail: missing }
+        const said = JSON.stringify(outputs) === JSON.stringify([{ _tag: "Send", id, message: refused }])
+        return missing === undefined ? !said : said && after._tag === "Ready"
+      },
+      20_000
+    )
+  )
+
+  it.effect("ends when the account is revoked, and lets go of what it holds", () =>
+    holds(
+      state,
+      (before) => {
+        if (before._tag !== "Ready" && before._tag !== "Transferring") return true
+        const { outputs, state: after } = Session.step(before, { _tag: "Revoked" })
+        const tags = outputs.map(({ _tag }) => _tag).join()
+        const expected = before._tag === "Ready" ? "Close" : "Discard,Close"
+        return after._tag === "Closed" && after.reason === "revoked" && tags === expected
+      },
+      4_000
+    )
+  )
+
   it.effect("writes no more than was declared", () =>
     holds(
       Arbitrary.all([state, anyWalk]),
@@ -163,6 +212,27 @@ describe("any state, any input", () => {
     )
   )
 })
+
+const isCommand = ClientMessage.isAnyOf(["Fetch", "Describe", "Upload", "Download", "Para"])
+
+/** Whether an output that begins work on the store is one that those rights allow. */
+const isPermitted = (held: Rights, output: SessionOutput): boolean => {
+  switch (output._tag) {
+    case "List":
+      return held.includes("list") && (!output.digest || held.includes("read"))
+    case "Describe":
+    case "Open":
+      return held.includes("read")
+    case "Stage": {
+      if (output.command === "Para") return held.includes("read") && held.includes("replace")
+      if (output.target === "absent") return held.includes("write")
+      if (output.target === "present") return held.includes("replace")
+      return held.includes("write") && held.includes("replace")
+    }
+    default:
+      return true
+  }
+}
 
 // Every message, every login phase: written out, because this is what must never be wrong.
 const everyMessage: { readonly [Tag in ClientMessage["_tag"]]: Extract<ClientMessage, { readonly _tag: Tag }> } = {
@@ -186,7 +256,7 @@ const everyPhase: { readonly [Tag in LoginPhase["_tag"]]: Extract<LoginPhase, { 
   Answering: { _tag: "Answering", user: aUser },
   AwaitingFinish: { _tag: "AwaitingFinish", user: aUser },
   Verifying: { _tag: "Verifying", user: aUser },
-  AwaitingHello: { _tag: "AwaitingHello", user: aUser }
+  AwaitingHello: { _tag: "AwaitingHello", user: aUser, rights }
 }
 
 describe("before Ready", () => {

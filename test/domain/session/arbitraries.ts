@@ -6,6 +6,7 @@ import { UserName } from "../../../src/domain/channel/HandshakeMessage.ts"
 import { StretchingId } from "../../../src/domain/channel/Opaque.ts"
 import { ContentDigest } from "../../../src/domain/file/Digest.ts"
 import type { SessionInput, Session } from "../../../src/domain/session/SessionState.ts"
+import { Right, Rights } from "../../../src/domain/session/Grant.ts"
 import { packRanges } from "../../../src/domain/file/Packed.ts"
 import { Refusal } from "../../../src/domain/wire/Refusal.ts"
 
@@ -17,6 +18,8 @@ const user = Schema.Literals(["ada", "bob"]).pipe(Schema.brand("UserName"))
 const digest = Schema.Literals(["0".repeat(64), "f".repeat(64)]).pipe(Schema.brand("ContentDigest"))
 const bytes = Schema.Uint8Array
 const text = Schema.Literals(["x", ""])
+/** All of them as often as some. */
+const someRights = Schema.Union([Schema.Tuple(Right.literals.map((right) => Schema.Literal(right))), Rights])
 
 export const aDigest = ContentDigest.make("0".repeat(64))
 export const otherDigest = ContentDigest.make("f".repeat(64))
@@ -69,7 +72,7 @@ const anyInput = Arbitrary.schema(
       retryAfterMilliseconds: size
     }),
     Schema.TaggedStruct("LoginUnanswerable", {}),
-    Schema.TaggedStruct("LoginVerified", {}),
+    Schema.TaggedStruct("LoginVerified", { rights: someRights }),
     Schema.TaggedStruct("LoginUnverified", {}),
     Schema.TaggedStruct("Staged", { id, resumed: size, base: Schema.UndefinedOr(base) }),
     Schema.TaggedStruct("Committed", { id, size, digest }),
@@ -84,7 +87,9 @@ const anyInput = Arbitrary.schema(
     Schema.TaggedStruct("Delivered", { id, size, digest }),
     Schema.TaggedStruct("Listed", { id, count: size }),
     Schema.TaggedStruct("Refused", { id, refusal: Schema.Struct({ reason: Refusal.fields.reason }) }),
-    Schema.TaggedStruct("Drain", {})
+    Schema.TaggedStruct("Drain", {}),
+    Schema.TaggedStruct("Granted", { rights: someRights }),
+    Schema.TaggedStruct("Revoked", {})
   ])
 )
 
@@ -111,11 +116,12 @@ const phase = Schema.Union([
   Schema.TaggedStruct("Answering", { user }),
   Schema.TaggedStruct("AwaitingFinish", { user }),
   Schema.TaggedStruct("Verifying", { user }),
-  Schema.TaggedStruct("AwaitingHello", { user })
+  Schema.TaggedStruct("AwaitingHello", { user, rights: someRights })
 ])
 
 const admitted = {
   user,
+  rights: someRights,
   lastId: id,
   discarding: Schema.UndefinedOr(id),
   ending: Schema.Literals(["no", "said", "ordered"])
