@@ -7,6 +7,7 @@
 import { Option, Result, Schema } from "effect"
 import { ContentDigest } from "../domain/file/Digest.ts"
 import { printable } from "../domain/file/Printable.ts"
+import { nearest } from "../domain/Nearest.ts"
 import type { Command } from "./Commands.ts"
 
 /** What a line can be. */
@@ -275,41 +276,11 @@ const aliases: ReadonlyArray<readonly [string, string]> = [
 
 /** The command that was probably meant: by the habit of other programs, by its beginning, or by few slips. */
 export const suggest = (typed: string): string | undefined => {
-  const word = typed.slice(0, typedMax).toLowerCase()
+  const word = typed.toLowerCase()
   const known = aliases.find(([alias]) => alias === word)
   if (known !== undefined) return known[1]
   const names = patterns.map(({ name }) => name)
   const begun = names.filter((name) => word.length > 1 && name.startsWith(word))
   if (begun.length === 1) return begun[0]
-  const [nearest] = names
-    .map((name) => ({ name, slips: distance(word, name) }))
-    .filter(({ name, slips }) => slips <= Math.max(1, Math.floor(name.length / 3)))
-    .toSorted((a, b) => a.slips - b.slips)
-  return nearest?.name
-}
-
-/** A longer word is no slip of a command. */
-const typedMax = 32
-
-/** Insertions, deletions, substitutions and swaps of neighbours between two words (optimal string alignment). */
-export const distance = (a: string, b: string): number => {
-  let before: ReadonlyArray<number> = []
-  let row: ReadonlyArray<number> = Array.from({ length: b.length + 1 }, (_, index) => index)
-  for (let i = 1; i <= a.length; i += 1) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j += 1) {
-      const same = a[i - 1] === b[j - 1]
-      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]
-      next.push(
-        Math.min(
-          (row[j] ?? 0) + 1,
-          (next[j - 1] ?? 0) + 1,
-          (row[j - 1] ?? 0) + (same ? 0 : 1),
-          swapped ? (before[j - 2] ?? 0) + 1 : Number.POSITIVE_INFINITY
-        )
-      )
-    }
-    ;[before, row] = [row, next]
-  }
-  return row[b.length] ?? 0
+  return nearest(word, names)
 }

@@ -193,6 +193,9 @@ export const chunksPerSignatureMax = 2 ** 15
 export const chunkAverageLog2Min = 16
 export const chunkAverageLog2Max = 27
 
+/** The file of a server's configuration. */
+export const configFileBytesMax = 64 * 1024
+
 /** A password, in characters as a person counts them. */
 export const passwordCharactersMin = 8
 

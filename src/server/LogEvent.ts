@@ -17,6 +17,9 @@ interface Event {
 export const logEvents = {
   serving: { level: "Info", meaning: "the server is ready; `state` is the folder of its accounts and keys" },
   "public-account": { level: "Warn", meaning: "no account exists: everybody on this machine can log in" },
+  reloaded: { level: "Info", meaning: "SIGHUP came; `changed` names the settings that have new values" },
+  "restart-needed": { level: "Warn", meaning: "the configuration has new values for `settings` that take a restart" },
+  "reload-refused": { level: "Error", meaning: "the configuration is wrong, and nothing of it was taken" },
   stopping: { level: "Info", meaning: "a signal came: transfers may end, a second signal ends them at once" },
   "connection-ended": { level: "Info", meaning: "a connection is over; `outcome` says why" },
   "connection-defect": {

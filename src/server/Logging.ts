@@ -1,8 +1,9 @@
 /**
  * The server's log: one line for each event, on standard error. LogEvent lists the events.
  */
-import { Cause, type Layer, Logger, References } from "effect"
+import { Cause, Context, Layer, Logger, LogLevel, References } from "effect"
 import { oneLine } from "./ServerConfig.ts"
+import type { Settings } from "./Settings.ts"
 
 /** How the log is written: for a person who looks on, or for a program that collects. */
 export interface LogStyle {
@@ -12,7 +13,24 @@ export interface LogStyle {
 }
 
 export const layer = (style: LogStyle): Layer.Layer<never> =>
-  Logger.layer([Logger.withConsoleError(style.terminal ? forPeople(style.colours) : forPrograms)])
+  Layer.merge(
+    Logger.layer([fromLevel(Logger.withConsoleError(style.terminal ? forPeople(style.colours) : forPrograms))]),
+    // The logger decides, since a reload may change the level while fibers run.
+    Layer.succeed(References.MinimumLogLevel, "Debug")
+  )
+
+/** The least that is logged: `[log]` of the configuration, read for each line. */
+export const Level = Context.Reference<Settings["log"]>("paradrop/server/Logging/Level", {
+  defaultValue: () => ({ level: "info" })
+})
+
+const levelOf = { debug: "Debug", info: "Info", warn: "Warn", error: "Error" } as const
+
+const fromLevel = (logger: Logger.Logger<unknown, void>): Logger.Logger<unknown, void> =>
+  Logger.make((options) => {
+    const least = levelOf[options.fiber.getRef(Level).level]
+    if (LogLevel.isGreaterThanOrEqualTo(options.logLevel, least)) logger.log(options)
+  })
 
 const red = 31
 const yellow = 33

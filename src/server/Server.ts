@@ -6,12 +6,12 @@
  */
 import { Deferred, Effect, Fiber, FiberSet, Layer, Option, type Scope } from "effect"
 import { type Socket, SocketServer } from "effect/socket"
-import { drainMillisecondsMax } from "../domain/limits.ts"
 import { SignatureKeep } from "../domain/transfer/SignatureKeep.ts"
 import { Signatures } from "../domain/transfer/Signatures.ts"
 import * as Connection from "./Connection.ts"
 import { LoginGuard } from "./LoginGuard.ts"
 import { Seats } from "./Seats.ts"
+import { ServerLimits } from "./ServerLimits.ts"
 import { SignatureMaker } from "./SignatureMaker.ts"
 
 /**
@@ -25,6 +25,7 @@ export const serve: Effect.Effect<
   Connection.ConnectionServices | Scope.Scope | SocketServer.SocketServer
 > = Effect.gen(function* () {
   const server = yield* SocketServer.SocketServer
+  const limits = yield* ServerLimits
   const draining = yield* Deferred.make<void>()
   // All connections are interrupted at once; the socket server alone would end them one after the other.
   const connections = yield* FiberSet.make<void, never>()
@@ -36,7 +37,7 @@ export const serve: Effect.Effect<
   yield* Effect.addFinalizer(() =>
     Effect.andThen(
       Deferred.succeed(draining, undefined),
-      Effect.timeoutOption(FiberSet.awaitEmpty(connections), drainMillisecondsMax)
+      Effect.suspend(() => Effect.timeoutOption(FiberSet.awaitEmpty(connections), limits.drainMilliseconds))
     )
   )
   yield* Effect.forkScoped(server.run(handler))

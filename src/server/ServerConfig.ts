@@ -1,9 +1,12 @@
 /**
  * What a person says on the command line of the server.
  */
-import { Schema } from "effect"
+import { Effect, Option, Schema } from "effect"
 import { Argument, CliOutput, Flag } from "effect/cli"
 import { printable } from "../domain/file/Printable.ts"
+import * as Configuration from "./Configuration.ts"
+import { configVariable, type Sources } from "./Configuration.ts"
+import { entries } from "./Settings.ts"
 
 export const program = "paradrop-server"
 
@@ -14,45 +17,51 @@ export class WrongUsage extends Schema.TaggedError<WrongUsage>()("WrongUsage", {
   }
 }
 
+/** Settings that have a flag of their own. Text as it was typed: `Configuration` knows what it may be. */
+const own = Object.fromEntries(
+  entries.flatMap(({ facts: { flag, text } }) =>
+    flag === undefined
+      ? []
+      : [
+          [
+            flag,
+            Flag.String(flag).pipe(Flag.withMetavar(flag.toUpperCase()), Flag.withDescription(text), Flag.optional)
+          ]
+        ]
+  )
+)
+
 /** Said of every command. */
 export const shared = {
-  root: Flag.String("root").pipe(
-    Flag.withMetavar("DIR"),
-    Flag.withDescription("the folder to serve"),
-    Flag.withDefault("files")
-  ),
-  state: Flag.String("state").pipe(
-    Flag.withMetavar("DIR"),
-    Flag.withDescription("where accounts and keys are kept; never inside the served folder"),
+  config: Flag.String("config").pipe(
+    Flag.withMetavar("FILE"),
+    Flag.withDescription(`the configuration, in TOML; else ${configVariable}, else the defaults`),
     Flag.optional
-  )
+  ),
+  set: Flag.KeyValuePair("set").pipe(
+    Flag.withMetavar("KEY=VALUE"),
+    Flag.withDescription("any setting, as in limits.sessions=64; 'config default' shows all"),
+    Flag.withDefault({})
+  ),
+  own
 }
 
-const portMax = 65_535
-
-/** Said when serving. */
-export const serving = {
-  host: Flag.String("host").pipe(
-    Flag.withMetavar("HOST"),
-    Flag.withDescription("the address to listen on; any but loopback needs an account"),
-    Flag.withDefault("127.0.0.1")
-  ),
-  port: Flag.Int("port").pipe(
-    Flag.withMetavar("PORT"),
-    Flag.filter(
-      (port) => port >= 0 && port <= portMax,
-      (port) => `a port is 0 to ${portMax}, not ${port}`
-    ),
-    Flag.withDescription("0 picks a free one"),
-    Flag.withDefault(8080)
-  ),
-  durability: Flag.Literals("durability", ["full", "os"]).pipe(
-    Flag.withDescription(
-      "full: an uploaded file survives a power cut; os: quicker, it survives the end of the process"
-    ),
-    Flag.withDefault("full")
-  )
+/** What was said on the command line. */
+export interface Said {
+  readonly config: Option.Option<string>
+  readonly set: Readonly<Record<string, string>>
+  readonly own: Readonly<Record<string, Option.Option<string>>>
 }
+
+/** The configuration by what was said, the variables and the file. */
+export const load = (said: Said, environment: Sources["environment"]) =>
+  Effect.suspend(() => {
+    const path = Option.getOrUndefined(said.config) ?? environment[configVariable]
+    const flags = Object.fromEntries(
+      Object.entries(said.own).flatMap(([flag, value]) => (Option.isSome(value) ? [[flag, value.value]] : []))
+    )
+    return Configuration.load({ path: path === "" ? undefined : path, environment, flags, set: said.set })
+  })
 
 /** Said when a password is set. */
 export const passwords = {

@@ -31,16 +31,14 @@ const idLength = 16
  */
 export const resolve = Effect.fnUntraced(function* (options: {
   readonly root: string
-  readonly state: Option.Option<string>
+  readonly state?: string | undefined
   readonly platform: string
 }): Effect.fn.Return<StateFolder, StateFolderRefused, Digest | FileSystem.FileSystem | Path.Path> {
   const path = yield* Path.Path
   const root = yield* realRoot(options.root)
   const id = digestOf(yield* Digest, [fromUtf8(root)]).slice(0, idLength)
-  const wanted = yield* Option.match(options.state, {
-    onNone: () => Effect.map(platformFolder(options.platform), (folder) => path.join(folder, id)),
-    onSome: (state) => Effect.succeed(path.resolve(state))
-  })
+  const wanted =
+    options.state === undefined ? path.join(yield* platformFolder(options.platform), id) : path.resolve(options.state)
   const folder = yield* Effect.mapError(realTarget(wanted), (error) =>
     refused(`'${wanted}' cannot hold the server's state: ${error.reason._tag}`)
   )

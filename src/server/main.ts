@@ -9,7 +9,7 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import * as NodeSocketServer from "@effect/platform-node/NodeSocketServer"
-import { Cause, Console, Effect, Exit, Layer, Option, Path, Schema } from "effect"
+import { Cause, Console, Effect, Exit, Layer, Option, Path, Queue, Schema } from "effect"
 import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
 import type { NetAddress } from "effect/net"
 import { SocketServer } from "effect/socket"
@@ -28,12 +28,17 @@ import { FileStore } from "../domain/store/FileStore.ts"
 import * as FileStoreDisk from "../domain/store/FileStoreDisk.ts"
 import { SignatureKeep } from "../domain/transfer/SignatureKeep.ts"
 import * as SignatureKeepFiles from "../domain/transfer/SignatureKeepFiles.ts"
+import * as ConfigCommands from "./ConfigCommands.ts"
+import * as Configuration from "./Configuration.ts"
+import * as LiveSettings from "./LiveSettings.ts"
 import { log } from "./LogEvent.ts"
 import * as Logging from "./Logging.ts"
 import * as Peer from "./Peer.ts"
 import * as PublicAccount from "./PublicAccount.ts"
 import * as Server from "./Server.ts"
 import * as ServerConfig from "./ServerConfig.ts"
+import { ServerLimits } from "./ServerLimits.ts"
+import type { Settings } from "./Settings.ts"
 import * as StateFolder from "./StateFolder.ts"
 import * as UserCommands from "./UserCommands.ts"
 
@@ -48,21 +53,24 @@ class CannotStart extends Schema.TaggedError<CannotStart>()("CannotStart", { det
   }
 }
 
-interface Listen {
-  readonly host: string
-  readonly port: number
-}
+type Listen = Settings["listen"]
 
-interface Serve extends Listen {
-  readonly root: string
-  readonly state: Option.Option<string>
-  readonly durability: "full" | "os"
-}
-
-const serve = Effect.fnUntraced(function* (config: Serve) {
+const serve = Effect.fnUntraced(function* (said: ServerConfig.Said) {
+  const load = ServerConfig.load(said, process.env)
+  const live = LiveSettings.make((yield* load).settings)
+  const { limits, log } = live.settings
   yield* stopOnSignals
-  const { folder, root } = yield* StateFolder.resolve({ ...config, platform: process.platform })
-  const store = FileStoreDisk.layer({ durability: config.durability }).pipe(
+  yield* Effect.andThen(reloadOnSignal(LiveSettings.reload(live, load)), run(live.settings)).pipe(
+    Effect.scoped,
+    Effect.provideService(ServerLimits, limits),
+    Effect.provideService(Logging.Level, log)
+  )
+})
+
+const run = Effect.fnUntraced(function* (settings: Settings) {
+  const { host } = settings.listen
+  const { folder, root } = yield* StateFolder.resolve({ ...settings.store, platform: process.platform })
+  const store = FileStoreDisk.layer({ durability: settings.store.durability }).pipe(
     Layer.provide(DiskNode.layer(root)),
     Layer.catchTag(["DiskError", "StoreFailed"], (error) =>
       Layer.effect(FileStore, Effect.fail(cannotServe(root, error)))
@@ -70,13 +78,13 @@ const serve = Effect.fnUntraced(function* (config: Serve) {
   )
   // One after the other: what is asked of the person first is what is wrong first.
   const services = Layer.mergeAll(store, keptSignatures(folder)).pipe(
-    Layer.provideMerge(accounts(config.host, folder)),
+    Layer.provideMerge(accounts(host, folder)),
     Layer.provideMerge(Layer.effectDiscard(lockState(folder, root))),
     Layer.provideMerge(AccountsFile.layer(folder))
   )
   yield* Effect.gen(function* () {
     const { address } = yield* SocketServer.SocketServer
-    yield* onlyLoopback(config.host, address)
+    yield* onlyLoopback(host, address)
     yield* Layer.build(Layer.provide(Server.layer, peerAddress))
     yield* PublicAccount.warn
     yield* log("serving", `serving ${root}`, { state: folder })
@@ -85,7 +93,7 @@ const serve = Effect.fnUntraced(function* (config: Serve) {
     return yield* Effect.never.pipe(
       Effect.onInterrupt(() => log("stopping", "stopping: transfers may end, a second signal ends them at once"))
     )
-  }).pipe(Effect.scoped, Effect.provide(Layer.provideMerge(listen(config), services)))
+  }).pipe(Effect.scoped, Effect.provide(Layer.provideMerge(listen(settings.listen), services)))
 })
 
 /** Signatures in the state folder; where that cannot be, they live as long as the server. */
@@ -188,14 +196,15 @@ const peerAddress = Layer.succeed(
 // The command line
 // -----------------------------------------------------------------------------
 
-const server = Command.make(ServerConfig.program, ServerConfig.serving).pipe(
+const server = Command.make(ServerConfig.program).pipe(
   Command.withSharedFlags(ServerConfig.shared),
   Command.withDescription("Serves one folder over an encrypted channel to those who know a password.")
 )
 
 /** Runs a command on the accounts of the state folder. */
 const onAccounts = Effect.fnUntraced(function* <A, E, R>(run: Effect.Effect<A, E, R>) {
-  const { folder } = yield* StateFolder.resolve({ ...(yield* server), platform: process.platform })
+  const { settings } = yield* ServerConfig.load(yield* server, process.env)
+  const { folder } = yield* StateFolder.resolve({ ...settings.store, platform: process.platform })
   return yield* Effect.provide(run, AccountsFile.layer(folder))
 })
 
@@ -227,7 +236,35 @@ const user = Command.make("user").pipe(
   Command.withSubcommands([add, list, remove, passwd])
 )
 
-const command = server.pipe(Command.withHandler(serve), Command.withSubcommands([user]))
+const check = Command.make("check", {}, () =>
+  Effect.flatMap(server, (said) => ServerConfig.load(said, process.env)).pipe(
+    Effect.andThen(say("the configuration is good")),
+    // All that is wrong, where a server that starts says the first.
+    Effect.catchTag("BadConfiguration", ({ problems }) =>
+      Effect.andThen(
+        Effect.forEach(problems.slice(0, -1), say, { discard: true }),
+        new Configuration.BadConfiguration({ problems: problems.slice(-1) })
+      )
+    )
+  )
+).pipe(Command.withDescription("Say whether the configuration is good, and else all that is wrong with it"))
+
+const show = Command.make("show", {}, () =>
+  Effect.flatMap(server, (said) => ServerConfig.load(said, process.env)).pipe(
+    Effect.flatMap((configuration) => Console.log(ConfigCommands.showText(configuration)))
+  )
+).pipe(Command.withDescription("Print every setting as it is, and where its value comes from; never a secret"))
+
+const defaults = Command.make("default", {}, () => Console.log(ConfigCommands.defaultText())).pipe(
+  Command.withDescription("Print every setting with its meaning and default: a file to begin with")
+)
+
+const config = Command.make("config").pipe(
+  Command.withDescription("The configuration: flags before variables before the file before the defaults"),
+  Command.withSubcommands([check, show, defaults])
+)
+
+const command = server.pipe(Command.withHandler(serve), Command.withSubcommands([config, user]))
 
 // -----------------------------------------------------------------------------
 // The process
@@ -248,12 +285,27 @@ const stopOnSignals = Effect.sync(() => {
   process.on("SIGTERM", count(143))
 })
 
+/** SIGHUP, as often as it comes; two that come while one is worked on are one. */
+const reloadOnSignal = <R>(reload: Effect.Effect<void, never, R>) =>
+  Effect.gen(function* () {
+    const signals = yield* Queue.sliding<void>(1)
+    const listener = () => void Queue.offerUnsafe(signals, undefined)
+    yield* Effect.acquireRelease(
+      Effect.sync(() => process.on("SIGHUP", listener)),
+      () => Effect.sync(() => process.off("SIGHUP", listener))
+    )
+    yield* Effect.forkScoped(Effect.forever(Effect.andThen(Queue.take(signals), reload)))
+  })
+
 const say = (line: string): Effect.Effect<void> => Console.error(`${ServerConfig.program}: ${line}`)
 
 const codeFor = (error: { readonly _tag: string; readonly message: string }): Effect.Effect<number> => {
   // The presenter has said it already.
   if (CliError.isCliError(error)) return Effect.succeed(2)
-  return Effect.as(say(ServerConfig.oneLine(error.message)), error._tag === "WrongUsage" ? 2 : 1)
+  return Effect.as(
+    say(ServerConfig.oneLine(error.message)),
+    ["WrongUsage", "BadConfiguration"].includes(error._tag) ? 2 : 1
+  )
 }
 
 const { version } = Schema.decodeUnknownSync(Schema.Struct({ version: Schema.String }))(
@@ -269,7 +321,8 @@ const platform = Layer.mergeAll(
   NodeServices.layer,
   OpaqueNode.layer,
   StateLockNode.layer,
-  CliConfig.layer({ builtIns: GlobalFlag.BuiltIns.filter((flag) => flag !== GlobalFlag.Wizard) }),
+  // The least that is logged is a setting of ours, which a reload may change.
+  CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] }),
   CliOutput.layerPresenter(ServerConfig.presenter(say)),
   Logging.layer({ terminal: process.stderr.isTTY, colours })
 )

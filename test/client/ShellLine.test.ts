@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Result, Schema } from "effect"
-import { continueWord, distance, parse, patterns, quote, scan, suggest, words } from "../../src/client/ShellLine.ts"
+import { continueWord, parse, patterns, quote, scan, suggest, words } from "../../src/client/ShellLine.ts"
 import { printable } from "../../src/domain/file/Printable.ts"
 
 const Word = Schema.String.check(Schema.isMinLength(1))
@@ -116,12 +116,4 @@ describe("did you mean", () => {
   ] as const) {
     it(`${typed.slice(0, 20)}: ${meant}`, () => assert.strictEqual(suggest(typed), meant))
   }
-
-  const Short = Schema.String.check(Schema.isMaxLength(12))
-  it.prop("a distance is symmetric, 0 for equals, and at most the longer length", [Short, Short], ([a, b]) => {
-    assert.strictEqual(distance(a, b), distance(b, a))
-    assert.strictEqual(distance(a, a), 0)
-    assert.isAtMost(distance(a, b), Math.max(a.length, b.length))
-    assert.isAtLeast(distance(a, b), Math.abs(a.length - b.length))
-  })
 })

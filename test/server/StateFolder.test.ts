@@ -2,7 +2,7 @@ import { symlinkSync } from "node:fs"
 import { join } from "node:path"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
-import { ConfigProvider, Effect, FileSystem, Layer, Option } from "effect"
+import { ConfigProvider, Effect, FileSystem, Layer } from "effect"
 import { Digest } from "../../src/domain/file/Digest.ts"
 import * as StateFolder from "../../src/server/StateFolder.ts"
 
@@ -16,7 +16,7 @@ interface Given {
 }
 
 const resolve = ({ env = {}, platform = "linux", root, state }: Given) =>
-  StateFolder.resolve({ root, state: Option.fromUndefinedOr(state), platform }).pipe(
+  StateFolder.resolve({ root, state, platform }).pipe(
     Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env }))
   )
 

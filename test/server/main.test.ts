@@ -3,7 +3,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, watch } from "node:fs"
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, watch, writeFileSync } from "node:fs"
 import { connect } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -255,8 +255,86 @@ describe("not starting", () => {
   it("--help and --version are no errors", async () => {
     const help = await run(["--help"])
     assert.strictEqual(help.code, 0)
-    for (const word of ["--host", "--port", "--root", "--state", "user"]) assert.include(help.stdout, word)
+    for (const word of ["--config", "--set", "--host", "--port", "--root", "--state", "user"])
+      assert.include(help.stdout, word)
     assert.strictEqual((await run(["--version"])).code, 0)
+  })
+})
+
+describe("configuration", () => {
+  const write = (text: string) => writeFileSync(join(folder, "server.toml"), text)
+
+  it("comes from a file, is shown with its origin, and is checked as a whole", async () => {
+    write("[limits]\nsessions = 8\n")
+    const shown = await run(["config", "show", "--config", "server.toml", "--port", "0"])
+    assert.strictEqual(shown.code, 0)
+    assert.include(shown.stdout, "sessions = 8 # line 2 of server.toml\n")
+    assert.include(shown.stdout, "port = 0 # --port\n")
+    assert.strictEqual((await run(["config", "check", "--config", "server.toml"])).stderr, good)
+    write((await run(["config", "default"])).stdout)
+    assert.strictEqual((await run(["config", "check", "--config", "server.toml"])).stderr, good)
+    write("[limits]\nsesions = 8\n[listen]\nport = -1\n")
+    const checked = await run(["config", "check", "--config", "server.toml"])
+    assert.strictEqual(checked.code, 2)
+    assert.strictEqual(checked.stdout, "")
+    assert.strictEqual(
+      checked.stderr,
+      "paradrop-server: 'limits.sesions' is no setting (line 2 of server.toml): did you mean 'limits.sessions'?\n" +
+        "paradrop-server: 'listen.port' takes a whole number from 0 to 65535, not -1 (line 4 of server.toml)\n"
+    )
+    for (const args of [
+      ["--config", "server.toml"],
+      ["user", "list", "--config", "server.toml"]
+    ]) {
+      const started = await run(args)
+      assert.strictEqual(started.code, 2)
+      oneLine(started.stderr)
+    }
+  })
+
+  const good = "paradrop-server: the configuration is good\n"
+
+  it("that cannot be read is refused in one line", async () => {
+    write("x".repeat(65 * 1024))
+    for (const [path, why] of [
+      ["server.toml", "larger than 65536 bytes"],
+      ["files", "is a folder"],
+      ["none.toml", "cannot be read (NotFound)"]
+    ] as const) {
+      const { code, stderr } = await run(["config", "check", "--config", path])
+      assert.strictEqual(code, 2)
+      assert.include(stderr, why)
+      oneLine(stderr)
+    }
+  })
+
+  it("is read again at SIGHUP, without ending a session", async () => {
+    write('[limits]\nsessions = 8\n[log]\nlevel = "warn"\n')
+    const server = await serve("--config", "server.toml")
+    const reloaded = (text: string, line: string) => async () => {
+      write(text)
+      server.child.kill("SIGHUP")
+      while (!server.output.stderr.includes(line)) await once(server.child.stderr, "data")
+    }
+    const more = reloaded('[limits]\nsessions = 1\n[listen]\nhost = "::1"\n', '"changed":"log.level limits.sessions"')
+    const less = reloaded("[limits]\nsessions = 0\n", '"event":"reload-refused"')
+    const login = { port: server.port, user: "default", password: "123456" }
+    const seen = await session(login, (client) =>
+      Effect.gen(function* () {
+        yield* Effect.promise(more)
+        yield* Effect.promise(less)
+        const second = yield* Effect.promise(() => names(login))
+        return { entries: yield* Stream.runCollect(client.fetch), second }
+      })
+    )
+    assert.deepStrictEqual(seen, { entries: [], second: "ConnectFailed" })
+    const { code, stderr } = await stop(server, "SIGTERM")
+    assert.strictEqual(code, 0)
+    assert.include(stderr, '"event":"restart-needed"')
+    assert.include(stderr, '"settings":"listen.host"')
+    assert.include(stderr, "configuration not reloaded: 'limits.sessions' takes a whole number from 1")
+    assert.notInclude(stderr, '"event":"serving"')
+    assert.include(stderr, '"outcome":"server-full"')
   })
 })
 

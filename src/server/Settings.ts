@@ -1,0 +1,70 @@
+/**
+ * Every setting of the executable: one Schema, by sections. A file, variables and flags fill it (`Configuration`).
+ */
+import { Schema } from "effect"
+import { Limits } from "./ServerLimits.ts"
+import * as Setting from "./Setting.ts"
+
+const portMax = 65_535
+
+/** One line for each setting, here or where a section is made; nothing else is needed to add one. */
+export const Settings = Schema.Struct({
+  listen: Schema.Struct({
+    host: Setting.text("127.0.0.1", "the address to listen on; any but loopback needs an account", { flag: "host" }),
+    port: Setting.count(8080, "the port to listen on; 0 picks a free one", { flag: "port", min: 0, max: portMax })
+  }),
+  store: Schema.Struct({
+    root: Setting.text("files", "the folder to serve", { flag: "root" }),
+    state: Setting.optionalText("where accounts and keys are kept; never inside the served folder", { flag: "state" }),
+    durability: Setting.choice(
+      ["full", "os"],
+      "full",
+      "full: an uploaded file survives a power cut; os: quicker, it survives the end of the process",
+      { flag: "durability" }
+    )
+  }),
+  log: Schema.Struct({
+    level: Setting.choice(["debug", "info", "warn", "error"], "info", "the least that is logged", {
+      live: true,
+      flag: "log-level"
+    })
+  }),
+  limits: Limits
+})
+
+export type Settings = typeof Settings.Type
+
+export const defaultSettings: Settings = Schema.decodeUnknownSync(Settings)(
+  Object.fromEntries(Object.keys(Settings.fields).map((section) => [section, {}]))
+)
+
+/** One setting, as people name it. */
+export interface Entry {
+  /** as in the file: `limits.sessions-before-login` */
+  readonly key: string
+  /** as in the environment */
+  readonly variable: string
+  readonly section: string
+  /** its key within the section: `sessions-before-login` */
+  readonly name: string
+  readonly property: string
+  readonly facts: Setting.Facts
+}
+
+/** What the names of all variables begin with. */
+export const variablePrefix = "PARADROP_SERVER_"
+
+/** A time says its unit itself: `loginMilliseconds` is written `login-time`. */
+const nameOf = (property: string): string =>
+  property.replace(/Milliseconds$/, "Time").replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+
+/** All settings, in the order of the Schema. */
+export const entries: ReadonlyArray<Entry> = Object.entries(Settings.fields).flatMap(([section, { fields }]) =>
+  Object.entries<Schema.Constraint>(fields).flatMap(([property, field]): ReadonlyArray<Entry> => {
+    const facts = Setting.factsOf(field)
+    if (facts === undefined) return []
+    const name = nameOf(property)
+    const variable = variablePrefix + `${section}_${name}`.replaceAll("-", "_").toUpperCase()
+    return [{ key: `${section}.${name}`, variable, section, name, property, facts }]
+  })
+)

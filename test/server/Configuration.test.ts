@@ -1,0 +1,223 @@
+/**
+ * The configuration: who wins, what is refused and where it says so, and that what is printed is a good file again.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Redacted, Result, Schema } from "effect"
+import { Toml } from "effect/encoding"
+import { defaultText, showText } from "../../src/server/ConfigCommands.ts"
+import { type Configuration, resolve, type Sources } from "../../src/server/Configuration.ts"
+import * as LiveSettings from "../../src/server/LiveSettings.ts"
+import * as Setting from "../../src/server/Setting.ts"
+import { defaultSettings, entries } from "../../src/server/Settings.ts"
+import { tableOf } from "../tables.ts"
+
+const nothing: Sources = { file: undefined, environment: {}, flags: {}, set: {} }
+const file = (text: string): Partial<Sources> => ({ file: { path: "server.toml", text } })
+
+const good = (sources: Partial<Sources>): Configuration => Result.getOrThrow(resolve({ ...nothing, ...sources }))
+const problems = (sources: Partial<Sources>): ReadonlyArray<string> =>
+  Result.match(resolve({ ...nothing, ...sources }), { onSuccess: () => [], onFailure: (error) => error.problems })
+
+describe("precedence", () => {
+  const said = {
+    flags: { port: "4" },
+    set: { "listen.port": "3" },
+    environment: { PARADROP_SERVER_LISTEN_PORT: "2" },
+    ...file("[listen]\nport = 1")
+  }
+
+  it("is flags, --set, variables, the file, defaults; and each origin is known", () => {
+    const origins = [undefined, "line 2 of server.toml", "PARADROP_SERVER_LISTEN_PORT", "--set", "--port"]
+    const weaker = [
+      {},
+      file("[listen]\nport = 1"),
+      { ...file("[listen]\nport = 1"), environment: said.environment },
+      { ...said, flags: {} },
+      said
+    ]
+    for (const [index, sources] of weaker.entries()) {
+      const { origins: found, settings } = good(sources)
+      assert.strictEqual(settings.listen.port, index === 0 ? 8080 : index)
+      assert.strictEqual(found.get("listen.port"), origins[index])
+    }
+  })
+
+  it("takes nothing from an empty variable, and nothing from other programs' variables", () => {
+    const environment = { PARADROP_SERVER_LISTEN_PORT: "", PARADROP_PASSWORD: "x", PARADROP_SERVER_CONFIG: "a.toml" }
+    assert.deepStrictEqual(good({ environment }).settings, defaultSettings)
+  })
+})
+
+describe("what is wrong", () => {
+  it("is named with its place and with what was probably meant", () => {
+    const text = [
+      "port = 1",
+      "[listen]",
+      'host = ""',
+      "prt = 4",
+      "[limts]",
+      "sessions = 4",
+      "[limits]",
+      "sessions = [",
+      "  1]",
+      'login-time = "half an hour"',
+      "[frobnicate]"
+    ].join("\n")
+    assert.deepStrictEqual(
+      problems({ ...file(text), environment: { PARADROP_SERVER_LISTEN_PRT: "9" }, set: { "store.rot": "x" } }),
+      [
+        "'port' is no setting (line 1 of server.toml): did you mean 'listen.port'?",
+        "'listen.prt' is no setting (line 4 of server.toml): did you mean 'listen.port'?",
+        "'limts.sessions' is no setting (line 6 of server.toml): did you mean 'limits.sessions'?",
+        "'frobnicate' is no setting (line 11 of server.toml): 'config default' shows what there is",
+        "'PARADROP_SERVER_LISTEN_PRT' is no setting (the environment): did you mean 'PARADROP_SERVER_LISTEN_PORT'?",
+        "'store.rot' is no setting (--set): did you mean 'store.root'?",
+        `'listen.host' takes a text of 1 to 4096 characters, not "" (line 3 of server.toml)`,
+        `'limits.login-time' takes a time from 1 milli to 24 days, as in "30 seconds" or "5 minutes", ` +
+          `not "half an hour" (line 10 of server.toml)`,
+        "'limits.sessions' takes a whole number from 1 to 1000000000, not [1] (line 9 of server.toml)"
+      ]
+    )
+  })
+
+  it("is named with its line when the file is no TOML, without the value, which may be a secret", () => {
+    assert.deepStrictEqual(problems(file("a = 1\nb = hunter2")), [
+      "server.toml is no TOML: Invalid value at line 2, column 12"
+    ])
+  })
+
+  it("is shown without a byte that could steer a terminal", () => {
+    const [first = ""] = problems(file('[listen]\n"\\u001b[31m" = 1'))
+    assert.match(first, /^[\x20-\x7e]+$/)
+  })
+
+  it.prop("is a list of problems or a configuration, whatever the file says", [Schema.String], ([text]) => {
+    const result = resolve({ ...nothing, ...file(text) })
+    if (Result.isFailure(result)) assert.isAbove(result.failure.problems.length, 0)
+  })
+})
+
+describe("what is printed", () => {
+  it("by default is all comments, and with these taken away the defaults", () => {
+    assert.deepStrictEqual(good(file(defaultText())).origins.size, 0)
+    const told = good(file(defaultText().replaceAll(/^#(?! )/gm, "")))
+    assert.deepStrictEqual(told.settings, defaultSettings)
+    assert.strictEqual(told.origins.size, entries.filter(({ key }) => key !== "store.state").length)
+  })
+
+  it("of what is set is a file that says the same, and who said each", () => {
+    const set = {
+      "listen.host": 'a"\\\u007f',
+      "limits.idle-time": "90 minutes",
+      "store.state": "s",
+      "log.level": "warn"
+    }
+    const { settings } = good({ set })
+    const text = showText(good({ set }))
+    assert.deepStrictEqual(good(file(text)).settings, settings)
+    assert.include(text, 'idle-time = "90 minutes" # --set')
+    assert.include(text, "port = 8080 # default")
+    assert.strictEqual(settings.limits.idleMilliseconds, 90 * 60_000)
+  })
+})
+
+describe("settings", () => {
+  it("have keys, variables and flags of their own", () => {
+    for (const names of [
+      entries.map(({ key }) => key),
+      entries.map(({ variable }) => variable),
+      entries.flatMap(({ facts }) => facts.flag ?? [])
+    ]) {
+      assert.deepStrictEqual(names, [...new Set(names)])
+    }
+    assert.strictEqual(entries.find(({ property }) => property === "loginMilliseconds")?.key, "limits.login-time")
+  })
+
+  it("are what OPERATIONS.md lists: key, default, meaning, and what a change takes", () => {
+    const shown = Result.getOrThrow(Toml.parse(showText(good({}))))
+    const expected = entries.map(({ facts, key, name, section }) => {
+      const value = new Map(Object.entries(shown[section] ?? {})).get(name)
+      return [
+        key,
+        value === undefined ? "not set" : JSON.stringify(value),
+        facts.text,
+        facts.live ? "reload" : "restart"
+      ]
+    })
+    assert.deepStrictEqual(tableOf("docs/OPERATIONS.md", "setting"), expected)
+  })
+})
+
+describe("a kind of setting", () => {
+  const fields = Schema.Struct({
+    time: Setting.time(1000, "t"),
+    bytes: Setting.bytes(1024, "b", { max: 1024 ** 2 }),
+    flag: Setting.flag(false, "f"),
+    list: Setting.list([], "l"),
+    choice: Setting.choice(["a", "b"], "a", "c"),
+    secret: Setting.secret("s")
+  })
+  const decode = Schema.decodeUnknownResult(fields)
+  const encode = Schema.encodeSync(fields)
+
+  it("takes what a file says and what a variable says", () => {
+    const told = decode({ time: "1.5 seconds", bytes: "64 KiB", flag: "true", list: "a, b", secret: "hush" })
+    const { secret, ...others } = Result.getOrThrow(told)
+    assert.deepStrictEqual(others, { time: 1500, bytes: 65_536, flag: true, list: ["a", "b"], choice: "a" })
+    assert.strictEqual(Redacted.value(secret ?? Redacted.make("")), "hush")
+    assert.notInclude(JSON.stringify(Result.getOrThrow(told)), "hush")
+    assert.isTrue(Setting.factsOf(fields.fields.secret)?.secret)
+    assert.deepStrictEqual(Result.getOrThrow(decode({ flag: true, list: ["a"] })).list, ["a"])
+  })
+
+  it("refuses everything else", () => {
+    for (const wrong of [
+      { time: "1 fortnight" },
+      { time: 30 },
+      { time: "0 seconds" },
+      { time: "25 days" },
+      { bytes: "2 MiB" },
+      { bytes: "1.0001 KiB" },
+      { bytes: "-1 B" },
+      { flag: "yes" },
+      { list: "a,,b" },
+      { choice: "c" },
+      { secret: "" }
+    ]) {
+      assert.isTrue(Result.isFailure(decode(wrong)), JSON.stringify(wrong))
+    }
+  })
+
+  it.prop(
+    "is written so that it is read as the same",
+    [Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1024 ** 2 }))],
+    ([number]) => {
+      const value = { time: number, bytes: number, flag: true, list: ["x"], choice: "b" as const }
+      assert.deepStrictEqual(Result.getOrThrow(decode(encode(value))), value)
+    }
+  )
+})
+
+describe("a reload", () => {
+  const next = good({ set: { "limits.sessions": "8", "log.level": "debug", "listen.port": "9" } })
+
+  it.effect("changes what can change, in place, and names the rest", () =>
+    Effect.gen(function* () {
+      const live = LiveSettings.make(defaultSettings)
+      const { limits, log } = live.settings
+      assert.deepStrictEqual(yield* live.change(next.settings), {
+        taken: ["log.level", "limits.sessions"],
+        waiting: ["listen.port"]
+      })
+      assert.strictEqual(limits.sessions, 8)
+      assert.strictEqual(log.level, "debug")
+      assert.strictEqual(live.settings.listen.port, 8080)
+      assert.deepStrictEqual(yield* live.change(defaultSettings), {
+        taken: ["log.level", "limits.sessions"],
+        waiting: []
+      })
+      assert.deepStrictEqual(live.settings, defaultSettings)
+      assert.deepStrictEqual(yield* live.change(defaultSettings), { taken: [], waiting: [] })
+    })
+  )
+})
