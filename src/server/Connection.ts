@@ -33,14 +33,27 @@ import { log } from "./LogEvent.ts"
 import * as Login from "./Login.ts"
 import type { LoginGuard } from "./LoginGuard.ts"
 import * as Peer from "./Peer.ts"
+import * as RateMeter from "./RateMeter.ts"
 import { type NoSeat, type Seat, Seats } from "./Seats.ts"
 import { ServerLimits } from "./ServerLimits.ts"
+import { type Look, ServerStatus } from "./ServerStatus.ts"
 import { SignatureMaker } from "./SignatureMaker.ts"
+import * as TransferProgress from "./TransferProgress.ts"
 import * as Transfers from "./Transfers.ts"
 
 /** Everything a connection is served with. */
 export type ConnectionServices =
-  Accounts | Cipher | Digest | FileStore | Kem | LoginGuard | Opaque | Seats | SignatureMaker | Signatures
+  | Accounts
+  | Cipher
+  | Digest
+  | FileStore
+  | Kem
+  | LoginGuard
+  | Opaque
+  | Seats
+  | ServerStatus
+  | SignatureMaker
+  | Signatures
 
 /** The session did not become Ready in time. */
 class LoginTimedOut extends Schema.TaggedError<LoginTimedOut>()("LoginTimedOut", {}) {}
@@ -58,7 +71,7 @@ type ConnectionError =
   | StoppedBeforeLogin
   | Watchdog.Stalled
 
-/** What is known about a connection when it ends: its one log line. */
+/** What is known about a connection: its status while it lives, and its one log line. */
 interface Story {
   readonly peer: Peer.Peer
   readonly since: number
@@ -66,6 +79,60 @@ interface Story {
   client: string | undefined
   attempts: number
   traffic: Readonly<FrameChannel.Traffic>
+  progress: TransferProgress.Progress | undefined
+  receiving: RateMeter.RateMeter
+  sending: RateMeter.RateMeter
+}
+
+const newStory = (peer: Peer.Peer, since: number): Story => ({
+  peer,
+  since,
+  user: undefined,
+  client: undefined,
+  attempts: 0,
+  traffic: { received: 0, sent: 0 },
+  progress: undefined,
+  receiving: RateMeter.silent,
+  sending: RateMeter.silent
+})
+
+const lookAt =
+  (story: Story): Look =>
+  (now) => ({
+    state: story.user === undefined ? "before-login" : story.progress === undefined ? "idle" : "transferring",
+    peer: story.peer.address,
+    since: story.since,
+    ...(story.user !== undefined && { user: story.user }),
+    ...(story.client !== undefined && { client: story.client }),
+    received: story.traffic.received,
+    sent: story.traffic.sent,
+    receivedPerSecond: RateMeter.read(story.receiving, now),
+    sentPerSecond: RateMeter.read(story.sending, now),
+    ...(story.progress !== undefined && { transfer: story.progress })
+  })
+
+/** The channel, with what crosses it told to the story. */
+const metered = (story: Story, clock: Clock.Clock, channel: FrameChannel.FrameChannel): FrameChannel.FrameChannel => {
+  let { received, sent } = channel.traffic
+  return {
+    ...channel,
+    receive: Effect.tap(channel.receive, () => {
+      story.receiving = RateMeter.add(
+        story.receiving,
+        clock.currentTimeMillisUnsafe(),
+        channel.traffic.received - received
+      )
+      received = channel.traffic.received
+      return Effect.void
+    }),
+    send: (frame) =>
+      Effect.map(channel.send(frame), () => {
+        story.sending = RateMeter.add(story.sending, clock.currentTimeMillisUnsafe(), channel.traffic.sent - sent)
+        sent = channel.traffic.sent
+        if (frame.kind === "content")
+          story.progress = TransferProgress.moved(story.progress, Bytes.lengthOf(frame.parts))
+      })
+  }
 }
 
 /**
@@ -79,14 +146,7 @@ export const serve = Effect.fnUntraced(function* (
 ): Effect.fn.Return<void, never, ConnectionServices> {
   const peer = Peer.fromAddress(yield* yield* Peer.PeerAddress)
   const since = yield* Clock.currentTimeMillis
-  const story: Story = {
-    peer,
-    since,
-    user: undefined,
-    client: undefined,
-    attempts: 0,
-    traffic: { received: 0, sent: 0 }
-  }
+  const story = newStory(peer, since)
   // Told also when the server interrupts what is left at its end.
   yield* Effect.scoped(session(socket, draining, story)).pipe(
     Effect.onExit((exit) => logEnd(story, exit)),
@@ -103,6 +163,7 @@ const session = Effect.fnUntraced(function* (
   const transport = yield* Effect.mapError(Transport.open(socket), () => channelFailed("connection-lost"))
   const seats = yield* Seats
   const seat = yield* seats.take(story.peer)
+  yield* (yield* ServerStatus).attend(lookAt(story))
   const limits = yield* ServerLimits
   const watchdog = yield* Watchdog.make(limits.idleMilliseconds)
   const driver = yield* makeDriver({ transport, seat, story, watchdog })
@@ -167,6 +228,7 @@ const makeDriver = Effect.fnUntraced(function* (options: {
     while (input !== undefined) {
       const next: Session.Step = Session.step(state, input)
       state = next.state
+      story.progress = TransferProgress.step(story.progress, { input, ...next })
       input = undefined
       // An output whose action has a result is always a step's last.
       for (const output of next.outputs) input = yield* act(output)
@@ -206,7 +268,7 @@ const makeDriver = Effect.fnUntraced(function* (options: {
   const leaveUnauthenticated = Effect.suspend(() => Effect.as(linger, closeReason(state)))
 
   const converse = Effect.fnUntraced(function* (secure: SecureChannel.SecureChannel) {
-    const channel = FrameChannel.make(secure, watchdog)
+    const channel = metered(story, yield* Clock.Clock, FrameChannel.make(secure, watchdog))
     story.traffic = channel.traffic
     const transfers = yield* Transfers.make({
       channel,

@@ -12,6 +12,7 @@ import * as Connection from "./Connection.ts"
 import { LoginGuard } from "./LoginGuard.ts"
 import { Seats } from "./Seats.ts"
 import { ServerLimits } from "./ServerLimits.ts"
+import { ServerStatus } from "./ServerStatus.ts"
 import { SignatureMaker } from "./SignatureMaker.ts"
 
 /**
@@ -44,15 +45,17 @@ export const serve: Effect.Effect<
 })
 
 /**
- * The server as a layer, with its own seats and login guard.
+ * The server as a layer, with its own seats and login guard. It gives `ServerStatus` to those who want to look on.
  *
  * Signatures are kept in the `SignatureKeep` of the context when there is one, otherwise in memory.
  */
 export const layer: Layer.Layer<
+  ServerStatus,
   never,
-  never,
-  Exclude<Connection.ConnectionServices, LoginGuard | Seats | SignatureMaker | Signatures> | SocketServer.SocketServer
+  | Exclude<Connection.ConnectionServices, LoginGuard | Seats | ServerStatus | SignatureMaker | Signatures>
+  | SocketServer.SocketServer
 > = Layer.effectDiscard(serve).pipe(
+  Layer.provideMerge(ServerStatus.layer),
   Layer.provide([LoginGuard.layer, Seats.layer, SignatureMaker.layer]),
   Layer.provide(
     Layer.unwrap(

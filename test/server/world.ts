@@ -20,6 +20,7 @@ import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
 import * as Server from "../../src/server/Server.ts"
 import { defaultLimits, ServerLimits } from "../../src/server/ServerLimits.ts"
+import type { ServerStatus } from "../../src/server/ServerStatus.ts"
 
 export interface LogLine {
   readonly message: string
@@ -130,7 +131,8 @@ const spoiled = (through: (socket: Socket.Socket) => Socket.Socket) =>
 
 const crypto = Layer.mergeAll(Opaque.layerQuick, KemNode.layer, CipherNode.layer, DigestNode.layer)
 
-export type World = Watch | FileStore | MemorySocket.MemoryNetwork | Accounts | Cipher | Digest | Kem | Opaque
+export type World =
+  Watch | FileStore | MemorySocket.MemoryNetwork | Accounts | Cipher | Digest | Kem | Opaque | ServerStatus
 
 export const layer = (options: Options = {}) =>
   Server.layer.pipe(

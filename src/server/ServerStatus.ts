@@ -1,0 +1,71 @@
+/**
+ * What the server does at this moment: its live sessions, for the administrator and for metrics.
+ *
+ * A session is looked at when somebody asks, and costs nothing otherwise.
+ */
+import { Clock, Context, Effect, Layer, Schema, type Scope } from "effect"
+
+/** The command under way. */
+export const TransferStatus = Schema.Struct({
+  command: Schema.Literals(["describe", "download", "fetch", "para", "upload"]),
+  /** the file's; a peer's text: print it through `printable` */
+  name: Schema.optionalKey(Schema.String),
+  /** of the whole file, bytes */
+  size: Schema.optionalKey(Schema.Number),
+  /** of it that have come or gone, bytes */
+  bytes: Schema.Number
+})
+export type TransferStatus = typeof TransferStatus.Type
+
+/** One connection. Times in milliseconds, amounts in bytes of content and framing after the login. */
+export const SessionStatus = Schema.Struct({
+  /** counted from 1 since the server started */
+  id: Schema.Int,
+  state: Schema.Literals(["before-login", "idle", "transferring"]),
+  /** the address, escaped */
+  peer: Schema.String,
+  /** when it was accepted, since 1970 */
+  since: Schema.Number,
+  /** who logged in */
+  user: Schema.optionalKey(Schema.String),
+  /** what the client calls itself, escaped */
+  client: Schema.optionalKey(Schema.String),
+  received: Schema.Number,
+  sent: Schema.Number,
+  receivedPerSecond: Schema.Number,
+  sentPerSecond: Schema.Number,
+  transfer: Schema.optionalKey(TransferStatus)
+})
+export type SessionStatus = typeof SessionStatus.Type
+
+/** Shows a session as it is at that time (milliseconds since 1970). Called often or never: it must be cheap. */
+export type Look = (now: number) => Omit<SessionStatus, "id">
+
+/** Port: the live sessions of a server, in the order in which they came. As many as there are seats, and no more. */
+export class ServerStatus extends Context.Service<
+  ServerStatus,
+  {
+    /** Shows a session until the scope closes. */
+    readonly attend: (look: Look) => Effect.Effect<void, never, Scope.Scope>
+    readonly sessions: Effect.Effect<ReadonlyArray<SessionStatus>>
+  }
+>()("paradrop/server/ServerStatus") {
+  static readonly layer: Layer.Layer<ServerStatus> = Layer.sync(ServerStatus, () => {
+    const live = new Map<number, Look>()
+    let last = 0
+    return ServerStatus.of({
+      attend: (look) =>
+        Effect.asVoid(
+          Effect.acquireRelease(
+            Effect.sync(() => {
+              last += 1
+              live.set(last, look)
+              return last
+            }),
+            (id) => Effect.sync(() => live.delete(id))
+          )
+        ),
+      sessions: Effect.map(Clock.currentTimeMillis, (now) => Array.from(live, ([id, look]) => ({ id, ...look(now) })))
+    })
+  })
+}

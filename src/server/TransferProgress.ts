@@ -1,0 +1,60 @@
+/**
+ * How far the command under way has come, by what goes into the session's machine and what comes out: pure.
+ */
+import type { ActionResult, Session, SessionInput, SessionOutput } from "../domain/session/SessionState.ts"
+
+export interface Progress {
+  readonly command: "describe" | "download" | "fetch" | "para" | "upload"
+  /** the file's, when the command has one */
+  readonly name?: string
+  /** of the whole file, bytes, once known */
+  readonly size?: number
+  /** of it that are here, or there: from an earlier try, copied or sent */
+  readonly bytes: number
+}
+
+export interface Step {
+  readonly input: SessionInput
+  readonly state: Session
+  readonly outputs: ReadonlyArray<SessionOutput>
+}
+
+/** After a step of the machine. A command that begins as another ends is in the same step: the later one counts. */
+export const step = (before: Progress | undefined, { input, outputs, state }: Step): Progress | undefined => {
+  let progress = before && resultOf(before, input)
+  for (const output of outputs) {
+    progress = begunBy(output) ?? progress
+    if (progress !== undefined) progress = moved(progress, movedBy(input, output))
+  }
+  return state._tag === "Transferring" ? progress : undefined
+}
+
+/** So many bytes more. */
+export const moved = <P extends Progress | undefined>(progress: P, bytes: number): P =>
+  progress === undefined || bytes === 0 ? progress : { ...progress, bytes: progress.bytes + bytes }
+
+const begunBy = (output: SessionOutput): Progress | undefined => {
+  switch (output._tag) {
+    case "Stage":
+      return { command: output.command === "Para" ? "para" : "upload", name: output.name, size: output.size, bytes: 0 }
+    case "Open":
+      return { command: "download", name: output.name, bytes: 0 }
+    case "Describe":
+      return { command: "describe", name: output.name, bytes: 0 }
+    case "List":
+      return { command: "fetch", bytes: 0 }
+    default:
+      return undefined
+  }
+}
+
+const resultOf = (progress: Progress, input: SessionInput | ActionResult): Progress => {
+  if (input._tag === "Staged") return { ...progress, bytes: input.resumed }
+  return input._tag === "Opened" ? { ...progress, size: input.size, bytes: input.from } : progress
+}
+
+/** Bytes of the file that an output puts in their place. */
+export const movedBy = (input: SessionInput, output: SessionOutput): number => {
+  if (output._tag === "Copy") return output.ranges.reduce((total, { length }) => total + length, 0)
+  return output._tag === "Write" && input._tag === "Content" ? input.bytes : 0
+}
