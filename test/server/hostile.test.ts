@@ -48,7 +48,7 @@ const passGoodbye = Effect.andThen(settle, TestClock.adjust(2 * goodbyeMilliseco
 
 const untouched = Effect.gen(function* () {
   const { calls, held } = yield* Watch
-  assert.deepStrictEqual(calls, { list: 0, stat: 0, open: 0, stage: 0, write: 0, read: 0 })
+  assert.deepStrictEqual(calls, { list: 0, stat: 0, open: 0, stage: 0, write: 0, read: 0, remove: 0, rename: 0 })
   assert.deepStrictEqual(held, { stagings: 0, files: 0 })
 })
 

@@ -27,6 +27,8 @@ export interface LogLine {
   readonly annotations: { readonly [key: string]: unknown }
 }
 
+type StoreCall = "list" | "stat" | "open" | "stage" | "write" | "read" | "remove" | "rename"
+
 /** What the server logged and what it asked of its store. */
 export class Watch extends Context.Service<
   Watch,
@@ -35,7 +37,7 @@ export class Watch extends Context.Service<
     /** the last line of each connection, by its outcome */
     readonly outcomes: () => ReadonlyArray<unknown>
     /** calls of the store, by method */
-    readonly calls: { list: number; stat: number; open: number; stage: number; write: number; read: number }
+    readonly calls: Record<StoreCall, number>
     /** stagings and files that are open now */
     readonly held: { stagings: number; files: number }
   }
@@ -54,7 +56,7 @@ export interface Options {
   readonly beforeCommit?: Effect.Effect<void>
 }
 
-const noCalls = () => ({ list: 0, stat: 0, open: 0, stage: 0, write: 0, read: 0 })
+const noCalls = () => ({ list: 0, stat: 0, open: 0, stage: 0, write: 0, read: 0, remove: 0, rename: 0 })
 
 const makeWatch = () => {
   const lines: Array<LogLine> = []
@@ -105,7 +107,9 @@ const watchedStore = (options: Options) =>
             }),
             commit: (expected) => Effect.andThen(options.beforeCommit ?? Effect.void, staging.commit(expected))
           }
-        })
+        }),
+        remove: (request) => Effect.suspend(() => ((calls.remove += 1), store.remove(request))),
+        rename: (request) => Effect.suspend(() => ((calls.rename += 1), store.rename(request)))
       })
     })
   )

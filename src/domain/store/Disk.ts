@@ -93,8 +93,15 @@ export class Disk extends Context.Service<
     readonly makeFolder: (path: DiskPath, access: FolderAccess) => Effect.Effect<void, DiskError>
     /** rename(2) of a file: replaces a file or link at `to` in one step; `EISDIR` when a folder stands there. */
     readonly rename: (from: DiskPath, to: DiskPath) => Effect.Effect<void, DiskError>
+    /**
+     * link(2): a second name for a file; `EEXIST` when anything has it, `EPERM` when the file system has no such links
+     * or it is a folder.
+     */
+    readonly link: (from: DiskPath, to: DiskPath) => Effect.Effect<void, DiskError>
     /** Removes a file or link; never a folder. */
     readonly remove: (path: DiskPath) => Effect.Effect<void, DiskError>
+    /** rmdir(2): removes an empty folder; `ENOTEMPTY` when it holds anything, `ENOTDIR` when it is none. */
+    readonly removeFolder: (path: DiskPath) => Effect.Effect<void, DiskError>
     /** fsync of a folder: the names in it are durable. */
     readonly syncFolder: (path: DiskPath) => Effect.Effect<void, DiskError>
     /** Bytes that a file may still take here. */

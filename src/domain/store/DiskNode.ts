@@ -101,6 +101,14 @@ const service = (folders: Folders, rootFd: number): Disk["Service"] => {
           call<void>("rename", (done) => nodeFs.rename(source, target, (e) => done(e)))
         )
       ),
+    link: (from, to) =>
+      at("link", from, "write", (source) =>
+        at("link", to, "write", (target) => call<void>("link", (done) => nodeFs.link(source, target, (e) => done(e))))
+      ),
+    removeFolder: (path) =>
+      at("removeFolder", path, "write", (place) =>
+        call<void>("removeFolder", (done) => nodeFs.rmdir(place, (e) => done(e)))
+      ),
     remove: (path) =>
       at("remove", path, "write", (place) => call<void>("remove", (done) => nodeFs.unlink(place, (e) => done(e)))),
     syncFolder: (path) => inside("syncFolder", path, syncFolder),

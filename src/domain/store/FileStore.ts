@@ -24,6 +24,13 @@
  *   `resumeBytesMin`; the next staging with the same key goes on behind what is there (`resumed`). Of two at once the
  *   newer takes over and the older fails with `TakenOver`. Content that turns out wrong at commit is not kept. What is
  *   kept expires by age and by total size, and gives way when room is needed.
+ * - **Remove** takes the file that reading would find, in one step, and durably as a commit; folders that it leaves
+ *   empty go too. **Rename** gives that file another name. It replaces a file there only when asked to, otherwise it
+ *   fails with `FileExists`; another spelling of the own name is no collision. A crash at any moment leaves the
+ *   file under the old name, the new one, or both: never under none, never a mixture. Both fail without having
+ *   changed anything, except when the disk breaks behind the change itself. Renames, removals and commits that
+ *   share a name run one after the other: content that was staged before a removal and is committed after it stands.
+ *   A file that is removed or renamed while it is open reads on as it was.
  * - **Release**: closing the scope of `stage` without a commit and without a `resume` key leaves
  *   nothing behind. Closing the scope of `open` closes the file. Interruption is a release.
  */
@@ -76,6 +83,30 @@ export interface CommitRequest {
   readonly replaces?: string
 }
 
+/** Which file is to go. */
+export interface RemoveRequest {
+  readonly name: FileName
+  /** the `OpenFile.version` that the file must still have */
+  readonly version?: string
+}
+
+/** Which file gets which name. */
+export interface RenameRequest extends RemoveRequest {
+  readonly to: FileName
+  /** whether a file that has the name may go */
+  readonly replace: boolean
+}
+
+/** What a rename has done. */
+export interface Renamed {
+  /** the old name, as it was spelt */
+  readonly from: FileName
+  /** the file under its new name */
+  readonly entry: FileEntry
+  /** what had the name before */
+  readonly replaced?: FileEntry
+}
+
 /** Content on its way into the store. One owner; calls one at a time. */
 export interface Staging {
   /** bytes that an earlier staging has left here: `write` goes on behind them */
@@ -99,5 +130,9 @@ export class FileStore extends Context.Service<
     readonly open: (name: FileName) => Effect.Effect<OpenFile, StoreError, Scope.Scope>
     /** Begins new content for a name. */
     readonly stage: (request: StageRequest) => Effect.Effect<Staging, StoreError, Scope.Scope>
+    /** Removes a committed file; gives what it was. */
+    readonly remove: (request: RemoveRequest) => Effect.Effect<FileEntry, StoreError>
+    /** Gives a committed file another name. */
+    readonly rename: (request: RenameRequest) => Effect.Effect<Renamed, StoreError>
   }
 >()("paradrop/store/FileStore") {}

@@ -5,6 +5,9 @@
  * system. The order of a commit: size and digest are checked, the file is fsynced, missing folders are made and
  * fsynced, the name is replaced, its folder is fsynced. Until the rename the live file is untouched.
  *
+ * A rename makes the new name durable before it takes the old one away: link(2), fsync, unlink(2), fsync. Links also
+ * never take a name that is there. Where a file system has none it is rename(2), as good as that is there.
+ *
  * A replaced file gets a new inode: owner, mode and further hard links of the old one are not carried over.
  */
 import { Clock, Effect, Exit, Layer, Option, Schema, Scope, Semaphore, Stream } from "effect"
@@ -32,7 +35,16 @@ import {
   modifiedOf,
   sameContent
 } from "./Disk.ts"
-import { type CommitRequest, FileStore, type OpenFile, type StageRequest, type Staging } from "./FileStore.ts"
+import {
+  type CommitRequest,
+  FileStore,
+  type OpenFile,
+  type RemoveRequest,
+  type Renamed,
+  type RenameRequest,
+  type StageRequest,
+  type Staging
+} from "./FileStore.ts"
 import * as KeyedLock from "./KeyedLock.ts"
 import * as NameIndex from "./NameIndex.ts"
 import * as ReadWindow from "./ReadWindow.ts"
@@ -87,7 +99,7 @@ export const make = Effect.fnUntraced(function* (
     root,
     newStagedName: Effect.map(random.randomBytes(stagedNameBytes), hex),
     durable: options.durability !== "os",
-    durableFolders: new Set(),
+    durableFolders: new Map(),
     reserved: { bytes: 0 },
     names: NameIndex.make(disk, options.nameIndexEntriesMax ?? nameIndexEntriesMax),
     resumable: new Map(),
@@ -95,13 +107,18 @@ export const make = Effect.fnUntraced(function* (
     leftoverMillisecondsMax: options.stagedLeftoverMillisecondsMax ?? stagedLeftoverMillisecondsMax,
     lockResume: KeyedLock.make(),
     lockName: KeyedLock.make(),
-    lockFolder: KeyedLock.make()
+    lockFile: KeyedLock.make(),
+    lockFolder: KeyedLock.make(),
+    placing: new Map(),
+    opened: new Map()
   }
   return FileStore.of({
     list: walk(disk, []),
     stat: (name) => Effect.map(locate(context, name), ({ name, stat }) => entryOf(name, stat)),
     open: (name) => open(context, name),
-    stage: (request) => stage(context, request)
+    stage: (request) => stage(context, request),
+    remove: (request) => remove(context, request),
+    rename: (request) => rename(context, request)
   })
 })
 
@@ -112,8 +129,8 @@ interface Context {
   readonly newStagedName: Effect.Effect<string>
   /** whether commits are fsynced */
   readonly durable: boolean
-  /** folders whose own name is known to be durable */
-  readonly durableFolders: Set<string>
+  /** folders whose own name is known to be durable: which folder the path was then */
+  readonly durableFolders: Map<string, string>
   /** declared and not yet written, over all stagings */
   readonly reserved: { bytes: number }
   readonly names: NameIndex.NameIndex
@@ -124,10 +141,16 @@ interface Context {
   readonly leftoverMillisecondsMax: number
   /** by that key */
   readonly lockResume: KeyedLock.KeyedLock
-  /** by `FileName.key` */
+  /** by `FileName.key`; whoever needs two takes the lesser first */
   readonly lockName: KeyedLock.KeyedLock
-  /** by the folded path of a folder; taken inside the lock of a name, one at a time */
+  /** by `fileId`; taken inside the locks of names: the file changes its name, and its change time with it */
+  readonly lockFile: KeyedLock.KeyedLock
+  /** by the folded path of a folder; taken inside all others, one at a time */
   readonly lockFolder: KeyedLock.KeyedLock
+  /** how many files are being put into a folder or below, by that path: such a folder is not removed */
+  readonly placing: Map<string, number>
+  /** what open files were when they were opened, by `fileId` */
+  readonly opened: Map<string, Set<{ stat: DiskStat }>>
 }
 
 // -----------------------------------------------------------------------------
@@ -235,10 +258,10 @@ const open = Effect.fnUntraced(function* (
   name: FileName
 ): Effect.fn.Return<OpenFile, StoreError, Scope.Scope> {
   const exact = yield* openAt(context, name)
-  if (Option.isSome(exact)) return yield* openFile(name, exact.value)
+  if (Option.isSome(exact)) return yield* openFile(context, name, exact.value)
   const existing = yield* locateFolded(context, name)
   const folded = yield* openAt(context, existing)
-  if (Option.isSome(folded)) return yield* openFile(existing, folded.value)
+  if (Option.isSome(folded)) return yield* openFile(context, existing, folded.value)
   return yield* new NoSuchFile({ name })
 })
 
@@ -248,8 +271,13 @@ const openAt = (context: Context, name: FileName): Effect.Effect<Option.Option<D
     Effect.catch((error) => (absent.has(error.code) ? Effect.succeedNone : blocked(context, name, error)))
   )
 
-const openFile = Effect.fnUntraced(function* (name: FileName, file: DiskFile) {
+const openFile = Effect.fnUntraced(function* (context: Context, name: FileName, file: DiskFile) {
   const before = yield* Effect.mapError(file.stat, failed)
+  const id = fileId(before)
+  const seen = yield* Effect.acquireRelease(
+    Effect.sync(() => remember(context, id, before)),
+    (seen) => Effect.sync(() => forget(context, id, seen))
+  )
   return {
     entry: entryOf(name, before),
     version: versionOf(before),
@@ -261,11 +289,26 @@ const openFile = Effect.fnUntraced(function* (name: FileName, file: DiskFile) {
         file.readInto(offset, target.subarray(0, Math.max(0, Math.min(target.length, before.size - offset)))),
         failed
       ),
-    unchanged: Effect.flatMap(Effect.mapError(file.stat, failed), (after) =>
-      sameContent(before, after) ? Effect.void : Effect.fail(new SourceChanged({ name }))
+    // Not while the file changes its name: its change time moves then.
+    unchanged: Effect.flatMap(context.lockFile(id)(Effect.mapError(file.stat, failed)), (after) =>
+      sameContent(seen.stat, after) ? Effect.void : Effect.fail(new SourceChanged({ name }))
     )
   } satisfies OpenFile
 })
+
+const remember = ({ opened }: Context, id: string, stat: DiskStat) => {
+  const seen = { stat }
+  opened.set(id, (opened.get(id) ?? new Set()).add(seen))
+  return seen
+}
+
+const forget = ({ opened }: Context, id: string, seen: { stat: DiskStat }): void => {
+  const all = opened.get(id)
+  all?.delete(seen)
+  if (all?.size === 0) opened.delete(id)
+}
+
+const fileId = ({ device, inode }: DiskStat): string => `${device}:${inode}`
 
 const versionOf = ({ changedNanoseconds, device, inode, modifiedNanoseconds, size }: DiskStat): string =>
   `${device}:${inode}:${size}:${modifiedNanoseconds}:${changedNanoseconds}`
@@ -327,7 +370,9 @@ const locateFolded = Effect.fnUntraced(function* (context: Context, name: FileNa
 const find = (context: Context, folder: DiskPath, part: string): Effect.Effect<NameIndex.Found, DiskError> =>
   inFolder(context, folder)(context.names.find(folder, segmentKey(part)))
 
-const inFolder = (context: Context, folder: DiskPath) => context.lockFolder(segmentKey(folder.join("/")))
+const folderKey = (folder: DiskPath): string => segmentKey(folder.join("/"))
+
+const inFolder = (context: Context, folder: DiskPath) => context.lockFolder(folderKey(folder))
 
 // -----------------------------------------------------------------------------
 // Staging
@@ -642,10 +687,13 @@ const staging = (
     const digest = yield* verify(expected)
     yield* Effect.mapError(staged.file.setModified(request.modified), full(name))
     if (context.durable) yield* Effect.mapError(staged.file.sync, full(name))
+    const move = Effect.andThen(context.disk.rename(staged.path, segments(name)), staged.moved).pipe(
+      Effect.catch((error) => blocked(context, name, error))
+    )
     const replace = Effect.gen(function* () {
       yield* checkDemanded(context, request)
       yield* checkVersion(context, name, expected.replaces)
-      yield* place(context, name, staged)
+      yield* place(context, name, () => move)
     })
     yield* context.lockName(key(name))(Effect.uninterruptible(replace))
     return { name, size, modified: request.modified, digest }
@@ -700,30 +748,61 @@ const checkTarget = Effect.fnUntraced(function* (context: Context, name: FileNam
   }
 })
 
-/** Makes the folders of the name and moves the staged file to it. The caller holds the name's lock. */
-const place = Effect.fnUntraced(function* (
+/** Puts a file to its name, in one step; told whether a file has it. Its folder is locked. */
+type Arrive = (exists: boolean) => Effect.Effect<void, StoreError>
+
+/**
+ * Makes the folders of the name and lets the file arrive. The caller holds the name's lock.
+ *
+ * @param leaving what does not count as standing in the way: the file itself under the name that it will lose
+ */
+const place = (
   context: Context,
   name: FileName,
-  staged: Staged
-): Effect.fn.Return<void, StoreError> {
-  for (const step of stepsOf(name)) {
-    yield* inFolder(context, step.folder)(placeStep(context, name, step, staged))
-  }
-  if (context.durable) yield* Effect.mapError(context.disk.syncFolder(segments(name).slice(0, -1)), full(name))
-})
+  arrive: Arrive,
+  leaving?: FileName
+): Effect.Effect<void, StoreError> => {
+  const folders = stepsOf(name).map(({ folder }) => folderKey(folder))
+  const count = (by: number) =>
+    Effect.sync(() => {
+      for (const folder of folders) {
+        const users = (context.placing.get(folder) ?? 0) + by
+        if (users === 0) context.placing.delete(folder)
+        else context.placing.set(folder, users)
+      }
+    })
+  const steps = Effect.gen(function* () {
+    for (const step of stepsOf(name)) {
+      yield* inFolder(context, step.folder)(placeStep(context, name, step, arrive, leaving))
+    }
+    if (context.durable) yield* Effect.mapError(context.disk.syncFolder(folderOf(name)), full(name))
+  })
+  return Effect.acquireUseRelease(
+    count(1),
+    () => steps,
+    () => count(-1)
+  )
+}
 
-const placeStep = Effect.fnUntraced(function* (context: Context, name: FileName, step: Step, staged: Staged) {
+const placeStep = Effect.fnUntraced(function* (
+  context: Context,
+  name: FileName,
+  step: Step,
+  arrive: Arrive,
+  leaving: FileName | undefined
+) {
   const { folder, part } = step
   const path = [...folder, part]
   const orBlocked = Effect.catch((error: DiskError) => blocked(context, name, error))
   const found = yield* orBlocked(context.names.find(folder, segmentKey(part)))
-  const exists = yield* stands(context, name, step, found)
+  const others = found.entries.filter((entry) => [...folder, entry.name].join("/") !== leaving)
+  const exists = yield* stands(context, name, step, step.kind === "file" ? { ...found, entries: others } : found)
   yield* makeDurable(context, name, folder, found.folder)
   if (step.kind === "file") {
-    yield* orBlocked(context.disk.rename(staged.path, path))
-    yield* staged.moved
+    yield* arrive(exists)
     yield* context.names.added(folder, { name: part, kind: "file" })
   } else if (!exists) {
+    context.durableFolders.delete(path.join("/"))
     yield* orBlocked(context.disk.makeFolder(path, "shared")).pipe(
       Effect.andThen(context.names.added(folder, { name: part, kind: "folder" })),
       // Somebody else made it just now; the next step finds out what it is.
@@ -774,12 +853,161 @@ const stands = (
  */
 const makeDurable = Effect.fnUntraced(function* (context: Context, name: FileName, folder: DiskPath, stat: DiskStat) {
   if (!context.durable || folder.length === 0) return
-  const id = `${stat.device}:${stat.inode}:${folder.join("/")}`
-  if (context.durableFolders.has(id)) return
+  const path = folder.join("/")
+  if (context.durableFolders.get(path) === fileId(stat)) return
   yield* Effect.mapError(context.disk.syncFolder(folder.slice(0, -1)), full(name))
   if (context.durableFolders.size >= durableFoldersMax) context.durableFolders.clear()
-  context.durableFolders.add(id)
+  context.durableFolders.set(path, fileId(stat))
 })
+
+// -----------------------------------------------------------------------------
+// Removing and renaming
+// -----------------------------------------------------------------------------
+
+const remove = (context: Context, { name, version }: RemoveRequest): Effect.Effect<FileEntry, StoreError> =>
+  Effect.gen(function* () {
+    const source = yield* locateWritable(context, name, version)
+    yield* takeAway(context, source.name)
+    return entryOf(source.name, source.stat)
+  }).pipe(Effect.uninterruptible, context.lockName(key(name)))
+
+const rename = (context: Context, request: RenameRequest): Effect.Effect<Renamed, StoreError> => {
+  const renamed = Effect.gen(function* () {
+    const source = yield* locateWritable(context, request.name, request.version)
+    const entry = entryOf(request.to, source.stat)
+    if (source.name === request.to) return { from: source.name, entry }
+    const replaced = yield* following(context, source, request.to, move(context, source, request))
+    return { from: source.name, entry, ...(replaced && { replaced: entryOf(request.to, replaced) }) }
+  }).pipe(Effect.uninterruptible)
+  // In one order, so that two renames never wait for each other.
+  const [first, second] = [key(request.name), key(request.to)].toSorted()
+  const locked = second === undefined || second === first ? renamed : context.lockName(second)(renamed)
+  return first === undefined ? locked : context.lockName(first)(locked)
+}
+
+/** The file of that name, where names may be changed. */
+const locateWritable = Effect.fnUntraced(function* (context: Context, name: FileName, version: string | undefined) {
+  const source = yield* locate(context, name)
+  const folder = yield* Effect.mapError(context.disk.stat(folderOf(source.name)), failed)
+  if (folder.device !== context.root.device) {
+    return yield* new NotAFile({ name: source.name, found: "mount-point" })
+  }
+  if (version !== undefined && versionOf(source.stat) !== version) return yield* new BaseChanged({ name: source.name })
+  return source
+})
+
+/** Whoever has the file open goes on with it: a new name is no change of its content. */
+const following = <A, E>(context: Context, source: Located, to: FileName, work: Effect.Effect<A, E>) => {
+  const id = fileId(source.stat)
+  const follow = Effect.gen(function* () {
+    const now = yield* context.disk.stat(segments(to))
+    const same = fileId(now) === id && now.size === source.stat.size
+    if (!same || now.modifiedNanoseconds !== source.stat.modifiedNanoseconds) return
+    for (const seen of context.opened.get(id) ?? []) if (sameContent(seen.stat, source.stat)) seen.stat = now
+  })
+  return context.lockFile(id)(Effect.ensuring(work, Effect.ignore(follow)))
+}
+
+/** Gives the file its new name and then takes the old one away; gives what was replaced. */
+const move = Effect.fnUntraced(function* (
+  context: Context,
+  source: Located,
+  { replace, to }: RenameRequest
+): Effect.fn.Return<DiskStat | undefined, StoreError> {
+  let replaced: DiskStat | undefined
+  // Whether the old name still stands.
+  let both = false
+  const arrive = Effect.fnUntraced(function* (exists: boolean): Effect.fn.Return<void, StoreError> {
+    const there = exists ? Option.getOrUndefined(yield* statAt(context, to)) : undefined
+    // Two names of one file: what a rename leaves when the power goes in its middle.
+    const half = there !== undefined && fileId(there) === fileId(source.stat)
+    if (there !== undefined && !half && !replace) return yield* new FileExists({ name: to })
+    replaced = half ? undefined : there
+    both = half || (yield* secondName(context, source.name, to, there !== undefined))
+    if (!both && sameFolder(source.name, to)) yield* context.names.removed(folderOf(to), lastOf(source.name))
+  })
+  yield* place(context, to, arrive, source.name)
+  if (both) yield* takeAway(context, source.name)
+  else {
+    if (context.durable) yield* Effect.mapError(context.disk.syncFolder(folderOf(source.name)), failed)
+    yield* prune(context, folderOf(source.name))
+  }
+  return replaced
+})
+
+/** Makes the second name; false when only rename(2) could, and the first is gone. */
+const secondName = Effect.fnUntraced(function* (context: Context, from: FileName, to: FileName, replace: boolean) {
+  const { disk } = context
+  const [source, target] = [segments(from), segments(to)]
+  const temporary = [stagingFolder, yield* context.newStagedName]
+  const made = replace
+    ? Effect.andThen(
+        disk.link(source, temporary),
+        Effect.onError(disk.rename(temporary, target), () => Effect.ignore(disk.remove(temporary)))
+      )
+    : disk.link(source, target)
+  const spelling = sameFolder(from, to) && segmentKey(lastOf(from)) === segmentKey(lastOf(to))
+  return yield* made.pipe(
+    Effect.as(true),
+    Effect.catch((error) => {
+      // A file system that takes both spellings for one says that the new one is taken.
+      if (unlinkable.has(error.code) || (error.code === "EEXIST" && spelling)) {
+        return Effect.as(disk.rename(source, target), false)
+      }
+      return Effect.fail(error)
+    }),
+    Effect.catch((error) =>
+      error.code === "EEXIST" ? Effect.fail(new FileExists({ name: to })) : blocked(context, to, error)
+    )
+  )
+})
+
+/** A file system without links, or a file whose owner is another; `ENOENT`: the staging folder was tidied away. */
+const unlinkable = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK", "ENOENT"])
+
+/** Removes a name, durably, and the folders that it leaves empty. */
+const takeAway = Effect.fnUntraced(function* (context: Context, name: FileName) {
+  const folder = folderOf(name)
+  yield* inFolder(
+    context,
+    folder
+  )(
+    Effect.gen(function* () {
+      yield* context.names.find(folder, segmentKey(lastOf(name)))
+      yield* context.disk.remove(segments(name))
+      yield* context.names.removed(folder, lastOf(name))
+    }).pipe(Effect.catch((error) => blocked(context, name, error)))
+  )
+  if (context.durable) yield* Effect.mapError(context.disk.syncFolder(folder), failed)
+  yield* prune(context, folder)
+})
+
+/** Removes a folder and those above it while they are empty and nobody puts a file there. Never fails. */
+const prune = Effect.fnUntraced(
+  function* (context: Context, folder: DiskPath) {
+    for (let depth = folder.length; depth > 0; depth -= 1) {
+      const empty = folder.slice(0, depth)
+      const parent = folder.slice(0, depth - 1)
+      const last = empty.at(-1) ?? ""
+      const took = Effect.gen(function* () {
+        if (context.placing.has(folderKey(empty))) return false
+        yield* context.names.find(parent, segmentKey(last))
+        yield* context.disk.removeFolder(empty)
+        context.durableFolders.delete(empty.join("/"))
+        yield* context.names.removed(parent, last)
+        return true
+      })
+      if (!(yield* inFolder(context, parent)(took))) return
+    }
+  },
+  (pruned) => Effect.ignore(pruned)
+)
+
+const folderOf = (name: FileName): DiskPath => segments(name).slice(0, -1)
+
+const lastOf = (name: FileName): string => segments(name).at(-1) ?? ""
+
+const sameFolder = (a: FileName, b: FileName): boolean => folderOf(a).join("/") === folderOf(b).join("/")
 
 // -----------------------------------------------------------------------------
 // Errors

@@ -9,7 +9,16 @@ import { Digest, digestOf } from "../file/Digest.ts"
 import type { FileEntry, FileSize, Milliseconds } from "../file/FileEntry.ts"
 import { type FileName, segmentKey, segments } from "../file/FileName.ts"
 import { fileBytesMax, resumeBytesMin } from "../limits.ts"
-import { type CommitRequest, FileStore, type OpenFile, type StageRequest, type Staging } from "./FileStore.ts"
+import {
+  type CommitRequest,
+  FileStore,
+  type OpenFile,
+  type RemoveRequest,
+  type Renamed,
+  type RenameRequest,
+  type StageRequest,
+  type Staging
+} from "./FileStore.ts"
 import {
   BaseChanged,
   DigestMismatch,
@@ -64,7 +73,9 @@ export const make = Effect.fnUntraced(function* (
     list: Stream.suspend(() => Stream.fromIterable(walk(store.root))),
     stat: (name) => Effect.map(locate(store, name), ({ entry }) => entry),
     open: (name) => Effect.map(locate(store, name), open),
-    stage: (request) => stage(store, request)
+    stage: (request) => stage(store, request),
+    remove: (request) => remove(store, request),
+    rename: (request) => rename(store, request)
   })
 })
 
@@ -145,7 +156,55 @@ const target = (
     return Effect.succeed(live)
   })
 
-const standing = (store: Store, name: FileName): Effect.Effect<Option.Option<File>, NameCollision | NotAFile> =>
+/** The file, unless it is another version than was meant. */
+const expected = (store: Store, { name, version }: RemoveRequest): Effect.Effect<File, StoreError> =>
+  Effect.flatMap(locate(store, name), (file) =>
+    version === undefined || version === file.version
+      ? Effect.succeed(file)
+      : Effect.fail(new BaseChanged({ name: file.entry.name }))
+  )
+
+const remove = (store: Store, request: RemoveRequest): Effect.Effect<FileEntry, StoreError> =>
+  Effect.map(expected(store, request), ({ content, entry }) => {
+    take(store.root, segments(entry.name))
+    store.used -= content.length
+    return entry
+  })
+
+/** Takes a name away, and folders that it leaves empty. */
+const take = (folder: Folder, [part = "", ...rest]: ReadonlyArray<string>): void => {
+  const child = folder.children.get(segmentKey(part))?.node
+  if (rest.length > 0 && child?.kind === "folder") take(child, rest)
+  if (rest.length === 0 || (child?.kind === "folder" && child.children.size === 0)) {
+    folder.children.delete(segmentKey(part))
+  }
+}
+
+const rename = (store: Store, request: RenameRequest): Effect.Effect<Renamed, StoreError> =>
+  Effect.flatMap(expected(store, request), (file) => {
+    const { name: from } = file.entry
+    const { replace, to } = request
+    const entry = { ...file.entry, name: to }
+    if (from === to) return Effect.succeed({ from, entry })
+    return Effect.flatMap(standing(store, to, from), (there) => {
+      const replaced = Option.getOrUndefined(there)
+      if (replaced !== undefined && !replace) return Effect.fail(new FileExists({ name: to }))
+      take(store.root, segments(from))
+      settle(store, { ...file, entry })
+      store.used -= replaced?.content.length ?? 0
+      return Effect.succeed({ from, entry, ...(replaced && { replaced: replaced.entry }) })
+    })
+  })
+
+/**
+ * What stands at the name now; fails when the name cannot be put beside what is there. A file that is about to lose
+ * the name `leaving` is not in its own way.
+ */
+const standing = (
+  store: Store,
+  name: FileName,
+  leaving?: FileName
+): Effect.Effect<Option.Option<File>, NameCollision | NotAFile> =>
   Effect.suspend((): Effect.Effect<Option.Option<File>, NameCollision | NotAFile> => {
     let node: File | Folder = store.root
     const walked: Array<string> = []
@@ -154,7 +213,10 @@ const standing = (store: Store, name: FileName): Effect.Effect<Option.Option<Fil
       const child: Child | undefined = node.children.get(segmentKey(part))
       if (child === undefined) return Effect.succeedNone
       walked.push(child.spelling)
-      if (child.spelling !== part) return Effect.fail(new NameCollision({ name, existing: walked.join("/") }))
+      if (child.spelling !== part) {
+        const existing = walked.join("/")
+        return existing === leaving ? Effect.succeedNone : Effect.fail(new NameCollision({ name, existing }))
+      }
       node = child.node
     }
     return node.kind === "file" ? Effect.succeedSome(node) : Effect.fail(new NotAFile({ name, found: "folder" }))
@@ -173,20 +235,24 @@ const put = (
     const { replaces } = demands
     if (replaces !== undefined && live?.version !== replaces) return Effect.fail(new BaseChanged({ name: entry.name }))
     store.commits += 1
-    const file: File = { kind: "file", entry, content, changed, version: `memory:${store.commits}` }
-    const parts = segments(entry.name)
-    let folder = store.root
-    for (const part of parts.slice(0, -1)) {
-      const child = folder.children.get(segmentKey(part))?.node
-      const next: Folder = child?.kind === "folder" ? child : { kind: "folder", children: new Map() }
-      folder.children.set(segmentKey(part), { spelling: part, node: next })
-      folder = next
-    }
-    const last = parts.at(-1) ?? ""
-    folder.children.set(segmentKey(last), { spelling: last, node: file })
+    settle(store, { kind: "file", entry, content, changed, version: `memory:${store.commits}` })
     store.used += content.length - (live?.content.length ?? 0)
     return Effect.void
   })
+
+/** Enters the file under its name, with the folders that it needs. */
+const settle = (store: Store, file: File): void => {
+  const parts = segments(file.entry.name)
+  let folder = store.root
+  for (const part of parts.slice(0, -1)) {
+    const child = folder.children.get(segmentKey(part))?.node
+    const next: Folder = child?.kind === "folder" ? child : { kind: "folder", children: new Map() }
+    folder.children.set(segmentKey(part), { spelling: part, node: next })
+    folder = next
+  }
+  const last = parts.at(-1) ?? ""
+  folder.children.set(segmentKey(last), { spelling: last, node: file })
+}
 
 /** Content on its way; `held` is what counts against the capacity. */
 interface Staged {

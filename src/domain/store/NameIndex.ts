@@ -28,6 +28,8 @@ export interface NameIndex {
   readonly find: (folder: DiskPath, key: string) => Effect.Effect<Found, DiskError>
   /** An own change: the entry is now in the folder. Comes right after `find`, in the same hold of the lock. */
   readonly added: (folder: DiskPath, entry: DiskEntry) => Effect.Effect<void>
+  /** An own change: nothing has that very name any more. Comes as `added` does. */
+  readonly removed: (folder: DiskPath, name: string) => Effect.Effect<void>
 }
 
 interface Names {
@@ -74,6 +76,23 @@ export const make = (disk: Disk["Service"], entriesMax: number): NameIndex => {
     return matching
   })
 
+  const change = (folder: DiskPath, enter: (names: Names) => void): Effect.Effect<void> => {
+    const id = idOf(folder)
+    const known = folders.get(id)
+    if (known === undefined) return Effect.void
+    forget(id)
+    // When the stamp cannot be had, the folder is read again at the next question.
+    return disk.stat(folder).pipe(
+      Effect.map((stamp) => {
+        if (!sameFolder(stamp, known.stamp)) return
+        enter(known)
+        known.stamp = stamp
+        keep(id, known)
+      }),
+      Effect.ignore
+    )
+  }
+
   return {
     find: Effect.fnUntraced(function* (folder, key) {
       const stamp = yield* disk.stat(folder)
@@ -85,22 +104,8 @@ export const make = (disk: Disk["Service"], entriesMax: number): NameIndex => {
       folders.set(idOf(folder), known)
       return { entries: known.byKey.get(key) ?? [], folder: stamp }
     }),
-    added: (folder, entry) => {
-      const id = idOf(folder)
-      const known = folders.get(id)
-      if (known === undefined) return Effect.void
-      forget(id)
-      // When the stamp cannot be had, the folder is read again at the next question.
-      return disk.stat(folder).pipe(
-        Effect.map((stamp) => {
-          if (!sameFolder(stamp, known.stamp)) return
-          put(known, segmentKey(entry.name), entry)
-          known.stamp = stamp
-          keep(id, known)
-        }),
-        Effect.ignore
-      )
-    }
+    added: (folder, entry) => change(folder, (names) => put(names, segmentKey(entry.name), entry)),
+    removed: (folder, name) => change(folder, (names) => drop(names, segmentKey(name), name))
   }
 }
 
@@ -112,6 +117,14 @@ const put = (names: Names, key: string, entry: DiskEntry): void => {
   const others = same.filter(({ name }) => name !== entry.name)
   names.byKey.set(key, [...others, entry])
   names.count += others.length + 1 - same.length
+}
+
+const drop = (names: Names, key: string, name: string): void => {
+  const same = names.byKey.get(key) ?? []
+  const others = same.filter((entry) => entry.name !== name)
+  if (others.length === 0) names.byKey.delete(key)
+  else names.byKey.set(key, others)
+  names.count += others.length - same.length
 }
 
 const sameFolder = (a: DiskStat, b: DiskStat): boolean => a.device === b.device && a.inode === b.inode

@@ -17,6 +17,8 @@ export interface Options {
   readonly seed?: number
   /** Bytes of content that fit. Default: no bound. */
   readonly capacityBytes?: number
+  /** Whether a file may have several names, as link(2) makes them. Default true. */
+  readonly links?: boolean
 }
 
 /** What stands at a path, for planting and inspecting. */
@@ -105,6 +107,7 @@ interface Content {
 interface Machine {
   root: FolderNode
   readonly capacity: number
+  readonly links: boolean
   readonly random: () => number
   readonly journal: Array<string>
   readonly faults: Map<number, string>
@@ -124,6 +127,7 @@ const otherDevice = 2n
 const newMachine = (options: Options): Machine => ({
   root: { kind: "folder", inode: 1n, device: rootDevice, entries: new Map(), durable: new Map(), modified: 0n },
   capacity: options.capacityBytes ?? Number.MAX_SAFE_INTEGER,
+  links: options.links ?? true,
   random: generator(options.seed ?? 1),
   journal: [],
   faults: new Map(),
@@ -188,7 +192,9 @@ const diskOf = (machine: Machine): Disk["Service"] => {
         return isError(place) ? place : void link(place, newFolder(machine, rootDevice, now), now)
       }),
     rename: (from, to) => run("rename", (now) => rename(machine, from, to, now)),
+    link: (from, to) => run("link", (now) => addName(machine, from, to, now)),
     remove: (path) => run("remove", (now) => remove(machine, path, now)),
+    removeFolder: (path) => run("removeFolder", (now) => removeFolder(machine, path, now)),
     syncFolder: (path) =>
       run("syncFolder", () => {
         const folder = resolveFolder(machine, "syncFolder", path)
@@ -419,6 +425,31 @@ const rename = (machine: Machine, from: DiskPath, to: DiskPath, now: bigint): Di
   unlink(target, now)
   unlink(source, now)
   link(target, node, now)
+  return undefined
+}
+
+const addName = (machine: Machine, from: DiskPath, to: DiskPath, now: bigint): DiskError | undefined => {
+  const source = placeOf(machine, "link", from)
+  if (isError(source)) return source
+  const node = source.folder.entries.get(source.name)
+  if (node === undefined) return fault("link", "ENOENT")
+  const target = freePlace(machine, "link", to)
+  if (isError(target)) return target
+  if (!machine.links || node.kind !== "file") return fault("link", "EPERM")
+  link(target, node, now)
+  node.changed = now
+  return undefined
+}
+
+const removeFolder = (machine: Machine, path: DiskPath, now: bigint): DiskError | undefined => {
+  const place = placeOf(machine, "removeFolder", path)
+  if (isError(place)) return place
+  const node = place.folder.entries.get(place.name)
+  if (node === undefined) return fault("removeFolder", "ENOENT")
+  if (node.kind !== "folder") return fault("removeFolder", "ENOTDIR")
+  if (node.device !== rootDevice) return fault("removeFolder", "EBUSY")
+  if (node.entries.size > 0) return fault("removeFolder", "ENOTEMPTY")
+  unlink(place, now)
   return undefined
 }
 

@@ -179,6 +179,43 @@ export const diskContract: ReadonlyArray<ContractCase<Disk>> = [
     })
   },
   {
+    name: "link gives a file a second name, never one that is taken, and a folder none",
+    effect: Effect.gen(function* () {
+      const disk = yield* Disk
+      yield* save(["a"], "one file")
+      yield* disk.makeFolder(["f"], "shared")
+      yield* save(["taken"], "kept")
+      yield* disk.link(["a"], ["f", "b"])
+      const [one, other] = [yield* disk.stat(["a"]), yield* disk.stat(["f", "b"])]
+      yield* equal("one file", [other.inode, other.links], [one.inode, 2])
+      yield* equal("a taken name", yield* code("EEXIST", disk.link(["a"], ["taken"])), "EEXIST")
+      yield* equal("a folder's name", yield* code("EEXIST", disk.link(["a"], ["f"])), "EEXIST")
+      yield* equal("a folder", yield* code("EPERM", disk.link(["f"], ["g"])), "EPERM")
+      yield* equal("nothing", yield* code("ENOENT", disk.link(["no"], ["g"])), "ENOENT")
+      yield* equal("no part", yield* code("EINVAL", disk.link(["a"], ["f", ".."])), "EINVAL")
+      yield* disk.remove(["a"])
+      yield* equal("the other name stays", yield* load(["f", "b"]), text("one file"))
+      yield* equal("what had the name", yield* load(["taken"]), text("kept"))
+    })
+  },
+  {
+    name: "removeFolder takes empty folders only",
+    effect: Effect.gen(function* () {
+      const disk = yield* Disk
+      yield* disk.makeFolder(["f"], "shared")
+      yield* disk.makeFolder(["f", "g"], "shared")
+      yield* save(["a"], "x")
+      const full = yield* code("full", disk.removeFolder(["f"]))
+      yield* equal("full", full === "ENOTEMPTY" || full === "EEXIST", true)
+      yield* equal("a file", yield* code("ENOTDIR", disk.removeFolder(["a"])), "ENOTDIR")
+      yield* equal("nothing", yield* code("ENOENT", disk.removeFolder(["no"])), "ENOENT")
+      yield* equal("the root", yield* code("EINVAL", disk.removeFolder([])), "EINVAL")
+      yield* disk.removeFolder(["f", "g"])
+      yield* disk.removeFolder(["f"])
+      yield* equal("what is left", yield* namesIn([]), ["file a"])
+    })
+  },
+  {
     name: "list gives every entry once, with its kind",
     effect: Effect.gen(function* () {
       const disk = yield* Disk

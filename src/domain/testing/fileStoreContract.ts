@@ -618,10 +618,197 @@ const versions: ReadonlyArray<ContractCase<FileStore | Digest>> = [
   }
 ]
 
+const remove = (name: string, version?: string) =>
+  Effect.flatMap(FileStore, (store) => store.remove({ name: named(name), ...(version !== undefined && { version }) }))
+
+const rename = (name: string, to: string, replace = false) =>
+  Effect.flatMap(FileStore, (store) => store.rename({ name: named(name), to: named(to), replace }))
+
+const versionOf = (name: string) =>
+  Effect.flatMap(FileStore, (store) => Effect.map(Effect.scoped(store.open(named(name))), (file) => file.version))
+
+const changes: ReadonlyArray<ContractCase<FileStore | Digest>> = [
+  {
+    name: "a file that is removed is gone, and so are the folders that it leaves empty",
+    effect: Effect.gen(function* () {
+      yield* save("f/g/h/a", "one")
+      yield* save("f/b", "two")
+      const gone = yield* remove("f/g/h/a")
+      yield* equal("what it was", [gone.name, gone.size], [named("f/g/h/a"), 3])
+      yield* equal("listing", yield* listNames, ["f/b"])
+      yield* equal("read", yield* tag("gone", load("f/g/h/a")), "NoSuchFile")
+      yield* equal("again", yield* tag("gone", remove("f/g/h/a")), "NoSuchFile")
+      // Only where no folder stands can a file have its name.
+      yield* save("f/g", "a file now")
+      yield* remove("f/b")
+      yield* remove("f/g")
+      yield* save("F", "another spelling of a folder that is gone")
+      yield* equal("listing", yield* listNames, ["F"])
+    })
+  },
+  {
+    name: "remove finds what reading finds, and only files",
+    effect: Effect.gen(function* () {
+      yield* save("Docs/Stra\u00dfe", "x")
+      yield* save("Docs/other", "x")
+      yield* equal("a folder", yield* found("a folder", remove("Docs")), "folder")
+      yield* equal("below a file", yield* found("a file", remove("Docs/other/x")), "file-as-folder")
+      yield* equal("as it is spelt", (yield* remove("DOCS/strasse")).name, named("Docs/Stra\u00dfe"))
+      yield* equal("listing", yield* listNames, ["Docs/other"])
+    })
+  },
+  {
+    name: "remove and rename of another version are BaseChanged",
+    effect: Effect.gen(function* () {
+      const store = yield* FileStore
+      yield* save("a", "one")
+      const version = yield* versionOf("a")
+      yield* save("a", "two")
+      yield* equal("remove", yield* tag("changed", remove("a", version)), "BaseChanged")
+      const moved = store.rename({ name: named("a"), to: named("b"), replace: true, version })
+      yield* equal("rename", yield* tag("changed", moved), "BaseChanged")
+      yield* equal("content", yield* load("a"), text("two"))
+      yield* remove("a", yield* versionOf("a"))
+      yield* equal("listing", yield* listNames, [])
+    })
+  },
+  {
+    name: "a file that is removed or renamed while it is open reads on as it was",
+    effect: Effect.gen(function* () {
+      const store = yield* FileStore
+      yield* save("f/a", "first content")
+      yield* save("b", "second content")
+      const one = yield* store.open(named("f/a"))
+      const two = yield* store.open(named("b"))
+      yield* rename("f/a", "g/c")
+      yield* rename("g/c", "d")
+      yield* remove("b")
+      const three = yield* store.open(named("d"))
+      yield* rename("d", "D")
+      yield* save("e", "in the way")
+      yield* rename("D", "e", true)
+      yield* equal("renamed", yield* one.read(6, 100), text("content"))
+      yield* one.unchanged
+      yield* equal("opened between two renames", yield* three.read(0, 5), text("first"))
+      yield* three.unchanged
+      yield* equal("removed", yield* two.read(7, 100), text("content"))
+      yield* two.unchanged
+    }).pipe(Effect.scoped)
+  },
+  {
+    name: "a rename moves a file with its size and time, between folders, and removes what it leaves empty",
+    effect: Effect.gen(function* () {
+      const store = yield* FileStore
+      yield* save("f/g/a", "content")
+      const moved = yield* rename("f/g/a", "x/y/b")
+      yield* equal("from", [moved.from, moved.entry.name], [named("f/g/a"), named("x/y/b")])
+      const { digest: _, ...stat } = yield* store.stat(named("x/y/b"))
+      yield* equal("stat", stat, { name: named("x/y/b"), size: 7, modified })
+      yield* equal("content", yield* load("x/y/b"), text("content"))
+      yield* equal("listing", yield* listNames, ["x/y/b"])
+      yield* save("f", "a file where the folder was")
+      yield* equal("nothing", yield* tag("absent", rename("gone", "z")), "NoSuchFile")
+      yield* equal("to itself", (yield* rename("f", "f")).entry.name, named("f"))
+      yield* equal("listing", yield* listNames, ["f", "x/y/b"])
+    })
+  },
+  {
+    name: "a rename takes a name that is there only when it is asked to",
+    effect: Effect.gen(function* () {
+      yield* save("a", "one")
+      yield* save("f/b", "another")
+      yield* equal("taken", yield* tag("taken", rename("a", "f/b")), "FileExists")
+      yield* equal("both stand", [yield* load("a"), yield* load("f/b")], [text("one"), text("another")])
+      const { replaced } = yield* rename("a", "f/b", true)
+      yield* equal("replaced", [replaced?.name, replaced?.size], [named("f/b"), 7])
+      yield* equal("content", yield* load("f/b"), text("one"))
+      yield* equal("listing", yield* listNames, ["f/b"])
+    })
+  },
+  {
+    name: "a rename keeps to the rules of names, and may change a file's own spelling",
+    effect: Effect.gen(function* () {
+      yield* save("docs/a", "a")
+      yield* save("docs/b", "b")
+      yield* save("top", "t")
+      const collides = yield* failure("spelling of a folder", rename("top", "Docs/c", true))
+      yield* equal("which", collides._tag === "NameCollision" ? collides.existing : collides._tag, "docs")
+      yield* equal("of another file", yield* tag("collision", rename("top", "docs/A", true)), "NameCollision")
+      yield* equal("of a folder", yield* tag("collision", rename("top", "DOCS", true)), "NameCollision")
+      yield* equal("to a folder", yield* found("folder", rename("top", "docs", true)), "folder")
+      yield* equal("below a file", yield* found("file", rename("docs/a", "top/a", true)), "file-as-folder")
+      yield* equal("below itself", yield* found("file", rename("top", "top/a", true)), "file-as-folder")
+      yield* equal("spelt anew", (yield* rename("docs/a", "docs/A")).from, named("docs/a"))
+      yield* equal("found by another spelling", (yield* rename("TOP", "c")).from, named("top"))
+      yield* equal("listing", yield* listNames, ["c", "docs/A", "docs/b"])
+      yield* equal("content", yield* load("docs/A"), text("a"))
+    })
+  },
+  {
+    name: "content that was staged before a removal and is committed after it stands",
+    effect: Effect.gen(function* () {
+      yield* save("f/a", "old")
+      const { bytes, expected, staging } = yield* stageFor("f/a", "new")
+      yield* staging.write([bytes])
+      const bound = yield* stageFor("f/a", "bound to what was there")
+      yield* bound.staging.write([bound.bytes])
+      const replaces = yield* versionOf("f/a")
+      yield* remove("f/a")
+      const commit = bound.staging.commit({ ...bound.expected, replaces })
+      yield* equal("the version is gone", yield* tag("changed", commit), "BaseChanged")
+      yield* staging.commit(expected)
+      yield* equal("content", yield* load("f/a"), text("new"))
+    }).pipe(Effect.scoped)
+  },
+  {
+    name: "renames, removals and commits at once end, lose nothing and mix nothing",
+    effect: Effect.gen(function* () {
+      const count = 6
+      for (let index = 0; index < count; index += 1) yield* save(`f${index % 2}/${index}`, `content ${index}`)
+      const quiet = <A, E, R>(work: Effect.Effect<A, E, R>) => Effect.ignore(work)
+      // Every file goes round a ring of names, in both directions, while others come and go in the same folders.
+      const ring = (step: number) =>
+        Array.from({ length: count }, (_, index) => {
+          const next = (index + step + count) % count
+          return quiet(rename(`f${index % 2}/${index}`, `f${next % 2}/${next}`))
+        })
+      const comeAndGo = Array.from({ length: count }, (_, index) =>
+        quiet(Effect.andThen(save(`g/h/${index}`, "x"), remove(`g/h/${index}`)))
+      )
+      const free = [quiet(rename("f0/0", "free")), quiet(rename("free", "g/h/0/below"))]
+      yield* Effect.all([...ring(1), ...comeAndGo, ...free, ...ring(-1)], { concurrency: "unbounded" })
+      const left = yield* Effect.forEach(yield* listNames, load)
+      yield* equal(
+        "contents",
+        left.map((bytes) => new TextDecoder().decode(bytes)).toSorted(),
+        Array.from({ length: count }, (_, index) => `content ${index}`)
+      )
+    })
+  },
+  {
+    name: "a commit into a folder that a removal leaves empty at the same time succeeds",
+    effect: Effect.gen(function* () {
+      for (let round = 0; round < 12; round += 1) {
+        yield* save("f/g/old", "x")
+        const { bytes, expected, staging } = yield* stageFor("f/g/new", `round ${round}`)
+        yield* staging.write([bytes])
+        const removing = Array.from({ length: round }, () => Effect.yieldNow)
+        yield* Effect.all([staging.commit(expected), Effect.andThen(Effect.all(removing), remove("f/g/old"))], {
+          concurrency: "unbounded"
+        })
+        yield* equal("content", yield* load("f/g/new"), text(`round ${round}`))
+        yield* remove("f/g/new")
+        yield* equal("listing", yield* listNames, [])
+      }
+    }).pipe(Effect.scoped)
+  }
+]
+
 export const fileStoreContract: ReadonlyArray<ContractCase<FileStore | Digest>> = [
   ...content,
   ...names,
   ...staging,
   ...resume,
-  ...versions
+  ...versions,
+  ...changes
 ]

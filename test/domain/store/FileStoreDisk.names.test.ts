@@ -1,0 +1,263 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Layer } from "effect"
+import { SecureRandom } from "effect/crypto"
+import { fromUtf8 } from "../../../src/domain/Bytes.ts"
+import * as DigestNode from "../../../src/domain/file/DigestNode.ts"
+import { FileName, stagingFolder } from "../../../src/domain/file/FileName.ts"
+import { Disk, DiskError } from "../../../src/domain/store/Disk.ts"
+import { FileStore } from "../../../src/domain/store/FileStore.ts"
+import * as FileStoreDisk from "../../../src/domain/store/FileStoreDisk.ts"
+import { listNames, loadFile, saveFile } from "../../../src/domain/testing/fileStoreContract.ts"
+import * as MemoryDisk from "../../../src/domain/testing/MemoryDisk.ts"
+
+const content = "the content ".repeat(50)
+const other = "what stood there"
+
+/** The store as a process that starts on this disk finds it. */
+const onDisk = (disk: Disk["Service"]) =>
+  FileStoreDisk.layer().pipe(
+    Layer.provide([Layer.succeed(Disk, disk), SecureRandom.layerWebCrypto]),
+    Layer.provideMerge(DigestNode.layer)
+  )
+
+const file = (text: string): MemoryDisk.Planted => ({ kind: "file", content: fromUtf8(text) })
+
+const newDisk = Effect.fnUntraced(function* (options: MemoryDisk.Options, taken: ReadonlyArray<string>) {
+  const { control, disk } = yield* MemoryDisk.make(options)
+  yield* control.plant(["from", "a"], file(content))
+  yield* control.plant(["kept", "b"], file("kept"))
+  for (const name of taken) yield* control.plant(name.split("/"), file(other))
+  return { control, disk }
+})
+
+const text = (name: string) =>
+  loadFile(FileName.make(name)).pipe(
+    Effect.map((bytes) => new TextDecoder().decode(bytes)),
+    Effect.catchTag("NoSuchFile", () => Effect.succeed("absent"))
+  )
+
+interface Change {
+  readonly title: string
+  readonly to: string | undefined
+  readonly replace: boolean
+}
+
+const changes: ReadonlyArray<Change> = [
+  { title: "removing", to: undefined, replace: false },
+  { title: "renaming in a folder", to: "from/c", replace: false },
+  { title: "spelling a name anew", to: "from/A", replace: false },
+  { title: "renaming into new folders", to: "new/folder/c", replace: false },
+  { title: "replacing another file", to: "kept/c", replace: true }
+]
+
+const perform = ({ replace, to }: Change) =>
+  Effect.flatMap(FileStore, (store) => {
+    const name = FileName.make("from/a")
+    return to === undefined
+      ? Effect.asVoid(store.remove({ name }))
+      : Effect.asVoid(store.rename({ name, to: FileName.make(to), replace }))
+  })
+
+const takenBy = ({ replace, to }: Change) => (replace && to !== undefined ? [to] : [])
+
+/** Numbers of the operations of an undisturbed change, the store's start left out. */
+const operationsOf = Effect.fnUntraced(function* (change: Change) {
+  const { control, disk } = yield* newDisk({}, takenBy(change))
+  return yield* Effect.gen(function* () {
+    const first = (yield* control.operations) + 1
+    yield* perform(change)
+    return { first, last: yield* control.operations }
+  }).pipe(Effect.provide(onDisk(disk)))
+})
+
+/** What stands under the old and the new name. */
+const standing = ({ to }: Change) =>
+  // The old name of a file that is spelt anew would find the new one.
+  Effect.gen(function* () {
+    const names = yield* listNames
+    const at = (name: string | undefined) =>
+      name !== undefined && names.includes(name) ? text(name) : Effect.succeed("absent")
+    return [yield* at("from/a"), yield* at(to), yield* text("kept/b")]
+  })
+
+const legal = (change: Change): ReadonlyArray<ReadonlyArray<string>> => {
+  if (change.to === undefined)
+    return [
+      [content, "absent"],
+      ["absent", "absent"]
+    ]
+  return [
+    [content, change.replace ? other : "absent"],
+    [content, content],
+    ["absent", content]
+  ]
+}
+
+for (const change of changes) {
+  describe(`FileStoreDisk on a disk that breaks: ${change.title}`, () => {
+    it.effect("a power cut at any operation leaves the old state, the new one, or both names; again finishes it", () =>
+      Effect.gen(function* () {
+        const { first, last } = yield* operationsOf(change)
+        const seen = new Set<string>()
+        for (let seed = 1; seed <= 12; seed += 1) {
+          for (let cut = first; cut <= last; cut += 1) {
+            const where = `seed ${seed}, cut at ${cut}`
+            const { control, disk } = yield* newDisk({ seed }, takenBy(change))
+            yield* Effect.exit(Effect.andThen(control.cutAt(cut), perform(change)).pipe(Effect.provide(onDisk(disk))))
+            yield* control.crash
+            const [from, to, kept] = yield* Effect.provide(standing(change), onDisk(disk))
+            assert.strictEqual(kept, "kept", where)
+            assert.isTrue(
+              legal(change).some(([a, b]) => a === from && b === to),
+              `${where}: ${from} and ${to}`
+            )
+            seen.add(`${from === content} ${to === content}`)
+            yield* Effect.ignore(Effect.provide(perform(change), onDisk(disk)))
+            const after = yield* Effect.provide(standing(change), onDisk(disk))
+            assert.deepStrictEqual(after, ["absent", change.to === undefined ? "absent" : content, "kept"], where)
+          }
+        }
+        const ends = change.to === undefined ? ["false false", "true false"] : ["false true", "true false", "true true"]
+        assert.deepStrictEqual([...seen].toSorted(), ends)
+      })
+    )
+
+    it.effect("what was done survives every power cut after it", () =>
+      Effect.gen(function* () {
+        for (let seed = 1; seed <= 64; seed += 1) {
+          const { control, disk } = yield* newDisk({ seed }, takenBy(change))
+          yield* Effect.provide(perform(change), onDisk(disk))
+          yield* control.crash
+          const expected = ["absent", change.to === undefined ? "absent" : content, "kept"]
+          assert.deepStrictEqual(yield* Effect.provide(standing(change), onDisk(disk)), expected, `seed ${seed}`)
+        }
+      })
+    )
+
+    for (const code of ["EIO", "ENOSPC"]) {
+      it.effect(`${code} at any operation loses nothing and leaves nothing staged or open`, () =>
+        Effect.gen(function* () {
+          const { first, last } = yield* operationsOf(change)
+          for (let nth = first; nth <= last; nth += 1) {
+            const { control, disk } = yield* newDisk({ seed: nth }, takenBy(change))
+            const exit = yield* Effect.exit(
+              Effect.andThen(control.failAt(nth, code), perform(change)).pipe(Effect.provide(onDisk(disk)))
+            )
+            const where = `${code} at ${nth} (${(yield* control.journal)[nth - 1]})`
+            const [from, to] = yield* Effect.provide(standing(change), onDisk(disk))
+            assert.isTrue(
+              legal(change).some(([a, b]) => a === from && b === to),
+              `${where}: ${from} and ${to}`
+            )
+            if (Exit.isSuccess(exit)) assert.strictEqual(from, "absent", where)
+            const staged = [...(yield* control.files).keys()].filter((path) => path.startsWith(stagingFolder))
+            assert.deepStrictEqual(staged, [], where)
+            assert.strictEqual(yield* control.openFiles, 0, where)
+          }
+        })
+      )
+    }
+
+    it.effect("a file system without links does it too", () =>
+      Effect.gen(function* () {
+        const { control, disk } = yield* newDisk({ links: false }, takenBy(change))
+        yield* Effect.provide(perform(change), onDisk(disk))
+        const expected = ["absent", change.to === undefined ? "absent" : content, "kept"]
+        assert.deepStrictEqual(yield* Effect.provide(standing(change), onDisk(disk)), expected)
+        assert.strictEqual((yield* control.journal).includes("remove"), change.to === undefined)
+      })
+    )
+  })
+}
+
+describe("FileStoreDisk, names that others hold", () => {
+  const rename = (to: string, replace = false) => perform({ title: "", to, replace })
+
+  it.effect("a name that somebody takes at the last moment is not replaced", () =>
+    Effect.gen(function* () {
+      const { first } = yield* operationsOf({ title: "", to: "from/c", replace: false })
+      const { control, disk } = yield* newDisk({}, [])
+      yield* Effect.gen(function* () {
+        const before = yield* control.operations
+        const linking: Disk["Service"] = {
+          ...disk,
+          link: (from, to) => Effect.andThen(control.plant(to, file(other)), disk.link(from, to))
+        }
+        const error = yield* Effect.flip(Effect.provide(rename("from/c"), onDisk(linking)))
+        assert.strictEqual(error._tag, "FileExists")
+        assert.isAbove(yield* control.operations, before)
+        assert.isAbove(first, 0)
+        assert.strictEqual(yield* text("from/a"), content)
+        assert.strictEqual(yield* text("from/c"), other)
+      }).pipe(Effect.provide(onDisk(disk)))
+    })
+  )
+
+  it.effect("a file system that takes two spellings for one changes the spelling by rename", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* newDisk({}, [])
+      const folding: Disk["Service"] = {
+        ...disk,
+        link: () => Effect.fail(new DiskError({ operation: "link", code: "EEXIST" }))
+      }
+      yield* Effect.provide(rename("from/A"), onDisk(folding))
+      assert.deepStrictEqual(yield* Effect.provide(listNames, onDisk(disk)), ["from/A", "kept/b"])
+      assert.notInclude(yield* control.journal, "remove")
+      const error = yield* Effect.flip(
+        Effect.provide(
+          Effect.flatMap(FileStore, (store) =>
+            store.rename({ name: FileName.make("from/A"), to: FileName.make("from/c"), replace: false })
+          ),
+          onDisk(folding)
+        )
+      )
+      assert.strictEqual(error._tag, "FileExists")
+    })
+  )
+
+  it.effect("behind a mount point nothing is removed or renamed", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* newDisk({}, [])
+      yield* control.plant(["mnt"], { kind: "mount-point" })
+      yield* control.plant(["mnt", "a"], file(other))
+      yield* Effect.gen(function* () {
+        const store = yield* FileStore
+        const name = FileName.make("mnt/a")
+        for (const refused of [
+          Effect.asVoid(store.remove({ name })),
+          Effect.asVoid(store.rename({ name, to: FileName.make("x"), replace: false })),
+          Effect.asVoid(store.rename({ name: FileName.make("from/a"), to: FileName.make("mnt/x"), replace: false }))
+        ]) {
+          const error = yield* Effect.flip(refused)
+          assert.strictEqual(error._tag === "NotAFile" ? error.found : error._tag, "mount-point")
+        }
+        assert.strictEqual(yield* text("mnt/a"), other)
+      }).pipe(Effect.provide(onDisk(disk)))
+    })
+  )
+
+  it.effect("a folder that holds what no listing shows is not removed", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* newDisk({}, [])
+      yield* control.plant(["from", "link"], { kind: "link" })
+      yield* Effect.provide(perform({ title: "", to: undefined, replace: false }), onDisk(disk))
+      assert.isTrue((yield* control.files).has("from/link"))
+    })
+  )
+
+  it.effect("a folder that was removed and made again is made durable again", () =>
+    Effect.gen(function* () {
+      for (let seed = 1; seed <= 32; seed += 1) {
+        const { control, disk } = yield* newDisk({ seed }, [])
+        const name = FileName.make("x/y/file")
+        yield* Effect.gen(function* () {
+          yield* saveFile(name, [fromUtf8("one")])
+          yield* (yield* FileStore).remove({ name })
+          yield* saveFile(name, [fromUtf8("two")])
+        }).pipe(Effect.provide(onDisk(disk)))
+        yield* control.crash
+        assert.strictEqual(yield* Effect.provide(text("x/y/file"), onDisk(disk)), "two", `seed ${seed}`)
+      }
+    })
+  )
+})
