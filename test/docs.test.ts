@@ -9,6 +9,8 @@ import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { files } from "./embedding.ts"
 import { example, text } from "./protocolExample.ts"
+import { FileStoreMemory } from "../src/domain/index.ts"
+import { checkStore } from "./ownLayers.ts"
 import { roundTrip } from "./testing.ts"
 
 const root = join(import.meta.dirname, "..")
@@ -94,6 +96,13 @@ describe("documents", () => {
       const { described, uploaded } = yield* roundTrip
       assert.strictEqual(described.size, 5)
       assert.strictEqual(described.digest, uploaded.digest)
+    })
+  )
+
+  it.effect("TESTING.md shows how to hold a store to the session model", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(blockAfter("docs/TESTING.md", "own-layers"), published("test/ownLayers.ts", "own-layers"))
+      assert.strictEqual(yield* checkStore(FileStoreMemory.layer()), 20)
     })
   )
 })

@@ -51,6 +51,13 @@ export const prove = Effect.fnUntraced(function* (
   return yield* Effect.mapError(opaque.finishLogin(state, answer.ke2, { user, password, stretching: 1 }), failed)
 })
 
+/** Gives an attempt up, as a client does whose password is wrong. Gives the attempts that are left. */
+export const giveUp = Effect.fnUntraced(function* ({ handshake }: Met): Effect.fn.Return<number, ChannelFailed> {
+  yield* handshake.send({ _tag: "GiveUp" })
+  const answer = yield* handshake.receive
+  return answer._tag === "Incorrect" ? answer.attemptsLeft : yield* channelFailed("handshake-refused")
+})
+
 /** Sends the proof: the keys are switched, and nothing has been said under them. */
 export const finish = Effect.fnUntraced(function* (
   met: Met,

@@ -1,0 +1,360 @@
+/**
+ * What a server must answer: the whole of its behaviour that a client can see, over files in a map.
+ *
+ * Knows no store, no encryption and no time. Every answer of the server follows from what was said before, as long as
+ * whoever speaks waits for the answers: `SessionCheck` does, and compares.
+ */
+import { Result } from "effect"
+import * as Bytes from "../Bytes.ts"
+import { type ContentDigest, type Digest, digestOf } from "../file/Digest.ts"
+import type { FileEntry } from "../file/FileEntry.ts"
+import { type FileName, key, segmentKey, segments } from "../file/FileName.ts"
+import { packPieces, unpackRanges } from "../file/Packed.ts"
+import { deltaBytesMin, loginAttemptsMax } from "../limits.ts"
+import { blockRules, makeBuilder, makeCutter, type Signature } from "../transfer/Signature.ts"
+import type { ClientMessage, ServerMessage } from "../wire/Message.ts"
+import type { Refusal } from "../wire/Refusal.ts"
+
+/** What a client sends: a message, content, or what breaks the rules below messages (`Broken`). */
+export type Said =
+  | { readonly _tag: "Message"; readonly id: number; readonly message: ClientMessage }
+  | { readonly _tag: "Content"; readonly id: number; readonly bytes: Uint8Array }
+  | { readonly _tag: "Broken"; readonly where: "record" | "plaintext"; readonly bytes: Uint8Array }
+  | { readonly _tag: "End" }
+
+/** What must come back. */
+export type Answer =
+  | { readonly _tag: "Message"; readonly id: number; readonly message: ServerMessage }
+  /** content frames that are these bytes together */
+  | { readonly _tag: "Content"; readonly id: number; readonly bytes: Uint8Array }
+  /** pages with these entries in any order, and their count; a digest only where `digest` asks for it */
+  | {
+      readonly _tag: "Listing"
+      readonly id: number
+      readonly entries: ReadonlyArray<FileEntry>
+      readonly digest: boolean
+    }
+  /** the server proves its end */
+  | { readonly _tag: "Ended" }
+  /** the connection breaks without that proof */
+  | { readonly _tag: "Lost" }
+
+export type Answers = ReadonlyArray<Answer>
+
+type Command = Extract<ClientMessage, { readonly _tag: "Describe" | "Download" | "Fetch" | "Para" | "Upload" }>
+type Incoming = Extract<Command, { readonly _tag: "Para" | "Upload" }>
+
+/** A committed version of a file. */
+export interface File extends FileEntry {
+  readonly content: Uint8Array
+  readonly digest: ContentDigest
+}
+
+/** The request that waits for its client. */
+export type Waiting =
+  | { readonly _tag: "Offering"; readonly id: number; readonly file: File }
+  | {
+      readonly _tag: "Receiving"
+      readonly id: number
+      readonly command: Incoming
+      readonly base: File | undefined
+      readonly received: Uint8Array
+    }
+
+/** One connection that has said Hello. */
+export interface Session {
+  lastId: number
+  waiting: Waiting | undefined
+  queue: Array<{ readonly id: number; readonly command: Command }>
+  /** a refused request whose content may still come */
+  discarding: number | undefined
+  ending: boolean
+}
+
+export interface Model {
+  readonly digest: Digest["Service"]
+  /** by folded name */
+  readonly files: Map<string, File>
+}
+
+/** A server without files. */
+export const make = (digest: Digest["Service"]): Model => ({ digest, files: new Map() })
+
+export const newSession = (): Session => ({
+  lastId: 0,
+  waiting: undefined,
+  queue: [],
+  discarding: undefined,
+  ending: false
+})
+
+/** Attempts that are left on a connection after that many have failed. */
+export const attemptsLeft = (failed: number): number => loginAttemptsMax - failed
+
+const message = (id: number, message: ServerMessage): Answer => ({ _tag: "Message", id, message })
+const refused = (id: number, refusal: Refusal): Answer => message(id, { _tag: "Refused", ...refusal })
+const closing = (reason: string): Answers => [message(0, { _tag: "Closing", reason }), { _tag: "Ended" }]
+/** What the server answers to what no state allows. */
+export const violation: Answers = closing("protocol-violation")
+
+// -----------------------------------------------------------------------------
+// Names
+// -----------------------------------------------------------------------------
+
+/** Every prefix of every name that is there, folded: a folder, or a file at its end. */
+const nodesOf = ({ files }: Model) =>
+  new Map(
+    Array.from(files.values()).flatMap((file) =>
+      segments(file.name).map((_, index, parts) => {
+        const spelling = parts.slice(0, index + 1).join("/")
+        return [segmentKey(spelling), { spelling, isFile: index === parts.length - 1 }] as const
+      })
+    )
+  )
+
+/** The file that reading a name finds. */
+const find = (model: Model, name: FileName): File | Refusal => {
+  const file = model.files.get(key(name))
+  if (file !== undefined) return file
+  const there = Array.from(model.files.values(), ({ name }): string => name)
+  if (there.some((other) => other.startsWith(`${name}/`))) return { reason: "not-a-file", detail: "folder" }
+  if (there.some((other) => name.startsWith(`${other}/`))) return { reason: "not-a-file", detail: "file-as-folder" }
+  return { reason: "no-such-file" }
+}
+
+/** Why a file cannot be put there; undefined when it can. */
+const obstacle = (model: Model, name: FileName): Refusal | undefined => {
+  const nodes = nodesOf(model)
+  const parts = segments(name)
+  for (const index of parts.keys()) {
+    const prefix = parts.slice(0, index + 1).join("/")
+    const node = nodes.get(segmentKey(prefix))
+    if (node === undefined) return undefined
+    if (node.spelling !== prefix) return { reason: "name-collision", detail: node.spelling }
+    const last = index === parts.length - 1
+    if (node.isFile !== last) return { reason: "not-a-file", detail: last ? "folder" : "file-as-folder" }
+  }
+  return undefined
+}
+
+// -----------------------------------------------------------------------------
+// Requests
+// -----------------------------------------------------------------------------
+
+/** The signature that a server offers of a file; none for a small one. */
+const signatureOf = ({ digest }: Model, { content }: File): Signature | undefined => {
+  if (content.length < deltaBytesMin) return undefined
+  const builder = makeBuilder(digest, content.length)
+  builder.push(content)
+  return builder.end()
+}
+
+const offerOf = (model: Model, file: File) => {
+  const signature = signatureOf(model, file)
+  if (signature === undefined) return {}
+  const { averageLog2, digest, groups } = signature
+  return { signature: { digest, averageLog2, groups: packPieces(groups) } }
+}
+
+const isFile = (found: File | Refusal): found is File => "content" in found
+
+/** A request's turn has come: what it is answered before it waits for its client, or finally. */
+const begin = (model: Model, session: Session, id: number, command: Command): Answers => {
+  if (command._tag === "Fetch") {
+    const entries = Array.from(model.files.values())
+    return finish(model, session, [{ _tag: "Listing", id, entries, digest: command.digest === true }])
+  }
+  if (command._tag === "Upload") {
+    const why = obstacle(model, command.name)
+    if (why === undefined) {
+      session.waiting = { _tag: "Receiving", id, command, base: undefined, received: new Uint8Array(0) }
+      return [message(id, { _tag: "Proceed", from: 0 })]
+    }
+    // Its content may be on its way.
+    session.discarding = id
+    return finish(model, session, [refused(id, why)])
+  }
+  const file = find(model, command.name)
+  if (!isFile(file)) {
+    const missing = command._tag === "Para" && file.reason === "no-such-file"
+    return finish(model, session, [missing ? message(id, { _tag: "SameFileNotHere" }) : refused(id, file)])
+  }
+  const { digest, modified, size } = file
+  const here = { size, modified, from: 0 }
+  switch (command._tag) {
+    case "Describe":
+      return finish(model, session, [message(id, { _tag: "Described", size, modified, digest })])
+    case "Download": {
+      const offer = command.delta === true ? offerOf(model, file) : {}
+      const sending = message(id, { _tag: "Sending", ...here, ...offer })
+      if (!("signature" in offer)) return [sending, ...send(model, session, id, file, [{ offset: 0, length: size }])]
+      session.waiting = { _tag: "Offering", id, file }
+      return [sending]
+    }
+    case "Para":
+      if (command.expect !== undefined && command.expect !== digest) {
+        return finish(model, session, [refused(id, { reason: "conflict" })])
+      }
+      session.waiting = { _tag: "Receiving", id, command, base: file, received: new Uint8Array(0) }
+      return [message(id, { _tag: "SameFileHere", ...here, ...offerOf(model, file) })]
+  }
+}
+
+interface Range {
+  readonly offset: number
+  readonly length: number
+}
+
+const slices = ({ content }: File, ranges: ReadonlyArray<Range>): Uint8Array =>
+  Bytes.concat([
+    new Uint8Array(0),
+    ...ranges.map(({ length, offset }) => content.subarray(offset, offset + length)),
+    new Uint8Array(0)
+  ])
+
+const send = (model: Model, session: Session, id: number, file: File, ranges: ReadonlyArray<Range>): Answers => {
+  const { digest, size } = file
+  const bytes = slices(file, ranges)
+  const sent = message(id, { _tag: "Sent", size, digest })
+  return finish(model, session, bytes.length === 0 ? [sent] : [{ _tag: "Content", id, bytes }, sent])
+}
+
+/** A request is over: the next one's turn, or the end. */
+const finish = (model: Model, session: Session, answers: Answers): Answers => {
+  session.waiting = undefined
+  const next = session.queue.shift()
+  if (next !== undefined) return [...answers, ...begin(model, session, next.id, next.command)]
+  return session.ending ? [...answers, { _tag: "Ended" }] : answers
+}
+
+const commit = (
+  model: Model,
+  session: Session,
+  { base, command, id, received }: Extract<Waiting, { readonly _tag: "Receiving" }>,
+  wanted: { readonly size: number; readonly digest: string }
+): Answers => {
+  const no = (refusal: Refusal): Answers => finish(model, session, [refused(id, refusal)])
+  const { modified, size } = command
+  const digest = digestOf(model.digest, [received])
+  const offered = base !== undefined && base.size >= deltaBytesMin
+  const equal = offered && wanted.digest === base.digest && wanted.size === base.size && size === base.size
+  if (equal && received.length < size) {
+    const done = { _tag: "SuccessfullyParallelized", size, digest: base.digest } as const
+    return finish(model, session, [message(id, done)])
+  }
+  if (wanted.size !== received.length || wanted.size !== size) return no({ reason: "size-mismatch" })
+  if (wanted.digest !== digest) return no({ reason: "digest-mismatch" })
+  const name = base?.name ?? command.name
+  const why = obstacle(model, name)
+  if (why !== undefined) return no(why)
+  if (command._tag === "Para" && command.expect !== undefined && model.files.get(key(name)) !== base) {
+    return no({ reason: "conflict" })
+  }
+  model.files.set(key(name), { name, size, modified, digest, content: received })
+  const _tag = command._tag === "Para" ? "SuccessfullyParallelized" : "Uploaded"
+  return finish(model, session, [message(id, { _tag, size, digest })])
+}
+
+/** More of a file; content that is too much is refused, and what else comes of it is dropped. */
+const append = (model: Model, session: Session, id: number, bytes: Uint8Array): Answers => {
+  const { waiting } = session
+  if (waiting?._tag !== "Receiving" || waiting.id !== id) return violation
+  const received = Bytes.concat([waiting.received, bytes])
+  if (received.length <= waiting.command.size) {
+    session.waiting = { ...waiting, received }
+    return []
+  }
+  session.discarding = id
+  return finish(model, session, [refused(id, { reason: "size-mismatch" })])
+}
+
+const cancel = (model: Model, session: Session, id: number): Answers => {
+  const { discarding, queue, waiting } = session
+  if (discarding === id) session.discarding = undefined
+  else if (waiting?.id === id) return finish(model, session, [refused(id, { reason: "cancelled" })])
+  else if (queue.some((one) => one.id === id)) {
+    session.queue = queue.filter((one) => one.id !== id)
+    return [refused(id, { reason: "cancelled" })]
+  }
+  return []
+}
+
+/** The file whose parts a client may ask for now, under that id. */
+const inQuestion = ({ waiting }: Session, id: number): File | undefined => {
+  if (waiting?.id !== id) return undefined
+  return waiting._tag === "Offering" ? waiting.file : waiting.base
+}
+
+const chunks = (model: Model, id: number, file: File, first: number, count: number): Answers => {
+  const groups = signatureOf(model, file)?.groups ?? []
+  return Array.from({ length: count }, (_, list) => {
+    const pieces = packPieces(groups[first + list]?.chunks ?? [])
+    return message(id, { _tag: "Pieces", list, pieces, last: true })
+  })
+}
+
+const blocks = (model: Model, id: number, file: File, ranges: ReadonlyArray<Range>): Answers =>
+  ranges.map((range, list) => {
+    const cutter = makeCutter(model.digest, blockRules, range.offset)
+    const found = [...cutter.push(slices(file, [range])), cutter.end()].filter((piece) => piece !== undefined)
+    return message(id, { _tag: "Pieces", list, pieces: packPieces(found), last: true })
+  })
+
+// -----------------------------------------------------------------------------
+// Messages
+// -----------------------------------------------------------------------------
+
+const hearMessage = (model: Model, session: Session, id: number, said: ClientMessage): Answers => {
+  const { discarding, ending, lastId, queue, waiting } = session
+  const dropped = discarding === id
+  switch (said._tag) {
+    case "Fetch":
+    case "Describe":
+    case "Upload":
+    case "Download":
+    case "Para":
+      if (ending || id <= lastId) return violation
+      session.lastId = id
+      if (waiting === undefined) return begin(model, session, id, said)
+      queue.push({ id, command: said })
+      return []
+    case "Commit":
+      if (dropped) session.discarding = undefined
+      else if (waiting?._tag !== "Receiving" || waiting.id !== id) return violation
+      else return commit(model, session, waiting, said)
+      return []
+    case "Cancel":
+      return cancel(model, session, id)
+    case "Ping":
+      return [message(id, { _tag: "Pong" })]
+    case "Bye":
+      if (id !== 0) return violation
+      session.ending = true
+      return waiting === undefined ? [{ _tag: "Ended" }] : []
+  }
+  // What is left is about the file of the request that waits.
+  const file = inQuestion(session, id)
+  if (dropped && said._tag !== "Want" && said._tag !== "Hello") return []
+  if (file === undefined || waiting === undefined || said._tag === "Hello") return violation
+  if (said._tag === "NeedChunks") return chunks(model, id, file, said.first, said.count)
+  const ranges = Result.getOrUndefined(unpackRanges(said.ranges, file.size))
+  if (ranges === undefined) return violation
+  if (said._tag === "NeedBlocks") return blocks(model, id, file, ranges)
+  if (said._tag === "Copies") return append(model, session, id, slices(file, ranges))
+  return waiting._tag === "Offering" ? send(model, session, id, file, ranges) : violation
+}
+
+/** What the server answers to one thing that a client says, and what it then knows. */
+export const hear = (model: Model, session: Session, said: Said): Answers => {
+  switch (said._tag) {
+    case "Message":
+      return hearMessage(model, session, said.id, said.message)
+    case "Content":
+      return said.id === session.discarding ? [] : append(model, session, said.id, said.bytes)
+    case "Broken":
+      return [{ _tag: "Lost" }]
+    case "End":
+      // A request that waits for its client waits in vain.
+      return session.waiting === undefined ? [{ _tag: "Ended" }] : closing("ended-early")
+  }
+}

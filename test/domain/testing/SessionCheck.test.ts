@@ -1,0 +1,197 @@
+/**
+ * Servers against the model of one, and a model that finds what is broken.
+ */
+import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
+import { assert, describe, it } from "@effect/vitest"
+import { Arbitrary, Effect, Layer, Stream } from "effect"
+import * as CipherNode from "../../../src/domain/channel/CipherNode.ts"
+import * as KemNode from "../../../src/domain/channel/KemNode.ts"
+import { Opaque } from "../../../src/domain/channel/Opaque.ts"
+import { Digest, digestOf } from "../../../src/domain/file/Digest.ts"
+import * as DigestNode from "../../../src/domain/file/DigestNode.ts"
+import type { Disk } from "../../../src/domain/store/Disk.ts"
+import * as FileStoreDisk from "../../../src/domain/store/FileStoreDisk.ts"
+import { FileStore } from "../../../src/domain/store/FileStore.ts"
+import * as FileStoreMemory from "../../../src/domain/store/FileStoreMemory.ts"
+import { NoSuchFile } from "../../../src/domain/store/StoreError.ts"
+import * as FaultySocket from "../../../src/domain/testing/FaultySocket.ts"
+import * as MemoryDisk from "../../../src/domain/testing/MemoryDisk.ts"
+import * as SessionModel from "../../../src/domain/testing/SessionModel.ts"
+import * as SessionSpeech from "../../../src/domain/testing/SessionSpeech.ts"
+import { temporaryDisk } from "../store/temporaryDisk.ts"
+import * as Fixture from "../../../src/domain/testing/Fixture.ts"
+import * as MemorySocket from "../../../src/domain/testing/MemorySocket.ts"
+import * as SessionCheck from "../../../src/domain/testing/SessionCheck.ts"
+import { arbitrary, show } from "../../../src/domain/testing/SessionScript.ts"
+import * as Server from "../../../src/server/Server.ts"
+
+const worldWith = <E>(store: Layer.Layer<FileStore, E, Digest>) =>
+  Server.layer.pipe(
+    Layer.provideMerge(MemorySocket.layer),
+    Layer.provide([store, Layer.orDie(Fixture.accounts)]),
+    Layer.provideMerge([CipherNode.layer, DigestNode.layer, KemNode.layer, Opaque.layerQuick])
+  )
+
+const holds = <E>(world: Layer.Layer<SessionCheck.World, E>, runs: number) =>
+  Effect.gen(function* () {
+    assert.strictEqual(yield* SessionCheck.check(world, { runs }), runs)
+  })
+
+const onDisk = <E>(disk: Layer.Layer<Disk, E>) =>
+  worldWith(FileStoreDisk.layer().pipe(Layer.provide([disk, Layer.orDie(NodeCrypto.layerSecureRandom)])))
+
+/** Every byte of either direction arrives, in small pieces. */
+const inPieces = Layer.effect(
+  MemorySocket.MemoryNetwork,
+  Effect.map(MemorySocket.MemoryNetwork, ({ dial }) => {
+    let seed = 0
+    const faults = { fragmentBytesMax: 5_000 }
+    const wrapped = Effect.map(dial, (socket) =>
+      FaultySocket.wrap(socket, { seed: ++seed, reads: faults, writes: faults })
+    )
+    return MemorySocket.MemoryNetwork.of({ dial: wrapped })
+  })
+)
+
+describe("the server does what the model does", () => {
+  it.effect("over the store in memory", () => holds(worldWith(FileStoreMemory.layer()), 60))
+  it.effect("over a disk in memory", () => holds(onDisk(MemoryDisk.layer()), 30))
+  it.effect("over the real disk", () => holds(onDisk(temporaryDisk()), 6))
+  it.effect("over sockets that cut everything into pieces", () =>
+    holds(Layer.provideMerge(inPieces, worldWith(FileStoreMemory.layer())), 10)
+  )
+})
+
+describe("a script", () => {
+  it("is said in words", () => {
+    assert.strictEqual(
+      show({ client: 1, action: { _tag: "Put", name: 1, file: 2 } }),
+      `client 1: Put {"name":"b/c","file":2}`
+    )
+    assert.strictEqual(show({ client: 0, action: { _tag: "Bye" } }), "client 0: Bye {}")
+  })
+
+  it.effect("reaches every answer of the protocol", () =>
+    Effect.gen(function* () {
+      const digest = yield* Digest
+      const heard = new Set<string>()
+      const scripts = yield* Arbitrary.sampleEffect(arbitrary, { count: 2_000, size: 40, seed: 1 })
+      for (const script of scripts) {
+        const model = SessionModel.make(digest)
+        const speakers = new Map<number, SessionSpeech.Speaker>()
+        for (const { action, client } of script) {
+          const speaker = speakers.get(client) ?? SessionSpeech.newSpeaker()
+          speakers.set(client, speaker)
+          for (const said of SessionSpeech.utter(model, speaker, action)) {
+            for (const answer of SessionModel.hear(model, speaker.session, said)) {
+              const { message } = answer._tag === "Message" ? answer : { message: undefined }
+              heard.add(message?._tag === "Refused" ? message.reason : (message?._tag ?? answer._tag))
+              if (answer._tag === "Ended" || answer._tag === "Lost") speakers.delete(client)
+            }
+          }
+        }
+      }
+      const expected =
+        "Closing Content Described Ended Listing Lost Pieces Pong Proceed SameFileHere SameFileNotHere Sending Sent " +
+        "SuccessfullyParallelized Uploaded cancelled conflict digest-mismatch name-collision no-such-file not-a-file " +
+        "size-mismatch"
+      assert.strictEqual([...heard].toSorted().join(" "), expected)
+    }).pipe(Effect.provide(DigestNode.layer))
+  )
+})
+
+/** The store in memory with one thing broken. */
+const broken = (spoil: (store: FileStore["Service"], digest: Digest["Service"]) => Partial<FileStore["Service"]>) =>
+  worldWith(
+    Layer.effect(
+      FileStore,
+      Effect.gen(function* () {
+        const store = yield* FileStoreMemory.make()
+        return FileStore.of({ ...store, ...spoil(store, yield* Digest) })
+      })
+    )
+  )
+
+const breakages = {
+  "changes the last byte of what it reads": {
+    seed: 3,
+    world: broken((store) => ({
+      open: (name) =>
+        Effect.map(store.open(name), (file) => ({
+          ...file,
+          read: (offset, length) =>
+            Effect.map(file.read(offset, length), (bytes) =>
+              bytes.map((byte, index) => (offset + index === file.entry.size - 1 && index > 0 ? byte ^ 1 : byte))
+            )
+        }))
+    })),
+    steps: [`client 0: Put {"name":"a","file":2}`]
+  },
+  "commits what has the wrong digest": {
+    seed: 6,
+    world: broken((store, digest) => ({
+      stage: (request) =>
+        Effect.map(store.stage(request), (staging) => {
+          const parts: Array<Uint8Array> = []
+          return {
+            ...staging,
+            write: (more) => Effect.tap(staging.write(more), () => Effect.sync(() => parts.push(...more))),
+            commit: (expected) => staging.commit({ ...expected, digest: digestOf(digest, parts) })
+          }
+        })
+    })),
+    steps: [`client 0: Upload {"name":"a","file":0}`, `client 0: Commit {"of":"something-else"}`]
+  },
+  "takes two spellings of a name for two files": {
+    seed: 5,
+    world: broken((store) => ({
+      open: (name) =>
+        Effect.filterOrFail(
+          store.open(name),
+          ({ entry }) => entry.name === name,
+          () => new NoSuchFile({ name })
+        )
+    })),
+    steps: [`client 0: Put {"name":"A","file":0}`, `client 0: Describe {"name":"a"}`]
+  },
+  "lists a file twice": {
+    seed: 5,
+    world: broken((store) => ({ list: Stream.concat(store.list, Stream.take(store.list, 1)) })),
+    steps: [`client 0: Put {"name":"a","file":0}`]
+  }
+}
+
+describe("a broken store", () => {
+  for (const [what, { seed, steps, world }] of Object.entries(breakages)) {
+    it.effect(`that ${what} is found, in few steps that can be played again`, () =>
+      Effect.gen(function* () {
+        const found = yield* Effect.flip(SessionCheck.check(world, { runs: 100, seed }))
+        if (found._tag !== "SessionDiffers") return assert.fail(found._tag)
+        assert.deepStrictEqual(found.script.map(show), steps)
+        const again = yield* Effect.flip(SessionCheck.check(world, { replay: found.replay }))
+        assert.strictEqual(again.message, found.message)
+        assert.include(found.message, found.replay)
+      })
+    )
+  }
+
+  it.effect("that is mended makes its token useless, and says so", () =>
+    Effect.gen(function* () {
+      const { seed, world } = breakages["lists a file twice"]
+      const found = yield* Effect.flip(SessionCheck.check(world, { runs: 100, seed }))
+      if (found._tag !== "SessionDiffers") return assert.fail(found._tag)
+      const mended = worldWith(FileStoreMemory.layer())
+      const again = yield* Effect.flip(SessionCheck.check(mended, { replay: found.replay }))
+      assert.strictEqual(again._tag, "ReplayFailed")
+    })
+  )
+
+  it.effect("that does not answer is found when patience ends", () =>
+    Effect.gen(function* () {
+      const silent = broken(() => ({ list: Stream.never }))
+      const found = yield* Effect.flip(SessionCheck.check(silent, { runs: 1, patienceMilliseconds: 50 }))
+      if (found._tag !== "SessionDiffers") return assert.fail(found._tag)
+      assert.deepStrictEqual([found.script.length, found.expected, found.found], [0, "files ", "nothing"])
+    })
+  )
+})
