@@ -268,3 +268,27 @@ export const completionMillisecondsMax = 2_000
 
 /** Native digest states that are kept to be used again. */
 export const hashersKeptMax = 64
+
+// -----------------------------------------------------------------------------
+// The audit log
+// -----------------------------------------------------------------------------
+
+/** A record of the audit log is on disk after this time, and a batch is written at once at this size, bytes. */
+export const auditDelayMilliseconds = 250
+export const auditBatchBytesMax = 256 * 1024
+
+/** Records that wait to be written; beyond it whoever makes one waits for room. */
+export const auditWaitingMax = 4_096
+
+/** One record as a line: the longest name, every byte of it escaped, and room for the rest. */
+export const auditRecordBytesMax = 8 * 1024
+
+/** A log that cannot be written is tried again after this time. */
+export const auditRetryMilliseconds = 5_000
+
+/** A file of the log, and how many are kept: 160 MiB in all. */
+export const auditFileBytesMax = 16 * 1024 * 1024
+export const auditFilesMax = 10
+
+/** Records that the layer in memory keeps. */
+export const auditKeptInMemoryMax = 10_000

@@ -37,6 +37,7 @@ import * as RateMeter from "./RateMeter.ts"
 import { type NoSeat, type Seat, Seats } from "./Seats.ts"
 import { ServerLimits } from "./ServerLimits.ts"
 import { type Look, ServerStatus } from "./ServerStatus.ts"
+import * as SessionWatch from "./SessionWatch.ts"
 import { SignatureMaker } from "./SignatureMaker.ts"
 import * as TransferProgress from "./TransferProgress.ts"
 import * as Transfers from "./Transfers.ts"
@@ -148,16 +149,25 @@ export const serve = Effect.fnUntraced(function* (
   const since = yield* Clock.currentTimeMillis
   const story = newStory(peer, since)
   // Told also when the server interrupts what is left at its end.
-  yield* Effect.scoped(session(socket, draining, story)).pipe(
-    Effect.onExit((exit) => logEnd(story, exit)),
-    Effect.ignoreCause
+  yield* watched(peer, (watch) =>
+    Effect.scoped(session(socket, draining, story, watch)).pipe(
+      Effect.onExit((exit) => Effect.andThen(watch.end(endOf(story, exit).outcome), logEnd(story, exit)))
+    )
   )
 })
+
+/** Runs a connection with those who look on, in a span of its own. */
+const watched = <A, E, R>(peer: Peer.Peer, run: (watch: SessionWatch.SessionWatch) => Effect.Effect<A, E, R>) =>
+  Effect.flatMap(SessionWatch.make(peer), run).pipe(
+    Effect.ignoreCause,
+    Effect.withSpan("paradrop.connection", { kind: "server", attributes: { peer: peer.address } })
+  )
 
 const session = Effect.fnUntraced(function* (
   socket: Socket.Socket,
   draining: Deferred.Deferred<void>,
-  story: Story
+  story: Story,
+  watch: SessionWatch.SessionWatch
 ): Effect.fn.Return<State.CloseReason, ConnectionError, ConnectionServices | Scope.Scope> {
   // First of all: the socket's scope owns the connection, and a refused one must be closed too.
   const transport = yield* Effect.mapError(Transport.open(socket), () => channelFailed("connection-lost"))
@@ -166,7 +176,7 @@ const session = Effect.fnUntraced(function* (
   yield* (yield* ServerStatus).attend(lookAt(story))
   const limits = yield* ServerLimits
   const watchdog = yield* Watchdog.make(limits.idleMilliseconds)
-  const driver = yield* makeDriver({ transport, seat, story, watchdog })
+  const driver = yield* makeDriver({ transport, seat, story, watch, watchdog })
 
   const loginDeadline = Effect.andThen(
     Effect.sleep(limits.loginMilliseconds),
@@ -201,9 +211,10 @@ const makeDriver = Effect.fnUntraced(function* (options: {
   readonly transport: Transport.Transport
   readonly seat: Seat
   readonly story: Story
+  readonly watch: SessionWatch.SessionWatch
   readonly watchdog: Watchdog.Watchdog
 }) {
-  const { seat, story, transport, watchdog } = options
+  const { seat, story, transport, watch, watchdog } = options
   const limits = yield* ServerLimits
   const login = yield* Login.make(story.peer)
   const scope = yield* Effect.scope
@@ -229,6 +240,7 @@ const makeDriver = Effect.fnUntraced(function* (options: {
       const next: Session.Step = Session.step(state, input)
       state = next.state
       story.progress = TransferProgress.step(story.progress, { input, ...next })
+      yield* watch.step(input, next.outputs)
       input = undefined
       // An output whose action has a result is always a step's last.
       for (const output of next.outputs) input = yield* act(output)
@@ -268,10 +280,11 @@ const makeDriver = Effect.fnUntraced(function* (options: {
   const leaveUnauthenticated = Effect.suspend(() => Effect.as(linger, closeReason(state)))
 
   const converse = Effect.fnUntraced(function* (secure: SecureChannel.SecureChannel) {
-    const channel = metered(story, yield* Clock.Clock, FrameChannel.make(secure, watchdog))
+    const channel = metered(story, yield* Clock.Clock, watch.counted(FrameChannel.make(secure, watchdog)))
     story.traffic = channel.traffic
     const transfers = yield* Transfers.make({
       channel,
+      watch,
       watchdog,
       user: () => story.user ?? "",
       report: (outcome) =>
@@ -348,6 +361,8 @@ const makeDriver = Effect.fnUntraced(function* (options: {
     Effect.fnUntraced(function* (
       output: State.SessionOutput
     ): Effect.fn.Return<State.ActionResult | undefined, InboxError> {
+      const refusal = yield* watch.refusal(output)
+      if (refusal !== undefined) return refusal
       switch (output._tag) {
         case "Send":
           return void (yield* answer(channel, message(output.id, output.message)))

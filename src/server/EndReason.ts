@@ -22,7 +22,7 @@ export type EndReason =
   | "stopped"
 
 /** What each means, for the administrator. */
-export const endReasons: Readonly<Record<EndReason, string>> = {
+export const endReasons = {
   bye: "the client said goodbye",
   "ended-early": "the client ended the session in the middle of a transfer",
   draining: "the server stops, and the session had nothing under way",
@@ -51,4 +51,8 @@ export const endReasons: Readonly<Record<EndReason, string>> = {
   "dropped-early": "many connections had not logged in: strangers are dropped at random",
   "accounts-failed": "the accounts could not be read; `detail` says why",
   defect: "a fault of the program: the line `connection-defect` has its cause"
-}
+} as const satisfies Record<EndReason, string>
+
+const isEndReason = (name: string): name is EndReason => name in endReasons
+
+export const endReasonNames: ReadonlyArray<EndReason> = Object.keys(endReasons).filter(isEndReason)

@@ -27,7 +27,9 @@ export const logEvents = {
     meaning: "a connection was ended by a fault of the program: report the cause"
   },
   "file-committed": { level: "Info", meaning: "a file has new content, which is on disk" },
-  "store-failed": { level: "Error", meaning: "the disk failed a command; the client was told `store-failed`" }
+  "store-failed": { level: "Error", meaning: "the disk failed a command; the client was told `store-failed`" },
+  "audit-failed": { level: "Error", meaning: "the audit log cannot be written: commands are refused until it can be" },
+  "audit-recovered": { level: "Warn", meaning: "the audit log is written again; `lost` records are missing in it" }
 } as const satisfies Record<string, Event>
 
 export type LogEvent = keyof typeof logEvents

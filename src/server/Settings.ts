@@ -2,6 +2,7 @@
  * Every setting of the executable: one Schema, by sections. A file, variables and flags fill it (`Configuration`).
  */
 import { Schema } from "effect"
+import { auditFileBytesMax, auditFilesMax } from "../domain/limits.ts"
 import { Limits } from "./ServerLimits.ts"
 import * as Setting from "./Setting.ts"
 
@@ -28,6 +29,11 @@ export const Settings = Schema.Struct({
       live: true,
       flag: "log-level"
     })
+  }),
+  audit: Schema.Struct({
+    enabled: Setting.flag(true, "whether what is done is put on record, in the folder audit of the state folder"),
+    fileSize: Setting.bytes(auditFileBytesMax, "a file of the audit log is left for a new one at this size"),
+    files: Setting.count(auditFilesMax, "files of the audit log that are kept; the oldest goes first", { max: 10_000 })
   }),
   limits: Limits
 })

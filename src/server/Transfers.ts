@@ -7,7 +7,7 @@
 import { Effect, Exit, FiberHandle, identity, Scope, Stream } from "effect"
 import * as Bytes from "../domain/Bytes.ts"
 import type { ChannelFailed } from "../domain/channel/ChannelError.ts"
-import { Digest } from "../domain/file/Digest.ts"
+import { Digest, digestOf } from "../domain/file/Digest.ts"
 import type { FileEntry } from "../domain/file/FileEntry.ts"
 import * as FileNames from "../domain/file/FileName.ts"
 import type { FileName } from "../domain/file/FileName.ts"
@@ -28,6 +28,7 @@ import { packPieces, type Range } from "../domain/file/Packed.ts"
 import type { Refusal } from "../domain/wire/Refusal.ts"
 import * as KeepAlive from "./KeepAlive.ts"
 import { log } from "./LogEvent.ts"
+import type { SessionWatch } from "./SessionWatch.ts"
 import { SignatureMaker } from "./SignatureMaker.ts"
 
 type Asked<Tag extends SessionOutput["_tag"]> = Extract<SessionOutput, { readonly _tag: Tag }>
@@ -75,13 +76,14 @@ interface Opened extends Held<OpenFile> {
 
 export const make = Effect.fnUntraced(function* (options: {
   readonly channel: FrameChannel
+  readonly watch: SessionWatch
   readonly watchdog: Watchdog
   /** whose session it is */
   readonly user: () => string
   /** Takes what a transfer that runs beside the loop has come to. */
   readonly report: (outcome: Exit.Exit<ActionResult, ChannelFailed>) => Effect.Effect<void>
 }): Effect.fn.Return<Transfers, never, Digest | FileStore | Scope.Scope | SignatureMaker | Signatures> {
-  const { channel, report, user, watchdog } = options
+  const { channel, report, user, watch, watchdog } = options
   const store = yield* FileStore
   const digest = yield* Digest
   const signatures = yield* Signatures
@@ -131,6 +133,8 @@ export const make = Effect.fnUntraced(function* (options: {
         if (now !== expect) return yield* new BaseChanged({ name })
       }
       const resume = asked.head === undefined ? {} : { resume: resumeKey(digest, user(), asked, asked.head) }
+      if (watch.audited)
+        yield* Effect.map(knownDigest({ store, signatures, digest }, name), (known) => known && watch.had(id, known))
       // Taking over from an older session may wait for what that is doing.
       const staging = yield* aliveMeanwhile(
         hold(store.stage({ name, size, modified, ...resume, ...(target && { target }) }))
@@ -166,7 +170,7 @@ export const make = Effect.fnUntraced(function* (options: {
       if (incoming === undefined) return Effect.succeed({ _tag: "Refused", id, refusal: { reason: "store-failed" } })
       const { command, replaces, target, value } = incoming
       const request = { size, digest: expected, ...(replaces !== undefined && { replaces }) }
-      return aliveMeanwhile(value.commit(request)).pipe(
+      return aliveMeanwhile(watch.commit(id, expected, value.commit(request))).pipe(
         Effect.tap((entry) => log("file-committed", committedText[command](printable(entry.name)), { user: user() })),
         Effect.tap((entry) => maker.committed(entry.name, entry.size)),
         Effect.map((entry): ActionResult => ({ _tag: "Committed", id, size: entry.size, digest: expected })),
@@ -297,6 +301,26 @@ export const make = Effect.fnUntraced(function* (options: {
     stopSending: (id) => Effect.sync(() => void (stopped = id))
   }
 })
+
+interface Known {
+  readonly store: FileStore["Service"]
+  readonly signatures: Signatures["Service"]
+  readonly digest: Digest["Service"]
+}
+
+/** The digest of a committed file, where knowing it costs no reading of much. */
+const knownDigest = ({ digest, signatures, store }: Known, name: FileName) =>
+  Effect.gen(function* () {
+    const file = yield* store.open(name)
+    const { size } = file.entry
+    if (size >= deltaBytesMin) return (yield* signatures.kept(file))?.digest
+    const content = yield* file.read(0, size)
+    yield* file.unchanged
+    return digestOf(digest, [content])
+  }).pipe(
+    Effect.scoped,
+    Effect.catch(() => Effect.undefined)
+  )
 
 const offerOf = ({ averageLog2, digest, groups }: Signature): SignatureOffer => ({
   digest,

@@ -1,8 +1,12 @@
 /**
  * The server as a library: `Server.layer` over any `SocketServer`, any store and any accounts.
  */
+export * as Audit from "./Audit.ts"
+export * as AuditFile from "./AuditFile.ts"
 export * as Connection from "./Connection.ts"
 export * as LoginGuard from "./LoginGuard.ts"
+export * as LogEvent from "./LogEvent.ts"
+export * as Metrics from "./Metrics.ts"
 export * as Peer from "./Peer.ts"
 export * as PublicAccount from "./PublicAccount.ts"
 export * as Seats from "./Seats.ts"

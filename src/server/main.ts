@@ -33,6 +33,8 @@ import * as Configuration from "./Configuration.ts"
 import * as LiveSettings from "./LiveSettings.ts"
 import { log } from "./LogEvent.ts"
 import * as Logging from "./Logging.ts"
+import * as Metrics from "./Metrics.ts"
+import { auditLog } from "./ObservabilityNode.ts"
 import * as Peer from "./Peer.ts"
 import * as PublicAccount from "./PublicAccount.ts"
 import * as Server from "./Server.ts"
@@ -85,7 +87,8 @@ const run = Effect.fnUntraced(function* (settings: Settings) {
   yield* Effect.gen(function* () {
     const { address } = yield* SocketServer.SocketServer
     yield* onlyLoopback(host, address)
-    yield* Layer.build(Layer.provide(Server.layer, peerAddress))
+    yield* Metrics.register
+    yield* Layer.build(Layer.provide(Server.layer, [peerAddress, auditLog(settings.audit, folder)]))
     yield* PublicAccount.warn
     yield* log("serving", `serving ${root}`, { state: folder })
     // Last, and once it can be used: whoever waits for this line may connect now, and has seen the warning.

@@ -2,7 +2,7 @@
  * A whole server in memory, with everything that a test wants to look at: its log, its store's calls, its network.
  */
 import { it } from "@effect/vitest"
-import { Context, Effect, Layer, Logger, References, type Scope } from "effect"
+import { Context, Effect, Layer, Logger, Metric, References, type Scope } from "effect"
 import { type Socket, SocketServer } from "effect/socket"
 import * as Client from "../../src/client/Client.ts"
 import type { Cipher } from "../../src/domain/channel/Cipher.ts"
@@ -18,6 +18,7 @@ import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
 import { NoSpace } from "../../src/domain/store/StoreError.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
+import type { Audit } from "../../src/server/Audit.ts"
 import * as Server from "../../src/server/Server.ts"
 import { defaultLimits, ServerLimits } from "../../src/server/ServerLimits.ts"
 import type { ServerStatus } from "../../src/server/ServerStatus.ts"
@@ -54,6 +55,8 @@ export interface Options {
   readonly beforeWrite?: Effect.Effect<void>
   /** runs before each commit */
   readonly beforeCommit?: Effect.Effect<void>
+  /** where the server puts what was done on record; nowhere when it is left out */
+  readonly audit?: Layer.Layer<Audit>
 }
 
 const noCalls = () => ({ list: 0, stat: 0, open: 0, stage: 0, write: 0, read: 0, remove: 0, rename: 0 })
@@ -140,6 +143,8 @@ export type World =
 
 export const layer = (options: Options = {}) =>
   Server.layer.pipe(
+    Layer.provideMerge(options.audit ?? Layer.empty),
+    Layer.provideMerge(Layer.sync(Metric.MetricRegistry, () => new Map())),
     Layer.provide(logTo),
     Layer.provide(Layer.succeed(ServerLimits, { ...defaultLimits, ...options.limits })),
     Layer.provide(spoiled(options.through ?? ((socket) => socket))),

@@ -1,0 +1,291 @@
+/**
+ * The audit log in files of a folder of its own, over a `Disk`: JSON lines, fsynced in batches, rotated by size.
+ *
+ * Files are numbered and only ever grow; the newest is written to. A power cut can tear the line that was being
+ * written: at the next start what follows the last whole line is blanked, and writing goes on behind it.
+ */
+import { Effect, Exit, Latch, Layer, Option, Schema, Scope, Stream } from "effect"
+import * as Bytes from "../domain/Bytes.ts"
+import {
+  auditBatchBytesMax,
+  auditDelayMilliseconds,
+  auditFileBytesMax,
+  auditFilesMax,
+  auditRecordBytesMax,
+  auditRetryMilliseconds,
+  auditWaitingMax
+} from "../domain/limits.ts"
+import { Disk, type DiskError, type DiskFile, type DiskPath } from "../domain/store/Disk.ts"
+import { Audit, AuditFailed, AuditRecord, now } from "./Audit.ts"
+import { log } from "./LogEvent.ts"
+import * as Metrics from "./Metrics.ts"
+
+export interface Options {
+  /** the file that is written to is left for a new one at this size, bytes. Default `auditFileBytesMax` */
+  readonly fileBytes?: number
+  /** files that are kept; the oldest goes first. Default `auditFilesMax` */
+  readonly files?: number
+}
+
+/** The log in the root folder of the disk, which holds nothing else. */
+export const layer = (options: Options = {}): Layer.Layer<Audit, AuditFailed, Disk> =>
+  Layer.effect(Audit, make(options))
+
+const make = Effect.fnUntraced(function* (
+  options: Options
+): Effect.fn.Return<Audit["Service"], AuditFailed, Disk | Scope.Scope> {
+  const disk = yield* Disk
+  const files = yield* makeFiles(disk, options)
+  const waiting: Array<Uint8Array> = []
+  const work = yield* Latch.make()
+  const hurry = yield* Latch.make()
+  const room = yield* Latch.make(true)
+  const idle = yield* Latch.make(true)
+  let waitingBytes = 0
+  let working = true
+  let lost = 0
+
+  const put = (line: Uint8Array) => {
+    waiting.push(line)
+    waitingBytes += line.length
+    work.openUnsafe()
+    idle.closeUnsafe()
+    if (waiting.length >= auditWaitingMax) room.closeUnsafe()
+    if (waitingBytes >= auditBatchBytesMax || waiting.length >= auditWaitingMax) hurry.openUnsafe()
+  }
+
+  const record = (entry: AuditRecord): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      if (waiting.length < auditWaitingMax) {
+        put(lineOf(entry))
+        return Metrics.auditWaiting.set({}, waiting.length)
+      }
+      if (working) return Effect.andThen(room.await, record(entry))
+      lost += 1
+      return Metrics.auditLost({})
+    })
+
+  const taken = (count: number) => {
+    for (const line of waiting.splice(0, count)) waitingBytes -= line.length
+    room.openUnsafe()
+    if (waiting.length > 0) return
+    hurry.closeUnsafe()
+    work.closeUnsafe()
+    idle.openUnsafe()
+  }
+
+  /** Writes what waits, a batch of bounded size. Uninterruptible: what is written is taken, once. */
+  const batch = Effect.gen(function* () {
+    const count = batchLength(waiting)
+    yield* files.append(waiting.slice(0, count))
+    taken(count)
+    yield* Metrics.auditWaiting.set({}, waiting.length)
+    if (working) return
+    working = true
+    yield* Metrics.auditFailing.set({}, 0)
+    yield* log("audit-recovered", `the audit log is written again, ${lost} records are lost`, { lost })
+    put(lineOf(AuditRecord.cases.recovered.make({ time: yield* now, lost })))
+    lost = 0
+  }).pipe(Effect.uninterruptible)
+
+  const failing = (error: DiskError) =>
+    Effect.suspend(() => {
+      const first = working
+      working = false
+      // Nobody waits for room that may never come, and nobody for what may never be written.
+      room.openUnsafe()
+      idle.openUnsafe()
+      if (!first) return Effect.void
+      return Effect.andThen(
+        Metrics.auditFailing.set({}, 1),
+        log("audit-failed", `the audit log cannot be written (${error.code}): commands are refused`)
+      )
+    })
+
+  const writer = Effect.gen(function* () {
+    yield* work.await
+    yield* Effect.timeoutOption(hurry.await, auditDelayMilliseconds)
+    yield* Effect.catch(batch, (error) => Effect.andThen(failing(error), Effect.sleep(auditRetryMilliseconds)))
+  }).pipe(Effect.forever)
+
+  // At the end everything that waits is written, unless the disk refuses.
+  yield* Effect.addFinalizer(() =>
+    Effect.ignore(Effect.suspend(() => batch).pipe(Effect.repeat({ while: () => waiting.length > 0 })))
+  )
+  yield* Effect.forkScoped(writer)
+  return Audit.of({
+    record,
+    flush: Effect.suspend(() => {
+      if (waiting.length === 0 || !working) return Effect.void
+      hurry.openUnsafe()
+      return idle.await
+    }),
+    writing: Effect.sync(() => working),
+    waiting: Effect.sync(() => waiting.length),
+    records: files.records
+  })
+})
+
+/** As many lines as a batch may hold, and at least one. */
+const batchLength = (lines: ReadonlyArray<Uint8Array>): number => {
+  let bytes = 0
+  const end = lines.findIndex((line, index) => (bytes += line.length) > auditBatchBytesMax && index > 0)
+  return end === -1 ? lines.length : end
+}
+
+const codec = Schema.fromJsonString(AuditRecord)
+const encode = Schema.encodeSync(codec)
+const decode = Schema.decodeUnknownOption(codec)
+
+const lineOf = (record: AuditRecord): Uint8Array => Bytes.fromUtf8(`${encode(record)}\n`)
+
+// -----------------------------------------------------------------------------
+// The files
+// -----------------------------------------------------------------------------
+
+interface Files {
+  /** Appends lines and makes them durable. After a failure: the same lines again, then others. */
+  readonly append: (lines: Bytes.Parts) => Effect.Effect<void, DiskError>
+  readonly records: Stream.Stream<AuditRecord, AuditFailed>
+}
+
+/** The file that is written to. */
+interface Current {
+  readonly number: number
+  readonly file: DiskFile
+  readonly scope: Scope.Closeable
+  /** behind what is durable, bytes */
+  end: number
+}
+
+const makeFiles = Effect.fnUntraced(function* (
+  disk: Disk["Service"],
+  options: Options
+): Effect.fn.Return<Files, AuditFailed, Scope.Scope> {
+  const fileBytes = options.fileBytes ?? auditFileBytesMax
+  const filesMax = Math.max(1, options.files ?? auditFilesMax)
+  const owner = yield* Effect.scope
+  let current: Current | undefined
+  // Where a write failed: the same lines are written there again, over what it has left.
+  let failedAt: { readonly number: number; readonly end: number } | undefined
+
+  const hold = Effect.fnUntraced(function* (number: number, open: Effect.Effect<DiskFile, DiskError, Scope.Scope>) {
+    const scope = yield* Scope.fork(owner)
+    const file = yield* Scope.provide(open, scope).pipe(
+      Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+    )
+    return { number, file, scope, end: 0 } satisfies Current
+  })
+
+  const letGo = Effect.suspend(() => {
+    const held = current
+    current = undefined
+    return held === undefined ? Effect.void : Scope.close(held.scope, Exit.void)
+  })
+
+  /** Leaves the present file for a new one, and forgets the oldest. */
+  const rotate = Effect.gen(function* () {
+    yield* letGo
+    const numbers = yield* numbersOf(disk)
+    const number = (numbers.at(-1) ?? 0) + 1
+    const next = yield* hold(number, disk.create(pathOf(number)))
+    current = next
+    yield* disk.syncFolder([])
+    const old = numbers.slice(0, Math.max(0, numbers.length + 1 - filesMax))
+    yield* Effect.forEach(old, (oldest) => disk.remove(pathOf(oldest)), { discard: true })
+    return next
+  })
+
+  const resume = Effect.gen(function* () {
+    const newest = (yield* numbersOf(disk)).at(-1)
+    if (newest === undefined) return yield* rotate
+    const held: Current = yield* hold(newest, disk.openWrite(pathOf(newest)))
+    current = held
+    held.end = failedAt?.number === newest ? failedAt.end : yield* blankTorn(held.file)
+    return held
+  })
+
+  const append = (lines: Bytes.Parts): Effect.Effect<void, DiskError> =>
+    Effect.gen(function* () {
+      let target = current ?? (yield* resume)
+      const full = target.end > 0 && target.end + Bytes.lengthOf(lines) > fileBytes
+      // What a failed write has left is written over before the file is left.
+      if (full && failedAt === undefined) target = yield* rotate
+      yield* target.file.write(target.end, lines)
+      yield* target.file.sync
+      target.end += Bytes.lengthOf(lines)
+      failedAt = undefined
+    }).pipe(
+      Effect.onError(() => {
+        failedAt = current ?? failedAt
+        return letGo
+      })
+    )
+
+  yield* Effect.mapError(resume, unusable)
+  return { append, records: recordsOf(disk) }
+})
+
+const unusable = ({ code, operation }: DiskError): AuditFailed => new AuditFailed({ detail: `${operation} ${code}` })
+
+const digits = 8
+const pathOf = (number: number): DiskPath => [`audit-${String(number).padStart(digits, "0")}.jsonl`]
+const pattern = /^audit-(\d{8})\.jsonl$/
+
+/** The numbers of the files that there are, oldest first. */
+const numbersOf = (disk: Disk["Service"]): Effect.Effect<ReadonlyArray<number>, DiskError> =>
+  Stream.runCollect(disk.list([])).pipe(
+    Effect.map((entries) =>
+      entries
+        .flatMap(({ name }) => {
+          const number = pattern.exec(name)?.[1]
+          return number === undefined ? [] : [Number(number)]
+        })
+        .toSorted((a, b) => a - b)
+    )
+  )
+
+const lineFeed = 10
+const blank = 32
+
+/** Blanks what follows the last whole line; gives the end of the file, bytes. */
+const blankTorn = Effect.fnUntraced(function* (file: DiskFile): Effect.fn.Return<number, DiskError> {
+  const { size } = yield* file.stat
+  let start = size
+  // A batch may be torn anywhere, but no line is longer than this.
+  while (start > 0) {
+    const from = Math.max(0, start - auditRecordBytesMax)
+    const tail = yield* file.read(from, start - from)
+    const last = tail.lastIndexOf(lineFeed)
+    start = last === -1 ? from : from + last + 1
+    if (last !== -1) break
+  }
+  if (start === size) return size
+  const blanks = new Uint8Array(size - start).fill(blank)
+  blanks[blanks.length - 1] = lineFeed
+  yield* file.write(start, [blanks])
+  yield* file.sync
+  return size
+})
+
+/** Line by line; what is no record is passed over: a blanked line, or one of a later version. */
+const recordsOf = (disk: Disk["Service"]): Stream.Stream<AuditRecord, AuditFailed> =>
+  Stream.unwrap(Effect.map(numbersOf(disk), Stream.fromIterable)).pipe(
+    Stream.flatMap((number) => contentOf(disk, number).pipe(Stream.decodeText(), Stream.splitLines)),
+    Stream.map((line) => decode(line)),
+    Stream.filter(Option.isSome),
+    Stream.map(({ value }) => value),
+    Stream.mapError(unusable)
+  )
+
+const contentOf = (disk: Disk["Service"], number: number): Stream.Stream<Uint8Array, DiskError> =>
+  Stream.unwrap(
+    Effect.map(disk.openRead(pathOf(number)), (file) =>
+      Stream.paginate(0, (offset: number) =>
+        Effect.map(file.read(offset, auditBatchBytesMax), (bytes) => [
+          [bytes],
+          bytes.length === 0 ? Option.none() : Option.some(offset + bytes.length)
+        ])
+      )
+    )
+  )

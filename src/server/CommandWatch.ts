@@ -1,0 +1,158 @@
+/**
+ * Follows the commands of one session, by what goes into its machine and what comes out: pure, and told nothing else.
+ *
+ * It serves those who look on: the audit log, metrics and traces. Whatever happens, each command that began ends once.
+ */
+import type { ContentDigest } from "../domain/file/Digest.ts"
+import type { FileName } from "../domain/file/FileName.ts"
+import type { SessionInput, SessionOutput } from "../domain/session/SessionState.ts"
+import type { RequestId } from "../domain/wire/Frame.ts"
+import type { ClientMessage, ServerMessage } from "../domain/wire/Message.ts"
+import type { RefusalReason } from "../domain/wire/Refusal.ts"
+
+export const commandNames = ["fetch", "describe", "upload", "download", "para"] as const
+export type CommandName = (typeof commandNames)[number]
+
+/** What a command came to: `interrupted` when its session ended first. */
+export type CommandOutcome = "done" | "interrupted" | RefusalReason
+
+export interface Command {
+  readonly id: RequestId
+  readonly command: CommandName
+  readonly name: FileName | undefined
+}
+
+export interface Ended extends Command {
+  readonly outcome: CommandOutcome
+  /** bytes of content that crossed */
+  readonly bytes: number
+  readonly before: ContentDigest | undefined
+  readonly after: ContentDigest | undefined
+}
+
+/** What one step of the machine has told. */
+export interface Seen {
+  readonly begun: ReadonlyArray<Command>
+  readonly ended: ReadonlyArray<Ended>
+}
+
+export interface CommandWatch {
+  readonly step: (input: SessionInput, outputs: ReadonlyArray<SessionOutput>) => Seen
+  /** So many bytes of content were sent for it. */
+  readonly moved: (id: number, bytes: number) => void
+  /** The store has committed it, whether or not the machine or the client will ever hear. */
+  readonly committed: (id: RequestId, after: ContentDigest) => void
+  /** The file had this content when the command began. */
+  readonly had: (id: RequestId, before: ContentDigest) => void
+  /** The session is over: what is still open ends. */
+  readonly end: () => ReadonlyArray<Ended>
+  /** Commands that have begun and not ended, and the bytes that those of them declare that are being received. */
+  readonly open: () => { readonly commands: number; readonly stagingBytes: number }
+}
+
+interface Open extends Command {
+  bytes: number
+  staging: number
+  before: ContentDigest | undefined
+  after: ContentDigest | undefined
+}
+
+export const make = (): CommandWatch => {
+  const open = new Map<number, Open>()
+
+  const begin = (id: RequestId, message: ClientMessage): ReadonlyArray<Command> => {
+    const command = commandOf(message)
+    if (command === undefined || open.has(id)) return []
+    const name = "name" in message ? message.name : undefined
+    open.set(id, { id, command, name, bytes: 0, staging: 0, before: undefined, after: undefined })
+    return [{ id, command, name }]
+  }
+
+  const endAs = (id: number, outcome: CommandOutcome): ReadonlyArray<Ended> => {
+    const one = open.get(id)
+    open.delete(id)
+    if (one === undefined) return []
+    const { staging: _, ...rest } = one
+    // A commit that nobody heard of has happened all the same.
+    return [{ ...rest, outcome: outcome === "interrupted" && one.after !== undefined ? "done" : outcome }]
+  }
+
+  const sent = (id: RequestId, message: ServerMessage): ReadonlyArray<Ended> => {
+    const one = open.get(id)
+    if (one === undefined) return []
+    if (message._tag === "SameFileHere") one.before = message.signature?.digest ?? one.before
+    if ("digest" in message) one.after = message.digest
+    const outcome = outcomeOf(message)
+    return outcome === undefined ? [] : endAs(id, outcome)
+  }
+
+  const out = (output: SessionOutput): ReadonlyArray<Ended> => {
+    if (output._tag === "Send") return sent(output.id, output.message)
+    const one = "id" in output ? open.get(output.id) : undefined
+    if (one === undefined) return []
+    if (output._tag === "Stage") one.staging = output.size
+    return []
+  }
+
+  const moved = (id: number, bytes: number): void => {
+    const one = open.get(id)
+    if (one !== undefined) one.bytes += bytes
+  }
+
+  return {
+    step: (input, outputs) => {
+      const begun = input._tag === "Message" ? begin(input.id, input.message) : []
+      if (input._tag === "Content") moved(input.id, input.bytes)
+      return { begun, ended: outputs.flatMap(out) }
+    },
+    moved,
+    committed: (id, after) => {
+      const one = open.get(id)
+      if (one !== undefined) one.after = after
+    },
+    had: (id, before) => {
+      const one = open.get(id)
+      if (one !== undefined) one.before = before
+    },
+    end: () => Array.from(open.keys()).flatMap((id) => endAs(id, "interrupted")),
+    open: () => ({
+      commands: open.size,
+      stagingBytes: Array.from(open.values()).reduce((total, { staging }) => total + staging, 0)
+    })
+  }
+}
+
+const commandOf = (message: ClientMessage): CommandName | undefined => {
+  switch (message._tag) {
+    case "Fetch":
+      return "fetch"
+    case "Describe":
+      return "describe"
+    case "Upload":
+      return "upload"
+    case "Download":
+      return "download"
+    case "Para":
+      return "para"
+    default:
+      return undefined
+  }
+}
+
+/** Undefined: the command goes on. */
+const outcomeOf = (message: ServerMessage): CommandOutcome | undefined => {
+  switch (message._tag) {
+    case "Listed":
+    case "Uploaded":
+    case "Described":
+    case "Sent":
+    case "SuccessfullyParallelized":
+      return "done"
+    case "SameFileNotHere":
+      return "no-such-file"
+    case "Refused":
+      return message.reason
+    default:
+      return undefined
+  }
+}

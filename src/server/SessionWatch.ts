@@ -1,0 +1,161 @@
+/**
+ * Who looks on while one session runs: tells the audit log, the metrics and the traces what it did.
+ *
+ * It follows the machine's steps and changes nothing. Without an `Audit` in the context nothing is put on record; with
+ * one that cannot be written, new commands are refused.
+ */
+import { Clock, Effect, Exit, Option, type Tracer } from "effect"
+import type { UserName } from "../domain/channel/HandshakeMessage.ts"
+import type { ContentDigest } from "../domain/file/Digest.ts"
+import type { FrameChannel } from "../domain/session/FrameChannel.ts"
+import type { ActionResult, SessionInput, SessionOutput } from "../domain/session/SessionState.ts"
+import type { RequestId } from "../domain/wire/Frame.ts"
+import * as Bytes from "../domain/Bytes.ts"
+import { Audit, type AuditRecord, now } from "./Audit.ts"
+import * as CommandWatch from "./CommandWatch.ts"
+import type { EndReason } from "./EndReason.ts"
+import * as Metrics from "./Metrics.ts"
+import type { Peer } from "./Peer.ts"
+
+export interface SessionWatch {
+  /** The machine took this input and gave these outputs, which are not acted on yet. */
+  readonly step: (input: SessionInput, outputs: ReadonlyArray<SessionOutput>) => Effect.Effect<void>
+  /** What a new command must be answered while nothing can be put on record. */
+  readonly refusal: (output: SessionOutput) => Effect.Effect<ActionResult | undefined>
+  /** The channel, with what crosses it counted. */
+  readonly counted: (channel: FrameChannel) => FrameChannel
+  /** Whether somebody wants to know what a file held before it is replaced. */
+  readonly audited: boolean
+  readonly had: (id: RequestId, before: ContentDigest) => void
+  /** Runs a commit to its end, so that what has happened is on record whatever becomes of the session. */
+  readonly commit: <A, E, R>(id: RequestId, after: ContentDigest, run: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** The connection is over. */
+  readonly end: (outcome: EndReason) => Effect.Effect<void>
+}
+
+export const make = Effect.fnUntraced(function* (peer: Peer): Effect.fn.Return<SessionWatch> {
+  const audit = Option.getOrUndefined(yield* Effect.serviceOption(Audit))
+  const commands = CommandWatch.make()
+  const spans = new Map<number, Tracer.Span>()
+  const login = yield* Effect.makeSpan("paradrop.login")
+  let user: UserName | undefined
+  let answered = 0
+  let open = commands.open()
+  yield* Metrics.sessions.change({ state: "before-login" }, 1)
+
+  const record = (make: (time: string) => AuditRecord) =>
+    audit === undefined ? Effect.void : Effect.flatMap(now, (time) => audit.record(make(time)))
+
+  const begun = Effect.fnUntraced(function* ({ command, id }: CommandWatch.Command) {
+    spans.set(id, yield* Effect.makeSpan(`paradrop.${command}`))
+  })
+
+  const ended = Effect.fnUntraced(function* (one: CommandWatch.Ended) {
+    const { after, before, bytes, command, id, name, outcome } = one
+    yield* endSpan(spans.get(id), outcome)
+    spans.delete(id)
+    const refused = outcome !== "done" && outcome !== "interrupted"
+    yield* Metrics.commandEnded({ command, outcome: refused ? "refused" : outcome })
+    if (refused) yield* Metrics.commandRefused({ reason: outcome })
+    if (user === undefined) return
+    const who = { user, peer: peer.address, command, outcome, bytes }
+    const what = { ...(name && { name }), ...(before && { before }), ...(after && { after }) }
+    yield* record((time) => ({ _tag: "command", time, ...who, ...what }))
+  })
+
+  /** Brings the gauges to what is open now. */
+  const gauges = Effect.suspend(() => {
+    const last = open
+    open = commands.open()
+    return Effect.andThen(
+      Metrics.commandsOpen.change({}, open.commands - last.commands),
+      Metrics.stagingBytes.change({}, open.stagingBytes - last.stagingBytes)
+    )
+  })
+
+  const admitted = Effect.fnUntraced(function* (name: UserName) {
+    user = name
+    yield* endSpan(login, "done")
+    yield* Metrics.loginEnded({ outcome: "done" })
+    yield* Metrics.sessions.change({ state: "before-login" }, -1)
+    yield* Metrics.sessions.change({ state: "logged-in" }, 1)
+    yield* record((time) => ({ _tag: "login", time, user: name, peer: peer.address }))
+  })
+
+  const step = Effect.fnUntraced(function* (input: SessionInput, outputs: ReadonlyArray<SessionOutput>) {
+    const seen = commands.step(input, outputs)
+    if (input._tag === "LoginAnswered" || input._tag === "LoginUnanswerable") answered += 1
+    if (input._tag === "LoginRejected") yield* Metrics.loginEnded({ outcome: "limited" })
+    const admission = outputs.find((output) => output._tag === "Admit")
+    if (admission !== undefined) yield* admitted(admission.user)
+    for (const one of seen.begun) yield* begun(one)
+    for (const one of seen.ended) yield* ended(one)
+    if (outputs.length > 0) yield* gauges
+  })
+
+  const end = Effect.fnUntraced(function* (outcome: EndReason) {
+    for (const one of commands.end()) yield* ended(one)
+    yield* gauges
+    if (user === undefined) yield* endSpan(login, outcome)
+    yield* Metrics.sessions.change({ state: user === undefined ? "before-login" : "logged-in" }, -1)
+    yield* Metrics.loginEnded({ outcome: "failed" }, answered - (user === undefined ? 0 : 1))
+    yield* Metrics.connectionEnded({ outcome })
+  })
+
+  const refusal = (output: SessionOutput): Effect.Effect<ActionResult | undefined> =>
+    audit === undefined || !("id" in output) || !startsCommand.has(output._tag)
+      ? Effect.undefined
+      : Effect.map(audit.writing, (writing) =>
+          writing ? undefined : { _tag: "Refused", id: output.id, refusal: { reason: "store-failed" } }
+        )
+
+  return {
+    step,
+    end,
+    refusal,
+    counted: counted(commands),
+    audited: audit !== undefined,
+    had: commands.had,
+    commit: (id, after, run) =>
+      Effect.gen(function* () {
+        const since = yield* Clock.currentTimeMillis
+        const done = yield* run
+        commands.committed(id, after)
+        yield* Metrics.commitSeconds(((yield* Clock.currentTimeMillis) - since) / 1000)
+        return done
+      }).pipe(Effect.withSpan("paradrop.commit", { parent: spans.get(id) }), Effect.uninterruptible)
+  }
+})
+
+/** The first output of each command. */
+const startsCommand: ReadonlySet<SessionOutput["_tag"]> = new Set(["List", "Describe", "Stage", "Open"])
+
+const counted =
+  (commands: CommandWatch.CommandWatch) =>
+  (channel: FrameChannel): FrameChannel => {
+    let received = 0
+    let sent = 0
+    return {
+      ...channel,
+      receive: Effect.tap(channel.receive, () => {
+        const more = channel.traffic.received - received
+        received += more
+        return Metrics.bytesReceived({}, more)
+      }),
+      send: (frame) =>
+        Effect.tap(channel.send(frame), () => {
+          if (frame.kind === "content") commands.moved(frame.id, Bytes.lengthOf(frame.parts))
+          const more = channel.traffic.sent - sent
+          sent += more
+          return Metrics.bytesSent({}, more)
+        })
+    }
+  }
+
+const endSpan = (span: Tracer.Span | undefined, outcome: string): Effect.Effect<void> =>
+  span === undefined
+    ? Effect.void
+    : Effect.map(Clock.currentTimeNanos, (time) => {
+        span.attribute("outcome", outcome)
+        span.end(time, Exit.void)
+      })

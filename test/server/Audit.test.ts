@@ -1,0 +1,242 @@
+/**
+ * The audit log: both layers by one contract, the files also by crashes, full and failing disks.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Effect, Exit, Layer, Scope } from "effect"
+import { TestClock } from "effect/testing"
+import {
+  auditBatchBytesMax,
+  auditDelayMilliseconds,
+  auditKeptInMemoryMax,
+  auditRecordBytesMax,
+  auditRetryMilliseconds,
+  auditWaitingMax,
+  nameBytesMax
+} from "../../src/domain/limits.ts"
+import { Disk } from "../../src/domain/store/Disk.ts"
+import * as MemoryDisk from "../../src/domain/testing/MemoryDisk.ts"
+import { Audit, type AuditRecord } from "../../src/server/Audit.ts"
+import * as AuditFile from "../../src/server/AuditFile.ts"
+import { auditContract, readAll, recordOf } from "./auditContract.ts"
+
+describe("contract", () => {
+  for (const { effect, name } of auditContract) {
+    it.effect(`in files: ${name}`, () =>
+      Effect.provide(effect, AuditFile.layer({ fileBytes: 1024 * 1024 }).pipe(Layer.provide(MemoryDisk.layer())))
+    )
+    it.effect(`in memory: ${name}`, () => Effect.provide(effect, Audit.layerMemory))
+  }
+
+  it.effect("in memory: the oldest go", () =>
+    Effect.gen(function* () {
+      const audit = yield* Audit
+      yield* Effect.forEach(Array.from({ length: auditKeptInMemoryMax + 1 }), (_, index) =>
+        audit.record(recordOf(index))
+      )
+      const kept = yield* readAll
+      assert.strictEqual(kept.length, auditKeptInMemoryMax)
+      assert.deepStrictEqual(kept[0], recordOf(1))
+    }).pipe(Effect.provide(Audit.layerMemory))
+  )
+})
+
+type Machine = Effect.Success<ReturnType<typeof MemoryDisk.make>>
+
+/** A log on a disk, and the way to end the program that writes it. */
+const start = Effect.fnUntraced(function* ({ disk }: Machine, options: AuditFile.Options = {}) {
+  const scope = yield* Scope.make()
+  const context = yield* Layer.buildWithScope(AuditFile.layer(options), scope).pipe(Effect.provideService(Disk, disk))
+  return { audit: Context.get(context, Audit), stop: Scope.close(scope, Exit.void) }
+})
+
+const readFrom = (audit: Audit["Service"]) => Effect.provideService(readAll, Audit, audit)
+
+const numbers = (records: ReadonlyArray<AuditRecord>) =>
+  records.map((record) => (record._tag === "command" ? record.bytes : record._tag))
+
+describe("in time", () => {
+  it.effect("a record is durable after the delay, and not before", () =>
+    Effect.gen(function* () {
+      const machine = yield* MemoryDisk.make()
+      const { audit } = yield* start(machine)
+      yield* audit.record(recordOf(1))
+      yield* TestClock.adjust(auditDelayMilliseconds - 1)
+      assert.strictEqual(yield* audit.waiting, 1)
+      yield* TestClock.adjust(1)
+      yield* audit.flush
+      yield* machine.control.crash
+      assert.deepStrictEqual(numbers(yield* readFrom((yield* start(machine)).audit)), [1])
+    })
+  )
+
+  it.effect("a batch is written at once when it is large, and one fsync serves many records", () =>
+    Effect.gen(function* () {
+      const machine = yield* MemoryDisk.make()
+      const { audit } = yield* start(machine)
+      const syncs = Effect.map(machine.control.journal, (all) => all.filter((operation) => operation === "sync").length)
+      const before = yield* syncs
+      yield* Effect.forEach(Array.from({ length: 1000 }), (_, index) => audit.record(recordOf(index)))
+      yield* audit.flush
+      assert.strictEqual((yield* syncs) - before, 1)
+      const line = JSON.stringify(recordOf(1000)).length
+      const many = Array.from({ length: Math.ceil(auditBatchBytesMax / line) }, () => recordOf(1000))
+      yield* Effect.forEach(many, audit.record)
+      // No time passes: the size alone makes it write.
+      for (let turn = 0; turn < 100 && (yield* audit.waiting) >= many.length; turn++) yield* Effect.yieldNow
+      assert.isBelow(yield* audit.waiting, many.length)
+    })
+  )
+
+  it.effect("what waits at the end of the program is written", () =>
+    Effect.gen(function* () {
+      const machine = yield* MemoryDisk.make()
+      const { audit, stop } = yield* start(machine)
+      yield* audit.record(recordOf(1))
+      yield* stop
+      yield* machine.control.crash
+      assert.deepStrictEqual(numbers(yield* readFrom((yield* start(machine)).audit)), [1])
+    })
+  )
+})
+
+describe("in bounds", () => {
+  it("the longest name fits a line", () => {
+    const escaped = JSON.stringify({ ...recordOf(1), name: '"'.repeat(nameBytesMax), digest: "x".repeat(200) })
+    assert.isBelow(escaped.length, auditRecordBytesMax)
+  })
+
+  it.effect("files are of a size and a number, and the newest records stay", () =>
+    Effect.gen(function* () {
+      const machine = yield* MemoryDisk.make()
+      const { audit, stop } = yield* start(machine, { fileBytes: 1000, files: 3 })
+      for (let index = 0; index < 100; index++) {
+        yield* audit.record(recordOf(index))
+        yield* audit.flush
+      }
+      const files = yield* machine.control.files
+      assert.strictEqual(files.size, 3)
+      for (const content of files.values()) assert.isAtMost(content.length, 1000)
+      const kept = numbers(yield* readFrom(audit))
+      assert.isAbove(kept.length, 10)
+      assert.deepStrictEqual(
+        kept,
+        Array.from({ length: kept.length }, (_, index) => 100 - kept.length + index)
+      )
+      // Another start goes on in the same file.
+      yield* stop
+      const again = (yield* start(machine, { fileBytes: 100_000, files: 3 })).audit
+      yield* again.record(recordOf(100))
+      yield* again.flush
+      assert.strictEqual((yield* machine.control.files).size, 3)
+      assert.deepStrictEqual(numbers(yield* readFrom(again)), [...kept, 100])
+    })
+  )
+})
+
+describe("a power cut", () => {
+  it.effect("at any operation loses nothing that was durable and leaves a log that goes on", () =>
+    Effect.gen(function* () {
+      let cuts = 0
+      for (let seed = 1; seed <= 4; seed++) {
+        for (let operation = 1; ; operation++) {
+          const machine = yield* MemoryDisk.make({ seed })
+          yield* machine.control.cutAt(operation)
+          let durable = 0
+          const begun = yield* Effect.exit(start(machine, { fileBytes: 400, files: 100 }))
+          if (Exit.isSuccess(begun)) {
+            const { audit } = begun.value
+            for (let index = 0; index < 8; index++) {
+              yield* audit.record(recordOf(index))
+              yield* audit.flush
+              if (!(yield* audit.writing)) break
+              durable = index + 1
+            }
+          }
+          const cut = (yield* machine.control.operations) >= operation
+          yield* machine.control.crash
+          const { audit } = yield* start(machine, { fileBytes: 400, files: 100 })
+          const kept = numbers(yield* readFrom(audit))
+          assert.isAtLeast(kept.length, durable, `seed ${seed}, operation ${operation}`)
+          assert.deepStrictEqual(
+            kept,
+            kept.map((_, index) => index)
+          )
+          yield* audit.record(recordOf(99))
+          yield* audit.flush
+          assert.deepStrictEqual(numbers(yield* readFrom(audit)), [...kept, 99])
+          if (!cut) break
+          cuts += 1
+        }
+      }
+      assert.isAbove(cuts, 100)
+    })
+  )
+})
+
+describe("a disk that fails", () => {
+  it.effect("at any operation: the log says so, and has every record once when the disk is well again", () =>
+    Effect.gen(function* () {
+      for (const code of ["ENOSPC", "EIO"]) {
+        for (let after = 1; after <= 12; after++) {
+          const machine = yield* MemoryDisk.make()
+          const { audit } = yield* start(machine, { fileBytes: 300 })
+          yield* machine.control.failAt((yield* machine.control.operations) + after, code)
+          for (let index = 0; index < 6; index++) {
+            yield* audit.record(recordOf(index))
+            yield* audit.flush
+          }
+          const failed = !(yield* audit.writing)
+          yield* TestClock.adjust(auditRetryMilliseconds + auditDelayMilliseconds)
+          yield* audit.flush
+          assert.isTrue(yield* audit.writing)
+          const kept = numbers(yield* readFrom(audit))
+          assert.deepStrictEqual(
+            kept.filter((one) => typeof one === "number"),
+            [0, 1, 2, 3, 4, 5],
+            `${code} ${after}`
+          )
+          assert.strictEqual(kept.filter((one) => one === "recovered").length, failed ? 1 : 0)
+        }
+      }
+    })
+  )
+
+  it.effect("for long: nobody waits, what finds no room is counted, and the count is on record", () =>
+    Effect.gen(function* () {
+      const machine = yield* MemoryDisk.make({ capacityBytes: 0 })
+      const { audit } = yield* start(machine)
+      yield* Effect.forEach(Array.from({ length: auditWaitingMax + 7 }), (_, index) => audit.record(recordOf(index)))
+      assert.isFalse(yield* audit.writing)
+      assert.strictEqual(yield* audit.waiting, auditWaitingMax)
+    })
+  )
+
+  it.effect("from the start: the server does not start", () =>
+    Effect.gen(function* () {
+      const machine = yield* MemoryDisk.make()
+      yield* machine.control.failAt(1, "EACCES")
+      const error = yield* Effect.flip(start(machine))
+      assert.strictEqual(error.message, "the audit log cannot be used: list EACCES")
+    })
+  )
+})
+
+describe("what a power cut has torn", () => {
+  it.effect("is blanked, also when it is long or the whole file", () =>
+    Effect.gen(function* () {
+      const line = new TextEncoder().encode(`${JSON.stringify(recordOf(1))}\n`)
+      for (const torn of [1, 100, auditRecordBytesMax, 3 * auditRecordBytesMax + 1]) {
+        for (const whole of [0, 1]) {
+          const machine = yield* MemoryDisk.make()
+          const content = new Uint8Array(whole * line.length + torn).fill(120)
+          if (whole === 1) content.set(line)
+          yield* machine.control.plant(["audit-00000001.jsonl"], { kind: "file", content })
+          const { audit } = yield* start(machine)
+          yield* audit.record(recordOf(2))
+          yield* audit.flush
+          assert.deepStrictEqual(numbers(yield* readFrom(audit)), whole === 1 ? [1, 2] : [2])
+        }
+      }
+    })
+  )
+})

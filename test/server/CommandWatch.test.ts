@@ -1,0 +1,142 @@
+/**
+ * What looks on at a session: every command that begins ends once, whatever the machine does.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { ContentDigest } from "../../src/domain/file/Digest.ts"
+import { FileName } from "../../src/domain/file/FileName.ts"
+import { rights as allRights } from "../../src/domain/session/Grant.ts"
+import * as Session from "../../src/domain/session/Session.ts"
+import type { Session as State, SessionInput } from "../../src/domain/session/SessionState.ts"
+import { RequestId } from "../../src/domain/wire/Frame.ts"
+import { UserName } from "../../src/domain/channel/HandshakeMessage.ts"
+import { seeded } from "../../src/domain/testing/Fixture.ts"
+import * as CommandWatch from "../../src/server/CommandWatch.ts"
+
+const name = FileName.make("a")
+const [before, after] = [ContentDigest.make("ab".repeat(32)), ContentDigest.make("cd".repeat(32))]
+const ready: State = {
+  _tag: "Ready",
+  user: UserName.make("ada"),
+  rights: allRights,
+  lastId: 0,
+  discarding: undefined,
+  ending: "no"
+}
+
+/** A machine and who looks on. */
+const session = () => {
+  const watch = CommandWatch.make()
+  let state: State = ready
+  const begun: Array<CommandWatch.Command> = []
+  const ended: Array<CommandWatch.Ended> = []
+  return {
+    watch,
+    begun,
+    ended,
+    closed: () => state._tag === "Closed",
+    legal: (input: SessionInput) => Session.step(state, input).state._tag !== "Closed",
+    take: (input: SessionInput) => {
+      const next = Session.step(state, input)
+      state = next.state
+      const seen = watch.step(input, next.outputs)
+      begun.push(...seen.begun)
+      ended.push(...seen.ended)
+    }
+  }
+}
+
+const upload = (id: number, size: number): SessionInput => ({
+  _tag: "Message",
+  id: RequestId.make(id),
+  message: { _tag: "Upload", name, size, modified: 0 }
+})
+const id = RequestId.make(1)
+
+describe("one command", () => {
+  it("an upload: what crossed, what was there, what is there now", () => {
+    const { begun, ended, take, watch } = session()
+    take(upload(1, 10))
+    assert.deepStrictEqual(begun, [{ id, command: "upload", name }])
+    assert.deepStrictEqual(watch.open(), { commands: 1, stagingBytes: 10 })
+    watch.had(id, before)
+    take({ _tag: "Staged", id, resumed: 0, base: undefined })
+    take({ _tag: "Content", id, bytes: 4 })
+    take({ _tag: "Content", id, bytes: 6 })
+    take({ _tag: "Message", id, message: { _tag: "Commit", size: 10, digest: after } })
+    take({ _tag: "Committed", id, size: 10, digest: after })
+    assert.deepStrictEqual(ended, [{ id, command: "upload", name, outcome: "done", bytes: 10, before, after }])
+    assert.deepStrictEqual(watch.open(), { commands: 0, stagingBytes: 0 })
+    assert.deepStrictEqual(watch.end(), [])
+  })
+
+  it("a commit that the session did not live to see has happened all the same", () => {
+    const { take, watch } = session()
+    take(upload(1, 0))
+    take(upload(2, 0))
+    watch.committed(id, after)
+    assert.deepStrictEqual(
+      watch.end().map(({ after, id, outcome }) => [id, outcome, after]),
+      [
+        [1, "done", after],
+        [2, "interrupted", undefined]
+      ]
+    )
+  })
+
+  it("a refusal is its reason", () => {
+    const { ended, take } = session()
+    take(upload(1, 10))
+    take({ _tag: "Refused", id, refusal: { reason: "no-space" } })
+    assert.deepStrictEqual(
+      ended.map(({ outcome }) => outcome),
+      ["no-space"]
+    )
+  })
+})
+
+describe("any session", () => {
+  it("ends each command that began, once", () => {
+    let commands = 0
+    for (let seed = 1; seed <= 300; seed++) {
+      const random = seeded(seed)
+      const pick = (from: ReadonlyArray<() => SessionInput>): SessionInput =>
+        from[Math.floor(random() * from.length)]?.() ?? { _tag: "Drain" }
+      const { begun, closed, ended, legal, take, watch } = session()
+      let next = 0
+      for (let turn = 0; turn < 200 && !closed(); turn++) {
+        const id = RequestId.make(Math.max(1, next - Math.floor(random() * 3)))
+        const fresh = (message: Extract<SessionInput, { _tag: "Message" }>["message"]): SessionInput => ({
+          _tag: "Message",
+          id: RequestId.make((next += 1)),
+          message
+        })
+        const input = pick([
+          () => upload((next += 1), 8),
+          () => fresh({ _tag: "Fetch" }),
+          () => fresh({ _tag: "Describe", name }),
+          () => fresh({ _tag: "Download", name }),
+          () => fresh({ _tag: "Para", name, size: 8, modified: 0 }),
+          () => ({ _tag: "Message", id, message: { _tag: "Cancel" } }),
+          () => ({ _tag: "Message", id, message: { _tag: "Commit", size: 8, digest: after } }),
+          () => ({ _tag: "Content", id, bytes: 8 }),
+          () => ({ _tag: "Staged", id, resumed: 0, base: undefined }),
+          () => ({ _tag: "Committed", id, size: 8, digest: after }),
+          () => ({ _tag: "Listed", id, count: 1 }),
+          () => ({ _tag: "Refused", id, refusal: { reason: "no-space" } }),
+          () => ({ _tag: "PeerEnded" })
+        ])
+        // What is not legal ends a session: most sessions live on for a while.
+        if (legal(input) || random() < 0.02) take(input)
+      }
+      const all = [...ended, ...watch.end()]
+      assert.deepStrictEqual(
+        all.map(({ id }) => id).toSorted((a, b) => a - b),
+        begun.map(({ id }) => id),
+        `seed ${seed}`
+      )
+      assert.deepStrictEqual(watch.open(), { commands: 0, stagingBytes: 0 })
+      commands += begun.length
+    }
+    assert.isAbove(commands, 600)
+  })
+})

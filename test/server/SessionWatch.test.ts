@@ -1,0 +1,166 @@
+/**
+ * Who looks on at a whole server: the audit log and the metrics tell what was done, and nothing is done unseen.
+ */
+import { assert, describe } from "@effect/vitest"
+import { Effect, Fiber, Layer, Option, Stream } from "effect"
+import { PrometheusMetrics } from "effect/observability"
+import { TestClock } from "effect/testing"
+import { FileName } from "../../src/domain/file/FileName.ts"
+import { auditRetryMilliseconds, auditDelayMilliseconds } from "../../src/domain/limits.ts"
+import { Disk } from "../../src/domain/store/Disk.ts"
+import * as Fixture from "../../src/domain/testing/Fixture.ts"
+import * as MemoryDisk from "../../src/domain/testing/MemoryDisk.ts"
+import { Audit, type AuditRecord } from "../../src/server/Audit.ts"
+import * as AuditFile from "../../src/server/AuditFile.ts"
+import { connect, scenario, settle } from "./world.ts"
+
+const [name, other, missing] = [FileName.make("a"), FileName.make("b"), FileName.make("missing")]
+const [first, second] = [Fixture.bytes(1, 300_000), Fixture.bytes(2, 40_000)]
+
+const audited = Effect.flatMap(Effect.serviceOption(Audit), (audit) =>
+  Option.isNone(audit) ? Effect.succeed([]) : Stream.runCollect(audit.value.records)
+)
+
+/** The lines of a metric that are not zero. */
+const measured = (metric: string) =>
+  Effect.map(PrometheusMetrics.format(), (text) =>
+    text
+      .split("\n")
+      .filter((line) => line.startsWith(metric) && !line.endsWith(" 0"))
+      .toSorted()
+  )
+
+const short = (record: AuditRecord) =>
+  record._tag === "command" ? `${record.user} ${record.command} ${record.outcome}` : record._tag
+
+describe("a session", () => {
+  scenario(
+    "is on record command by command, with what was there before and after",
+    () =>
+      Effect.gen(function* () {
+        const [one, two] = [yield* Fixture.digest(first), yield* Fixture.digest(second)]
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const session = yield* connect()
+            yield* session.upload(name, Fixture.source(second))
+            yield* session.upload(name, Fixture.source(first))
+            yield* session.upload(other, Fixture.source(first))
+            yield* session.download(name, () => Effect.succeed(Fixture.sink()))
+            yield* Effect.flip(session.para(missing, Fixture.source(first)))
+            yield* Stream.runDrain(session.fetch)
+          })
+        )
+        yield* settle
+        const time = "1970-01-01T00:00:00.000Z"
+        const common = { _tag: "command", time, user: Fixture.ada.user, peer: "local" } as const
+        const [login, ...commands] = yield* audited
+        assert.deepStrictEqual(login, { ...common, _tag: "login" })
+        assert.deepStrictEqual(commands, [
+          { ...common, command: "upload", outcome: "done", bytes: 40_000, name, after: two },
+          { ...common, command: "upload", outcome: "done", bytes: 300_000, name, before: two, after: one },
+          { ...common, command: "upload", outcome: "done", bytes: 300_000, name: other, after: one },
+          { ...common, command: "download", outcome: "done", bytes: 300_000, name, after: one },
+          { ...common, command: "para", outcome: "no-such-file", bytes: 0, name: missing },
+          { ...common, command: "fetch", outcome: "done", bytes: 0 }
+        ])
+      }),
+    { audit: Audit.layerMemory }
+  )
+
+  scenario("is measured: logins, commands, bytes, commits, and nothing is left open", () =>
+    Effect.gen(function* () {
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const session = yield* connect()
+          assert.deepStrictEqual(yield* measured("paradrop_sessions"), ['paradrop_sessions{state="logged-in"} 1'])
+          yield* session.upload(name, Fixture.source(first))
+          yield* Effect.flip(session.describe(missing))
+        })
+      )
+      yield* Effect.flip(Effect.scoped(connect({ ...Fixture.ada, password: Fixture.grace.password })))
+      yield* settle
+      assert.deepStrictEqual(yield* measured("paradrop_logins"), [
+        'paradrop_logins_total{outcome="done"} 1',
+        'paradrop_logins_total{outcome="failed"} 1'
+      ])
+      assert.deepStrictEqual(yield* measured("paradrop_commands_total"), [
+        'paradrop_commands_total{command="describe",outcome="refused"} 1',
+        'paradrop_commands_total{command="upload",outcome="done"} 1'
+      ])
+      assert.deepStrictEqual(yield* measured("paradrop_refusals"), ['paradrop_refusals_total{reason="no-such-file"} 1'])
+      assert.deepStrictEqual(yield* measured("paradrop_commit_seconds_count"), ["paradrop_commit_seconds_count 1"])
+      assert.include((yield* measured("paradrop_connections")).join(), 'outcome="abandoned"')
+      for (const gauge of ["paradrop_sessions", "paradrop_commands_open", "paradrop_staging"]) {
+        assert.deepStrictEqual(yield* measured(gauge), [])
+      }
+      const [line = ""] = yield* measured("paradrop_received_bytes_total")
+      const received = Number(line.split(" ")[1])
+      assert.isAbove(received, first.length)
+      assert.isBelow(received, first.length + 1000)
+    })
+  )
+
+  scenario(
+    "that gives up in the middle leaves a cancelled command and no gauge behind",
+    () =>
+      Effect.gen(function* () {
+        const session = yield* Effect.forkChild(
+          Effect.scoped(
+            Effect.gen(function* () {
+              const { upload } = yield* connect()
+              const source = Fixture.source(new Uint8Array(5_000_000))
+              let reads = 0
+              // The first read is for the head; content never comes.
+              const read = (offset: number, length: number) =>
+                (reads += 1) === 1 ? source.read(offset, length) : Effect.never
+              yield* upload(name, { ...source, read })
+            })
+          )
+        )
+        yield* settle
+        assert.deepStrictEqual(yield* measured("paradrop_staging"), ["paradrop_staging_bytes 5000000"])
+        yield* Fiber.interrupt(session)
+        yield* settle
+        assert.deepStrictEqual((yield* audited).map(short), ["login", "ada upload cancelled"])
+        assert.deepStrictEqual(yield* measured("paradrop_staging"), [])
+      }),
+    { audit: Audit.layerMemory }
+  )
+})
+
+/** A log on a disk that is full for the first record. */
+const breaking = Layer.unwrap(
+  Effect.gen(function* () {
+    const { control, disk } = yield* MemoryDisk.make()
+    const log = yield* Layer.build(Layer.provide(AuditFile.layer(), Layer.succeed(Disk, disk)))
+    yield* control.failAt((yield* control.operations) + 1, "ENOSPC")
+    return Layer.succeedContext(log)
+  })
+).pipe(Layer.orDie)
+
+describe("an audit log that cannot be written", () => {
+  scenario(
+    "stops new commands until it can be, and has all that was done",
+    () =>
+      Effect.gen(function* () {
+        const session = yield* connect()
+        yield* TestClock.adjust(auditDelayMilliseconds)
+        const refused = yield* Effect.flip(session.upload(name, Fixture.source(first)))
+        assert.strictEqual(refused._tag === "RequestRefused" && refused.reason, "store-failed")
+        assert.deepStrictEqual(yield* measured("paradrop_audit_failing"), ["paradrop_audit_failing 1"])
+        yield* TestClock.adjust(auditRetryMilliseconds + auditDelayMilliseconds)
+        yield* settle
+        assert.deepStrictEqual(yield* measured("paradrop_audit_failing"), [])
+        yield* session.upload(name, Fixture.source(first))
+        yield* TestClock.adjust(auditDelayMilliseconds)
+        yield* settle
+        assert.deepStrictEqual((yield* audited).map(short), [
+          "login",
+          "ada upload store-failed",
+          "recovered",
+          "ada upload done"
+        ])
+      }),
+    { audit: breaking }
+  )
+})
