@@ -20,8 +20,9 @@ export interface Hasher {
 /**
  * Port: makes running digests.
  *
- * Contract: `make` is pure and never fails; equal bytes give equal digests whatever the pieces; every layer
- * computes the same function, so a digest may be stored, sent and compared between layers.
+ * Contract (test: `digestContract`, run by every layer): `make` is pure and never fails; equal bytes give equal digests
+ * whatever the pieces; every layer computes the same function, so a digest may be stored, sent and compared between
+ * layers.
  */
 export class Digest extends Context.Service<
   Digest,

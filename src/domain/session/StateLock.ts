@@ -1,7 +1,7 @@
 /**
  * Port: an exclusive lock on a path, between processes and within one.
  *
- * ## Contract (test: `StateLock.test`)
+ * ## Contract (test: `stateLockContract`, run by every layer; processes that are killed: `StateLock.test`)
  *
  * - At most one holder at a time, whoever asks: another process, or another fiber of the same one.
  * - The lock ends with the scope, and with the process however it ends: a kill leaves no stale lock behind.

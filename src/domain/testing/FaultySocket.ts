@@ -14,6 +14,8 @@ export interface Faults {
   readonly coalesce?: boolean
   /** each piece waits 0 to so many milliseconds */
   readonly delayMillisecondsMax?: number
+  /** bytes take their time: so many in a second, piece by piece */
+  readonly throttleBytesPerSecond?: number
   /** after so many bytes the connection breaks, in both directions */
   readonly cutAfterBytes?: number
   /** after so many bytes this direction ends in order, and what follows is lost */
@@ -47,6 +49,8 @@ interface Passed {
 const direction = (faults: Faults, random: () => number) => {
   const { coalesce = false, cutAfterBytes = Infinity, halfCloseAfterBytes = Infinity } = faults
   const limit = Math.min(cutAfterBytes, halfCloseAfterBytes)
+  const transmission = (bytes: number): number =>
+    faults.throttleBytesPerSecond === undefined ? 0 : (bytes * 1000) / faults.throttleBytesPerSecond
   let offset = 0
 
   const damaged = (bytes: Uint8Array): Uint8Array => {
@@ -83,7 +87,7 @@ const direction = (faults: Faults, random: () => number) => {
       .flatMap((chunk) => cutUp(damaged(chunk)))
       .map((bytes) => ({
         bytes,
-        delayMilliseconds: Math.floor(random() * (faults.delayMillisecondsMax ?? 0))
+        delayMilliseconds: Math.floor(random() * (faults.delayMillisecondsMax ?? 0)) + transmission(bytes.length)
       }))
     return { pieces, after: !reached ? "open" : cutAfterBytes <= halfCloseAfterBytes ? "cut" : "ended" }
   }
@@ -93,9 +97,9 @@ const bytesOf = (chunk: Uint8Array | string): Uint8Array => (typeof chunk === "s
 
 /** The socket with faults. Its two directions break together, as a connection does. */
 export const wrap = (socket: Socket.Socket, options: Options): Socket.Socket => {
-  const random = seeded(options.seed)
-  const outgoing = direction(options.writes ?? {}, random)
-  const incoming = direction(options.reads ?? {}, random)
+  // Each has numbers of its own: what one direction carries does not change the faults of the other.
+  const outgoing = direction(options.writes ?? {}, seeded(options.seed))
+  const incoming = direction(options.reads ?? {}, seeded(~options.seed))
   const broken = Deferred.makeUnsafe<never, Socket.SocketError>()
   let connection: Scope.Closeable | undefined
 

@@ -2,6 +2,7 @@
  * What most tests start from: accounts that are known, content that can be made again, sources and sinks in memory.
  */
 import { Effect, Layer, Redacted } from "effect"
+import { SecureRandom } from "effect/crypto"
 import * as Bytes from "../Bytes.ts"
 import { UserName } from "../channel/HandshakeMessage.ts"
 import {
@@ -56,6 +57,13 @@ export const seeded = (seed: number): (() => number) => {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
   }
 }
+
+/** `SecureRandom` that is not: the same bytes for the same seed, so that keys, salts and names come again. */
+export const secureRandom = (seed: number): Layer.Layer<SecureRandom.SecureRandom> =>
+  Layer.sync(SecureRandom.SecureRandom, () => {
+    const random = seeded(seed)
+    return SecureRandom.make((size) => Uint8Array.from({ length: size }, () => random() * 256))
+  })
 
 /** Content that differs by seed and repeats nowhere: no two blocks of it are equal. */
 export const bytes = (seed: number, length: number): Uint8Array => {

@@ -4,7 +4,8 @@ import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, FileSystem, Layer, Scope } from "effect"
 import { TestClock } from "effect/testing"
-import { acquireWithin, StateLock } from "../../../src/domain/session/StateLock.ts"
+import { acquireWithin, LockHeld, StateLock } from "../../../src/domain/session/StateLock.ts"
+import { stateLockContract } from "../../../src/domain/testing/stateLockContract.ts"
 import * as StateLockNode from "../../../src/domain/session/StateLockNode.ts"
 
 const layers = { memory: StateLock.layerMemory, node: StateLockNode.layer }
@@ -35,20 +36,9 @@ for (const [name, layer] of Object.entries(layers)) {
         return yield* use(join(yield* fs.makeTempDirectoryScoped(), "lock"))
       }).pipe(Effect.scoped, Effect.provide(Layer.merge(NodeFileSystem.layer, layer)))
 
-    it.effect("has one holder, and ends with its scope", () =>
-      inFolder((path) =>
-        Effect.gen(function* () {
-          const lock = yield* StateLock
-          const scope = yield* Scope.make()
-          yield* Scope.provide(lock.acquire(path), scope)
-          const refused = yield* Effect.flip(lock.acquire(path))
-          assert.strictEqual(refused.message, `the lock '${path}' is held by another process`)
-          yield* lock.acquire(`${path}2`)
-          yield* Scope.close(scope, yield* Effect.exit(Effect.void))
-          yield* lock.acquire(path)
-        })
-      )
-    )
+    for (const [index, { name }] of stateLockContract("").entries()) {
+      it.effect(name, () => inFolder((path) => stateLockContract(path)[index]?.effect ?? Effect.die("no such case")))
+    }
 
     it.effect("is waited for as long as said", () =>
       inFolder((path) =>
@@ -68,6 +58,36 @@ for (const [name, layer] of Object.entries(layers)) {
     )
   })
 }
+
+describe("the StateLock contract is a contract", () => {
+  const broken = (lock: StateLock["Service"]) =>
+    Effect.map(
+      Effect.forEach(stateLockContract("lock"), ({ effect }) =>
+        Effect.exit(Effect.provideService(effect, StateLock, lock))
+      ),
+      (exits) => exits.map(({ _tag }) => _tag)
+    )
+
+  it.effect("a lock that refuses nobody, and one that never ends, break it", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* broken({ acquire: () => Effect.void }), [
+        "Failure",
+        "Success",
+        "Failure",
+        "Failure"
+      ])
+      const held = new Set<string>()
+      const acquire = (path: string) =>
+        Effect.suspend(() => (held.has(path) ? Effect.fail(new LockHeld({ path })) : Effect.sync(() => held.add(path))))
+      assert.deepStrictEqual(yield* broken({ acquire: (path) => Effect.asVoid(acquire(path)) }), [
+        "Success",
+        "Failure",
+        "Failure",
+        "Failure"
+      ])
+    })
+  )
+})
 
 describe("node", () => {
   it.live("ends with its process, also when that is killed", () =>

@@ -1,0 +1,110 @@
+/**
+ * What a disk in memory does when it fails, and that it does it again for the same seed.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { SecureRandom } from "effect/crypto"
+import * as Bytes from "../../../src/domain/Bytes.ts"
+import * as Fixture from "../../../src/domain/testing/Fixture.ts"
+import * as MemoryDisk from "../../../src/domain/testing/MemoryDisk.ts"
+
+const content = Fixture.bytes(1, 4_096)
+
+/** Three files: synced with its name, synced without it, and not synced; then the power goes. */
+const crashed = (seed: number) =>
+  Effect.gen(function* () {
+    const { control, disk } = yield* MemoryDisk.make({ seed })
+    const save = (name: string, sync: boolean) =>
+      Effect.scoped(
+        Effect.gen(function* () {
+          const file = yield* disk.create([name])
+          yield* file.write(0, [content.subarray(0, 1_024)])
+          yield* file.write(1_024, [content.subarray(1_024)])
+          if (sync) yield* file.sync
+        })
+      )
+    yield* save("whole", true)
+    yield* disk.syncFolder([])
+    yield* save("nameless", true)
+    yield* save("lost", false)
+    yield* control.crash
+    return yield* control.files
+  })
+
+describe("a crash", () => {
+  it.effect("keeps what was synced, loses what was not, and tears the last write", () =>
+    Effect.gen(function* () {
+      const lengths = new Set<number | undefined>()
+      const names = new Set<boolean>()
+      for (let seed = 1; seed <= 100; seed++) {
+        const files = yield* crashed(seed)
+        assert.deepStrictEqual(files.get("whole"), content)
+        names.add(files.has("nameless"))
+        if (files.has("nameless")) assert.deepStrictEqual(files.get("nameless"), content)
+        const lost = files.get("lost")
+        lengths.add(lost?.length)
+        if (lost !== undefined) assert.isTrue(Bytes.equals(lost, content.subarray(0, lost.length)))
+      }
+      assert.deepStrictEqual(names, new Set([true, false]))
+      // Gone, all there, torn in the first write, torn in the second.
+      const torn = Array.from(lengths, (length = 0) => (length < 1_024 ? 1 : 2))
+      assert.includeMembers([...lengths], [undefined, content.length])
+      assert.includeMembers(torn, [1, 2])
+      assert.isAbove(lengths.size, 20)
+    })
+  )
+
+  it.effect("leaves the same for the same seed", () =>
+    Effect.gen(function* () {
+      for (let seed = 1; seed <= 20; seed++) assert.deepStrictEqual(yield* crashed(seed), yield* crashed(seed))
+    })
+  )
+})
+
+describe("faults on demand", () => {
+  for (const code of ["ENOSPC", "EIO", "EMFILE"]) {
+    it.effect(`${code} at the operation that was named, and at no other; a write has written a part`, () =>
+      Effect.gen(function* () {
+        const { control, disk } = yield* MemoryDisk.make()
+        yield* control.failAt(1, code)
+        yield* control.failAt(3, code)
+        assert.strictEqual((yield* Effect.flip(Effect.scoped(disk.create(["a"])))).code, code)
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const file = yield* disk.create(["a"])
+            assert.strictEqual((yield* Effect.flip(file.write(0, [content]))).code, code)
+            const { length } = yield* file.read(0, 10_000)
+            assert.strictEqual(length, content.length / 2)
+            yield* file.write(0, [content])
+          })
+        )
+        assert.deepStrictEqual((yield* control.files).get("a"), content)
+        assert.strictEqual(yield* control.openFiles, 0)
+      })
+    )
+  }
+
+  it.effect("ENOSPC when it is full, after what fitted", () =>
+    Effect.gen(function* () {
+      const { disk } = yield* MemoryDisk.make({ capacityBytes: 1_000 })
+      const file = yield* disk.create(["a"])
+      assert.strictEqual((yield* Effect.flip(file.write(0, [content]))).code, "ENOSPC")
+      assert.strictEqual((yield* file.read(0, 10_000)).length, 1_000)
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("seeded randomness", () => {
+  it.effect("gives the same bytes for the same seed, and others for another", () =>
+    Effect.gen(function* () {
+      const draw = (seed: number) =>
+        Effect.flatMap(SecureRandom.SecureRandom, ({ randomBytes }) =>
+          Effect.all([randomBytes(16), randomBytes(16)])
+        ).pipe(Effect.provide(Fixture.secureRandom(seed)))
+      const [first, second] = yield* draw(1)
+      assert.deepStrictEqual(yield* draw(1), [first, second])
+      assert.notDeepEqual(first, second)
+      assert.notDeepEqual(yield* draw(2), [first, second])
+    })
+  )
+})
