@@ -1,7 +1,7 @@
 /**
  * Port: the client's own files.
  *
- * ## Contract (test: `localFilesContract`)
+ * ## Contract (test: `localFilesContract` of `paradrop/client/testing`, run by every layer)
  *
  * - A path is what the person typed: relative or absolute, in the platform's own form. It never comes from a server.
  * - `open` takes regular files only and follows links, as a person who names one expects. `unchanged` fails when the

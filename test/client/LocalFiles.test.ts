@@ -12,7 +12,7 @@ import * as StagedFile from "../../src/client/StagedFile.ts"
 import { Digest, digestOf } from "../../src/domain/file/Digest.ts"
 import type { Disk } from "../../src/domain/store/Disk.ts"
 import * as MemoryDisk from "../../src/domain/testing/MemoryDisk.ts"
-import { localFilesContract } from "./localFilesContract.ts"
+import { localFilesContract } from "../../src/client/testing/localFilesContract.ts"
 
 const core = Layer.mergeAll(Digest.layerPortable, NodeCrypto.layerSecureRandom)
 const real = LocalFilesNode.layer.pipe(Layer.provideMerge(core))

@@ -80,11 +80,14 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
   domain: ["values", "file", "wire", "channel", "store", "transfer", "session"],
   server: ["values", "file", "wire", "channel", "store", "transfer", "session", "domain", "launch"],
   client: ["values", "file", "wire", "channel", "store", "transfer", "session", "domain", "launch"],
+  // What a client's ports are held to: built from the kit, and never part of a client.
+  "client/testing": ["values", "file", "store", "transfer", "testing", "client"],
   launch: []
 }
 
 const partOf = (path: string): string => {
   const [, top = "", second = "", third] = path.split("/")
+  if (top === "client" && second === "testing") return "client/testing"
   if (top !== "domain") return top.replace(/\.ts$/, "")
   if (third !== undefined) return second
   return second === "index.ts" || second === "node.ts" ? "domain" : "values"
@@ -161,6 +164,7 @@ const entries = [
   "src/server/bin.ts",
   "src/client/index.ts",
   "src/client/node.ts",
+  "src/client/testing/index.ts",
   "src/client/bin.ts"
 ]
 

@@ -2,11 +2,11 @@
  * What every layer of `LocalFiles` keeps to. Paths are below the folder that is given.
  */
 import { Effect } from "effect"
-import { LocalFiles } from "../../src/client/LocalFiles.ts"
-import { type ContentDigest, Digest, digestOf } from "../../src/domain/file/Digest.ts"
-import { headBytes, resumeBytesMin } from "../../src/domain/limits.ts"
-import { pieceDigest } from "../../src/domain/transfer/Signature.ts"
-import { type ContractCase, equal, failure } from "../../src/domain/testing/Contract.ts"
+import { LocalFiles } from "../LocalFiles.ts"
+import { ContentDigest, Digest, digestOf } from "../../domain/file/Digest.ts"
+import { headBytes, resumeBytesMin } from "../../domain/limits.ts"
+import { pieceDigest } from "../../domain/transfer/Signature.ts"
+import { type ContractCase, equal, failure } from "../../domain/testing/Contract.ts"
 
 /** Enough to be kept when it ends early. */
 const large = Uint8Array.from({ length: resumeBytesMin + 300_000 }, (_, index) => (index * 11) % 249)
@@ -121,7 +121,7 @@ const wholeFiles = (folder: string): ReadonlyArray<ContractCase<Services>> => {
   const put = Effect.fnUntraced(function* (
     name: string,
     content: Uint8Array,
-    told?: { size?: number; digest?: string }
+    told?: { size?: number; digest?: ContentDigest }
   ) {
     const files = yield* LocalFiles
     const digest = digestOf(yield* Digest, [content])
@@ -132,7 +132,7 @@ const wholeFiles = (folder: string): ReadonlyArray<ContractCase<Services>> => {
           modified: 1_700_000_000_123
         })
         yield* staging.write([content.subarray(0, 10), content.subarray(10)])
-        yield* staging.commit({ size: told?.size ?? content.length, digest: (told?.digest ?? digest) as ContentDigest })
+        yield* staging.commit({ size: told?.size ?? content.length, digest: told?.digest ?? digest })
       })
     )
   })
@@ -212,7 +212,7 @@ const wholeFiles = (folder: string): ReadonlyArray<ContractCase<Services>> => {
       name: "wrong digest, wrong size and too much content leave the old file and nothing else",
       effect: Effect.gen(function* () {
         yield* put("a", bytes)
-        yield* failing("digest-mismatch", put("a", bytes.slice(1), { digest: "0".repeat(64) }))
+        yield* failing("digest-mismatch", put("a", bytes.slice(1), { digest: ContentDigest.make("0".repeat(64)) }))
         yield* failing("size-mismatch", put("a", bytes, { size: bytes.length - 1 }))
         yield* failing("size-mismatch", put("a", bytes, { size: bytes.length + 1 }))
         yield* equal("content", (yield* get("a"))?.content, bytes)
