@@ -43,7 +43,8 @@ const executable = (name: string) => {
     // Prebuilt native code and WebAssembly stay in their packages.
     external: [/^@napi-rs\//, /^@serenity-kit\//],
     plugins: [notices],
-    output: { file: `dist/${name}/main.js`, format: "esm" as const }
+    // What is loaded on demand is in the file too, and only evaluated on demand.
+    output: { file: `dist/${name}/main.js`, format: "esm" as const, codeSplitting: false }
   }
 }
 

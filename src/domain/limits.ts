@@ -290,5 +290,9 @@ export const auditRetryMilliseconds = 5_000
 export const auditFileBytesMax = 16 * 1024 * 1024
 export const auditFilesMax = 10
 
+/** Connections of monitoring systems at once, and how long a request may take to come. */
+export const monitorConnectionsMax = 16
+export const monitorHeadersMillisecondsMax = 5_000
+
 /** Records that the layer in memory keeps. */
 export const auditKeptInMemoryMax = 10_000

@@ -20,6 +20,7 @@ export const logEvents = {
   reloaded: { level: "Info", meaning: "SIGHUP came; `changed` names the settings that have new values" },
   "restart-needed": { level: "Warn", meaning: "the configuration has new values for `settings` that take a restart" },
   "reload-refused": { level: "Error", meaning: "the configuration is wrong, and nothing of it was taken" },
+  monitoring: { level: "Info", meaning: "metrics, healthz and readyz are served at `address`" },
   stopping: { level: "Info", meaning: "a signal came: transfers may end, a second signal ends them at once" },
   "connection-ended": { level: "Info", meaning: "a connection is over; `outcome` says why" },
   "connection-defect": {

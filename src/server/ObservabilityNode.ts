@@ -1,10 +1,15 @@
 /**
  * What the executable shows to those who run it, beside its log: on Node, as the settings say.
  */
-import { Effect, FileSystem, Layer, Path } from "effect"
+import { Effect, FileSystem, Layer, Path, References } from "effect"
+import { printable } from "../domain/file/Printable.ts"
 import * as DiskNode from "../domain/store/DiskNode.ts"
 import { Audit, AuditFailed } from "./Audit.ts"
 import * as AuditFile from "./AuditFile.ts"
+import { log } from "./LogEvent.ts"
+import type { NotReady } from "./Monitor.ts"
+import { ObservabilityFailed } from "./ObservabilityFailed.ts"
+import * as Peer from "./Peer.ts"
 import type { Settings } from "./Settings.ts"
 
 /**
@@ -30,3 +35,42 @@ export const auditLog = (
         )
       )
     : Layer.empty
+
+/**
+ * The monitoring endpoint, when a setting names its address. It has no password, so it listens on loopback alone.
+ *
+ * @param phase what the server is about, undefined while it serves
+ */
+export const monitor = (
+  { address }: Settings["monitor"],
+  phase: Effect.Effect<NotReady | undefined>
+): Layer.Layer<never, ObservabilityFailed> => {
+  if (address === undefined) return Layer.empty
+  const [, host = "", port = ""] = /^\[?([^[\]]+)\]?:(\d{1,5})$/.exec(address) ?? []
+  if (!Peer.isLoopback(host)) {
+    const detail = `monitor.address is a port of loopback, as in "127.0.0.1:9464", not '${printable(address)}'`
+    return Layer.effectDiscard(Effect.fail(new ObservabilityFailed({ detail })))
+  }
+  return Layer.unwrap(
+    Effect.map(loaded, ({ endpoint }) =>
+      endpoint({ host, port: Number(port) }, phase, (at) =>
+        log("monitoring", "metrics, healthz and readyz are served", {
+          address: at._tag === "UnixPathAddress" ? at.path : `${at.address.toString()}:${at.port}`
+        })
+      )
+    )
+  )
+}
+
+/** Traces and metrics to an OTLP collector, when a setting names one; otherwise no span is made. */
+export const exporters = ({ otlp }: Settings["monitor"]): Layer.Layer<never, ObservabilityFailed> => {
+  if (otlp === undefined) return Layer.succeed(References.TracerEnabled, false)
+  if (!/^https?:\/\/[^\s/]+/.test(otlp)) {
+    const detail = `monitor.otlp is a URL, as in "http://127.0.0.1:4318", not '${printable(otlp)}'`
+    return Layer.effectDiscard(Effect.fail(new ObservabilityFailed({ detail })))
+  }
+  return Layer.unwrap(Effect.map(loaded, (node) => node.otlp(otlp)))
+}
+
+/** Only when it is asked for. */
+const loaded = Effect.promise(() => import("./MonitorNode.ts"))

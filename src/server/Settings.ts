@@ -35,6 +35,10 @@ export const Settings = Schema.Struct({
     fileSize: Setting.bytes(auditFileBytesMax, "a file of the audit log is left for a new one at this size"),
     files: Setting.count(auditFilesMax, "files of the audit log that are kept; the oldest goes first", { max: 10_000 })
   }),
+  monitor: Schema.Struct({
+    address: Setting.optionalText("where /metrics, /healthz and /readyz are served: HOST:PORT of loopback"),
+    otlp: Setting.optionalText("the URL of an OTLP collector, which gets traces and metrics")
+  }),
   limits: Limits
 })
 

@@ -34,7 +34,8 @@ import * as LiveSettings from "./LiveSettings.ts"
 import { log } from "./LogEvent.ts"
 import * as Logging from "./Logging.ts"
 import * as Metrics from "./Metrics.ts"
-import { auditLog } from "./ObservabilityNode.ts"
+import type { NotReady } from "./Monitor.ts"
+import { auditLog, exporters, monitor } from "./ObservabilityNode.ts"
 import * as Peer from "./Peer.ts"
 import * as PublicAccount from "./PublicAccount.ts"
 import * as Server from "./Server.ts"
@@ -88,13 +89,25 @@ const run = Effect.fnUntraced(function* (settings: Settings) {
     const { address } = yield* SocketServer.SocketServer
     yield* onlyLoopback(host, address)
     yield* Metrics.register
-    yield* Layer.build(Layer.provide(Server.layer, [peerAddress, auditLog(settings.audit, folder)]))
+    let phase: NotReady | undefined = "starting"
+    const watched = Layer.provideMerge(
+      monitor(
+        settings.monitor,
+        Effect.sync(() => phase)
+      ),
+      auditLog(settings.audit, folder)
+    )
+    yield* Layer.build(Layer.provide(Server.layer, [peerAddress, watched, exporters(settings.monitor)]))
     yield* PublicAccount.warn
     yield* log("serving", `serving ${root}`, { state: folder })
     // Last, and once it can be used: whoever waits for this line may connect now, and has seen the warning.
     yield* Console.log(`listening on ${addressText(address)}`)
+    phase = undefined
     return yield* Effect.never.pipe(
-      Effect.onInterrupt(() => log("stopping", "stopping: transfers may end, a second signal ends them at once"))
+      Effect.onInterrupt(() => {
+        phase = "stopping"
+        return log("stopping", "stopping: transfers may end, a second signal ends them at once")
+      })
     )
   }).pipe(Effect.scoped, Effect.provide(Layer.provideMerge(listen(settings.listen), services)))
 })
