@@ -164,7 +164,8 @@ const makeFiles = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Files, AuditFailed, Scope.Scope> {
   const fileBytes = options.fileBytes ?? auditFileBytesMax
   const filesMax = Math.max(1, options.files ?? auditFilesMax)
-  const owner = yield* Effect.scope
+  // A scope of its own: a file that is opened late outlives the last batch too.
+  const owner = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
   let current: Current | undefined
   // Where a write failed: the same lines are written there again, over what it has left.
   let failedAt: { readonly number: number; readonly end: number } | undefined

@@ -87,14 +87,22 @@ describe("in time", () => {
     })
   )
 
-  it.effect("what waits at the end of the program is written", () =>
+  it.effect("what waits at the end of the program is written, in whichever file", () =>
     Effect.gen(function* () {
-      const machine = yield* MemoryDisk.make()
-      const { audit, stop } = yield* start(machine)
-      yield* audit.record(recordOf(1))
-      yield* stop
-      yield* machine.control.crash
-      assert.deepStrictEqual(numbers(yield* readFrom((yield* start(machine)).audit)), [1])
+      for (const before of [0, 1, 5, 20]) {
+        const machine = yield* MemoryDisk.make()
+        const { audit, stop } = yield* start(machine, { fileBytes: 500 })
+        for (let index = 0; index < before; index++) {
+          yield* audit.record(recordOf(index))
+          yield* audit.flush
+        }
+        yield* audit.record(recordOf(before))
+        yield* stop
+        assert.strictEqual(yield* machine.control.openFiles, 0)
+        yield* machine.control.crash
+        const kept = numbers(yield* readFrom((yield* start(machine)).audit))
+        assert.strictEqual(kept.at(-1), before)
+      }
     })
   )
 })
