@@ -34,6 +34,8 @@ export interface Options {
   readonly reads?: Faults
   /** writes to a connection that was cut wait for ever, as TCP's may, instead of failing */
   readonly hangWhenCut?: boolean
+  /** the connection breaks when this ends */
+  readonly cutWhen?: Effect.Effect<void>
 }
 
 const cutError = new Socket.SocketError({ reason: new Socket.SocketReadError({ cause: "the connection was cut" }) })
@@ -116,6 +118,7 @@ export const wrap = (socket: Socket.Socket, options: Options): Socket.Socket => 
   const reader = Effect.gen(function* () {
     connection = yield* Scope.fork(yield* Effect.scope)
     const inner = yield* Scope.provide(socket.reader, connection)
+    if (options.cutWhen !== undefined) yield* Effect.forkScoped(Effect.andThen(options.cutWhen, cut))
     let ended = false
     const pull: Socket.Reader["pull"] = Effect.gen(function* () {
       while (true) {
