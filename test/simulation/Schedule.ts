@@ -1,0 +1,254 @@
+/**
+ * What happens in one simulation, drawn from a seed: which commands, which faults, when.
+ *
+ * A schedule is plain data: it can be printed, and steps can be left out of it.
+ */
+import type { Faults } from "../../src/domain/testing/FaultySocket.ts"
+import * as Fixture from "../../src/domain/testing/Fixture.ts"
+import * as Content from "./Content.ts"
+
+/** What a client is asked to do. */
+export type Command =
+  | { readonly _tag: "Upload"; readonly name: string; readonly content: Content.Content }
+  | {
+      readonly _tag: "Para"
+      readonly name: string
+      readonly content: Content.Content
+      /** the content that the server's file should have */
+      readonly expect: Content.Content | undefined
+    }
+  | { readonly _tag: "Download"; readonly name: string }
+  /** with each block it takes, the client waits so long */
+  | { readonly _tag: "SlowDownload"; readonly name: string; readonly milliseconds: number }
+  | { readonly _tag: "Fetch"; readonly digests: boolean }
+  | { readonly _tag: "Verify"; readonly name: string; readonly content: Content.Content }
+
+/** How long the world goes on before the next step: time, or turns of whoever can run. */
+export type Pause = { readonly milliseconds: number } | { readonly turns: number }
+
+export type Action =
+  | { readonly _tag: "Run"; readonly client: number; readonly command: Command }
+  /** interrupts one of the commands under way */
+  | { readonly _tag: "Interrupt"; readonly which: number }
+  /** breaks the connections of a client */
+  | { readonly _tag: "Cut"; readonly client: number }
+  /** somebody with a wrong password, and somebody who speaks no protocol at all */
+  | { readonly _tag: "Stranger"; readonly kind: "password" | "noise" }
+  /** the power goes at the disk operation so many from now, and comes back after the time */
+  | { readonly _tag: "Crash"; readonly operations: number; readonly milliseconds: number; readonly down: number }
+  /** the server is told to stop, and starts again after the time */
+  | { readonly _tag: "Drain"; readonly down: number }
+  /** a disk operation so many from now fails */
+  | { readonly _tag: "DiskFault"; readonly operations: number; readonly code: "EIO" | "EMFILE" | "ENOSPC" }
+
+export interface Step {
+  readonly action: Action
+  readonly pause: Pause
+}
+
+/** What the network does to one connection. */
+export interface Link {
+  readonly reads: Faults
+  readonly writes: Faults
+  readonly hangWhenCut: boolean
+}
+
+export interface Schedule {
+  /** of everything that is decided while it runs: which fiber goes first, what a crash takes, where bits flip */
+  readonly seed: number
+  /** the next fiber is one of so many that can run */
+  readonly choices: number
+  readonly capacityBytes: number
+  readonly steps: ReadonlyArray<Step>
+  /** for one connection after the other, and then again from the first */
+  readonly links: ReadonlyArray<Link>
+}
+
+export const clients = 3
+
+/** The fourth is the first on some machines. */
+export const names = ["a", "folder/b", "folder/deep/c", "A"]
+
+type Draw = ReturnType<typeof drawer>
+
+const drawer = (seed: number) => {
+  const next = Fixture.seeded(seed)
+  const below = (bound: number): number => Math.floor(next() * bound)
+  return {
+    below,
+    chance: (probability: number): boolean => next() < probability,
+    one: <A>(all: ReadonlyArray<A>): A => {
+      const found = all[below(all.length)]
+      if (found === undefined) throw new Error("nothing to choose from")
+      return found
+    },
+    /** up to a bound, small ones as likely as large ones */
+    upTo: (bound: number): number => Math.floor(bound ** next())
+  }
+}
+
+// -----------------------------------------------------------------------------
+// Commands
+// -----------------------------------------------------------------------------
+
+const drawSize = (draw: Draw): number => {
+  const kind = draw.below(10)
+  if (kind === 0) return draw.below(2)
+  if (kind <= 4) return 16 + draw.upTo(60_000)
+  return kind <= 7 ? 66_000 + draw.below(500_000) : 1_050_000 + draw.below(900_000)
+}
+
+/** Sizes go by lineage: only contents of one size can be taken for each other. */
+const drawContent = (draw: Draw, sizes: ReadonlyArray<number>): Content.Content => {
+  const lineage = draw.below(sizes.length)
+  return {
+    lineage,
+    version: draw.below(12),
+    size: sizes[lineage] ?? 0,
+    grows: draw.chance(0.3),
+    modified: 1_000 * (1 + draw.below(2))
+  }
+}
+
+interface Memory {
+  readonly sizes: ReadonlyArray<number>
+  readonly sent: Array<{ readonly client: number; readonly command: Command }>
+}
+
+const drawRun = (draw: Draw, memory: Memory): Extract<Action, { readonly _tag: "Run" }> => {
+  // What was tried before is tried again: that is what a resume is for.
+  if (memory.sent.length > 0 && draw.chance(0.25)) return { _tag: "Run", ...draw.one(memory.sent) }
+  const client = draw.below(clients)
+  const run = (command: Command) => ({ _tag: "Run" as const, client, command })
+  const name = draw.one(draw.chance(0.5) ? names.slice(0, 1) : names)
+  const content = drawContent(draw, memory.sizes)
+  const kind = draw.below(20)
+  if (kind < 13) {
+    const expect = draw.chance(0.15) ? drawContent(draw, memory.sizes) : undefined
+    const sent = run(kind < 7 ? { _tag: "Upload", name, content } : { _tag: "Para", name, content, expect })
+    memory.sent.push({ client, command: sent.command })
+    return sent
+  }
+  if (kind < 16) return run({ _tag: "Download", name })
+  if (kind < 17) return run({ _tag: "SlowDownload", name, milliseconds: draw.upTo(100_000) })
+  return run(kind < 19 ? { _tag: "Fetch", digests: draw.chance(0.5) } : { _tag: "Verify", name, content })
+}
+
+// -----------------------------------------------------------------------------
+// Faults
+// -----------------------------------------------------------------------------
+
+const drawFaults = (draw: Draw): Faults => {
+  if (draw.chance(0.3)) return {}
+  // Tiny pieces are for the beginning: a connection that is to carry megabytes gets larger ones.
+  const early = draw.chance(0.15)
+  return {
+    ...(draw.chance(0.5) && { fragmentBytesMax: early ? 1 + draw.below(40) : 1_500 + draw.upTo(200_000) }),
+    ...(draw.chance(0.2) && { coalesce: true }),
+    ...(draw.chance(0.6) && { delayMillisecondsMax: draw.upTo(60) }),
+    ...(early
+      ? { cutAfterBytes: draw.below(3_000) }
+      : draw.chance(0.3) && { cutAfterBytes: 1_000 + draw.upTo(3_000_000) }),
+    ...(draw.chance(0.06) && { halfCloseAfterBytes: draw.upTo(1_000_000) }),
+    ...(draw.chance(0.06) && { corruptAt: draw.upTo(1_000_000) }),
+    ...(draw.chance(0.06) && { duplicateAt: draw.upTo(1_000_000) })
+  }
+}
+
+const drawLink = (draw: Draw): Link =>
+  draw.chance(0.35)
+    ? { reads: {}, writes: {}, hangWhenCut: false }
+    : { reads: drawFaults(draw), writes: drawFaults(draw), hangWhenCut: draw.chance(0.3) }
+
+const drawAction = (draw: Draw, memory: Memory): Action => {
+  const kind = draw.below(100)
+  if (kind < 66) return drawRun(draw, memory)
+  if (kind < 75) return { _tag: "Interrupt", which: draw.below(8) }
+  if (kind < 81) return { _tag: "Cut", client: draw.below(clients) }
+  if (kind < 83) return { _tag: "Stranger", kind: draw.one(["password", "noise"]) }
+  if (kind < 92) {
+    const [operations, milliseconds, down] = [1 + draw.upTo(60), draw.upTo(2_000), draw.upTo(5_000)]
+    return { _tag: "Crash", operations, milliseconds, down }
+  }
+  if (kind < 96) return { _tag: "Drain", down: draw.upTo(2_000) }
+  return { _tag: "DiskFault", operations: 1 + draw.upTo(80), code: draw.one(["EIO", "EMFILE", "ENOSPC"]) }
+}
+
+const drawPause = (draw: Draw): Pause => {
+  const kind = draw.below(10)
+  if (kind < 3) return { turns: 0 }
+  if (kind < 7) return { turns: draw.upTo(3_000) }
+  return { milliseconds: draw.upTo(kind < 9 ? 3_000 : 90_000) }
+}
+
+/** The same seed gives the same schedule. */
+export const fromSeed = (seed: number): Schedule => {
+  const draw = drawer(seed)
+  const memory: Memory = { sizes: Array.from({ length: 4 }, () => drawSize(draw)), sent: [] }
+  return {
+    seed,
+    choices: draw.one([1, 1, 2, 8]),
+    capacityBytes: draw.chance(0.25) ? 2_000_000 + draw.below(3_000_000) : 64_000_000,
+    steps: Array.from({ length: 6 + draw.below(24) }, () => ({
+      action: drawAction(draw, memory),
+      pause: drawPause(draw)
+    })),
+    links: Array.from({ length: 12 }, () => drawLink(draw))
+  }
+}
+
+// -----------------------------------------------------------------------------
+// For people
+// -----------------------------------------------------------------------------
+
+export const showCommand = (command: Command): string => {
+  switch (command._tag) {
+    case "Upload":
+      return `upload ${command.name}: ${Content.show(command.content)}`
+    case "Para":
+      return `para ${command.name}: ${Content.show(command.content)}${
+        command.expect === undefined ? "" : `, expecting ${Content.show(command.expect)}`
+      }`
+    case "Download":
+      return `download ${command.name}`
+    case "SlowDownload":
+      return `download ${command.name}, ${command.milliseconds} ms for each block`
+    case "Fetch":
+      return command.digests ? "fetch with digests" : "fetch"
+    case "Verify":
+      return `verify ${command.name} against ${Content.show(command.content)}`
+  }
+}
+
+export const showAction = (action: Action): string => {
+  switch (action._tag) {
+    case "Run":
+      return `client ${action.client}: ${showCommand(action.command)}`
+    case "Interrupt":
+      return `interrupt one of the commands under way (${action.which})`
+    case "Cut":
+      return `cut the connections of client ${action.client}`
+    case "Stranger":
+      return action.kind === "password" ? "a wrong password" : "noise instead of a handshake"
+    case "Crash":
+      return (
+        `power cut ${action.operations} disk operations from now, ` +
+        `noticed after ${action.milliseconds} ms, back after ${action.down} ms`
+      )
+    case "Drain":
+      return `the server stops, and starts again after ${action.down} ms`
+    case "DiskFault":
+      return `the disk fails with ${action.code} ${action.operations} operations from now`
+  }
+}
+
+const showPause = (pause: Pause): string =>
+  "turns" in pause ? (pause.turns === 0 ? "" : `, then ${pause.turns} turns`) : `, then ${pause.milliseconds} ms`
+
+/** One line for each step, and then the network. */
+export const show = ({ capacityBytes, choices, links, seed, steps }: Schedule): string =>
+  [
+    `seed ${seed}, one of ${choices} ready fibers goes next, a disk of ${capacityBytes} bytes`,
+    ...steps.map(({ action, pause }, index) => `${index + 1}. ${showAction(action)}${showPause(pause)}`),
+    ...links.map((link, index) => `connection ${index}: ${JSON.stringify(link)}`)
+  ].join("\n")

@@ -1,0 +1,138 @@
+import { assert, beforeAll, describe, it } from "@effect/vitest"
+import { Effect, Scope } from "effect"
+import type { Disk } from "../../src/domain/store/Disk.ts"
+import type { FileStore } from "../../src/domain/store/FileStore.ts"
+import * as Schedule from "./Schedule.ts"
+import * as Shrink from "./Shrink.ts"
+import * as Simulation from "./Simulation.ts"
+import type * as World from "./World.ts"
+
+let shared: World.Shared
+
+beforeAll(async () => {
+  shared = await Effect.runPromise(Simulation.shared)
+})
+
+/** The seeds of every test run. */
+const seeds = Array.from({ length: 24 }, (_, index) => index + 1)
+
+/** The first of the fixed seeds that fails with a broken layer. */
+const firstFailure = (broken: World.Broken): Simulation.Result | undefined => {
+  for (const seed of seeds) {
+    const result = Simulation.run(shared, Schedule.fromSeed(seed), broken)
+    if (result.violations.length > 0) return result
+  }
+  return undefined
+}
+
+const noFileSync = (disk: Disk["Service"]): Disk["Service"] => ({
+  ...disk,
+  create: (path) => Effect.map(disk.create(path), (file) => ({ ...file, sync: Effect.void }))
+})
+
+const noFolderSync = (disk: Disk["Service"]): Disk["Service"] => ({ ...disk, syncFolder: () => Effect.void })
+
+/** Acknowledges first, and takes a moment for the rest. */
+const earlyAnswer = (store: FileStore["Service"]): FileStore["Service"] => ({
+  ...store,
+  stage: Effect.fnUntraced(function* (request) {
+    const scope = yield* Scope.make()
+    const staging = yield* Scope.provide(store.stage(request), scope)
+    return {
+      ...staging,
+      commit: ({ digest, size }) =>
+        Effect.as(Effect.forkDetach(Effect.andThen(Effect.sleep(5), Effect.ignore(staging.commit({ digest, size })))), {
+          name: request.name,
+          size,
+          modified: request.modified,
+          digest
+        })
+    }
+  })
+})
+
+/** Reads of a file never end in order: the file stays open. */
+const leakedFile = (store: FileStore["Service"]): FileStore["Service"] => ({
+  ...store,
+  open: (name) => Effect.flatMap(Scope.make(), (scope) => Scope.provide(store.open(name), scope))
+})
+
+/** The last byte that is read from a large file is another one. */
+const wrongByte = (store: FileStore["Service"]): FileStore["Service"] => ({
+  ...store,
+  open: (name) =>
+    Effect.map(store.open(name), (file) => ({
+      entry: file.entry,
+      version: file.version,
+      changed: file.changed,
+      unchanged: file.unchanged,
+      read: (offset, length) =>
+        Effect.map(file.read(offset, length), (bytes) => {
+          const last = bytes.length - 1
+          return bytes.length < 1_000 ? bytes : bytes.with(last, (bytes[last] ?? 0) ^ 1)
+        })
+    }))
+})
+
+/** A commit that waits for something that never comes. */
+const hangs = (store: FileStore["Service"]): FileStore["Service"] => ({
+  ...store,
+  stage: (request) => Effect.map(store.stage(request), (staging) => ({ ...staging, commit: () => Effect.never }))
+})
+
+/** A commit that fails as no commit may. */
+const defect = (store: FileStore["Service"]): FileStore["Service"] => ({
+  ...store,
+  stage: (request) =>
+    Effect.map(store.stage(request), (staging) => ({ ...staging, commit: () => Effect.die("broken on purpose") }))
+})
+
+/** What is broken on purpose, and how the simulation says it. */
+const mutants: ReadonlyArray<readonly [title: string, broken: World.Broken, says: RegExp]> = [
+  ["a rename before the fsync of the content", { disk: noFileSync }, /that no client had sent/],
+  ["a rename whose folder is never fsynced", { disk: noFolderSync }, /was acknowledged and is gone|were replaced by/],
+  [
+    "an answer before the commit",
+    { store: earlyAnswer },
+    /missed a committed file|gone|replaced|taken by nobody|nobody/
+  ],
+  ["a file that is never closed", { store: leakedFile }, /files are open for nobody|left \d+ files open/],
+  ["a byte that is read wrong", { store: wrongByte }, /which no client had sent/],
+  ["a commit that never ends", { store: hangs }, /did not end|did not stop|hangs/],
+  ["a defect in a commit", { store: defect }, /a defect/]
+]
+
+describe("the simulation", () => {
+  for (const seed of seeds) {
+    it(`finds nothing wrong with seed ${seed}`, () => {
+      const result = Simulation.run(shared, Schedule.fromSeed(seed))
+      assert.deepStrictEqual(result.violations, [], result.trace.join("\n"))
+    })
+  }
+
+  it("does the same again with the same seed, and something else with another", () => {
+    const hashes = (from: number) =>
+      [from, from + 1, from + 2].map((seed) => Simulation.run(shared, Schedule.fromSeed(seed)).hash)
+    assert.deepStrictEqual(hashes(1), hashes(1))
+    assert.strictEqual(new Set([...hashes(1), ...hashes(4)]).size, 6)
+  })
+
+  for (const [title, broken, says] of mutants) {
+    it(`finds ${title}`, () => {
+      const found = firstFailure(broken)
+      assert.match(found?.violations.join("\n") ?? "nothing", says)
+    })
+  }
+
+  it("makes a failing schedule small", () => {
+    const broken = { disk: noFolderSync }
+    const found = firstFailure(broken)
+    assert.isDefined(found)
+    if (found === undefined) return
+    const fails = (schedule: Schedule.Schedule) => Simulation.run(shared, schedule, broken).violations.length > 0
+    const { schedule } = Shrink.shrink(found.schedule, fails, 60)
+    assert.isTrue(fails(schedule))
+    assert.isAtMost(schedule.steps.length, 3, Schedule.show(schedule))
+    assert.deepStrictEqual(schedule.links, [])
+  })
+})
