@@ -60,7 +60,7 @@ export const run = (shared: World.Shared, schedule: Schedule.Schedule, broken: W
         journal = yield* made.control.journal
       })
   )
-  const violations = [...(world?.violations ?? [])]
+  const violations = [...(world?.violations ?? []), ...machine.defects.map((defect) => `a defect: ${defect}`)]
   if (outcome._tag === "Stuck") violations.push("nothing can go on, and nobody waits for time: something hangs")
   if (outcome._tag === "Endless") violations.push(`did not end within ${tasksMax} turns`)
   if (outcome._tag === "Ended" && Exit.isFailure(outcome.exit))
@@ -110,7 +110,7 @@ const live = Effect.fnUntraced(function* (world: World.World): Effect.fn.Return<
   )
   const life: Life = { world, clients, begun: [] }
   for (const [index, step] of world.schedule.steps.entries()) {
-    if (world.violations.length > 0) return
+    if (world.violations.length + world.machine.defects.length > 0) return
     World.note(world, `step ${index + 1}: ${Schedule.showAction(step.action)}`)
     yield* act(life, step.action)
     yield* pause(step.pause)

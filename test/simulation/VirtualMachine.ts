@@ -5,7 +5,7 @@
  * whatever still waits waits for ever, and that is an outcome of its own. Which of several ready fibers goes next is
  * decided by the seed. Nothing is left to the event loop, so equal seeds give equal runs.
  */
-import { Clock, Context, Duration, Effect, type Exit, Metric, Random, Scheduler } from "effect"
+import { Cause, Clock, Context, Duration, Effect, Exit, Metric, Random, Scheduler } from "effect"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 
 export interface Options {
@@ -29,6 +29,8 @@ export interface Machine {
   readonly elapsed: () => number
   /** fibers that have begun and not ended */
   readonly fibers: () => number
+  /** causes of fibers that have ended with a defect, also of those that nobody looks at */
+  readonly defects: ReadonlyArray<string>
   /** fibers that sleep */
   readonly sleeping: () => number
   /** tasks that were run */
@@ -132,13 +134,18 @@ export const run = <A, E>(
   const time = makeClock()
   const tasks = makeScheduler(options.choices, Fixture.seeded(options.seed))
   let fibers = 0
+  const defects: Array<string> = []
   const counting: Metric.FiberRuntimeMetricsService = {
     recordFiberStart: () => void (fibers += 1),
-    recordFiberEnd: () => void (fibers -= 1)
+    recordFiberEnd: (_, exit) => {
+      fibers -= 1
+      if (Exit.isFailure(exit) && Cause.hasDies(exit.cause)) defects.push(Cause.pretty(exit.cause))
+    }
   }
   const machine: Machine = {
     elapsed: time.elapsed,
     fibers: () => fibers,
+    defects,
     sleeping: time.sleeping,
     tasks: tasks.ran
   }

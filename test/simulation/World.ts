@@ -1,7 +1,7 @@
 /**
  * The world of a simulation: one server on a disk that can lose power, a network, and what is watched.
  */
-import { Context, Deferred, Effect, Exit, FileSystem, Layer, Logger, Path, References, Scope } from "effect"
+import { Cause, Context, Deferred, Effect, Exit, FileSystem, Layer, Logger, Path, References, Scope } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { Socket } from "effect/socket"
 import type { Cipher } from "../../src/domain/channel/Cipher.ts"
@@ -21,6 +21,7 @@ import { Signatures } from "../../src/domain/transfer/Signatures.ts"
 import { LoginGuard } from "../../src/server/LoginGuard.ts"
 import { Seats } from "../../src/server/Seats.ts"
 import * as Server from "../../src/server/Server.ts"
+import { ServerStatus } from "../../src/server/ServerStatus.ts"
 import { SignatureMaker } from "../../src/server/SignatureMaker.ts"
 import * as History from "./History.ts"
 import * as MemoryFolder from "./MemoryFolder.ts"
@@ -109,6 +110,9 @@ export const violate = (world: World, text: string): void => {
 // The server
 // -----------------------------------------------------------------------------
 
+/** Ends that only a client of another making can cause. */
+const brokenBy = new Set<unknown>(["protocol-violation", "frame-refused", "message-refused", "handshake-refused"])
+
 /** A defect shows in the log of its connection and nowhere else. */
 const logTo = (world: World) =>
   Logger.layer([
@@ -116,8 +120,8 @@ const logTo = (world: World) =>
       const annotations = fiber.getRef(References.CurrentLogAnnotations)
       const outcome = annotations["outcome"]
       note(world, `server: ${[message].flat().map(String).join(" ")}${outcome === undefined ? "" : ` (${outcome})`}`)
-      if (outcome === "defect") violate(world, `a defect in a connection: ${JSON.stringify(cause)}`)
-      if (String(outcome).includes("refused")) violate(world, `a client broke the protocol: ${outcome}`)
+      if (outcome === "defect") violate(world, `a defect in a connection: ${Cause.pretty(cause)}`)
+      if (brokenBy.has(outcome)) violate(world, `a client broke the protocol: ${String(outcome)}`)
     })
   ])
 
@@ -135,7 +139,7 @@ const serverLayer = (world: World) => {
   )
   const bytes = (size: number): Uint8Array => Uint8Array.from({ length: size }, () => Math.floor(random() * 256))
   return Layer.effectDiscard(Server.serve).pipe(
-    Layer.provideMerge([LoginGuard.layer, Seats.layer, SignatureMaker.layer]),
+    Layer.provideMerge([LoginGuard.layer, Seats.layer, ServerStatus.layer, SignatureMaker.layer]),
     Layer.provideMerge(Signatures.layer),
     Layer.provide(SignatureKeepFiles.layer("/signatures")),
     Layer.provideMerge([store, MemorySocket.layer, accounts]),
