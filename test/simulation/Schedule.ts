@@ -94,8 +94,8 @@ const drawer = (seed: number) => {
 const drawSize = (draw: Draw): number => {
   const kind = draw.below(10)
   if (kind === 0) return draw.below(2)
-  if (kind <= 4) return 16 + draw.upTo(60_000)
-  return kind <= 7 ? 66_000 + draw.below(500_000) : 1_050_000 + draw.below(900_000)
+  if (kind <= 3) return 16 + draw.upTo(60_000)
+  return kind <= 6 ? 66_000 + draw.below(500_000) : 1_050_000 + draw.below(900_000)
 }
 
 /** Sizes go by lineage: only contents of one size can be taken for each other. */
@@ -117,7 +117,7 @@ interface Memory {
 
 const drawRun = (draw: Draw, memory: Memory): Extract<Action, { readonly _tag: "Run" }> => {
   // What was tried before is tried again: that is what a resume is for.
-  if (memory.sent.length > 0 && draw.chance(0.25)) return { _tag: "Run", ...draw.one(memory.sent) }
+  if (draw.chance(0.3)) return { _tag: "Run", ...draw.one(memory.sent) }
   const client = draw.below(clients)
   const run = (command: Command) => ({ _tag: "Run" as const, client, command })
   const name = draw.one(draw.chance(0.5) ? names.slice(0, 1) : names)
@@ -160,6 +160,13 @@ const drawLink = (draw: Draw): Link =>
     ? { reads: {}, writes: {}, hangWhenCut: false }
     : { reads: drawFaults(draw), writes: drawFaults(draw), hangWhenCut: draw.chance(0.3) }
 
+/** Most of what can go wrong needs something that is there. */
+const drawFirst = (draw: Draw, memory: Memory): Action => {
+  const command = { _tag: "Upload" as const, name: draw.one(names), content: drawContent(draw, memory.sizes) }
+  memory.sent.push({ client: 0, command })
+  return { _tag: "Run", client: 0, command }
+}
+
 const drawAction = (draw: Draw, memory: Memory): Action => {
   const kind = draw.below(100)
   if (kind < 66) return drawRun(draw, memory)
@@ -176,8 +183,8 @@ const drawAction = (draw: Draw, memory: Memory): Action => {
 
 const drawPause = (draw: Draw): Pause => {
   const kind = draw.below(10)
-  if (kind < 3) return { turns: 0 }
-  if (kind < 7) return { turns: draw.upTo(3_000) }
+  if (kind < 4) return { turns: 0 }
+  if (kind < 8) return { turns: draw.upTo(3_000) }
   return { milliseconds: draw.upTo(kind < 9 ? 3_000 : 90_000) }
 }
 
@@ -189,8 +196,8 @@ export const fromSeed = (seed: number): Schedule => {
     seed,
     choices: draw.one([1, 1, 2, 8]),
     capacityBytes: draw.chance(0.25) ? 2_000_000 + draw.below(3_000_000) : 64_000_000,
-    steps: Array.from({ length: 6 + draw.below(24) }, () => ({
-      action: drawAction(draw, memory),
+    steps: Array.from({ length: 6 + draw.below(24) }, (_, index) => ({
+      action: index < 3 ? drawFirst(draw, memory) : drawAction(draw, memory),
       pause: drawPause(draw)
     })),
     links: Array.from({ length: 12 }, () => drawLink(draw))
