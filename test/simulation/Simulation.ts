@@ -256,12 +256,15 @@ const settle = Effect.fnUntraced(function* (life: Life): Effect.fn.Return<void> 
   yield* checkStore(world)
 })
 
+const seats = ({ server }: World.World): Effect.Effect<number> =>
+  server === undefined ? Effect.succeed(0) : Effect.map(Context.get(server.services, Seats).count, ({ all }) => all)
+
 /** Nobody is connected and nothing is under way. */
 const checkQuiet = Effect.fnUntraced(function* (world: World.World): Effect.fn.Return<void> {
   const { control, machine, server } = world
   if (server === undefined) return
-  const { all, beforeLogin } = yield* Context.get(server.services, Seats).count
-  if (all + beforeLogin > 0) World.violate(world, `${all} seats are taken by nobody`)
+  const taken = yield* seats(world)
+  if (taken > 0) World.violate(world, `${taken} seats are taken by nobody`)
   const open = yield* control.openFiles
   if (open > 0) World.violate(world, `${open} files are open for nobody`)
   if (machine.fibers() > server.fibers) {
@@ -290,6 +293,7 @@ const checkUse = Effect.fnUntraced(function* (life: Life): Effect.fn.Return<void
   yield* does({ _tag: "Fetch", digests: true })
   for (const name of Schedule.names.slice(0, 3)) yield* does({ _tag: "Download", name })
   yield* awaitAll(again)
+  if ((yield* seats(world)) !== 1) World.violate(world, "the last client has no seat of its own")
   const files = yield* world.control.files
   for (const name of Schedule.names.slice(0, 3)) {
     const key = Operation.keyOf(name)

@@ -17,12 +17,8 @@ import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as MemoryDisk from "../../src/domain/testing/MemoryDisk.ts"
 import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
 import * as SignatureKeepFiles from "../../src/domain/transfer/SignatureKeepFiles.ts"
-import { Signatures } from "../../src/domain/transfer/Signatures.ts"
-import { LoginGuard } from "../../src/server/LoginGuard.ts"
 import { Seats } from "../../src/server/Seats.ts"
 import * as Server from "../../src/server/Server.ts"
-import { ServerStatus } from "../../src/server/ServerStatus.ts"
-import { SignatureMaker } from "../../src/server/SignatureMaker.ts"
 import * as History from "./History.ts"
 import * as MemoryFolder from "./MemoryFolder.ts"
 import type { Schedule } from "./Schedule.ts"
@@ -138,9 +134,8 @@ const serverLayer = (world: World) => {
     Layer.provide(Layer.succeed(Disk, disk))
   )
   const bytes = (size: number): Uint8Array => Uint8Array.from({ length: size }, () => Math.floor(random() * 256))
-  return Layer.effectDiscard(Server.serve).pipe(
-    Layer.provideMerge([LoginGuard.layer, Seats.layer, ServerStatus.layer, SignatureMaker.layer]),
-    Layer.provideMerge(Signatures.layer),
+  // The seats are those of the server: one layer is built once.
+  return Layer.merge(Server.layer, Seats.layer).pipe(
     Layer.provide(SignatureKeepFiles.layer("/signatures")),
     Layer.provideMerge([store, MemorySocket.layer, accounts]),
     Layer.provide([Layer.succeed(FileSystem.FileSystem, folder.fileSystem), Path.layer]),
