@@ -155,6 +155,39 @@ const cases: Record<string, Case> = {
       "src/E.ts:4: 'E' is a service without a doc comment"
     ]
   },
+  "exports are documented": {
+    rule: rules.exportsAreDocumented,
+    sample: Object.fromEntries([
+      ...["src/domain/node.ts", "src/domain/testing/index.ts", "src/server/index.ts", "src/client/index.ts"].map(
+        (path) => [path, `/** Nothing. */`] as const
+      ),
+      ["src/client/node.ts", `export * as A from "./A.ts"`],
+      ["src/client/A.ts", `/**\n * Port.\n *\n * ## Contract\n */\nimport "x"\n${service("A")}\nexport class B {}`],
+      ["src/domain/index.ts", `/** All. */\nexport * as B from "./B.ts"`],
+      [
+        "src/domain/B.ts",
+        [
+          `/** Head. */`,
+          `import "./C.ts"`,
+          `/** Said. */`,
+          `export const a = 1`,
+          `export const b = 2 // not said`,
+          `/** Said. */`,
+          `export const c = 3`,
+          `export type c = number`,
+          `export interface D {}`,
+          `const e = 4`
+        ].join("\n")
+      ],
+      ["src/domain/C.ts", `export const internal = 1`]
+    ]),
+    findings: [
+      "src/client/A.ts:8: 'B' is exported without a doc comment",
+      "src/client/node.ts:1: is exported without a doc comment of its own",
+      "src/domain/B.ts:5: 'b' is exported without a doc comment",
+      "src/domain/B.ts:9: 'D' is exported without a doc comment"
+    ]
+  },
   "no effect or promise is dropped": {
     rule: rules.nothingFloats,
     sample: {

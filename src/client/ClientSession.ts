@@ -67,6 +67,7 @@ export interface Described extends Committed {
   readonly modified: Milliseconds
 }
 
+/** The commands of one session. Sizes are bytes; every one may run beside the others. */
 export interface ClientSession {
   /**
    * The server's files, page by page. Pages that are not taken hold up the answers to every other command of the
@@ -117,6 +118,7 @@ export interface ClientSession {
 
 const ignoreProgress: OnProgress = () => {}
 
+/** The commands over requests that are made already; `Client.connect` does both. */
 export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.Return<ClientSession, never, Digest> {
   const digest = yield* Digest
   // Content of one request never mixes with another's: one sender at a time.

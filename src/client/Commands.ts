@@ -21,6 +21,7 @@ import { Reporter, type TransferCommand } from "./Reporter.ts"
 import * as Sender from "./Sender.ts"
 import { type NoSession, Sessions } from "./Sessions.ts"
 
+/** What a person asked for. Paths are local, names are the server's; both are parsed when it runs. */
 export type Command =
   | { readonly _tag: "Fetch"; readonly pattern: string | undefined; readonly digests?: boolean }
   | { readonly _tag: "Upload"; readonly files: ReadonlyArray<string>; readonly as: string | undefined }

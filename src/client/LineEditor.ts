@@ -18,6 +18,7 @@ export interface Completions {
   readonly offers: ReadonlyArray<string>
 }
 
+/** One use of the editor: asks for lines; undefined at the end of the input. */
 export interface Lines {
   readonly line: (
     prompt: string,

@@ -9,6 +9,7 @@ import { Writable } from "node:stream"
 import { Effect, Exit, Layer, Redacted } from "effect"
 import { type Completions, LineEditor, type Lines } from "./LineEditor.ts"
 
+/** One editor of this process's terminal, or of whatever its standard input is. */
 export const layer: Layer.Layer<LineEditor> = Layer.sync(LineEditor, () => {
   const interactive = process.stdin.isTTY && process.stderr.isTTY
   let users = 0

@@ -12,6 +12,7 @@ import { LocalFileFailed } from "./ClientError.ts"
 import { byPart } from "./Completion.ts"
 import { type Declared, type Leftover, LocalFiles, type LocalStaging } from "./LocalFiles.ts"
 
+/** A file and its modification time. */
 export interface MemoryFile {
   readonly bytes: Uint8Array
   readonly modified: Milliseconds

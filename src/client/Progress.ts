@@ -15,6 +15,7 @@ export type Phase =
   /** over: `done` equals `total` */
   | "done"
 
+/** How far a transfer is. */
 export interface Progress {
   readonly phase: Phase
   /** bytes of the file that are in place; never falls, ends at `total`; a restart waits until it has caught up */
@@ -39,6 +40,7 @@ export interface Counter {
   readonly finish: () => void
 }
 
+/** Tells `onProgress` of a transfer of `total` bytes. One owner. */
 export const counter = (total: number, onProgress: OnProgress): Counter => {
   let state: Progress = { phase: "moving", done: 0, total, reused: 0 }
   // After a restart this falls back to nothing, and what is shown waits for it.

@@ -15,6 +15,7 @@ import type { OnProgress, Progress } from "./Progress.ts"
 import { type Failure, Reporter, type TransferCommand, type Transferred } from "./Reporter.ts"
 import { type Output, Screen } from "./Screen.ts"
 
+/** Events and listings as lines; `prefix` stands before what is said on standard error. */
 export const layer = (prefix: string): Layer.Layer<Reporter, never, Screen> =>
   Layer.effect(
     Reporter,

@@ -16,6 +16,7 @@ const output = (stream: NodeJS.WriteStream): Output => ({
   columns: () => (stream.isTTY ? stream.columns : undefined)
 })
 
+/** This process's standard output and standard error. */
 export const layer: Layer.Layer<Screen> = Layer.sync(Screen, () =>
   Screen.of({ out: output(process.stdout), err: output(process.stderr) })
 )

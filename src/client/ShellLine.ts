@@ -34,6 +34,7 @@ export interface Word {
 /** Why a line has no words. */
 export type WordsRefused = "unfinished-quote" | "unfinished-backslash" | "no-such-character"
 
+/** A line as words; those before the place that was refused, if one was. */
 export interface Words {
   readonly words: ReadonlyArray<Word>
   readonly refused: WordsRefused | undefined

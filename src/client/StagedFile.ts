@@ -36,8 +36,10 @@ export interface Destination {
   readonly held: Set<string>
 }
 
+/** Where new content goes and what it is declared to be. */
 export interface StageRequest extends Destination, Declared {}
 
+/** What staging needs. */
 export type Services = Digest | Scope.Scope | SecureRandom.SecureRandom
 
 /** Begins new content. Closing the scope without a commit removes it, or keeps it when it is resumable. */

@@ -135,14 +135,20 @@ export const accountsFileBytesMax = 16 * 1024 * 1024
 
 /** Login attempts that may come at once for one user from one address, and how long one takes to grow back. */
 export const attemptsPerUserAndAddressMax = 10
+
+/** One of `attemptsPerUserAndAddressMax` grows back in this time. */
 export const attemptPerUserAndAddressMilliseconds = 30_000
 
 /** The same from one address, whatever the user. */
 export const attemptsPerAddressMax = 20
+
+/** One of `attemptsPerAddressMax` grows back in this time. */
 export const attemptPerAddressMilliseconds = 5_000
 
 /** The same for one user, whatever the address. */
 export const attemptsPerUserMax = 100
+
+/** One of `attemptsPerUserMax` grows back in this time. */
 export const attemptPerUserMilliseconds = 60_000
 
 /** Loopback is shared by all of a machine's people and programs: it may try this many times as often. */
@@ -165,6 +171,8 @@ export const handshakeMillisecondsMax = 35_000
 
 /** A server that closes at once may be full: a client tries so often again, after a time that doubles. */
 export const connectRetriesMax = 3
+
+/** How long a client waits before the first of those tries. */
 export const connectRetryMilliseconds = 250
 
 // -----------------------------------------------------------------------------
@@ -191,6 +199,8 @@ export const chunksPerSignatureMax = 2 ** 15
 
 /** Average chunks are of 2^16 to 2^27 bytes, by the file's size. */
 export const chunkAverageLog2Min = 16
+
+/** The largest average: 2^27 bytes. */
 export const chunkAverageLog2Max = 27
 
 /** The file of a server's configuration. */
@@ -201,6 +211,8 @@ export const passwordCharactersMin = 8
 
 /** An edit of the accounts waits so long for another one to end, and looks this often. */
 export const stateLockWaitMillisecondsMax = 5_000
+
+/** How often it looks. */
 export const stateLockRetryMilliseconds = 25
 
 /** A file that changed this recently may change again without a later time: it is read again instead of trusted. */
@@ -256,7 +268,11 @@ export const windowBytes = 1024 * 1024
 
 /** A client's progress line is drawn this often on a terminal, told a script this often, and logged this often. */
 export const progressDrawMilliseconds = 100
+
+/** How often a script is told of progress. */
 export const progressEventMilliseconds = 250
+
+/** How often progress is logged where there is no terminal. */
 export const progressLineMilliseconds = 10_000
 
 /** Files that a client sorts before it lists them; a longer listing is shown as it comes. */
@@ -264,6 +280,8 @@ export const listingSortedEntriesMax = 50_000
 
 /** Names of the server that completion looks at, and how long it may take. */
 export const completionEntriesMax = 20_000
+
+/** How long completion may ask the server. */
 export const completionMillisecondsMax = 2_000
 
 /** Native digest states that are kept to be used again. */
@@ -275,6 +293,8 @@ export const hashersKeptMax = 64
 
 /** A record of the audit log is on disk after this time, and a batch is written at once at this size, bytes. */
 export const auditDelayMilliseconds = 250
+
+/** That size. */
 export const auditBatchBytesMax = 256 * 1024
 
 /** Records that wait to be written; beyond it whoever makes one waits for room. */
@@ -288,10 +308,14 @@ export const auditRetryMilliseconds = 5_000
 
 /** A file of the log, and how many are kept: 160 MiB in all. */
 export const auditFileBytesMax = 16 * 1024 * 1024
+
+/** That number of files. */
 export const auditFilesMax = 10
 
 /** Connections of monitoring systems at once, and how long a request may take to come. */
 export const monitorConnectionsMax = 16
+
+/** Such a connection sends its headers within this time. */
 export const monitorHeadersMillisecondsMax = 5_000
 
 /** Records that the layer in memory keeps. */

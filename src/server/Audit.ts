@@ -42,6 +42,8 @@ const AuditOutcome = Schema.Union([
     "interrupted"
   ])
 ])
+
+/** How a command ended. */
 export type AuditOutcome = typeof AuditOutcome.Type
 
 /** One line of the log. */

@@ -20,6 +20,7 @@ import { Audit, AuditFailed, AuditRecord, now } from "./Audit.ts"
 import { log } from "./LogEvent.ts"
 import * as Metrics from "./Metrics.ts"
 
+/** How large the files of the log grow, and how many are kept. */
 export interface Options {
   /** the file that is written to is left for a new one at this size, bytes. Default `auditFileBytesMax` */
   readonly fileBytes?: number

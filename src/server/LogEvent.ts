@@ -14,6 +14,7 @@ interface Event {
   readonly meaning: string
 }
 
+/** Every event of the log by its name: its level, and what it means to those who run the server. */
 export const logEvents = {
   serving: { level: "Info", meaning: "the server is ready; `state` is the folder of its accounts and keys" },
   "public-account": { level: "Warn", meaning: "no account exists: everybody on this machine can log in" },
@@ -33,6 +34,7 @@ export const logEvents = {
   "audit-recovered": { level: "Warn", meaning: "the audit log is written again; `lost` records are missing in it" }
 } as const satisfies Record<string, Event>
 
+/** The name of an event. */
 export type LogEvent = keyof typeof logEvents
 
 /** What a line holds beside its text: the server's own words and numbers, or a peer's through `printable`. */

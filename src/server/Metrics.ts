@@ -79,42 +79,67 @@ const histogram = (name: string, boundaries: ReadonlyArray<number>, meaning: str
   return (value: number): Effect.Effect<void> => at({}, (metric) => Metric.update(metric, value))
 }
 
+/** Counts connections, at their end. */
 export const connectionEnded = counter(
   "paradrop_connections_total",
   { outcome: endReasonNames },
   "connections that have ended, by why"
 )
+
+/** Counts logins, at their end. */
 export const loginEnded = counter(
   "paradrop_logins_total",
   { outcome: ["done", "failed", "limited"] },
   "logins, by what came of them: the guard refused those that are limited"
 )
+
+/** Bytes of plaintext. */
 export const bytesReceived = counter("paradrop_received_bytes_total", {}, "bytes received after login")
+
+/** Bytes of plaintext. */
 export const bytesSent = counter("paradrop_sent_bytes_total", {}, "bytes sent after login")
+
+/** Counts commands, at their end. */
 export const commandEnded = counter(
   "paradrop_commands_total",
   { command: commandNames, outcome: ["done", "refused", "interrupted"] },
   "commands that have ended, by what came of them"
 )
+
+/** Counts refusals. */
 export const commandRefused = counter(
   "paradrop_refusals_total",
   { reason: RefusalReason.literals },
   "commands that were refused, by why"
 )
+
+/** Connections that there are now. */
 export const sessions = gauge(
   "paradrop_sessions",
   { state: ["before-login", "logged-in"] },
   "connections now, before and after login"
 )
+
+/** Commands that there are now. */
 export const commandsOpen = gauge("paradrop_commands_open", {}, "commands that have begun or wait for their turn")
+
+/** Declared bytes, not those that have come. */
 export const stagingBytes = gauge("paradrop_staging_bytes", {}, "bytes that the uploads under way will have")
+
+/** Observes one commit, in seconds. */
 export const commitSeconds = histogram(
   "paradrop_commit_seconds",
   [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
   "time to commit a file, fsync included"
 )
+
+/** Records that are not on disk yet. */
 export const auditWaiting = gauge("paradrop_audit_waiting", {}, "records that wait to be written to the audit log")
+
+/** 0 or 1. */
 export const auditFailing = gauge("paradrop_audit_failing", {}, "1 while the audit log cannot be written, otherwise 0")
+
+/** Counts records that are in no file. */
 export const auditLost = counter("paradrop_audit_lost_total", {}, "records that the audit log has lost while it failed")
 
 /** Every metric that there is. */

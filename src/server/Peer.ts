@@ -14,6 +14,7 @@ export const PeerAddress = Context.Reference<Effect.Effect<string | undefined>>(
 /** Peers without an address share this key; being of the same process, they count as loopback. */
 const local = "local"
 
+/** Who is at the other end, as far as a socket can tell. */
 export interface Peer {
   /** what the log shows */
   readonly address: string
@@ -22,6 +23,7 @@ export interface Peer {
   readonly loopback: boolean
 }
 
+/** From the address as the socket names it; undefined for a peer of the same process. */
 export const fromAddress = (address: string | undefined): Peer => {
   if (address === undefined) return { address: local, key: local, loopback: true }
   // An IPv4 client of a dual-stack socket appears as ::ffff:a.b.c.d.

@@ -20,7 +20,10 @@ import { everything } from "../domain/session/Grant.ts"
 import * as StateFile from "../domain/session/StateFile.ts"
 import { log } from "./LogEvent.ts"
 
+/** The account that everybody knows. */
 export const publicUser: UserName = UserName.make("default")
+
+/** Its password, printed in the README: it keeps nobody out. */
 export const publicPassword: Redacted.Redacted<string> = Redacted.make("123456", { label: "public password" })
 
 /** A server that others can reach has no account: anybody could log in with the public one. */

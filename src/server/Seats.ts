@@ -18,6 +18,7 @@ export class NoSeat extends Schema.TaggedError<NoSeat>()("NoSeat", {
   }
 }
 
+/** A place of one connection among those that the server serves at once. */
 export interface Seat {
   /** The login succeeded: the seat no longer counts as one before login, and the address is remembered. */
   readonly admit: Effect.Effect<void>

@@ -30,6 +30,7 @@ export const Limits = Schema.Struct({
 /** Read a limit when it is needed, and keep no copy: the owner of a running server may change it (`LiveSettings`). */
 export type ServerLimits = typeof Limits.Type
 
+/** The limits of `domain/limits.ts`. */
 export const defaultLimits: ServerLimits = Schema.decodeSync(Limits)({})
 
 /** Provide another value to change a limit: `Layer.succeed(ServerLimits, { ...defaultLimits, sessions: 8 })`. */

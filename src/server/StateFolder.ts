@@ -14,6 +14,7 @@ export class StateFolderRefused extends Schema.TaggedError<StateFolderRefused>()
   }
 }
 
+/** Where a server keeps its accounts, secrets and signatures, apart from what it serves. */
 export interface StateFolder {
   /** the served root: absolute, without links */
   readonly root: string

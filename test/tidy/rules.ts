@@ -289,6 +289,71 @@ export const servicesAreDocumented = (sources: Sources): Findings =>
     return own || ofFile ? undefined : `'${node.name?.text ?? ""}' is a service without a doc comment`
   })
 
+const indexes = [
+  "src/domain/index.ts",
+  "src/domain/node.ts",
+  "src/domain/testing/index.ts",
+  "src/server/index.ts",
+  "src/client/index.ts",
+  "src/client/node.ts"
+]
+
+const hasDocComment = (source: Source, node: ast.Node): boolean =>
+  /\/\*\*(?:(?!\*\/)[^])*\*\/\s*$/.test(source.tree.text.slice(node.pos, node.getStart(source.tree)))
+
+// A `const` carries its comment on the statement around it.
+const declarationsOf = (statement: ast.Node): ReadonlyArray<string> => {
+  if (ast.isVariableStatement(statement)) {
+    return statement.declarationList.declarations.flatMap(({ name }) => (ast.isIdentifier(name) ? [name.text] : []))
+  }
+  const named =
+    ast.isClassDeclaration(statement) ||
+    ast.isFunctionDeclaration(statement) ||
+    ast.isInterfaceDeclaration(statement) ||
+    ast.isTypeAliasDeclaration(statement)
+  return named && statement.name !== undefined ? [statement.name.text] : []
+}
+
+/**
+ * What the package exports is documented: each module by the head of its file, each name in it by a doc comment.
+ *
+ * A value and its type of the same name share one. A port may have its contract at the head of the file instead.
+ */
+export const exportsAreDocumented = (sources: Sources): Findings => {
+  const files = new Map(sources.files.map((source) => [source.path, source]))
+  const modules = new Set<string>()
+  for (const index of indexes) {
+    const source = files.get(index)
+    if (source === undefined) return [`${index}: missing`]
+    modules.add(index)
+    for (const { target } of importsOf(source)) if (target !== undefined) modules.add(target)
+  }
+  return [...modules].flatMap((path) => {
+    const source = files.get(path)
+    return source === undefined ? [] : undocumented(source)
+  })
+}
+
+const undocumented = (source: Source): Findings => {
+  const { text } = source.tree
+  const head = text.startsWith("/**") ? text.slice(0, text.indexOf("*/")) : ""
+  const all: Array<readonly [name: string, node: ast.Node]> = []
+  source.tree.forEachChild((node) => {
+    for (const name of declarationsOf(node)) all.push([name, node])
+  })
+  const own = (node: ast.Node): string => text.slice(node.getStart(source.tree), node.end)
+  const contract = (node: ast.Node): boolean =>
+    /^ \* ## Contract/m.test(head) && /Context\s*\.\s*Service\b/.test(own(node))
+  const documented = new Set(
+    all.filter(([, node]) => hasDocComment(source, node) || contract(node)).map(([name]) => name)
+  )
+  const found = all
+    .filter(([name, node]) => own(node).startsWith("export ") && !documented.has(name))
+    .map(([name, node]) => at(source, node, `'${name}' is exported without a doc comment`))
+  if (head === "") found.push(`${source.path}:1: is exported without a doc comment of its own`)
+  return found
+}
+
 /** An effect that is a statement of its own never runs; a promise would run unwatched. */
 export const nothingFloats = (sources: Sources): Findings =>
   [...inFolder(sources, "src"), ...inFolder(sources, "test")].flatMap((source) => {

@@ -41,6 +41,7 @@ const explanation: Record<ChannelFailure, string> = {
   "connection-lost": "the connection was lost"
 }
 
+/** The secure channel has ended, for this one reason. Nothing more can be sent or received on it. */
 export class ChannelFailed extends Schema.TaggedError<ChannelFailed>()("ChannelFailed", {
   reason: ChannelFailure
 }) {

@@ -41,6 +41,7 @@ const nodeKey = (bytes: Uint8Array): CipherKey => {
   }
 }
 
+/** AES-256-GCM by Node's own OpenSSL. */
 export const layer: Layer.Layer<Cipher> = Layer.succeed(Cipher, {
   importKey: (key) => attempt(() => nodeKey(Redacted.value(key)))
 })

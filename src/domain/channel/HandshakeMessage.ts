@@ -24,11 +24,13 @@ export type UserName = typeof UserName.Type
 export const RejectReason = Schema.Literals(["too-many-attempts", "server-full"])
 export type RejectReason = typeof RejectReason.Type
 
+/** What a client says before it is logged in. `ke1` is 96 bytes and `ke3` 64, of OPAQUE (RFC 9807). */
 export type ClientHandshake =
   | { readonly _tag: "LoginStart"; readonly user: UserName; readonly ke1: Uint8Array }
   | { readonly _tag: "LoginFinish"; readonly ke3: Uint8Array }
   | { readonly _tag: "GiveUp" }
 
+/** What a server says before the login is done. `ke2` is 320 bytes of OPAQUE (RFC 9807), times are milliseconds. */
 export type ServerHandshake =
   | { readonly _tag: "LoginResponse"; readonly stretching: number; readonly ke2: Uint8Array }
   | { readonly _tag: "Reject"; readonly reason: RejectReason; readonly retryAfterMilliseconds: number }
@@ -42,6 +44,7 @@ export const clientLengths: ReadonlySet<number> = new Set([2 + userNameBytesMax 
 /** Plaintext lengths that a server's handshake record may have, in bytes. */
 export const serverLengths: ReadonlySet<number> = new Set([2 + ke2Bytes, 6, 2])
 
+/** One of `clientLengths` bytes, always the same for one kind of message: its length tells nothing. */
 export const encodeClient = (message: ClientHandshake): Uint8Array => {
   switch (message._tag) {
     case "LoginStart": {
@@ -59,6 +62,7 @@ export const encodeClient = (message: ClientHandshake): Uint8Array => {
   }
 }
 
+/** One of `serverLengths` bytes. */
 export const encodeServer = (message: ServerHandshake): Uint8Array => {
   switch (message._tag) {
     case "LoginResponse":
@@ -88,6 +92,7 @@ const loginStart = (bytes: Uint8Array): Decoded<ClientHandshake> => {
   return Result.succeed({ _tag: "LoginStart", user, ke1: bytes.subarray(2 + userNameBytesMax) })
 }
 
+/** Reads exactly what `encodeClient` writes; anything else is `handshake-refused`. */
 export const decodeClient = (bytes: Uint8Array): Decoded<ClientHandshake> => {
   switch (bytes[0]) {
     case 1:
@@ -101,6 +106,7 @@ export const decodeClient = (bytes: Uint8Array): Decoded<ClientHandshake> => {
   }
 }
 
+/** Reads exactly what `encodeServer` writes; anything else is `handshake-refused`. */
 export const decodeServer = (bytes: Uint8Array): Decoded<ServerHandshake> => {
   const code = bytes[1] ?? 0
   switch (bytes[0]) {

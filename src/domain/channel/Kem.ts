@@ -28,6 +28,7 @@ export const ciphertextBytes = 1120
 /** A secret that both ends share: 32 bytes. */
 export type SharedSecret = Redacted.Redacted<Uint8Array>
 
+/** A key pair for one exchange: the public half as bytes, the secret half only as what can be done with it. */
 export interface KemKeyPair {
   /** 1216 bytes */
   readonly publicKey: Uint8Array

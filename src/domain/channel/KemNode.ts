@@ -66,6 +66,7 @@ export const keyPairFromSeed = (seed: Uint8Array): KemKeyPair => {
   }
 }
 
+/** X-Wing by Node's own ML-KEM-768 and X25519. */
 export const layer: Layer.Layer<Kem> = Layer.succeed(Kem, {
   keyPair: Effect.sync(() => keyPairFromSeed(randomBytes(seedBytes))),
   encapsulate: (publicKey) =>

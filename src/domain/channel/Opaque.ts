@@ -23,11 +23,19 @@ export class OpaqueRejected extends Schema.TaggedError<OpaqueRejected>()("Opaque
   }
 }
 
-/** Lengths of the RFC's messages for this suite, in bytes. */
+/** The client's first message (RFC 9807), bytes; so are the lengths below. */
 export const ke1Bytes = 96
+
+/** The server's answer: credential response and its side of the key exchange, bytes. */
 export const ke2Bytes = 320
+
+/** The client's proof, bytes. */
 export const ke3Bytes = 64
+
+/** A registration record, bytes. */
 export const recordBytes = 192
+
+/** The server's long-term secrets, bytes. */
 export const setupBytes = 128
 
 /**
@@ -39,6 +47,7 @@ export const setupBytes = 128
 export const StretchingId = Schema.Literals([1, 2])
 export type StretchingId = typeof StretchingId.Type
 
+/** A password as it was typed, kept out of logs. */
 export type Password = Redacted.Redacted<string>
 /** 64 bytes */
 export type SessionKey = Redacted.Redacted<Uint8Array>

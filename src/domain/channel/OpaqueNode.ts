@@ -91,4 +91,5 @@ const answerOf = (worker: Worker, question: object): Effect.Effect<unknown, Opaq
 
 const stop = (worker: Worker): Effect.Effect<void> => Effect.asVoid(Effect.promise(() => worker.terminate()))
 
+/** OPAQUE with Argon2id stretched by Node, off the main thread. */
 export const layer: Layer.Layer<Opaque> = Layer.unwrap(Effect.sync(() => layerStretchedBy(makeStretcher())))

@@ -33,6 +33,7 @@ export interface RecordHeader {
   readonly bytes: Uint8Array
 }
 
+/** The header of a record of `plaintextLength` bytes; it is the associated data of the AEAD too. */
 export const encodeHeader = (type: RecordType, plaintextLength: number): Uint8Array => {
   const bytes = new Uint8Array(recordHeaderBytes)
   bytes[0] = typeCodes[type]

@@ -66,6 +66,7 @@ export interface HandshakeChannel<In, Out> {
   readonly upgrade: (sessionKey: SessionKey) => SecureChannel
 }
 
+/** What both ends of a channel must be told alike. */
 export interface ChannelOptions {
   /** Records under one key; both ends must agree. Tests make it small. */
   readonly recordsPerKey?: number

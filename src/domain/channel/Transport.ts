@@ -6,6 +6,7 @@ import type { Socket } from "effect/socket"
 import * as Bytes from "../Bytes.ts"
 import { type ChannelFailed, channelFailed } from "./ChannelError.ts"
 
+/** A byte stream in both directions, with exact reads and the two ends closed apart from each other. */
 export interface Transport {
   /**
    * Exactly `length` bytes, in the pieces in which they came: nothing is joined.

@@ -32,12 +32,16 @@ export class PackedRefused extends Schema.TaggedError<PackedRefused>()("PackedRe
   }
 }
 
+/** A packed range, in bytes. */
 export const rangeBytes = 16
+
+/** A packed piece, in bytes. */
 export const pieceBytes = 22
 const digestBytes = 16
 
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
+/** `rangeBytes` bytes for each range, in order. */
 export const packRanges = (ranges: ReadonlyArray<Range>): Uint8Array => {
   const bytes = new Uint8Array(ranges.length * rangeBytes)
   const view = viewOf(bytes)
@@ -63,6 +67,7 @@ export const unpackRanges = (bytes: Uint8Array, size: number): Result.Result<Rea
   return Result.succeed(ranges)
 }
 
+/** `pieceBytes` bytes for each piece, in order; offsets are left out, the pieces must follow one another. */
 export const packPieces = (pieces: ReadonlyArray<PackedPiece>): Uint8Array => {
   const bytes = new Uint8Array(pieces.length * pieceBytes)
   const view = viewOf(bytes)

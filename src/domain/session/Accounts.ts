@@ -127,6 +127,7 @@ export class Accounts extends Context.Service<
 /** A change of a set of accounts; when it fails the set is as it was. */
 export type Edit<E> = (accounts: Map<UserName, Account>) => Effect.Effect<void, E>
 
+/** The edit of `add`. */
 export const adding =
   (user: UserName, record: RegistrationRecord, now: number, grant: Grant): Edit<AccountExists | AccountsFailed> =>
   (accounts) => {
@@ -136,6 +137,7 @@ export const adding =
     return Effect.void
   }
 
+/** The edit of `put`. */
 export const putting =
   (user: UserName, record: RegistrationRecord, now: number): Edit<AccountsFailed> =>
   (accounts) => {
@@ -145,6 +147,7 @@ export const putting =
     return Effect.void
   }
 
+/** The edit of `change`. */
 export const changing =
   (user: UserName, change: (before: AccountState) => AccountState): Edit<NoSuchAccount> =>
   (accounts) => {
@@ -155,6 +158,7 @@ export const changing =
     return Effect.void
   }
 
+/** The edit of `remove`. */
 export const removing =
   (user: UserName): Edit<NoSuchAccount> =>
   (accounts) =>

@@ -14,6 +14,7 @@ export interface Traffic {
   sent: number
 }
 
+/** One end's frames over its secure channel. */
 export interface FrameChannel {
   /** The frames of the next record, or undefined at the proved end of the peer's stream. One caller at a time. */
   readonly receive: Effect.Effect<ReadonlyArray<Frame.Frame> | undefined, ChannelFailed | Frame.FrameRefused>
@@ -24,6 +25,7 @@ export interface FrameChannel {
   readonly traffic: Readonly<Traffic>
 }
 
+/** Frames over that channel; every record that moves tells the watchdog. */
 export const make = (channel: SecureChannel, watchdog: Watchdog): FrameChannel => {
   const traffic: Traffic = { received: 0, sent: 0 }
   return {

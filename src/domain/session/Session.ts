@@ -33,6 +33,7 @@ import type {
   Unauthenticated
 } from "./SessionState.ts"
 
+/** Where the session stands now, and what its driver must do, in order. */
 export interface Step {
   readonly state: Session
   readonly outputs: ReadonlyArray<SessionOutput>
@@ -44,6 +45,7 @@ export const initial: Session = { _tag: "Unauthenticated", attempts: 0, phase: {
 /** The text of the server's first message. */
 const greeting = "paradrop"
 
+/** What follows from one input. Total: an input that is not legal leads to `Closed`. */
 export const step = (state: Session, input: SessionInput): Step => {
   switch (state._tag) {
     case "Unauthenticated":

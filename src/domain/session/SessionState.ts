@@ -25,6 +25,7 @@ export type LoginPhase =
   /** The proof verified, but nobody is admitted before the keys are confirmed by a first record. */
   | { readonly _tag: "AwaitingHello"; readonly user: UserName; readonly rights: Rights }
 
+/** From the accepted connection to the login's end. */
 export interface Unauthenticated {
   readonly _tag: "Unauthenticated"
   /** logins begun on this connection */
@@ -45,6 +46,7 @@ export interface Admitted {
   readonly ending: "no" | "said" | "ordered"
 }
 
+/** Logged in, and nothing under way. */
 export interface Ready extends Admitted {
   readonly _tag: "Ready"
 }
@@ -69,14 +71,17 @@ export interface Base {
   readonly signature?: SignatureOffer
 }
 
+/** A file that the client is sending: `declared` bytes. */
 export interface Incoming {
   readonly id: RequestId
   readonly command: "Upload" | "Para"
   readonly declared: FileSize
 }
 
+/** A request that has to wait while another one is under way. */
 export type Command = Extract<ClientMessage, { readonly _tag: "Fetch" | "Describe" | "Upload" | "Download" | "Para" }>
 
+/** Logged in, with one transfer under way and others waiting. */
 export interface Transferring extends Admitted {
   readonly _tag: "Transferring"
   readonly transfer: Transfer
@@ -88,17 +93,20 @@ export interface Transferring extends Admitted {
 export type CloseReason =
   "bye" | "incorrect" | "rejected" | "opaque-rejected" | "protocol-violation" | "ended-early" | "draining" | "revoked"
 
+/** The end: no input leads away from here. */
 export interface Closed {
   readonly _tag: "Closed"
   readonly reason: CloseReason
 }
 
+/** A session, wherever it stands. */
 export type Session = Unauthenticated | Ready | Transferring | Closed
 
 // -----------------------------------------------------------------------------
 // Inputs: what the peer said, how an action ended, what the server orders
 // -----------------------------------------------------------------------------
 
+/** What the peer said, parsed. */
 export type FromPeer =
   | { readonly _tag: "Handshake"; readonly message: ClientHandshake }
   | { readonly _tag: "Message"; readonly id: RequestId; readonly message: ClientMessage }
@@ -107,6 +115,7 @@ export type FromPeer =
   /** the proved end of the peer's stream */
   | { readonly _tag: "PeerEnded" }
 
+/** How an action of the driver ended. Sizes in bytes, times in milliseconds. */
 export type ActionResult =
   | { readonly _tag: "LoginAnswered"; readonly ke2: Uint8Array; readonly stretching: StretchingId }
   | { readonly _tag: "LoginRejected"; readonly reason: RejectReason; readonly retryAfterMilliseconds: number }
@@ -138,6 +147,7 @@ export type ActionResult =
   /** the store refused, or sending was stopped */
   | { readonly _tag: "Refused"; readonly id: RequestId; readonly refusal: Refusal }
 
+/** What the server orders, whatever the peer does. */
 export type FromServer =
   | { readonly _tag: "Drain" }
   /** the account's rights were changed: commands that begin from now on have these */
@@ -145,12 +155,14 @@ export type FromServer =
   /** the account was disabled, removed or moved: the session ends */
   | { readonly _tag: "Revoked" }
 
+/** Everything that makes a session step. */
 export type SessionInput = FromPeer | ActionResult | FromServer
 
 // -----------------------------------------------------------------------------
 // Outputs: what the driver does next, in order
 // -----------------------------------------------------------------------------
 
+/** Everything that a session asks of its driver. Sizes in bytes, times in milliseconds. */
 export type SessionOutput =
   | { readonly _tag: "AnswerLogin"; readonly user: UserName; readonly ke1: Uint8Array }
   | { readonly _tag: "VerifyLogin"; readonly user: UserName; readonly ke3: Uint8Array }

@@ -9,6 +9,7 @@ import type { DatabaseSync } from "node:sqlite"
 import { Effect, Layer } from "effect"
 import { LockFailed, LockHeld, StateLock } from "./StateLock.ts"
 
+/** Locks between processes of one machine; the system gives them back when their holder dies. */
 export const layer: Layer.Layer<StateLock> = Layer.succeed(
   StateLock,
   StateLock.of({

@@ -15,6 +15,7 @@ export class Stalled extends Schema.TaggedError<Stalled>()("Stalled", {
   }
 }
 
+/** One watch over one session. */
 export interface Watchdog {
   /** Something moved. Cheap: called for every record. */
   readonly progress: () => void

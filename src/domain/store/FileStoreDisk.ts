@@ -63,6 +63,7 @@ import {
   TakenOver
 } from "./StoreError.ts"
 
+/** How durable commits are and what is kept of transfers that were cut. Bytes and milliseconds. */
 export interface Options {
   /**
    * `full` (the default): what was committed survives a power cut. `os`: no fsync; what was committed survives the

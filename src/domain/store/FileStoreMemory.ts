@@ -41,6 +41,7 @@ export interface InitialFile {
   readonly modified?: Milliseconds
 }
 
+/** What the store holds from the start, and how much it may hold. */
 export interface Options {
   /** Files that are there from the start; of names that exclude each other the first stays. */
   readonly files?: ReadonlyArray<InitialFile>

@@ -104,6 +104,7 @@ export class StoreFailed extends Schema.TaggedError<StoreFailed>()("StoreFailed"
   }
 }
 
+/** Everything that a store may refuse or fail with. */
 export type StoreError =
   | NoSuchFile
   | FileExists

@@ -3,6 +3,7 @@
  */
 import { Schema } from "effect"
 
+/** A promise of the contract, and what the layer did instead. */
 export class ContractBroken extends Schema.TaggedError<ContractBroken>()("ContractBroken", {
   /** What the contract demands. */
   expected: Schema.String,

@@ -26,6 +26,7 @@ export interface Faults {
   readonly duplicateAt?: number
 }
 
+/** The seed, and what goes wrong in each direction. */
 export interface Options {
   readonly seed: number
   /** faults of what the holder of the socket writes */

@@ -23,7 +23,10 @@ export interface Credentials {
   readonly password: Password
 }
 
+/** The first account of `accounts`. */
 export const ada: Credentials = { user: UserName.make("ada"), password: Redacted.make("correct horse battery") }
+
+/** The second account of `accounts`. */
 export const grace: Credentials = { user: UserName.make("grace"), password: Redacted.make("staple nanosecond") }
 
 /** Everything that a server knows of both. */

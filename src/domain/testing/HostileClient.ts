@@ -23,6 +23,7 @@ export interface Met {
   readonly handshake: SecureChannel.HandshakeChannel<ServerHandshake, ClientHandshake>
 }
 
+/** A client's side after the login: says what a client could say, hears what a server says. */
 export type HostileSession = RawSession.RawSession<Message.ServerMessage, Message.ClientMessage>
 
 /** Dials: nothing is sent yet. */

@@ -14,6 +14,7 @@ import * as Message from "../wire/Message.ts"
 import type { Registered } from "./Fixture.ts"
 import * as RawSession from "./RawSession.ts"
 
+/** A server's side after the login: says what a server could say, hears what a client says. */
 export type HostileSession = RawSession.RawSession<Message.ClientMessage, Message.ServerMessage>
 
 /** One login, up to the verified proof. Hello was not heard, and Correct not said. */

@@ -12,6 +12,7 @@ import { Cause, Clock, Context, Effect, Layer, type Scope, Stream } from "effect
 import * as Bytes from "../Bytes.ts"
 import { Disk, type DiskEntry, DiskError, type DiskFile, type DiskPath, type DiskStat } from "../store/Disk.ts"
 
+/** How much fits, and what a crash leaves. */
 export interface Options {
   /** Decides what a power cut leaves of what was not synced. Default 1. */
   readonly seed?: number

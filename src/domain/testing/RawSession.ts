@@ -14,6 +14,7 @@ export type Heard<In> =
   | { readonly _tag: "Message"; readonly id: Frame.RequestId; readonly message: In }
   | { readonly _tag: "Content"; readonly id: Frame.RequestId; readonly bytes: Uint8Array }
 
+/** One side of a session that keeps no rule: it says `Out` and hears `In`. */
 export interface RawSession<In, Out> {
   /** One message in a record of its own. */
   readonly say: (id: number, message: Out) => Effect.Effect<void, ChannelFailed>
@@ -33,11 +34,13 @@ export interface RawSession<In, Out> {
   readonly hearAll: Effect.Effect<ReadonlyArray<Heard<In>>>
 }
 
+/** How messages of the two sides are written and read. */
 export interface Codec<In, Out> {
   readonly encode: (message: Out) => Uint8Array
   readonly decode: (body: Uint8Array) => Effect.Effect<In, MessageRefused>
 }
 
+/** A session over a channel that is logged in already, and the transport below it. */
 export const make = <In, Out>(
   transport: Transport,
   secure: SecureChannel,

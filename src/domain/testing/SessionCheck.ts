@@ -25,6 +25,7 @@ import * as SessionSpeech from "./SessionSpeech.ts"
 /** What a script needs: a network on which a server listens, and what its clients encrypt with. */
 export type World = Cipher | Digest | Kem | MemoryNetwork | Opaque
 
+/** Whom to log in as, how long to wait, and how many sessions to try. */
 export interface Options extends Arbitrary.CheckOptions {
   /** Two accounts that the server knows: of clients 0 and 2, and of client 1. Default: `ada` and `grace` of Fixture. */
   readonly users?: readonly [Fixture.Credentials, Fixture.Credentials]

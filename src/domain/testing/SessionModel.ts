@@ -39,6 +39,7 @@ export type Answer =
   /** the connection breaks without that proof */
   | { readonly _tag: "Lost" }
 
+/** What a server says to one step, in order. */
 export type Answers = ReadonlyArray<Answer>
 
 type Command = Extract<ClientMessage, { readonly _tag: "Describe" | "Download" | "Fetch" | "Para" | "Upload" }>
@@ -71,6 +72,7 @@ export interface Session {
   ending: boolean
 }
 
+/** What a server holds, as far as its clients can tell. */
 export interface Model {
   readonly digest: Digest["Service"]
   /** by folded name */
@@ -80,6 +82,7 @@ export interface Model {
 /** A server without files. */
 export const make = (digest: Digest["Service"]): Model => ({ digest, files: new Map() })
 
+/** A client that has just been admitted. */
 export const newSession = (): Session => ({
   lastId: 0,
   waiting: undefined,

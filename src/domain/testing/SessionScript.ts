@@ -91,6 +91,7 @@ export const Action = Schema.TaggedUnion({
 })
 export type Action = typeof Action.Type
 
+/** One client does one thing. */
 export const Step = Schema.Struct({
   client: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: clientsMax - 1 })),
   action: Action

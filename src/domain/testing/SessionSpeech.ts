@@ -18,6 +18,7 @@ export interface Speaker {
   readonly sources: Map<number, Uint8Array>
 }
 
+/** A client that has just been admitted and has said nothing. */
 export const newSpeaker = (): Speaker => ({ session: newSession(), sources: new Map() })
 
 type Asked<Tag extends Action["_tag"]> = Extract<Action, { readonly _tag: Tag }>

@@ -17,6 +17,7 @@ const vectors: ReadonlyArray<readonly [length: number, digest: string]> = [
   [1025, "d00278ae47eb27b34faecf67b4fe263f82d5412916c1ffd97c8cb7fb814b8444"]
 ]
 
+/** Every promise of `Digest`: run each case on the layer. */
 export const digestContract: ReadonlyArray<ContractCase<Digest>> = [
   {
     name: "the published digests",

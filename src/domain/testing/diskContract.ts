@@ -29,6 +29,7 @@ const namesIn = Effect.fnUntraced(function* (path: DiskPath) {
   return entries.map(({ kind, name }) => `${kind} ${name}`).toSorted()
 })
 
+/** Every promise of `Disk`: run each case on an empty disk of its own. */
 export const diskContract: ReadonlyArray<ContractCase<Disk>> = [
   {
     name: "what is written in parts and pieces is read back, by position",

@@ -804,6 +804,7 @@ const changes: ReadonlyArray<ContractCase<FileStore | Digest>> = [
   }
 ]
 
+/** Every promise of `FileStore`: run each case on an empty store of its own. */
 export const fileStoreContract: ReadonlyArray<ContractCase<FileStore | Digest>> = [
   ...content,
   ...names,

@@ -20,6 +20,7 @@ export const signatureOf = (seed: number, length = 200_000): Effect.Effect<Signa
     return builder.end()
   })
 
+/** Every promise of `SignatureKeep`: run each case on an empty one. */
 export const signatureKeepContract: ReadonlyArray<ContractCase<SignatureKeep | Digest>> = [
   {
     name: "what was put under a version is found under it, and under no other",

@@ -19,6 +19,7 @@ export type Op =
   /** bytes of the local file */
   | { readonly _tag: "Literal"; readonly offset: number; readonly length: number }
 
+/** The local file, what is known of the other one, how to ask for more, and where the ops go. */
 export interface DeltaOptions<E, E2, E3> extends Omit<MatchOptions<E, E2, never>, "emit"> {
   /** The blocks (`blockRules`) of ranges of the other file, a list for each range. */
   readonly blocksOf: (

@@ -50,6 +50,7 @@ export interface Coarse {
   readonly groups: ReadonlyArray<Piece>
 }
 
+/** The local file, the coarse half of the other one's signature, and how to ask for the rest. */
 export interface MatchOptions<E, E2, E3> {
   readonly local: Pick<Source<E>, "read" | "readInto" | "size">
   /** where to begin, bytes: what is before was matched earlier */

@@ -32,6 +32,7 @@ export interface Group extends Piece {
   readonly chunks: ReadonlyArray<Piece>
 }
 
+/** What a file is made of: digests of its chunks, in groups. Sizes in bytes. */
 export interface Signature {
   readonly size: FileSize
   /** of the whole */
@@ -105,6 +106,7 @@ export interface Builder {
   readonly end: () => Signature
 }
 
+/** A builder for content of `size` bytes. `end` is right only after exactly so many were pushed. */
 export const makeBuilder = (digest: Digest["Service"], size: FileSize): Builder => {
   const averageLog2 = averageLog2For(size)
   const cutter = makeCutter(digest, rulesFor(averageLog2))

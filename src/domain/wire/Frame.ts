@@ -35,6 +35,7 @@ export interface ContentFrame {
   readonly parts: Bytes.Parts
 }
 
+/** What one frame carries: a message that is still encoded, or content of a transfer. */
 export type Frame = MessageFrame | ContentFrame
 
 /** The plaintext of a record is not a sequence of whole frames. The session ends. */
