@@ -248,6 +248,8 @@ const inFlightCount = (entries: ReadonlyMap<RequestId, Entry>): number =>
 
 const lost = (reason: string): ConnectionLost => new ConnectionLost({ reason })
 
+const closedBy = (reason: string): ConnectionLost => lost(`the server closed the session: ${printable(reason)}`)
+
 const answerOf = (frame: Frame): Effect.Effect<Answer, Message.MessageRefused> =>
   frame.kind === "content"
     ? Effect.succeed({ _tag: "Content", parts: frame.parts })
@@ -260,7 +262,7 @@ const ofConnection = (answer: Answer): Effect.Effect<void, CommandError> => {
     case "Pong":
       return Effect.void
     case "Closing":
-      return Effect.fail(lost(`the server closed the session: ${printable(answer.message.reason)}`))
+      return Effect.fail(closedBy(answer.message.reason))
     default:
       return Effect.fail(new ProtocolBroken({ detail: `unexpected ${answer.message._tag}` }))
   }
@@ -280,7 +282,9 @@ const correct = (channel: FrameChannel.FrameChannel): Effect.Effect<void, Comman
         (message): Effect.Effect<void, CommandError> =>
           message._tag === "Correct"
             ? Effect.void
-            : Effect.fail(new ProtocolBroken({ detail: `${message._tag} instead of Correct` }))
+            : message._tag === "Closing"
+              ? Effect.fail(closedBy(message.reason))
+              : Effect.fail(new ProtocolBroken({ detail: `${message._tag} instead of Correct` }))
       )
     })
   )

@@ -94,6 +94,18 @@ export const sessionsBeforeLoginPerAddressMax = 16
 /** The same, from loopback: everyone on this machine shares that address. */
 export const sessionsBeforeLoginFromLoopbackMax = 128
 
+/** Connections at once from one address, logged in or not (an IPv6 /64 counts as one). */
+export const sessionsPerAddressMax = 256
+
+/** Sessions at once of one account. */
+export const sessionsPerAccountMax = 128
+
+/** A transfer that is slower on average is ended: it holds a seat, a descriptor and staged space. */
+export const transferBytesPerSecondMin = 1024
+
+/** A transfer that was quick enough may pause for so long. */
+export const transferPauseMillisecondsMax = 60_000
+
 /** Decoded records that wait between the socket and the session: read-ahead, and the memory bound of a slow disk. */
 export const inboxRecordsMax = 4
 

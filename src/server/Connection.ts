@@ -4,7 +4,7 @@
  * A straight script: read, step, act; results of actions go back in as inputs. What is legal is the machine's business,
  * what is true of bytes the channel's, what is true of files the store's.
  */
-import { type Cause, Clock, Deferred, Effect, Exit, Queue, Schema, type Scope } from "effect"
+import { type Cause, Clock, Deferred, Effect, Exit, Queue, Schema, Scope } from "effect"
 import type { Socket } from "effect/socket"
 import * as Bytes from "../domain/Bytes.ts"
 import { type ChannelFailed, channelFailed } from "../domain/channel/ChannelError.ts"
@@ -18,6 +18,7 @@ import type { Digest } from "../domain/file/Digest.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { goodbyeMillisecondsMax, inboxRecordsMax, packedBytesMax } from "../domain/limits.ts"
 import type { Accounts, AccountsFailed } from "../domain/session/Accounts.ts"
+import type { Grant } from "../domain/session/Grant.ts"
 import * as FrameChannel from "../domain/session/FrameChannel.ts"
 import * as Session from "../domain/session/Session.ts"
 import type * as State from "../domain/session/SessionState.ts"
@@ -28,23 +29,25 @@ import type { Signatures } from "../domain/transfer/Signatures.ts"
 import { connectionId, type Frame, type FrameRefused } from "../domain/wire/Frame.ts"
 import * as Message from "../domain/wire/Message.ts"
 import { packPieces, pieceBytes } from "../domain/file/Packed.ts"
+import { Bandwidth } from "./Bandwidth.ts"
 import type { EndReason } from "./EndReason.ts"
+import * as Flow from "./Flow.ts"
+import * as KeepAlive from "./KeepAlive.ts"
 import { log } from "./LogEvent.ts"
 import * as Login from "./Login.ts"
 import type { LoginGuard } from "./LoginGuard.ts"
 import * as Peer from "./Peer.ts"
-import * as RateMeter from "./RateMeter.ts"
 import { type NoSeat, type Seat, Seats } from "./Seats.ts"
 import { ServerLimits } from "./ServerLimits.ts"
 import { type Look, ServerStatus } from "./ServerStatus.ts"
 import * as SessionWatch from "./SessionWatch.ts"
 import { SignatureMaker } from "./SignatureMaker.ts"
-import * as TransferProgress from "./TransferProgress.ts"
 import * as Transfers from "./Transfers.ts"
 
 /** Everything a connection is served with. */
 export type ConnectionServices =
   | Accounts
+  | Bandwidth
   | Cipher
   | Digest
   | FileStore
@@ -70,6 +73,7 @@ type ConnectionError =
   | Message.MessageRefused
   | NoSeat
   | StoppedBeforeLogin
+  | Flow.TooSlow
   | Watchdog.Stalled
 
 /** What is known about a connection: its status while it lives, and its one log line. */
@@ -79,62 +83,23 @@ interface Story {
   user: UserName | undefined
   client: string | undefined
   attempts: number
-  traffic: Readonly<FrameChannel.Traffic>
-  progress: TransferProgress.Progress | undefined
-  receiving: RateMeter.RateMeter
-  sending: RateMeter.RateMeter
+  readonly flow: Flow.Flow
 }
-
-const newStory = (peer: Peer.Peer, since: number): Story => ({
-  peer,
-  since,
-  user: undefined,
-  client: undefined,
-  attempts: 0,
-  traffic: { received: 0, sent: 0 },
-  progress: undefined,
-  receiving: RateMeter.silent,
-  sending: RateMeter.silent
-})
 
 const lookAt =
   (story: Story): Look =>
-  (now) => ({
-    state: story.user === undefined ? "before-login" : story.progress === undefined ? "idle" : "transferring",
-    peer: story.peer.address,
-    since: story.since,
-    ...(story.user !== undefined && { user: story.user }),
-    ...(story.client !== undefined && { client: story.client }),
-    received: story.traffic.received,
-    sent: story.traffic.sent,
-    receivedPerSecond: RateMeter.read(story.receiving, now),
-    sentPerSecond: RateMeter.read(story.sending, now),
-    ...(story.progress !== undefined && { transfer: story.progress })
-  })
-
-/** The channel, with what crosses it told to the story. */
-const metered = (story: Story, clock: Clock.Clock, channel: FrameChannel.FrameChannel): FrameChannel.FrameChannel => {
-  let { received, sent } = channel.traffic
-  return {
-    ...channel,
-    receive: Effect.tap(channel.receive, () => {
-      story.receiving = RateMeter.add(
-        story.receiving,
-        clock.currentTimeMillisUnsafe(),
-        channel.traffic.received - received
-      )
-      received = channel.traffic.received
-      return Effect.void
-    }),
-    send: (frame) =>
-      Effect.map(channel.send(frame), () => {
-        story.sending = RateMeter.add(story.sending, clock.currentTimeMillisUnsafe(), channel.traffic.sent - sent)
-        sent = channel.traffic.sent
-        if (frame.kind === "content")
-          story.progress = TransferProgress.moved(story.progress, Bytes.lengthOf(frame.parts))
-      })
+  (now) => {
+    const flow = story.flow.status(now)
+    const state = flow.transfer === undefined ? "idle" : "transferring"
+    return {
+      state: story.user === undefined ? "before-login" : state,
+      peer: story.peer.address,
+      since: story.since,
+      ...(story.user !== undefined && { user: story.user }),
+      ...(story.client !== undefined && { client: story.client }),
+      ...flow
+    }
   }
-}
 
 /**
  * Serves one connection to its end. Never fails: an end of any kind is a log line.
@@ -147,7 +112,7 @@ export const serve = Effect.fnUntraced(function* (
 ): Effect.fn.Return<void, never, ConnectionServices> {
   const peer = Peer.fromAddress(yield* yield* Peer.PeerAddress)
   const since = yield* Clock.currentTimeMillis
-  const story = newStory(peer, since)
+  const story: Story = { peer, since, user: undefined, client: undefined, attempts: 0, flow: yield* Flow.make }
   // Told also when the server interrupts what is left at its end.
   yield* watched(peer, (watch) =>
     Effect.scoped(session(socket, draining, story, watch)).pipe(
@@ -192,7 +157,8 @@ const session = Effect.fnUntraced(function* (
     Effect.raceFirst(driver.cut),
     Effect.raceFirst(loginDeadline),
     Effect.raceFirst(stopping),
-    Effect.raceFirst(watchdog.watch)
+    Effect.raceFirst(watchdog.watch),
+    Effect.raceFirst(story.flow.tooSlow)
   )
 })
 
@@ -217,12 +183,14 @@ const makeDriver = Effect.fnUntraced(function* (options: {
   const { seat, story, transport, watch, watchdog } = options
   const limits = yield* ServerLimits
   const login = yield* Login.make(story.peer)
+  const bandwidth = yield* Bandwidth
   const scope = yield* Effect.scope
   const inbox = yield* Queue.bounded<Item, InboxError>(inboxRecordsMax)
   const cut = yield* Deferred.make<never, InboxError>()
   let state: State.Session = Session.initial
   let lost: Cause.Cause<InboxError> | undefined
   let answering = false
+  let grant: Grant | undefined
 
   const run = Effect.gen(function* () {
     const handshake = yield* SecureChannel.accept(transport)
@@ -239,7 +207,7 @@ const makeDriver = Effect.fnUntraced(function* (options: {
     while (input !== undefined) {
       const next: Session.Step = Session.step(state, input)
       state = next.state
-      story.progress = TransferProgress.step(story.progress, { input, ...next })
+      story.flow.step({ input, ...next })
       yield* watch.step(input, next.outputs)
       input = undefined
       // An output whose action has a result is always a step's last.
@@ -262,6 +230,7 @@ const makeDriver = Effect.fnUntraced(function* (options: {
         case "VerifyLogin": {
           const verified = yield* login.verify(output.user, output.ke3)
           if (verified === undefined) return { _tag: "LoginUnverified" }
+          grant = verified.grant
           channel = handshake.upgrade(verified.sessionKey)
           return { _tag: "LoginVerified", rights: verified.grant.rights }
         }
@@ -280,8 +249,8 @@ const makeDriver = Effect.fnUntraced(function* (options: {
   const leaveUnauthenticated = Effect.suspend(() => Effect.as(linger, closeReason(state)))
 
   const converse = Effect.fnUntraced(function* (secure: SecureChannel.SecureChannel) {
-    const channel = metered(story, yield* Clock.Clock, watch.counted(FrameChannel.make(secure, watchdog)))
-    story.traffic = channel.traffic
+    const plain = watch.counted(FrameChannel.make(secure, watchdog))
+    const channel = story.flow.through(plain, yield* KeepAlive.make(plain, watchdog))
     const transfers = yield* Transfers.make({
       channel,
       watch,
@@ -304,15 +273,16 @@ const makeDriver = Effect.fnUntraced(function* (options: {
     yield* Effect.addFinalizer(() => told(false))
     const act = actions(channel, transfers, () => content)
     while (state._tag !== "Closed") {
-      const next = yield* Queue.take(inbox)
+      const next = yield* story.flow.awaited(state, Queue.take(inbox))
       content = next.content
       yield* handle(next.input, act)
       const busy = state._tag === "Transferring"
       yield* told(busy)
       watchdog.expect(busy ? limits.stallMilliseconds : limits.idleMilliseconds)
     }
-    yield* goodbye(channel, state.reason)
-    return state.reason
+    const { reason } = state
+    yield* goodbye(channel, reason === "bye" ? undefined : message(connectionId, { _tag: "Closing", reason }))
+    return reason
   })
 
   // What came before is still worked on. An answer that is being written may never return: a socket need not tell a
@@ -357,10 +327,24 @@ const makeDriver = Effect.fnUntraced(function* (options: {
     return undefined
   })
 
+  /** The password is proved. Whoever finds no seat now is told why. */
+  const admit = Effect.fnUntraced(function* (
+    channel: FrameChannel.FrameChannel,
+    { client, user }: Extract<State.SessionOutput, { readonly _tag: "Admit" }>
+  ): Effect.fn.Return<void, InboxError | NoSeat> {
+    story.user = user
+    story.client = printable(client)
+    yield* login.succeeded(user)
+    yield* Effect.tapError(seat.admit(user), ({ reason }) =>
+      goodbye(channel, message(connectionId, { _tag: "Closing", reason }))
+    )
+    story.flow.share(yield* Scope.provide(bandwidth.join(user, grant?.bytesPerSecond), scope))
+  })
+
   const actions = (channel: FrameChannel.FrameChannel, transfers: Transfers.Transfers, content: () => Bytes.Parts) =>
     Effect.fnUntraced(function* (
       output: State.SessionOutput
-    ): Effect.fn.Return<State.ActionResult | undefined, InboxError> {
+    ): Effect.fn.Return<State.ActionResult | undefined, InboxError | NoSeat> {
       const refusal = yield* watch.refusal(output)
       if (refusal !== undefined) return refusal
       switch (output._tag) {
@@ -391,10 +375,7 @@ const makeDriver = Effect.fnUntraced(function* (options: {
         case "StopSending":
           return void (yield* transfers.stopSending(output.id))
         case "Admit":
-          story.user = output.user
-          story.client = printable(output.client)
-          yield* seat.admit
-          return void (yield* login.succeeded(output.user))
+          return void (yield* admit(channel, output))
         case "AnswerLogin":
         case "VerifyLogin":
         case "SendHandshake":
@@ -403,9 +384,9 @@ const makeDriver = Effect.fnUntraced(function* (options: {
       }
     })
 
-  const goodbye = (channel: FrameChannel.FrameChannel, reason: State.CloseReason) =>
+  const goodbye = (channel: FrameChannel.FrameChannel, last: Frame | undefined) =>
     Effect.gen(function* () {
-      if (reason !== "bye") yield* channel.send(message(connectionId, { _tag: "Closing", reason }))
+      if (last !== undefined) yield* channel.send(last)
       yield* channel.end
       yield* linger
     }).pipe(Effect.timeoutOption(goodbyeMillisecondsMax), Effect.ignore)
@@ -472,8 +453,7 @@ const logEnd = Effect.fnUntraced(function* (story: Story, exit: Exit.Exit<State.
     outcome,
     detail,
     milliseconds,
-    received: story.traffic.received,
-    sent: story.traffic.sent,
+    ...story.flow.traffic(),
     attempts: story.attempts > 0 ? story.attempts : undefined,
     user: story.user,
     client: story.client
@@ -523,5 +503,7 @@ const endOfFailure = (error: ConnectionError, { attempts, user }: Story): End =>
       return { outcome: "draining" }
     case "Stalled":
       return { outcome: "stalled" }
+    case "TooSlow":
+      return { outcome: "too-slow" }
   }
 }

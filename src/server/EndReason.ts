@@ -20,6 +20,7 @@ export type EndReason =
   | "message-refused"
   | "stalled"
   | "stopped"
+  | "too-slow"
 
 /** What each means, for the administrator. */
 export const endReasons = {
@@ -45,9 +46,12 @@ export const endReasons = {
   truncated: "the connection was closed without a goodbye",
   "connection-lost": "the network failed",
   stalled: "nothing moved for too long",
+  "too-slow": "a transfer was slower than the minimum rate for too long; what has come of it is kept",
   "server-full": "all seats were taken",
   "too-many-before-login": "too many connections had not logged in",
   "too-many-from-address": "too many connections of one address had not logged in",
+  "too-many-of-address": "too many sessions of one address",
+  "too-many-of-account": "too many sessions of one account; the client was told",
   "dropped-early": "many connections had not logged in: strangers are dropped at random",
   "accounts-failed": "the accounts could not be read; `detail` says why",
   defect: "a fault of the program: the line `connection-defect` has its cause"

@@ -8,6 +8,7 @@ import { Deferred, Effect, Fiber, FiberSet, Layer, Option, type Scope } from "ef
 import { type Socket, SocketServer } from "effect/socket"
 import { SignatureKeep } from "../domain/transfer/SignatureKeep.ts"
 import { Signatures } from "../domain/transfer/Signatures.ts"
+import { Bandwidth } from "./Bandwidth.ts"
 import * as Connection from "./Connection.ts"
 import { LoginGuard } from "./LoginGuard.ts"
 import { Seats } from "./Seats.ts"
@@ -52,11 +53,11 @@ export const serve: Effect.Effect<
 export const layer: Layer.Layer<
   ServerStatus,
   never,
-  | Exclude<Connection.ConnectionServices, LoginGuard | Seats | ServerStatus | SignatureMaker | Signatures>
+  | Exclude<Connection.ConnectionServices, Bandwidth | LoginGuard | Seats | ServerStatus | SignatureMaker | Signatures>
   | SocketServer.SocketServer
 > = Layer.effectDiscard(serve).pipe(
   Layer.provideMerge(ServerStatus.layer),
-  Layer.provide([LoginGuard.layer, Seats.layer, SignatureMaker.layer]),
+  Layer.provide([Bandwidth.layer, LoginGuard.layer, Seats.layer, SignatureMaker.layer]),
   Layer.provide(
     Layer.unwrap(
       Effect.map(Effect.serviceOption(SignatureKeep), (keep) =>

@@ -1,7 +1,7 @@
 /**
  * How far the command under way has come, by what goes into the session's machine and what comes out: pure.
  */
-import type { ActionResult, Session, SessionInput, SessionOutput } from "../domain/session/SessionState.ts"
+import type { Session, SessionInput, SessionOutput } from "../domain/session/SessionState.ts"
 
 export interface Progress {
   readonly command: "describe" | "download" | "fetch" | "para" | "upload"
@@ -22,16 +22,18 @@ export interface Step {
 /** After a step of the machine. A command that begins as another ends is in the same step: the later one counts. */
 export const step = (before: Progress | undefined, { input, outputs, state }: Step): Progress | undefined => {
   let progress = before && resultOf(before, input)
-  for (const output of outputs) {
-    progress = begunBy(output) ?? progress
-    if (progress !== undefined) progress = moved(progress, movedBy(input, output))
-  }
+  for (const output of outputs) progress = begunBy(output) ?? progress
+  const written = input._tag === "Content" && outputs.some(({ _tag }) => _tag === "Write") ? input.bytes : 0
+  progress = moved(progress, written + copiedBy(outputs))
   return state._tag === "Transferring" ? progress : undefined
 }
 
 /** So many bytes more. */
 export const moved = <P extends Progress | undefined>(progress: P, bytes: number): P =>
   progress === undefined || bytes === 0 ? progress : { ...progress, bytes: progress.bytes + bytes }
+
+/** Outputs with which a command begins. */
+export const begins: ReadonlySet<SessionOutput["_tag"]> = new Set(["Describe", "List", "Open", "Stage"])
 
 const begunBy = (output: SessionOutput): Progress | undefined => {
   switch (output._tag) {
@@ -48,13 +50,13 @@ const begunBy = (output: SessionOutput): Progress | undefined => {
   }
 }
 
-const resultOf = (progress: Progress, input: SessionInput | ActionResult): Progress => {
+const resultOf = (progress: Progress, input: SessionInput): Progress => {
   if (input._tag === "Staged") return { ...progress, bytes: input.resumed }
   return input._tag === "Opened" ? { ...progress, size: input.size, bytes: input.from } : progress
 }
 
-/** Bytes of the file that an output puts in their place. */
-export const movedBy = (input: SessionInput, output: SessionOutput): number => {
-  if (output._tag === "Copy") return output.ranges.reduce((total, { length }) => total + length, 0)
-  return output._tag === "Write" && input._tag === "Content" ? input.bytes : 0
-}
+/** Bytes of the live file that go into the new one. */
+export const copiedBy = (outputs: ReadonlyArray<SessionOutput>): number =>
+  outputs.reduce((all, output) => (output._tag === "Copy" ? output.ranges.reduce(sum, all) : all), 0)
+
+const sum = (total: number, { length }: { readonly length: number }): number => total + length

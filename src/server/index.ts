@@ -3,6 +3,7 @@
  */
 export * as Audit from "./Audit.ts"
 export * as AuditFile from "./AuditFile.ts"
+export * as Bandwidth from "./Bandwidth.ts"
 export * as Connection from "./Connection.ts"
 export * as LoginGuard from "./LoginGuard.ts"
 export * as LogEvent from "./LogEvent.ts"

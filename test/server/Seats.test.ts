@@ -35,7 +35,7 @@ describe("Seats", () => {
       for (let index = 0; index < 6; index++) yield* take(local)
       // Trusted addresses are not dropped early, so that the limit itself shows.
       for (let index = 0; index < 4; index++) {
-        yield* Effect.scoped(Effect.flatMap(take(stranger(index)), (seat) => seat.admit)).pipe(
+        yield* Effect.scoped(Effect.flatMap(take(stranger(index)), (seat) => seat.admit("ada"))).pipe(
           Effect.retry({ times: 1000 })
         )
         yield* take(stranger(index))
@@ -49,12 +49,37 @@ describe("Seats", () => {
     Effect.gen(function* () {
       for (let index = 0; index < limits.sessions; index++) {
         const seat = yield* take(local)
-        yield* seat.admit
-        yield* seat.admit
+        yield* seat.admit("ada")
+        yield* seat.admit("ada")
       }
       assert.deepStrictEqual(yield* counts, { all: 20, beforeLogin: 0 })
       assert.strictEqual(yield* reason(local), "server-full")
     }).pipe(Effect.scoped, Effect.provide(seated))
+  )
+
+  it.effect("limits the sessions of an account, and those of an address before and after login", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const first = yield* Scope.provide(take(local), scope)
+      yield* first.admit("ada")
+      yield* (yield* take(local)).admit("ada")
+      const third = yield* take(local)
+      assert.strictEqual((yield* Effect.flip(third.admit("ada"))).reason, "too-many-of-account")
+      yield* third.admit("grace")
+      yield* Scope.close(scope, Exit.void)
+      yield* (yield* take(local)).admit("ada")
+      for (let index = 0; index < 4; index++) yield* (yield* take(stranger(7))).admit(`user${index}`)
+      assert.strictEqual(yield* reason(stranger(7)), "too-many-of-address")
+      yield* take(stranger(8))
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(
+        Layer.provide(
+          Seats.layer,
+          Layer.succeed(ServerLimits, { ...defaultLimits, sessionsPerAccount: 2, sessionsPerAddress: 4 })
+        )
+      )
+    )
   )
 
   it.effect("gives seats back with the scope, admitted or not", () =>
@@ -62,7 +87,7 @@ describe("Seats", () => {
       const scope = yield* Scope.make()
       yield* Scope.provide(take(local), scope)
       const seat = yield* Scope.provide(take(local), scope)
-      yield* seat.admit
+      yield* seat.admit("ada")
       assert.deepStrictEqual(yield* counts, { all: 2, beforeLogin: 1 })
       yield* Scope.close(scope, Exit.void)
       assert.deepStrictEqual(yield* counts, { all: 0, beforeLogin: 0 })
@@ -72,7 +97,7 @@ describe("Seats", () => {
 
   it.effect("drops strangers ever more often from half full on, and spares those who logged in before", () =>
     Effect.gen(function* () {
-      yield* Effect.scoped(Effect.flatMap(take(stranger(1)), (seat) => seat.admit))
+      yield* Effect.scoped(Effect.flatMap(take(stranger(1)), (seat) => seat.admit("ada")))
       const tries = 200
       const dropped = (peer: (index: number) => Peer.Peer) =>
         Effect.gen(function* () {

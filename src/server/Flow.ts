@@ -1,0 +1,125 @@
+/**
+ * What flows through one session: measured, kept to its share of the bandwidth, and held to a minimum rate.
+ */
+import { Clock, Deferred, Effect, Exit, Schema } from "effect"
+import { lengthOf } from "../domain/Bytes.ts"
+import type { FrameChannel, Traffic } from "../domain/session/FrameChannel.ts"
+import type { Session } from "../domain/session/SessionState.ts"
+import type { Frame } from "../domain/wire/Frame.ts"
+import type { Share } from "./Bandwidth.ts"
+import type { AliveMeanwhile } from "./KeepAlive.ts"
+import * as Patience from "./Patience.ts"
+import * as RateMeter from "./RateMeter.ts"
+import { ServerLimits } from "./ServerLimits.ts"
+import type { SessionStatus } from "./ServerStatus.ts"
+import * as TransferProgress from "./TransferProgress.ts"
+
+/** A transfer was slower than the minimum for too long. What has come of it is kept. */
+export class TooSlow extends Schema.TaggedError<TooSlow>()("TooSlow", {}) {}
+
+export interface Flow {
+  /** What a status shows of it. */
+  readonly status: (
+    now: number
+  ) => Pick<SessionStatus, "received" | "receivedPerSecond" | "sent" | "sentPerSecond" | "transfer">
+  readonly traffic: () => Readonly<Traffic>
+  /** Follows the machine. */
+  readonly step: (step: TransferProgress.Step) => void
+  /** The channel, with this flow; its bytes wait for the share that is joined. */
+  readonly through: (channel: FrameChannel, aliveMeanwhile: AliveMeanwhile) => FrameChannel
+  readonly share: (share: Share) => void
+  /** Takes the peer's next message; in a state in which content is due the time counts against the peer. */
+  readonly awaited: <A, E>(state: Session, next: Effect.Effect<A, E>) => Effect.Effect<A, E>
+  /** Never succeeds. Race the session against it. */
+  readonly tooSlow: Effect.Effect<never, TooSlow>
+}
+
+const contentOf = (frames: ReadonlyArray<Frame>): number =>
+  frames.reduce((total, frame) => total + (frame.kind === "content" ? lengthOf(frame.parts) : 0), 0)
+
+const nothing: Readonly<Traffic> = { received: 0, sent: 0 }
+
+export const make: Effect.Effect<Flow> = Effect.gen(function* () {
+  const limits = yield* ServerLimits
+  const clock = yield* Clock.Clock
+  const tooSlow = yield* Deferred.make<never, TooSlow>()
+  let traffic = nothing
+  let progress: TransferProgress.Progress | undefined
+  let received = RateMeter.silent
+  let sent = RateMeter.silent
+  let share: Share | undefined
+  let patience = 0
+  // Since when content of the peer is due; undefined while it is not.
+  let dueSince: number | undefined
+
+  const minimum = (): Patience.Minimum => ({
+    bytesPerSecond: limits.minimumBytesPerSecond,
+    windowMilliseconds: limits.minimumRateMilliseconds
+  })
+
+  /** So many bytes of a file moved, and the peer was waited for. */
+  const settle = (milliseconds: number, bytes: number): void => {
+    patience = Patience.left(patience, minimum(), milliseconds, bytes)
+    if (patience < 0) Deferred.doneUnsafe(tooSlow, Exit.fail(new TooSlow()))
+  }
+
+  const pause = (milliseconds: number, aliveMeanwhile: AliveMeanwhile): Effect.Effect<void> =>
+    milliseconds < 1 ? Effect.void : aliveMeanwhile(Effect.sleep(milliseconds))
+
+  const through: Flow["through"] = (channel, aliveMeanwhile) => {
+    traffic = channel.traffic
+    let { received: receivedBefore, sent: sentBefore } = channel.traffic
+    return {
+      ...channel,
+      receive: Effect.gen(function* () {
+        const since = clock.currentTimeMillisUnsafe()
+        const frames = yield* channel.receive
+        const now = clock.currentTimeMillisUnsafe()
+        if (dueSince !== undefined) settle(now - Math.max(since, dueSince), contentOf(frames ?? []))
+        const bytes = channel.traffic.received - receivedBefore
+        receivedBefore = channel.traffic.received
+        received = RateMeter.add(received, now, bytes)
+        // Whoever does not read on makes the peer wait: the network holds no more than its buffers.
+        yield* pause(share?.take("received", bytes) ?? 0, aliveMeanwhile)
+        return frames
+      }),
+      send: Effect.fnUntraced(function* (frame) {
+        const content = frame.kind === "content" ? lengthOf(frame.parts) : 0
+        if (content > 0) yield* pause(share?.take("sent", content) ?? 0, aliveMeanwhile)
+        const since = clock.currentTimeMillisUnsafe()
+        yield* channel.send(frame)
+        sent = RateMeter.add(sent, clock.currentTimeMillisUnsafe(), channel.traffic.sent - sentBefore)
+        sentBefore = channel.traffic.sent
+        if (content === 0) return
+        progress = TransferProgress.moved(progress, content)
+        settle(clock.currentTimeMillisUnsafe() - since, content)
+      })
+    }
+  }
+
+  return {
+    status: (now) => ({
+      received: traffic.received,
+      sent: traffic.sent,
+      receivedPerSecond: RateMeter.read(received, now),
+      sentPerSecond: RateMeter.read(sent, now),
+      ...(progress !== undefined && { transfer: progress })
+    }),
+    traffic: () => traffic,
+    step: (step) => {
+      progress = TransferProgress.step(progress, step)
+      if (step.outputs.some((output) => TransferProgress.begins.has(output._tag))) patience = Patience.whole(minimum())
+      else settle(0, TransferProgress.copiedBy(step.outputs))
+    },
+    through,
+    share: (joined) => void (share = joined),
+    awaited: (state, next) =>
+      state._tag !== "Transferring" || state.transfer._tag !== "Receiving"
+        ? next
+        : Effect.suspend(() => {
+            dueSince = clock.currentTimeMillisUnsafe()
+            return next
+          }).pipe(Effect.ensuring(Effect.sync(() => (dueSince = undefined)))),
+    tooSlow: Deferred.await(tooSlow)
+  }
+})
