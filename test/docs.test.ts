@@ -7,10 +7,12 @@ import { SocketServer } from "effect/socket"
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
+import * as limits from "../src/domain/limits.ts"
 import { files } from "./embedding.ts"
 import { example, text } from "./protocolExample.ts"
 import { FileStoreMemory } from "../src/domain/index.ts"
 import { checkStore } from "./ownLayers.ts"
+import { tableOf } from "./tables.ts"
 import { roundTrip } from "./testing.ts"
 
 const root = join(import.meta.dirname, "..")
@@ -75,6 +77,13 @@ describe("documents", () => {
     const sources = read("src/domain/limits.ts") + read("src/domain/channel/HandshakeMessage.ts")
     assert.isAbove(names.length, 10)
     for (const name of names) assert.match(sources, new RegExp(`export const ${name}\\b`), name)
+  })
+
+  it("OPERATIONS.md gives fixed limits their values", () => {
+    const rows = tableOf("docs/OPERATIONS.md", "limit")
+    const values = new Map<string, unknown>(Object.entries(limits))
+    assert.isAbove(rows.length, 80)
+    for (const [name = "", value] of rows) assert.strictEqual(value, String(values.get(name)), name)
   })
 
   it.effect("ARCHITECTURE.md shows a program that serves a folder", () =>

@@ -215,6 +215,9 @@ export const chunkAverageLog2Min = 16
 /** The largest average: 2^27 bytes. */
 export const chunkAverageLog2Max = 27
 
+/** Telling the service manager something: after that the server goes on. */
+export const notifyMillisecondsMax = 5_000
+
 /** The file of a server's configuration. */
 export const configFileBytesMax = 64 * 1024
 

@@ -12,12 +12,13 @@ import * as NodeSocketServer from "@effect/platform-node/NodeSocketServer"
 import { Cause, Console, Effect, Exit, Layer, Option, Path, Queue, Schema } from "effect"
 import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
 import type { NetAddress } from "effect/net"
+import { ChildProcess, ChildProcessSpawner } from "effect/process"
 import { SocketServer } from "effect/socket"
 import * as CipherNode from "../domain/channel/CipherNode.ts"
 import * as KemNode from "../domain/channel/KemNode.ts"
 import * as OpaqueNode from "../domain/channel/OpaqueNode.ts"
 import * as DigestNode from "../domain/file/DigestNode.ts"
-import { socketReadBytes } from "../domain/limits.ts"
+import { goodbyeMillisecondsMax, notifyMillisecondsMax, socketReadBytes } from "../domain/limits.ts"
 import { Accounts } from "../domain/session/Accounts.ts"
 import * as AccountsFile from "../domain/session/AccountsFile.ts"
 import { type LockFailed, type LockHeld, StateLock } from "../domain/session/StateLock.ts"
@@ -42,6 +43,7 @@ import * as Server from "./Server.ts"
 import * as ServerConfig from "./ServerConfig.ts"
 import { ServerLimits } from "./ServerLimits.ts"
 import type { Settings } from "./Settings.ts"
+import * as ServiceManager from "./ServiceManager.ts"
 import * as StateFolder from "./StateFolder.ts"
 import * as UserCommands from "./UserCommands.ts"
 
@@ -63,7 +65,8 @@ const serve = Effect.fnUntraced(function* (said: ServerConfig.Said) {
   const live = LiveSettings.make((yield* load).settings)
   const { limits, log } = live.settings
   yield* stopOnSignals
-  yield* Effect.andThen(reloadOnSignal(LiveSettings.reload(live, load)), run(live.settings)).pipe(
+  const reload = Effect.andThen(manager.reloading, LiveSettings.reload(live, load))
+  yield* Effect.andThen(reloadOnSignal(Effect.andThen(reload, manager.ready)), run(live.settings)).pipe(
     Effect.scoped,
     Effect.provideService(ServerLimits, limits),
     Effect.provideService(Logging.Level, log)
@@ -72,6 +75,7 @@ const serve = Effect.fnUntraced(function* (said: ServerConfig.Said) {
 
 const run = Effect.fnUntraced(function* (settings: Settings) {
   const { host } = settings.listen
+  const given = yield* socketGiven
   const { folder, root } = yield* StateFolder.resolve({ ...settings.store, platform: process.platform })
   const store = FileStoreDisk.layer({ durability: settings.store.durability }).pipe(
     Layer.provide(DiskNode.layer(root)),
@@ -81,13 +85,13 @@ const run = Effect.fnUntraced(function* (settings: Settings) {
   )
   // One after the other: what is asked of the person first is what is wrong first.
   const services = Layer.mergeAll(store, keptSignatures(folder)).pipe(
-    Layer.provideMerge(accounts(host, folder)),
+    Layer.provideMerge(accounts(given === undefined ? host : "a socket of the service manager", folder)),
     Layer.provideMerge(Layer.effectDiscard(lockState(folder, root))),
     Layer.provideMerge(AccountsFile.layer(folder))
   )
   yield* Effect.gen(function* () {
     const { address } = yield* SocketServer.SocketServer
-    yield* onlyLoopback(host, address)
+    if (given === undefined) yield* onlyLoopback(host, address)
     yield* Metrics.register
     let phase: NotReady | undefined = "starting"
     const watched = Layer.provideMerge(
@@ -103,13 +107,18 @@ const run = Effect.fnUntraced(function* (settings: Settings) {
     // Last, and once it can be used: whoever waits for this line may connect now, and has seen the warning.
     yield* Console.log(`listening on ${addressText(address)}`)
     phase = undefined
+    yield* manager.ready
+    yield* manager.beat
     return yield* Effect.never.pipe(
       Effect.onInterrupt(() => {
         phase = "stopping"
-        return log("stopping", "stopping: transfers may end, a second signal ends them at once")
+        return Effect.andThen(
+          log("stopping", "stopping: transfers may end, a second signal ends them at once"),
+          manager.stopping(settings.limits.drainMilliseconds + goodbyeMillisecondsMax)
+        )
       })
     )
-  }).pipe(Effect.scoped, Effect.provide(Layer.provideMerge(listen(settings.listen), services)))
+  }).pipe(Effect.scoped, Effect.provide(Layer.provideMerge(listen(settings.listen, given), services)))
 })
 
 /** Signatures in the state folder; where that cannot be, they live as long as the server. */
@@ -154,10 +163,9 @@ const cannotServe = (root: string, { code }: DiskError | { readonly code: string
 // Listening
 // -----------------------------------------------------------------------------
 
-const listen = ({ host, port }: Listen) =>
+const listen = ({ host, port }: Listen, given: number | undefined) =>
   NodeSocketServer.layer({
-    host,
-    port,
+    ...(given === undefined ? { host, port } : { fd: given }),
     noDelay: true,
     keepAlive: true,
     allowHalfOpen: true,
@@ -299,6 +307,32 @@ const stopOnSignals = Effect.sync(() => {
   }
   process.on("SIGINT", count(130))
   process.on("SIGTERM", count(143))
+})
+
+/** The service manager, told through its own program; that needs `NotifyAccess=all`. */
+const manager = ServiceManager.make({
+  environment: process.env,
+  pid: process.pid,
+  monotonic: Effect.sync(() => process.hrtime.bigint() / 1000n),
+  send: (assignments) =>
+    ChildProcessSpawner.ChildProcessSpawner.pipe(
+      Effect.flatMap((spawner) => spawner.exitCode(ChildProcess.make("systemd-notify", assignments))),
+      Effect.mapError(({ reason }) => `systemd-notify: ${reason._tag}`),
+      Effect.flatMap((code) => (code === 0 ? Effect.void : Effect.fail(`systemd-notify ended with ${code}`))),
+      Effect.timeoutOrElse({
+        duration: notifyMillisecondsMax,
+        orElse: () => Effect.fail("systemd-notify takes too long")
+      }),
+      Effect.provide(NodeServices.layer)
+    )
+})
+
+/** The socket that the service manager has opened for this server, if it has: a descriptor. */
+const socketGiven = Effect.suspend(() => {
+  const [socket, ...others] = ServiceManager.socketsGiven({ environment: process.env, pid: process.pid })
+  return others.length === 0
+    ? Effect.succeed(socket)
+    : Effect.fail(new CannotStart({ detail: "the service manager gives more than one socket: name one in the unit" }))
 })
 
 /** SIGHUP, as often as it comes; two that come while one is worked on are one. */

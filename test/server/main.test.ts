@@ -3,8 +3,18 @@
  */
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, watch, writeFileSync } from "node:fs"
-import { connect } from "node:net"
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  watch,
+  writeFileSync
+} from "node:fs"
+import { connect, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
@@ -39,16 +49,25 @@ interface Ended {
   readonly stderr: string
 }
 
-const start = (...args: ReadonlyArray<string>) => {
-  const child = spawn(process.execPath, [main, ...args], {
-    cwd: folder,
-    env: { PATH: process.env["PATH"], HOME: folder, XDG_STATE_HOME: join(folder, "state") },
-    stdio: ["pipe", "pipe", "pipe"]
-  })
+/** With more variables than a plain start has. */
+const started =
+  (...args: ReadonlyArray<string>) =>
+  (environment: Readonly<Record<string, string>>) =>
+    watched(
+      spawn(process.execPath, [main, ...args], {
+        cwd: folder,
+        env: { PATH: process.env["PATH"], HOME: folder, XDG_STATE_HOME: join(folder, "state"), ...environment },
+        stdio: ["pipe", "pipe", "pipe"]
+      })
+    )
+
+const start = (...args: ReadonlyArray<string>) => started(...args)({})
+
+const watched = <Child extends ChildProcess>(child: Child) => {
   running.add(child)
   const output = { stdout: "", stderr: "" }
-  child.stdout.on("data", (chunk) => (output.stdout += String(chunk)))
-  child.stderr.on("data", (chunk) => (output.stderr += String(chunk)))
+  child.stdout?.on("data", (chunk) => (output.stdout += String(chunk)))
+  child.stderr?.on("data", (chunk) => (output.stderr += String(chunk)))
   const ended = once(child, "close").then(([code]): Ended => {
     running.delete(child)
     return { code: typeof code === "number" ? code : null, ...output }
@@ -335,6 +354,60 @@ describe("configuration", () => {
     assert.include(stderr, "configuration not reloaded: 'limits.sessions' takes a whole number from 1")
     assert.notInclude(stderr, '"event":"serving"')
     assert.include(stderr, '"outcome":"server-full"')
+  })
+})
+
+describe("under a service manager", () => {
+  it("tells it when it is ready, reloads and stops, and that it is alive", async () => {
+    const log = join(folder, "told")
+    writeFileSync(join(folder, "systemd-notify"), `#!/bin/sh\necho "$@" >> '${log}'\n`, { mode: 0o755 })
+    const told = () => (existsSync(log) ? readFileSync(log, "utf8") : "")
+    const environment = {
+      PATH: `${folder}:${process.env["PATH"]}`,
+      NOTIFY_SOCKET: "/run/none",
+      WATCHDOG_USEC: "60000000"
+    }
+    const server = started("--port", "0")(environment)
+    const hears = async (what: string) => {
+      while (!told().includes(what)) await once(watch(folder), "change")
+    }
+    await hears("WATCHDOG=1")
+    server.child.kill("SIGHUP")
+    await hears("RELOADING=1 MONOTONIC_USEC=")
+    const ended = await stop(server, "SIGTERM")
+    assert.strictEqual(ended.code, 0)
+    assert.match(
+      told(),
+      /^READY=1\nWATCHDOG=1\nRELOADING=1 MONOTONIC_USEC=\d+\n(READY=1\n)?STOPPING=1 EXTEND_TIMEOUT_USEC=12000000\n/
+    )
+    assert.notInclude(ended.stderr, "service-manager-unheard")
+  })
+
+  it("serves on the socket that it is given, to accounts alone", async () => {
+    const listener = createServer().listen(0, "127.0.0.1")
+    await once(listener, "listening")
+    const address = listener.address()
+    const port = address !== null && typeof address === "object" ? address.port : 0
+    const { fd } = Reflect.get(listener, "_handle")
+    const shell = ["-c", 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"', "sh", process.execPath, main]
+    const activated = () => {
+      const child = spawn("sh", shell, {
+        cwd: folder,
+        env: { PATH: process.env["PATH"], HOME: folder, XDG_STATE_HOME: join(folder, "state") },
+        stdio: ["pipe", "pipe", "pipe", fd]
+      })
+      return watched(child)
+    }
+    const refused = await activated().ended
+    assert.strictEqual(refused.code, 1)
+    assert.include(refused.stderr, "there is no account yet")
+    const added = await run(["user", "add", "ada", "--generate"])
+    const server = activated()
+    await once(server.child.stdout ?? server.child, "data")
+    assert.strictEqual(server.output.stdout, `listening on 127.0.0.1:${port}\n`)
+    listener.close()
+    assert.deepStrictEqual(await names({ port, user: "ada", password: added.stdout.trim() }), [])
+    assert.strictEqual((await stop(server, "SIGTERM")).code, 0)
   })
 })
 

@@ -59,6 +59,9 @@ export interface Options {
   readonly audit?: Layer.Layer<Audit>
 }
 
+/** Nothing was logged or asked yet. */
+export const watchLayer = Layer.sync(Watch, () => makeWatch())
+
 const noCalls = () => ({ list: 0, stat: 0, open: 0, stage: 0, write: 0, read: 0, remove: 0, rename: 0 })
 
 const makeWatch = () => {
@@ -117,7 +120,8 @@ const watchedStore = (options: Options) =>
     })
   )
 
-const logTo = Layer.unwrap(
+/** Sends the log to the `Watch`. */
+export const logTo = Layer.unwrap(
   Effect.map(Watch, ({ lines }) => {
     return Logger.layer([
       Logger.make(({ fiber, message }) => {
@@ -151,7 +155,7 @@ export const layer = (options: Options = {}) =>
     Layer.provideMerge(MemorySocket.layer),
     Layer.provideMerge(Layer.orDie(Fixture.accounts)),
     Layer.provideMerge(watchedStore(options)),
-    Layer.provideMerge(Layer.sync(Watch, makeWatch)),
+    Layer.provideMerge(watchLayer),
     Layer.provideMerge(crypto)
   )
 
