@@ -91,14 +91,10 @@ const defect = (store: FileStore["Service"]): FileStore["Service"] => ({
 const mutants: ReadonlyArray<readonly [title: string, broken: World.Broken, says: RegExp]> = [
   ["a rename before the fsync of the content", { disk: noFileSync }, /that no client had sent/],
   ["a rename whose folder is never fsynced", { disk: noFolderSync }, /was acknowledged and is gone|were replaced by/],
-  [
-    "an answer before the commit",
-    { store: earlyAnswer },
-    /missed a committed file|gone|replaced|taken by nobody|nobody/
-  ],
+  ["an answer before the commit", { store: earlyAnswer }, /was acknowledged and is gone/],
   ["a file that is never closed", { store: leakedFile }, /files are open for nobody|left \d+ files open/],
   ["a byte that is read wrong", { store: wrongByte }, /which no client had sent/],
-  ["a commit that never ends", { store: hangs }, /did not end|did not stop|hangs/],
+  ["a commit that never ends", { store: hangs }, /something hangs/],
   ["a defect in a commit", { store: defect }, /a defect/]
 ]
 
@@ -111,10 +107,10 @@ describe("the simulation", () => {
   }
 
   it("does the same again with the same seed, and something else with another", () => {
-    const hashes = (from: number) =>
-      [from, from + 1, from + 2].map((seed) => Simulation.run(shared, Schedule.fromSeed(seed)).hash)
-    assert.deepStrictEqual(hashes(1), hashes(1))
-    assert.strictEqual(new Set([...hashes(1), ...hashes(4)]).size, 6)
+    const hashes = () => [1, 2].map((seed) => Simulation.run(shared, Schedule.fromSeed(seed)).hash)
+    const once = hashes()
+    assert.deepStrictEqual(hashes(), once)
+    assert.strictEqual(new Set(once).size, 2)
   })
 
   for (const [title, broken, says] of mutants) {
@@ -130,7 +126,7 @@ describe("the simulation", () => {
     assert.isDefined(found)
     if (found === undefined) return
     const fails = (schedule: Schedule.Schedule) => Simulation.run(shared, schedule, broken).violations.length > 0
-    const { schedule } = Shrink.shrink(found.schedule, fails, 60)
+    const { schedule } = Shrink.shrink(found.schedule, fails, 40)
     assert.isTrue(fails(schedule))
     assert.isAtMost(schedule.steps.length, 3, Schedule.show(schedule))
     assert.deepStrictEqual(schedule.links, [])
