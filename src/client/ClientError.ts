@@ -67,7 +67,7 @@ export class ConnectionLost extends Schema.TaggedError<ConnectionLost>()("Connec
   reason: Schema.String
 }) {
   override get message(): string {
-    return this.reason === "revoked"
+    return this.reason.endsWith(": revoked")
       ? "the server ended the session (revoked): your account was disabled, removed or moved, ask its administrator"
       : `the connection was lost (${this.reason}): run the same command again`
   }
@@ -106,6 +106,8 @@ const refusedText: Record<RefusalReason, (name: string, detail: string) => strin
     "the server's administrator can give it",
   "too-large": (name) => `the server does not take files as large as '${name}'`,
   "no-space": (name) => `the server has no room for '${name}'; nothing was changed there`,
+  "quota-exceeded": (name, detail) =>
+    `your quota on the server does not hold '${name}' (${detail}): nothing was changed, remove files or ask for more`,
   "size-mismatch": (name) => `'${name}' changed while it was sent; nothing was changed on the server: send it again`,
   "digest-mismatch": (name) => `'${name}' did not arrive whole; nothing was changed on the server: send it again`,
   "source-changed": (name) => `'${name}' changed on the server while it was read: try again`,

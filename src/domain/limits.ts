@@ -139,8 +139,17 @@ export const listingStatsAtOnceMax = 8
 /** Accounts of one server. */
 export const accountsMax = 10_000
 
+/** A running server looks so often whether the accounts of open sessions were changed. */
+export const accountsLookMilliseconds = 1_000
+
 /** The largest quota of an account, in files. */
 export const quotaFilesMax = 1_000_000_000
+
+/** What an account's root holds is counted again at the latest after so long. */
+export const quotaRecountMillisecondsMax = 60 * 60 * 1000
+
+/** It is counted at most so often to see whether a refusal can be avoided. */
+export const quotaRecountMillisecondsMin = 60 * 1000
 
 /** The accounts file: refused before it is read when larger. */
 export const accountsFileBytesMax = 16 * 1024 * 1024

@@ -18,12 +18,13 @@ import type { Digest } from "../domain/file/Digest.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { goodbyeMillisecondsMax, inboxRecordsMax, packedBytesMax } from "../domain/limits.ts"
 import type { Accounts, AccountsFailed } from "../domain/session/Accounts.ts"
-import type { Grant } from "../domain/session/Grant.ts"
 import * as FrameChannel from "../domain/session/FrameChannel.ts"
+import type { Grant } from "../domain/session/Grant.ts"
 import * as Session from "../domain/session/Session.ts"
 import type * as State from "../domain/session/SessionState.ts"
 import * as Watchdog from "../domain/session/Watchdog.ts"
-import type { FileStore } from "../domain/store/FileStore.ts"
+import * as Confined from "../domain/store/Confined.ts"
+import { Meter } from "../domain/store/Meter.ts"
 import type { Piece } from "../domain/transfer/Signature.ts"
 import type { Signatures } from "../domain/transfer/Signatures.ts"
 import { connectionId, type Frame, type FrameRefused } from "../domain/wire/Frame.ts"
@@ -36,6 +37,7 @@ import * as KeepAlive from "./KeepAlive.ts"
 import { log } from "./LogEvent.ts"
 import * as Login from "./Login.ts"
 import type { LoginGuard } from "./LoginGuard.ts"
+import { type Member, Members } from "./Members.ts"
 import * as Peer from "./Peer.ts"
 import { type NoSeat, type Seat, Seats } from "./Seats.ts"
 import { ServerLimits } from "./ServerLimits.ts"
@@ -50,9 +52,10 @@ export type ConnectionServices =
   | Bandwidth
   | Cipher
   | Digest
-  | FileStore
   | Kem
   | LoginGuard
+  | Members
+  | Meter
   | Opaque
   | Seats
   | ServerStatus
@@ -184,13 +187,15 @@ const makeDriver = Effect.fnUntraced(function* (options: {
   const limits = yield* ServerLimits
   const login = yield* Login.make(story.peer)
   const bandwidth = yield* Bandwidth
+  const members = yield* Members
   const scope = yield* Effect.scope
   const inbox = yield* Queue.bounded<Item, InboxError>(inboxRecordsMax)
   const cut = yield* Deferred.make<never, InboxError>()
   let state: State.Session = Session.initial
   let lost: Cause.Cause<InboxError> | undefined
   let answering = false
-  let grant: Grant | undefined
+  let grant: Grant = { rights: [] }
+  let member: Member | undefined
 
   const run = Effect.gen(function* () {
     const handshake = yield* SecureChannel.accept(transport)
@@ -251,9 +256,12 @@ const makeDriver = Effect.fnUntraced(function* (options: {
   const converse = Effect.fnUntraced(function* (secure: SecureChannel.SecureChannel) {
     const plain = watch.counted(FrameChannel.make(secure, watchdog))
     const channel = story.flow.through(plain, yield* KeepAlive.make(plain, watchdog))
+    const { root } = grant
+    const files = (yield* Meter).storeFor(root, () => (member?.grant() ?? grant).quota)
     const transfers = yield* Transfers.make({
       channel,
       watch,
+      files: Confined.make(files, root),
       watchdog,
       user: () => story.user ?? "",
       report: (outcome) =>
@@ -284,6 +292,13 @@ const makeDriver = Effect.fnUntraced(function* (options: {
     yield* goodbye(channel, reason === "bye" ? undefined : message(connectionId, { _tag: "Closing", reason }))
     return reason
   })
+
+  /** From now on changes of the account reach the session, in their turn and without making anybody wait. */
+  const join = (user: UserName) =>
+    Scope.provide(
+      members.join(user, grant, (change) => Effect.asVoid(Effect.forkIn(Queue.offer(inbox, item(change)), scope))),
+      scope
+    )
 
   // What came before is still worked on. An answer that is being written may never return: a socket need not tell a
   // writer that its peer has gone.
@@ -338,7 +353,8 @@ const makeDriver = Effect.fnUntraced(function* (options: {
     yield* Effect.tapError(seat.admit(user), ({ reason }) =>
       goodbye(channel, message(connectionId, { _tag: "Closing", reason }))
     )
-    story.flow.share(yield* Scope.provide(bandwidth.join(user, grant?.bytesPerSecond), scope))
+    member = yield* join(user)
+    story.flow.share(yield* Scope.provide(bandwidth.join(user, grant.bytesPerSecond), scope))
   })
 
   const actions = (channel: FrameChannel.FrameChannel, transfers: Transfers.Transfers, content: () => Bytes.Parts) =>

@@ -6,11 +6,14 @@
  */
 import { Deferred, Effect, Fiber, FiberSet, Layer, Option, type Scope } from "effect"
 import { type Socket, SocketServer } from "effect/socket"
+import type { FileStore } from "../domain/store/FileStore.ts"
+import { Meter } from "../domain/store/Meter.ts"
 import { SignatureKeep } from "../domain/transfer/SignatureKeep.ts"
 import { Signatures } from "../domain/transfer/Signatures.ts"
 import { Bandwidth } from "./Bandwidth.ts"
 import * as Connection from "./Connection.ts"
 import { LoginGuard } from "./LoginGuard.ts"
+import { Members } from "./Members.ts"
 import { Seats } from "./Seats.ts"
 import { ServerLimits } from "./ServerLimits.ts"
 import { ServerStatus } from "./ServerStatus.ts"
@@ -46,18 +49,23 @@ export const serve: Effect.Effect<
 })
 
 /**
- * The server as a layer, with its own seats and login guard. It gives `ServerStatus` to those who want to look on.
+ * The server as a layer, with its own seats, login guard, members and meter. It gives `ServerStatus` to those who
+ * want to look on.
  *
  * Signatures are kept in the `SignatureKeep` of the context when there is one, otherwise in memory.
  */
 export const layer: Layer.Layer<
   ServerStatus,
   never,
-  | Exclude<Connection.ConnectionServices, Bandwidth | LoginGuard | Seats | ServerStatus | SignatureMaker | Signatures>
+  | FileStore
+  | Exclude<
+      Connection.ConnectionServices,
+      Bandwidth | LoginGuard | Members | Meter | Seats | ServerStatus | SignatureMaker | Signatures
+    >
   | SocketServer.SocketServer
 > = Layer.effectDiscard(serve).pipe(
   Layer.provideMerge(ServerStatus.layer),
-  Layer.provide([Bandwidth.layer, LoginGuard.layer, Seats.layer, SignatureMaker.layer]),
+  Layer.provide([Bandwidth.layer, LoginGuard.layer, Members.layer, Meter.layer, Seats.layer, SignatureMaker.layer]),
   Layer.provide(
     Layer.unwrap(
       Effect.map(Effect.serviceOption(SignatureKeep), (keep) =>

@@ -16,7 +16,8 @@ import { deltaBytesMin, headBytes, listingPageEntriesMax } from "../domain/limit
 import type { FrameChannel } from "../domain/session/FrameChannel.ts"
 import type { ActionResult, Base, SessionOutput } from "../domain/session/SessionState.ts"
 import type { Watchdog } from "../domain/session/Watchdog.ts"
-import { FileStore, type OpenFile, type Staging } from "../domain/store/FileStore.ts"
+import type { Confined } from "../domain/store/Confined.ts"
+import type { FileStore, OpenFile, Staging } from "../domain/store/FileStore.ts"
 import { BaseChanged, type StoreError } from "../domain/store/StoreError.ts"
 import { sendAll, sendRanges, type SourceShrank } from "../domain/transfer/Outgoing.ts"
 import { type Piece, pieceDigest, type Signature } from "../domain/transfer/Signature.ts"
@@ -80,11 +81,13 @@ export const make = Effect.fnUntraced(function* (options: {
   readonly watchdog: Watchdog
   /** whose session it is */
   readonly user: () => string
+  /** the part of the store that the account sees, and what its names are in the whole */
+  readonly files: Confined
   /** Takes what a transfer that runs beside the loop has come to. */
   readonly report: (outcome: Exit.Exit<ActionResult, ChannelFailed>) => Effect.Effect<void>
-}): Effect.fn.Return<Transfers, never, Digest | FileStore | Scope.Scope | SignatureMaker | Signatures> {
-  const { channel, report, user, watch, watchdog } = options
-  const store = yield* FileStore
+}): Effect.fn.Return<Transfers, never, Digest | Scope.Scope | SignatureMaker | Signatures> {
+  const { channel, files, report, user, watch, watchdog } = options
+  const { store } = files
   const digest = yield* Digest
   const signatures = yield* Signatures
   const maker = yield* SignatureMaker
@@ -132,7 +135,10 @@ export const make = Effect.fnUntraced(function* (options: {
         const now = base.signature?.digest ?? (yield* signatures.of(base.value)).digest
         if (now !== expect) return yield* new BaseChanged({ name })
       }
-      const resume = asked.head === undefined ? {} : { resume: resumeKey(digest, user(), asked, asked.head) }
+      const resume =
+        asked.head === undefined
+          ? {}
+          : { resume: resumeKey(digest, user(), files.whole(asked.name), asked, asked.head) }
       if (watch.audited)
         yield* Effect.map(knownDigest({ store, signatures, digest }, name), (known) => known && watch.had(id, known))
       // Taking over from an older session may wait for what that is doing.
@@ -171,8 +177,10 @@ export const make = Effect.fnUntraced(function* (options: {
       const { command, replaces, target, value } = incoming
       const request = { size, digest: expected, ...(replaces !== undefined && { replaces }) }
       return aliveMeanwhile(watch.commit(id, expected, value.commit(request))).pipe(
-        Effect.tap((entry) => log("file-committed", committedText[command](printable(entry.name)), { user: user() })),
-        Effect.tap((entry) => maker.committed(entry.name, entry.size)),
+        Effect.tap((entry) =>
+          log("file-committed", committedText[command](printable(files.whole(entry.name))), { user: user() })
+        ),
+        Effect.tap((entry) => maker.committed(files.whole(entry.name), entry.size)),
         Effect.map((entry): ActionResult => ({ _tag: "Committed", id, size: entry.size, digest: expected })),
         Effect.catch((error) => refusedTarget(id, target, error))
       )
@@ -335,10 +343,14 @@ const baseOf = ({ signature, value }: Opened): Base => ({
 })
 
 /** Names whose content this is: what was staged is gone on with for the same source and user alone. */
-const resumeKey = (digest: Digest["Service"], user: string, asked: Asked<"Stage">, head: string): string =>
-  pieceDigest(digest, [
-    Bytes.fromUtf8(JSON.stringify([user, FileNames.key(asked.name), asked.size, asked.modified, head]))
-  ])
+const resumeKey = (
+  digest: Digest["Service"],
+  user: string,
+  name: FileName,
+  asked: Asked<"Stage">,
+  head: string
+): string =>
+  pieceDigest(digest, [Bytes.fromUtf8(JSON.stringify([user, FileNames.key(name), asked.size, asked.modified, head]))])
 
 const coversAll = (ranges: ReadonlyArray<Range>, size: number): boolean => {
   const [only] = ranges
@@ -387,6 +399,8 @@ const refusalOf = (error: Refusable): Refusal => {
       return { reason: "not-a-file", detail: error.found }
     case "NoSpace":
       return { reason: "no-space" }
+    case "QuotaExceeded":
+      return { reason: "quota-exceeded", detail: error.figures }
     case "SizeMismatch":
       return { reason: "size-mismatch" }
     case "DigestMismatch":

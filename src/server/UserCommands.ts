@@ -8,11 +8,13 @@ import { SecureRandom } from "effect/crypto"
 import type { PlatformError } from "effect/PlatformError"
 import { concat } from "../domain/Bytes.ts"
 import { UserName } from "../domain/channel/HandshakeMessage.ts"
-import { Opaque, type OpaqueRejected, type Password } from "../domain/channel/Opaque.ts"
+import { Opaque, type OpaqueRejected, type Password, type RegistrationRecord } from "../domain/channel/Opaque.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { passwordBytesMax, userNameBytesMax } from "../domain/limits.ts"
 import { AccountExists, Accounts, type AccountsFailed, NoSuchAccount } from "../domain/session/Accounts.ts"
+import { everything } from "../domain/session/Grant.ts"
 import * as PasswordRule from "../domain/session/PasswordRule.ts"
+import * as GrantOptions from "./GrantOptions.ts"
 import { WrongUsage } from "./ServerConfig.ts"
 
 /** No password was given. */
@@ -44,11 +46,18 @@ export const parseName = (name: string): Effect.Effect<UserName, WrongUsage> =>
 
 export const add = (
   user: UserName,
-  options: PasswordOptions
-): Effect.Effect<void, AccountExists | SetError, Accounts | AskServices | Opaque> =>
+  options: PasswordOptions,
+  granted: GrantOptions.GrantOptions
+): Effect.Effect<void, AccountExists | SetError | WrongUsage, Accounts | AskServices | Opaque> =>
   Effect.gen(function* () {
+    const restrict = yield* GrantOptions.parse(granted)
+    const grant = GrantOptions.isEmpty(granted) ? everything : restrict(everything)
+    // Before the password is asked for; whether it still holds is looked at again when the account is added.
     if (yield* exists(user)) return yield* new AccountExists({ user })
-    yield* setPassword(user, options)
+    const accounts = yield* Accounts
+    yield* setPassword(user, options, (record) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) => accounts.add(user, record, now, grant))
+    )
     yield* Console.error(`account '${user}' added`)
   })
 
@@ -58,15 +67,42 @@ export const passwd = (
 ): Effect.Effect<void, NoSuchAccount | SetError, Accounts | AskServices | Opaque> =>
   Effect.gen(function* () {
     if (!(yield* exists(user))) return yield* new NoSuchAccount({ user })
-    yield* setPassword(user, options)
+    const accounts = yield* Accounts
+    yield* setPassword(user, options, (record) => accounts.change(user, (before) => ({ ...before, record })))
     yield* Console.error(`the password of '${user}' is changed; sessions that are open stay open`)
+  })
+
+/** Gives the account other rights, another root, quota or rates. */
+export const change = (
+  user: UserName,
+  options: GrantOptions.GrantOptions
+): Effect.Effect<void, AccountsFailed | NoSuchAccount | WrongUsage, Accounts> =>
+  Effect.gen(function* () {
+    if (GrantOptions.isEmpty(options)) return yield* new WrongUsage({ detail: "say what to change: --help shows it" })
+    const edit = yield* GrantOptions.parse(options)
+    yield* (yield* Accounts).change(user, (before) => ({ ...before, grant: edit(before.grant) }))
+    yield* Console.error(`account '${user}' changed; a running server takes it up within a second`)
+  })
+
+/** A disabled account cannot log in, and a running server ends its sessions. */
+export const setDisabled = (
+  user: UserName,
+  disabled: boolean
+): Effect.Effect<void, AccountsFailed | NoSuchAccount, Accounts> =>
+  Effect.gen(function* () {
+    yield* (yield* Accounts).change(user, (before) => ({ ...before, disabled }))
+    yield* Console.error(
+      disabled
+        ? `account '${user}' disabled; a running server ends its sessions within a second`
+        : `account '${user}' enabled`
+    )
   })
 
 export const remove = (user: UserName): Effect.Effect<void, AccountsFailed | NoSuchAccount, Accounts> =>
   Effect.gen(function* () {
     const accounts = yield* Accounts
     yield* accounts.remove(user)
-    yield* Console.error(`account '${user}' removed; sessions that are open stay open`)
+    yield* Console.error(`account '${user}' removed; a running server ends its sessions within a second`)
     if ((yield* accounts.list).length > 0) return
     yield* Console.error("no account is left: on loopback the public one ('default', 123456) works again")
   })
@@ -75,8 +111,8 @@ export const list: Effect.Effect<void, AccountsFailed, Accounts> = Effect.gen(fu
   const accounts = yield* (yield* Accounts).list
   if (accounts.length === 0) return yield* Console.error("no account yet: 'user add NAME' makes one")
   const width = Math.max(...accounts.map(({ user }) => user.length))
-  for (const { created, user } of accounts) {
-    yield* Console.log(`${user.padEnd(width)}  ${new Date(created).toISOString().slice(0, 10)}`)
+  for (const account of accounts) {
+    yield* Console.log(`${account.user.padEnd(width)}  ${GrantOptions.describe(account)}`)
   }
   return undefined
 })
@@ -87,15 +123,16 @@ const exists = (user: UserName): Effect.Effect<boolean, AccountsFailed, Accounts
     return accounts.some((account) => account.user === user)
   })
 
-const setPassword = Effect.fnUntraced(function* (
+const setPassword = Effect.fnUntraced(function* <E>(
   user: UserName,
-  options: PasswordOptions
-): Effect.fn.Return<void, SetError, Accounts | AskServices | Opaque> {
+  options: PasswordOptions,
+  keep: (record: RegistrationRecord) => Effect.Effect<void, E>
+): Effect.fn.Return<void, E | SetError, Accounts | AskServices | Opaque> {
   const accounts = yield* Accounts
   const opaque = yield* Opaque
   const password = yield* options.generate ? generated : asked(user, options.allowWeak)
   const record = yield* opaque.register(yield* accounts.setup, { user, password, stretching: accounts.stretching })
-  yield* accounts.put(user, record, yield* Clock.currentTimeMillis)
+  yield* keep(record)
   // Only now: a password that was printed is one that works.
   if (options.generate) yield* Console.log(Redacted.value(password))
 })

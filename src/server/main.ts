@@ -33,6 +33,7 @@ import * as ConfigCommands from "./ConfigCommands.ts"
 import * as Configuration from "./Configuration.ts"
 import * as LiveSettings from "./LiveSettings.ts"
 import { log } from "./LogEvent.ts"
+import * as GrantOptions from "./GrantOptions.ts"
 import * as Logging from "./Logging.ts"
 import * as Metrics from "./Metrics.ts"
 import type { NotReady } from "./Monitor.ts"
@@ -239,8 +240,11 @@ const named = <E, R>(
 
 const { passwords, userName } = ServerConfig
 
-const add = Command.make("add", { user: userName, ...passwords }, ({ user, ...options }) =>
-  named(user, (name) => UserCommands.add(name, options))
+const add = Command.make(
+  "add",
+  { user: userName, ...passwords, ...GrantOptions.flags },
+  ({ allowWeak, generate, user, ...granted }) =>
+    named(user, (name) => UserCommands.add(name, { allowWeak, generate }, granted))
 ).pipe(Command.withDescription("Add an account; the password comes from a prompt or from standard input"))
 
 const passwd = Command.make("passwd", { user: userName, ...passwords }, ({ user, ...options }) =>
@@ -251,13 +255,25 @@ const remove = Command.make("remove", { user: userName }, ({ user }) => named(us
   Command.withDescription("Remove an account")
 )
 
+const change = Command.make("change", { user: userName, ...GrantOptions.flags }, ({ user, ...options }) =>
+  named(user, (name) => UserCommands.change(name, options))
+).pipe(Command.withDescription("Change what an account may do: its folder, rights, quota and rates"))
+
+const disable = Command.make("disable", { user: userName }, ({ user }) =>
+  named(user, (name) => UserCommands.setDisabled(name, true))
+).pipe(Command.withDescription("Keep an account and let nobody in with it; its sessions end"))
+
+const enable = Command.make("enable", { user: userName }, ({ user }) =>
+  named(user, (name) => UserCommands.setDisabled(name, false))
+).pipe(Command.withDescription("Let a disabled account in again"))
+
 const list = Command.make("list", {}, () => onAccounts(UserCommands.list)).pipe(
-  Command.withDescription("List the accounts and the day each was made")
+  Command.withDescription("List the accounts: the day each was made, whether it is enabled, and what it may do")
 )
 
 const user = Command.make("user").pipe(
   Command.withDescription("Accounts: who may log in"),
-  Command.withSubcommands([add, list, remove, passwd])
+  Command.withSubcommands([add, change, disable, enable, list, passwd, remove])
 )
 
 const check = Command.make("check", {}, () =>

@@ -412,7 +412,7 @@ describe("under a service manager", () => {
 })
 
 describe("user", () => {
-  it("add, list, passwd and remove, seen by a server that runs", async () => {
+  it("add, list, passwd, disable, enable, change and remove, seen by a server that runs", async () => {
     const server = await serve()
     const login = { port: server.port, user: "ada", password: "correct horse" }
     assert.deepStrictEqual(await run(["user", "add", "ada"], "correct horse\r\nmore\n"), {
@@ -423,12 +423,19 @@ describe("user", () => {
     assert.deepStrictEqual(await names(login), [])
     assert.strictEqual(await names({ ...login, user: "default", password: "123456" }), "LoginIncorrect")
     const listed = await run(["user", "list"])
-    assert.match(listed.stdout, /^ada {2}\d{4}-\d\d-\d\d\n$/)
+    assert.match(listed.stdout, /^ada {2}\d{4}-\d\d-\d\d {2}enabled {2}all {2}\/\n$/)
     assert.strictEqual((await run(["user", "passwd", "ada"], "battery staple")).code, 0)
     assert.strictEqual(await names(login), "LoginIncorrect")
     assert.deepStrictEqual(await names({ ...login, password: "battery staple" }), [])
+    const known = { ...login, password: "battery staple" }
+    assert.strictEqual((await run(["user", "disable", "ada"])).code, 0)
+    assert.strictEqual(await names(known), "LoginIncorrect")
+    assert.strictEqual((await run(["user", "enable", "ada"])).code, 0)
+    assert.strictEqual((await run(["user", "change", "ada", "--rights", "read,write", "--quota-files", "1"])).code, 0)
+    assert.strictEqual(await names(known), "RequestRefused")
+    assert.match((await run(["user", "list"])).stdout, / {2}enabled {2}read,write {2}\/ {2}quota-files=1\n$/)
     assert.strictEqual((await run(["user", "remove", "ada"])).code, 0)
-    assert.strictEqual(await names({ ...login, password: "battery staple" }), "LoginIncorrect")
+    assert.strictEqual(await names(known), "LoginIncorrect")
     assert.deepStrictEqual(await names({ ...login, user: "default", password: "123456" }), [])
     assert.strictEqual((await stop(server, "SIGTERM")).code, 0)
   })
@@ -442,7 +449,9 @@ describe("user", () => {
       [["user", "add", "bob"], "password1", /one of the first passwords/],
       [["user", "add", "bob"], "", /no password on standard input/],
       [["user", "passwd", "bob"], "battery staple", /there is no account 'bob'/],
-      [["user", "remove", "bob"], "", /there is no account 'bob'/]
+      [["user", "remove", "bob"], "", /there is no account 'bob'/],
+      [["user", "disable", "bob"], "", /there is no account 'bob'/],
+      [["user", "change", "bob", "--rights", "all"], "", /there is no account 'bob'/]
     ]
     const refused = await Promise.all(refusals.map(([args, input]) => run([...args, ...state], input)))
     for (const [index, { code, stderr }] of refused.entries()) {
@@ -450,7 +459,7 @@ describe("user", () => {
       assert.match(stderr, refusals[index]?.[2] ?? /^$/)
       oneLine(stderr)
     }
-    assert.match((await run(["user", "list", ...state])).stdout, /^ada {2}\S+\n$/)
+    assert.match((await run(["user", "list", ...state])).stdout, /^ada {2}\S+ {2}enabled {2}all {2}\/\n$/)
     assert.strictEqual((await run(["user", "add", "bob", "--allow-weak", ...state], "123456")).code, 0)
     assert.isFalse(existsSync(join(folder, "state")))
   })

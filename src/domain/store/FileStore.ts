@@ -124,6 +124,8 @@ export class FileStore extends Context.Service<
   {
     /** All committed files. */
     readonly list: Stream.Stream<FileEntry, StoreError>
+    /** Those below one folder, of exactly that spelling; none when there is no such folder. Else `list` is filtered. */
+    readonly listIn?: (folder: FileName) => Stream.Stream<FileEntry, StoreError>
     /** The committed file of that name. */
     readonly stat: (name: FileName) => Effect.Effect<FileEntry, StoreError>
     /** Opens the committed file of that name for reading. */

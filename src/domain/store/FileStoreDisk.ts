@@ -115,6 +115,7 @@ export const make = Effect.fnUntraced(function* (
   }
   return FileStore.of({
     list: walk(disk, []),
+    listIn: (folder) => walk(disk, segments(folder)),
     stat: (name) => Effect.map(locate(context, name), ({ name, stat }) => entryOf(name, stat)),
     open: (name) => open(context, name),
     stage: (request) => stage(context, request),

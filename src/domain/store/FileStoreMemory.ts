@@ -72,6 +72,7 @@ export const make = Effect.fnUntraced(function* (
   }
   return FileStore.of({
     list: Stream.suspend(() => Stream.fromIterable(walk(store.root))),
+    listIn: (folder) => Stream.suspend(() => Stream.fromIterable(walk(folderAt(store.root, folder)))),
     stat: (name) => Effect.map(locate(store, name), ({ entry }) => entry),
     open: (name) => Effect.map(locate(store, name), open),
     stage: (request) => stage(store, request),
@@ -116,6 +117,17 @@ function* walk(folder: Folder): IterableIterator<FileEntry> {
     if (node.kind === "file") yield node.entry
     else yield* walk(node)
   }
+}
+
+/** The folder of exactly that spelling, or an empty one. */
+const folderAt = (root: Folder, name: FileName): Folder => {
+  let folder = root
+  for (const part of segments(name)) {
+    const child = folder.children.get(segmentKey(part))
+    if (child?.spelling !== part || child.node.kind === "file") return { kind: "folder", children: new Map() }
+    folder = child.node
+  }
+  return folder
 }
 
 // A committed file is never changed, only replaced: who has it open keeps what it was.

@@ -42,7 +42,28 @@ export class NotAFile extends Schema.TaggedError<NotAFile>()("NotAFile", {
   }
 }
 
-/** The disk or the quota is full. Nothing changed. */
+/** The quota of the account does not hold the change. Nothing changed. */
+export class QuotaExceeded extends Schema.TaggedError<QuotaExceeded>()("QuotaExceeded", {
+  name: FileName,
+  /** what the quota is of */
+  limit: Schema.Literals(["bytes", "files"]),
+  quota: Schema.Int,
+  /** what is there and what is reserved for uploads under way */
+  used: Schema.Int,
+  /** what the change would add */
+  more: Schema.Int
+}) {
+  /** The figures, for a person. */
+  get figures(): string {
+    return `${this.used} of ${this.quota} ${this.limit} used, ${this.more} more needed`
+  }
+
+  override get message(): string {
+    return `the quota does not hold '${this.name}' (${this.figures}): nothing was changed, remove files or ask for more`
+  }
+}
+
+/** The disk is full. Nothing changed. */
 export class NoSpace extends Schema.TaggedError<NoSpace>()("NoSpace", { name: FileName }) {
   override get message(): string {
     return `no space left for '${this.name}': make room and send it again`
@@ -111,6 +132,7 @@ export type StoreError =
   | NameCollision
   | NotAFile
   | NoSpace
+  | QuotaExceeded
   | SizeMismatch
   | DigestMismatch
   | SourceChanged

@@ -26,6 +26,8 @@ export const RefusalReason = Schema.Literals([
   "too-large",
   /** no room on the server's disk */
   "no-space",
+  /** the account's quota does not hold it; `detail` has the figures */
+  "quota-exceeded",
   /** the content's length is not what was declared */
   "size-mismatch",
   /** the content's digest is not what was declared */

@@ -1,0 +1,317 @@
+/**
+ * Quotas: how much the folders hold whose owners have one, and what is reserved for uploads under way.
+ *
+ * ## Contract
+ *
+ * - What a folder holds is counted once, when an upload first asks, by listing it; from then on every change that goes
+ *   through a metered store of this meter is added. Nothing is written down: a restart counts again.
+ * - A staging reserves what it would add: its size less that of the file it replaces, and a file when there is none.
+ *   The end of its scope gives back what no commit has used. A commit looks again at what it replaces, and fails with
+ *   `QuotaExceeded` when the change does not fit any more. So a folder that only metered stores change never holds more
+ *   than the quota under which they change it.
+ * - What others change below the served root is seen by a new count: at most every `quotaRecountMillisecondsMin` when
+ *   an upload would be refused, and at the latest after `quotaRecountMillisecondsMax`. A commit during a count, and one
+ *   that was interrupted, may be counted twice until the next one; never not at all.
+ */
+import { type Cause, Clock, Context, Effect, Exit, Layer, type Scope, Semaphore, Stream } from "effect"
+import { type FileName, key } from "../file/FileName.ts"
+import { fileBytesMax, quotaRecountMillisecondsMax, quotaRecountMillisecondsMin } from "../limits.ts"
+import type { FileEntry } from "../file/FileEntry.ts"
+import {
+  FileStore,
+  type RemoveRequest,
+  type RenameRequest,
+  type Renamed,
+  type StageRequest,
+  type Staging
+} from "./FileStore.ts"
+import * as KeyedLock from "./KeyedLock.ts"
+import { QuotaExceeded, type StoreError } from "./StoreError.ts"
+
+/** What a folder may hold; what is absent is not limited. */
+export interface Quota {
+  readonly bytes?: number
+  readonly files?: number
+}
+
+/** Bytes and files. */
+export interface Amount {
+  readonly bytes: number
+  readonly files: number
+}
+
+/** What a folder holds, and what is reserved on top of that. */
+export interface Usage {
+  readonly used: Amount
+  readonly reserved: Amount
+}
+
+export class Meter extends Context.Service<
+  Meter,
+  {
+    /**
+     * The store, with its changes counted. Names are those of the whole store.
+     *
+     * @param root the folder whose content counts against the quota; undefined: everything
+     * @param quota what holds now; undefined: no quota, and nothing is counted for it
+     */
+    readonly storeFor: (root: FileName | undefined, quota: () => Quota | undefined) => FileStore["Service"]
+    /** What is known of a folder; undefined when nobody with a quota has changed it since the start. */
+    readonly usage: (root: FileName | undefined) => Effect.Effect<Usage | undefined>
+  }
+>()("paradrop/store/Meter") {
+  static readonly layer: Layer.Layer<Meter, never, FileStore> = Layer.effect(
+    Meter,
+    Effect.map(FileStore, (store) => {
+      const meter: State = { store, folders: new Map(), lockName: KeyedLock.make() }
+      return Meter.of({
+        storeFor: (root, quota) => ({
+          ...store,
+          stage: (request) => stage(meter, root, quota, request),
+          remove: (request) => remove(meter, request),
+          rename: (request) => rename(meter, request)
+        }),
+        usage: (root) => Effect.sync(() => usageOf(meter.folders.get(root ?? "")))
+      })
+    })
+  )
+}
+
+interface Folder {
+  /** undefined: the whole store */
+  readonly root: FileName | undefined
+  used: { bytes: number; files: number }
+  reserved: { bytes: number; files: number }
+  /** what commits have added since the last count began */
+  grown: { bytes: number; files: number }
+  /** when the last count ended, milliseconds; undefined before the first */
+  counted: number | undefined
+  /** goes up when a count begins and when it ends */
+  counts: number
+  readonly counting: Semaphore.Semaphore
+}
+
+interface State {
+  readonly store: FileStore["Service"]
+  /** those whose owners have a quota, by root: at most one for each account */
+  readonly folders: Map<string, Folder>
+  /** a change of a name and what is counted for it go together */
+  readonly lockName: KeyedLock.KeyedLock
+}
+
+const usageOf = (folder: Folder | undefined): Usage | undefined =>
+  folder?.counted === undefined ? undefined : { used: { ...folder.used }, reserved: { ...folder.reserved } }
+
+const folderOf = ({ folders }: State, root: FileName | undefined): Folder => {
+  const known = folders.get(root ?? "")
+  if (known !== undefined) return known
+  const nothing = () => ({ bytes: 0, files: 0 })
+  const made: Folder = {
+    root,
+    used: nothing(),
+    reserved: nothing(),
+    grown: nothing(),
+    counted: undefined,
+    counts: 0,
+    counting: Semaphore.makeUnsafe(1)
+  }
+  folders.set(root ?? "", made)
+  return made
+}
+
+/** The folders that the name is in. */
+const around = ({ folders }: State, name: FileName): ReadonlyArray<Folder> =>
+  Array.from(folders.values()).filter(({ root }) => root === undefined || name.startsWith(`${root}/`))
+
+const add = (to: { bytes: number; files: number }, { bytes, files }: Amount): void => {
+  to.bytes += bytes
+  to.files += files
+}
+
+const negated = ({ bytes, files }: Amount): Amount => ({ bytes: -bytes, files: -files })
+
+// -----------------------------------------------------------------------------
+// Counting
+// -----------------------------------------------------------------------------
+
+/** Counts the folder, unless that was done in the last `age` milliseconds. */
+const count = (meter: State, folder: Folder, age: number): Effect.Effect<void, StoreError> =>
+  folder.counting.withPermits(1)(
+    Effect.gen(function* () {
+      const now = yield* Clock.currentTimeMillis
+      if (folder.counted !== undefined && now - folder.counted < age) return
+      folder.grown = { bytes: 0, files: 0 }
+      folder.counts += 1
+      const { list, listIn } = meter.store
+      const entries =
+        folder.root === undefined
+          ? list
+          : listIn === undefined
+            ? Stream.filter(list, ({ name }) => name.startsWith(`${folder.root}/`))
+            : listIn(folder.root)
+      const there = yield* Stream.runFold(
+        entries,
+        () => ({ bytes: 0, files: 0 }),
+        (sum, { size }) => ({ bytes: sum.bytes + size, files: sum.files + 1 })
+      )
+      // Whether the listing has met what came meanwhile is not known: too much is safe, too little is not.
+      folder.used = { bytes: there.bytes + folder.grown.bytes, files: there.files + folder.grown.files }
+      folder.counts += 1
+      folder.counted = yield* Clock.currentTimeMillis
+    })
+  )
+
+/** Why the amount does not fit, or undefined. */
+const excess = (folder: Folder, quota: Quota, name: FileName, more: Amount): QuotaExceeded | undefined => {
+  for (const limit of ["bytes", "files"] as const) {
+    const allowed = quota[limit]
+    const used = folder.used[limit] + folder.reserved[limit]
+    // What makes a folder smaller always fits, also one that is beyond a quota that was lowered.
+    if (allowed === undefined || more[limit] <= 0 || used + more[limit] <= allowed) continue
+    return new QuotaExceeded({ name, limit, quota: allowed, used: Math.min(used, fileBytesMax), more: more[limit] })
+  }
+  return undefined
+}
+
+// -----------------------------------------------------------------------------
+// Staging
+// -----------------------------------------------------------------------------
+
+/** What a file of `size` bytes at the name would add to what is there. */
+const growth = (meter: State, name: FileName, size: number): Effect.Effect<Amount, StoreError> =>
+  meter.store.stat(name).pipe(
+    // Found under another spelling it is not the file that will be replaced: the store refuses that.
+    Effect.map((live) => (live.name === name ? { bytes: size - live.size, files: 0 } : { bytes: size, files: 1 })),
+    Effect.catchTag("NoSuchFile", () => Effect.succeed({ bytes: size, files: 1 }))
+  )
+
+const stage = Effect.fnUntraced(function* (
+  meter: State,
+  root: FileName | undefined,
+  quota: () => Quota | undefined,
+  request: StageRequest
+): Effect.fn.Return<Staging, StoreError, Scope.Scope> {
+  const { name, size } = request
+  const held = yield* reserve(meter, root, quota, request)
+  const staging = yield* meter.store.stage(request)
+  const commit: Staging["commit"] = (expected) =>
+    Effect.gen(function* () {
+      if (around(meter, name).length === 0) return yield* staging.commit(expected)
+      const change = yield* growth(meter, name, size)
+      const counts = countsOf(meter, name)
+      yield* held.change(change)
+      return yield* staging.commit(expected).pipe(
+        Effect.onExit((exit) =>
+          Effect.sync(() => {
+            if (Exit.isSuccess(exit)) held.use(change, counts)
+            // It may have happened all the same: too much is counted then, and not too little.
+            else if (mayHaveHappened(exit.cause)) held.use(change, undefined)
+          })
+        )
+      )
+    }).pipe(meter.lockName(key(name)))
+  return { ...staging, commit }
+})
+
+const remove = (meter: State, request: RemoveRequest): Effect.Effect<FileEntry, StoreError> =>
+  Effect.suspend(() => {
+    const counts = countsOf(meter, request.name)
+    return Effect.map(meter.store.remove(request), (entry) => {
+      changed(meter, entry.name, { bytes: -entry.size, files: -1 }, counts)
+      return entry
+    })
+  }).pipe(meter.lockName(key(request.name)))
+
+/** A rename within a folder adds nothing to it; one between two takes from the one and adds to the other. */
+const rename = (meter: State, request: RenameRequest): Effect.Effect<Renamed, StoreError> =>
+  Effect.suspend(() => {
+    const counts = new Map([...countsOf(meter, request.name), ...countsOf(meter, request.to)])
+    return Effect.map(meter.store.rename(request), (done) => {
+      const { entry, from, replaced } = done
+      changed(meter, from, { bytes: -entry.size, files: -1 }, counts)
+      changed(meter, entry.name, { bytes: entry.size, files: 1 }, counts)
+      if (replaced !== undefined) changed(meter, entry.name, { bytes: -replaced.size, files: -1 }, counts)
+      return done
+    })
+  }).pipe(lockBoth(meter, key(request.name), key(request.to)))
+
+/** Always in the same order, so that two never wait for each other. */
+const lockBoth = ({ lockName }: State, one: string, other: string): ReturnType<KeyedLock.KeyedLock> =>
+  one === other
+    ? lockName(one)
+    : (effect) => lockName(one < other ? one : other)(lockName(one < other ? other : one)(effect))
+
+const mayHaveHappened = (cause: Cause.Cause<StoreError>): boolean =>
+  cause.reasons.some((reason) => reason._tag !== "Fail" || reason.error._tag === "StoreFailed")
+
+/** What one staging has reserved in the folders around its name. */
+interface Held {
+  /** Makes the reservation what the change really is; fails when that does not fit. */
+  readonly change: (to: Amount) => Effect.Effect<void, QuotaExceeded>
+  /** The change has happened. `counts` are from before it; undefined: they are not to be relied on. */
+  readonly use: (change: Amount, counts: Counts | undefined) => void
+}
+
+/** How often each folder was counted; another number means that a count may have met the change. */
+type Counts = ReadonlyMap<Folder, number>
+
+/** Counts a change in every folder that it is in. */
+const changed = (meter: State, name: FileName, change: Amount, counts: Counts | undefined): void => {
+  const grown = { bytes: Math.max(0, change.bytes), files: Math.max(0, change.files) }
+  for (const folder of around(meter, name)) {
+    add(folder.used, counts?.get(folder) === folder.counts ? change : grown)
+    add(folder.grown, grown)
+  }
+}
+
+const countsOf = (meter: State, name: FileName): Counts =>
+  new Map(around(meter, name).map((folder) => [folder, folder.counts]))
+
+const reserve = Effect.fnUntraced(function* (
+  meter: State,
+  root: FileName | undefined,
+  quota: () => Quota | undefined,
+  { name, size }: StageRequest
+): Effect.fn.Return<Held, StoreError, Scope.Scope> {
+  // A quota that comes later holds for the stagings that come later.
+  const own = quota() === undefined ? undefined : folderOf(meter, root)
+  let amount: Amount = { bytes: 0, files: 0 }
+  let folders: ReadonlyArray<Folder> = []
+  const giveBack = (): void => {
+    for (const folder of folders) add(folder.reserved, negated(amount))
+    folders = []
+    amount = { bytes: 0, files: 0 }
+  }
+
+  const change = (to: Amount): Effect.Effect<void, QuotaExceeded> =>
+    // Looking and taking are one step: uploads that begin at once cannot share the last byte.
+    Effect.suspend(() => {
+      const more = { bytes: to.bytes - amount.bytes, files: to.files - amount.files }
+      const problem = own && excess(own, quota() ?? {}, name, more)
+      if (problem !== undefined) return Effect.fail(problem)
+      giveBack()
+      // What becomes smaller makes room only once it has.
+      amount = { bytes: Math.max(0, to.bytes), files: Math.max(0, to.files) }
+      folders = around(meter, name)
+      for (const folder of folders) add(folder.reserved, amount)
+      return Effect.void
+    })
+
+  if (own !== undefined) yield* count(meter, own, quotaRecountMillisecondsMax)
+  if (around(meter, name).length > 0) {
+    const first = change(yield* growth(meter, name, size))
+    // Before somebody is refused: perhaps there is room again.
+    const again = own === undefined ? first : Effect.andThen(count(meter, own, quotaRecountMillisecondsMin), first)
+    yield* Effect.acquireRelease(
+      Effect.catchTag(first, "QuotaExceeded", () => again),
+      () => Effect.sync(giveBack)
+    )
+  }
+  return {
+    change,
+    use: (used, counts) => {
+      giveBack()
+      changed(meter, name, used, counts)
+    }
+  }
+})

@@ -1,0 +1,81 @@
+/**
+ * The sessions of accounts, so that a change of an account reaches those that are open.
+ *
+ * One look at the accounts each `accountsLookMilliseconds`, however many sessions there are. An account that is
+ * disabled, removed or given another root ends its sessions; other rights and quotas hold from the next command
+ * on. A new password ends nothing: who had logged in had proved the old one.
+ */
+import { Context, Effect, Equal, Layer, type Scope } from "effect"
+import type { UserName } from "../domain/channel/HandshakeMessage.ts"
+import { accountsLookMilliseconds } from "../domain/limits.ts"
+import { Accounts, type Grants } from "../domain/session/Accounts.ts"
+import type { Grant } from "../domain/session/Grant.ts"
+import type { FromServer } from "../domain/session/SessionState.ts"
+
+/** One session of an account. */
+export interface Member {
+  /** what the account may do now */
+  readonly grant: () => Grant
+}
+
+/** Port: who is logged in. A member is one until its scope closes. */
+export class Members extends Context.Service<
+  Members,
+  {
+    /**
+     * @param grant what the account could do when the session logged in
+     * @param told takes what the session must know; it never waits
+     */
+    readonly join: (
+      user: UserName,
+      grant: Grant,
+      told: (change: FromServer) => Effect.Effect<void>
+    ) => Effect.Effect<Member, never, Scope.Scope>
+  }
+>()("paradrop/server/Members") {
+  static readonly layer: Layer.Layer<Members, never, Accounts> = Layer.effect(
+    Members,
+    Effect.gen(function* () {
+      const accounts = yield* Accounts
+      const joined = new Set<Joined>()
+      const look = Effect.flatMap(accounts.grants, (grants) =>
+        Effect.forEach(joined, (one) => follow(joined, one, grants), { discard: true })
+      )
+      yield* Effect.sleep(accountsLookMilliseconds).pipe(
+        Effect.andThen(Effect.suspend(() => (joined.size === 0 ? Effect.void : look))),
+        // Accounts that cannot be read now change nobody: the next login says so, and the next look may succeed.
+        Effect.ignore,
+        Effect.forever,
+        Effect.forkScoped
+      )
+      return Members.of({
+        join: (user, grant, told) =>
+          Effect.acquireRelease(
+            Effect.sync(() => {
+              const one: Joined = { user, told, grant }
+              joined.add(one)
+              return one
+            }),
+            (one) => Effect.sync(() => void joined.delete(one))
+          ).pipe(Effect.map((one) => ({ grant: () => one.grant })))
+      })
+    })
+  )
+}
+
+interface Joined {
+  readonly user: UserName
+  readonly told: (change: FromServer) => Effect.Effect<void>
+  grant: Grant
+}
+
+const follow = (joined: Set<Joined>, one: Joined, grants: Grants): Effect.Effect<void> => {
+  const now = grants(one.user)
+  if (now === undefined || now.root !== one.grant.root) {
+    joined.delete(one)
+    return one.told({ _tag: "Revoked" })
+  }
+  if (Equal.equals(now, one.grant)) return Effect.void
+  one.grant = now
+  return one.told({ _tag: "Granted", rights: now.rights })
+}

@@ -1,0 +1,233 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Arbitrary, Effect, Exit, Layer, Schema, Scope, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import { Digest, digestOf } from "../../../src/domain/file/Digest.ts"
+import * as DigestNode from "../../../src/domain/file/DigestNode.ts"
+import { FileName } from "../../../src/domain/file/FileName.ts"
+import { quotaRecountMillisecondsMax, quotaRecountMillisecondsMin } from "../../../src/domain/limits.ts"
+import * as Confined from "../../../src/domain/store/Confined.ts"
+import { FileStore, type Staging } from "../../../src/domain/store/FileStore.ts"
+import * as FileStoreMemory from "../../../src/domain/store/FileStoreMemory.ts"
+import { Meter, type Quota } from "../../../src/domain/store/Meter.ts"
+import * as Fixture from "../../../src/domain/testing/Fixture.ts"
+
+const root = FileName.make("a")
+const elsewhere = FileName.make("b/other")
+const quota: Quota = { bytes: 100, files: 3 }
+
+const metered = <E>(body: Effect.Effect<void, E, Digest | FileStore | Meter | Scope.Scope>) =>
+  Effect.scoped(body).pipe(
+    Effect.provide(Layer.provideMerge(Meter.layer, FileStoreMemory.layer())),
+    Effect.provide(DigestNode.layer)
+  )
+
+const held = Effect.gen(function* () {
+  const store = yield* FileStore
+  const entries = yield* Stream.runCollect(Stream.filter(store.list, ({ name }) => name.startsWith("a/")))
+  return { bytes: entries.reduce((sum, { size }) => sum + size, 0), files: entries.length }
+})
+
+const save = Effect.fnUntraced(function* (store: FileStore["Service"], name: string, size: number) {
+  const content = Fixture.bytes(size, size)
+  const staging = yield* store.stage({ name: FileName.make(name), size, modified: 0 })
+  yield* staging.write([content])
+  yield* staging.commit({ size, digest: digestOf(yield* Digest, [content]) })
+}, Effect.scoped)
+
+const action = Schema.Struct({
+  session: Schema.Literals([0, 1, 2]),
+  does: Schema.Literals(["stage", "stage", "stage", "commit", "commit", "abandon", "remove", "rename"]),
+  name: Schema.Literals(["x", "y", "Y", "z/x", "z/y", "w"]),
+  to: Schema.Literals(["x", "y", "z/x", "v"]),
+  size: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 70 }))
+})
+type Action = typeof action.Type
+
+/** Three sessions of one account, each with at most one staging, interleaved as the actions say. */
+const play = Effect.fnUntraced(function* (actions: ReadonlyArray<Action>) {
+  const meter = yield* Meter
+  const digest = yield* Digest
+  const store = Confined.make(
+    meter.storeFor(root, () => quota),
+    root
+  ).store
+  // Somebody else's content counts for nobody here.
+  yield* save(
+    meter.storeFor(undefined, () => undefined),
+    elsewhere,
+    5_000
+  )
+  const open = new Map<number, { readonly staging: Staging; readonly scope: Scope.Closeable; readonly size: number }>()
+  const close = Effect.fnUntraced(function* (session: number) {
+    const one = open.get(session)
+    open.delete(session)
+    if (one !== undefined) yield* Scope.close(one.scope, Exit.void)
+  })
+  let committed = 0
+  let refused = 0
+  for (const { does, name, session, size, to } of actions) {
+    const one = open.get(session)
+    switch (does) {
+      case "stage": {
+        yield* close(session)
+        const scope = yield* Scope.make()
+        const request = { name: FileName.make(name), size, modified: 0 }
+        const staged = yield* Effect.result(Scope.provide(store.stage(request), scope))
+        if (staged._tag === "Success") open.set(session, { staging: staged.success, scope, size })
+        else {
+          if (staged.failure._tag === "QuotaExceeded") refused += 1
+          yield* Scope.close(scope, Exit.void)
+        }
+        break
+      }
+      case "commit": {
+        if (one === undefined) break
+        const content = Fixture.bytes(one.size, one.size)
+        yield* one.staging.write([content])
+        const expected = { size: one.size, digest: digestOf(digest, [content]) }
+        if ((yield* Effect.result(one.staging.commit(expected)))._tag === "Success") committed += 1
+        yield* close(session)
+        break
+      }
+      case "abandon":
+        yield* close(session)
+        break
+      case "remove":
+        yield* Effect.ignore(store.remove({ name: FileName.make(name) }))
+        break
+      case "rename":
+        yield* Effect.ignore(
+          store.rename({ name: FileName.make(name), to: FileName.make(to), replace: size % 2 === 0 })
+        )
+        break
+    }
+    const now = yield* held
+    if (now.bytes > 100 || now.files > 3) return { kept: false, committed, refused }
+  }
+  for (const session of [0, 1, 2]) yield* close(session)
+  const usage = yield* meter.usage(root)
+  const exact =
+    usage === undefined ||
+    JSON.stringify([usage.used, usage.reserved]) === JSON.stringify([yield* held, { bytes: 0, files: 0 }])
+  return { kept: exact, committed, refused }
+})
+
+describe("sessions of one account, interleaved at random", () => {
+  it.effect("never hold more than the quota, and when all is quiet nothing is reserved and the count is exact", () =>
+    Effect.gen(function* () {
+      let committed = 0
+      let refused = 0
+      const actions = Arbitrary.schema(Schema.Array(action).check(Schema.isMinLength(10), Schema.isMaxLength(60)))
+      const result = yield* Arbitrary.checkEffect(
+        actions,
+        (some) =>
+          Effect.scoped(play(some)).pipe(
+            Effect.provide(Layer.provideMerge(Meter.layer, FileStoreMemory.layer())),
+            Effect.provide(DigestNode.layer),
+            Effect.map((played) => {
+              committed += played.committed
+              refused += played.refused
+              return played.kept
+            })
+          ),
+        { runs: 300 }
+      )
+      assert.strictEqual(result._tag, "Passed")
+      // The property means something only when both happen.
+      assert.isAbove(committed, 100)
+      assert.isAbove(refused, 100)
+    })
+  )
+})
+
+describe("a quota", () => {
+  it.effect("is reserved when a staging begins, and given back when it is abandoned", () =>
+    metered(
+      Effect.gen(function* () {
+        const meter = yield* Meter
+        const store = meter.storeFor(root, () => quota)
+        const scope = yield* Scope.make()
+        yield* Scope.provide(store.stage({ name: FileName.make("a/x"), size: 60, modified: 0 }), scope)
+        assert.deepStrictEqual((yield* meter.usage(root))?.reserved, { bytes: 60, files: 1 })
+        const refusal = yield* Effect.flip(save(store, "a/y", 41))
+        assert.strictEqual(refusal._tag, "QuotaExceeded")
+        assert.strictEqual(
+          refusal.message,
+          "the quota does not hold 'a/y' (60 of 100 bytes used, 41 more needed): " +
+            "nothing was changed, remove files or ask for more"
+        )
+        yield* Scope.close(scope, Exit.void)
+        yield* save(store, "a/y", 41)
+        assert.deepStrictEqual(yield* meter.usage(root), {
+          used: { bytes: 41, files: 1 },
+          reserved: { bytes: 0, files: 0 }
+        })
+      })
+    )
+  )
+
+  it.effect("takes a file in the place of another when the difference fits", () =>
+    metered(
+      Effect.gen(function* () {
+        const store = (yield* Meter).storeFor(root, () => quota)
+        yield* save(store, "a/x", 90)
+        yield* save(store, "a/x", 100)
+        assert.strictEqual((yield* Effect.flip(save(store, "a/x", 101)))._tag, "QuotaExceeded")
+        yield* save(store, "a/x", 10)
+        assert.deepStrictEqual(yield* held, { bytes: 10, files: 1 })
+      })
+    )
+  )
+
+  it.effect("counts what was there before, what others change through the meter, and files as well as bytes", () =>
+    metered(
+      Effect.gen(function* () {
+        const meter = yield* Meter
+        const everyone = meter.storeFor(undefined, () => undefined)
+        yield* save(everyone, "a/old", 40)
+        const store = meter.storeFor(root, () => quota)
+        assert.strictEqual((yield* Effect.flip(save(store, "a/x", 61)))._tag, "QuotaExceeded")
+        yield* save(everyone, "a/also", 50)
+        assert.strictEqual((yield* Effect.flip(save(store, "a/x", 11)))._tag, "QuotaExceeded")
+        yield* save(store, "a/x", 0)
+        const files = yield* Effect.flip(save(store, "a/y", 0))
+        assert.include(files.message, "(3 of 3 files used, 1 more needed)")
+        yield* everyone.remove({ name: FileName.make("a/also") })
+        yield* save(store, "a/y", 0)
+      })
+    )
+  )
+
+  it.effect("sees what was changed behind the meter's back: soon when it helps, later when it does not", () =>
+    metered(
+      Effect.gen(function* () {
+        const behind = yield* FileStore
+        const store = (yield* Meter).storeFor(root, () => quota)
+        yield* save(store, "a/x", 90)
+        yield* behind.remove({ name: FileName.make("a/x") })
+        assert.strictEqual((yield* Effect.flip(save(store, "a/y", 20)))._tag, "QuotaExceeded")
+        yield* TestClock.adjust(quotaRecountMillisecondsMin)
+        yield* save(store, "a/y", 20)
+        yield* save(behind, "a/z", 70)
+        yield* TestClock.adjust(quotaRecountMillisecondsMax)
+        assert.strictEqual((yield* Effect.flip(save(store, "a/w", 11)))._tag, "QuotaExceeded")
+      })
+    )
+  )
+
+  it.effect("that is lowered or raised holds from the next staging on", () =>
+    metered(
+      Effect.gen(function* () {
+        let now: Quota | undefined
+        const store = (yield* Meter).storeFor(root, () => now)
+        yield* save(store, "a/x", 500)
+        now = quota
+        assert.strictEqual((yield* Effect.flip(save(store, "a/y", 1)))._tag, "QuotaExceeded")
+        yield* save(store, "a/x", 400)
+        now = { bytes: 1_000 }
+        yield* save(store, "a/y", 600)
+        assert.deepStrictEqual(yield* held, { bytes: 1_000, files: 2 })
+      })
+    )
+  )
+})
