@@ -87,6 +87,25 @@ export const expect = Flag.String("expect").pipe(
   Flag.optional
 )
 
+/** Said of `passwd`. */
+export const newPassword = {
+  generate: Flag.Boolean("generate").pipe(
+    Flag.withoutNegation,
+    Flag.withDescription("make a strong password and print it once"),
+    Flag.withDefault(false)
+  ),
+  allowWeak: Flag.Boolean("allow-weak").pipe(
+    Flag.withoutNegation,
+    Flag.withDescription("take a short or common password too"),
+    Flag.withDefault(false)
+  ),
+  newPasswordFile: Flag.String("new-password-file").pipe(
+    Flag.withMetavar("FILE"),
+    Flag.withDescription("a file whose first line is the new password; else you are asked"),
+    Flag.optional
+  )
+}
+
 export const name = Argument.String("NAME").pipe(Argument.withDescription("a file of the server"))
 
 export const file = Argument.String("FILE").pipe(Argument.withDescription("the local file to compare it with"))

@@ -113,6 +113,9 @@ const refusedText: Record<RefusalReason, (name: string, detail: string) => strin
   "source-changed": (name) => `'${name}' changed on the server while it was read: try again`,
   conflict: (name) => `'${name}' on the server is not the version that you expect; nothing was changed there`,
   "taken-over": (name) => `another session goes on with '${name}'; this one has ended`,
+  incorrect: () => "incorrect: that is not your present password, nothing was changed",
+  "too-many-attempts": (_, detail) =>
+    `too many passwords were tried, nothing was changed: try again in ${Math.ceil(Number(detail) / 1000)} s`,
   cancelled: (name) => `the transfer of '${name}' was cancelled`,
   draining: () => "the server is about to stop: try again later",
   "store-failed": (name) => `the server's storage failed for '${name}': its log says why`

@@ -7,6 +7,7 @@
  */
 import { Effect, type Scope, Semaphore, Stream } from "effect"
 import * as Bytes from "../domain/Bytes.ts"
+import type { Opaque } from "../domain/channel/Opaque.ts"
 import type { ContentDigest } from "../domain/file/Digest.ts"
 import { Digest } from "../domain/file/Digest.ts"
 import type { FileEntry, FileSize, Milliseconds } from "../domain/file/FileEntry.ts"
@@ -19,6 +20,7 @@ import { packRanges } from "../domain/file/Packed.ts"
 import type { Refusal } from "../domain/wire/Refusal.ts"
 import { type CommandError, ProtocolBroken, RequestRefused } from "./ClientError.ts"
 import { type Counter, counter, type OnProgress } from "./Progress.ts"
+import * as PasswordChange from "./PasswordChange.ts"
 import * as Questions from "./Questions.ts"
 import type { Answer, Request, Requests } from "./Requests.ts"
 import * as Sender from "./Sender.ts"
@@ -108,6 +110,8 @@ export interface ClientSession {
     onProgress?: OnProgress,
     expect?: ContentDigest
   ) => Effect.Effect<Committed, CommandError | E | SourceShrank>
+  /** Changes the account's own password, which is proved again for that. The session goes on. */
+  readonly changePassword: (change: PasswordChange.Change) => Effect.Effect<void, CommandError, Opaque>
   /** Ends the session in order; what is pending fails. */
   readonly close: Effect.Effect<void>
   /** True once the session is over, for whatever reason: every later command would fail. */
@@ -334,6 +338,7 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
     download,
     update,
     para,
+    changePassword: (change) => orEnd(PasswordChange.change(requests, change)),
     close: requests.close,
     ended: requests.ended,
     traffic: requests.traffic

@@ -71,12 +71,14 @@ export const again = Effect.fnUntraced(function* ({
   )
 })
 
-const typed = Effect.fnUntraced(function* (question: string) {
+/** A person's answer; `otherwise` says what to do where nobody can be asked. */
+export const typed = Effect.fnUntraced(function* (
+  question: string,
+  otherwise = "no password: set PARADROP_PASSWORD, name a file with --password-file, or run on a terminal"
+) {
   const editor = yield* LineEditor
   if (!editor.interactive) {
-    return yield* new NoPassword({
-      detail: "no password: set PARADROP_PASSWORD, name a file with --password-file, or run on a terminal"
-    })
+    return yield* new NoPassword({ detail: otherwise })
   }
   const secret = yield* Effect.scoped(Effect.flatMap(editor.open, (lines) => lines.secret(question)))
   // Ctrl-C or Ctrl-D at the question: the person has gone, as with any other program.
@@ -84,7 +86,7 @@ const typed = Effect.fnUntraced(function* (question: string) {
 })
 
 /** The file's first line. */
-const fromFile = Effect.fnUntraced(function* (path: string) {
+export const fromFile = Effect.fnUntraced(function* (path: string) {
   const fs = yield* FileSystem.FileSystem
   const shown = printable(path)
   const refused = (why: string) => new NoPassword({ detail: `the password file ${shown} ${why}` })

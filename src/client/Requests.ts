@@ -74,6 +74,7 @@ const isLast = Message.ServerMessage.isAnyOf([
   "Sent",
   "SameFileNotHere",
   "SuccessfullyParallelized",
+  "PasswordChanged",
   "Refused"
 ])
 

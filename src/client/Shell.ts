@@ -9,6 +9,7 @@ import * as Commands from "./Commands.ts"
 import { complete } from "./Completion.ts"
 import { LineEditor, type Lines } from "./LineEditor.ts"
 import type { LocalFiles } from "./LocalFiles.ts"
+import { OwnPassword } from "./PasswordCommand.ts"
 import { Reporter } from "./Reporter.ts"
 import { Screen } from "./Screen.ts"
 import { type NoSession, Sessions } from "./Sessions.ts"
@@ -62,16 +63,18 @@ const act = (line: string, lines: Lines): Effect.Effect<Outcome, never, Services
     case "Help":
       return Effect.as(help, "done")
     case "Run":
-      return cancellable(parsed.command, lines)
+      return cancellable(Commands.run(parsed.command), lines)
+    case "Passwd":
+      return cancellable(changePassword(parsed), lines)
     case "Invalid":
       return Effect.as(invalid(parsed), "failed")
   }
 }
 
 /** Ctrl-C interrupts the command, which cleans up before the next line is asked for. */
-const cancellable = Effect.fnUntraced(function* (command: Commands.Command, lines: Lines) {
+const cancellable = Effect.fnUntraced(function* (work: Effect.Effect<boolean, NoSession, Services>, lines: Lines) {
   const reporter = yield* Reporter
-  const done = Commands.run(command).pipe(
+  const done = work.pipe(
     Effect.map((succeeded): Outcome => (succeeded ? "done" : "failed")),
     Effect.catch((error) =>
       Effect.as(
@@ -85,6 +88,16 @@ const cancellable = Effect.fnUntraced(function* (command: Commands.Command, line
   yield* reporter.note("cancelled", "bad")
   return "failed"
 })
+
+/** The present password is asked for: a shell may stand open where others can type. */
+const changePassword = Effect.fnUntraced(function* ({ allowWeak, generate }: PasswordLine) {
+  const own = yield* Effect.serviceOption(OwnPassword)
+  if (Option.isSome(own)) return yield* own.value.change({ generate, allowWeak, confirm: true })
+  yield* (yield* Reporter).failed({ error: new InvalidCommand({ reason: "no password can be changed from here" }) })
+  return false
+})
+
+type PasswordLine = Extract<ShellLine.Line, { readonly _tag: "Passwd" }>
 
 const formsWidth = Math.max(...ShellLine.patterns.map(({ form }) => form.length))
 

@@ -16,6 +16,7 @@ export type Line =
   | { readonly _tag: "Help" }
   | { readonly _tag: "Exit" }
   | { readonly _tag: "Run"; readonly command: Command }
+  | { readonly _tag: "Passwd"; readonly generate: boolean; readonly allowWeak: boolean }
   | { readonly _tag: "Invalid"; readonly reason: string | undefined; readonly suggestion: string | undefined }
 
 // -----------------------------------------------------------------------------
@@ -137,6 +138,7 @@ export const patterns: ReadonlyArray<{ readonly name: string; readonly form: str
   { name: "download", form: "download NAME... [--to PATH]", does: "get files from the server" },
   { name: "para", form: "para FILE... [--as NAME] [--expect DIGEST]", does: "make the server's files equal to yours" },
   { name: "verify", form: "verify NAME FILE", does: "compare a server's file with yours, moving neither" },
+  { name: "passwd", form: "passwd [--generate] [--allow-weak]", does: "change your own password" },
   { name: "help", form: "help", does: "show these lines" },
   { name: "exit", form: "exit", does: "leave" }
 ]
@@ -205,6 +207,13 @@ const parallelizing: Parser = (rest) =>
       : run({ _tag: "Para", files: names, as, expect })
   })
 
+const changingPassword: Parser = (rest) =>
+  withOptions(rest, ["--generate", "--allow-weak"], ({ given, names }) =>
+    names.length > 0
+      ? invalid("a password is never typed into a line: you are asked for it")
+      : { _tag: "Passwd", generate: given.has("--generate"), allowWeak: given.has("--allow-weak") }
+  )
+
 const refusedFiles = (command: string, names: ReadonlyArray<string>, as: string | undefined): Line | undefined => {
   if (names.length === 0) return invalid(`${command} needs a file`)
   return names.length > 1 && as !== undefined ? invalid("--as names one file: give one") : undefined
@@ -216,6 +225,7 @@ const parsers: ReadonlyMap<string, Parser> = new Map<string, Parser>([
   ["download", downloading],
   ["para", parallelizing],
   ["verify", verifying],
+  ["passwd", changingPassword],
   ["help", alone({ _tag: "Help" })],
   ["exit", alone({ _tag: "Exit" })]
 ])
@@ -226,7 +236,7 @@ interface Given {
   readonly given: ReadonlyMap<string, string>
 }
 
-const flags: ReadonlySet<string> = new Set(["--digest"])
+const flags: ReadonlySet<string> = new Set(["--allow-weak", "--digest", "--generate"])
 
 /** Splits options from the names. After `--` everything is a name. */
 const withOptions = (
@@ -270,6 +280,7 @@ const aliases: ReadonlyArray<readonly [string, string]> = [
   ["get", "download"],
   ["sync", "para"],
   ["parallelize", "para"],
+  ["password", "passwd"],
   ["quit", "exit"],
   ["bye", "exit"],
   ["?", "help"]

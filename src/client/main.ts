@@ -23,6 +23,7 @@ import type { LoginIncorrect } from "./ClientError.ts"
 import * as Commands from "./Commands.ts"
 import * as LineEditorNode from "./LineEditorNode.ts"
 import * as LocalFilesNode from "./LocalFilesNode.ts"
+import { OwnPassword } from "./PasswordCommand.ts"
 import * as PasswordSource from "./PasswordSource.ts"
 import { Reporter } from "./Reporter.ts"
 import * as ReporterJson from "./ReporterJson.ts"
@@ -61,7 +62,10 @@ const sessions = ({ passwordFile, server, user }: Target) => {
     if (entered.typed) yield* (yield* Reporter).note("correct", "good")
     return entered.session
   })
-  return Sessions.layer(Effect.catchTag(connect, "ConfigError", Effect.die))
+  const credentials = { user, current: () => known, changed: (next: Password) => void (known = next) }
+  return OwnPassword.layer(credentials).pipe(
+    Layer.provideMerge(Sessions.layer(Effect.catchTag(connect, "ConfigError", Effect.die)))
+  )
 }
 
 // The half-open end lets both sides prove theirs; the high-water mark is what one read may bring.
@@ -185,6 +189,20 @@ const verify = Command.make("verify", { name, file }, ({ file, name }) => once({
   Command.withExamples([{ command: "paradrop verify 2026/report.pdf report.pdf", description: "by size and digest" }])
 )
 
+const passwd = Command.make("passwd", ClientConfig.newPassword, ({ newPasswordFile, ...options }) =>
+  Effect.flatMap(root, (flags) => {
+    const newFile = Option.getOrUndefined(newPasswordFile)
+    const change = Effect.flatMap(OwnPassword, (own) => own.change({ ...options, newFile, confirm: false }))
+    return running(flags, change, prefix)
+  })
+).pipe(
+  Command.withDescription("Change the password of your own account at the server"),
+  Command.withExamples([
+    { command: "paradrop passwd", description: "asks for the present and the new password" },
+    { command: "paradrop passwd --generate", description: "makes a strong one and prints it once" }
+  ])
+)
+
 const shell = Command.make("shell", {}, () => Effect.flatMap(root, interactive)).pipe(
   Command.withDescription("Take commands line by line, typed or from standard input")
 )
@@ -193,13 +211,13 @@ const shell = Command.make("shell", {}, () => Effect.flatMap(root, interactive))
 const bare = Effect.fnUntraced(function* (flags: Flags) {
   if (yield* (yield* Stdio.Stdio).stdinIsTerminal) return yield* interactive(flags)
   return yield* new ClientConfig.WrongUsage({
-    detail: "say what to do: fetch, upload, download, para, verify or shell"
+    detail: "say what to do: fetch, upload, download, para, verify, passwd or shell"
   })
 })
 
 const command = root.pipe(
   Command.withHandler(bare),
-  Command.withSubcommands([fetch, upload, download, para, verify, shell])
+  Command.withSubcommands([fetch, upload, download, para, verify, passwd, shell])
 )
 
 // -----------------------------------------------------------------------------

@@ -38,6 +38,7 @@ import { log } from "./LogEvent.ts"
 import * as Login from "./Login.ts"
 import type { LoginGuard } from "./LoginGuard.ts"
 import { type Member, Members } from "./Members.ts"
+import * as PasswordChange from "./PasswordChange.ts"
 import * as Peer from "./Peer.ts"
 import { type NoSeat, type Seat, Seats } from "./Seats.ts"
 import { ServerLimits } from "./ServerLimits.ts"
@@ -187,7 +188,7 @@ const makeDriver = Effect.fnUntraced(function* (options: {
   const limits = yield* ServerLimits
   const login = yield* Login.make(story.peer)
   const bandwidth = yield* Bandwidth
-  const members = yield* Members
+  const [members, passwords] = [yield* Members, yield* PasswordChange.make(story.peer)]
   const scope = yield* Effect.scope
   const inbox = yield* Queue.bounded<Item, InboxError>(inboxRecordsMax)
   const cut = yield* Deferred.make<never, InboxError>()
@@ -380,6 +381,10 @@ const makeDriver = Effect.fnUntraced(function* (options: {
           return yield* transfers.commit(output)
         case "Discard":
           return void (yield* transfers.discard)
+        case "AnswerPassword":
+          return yield* passwords.answer(output)
+        case "ChangePassword":
+          return yield* passwords.change(output)
         case "Open":
           return yield* transfers.open(output)
         case "SendContent":

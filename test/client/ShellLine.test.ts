@@ -50,13 +50,13 @@ describe("words", () => {
 
 describe("lines", () => {
   it.prop("any string is a line of some kind", [Schema.String], ([line]) => {
-    assert.include(["Empty", "Help", "Exit", "Run", "Invalid"], parse(line)._tag)
+    assert.include(["Empty", "Help", "Exit", "Passwd", "Run", "Invalid"], parse(line)._tag)
   })
   it.prop(
     "so is any mixture of what the parser looks at",
     [Nasty, Schema.Literals(patterns.map(({ name }) => name))],
     ([parts, name]) => {
-      assert.include(["Help", "Exit", "Run", "Invalid"], parse(`${name} ${parts.join("")}`)._tag)
+      assert.include(["Help", "Exit", "Passwd", "Run", "Invalid"], parse(`${name} ${parts.join("")}`)._tag)
     }
   )
 

@@ -35,6 +35,12 @@ export const ke3Bytes = 64
 /** A registration record, bytes. */
 export const recordBytes = 192
 
+/** The client's half of a registration, bytes. */
+export const registrationRequestBytes = 32
+
+/** The server's half of a registration, bytes. */
+export const registrationResponseBytes = 64
+
 /** The server's long-term secrets, bytes. */
 export const setupBytes = 128
 
@@ -70,6 +76,23 @@ export class Opaque extends Context.Service<
     /** Both halves of a registration in one place: for the administrator of the server. */
     readonly register: (
       setup: ServerSetup,
+      credentials: Credentials
+    ) => Effect.Effect<RegistrationRecord, OpaqueRejected>
+    /** Client: the first half of a registration (32 bytes), and the state to keep. */
+    readonly startRegistration: (
+      user: string,
+      password: Password
+    ) => Effect.Effect<{ readonly request: Uint8Array; readonly state: Redacted.Redacted<string> }, OpaqueRejected>
+    /** Server: its part of a registration (64 bytes). */
+    readonly answerRegistration: (
+      setup: ServerSetup,
+      user: string,
+      request: Uint8Array
+    ) => Effect.Effect<Uint8Array, OpaqueRejected>
+    /** Client: the record for the server to keep. */
+    readonly finishRegistration: (
+      state: Redacted.Redacted<string>,
+      response: Uint8Array,
       credentials: Credentials
     ) => Effect.Effect<RegistrationRecord, OpaqueRejected>
     /** Client, first message (KE1, 96 bytes), and the state to keep. */
@@ -179,6 +202,38 @@ const make = (
         keyStretching: stretching[id]
       }
     })
+    const { registrationRecord } = yield* stretcher.finishRegistration(params)
+    return yield* attempt(() => secretBytes(registrationRecord, "registration record"))
+  }),
+
+  startRegistration: (user, password) =>
+    attempt(() => {
+      const start = library.client.startRegistration({ password: passwordInput(user, password) })
+      return {
+        request: bytes(start.registrationRequest),
+        state: secret(start.clientRegistrationState, "client registration state")
+      }
+    }),
+
+  answerRegistration: (setup, user, request) =>
+    attemptOn(request, registrationRequestBytes, () =>
+      bytes(
+        library.server.createRegistrationResponse({
+          serverSetup: text(Redacted.value(setup)),
+          userIdentifier: user,
+          registrationRequest: text(request)
+        }).registrationResponse
+      )
+    ),
+
+  finishRegistration: Effect.fnUntraced(function* (state, response, { password, stretching: id, user }) {
+    const params = yield* attemptOn(response, registrationResponseBytes, () => ({
+      password: passwordInput(user, password),
+      registrationResponse: text(response),
+      clientRegistrationState: Redacted.value(state),
+      identifiers: identifiers(user),
+      keyStretching: stretching[id]
+    }))
     const { registrationRecord } = yield* stretcher.finishRegistration(params)
     return yield* attempt(() => secretBytes(registrationRecord, "registration record"))
   }),

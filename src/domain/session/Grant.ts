@@ -72,6 +72,8 @@ export const needs = (command: Command): ReadonlyArray<Right> => {
       return ["write"]
     case "Para":
       return ["read", "replace"]
+    case "PasswordStart":
+      return []
   }
 }
 

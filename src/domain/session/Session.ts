@@ -168,6 +168,7 @@ const readyMessage = (state: Ready, id: RequestId, message: ClientMessage): Step
     case "Upload":
     case "Download":
     case "Para":
+    case "PasswordStart":
       return isNew(state, id) ? begin({ ...admitted(state), lastId: id }, [], id, message) : violation
     case "Commit":
       return id === state.discarding ? stay({ ...state, discarding: undefined }) : violation
@@ -185,6 +186,7 @@ const readyMessage = (state: Ready, id: RequestId, message: ClientMessage): Step
       return id === connectionId ? closed("bye") : violation
     case "Want":
     case "Hello":
+    case "PasswordFinish":
       return violation
   }
 }
@@ -206,6 +208,11 @@ const begin = (session: Admitted, queue: Transferring["queue"], id: RequestId, c
       return next({ _tag: "Describing", id }, { _tag: "Describe", id, name: command.name })
     case "Download":
       return next({ _tag: "Opening", id }, { ...command, _tag: "Open", id })
+    case "PasswordStart": {
+      const { ke1, request } = command
+      const { user } = session
+      return next({ _tag: "AnsweringPassword", id }, { _tag: "AnswerPassword", id, user, ke1, request })
+    }
     case "Upload":
     case "Para": {
       const target = command._tag === "Para" ? undefined : Grant.mayPlace(session.rights)
@@ -262,6 +269,12 @@ const transferring = (state: Transferring, input: SessionInput): Step => {
       return state.transfer._tag === "Listing" && state.transfer.id === input.id
         ? finish(state, [send(input.id, { _tag: "Listed", count: input.count })])
         : violation
+    case "PasswordAnswered":
+      return passwordAnswered(state, input)
+    case "PasswordChanged":
+      return state.transfer._tag === "ChangingPassword" && state.transfer.id === input.id
+        ? finish(state, [send(input.id, { _tag: "PasswordChanged" })])
+        : violation
     case "Refused":
       return state.transfer.id === input.id ? refuse(state, input.refusal) : violation
     default:
@@ -275,6 +288,7 @@ const peerEnded = (state: Transferring): Step => {
   if (transfer._tag === "Receiving" || transfer._tag === "Offering") {
     return closed("ended-early", { _tag: "Discard", id: transfer.id })
   }
+  if (transfer._tag === "AwaitingPassword") return closed("ended-early")
   const hopeless = state.queue.filter(({ command }) => isIncoming(command))
   return {
     state: {
@@ -299,6 +313,7 @@ const transferringMessage = (state: Transferring, id: RequestId, message: Client
     case "Upload":
     case "Download":
     case "Para":
+    case "PasswordStart":
       if (!isNew(state, id) || state.queue.length >= requestsInFlightMax) return violation
       return stay({ ...state, lastId: id, queue: [...state.queue, { id, command: message }] })
     case "NeedChunks":
@@ -308,6 +323,8 @@ const transferringMessage = (state: Transferring, id: RequestId, message: Client
       return id === state.discarding ? stay(state) : copies(state, id, message.ranges)
     case "Want":
       return want(state, id, message.ranges)
+    case "PasswordFinish":
+      return passwordFinish(state, id, message)
     case "Commit":
       return id === state.discarding ? stay({ ...state, discarding: undefined }) : commit(state, id, message)
     case "Cancel":
@@ -372,6 +389,29 @@ const want = (state: Transferring, id: RequestId, packed: Uint8Array): Step => {
   })
 }
 
+const passwordAnswered = (
+  state: Transferring,
+  { id, ke2, response, stretching }: Extract<SessionInput, { readonly _tag: "PasswordAnswered" }>
+): Step =>
+  state.transfer._tag === "AnsweringPassword" && state.transfer.id === id
+    ? {
+        state: { ...state, transfer: { _tag: "AwaitingPassword", id } },
+        outputs: [send(id, { _tag: "PasswordAnswer", stretching, ke2, response })]
+      }
+    : violation
+
+const passwordFinish = (
+  state: Transferring,
+  id: RequestId,
+  { ke3, record }: Extract<ClientMessage, { readonly _tag: "PasswordFinish" }>
+): Step =>
+  state.transfer._tag === "AwaitingPassword" && state.transfer.id === id
+    ? {
+        state: { ...state, transfer: { _tag: "ChangingPassword", id } },
+        outputs: [{ _tag: "ChangePassword", id, user: state.user, ke3, record }]
+      }
+    : violation
+
 const commit = (
   state: Transferring,
   id: RequestId,
@@ -421,6 +461,10 @@ const cancel = (state: Transferring, id: RequestId): Step => {
       return { state, outputs: [{ _tag: "StopSending", id }] }
     case "Offering":
       return finish(state, [{ _tag: "Discard", id }, send(id, { _tag: "Refused", reason: "cancelled" })])
+    case "AwaitingPassword":
+      return finish(state, [send(id, { _tag: "Refused", reason: "cancelled" })])
+    case "AnsweringPassword":
+    case "ChangingPassword":
     case "Opening":
     case "Committing":
       // Too late, or too early by a moment: the answer is on its way.
@@ -481,6 +525,9 @@ const refuse = (state: Transferring, refusal: Refusal): Step => {
       return abandon(state, refusal, transfer.id)
     case "Offering":
       return finish(state, [{ _tag: "Discard", id: transfer.id }, send(transfer.id, refusedMessage(refusal))])
+    case "AnsweringPassword":
+    case "AwaitingPassword":
+    case "ChangingPassword":
     case "Committing":
     case "Describing":
     case "Listing":

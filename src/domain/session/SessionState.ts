@@ -59,6 +59,10 @@ export type Transfer =
   /** a file of `size` bytes and its signature are offered; the client says what it wants */
   | { readonly _tag: "Offering"; readonly id: RequestId; readonly size: FileSize }
   | { readonly _tag: "Sending"; readonly id: RequestId }
+  /** a change of the password: the proof of the present one is asked for, awaited, and worked on */
+  | { readonly _tag: "AnsweringPassword"; readonly id: RequestId }
+  | { readonly _tag: "AwaitingPassword"; readonly id: RequestId }
+  | { readonly _tag: "ChangingPassword"; readonly id: RequestId }
   | (Incoming & { readonly _tag: "Staging"; readonly cancelled: boolean })
   /** `base` is the live file that a Para may copy from */
   | (Incoming & { readonly _tag: "Receiving"; readonly received: number; readonly base: Base | undefined })
@@ -79,7 +83,10 @@ export interface Incoming {
 }
 
 /** A request that has to wait while another one is under way. */
-export type Command = Extract<ClientMessage, { readonly _tag: "Fetch" | "Describe" | "Upload" | "Download" | "Para" }>
+export type Command = Extract<
+  ClientMessage,
+  { readonly _tag: "Fetch" | "Describe" | "Upload" | "Download" | "Para" | "PasswordStart" }
+>
 
 /** Logged in, with one transfer under way and others waiting. */
 export interface Transferring extends Admitted {
@@ -142,6 +149,14 @@ export type ActionResult =
       readonly modified: Milliseconds
       readonly digest: ContentDigest
     }
+  | {
+      readonly _tag: "PasswordAnswered"
+      readonly id: RequestId
+      readonly ke2: Uint8Array
+      readonly response: Uint8Array
+      readonly stretching: StretchingId
+    }
+  | { readonly _tag: "PasswordChanged"; readonly id: RequestId }
   | { readonly _tag: "Delivered"; readonly id: RequestId; readonly size: FileSize; readonly digest: ContentDigest }
   | { readonly _tag: "Listed"; readonly id: RequestId; readonly count: number }
   /** the store refused, or sending was stopped */
@@ -194,6 +209,20 @@ export type SessionOutput =
   | { readonly _tag: "Describe"; readonly id: RequestId; readonly name: FileName }
   | ({ readonly _tag: "Open"; readonly id: RequestId } & Omit<Extract<Command, { readonly _tag: "Download" }>, "_tag">)
   | { readonly _tag: "SendContent"; readonly id: RequestId; readonly ranges: ReadonlyArray<Range> }
+  | {
+      readonly _tag: "AnswerPassword"
+      readonly id: RequestId
+      readonly user: UserName
+      readonly ke1: Uint8Array
+      readonly request: Uint8Array
+    }
+  | {
+      readonly _tag: "ChangePassword"
+      readonly id: RequestId
+      readonly user: UserName
+      readonly ke3: Uint8Array
+      readonly record: Uint8Array
+    }
   | { readonly _tag: "StopSending"; readonly id: RequestId }
   | { readonly _tag: "Close"; readonly reason: CloseReason }
 

@@ -334,6 +334,10 @@ const hearMessage = (model: Model, session: Session, id: number, said: ClientMes
       if (id !== 0) return violation
       session.ending = true
       return waiting === undefined ? [{ _tag: "Ended" }] : []
+    case "PasswordStart":
+    case "PasswordFinish":
+      // No client of the model changes a password.
+      return violation
   }
   // What is left is about the file of the request that waits.
   const file = inQuestion(session, id)

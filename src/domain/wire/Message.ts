@@ -20,6 +20,10 @@ import {
 } from "../limits.ts"
 import { PeerText, Refusal } from "./Refusal.ts"
 
+/** A message of the password exchange, of the length that RFC 9807 gives it for this suite. */
+const exactly = (length: number) =>
+  Schema.Uint8Array.check(Schema.makeFilter((bytes: Uint8Array) => bytes.length === length || `${length} bytes`))
+
 /** Ranges or pieces, packed (see Packed). */
 const PackedBytes = Schema.Uint8Array.check(
   Schema.makeFilter((bytes: Uint8Array) => bytes.length <= packedBytesMax || `at most ${packedBytesMax} bytes`)
@@ -86,6 +90,10 @@ export const ClientMessage = Schema.TaggedUnion({
   Commit: { size: FileSize, digest: ContentDigest },
   /** Gives up the request with this frame's id; it may overtake requests that wait. */
   Cancel: {},
+  /** Begins to change the account's password: a login with the present one, and the registration of the next. */
+  PasswordStart: { ke1: exactly(96), request: exactly(32) },
+  /** The proof of the present password, and the record of the next. */
+  PasswordFinish: { ke3: exactly(64), record: exactly(192) },
   Ping: {},
   /** The client is done; the server finishes what was asked and closes. */
   Bye: {}
@@ -126,6 +134,14 @@ export const ServerMessage = Schema.TaggedUnion({
   Pieces: { list: Schema.Natural, pieces: PackedBytes, last: Schema.Boolean },
   /** The file of that name is now equal to the client's. */
   SuccessfullyParallelized: { size: FileSize, digest: ContentDigest },
+  /** The answer to `PasswordStart`; `PasswordFinish` or `Cancel` follows. */
+  PasswordAnswer: {
+    stretching: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 255 })),
+    ke2: exactly(320),
+    response: exactly(64)
+  },
+  /** The next login needs the new password. */
+  PasswordChanged: {},
   Refused: Refusal.fields,
   Pong: {},
   /** The server ends the session in a moment, and why. */

@@ -38,6 +38,10 @@ export const RefusalReason = Schema.Literals([
   "conflict",
   /** another session of the account goes on with the same upload */
   "taken-over",
+  /** the present password was not proved */
+  "incorrect",
+  /** too many passwords were tried; `detail` is the milliseconds to wait */
+  "too-many-attempts",
   /** the client cancelled the request */
   "cancelled",
   /** the server is about to stop and takes no new requests */

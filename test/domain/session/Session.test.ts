@@ -120,7 +120,8 @@ describe("any state, any input", () => {
         const { state } = Session.step(before, next)
         if (state._tag !== "Ready" && state._tag !== "Transferring") return true
         const began =
-          next._tag === "Message" && ["Fetch", "Describe", "Upload", "Download", "Para"].includes(next.message._tag)
+          next._tag === "Message" &&
+          ["Fetch", "Describe", "Upload", "Download", "Para", "PasswordStart"].includes(next.message._tag)
         return began ? state.lastId === next.id && next.id > before.lastId : state.lastId === before.lastId
       },
       20_000
@@ -213,7 +214,7 @@ describe("any state, any input", () => {
   )
 })
 
-const isCommand = ClientMessage.isAnyOf(["Fetch", "Describe", "Upload", "Download", "Para"])
+const isCommand = ClientMessage.isAnyOf(["Fetch", "Describe", "Upload", "Download", "Para", "PasswordStart"])
 
 /** Whether an output that begins work on the store is one that those rights allow. */
 const isPermitted = (held: Rights, output: SessionOutput): boolean => {
@@ -247,6 +248,8 @@ const everyMessage: { readonly [Tag in ClientMessage["_tag"]]: Extract<ClientMes
   Download: { _tag: "Download", name },
   Para: { _tag: "Para", name, size: 1, modified: 0 },
   Commit: { _tag: "Commit", size: 0, digest: aDigest },
+  PasswordStart: { _tag: "PasswordStart", ke1: new Uint8Array(96), request: new Uint8Array(32) },
+  PasswordFinish: { _tag: "PasswordFinish", ke3: new Uint8Array(64), record: new Uint8Array(192) },
   Cancel: { _tag: "Cancel" },
   Ping: { _tag: "Ping" },
   Bye: { _tag: "Bye" }

@@ -42,6 +42,8 @@ const clientMessages = {
   Want: Schema.TaggedStruct("Want", { ranges }),
   Commit: Schema.TaggedStruct("Commit", { size, digest }),
   Cancel: Schema.TaggedStruct("Cancel", {}),
+  PasswordStart: Schema.TaggedStruct("PasswordStart", { ke1: bytes, request: bytes }),
+  PasswordFinish: Schema.TaggedStruct("PasswordFinish", { ke3: bytes, record: bytes }),
   Ping: Schema.TaggedStruct("Ping", {}),
   Bye: Schema.TaggedStruct("Bye", {})
 }
@@ -51,7 +53,8 @@ const command = Schema.Union([
   clientMessages.Describe,
   clientMessages.Upload,
   clientMessages.Download,
-  clientMessages.Para
+  clientMessages.Para,
+  clientMessages.PasswordStart
 ])
 
 const anyInput = Arbitrary.schema(
@@ -84,6 +87,8 @@ const anyInput = Arbitrary.schema(
       signature: Schema.optionalKey(signature)
     }),
     Schema.TaggedStruct("Described", { id, size, modified: size, digest }),
+    Schema.TaggedStruct("PasswordAnswered", { id, ke2: bytes, response: bytes, stretching: StretchingId }),
+    Schema.TaggedStruct("PasswordChanged", { id }),
     Schema.TaggedStruct("Delivered", { id, size, digest }),
     Schema.TaggedStruct("Listed", { id, count: size }),
     Schema.TaggedStruct("Refused", { id, refusal: Schema.Struct({ reason: Refusal.fields.reason }) }),
@@ -133,6 +138,9 @@ const transfer = Schema.Union([
   Schema.TaggedStruct("Opening", { id }),
   Schema.TaggedStruct("Offering", { id, size }),
   Schema.TaggedStruct("Sending", { id }),
+  Schema.TaggedStruct("AnsweringPassword", { id }),
+  Schema.TaggedStruct("AwaitingPassword", { id }),
+  Schema.TaggedStruct("ChangingPassword", { id }),
   Schema.TaggedStruct("Staging", { ...incoming, cancelled: Schema.Boolean }),
   Schema.TaggedStruct("Receiving", { ...incoming, received: size, base: Schema.UndefinedOr(base) }),
   Schema.TaggedStruct("Committing", incoming)

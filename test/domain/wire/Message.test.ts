@@ -75,6 +75,8 @@ const modifiedHex = "686d6f6469666965641b0000018bcfe56800"
 const groupsHex = `6667726f75707356${"01".repeat(22)}`
 const signatureHex = `697369676e6174757265a3666469676573747840${zeros}${groupsHex}6b617665726167654c6f673210`
 
+const filled = (length: number) => new Uint8Array(length).fill(7)
+
 const frozenClient: ReadonlyArray<readonly [ClientMessage, string]> = [
   [client.Hello.make({ client: "c" }), "a2645f7461676548656c6c6f66636c69656e746163"],
   [client.Fetch.make({}), "a1645f746167654665746368"],
@@ -108,6 +110,14 @@ const frozenClient: ReadonlyArray<readonly [ClientMessage, string]> = [
     "a4645f7461676450617261646e616d6568612fc3a92e7478746473697a651903e8686d6f6469666965641b0000018bcfe56800"
   ],
   [client.Commit.make({ size, digest }), `a3645f74616766436f6d6d69746473697a651903e8666469676573747840${zeros}`],
+  [
+    client.PasswordStart.make({ ke1: filled(96), request: filled(32) }),
+    `a3636b65315860${"07".repeat(96)}645f7461676d50617373776f7264537461727467726571756573745820${"07".repeat(32)}`
+  ],
+  [
+    client.PasswordFinish.make({ ke3: filled(64), record: filled(192) }),
+    `a3636b65335840${"07".repeat(64)}645f7461676e50617373776f726446696e697368667265636f726458c0${"07".repeat(192)}`
+  ],
   [client.Cancel.make({}), "a1645f7461676643616e63656c"],
   [client.Ping.make({}), "a1645f7461676450696e67"],
   [client.Bye.make({}), "a1645f74616763427965"]
@@ -144,6 +154,12 @@ const frozenServer: ReadonlyArray<readonly [ServerMessage, string]> = [
     server.SameFileHere.make({ size, modified, from: 0, signature }),
     `a5645f7461676c53616d6546696c65486572656466726f6d00${sizeHex}${modifiedHex}${signatureHex}`
   ],
+  [
+    server.PasswordAnswer.make({ ke2: filled(320), response: filled(64), stretching: 1 }),
+    `a4636b6532590140${"07".repeat(320)}645f7461676e50617373776f7264416e73776572` +
+      `68726573706f6e73655840${"07".repeat(64)}6a73747265746368696e6701`
+  ],
+  [server.PasswordChanged.make({}), "a1645f7461676f50617373776f72644368616e676564"],
   [server.SameFileNotHere.make({}), "a1645f7461676f53616d6546696c654e6f7448657265"],
   [
     server.SuccessfullyParallelized.make({ size, digest }),

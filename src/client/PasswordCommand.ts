@@ -1,0 +1,100 @@
+/**
+ * `passwd`: changes the password of one's own account. No password is ever an argument.
+ */
+import { Context, Effect, type FileSystem, Layer, Redacted, Schema } from "effect"
+import { SecureRandom } from "effect/crypto"
+import type { UserName } from "../domain/channel/HandshakeMessage.ts"
+import type { Opaque, Password } from "../domain/channel/Opaque.ts"
+import * as PasswordRule from "../domain/session/PasswordRule.ts"
+import { RequestRefused } from "./ClientError.ts"
+import type { LineEditor } from "./LineEditor.ts"
+import * as PasswordSource from "./PasswordSource.ts"
+import { Reporter } from "./Reporter.ts"
+import { Screen } from "./Screen.ts"
+import { type NoSession, Sessions } from "./Sessions.ts"
+
+/** As whom this program logs in. */
+export interface Credentials {
+  readonly user: UserName
+  /** the password of the last login; undefined before the first */
+  readonly current: () => Password | undefined
+  /** The next login needs this one. */
+  readonly changed: (next: Password) => void
+}
+
+/** Port: changes the password that this program logs in with. False when that was refused and has been reported. */
+export class OwnPassword extends Context.Service<
+  OwnPassword,
+  { readonly change: (options: PasswordOptions) => Effect.Effect<boolean, NoSession> }
+>()("paradrop/client/OwnPassword") {
+  static readonly layer = (credentials: Credentials): Layer.Layer<OwnPassword, never, Services> =>
+    Layer.effect(
+      OwnPassword,
+      Effect.map(Effect.context<Services>(), (context) => ({
+        change: (options) => Effect.provideContext(run(credentials, options), context)
+      }))
+    )
+}
+
+export interface PasswordOptions {
+  readonly generate: boolean
+  readonly allowWeak: boolean
+  /** a file whose first line is the new password */
+  readonly newFile?: string | undefined
+  /** ask for the present password although it is known */
+  readonly confirm: boolean
+}
+
+type Services = FileSystem.FileSystem | LineEditor | Opaque | Reporter | Screen | SecureRandom.SecureRandom | Sessions
+
+/** The two entries differ. */
+class PasswordsDiffer extends Schema.TaggedError<PasswordsDiffer>()("PasswordsDiffer", {}) {
+  override get message(): string {
+    return "the two passwords differ: nothing was changed, try again"
+  }
+}
+
+/** Logs in, asks, changes. False when it was refused, which has then been reported. */
+const run = (credentials: Credentials, options: PasswordOptions): Effect.Effect<boolean, NoSession, Services> =>
+  change(credentials, options).pipe(
+    Effect.as(true),
+    Effect.catchIf(
+      (error) => error instanceof RequestRefused || isRefused(error),
+      (error) => Effect.flatMap(Reporter, (reporter) => Effect.as(reporter.failed({ error, command: "passwd" }), false))
+    )
+  )
+
+type Refused = PasswordRule.PasswordRefused | PasswordsDiffer
+
+const isRefused = (error: NoSession | Refused): error is Refused =>
+  error._tag === "PasswordRefused" || error._tag === "PasswordsDiffer"
+
+const change = Effect.fnUntraced(function* (credentials: Credentials, options: PasswordOptions) {
+  const { user } = credentials
+  const session = yield* (yield* Sessions).session
+  const known = credentials.current()
+  const current = known === undefined || options.confirm ? yield* ask(`Present password of '${user}': `) : known
+  const next = yield* newPassword(user, options)
+  yield* session.changePassword({ user, current, next })
+  credentials.changed(next)
+  yield* (yield* Reporter).note("the password is changed", "good")
+  // Only now: a password that was printed is one that works.
+  if (options.generate) yield* (yield* Screen).out.write(`${Redacted.value(next)}\n`)
+})
+
+const newPassword = Effect.fnUntraced(function* (user: UserName, { allowWeak, generate, newFile }: PasswordOptions) {
+  if (generate) {
+    const random = yield* SecureRandom.SecureRandom
+    return Redacted.make(PasswordRule.generate(yield* random.randomBytes(PasswordRule.generateBytes)))
+  }
+  if (newFile !== undefined) return yield* checked(yield* PasswordSource.fromFile(newFile), allowWeak)
+  const next = yield* checked(yield* ask(`New password of '${user}': `), allowWeak)
+  const again = yield* checked(yield* ask("The same again: "), true)
+  return Redacted.value(next) === Redacted.value(again) ? next : yield* new PasswordsDiffer()
+})
+
+const checked = (password: Password, allowWeak: boolean) =>
+  Effect.map(Effect.fromResult(PasswordRule.check(Redacted.value(password), allowWeak)), (text) => Redacted.make(text))
+
+const ask = (question: string) =>
+  PasswordSource.typed(question, "no new password: --generate one, name a file with --new-password-file, or be asked")

@@ -1,0 +1,148 @@
+import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, FileSystem, Layer, Redacted } from "effect"
+import * as Client from "../../src/client/Client.ts"
+import { LineEditor } from "../../src/client/LineEditor.ts"
+import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
+import { OwnPassword, type PasswordOptions } from "../../src/client/PasswordCommand.ts"
+import * as ReporterText from "../../src/client/ReporterText.ts"
+import { Screen } from "../../src/client/Screen.ts"
+import { Sessions } from "../../src/client/Sessions.ts"
+import * as Shell from "../../src/client/Shell.ts"
+import * as CipherNode from "../../src/domain/channel/CipherNode.ts"
+import * as KemNode from "../../src/domain/channel/KemNode.ts"
+import { Opaque, type Password } from "../../src/domain/channel/Opaque.ts"
+import * as DigestNode from "../../src/domain/file/DigestNode.ts"
+import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
+import * as Fixture from "../../src/domain/testing/Fixture.ts"
+import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
+import * as Server from "../../src/server/Server.ts"
+
+const crypto = Layer.mergeAll(
+  Opaque.layerQuick,
+  KemNode.layer,
+  CipherNode.layer,
+  DigestNode.layer,
+  NodeCrypto.layerSecureRandom
+)
+const network = Server.layer.pipe(
+  Layer.provideMerge(MemorySocket.layer),
+  Layer.provideMerge(Fixture.accounts),
+  Layer.provideMerge(FileStoreMemory.layer()),
+  Layer.provideMerge(crypto)
+)
+const present = Redacted.value(Fixture.ada.password)
+const strong = "a horse of another colour"
+
+/** A program of ada's, and whoever answers its questions. */
+const world = (script: Parameters<typeof LineEditor.layerScripted>[0]) => {
+  const written = { out: "", err: "" }
+  let known: Password = Fixture.ada.password
+  const sessions = Layer.unwrap(
+    Effect.map(MemorySocket.MemoryNetwork, ({ dial }) =>
+      Sessions.layer(
+        Effect.suspend(() => Client.connect({ server: "memory", dial, user: Fixture.ada.user, password: known }))
+      )
+    )
+  )
+  const credentials = {
+    user: Fixture.ada.user,
+    current: () => known,
+    changed: (next: Password) => void (known = next)
+  }
+  const layer = OwnPassword.layer(credentials).pipe(
+    Layer.provideMerge(Layer.mergeAll(sessions, LocalFilesMemory.layer({}), ReporterText.layer(""))),
+    Layer.provideMerge(Screen.layerMemory({ written })),
+    Layer.provideMerge(LineEditor.layerScripted(script)),
+    Layer.provideMerge(NodeFileSystem.layer),
+    Layer.provideMerge(network)
+  )
+  return { written, known: () => Redacted.value(known), layer }
+}
+
+const canLogIn = (password: string) =>
+  Effect.gen(function* () {
+    const { dial } = yield* MemorySocket.MemoryNetwork
+    const { user } = Fixture.ada
+    return yield* Client.connect({ server: "memory", dial, user, password: Redacted.make(password) }).pipe(
+      Effect.scoped,
+      Effect.as(true),
+      Effect.catchTag("LoginIncorrect", () => Effect.succeed(false))
+    )
+  })
+
+const options: PasswordOptions = { generate: false, allowWeak: false, confirm: false }
+const change = (more: Partial<PasswordOptions> = {}) =>
+  Effect.flatMap(OwnPassword, (own) => own.change({ ...options, ...more }))
+
+describe("paradrop passwd", () => {
+  const asked: Array<string> = []
+  const twice = world({ secrets: [strong, strong], asked })
+  it.effect("asks twice for the new password, changes it, and logs in with it from then on", () =>
+    Effect.gen(function* () {
+      assert.isTrue(yield* change())
+      assert.deepStrictEqual(asked, ["New password of 'ada': ", "The same again: "])
+      assert.deepStrictEqual(twice.written, { out: "", err: "the password is changed\n" })
+      assert.strictEqual(twice.known(), strong)
+      assert.deepStrictEqual([yield* canLogIn(strong), yield* canLogIn(present)], [true, false])
+    }).pipe(Effect.provide(twice.layer))
+  )
+
+  const generated = world({ interactive: false })
+  it.effect("--generate prints a strong one, once it works", () =>
+    Effect.gen(function* () {
+      assert.isTrue(yield* change({ generate: true }))
+      assert.strictEqual(generated.written.out, `${generated.known()}\n`)
+      assert.isTrue(yield* canLogIn(generated.known()))
+    }).pipe(Effect.provide(generated.layer))
+  )
+
+  const fromFile = world({ interactive: false })
+  it.live("--new-password-file takes the first line of a file", () =>
+    Effect.gen(function* () {
+      const fs = yield* FileSystem.FileSystem
+      const newFile = yield* fs.makeTempFileScoped()
+      yield* fs.writeFileString(newFile, `${strong}\nmore\n`)
+      assert.isTrue(yield* change({ newFile }))
+      assert.isTrue(yield* canLogIn(strong))
+      yield* fs.writeFileString(newFile, "password1\n")
+      assert.isFalse(yield* change({ newFile }))
+      assert.include(fromFile.written.err, "this is one of the first passwords that anybody would try")
+      assert.isTrue(yield* canLogIn(strong))
+      assert.isTrue(yield* change({ newFile, allowWeak: true }))
+      assert.isTrue(yield* canLogIn("password1"))
+      const nobody = yield* Effect.flip(change())
+      assert.include(nobody.message, "no new password: --generate one, name a file with --new-password-file")
+    }).pipe(Effect.scoped, Effect.provide(fromFile.layer))
+  )
+
+  const differing = world({ secrets: [strong, `${strong}!`, "short"] })
+  it.effect("changes nothing when the two differ or the new one is weak", () =>
+    Effect.gen(function* () {
+      assert.isFalse(yield* change())
+      assert.include(differing.written.err, "the two passwords differ: nothing was changed, try again")
+      assert.isFalse(yield* change())
+      assert.include(differing.written.err, "at least 8 characters")
+      assert.isTrue(yield* canLogIn(present))
+    }).pipe(Effect.provide(differing.layer))
+  )
+})
+
+describe("passwd in the shell", () => {
+  const lines = ["passwd", "passwd", `passwd ${strong}`, "fetch"]
+  const questions: Array<string> = []
+  const shell = world({ lines, secrets: ["wrong", strong, strong, present, strong, strong], asked: questions })
+  it.effect("asks for the present password, takes none in the line, and the session goes on", () =>
+    Effect.gen(function* () {
+      yield* Shell.run
+      const { err } = shell.written
+      assert.include(err, "incorrect: that is not your present password, nothing was changed")
+      assert.include(err, "a password is never typed into a line: you are asked for it")
+      assert.include(err, "the password is changed\n")
+      assert.isFalse(err.includes(strong) || shell.written.out.includes(strong))
+      assert.strictEqual(questions.filter((question) => question === "Present password of 'ada': ").length, 2)
+      assert.deepStrictEqual([yield* canLogIn(strong), yield* canLogIn(present)], [true, false])
+    }).pipe(Effect.provide(shell.layer))
+  )
+})

@@ -1,0 +1,93 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, Redacted } from "effect"
+import { Opaque, recordBytes } from "../../src/domain/channel/Opaque.ts"
+import { FileName } from "../../src/domain/file/FileName.ts"
+import { Accounts } from "../../src/domain/session/Accounts.ts"
+import * as Fixture from "../../src/domain/testing/Fixture.ts"
+import { RequestId } from "../../src/domain/wire/Frame.ts"
+import { LoginGuard } from "../../src/server/LoginGuard.ts"
+import * as PasswordChange from "../../src/server/PasswordChange.ts"
+import * as Peer from "../../src/server/Peer.ts"
+import { connect, scenario } from "./world.ts"
+
+const { password: current, user } = Fixture.ada
+const next = Redacted.make("another horse entirely")
+const record = Effect.gen(function* () {
+  const found = yield* (yield* Accounts).find(user)
+  return found === undefined ? undefined : Redacted.value(found).join()
+})
+
+describe("a password that its owner changes", () => {
+  scenario("is the one that the next login needs; the session goes on, and rights stay", () =>
+    Effect.gen(function* () {
+      const accounts = yield* Accounts
+      yield* accounts.change(user, (before) => ({ ...before, grant: { rights: ["write"] } }))
+      const session = yield* connect()
+      yield* session.changePassword({ user, current, next })
+      yield* session.upload(FileName.make("a"), Fixture.source(Fixture.bytes(1, 10)))
+      assert.strictEqual((yield* Effect.flip(Effect.scoped(connect())))._tag, "LoginIncorrect")
+      const again = yield* connect({ user, password: next })
+      assert.deepStrictEqual((yield* accounts.grants)(user), { rights: ["write"] })
+      yield* again.changePassword({ user, current: next, next: current })
+      yield* connect()
+    })
+  )
+
+  scenario("needs the present one, however long the session has been open", () =>
+    Effect.gen(function* () {
+      const before = yield* record
+      const session = yield* connect()
+      const refusal = yield* Effect.flip(session.changePassword({ user, current: next, next }))
+      assert.strictEqual(refusal.message, "incorrect: that is not your present password, nothing was changed")
+      assert.strictEqual(yield* record, before)
+      // The refusal has ended the request and not the session.
+      yield* session.changePassword({ user, current, next })
+      assert.notStrictEqual(yield* record, before)
+    })
+  )
+
+  it.effect("is guessed at no quicker than at the login", () =>
+    Effect.gen(function* () {
+      const opaque = yield* Opaque
+      const change = yield* PasswordChange.make(Peer.fromAddress("203.0.113.1"))
+      const { ke1 } = yield* opaque.startLogin(user, next)
+      const { request } = yield* opaque.startRegistration(user, next)
+      const id = RequestId.make(1)
+      const answers: Array<string> = []
+      while (answers.length < 50) {
+        const answer = yield* change.answer({ _tag: "AnswerPassword", id, user, ke1, request })
+        answers.push(answer._tag === "Refused" ? answer.refusal.reason : answer._tag)
+      }
+      const limited = answers.indexOf("too-many-attempts")
+      assert.isAbove(limited, 0)
+      assert.isBelow(limited, 20)
+      assert.deepStrictEqual(new Set(answers.slice(limited)), new Set(["too-many-attempts"]))
+      // What was answered and never proved is used up by the first try to do so.
+      const finish = { _tag: "ChangePassword", id, user, ke3: new Uint8Array(64), record: new Uint8Array(192) } as const
+      const wrong = yield* change.change(finish)
+      assert.deepStrictEqual(wrong, { _tag: "Refused", id, refusal: { reason: "incorrect" } })
+      assert.isDefined(yield* record)
+    }).pipe(
+      Effect.provide(Layer.mergeAll(Layer.orDie(Fixture.accounts), LoginGuard.layer)),
+      Effect.provide(Opaque.layerQuick)
+    )
+  )
+
+  scenario("gives way to one that the administrator sets meanwhile, and removed accounts stay removed", () =>
+    Effect.gen(function* () {
+      const accounts = yield* Accounts
+      const opaque = yield* Opaque
+      const session = yield* connect()
+      const set = Redacted.make(new Uint8Array(recordBytes).fill(7))
+      yield* accounts.change(user, (before) => ({ ...before, record: set }))
+      const other = yield* Effect.flip(session.changePassword({ user, current, next }))
+      assert.include(other, { _tag: "RequestRefused", reason: "incorrect" })
+      const good = yield* opaque.register(yield* accounts.setup, { user, password: current, stretching: 1 })
+      yield* accounts.change(user, (before) => ({ ...before, record: good }))
+      yield* accounts.remove(user)
+      const gone = yield* Effect.flip(session.changePassword({ user, current, next }))
+      assert.include(gone, { _tag: "RequestRefused", reason: "not-permitted", detail: "password" })
+      assert.isUndefined(yield* record)
+    })
+  )
+})
