@@ -7,7 +7,7 @@ import { Digest } from "../domain/file/Digest.ts"
 import type { Milliseconds } from "../domain/file/FileEntry.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { headBytes, resumeBytesMin } from "../domain/limits.ts"
-import { pieceDigest } from "../domain/transfer/Signature.ts"
+import { shortDigest } from "../domain/transfer/Signature.ts"
 import { LocalFileFailed } from "./ClientError.ts"
 import { byPart } from "./Completion.ts"
 import { type Declared, type Leftover, LocalFiles, type LocalStaging } from "./LocalFiles.ts"
@@ -114,7 +114,7 @@ const leftover = (
     return {
       ...found.declared,
       from: Bytes.lengthOf(found.parts),
-      head: pieceDigest(digest, Bytes.slice(found.parts, 0, headBytes)),
+      head: shortDigest(digest, Bytes.slice(found.parts, 0, headBytes)),
       resume: Effect.andThen(end, staging(mine, found)),
       drop: end
     }

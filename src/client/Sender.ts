@@ -10,7 +10,7 @@ import * as ReadWindow from "../domain/store/ReadWindow.ts"
 import { type Op, sendDelta } from "../domain/transfer/Delta.ts"
 import type { Coarse } from "../domain/transfer/Match.ts"
 import { sendAll, sendRanges, type Source, SourceShrank } from "../domain/transfer/Outgoing.ts"
-import { pieceDigest } from "../domain/transfer/Signature.ts"
+import { shortDigest } from "../domain/transfer/Signature.ts"
 import { packRanges } from "../domain/file/Packed.ts"
 import type { CommandError } from "./ClientError.ts"
 import type { Counter } from "./Progress.ts"
@@ -39,7 +39,7 @@ export interface Sender<E> {
 
 /** The piece digest of a source's first bytes: how the server knows the source again. */
 export const headOf = <E>(digest: Digest["Service"], source: Source<E>): Effect.Effect<string, E> =>
-  Effect.map(source.read(0, Math.min(headBytes, source.size)), (head) => pieceDigest(digest, [head]))
+  Effect.map(source.read(0, Math.min(headBytes, source.size)), (head) => shortDigest(digest, [head]))
 
 export const make = <E>(
   digest: Digest["Service"],

@@ -18,7 +18,7 @@ import {
 } from "../domain/limits.ts"
 import type { Disk, DiskError, DiskFile, DiskStat } from "../domain/store/Disk.ts"
 import * as ReadWindow from "../domain/store/ReadWindow.ts"
-import { pieceDigest } from "../domain/transfer/Signature.ts"
+import { shortDigest } from "../domain/transfer/Signature.ts"
 import { LocalFileFailed } from "./ClientError.ts"
 import type { Declared, Leftover, LocalStaging } from "./LocalFiles.ts"
 
@@ -99,7 +99,7 @@ export const leftover = Effect.fnUntraced(function* (
       return staging(request, digest, { file, temporary, state })
     })
     const drop = Effect.ignore(disk.remove([temporary]))
-    return { ...declared, from, head: pieceDigest(digest, [head.value]), resume, drop }
+    return { ...declared, from, head: shortDigest(digest, [head.value]), resume, drop }
   }
   return undefined
 })

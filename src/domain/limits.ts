@@ -260,8 +260,11 @@ export const hintRatioMax = 32
 /** Findings that wait between the walk and the closer look; one question is asked for all that wait. */
 export const findingsWaitingMax = 256
 
+/** Content and ranges that wait for earlier copies within the server, bytes: so long questions need not wait. */
+export const assemblyBytesMax = 8 * 1024 * 1024
+
 /** A copy is sent at the latest at this length, so that the receiver works while the walk goes on. */
-export const copyRunBytesMax = 64 * 1024 * 1024
+export const copyRunBytesMax = 16 * 1024 * 1024
 
 /** What the kernel's buffer gives to one read of a server's socket: one record and its header, more costs memory. */
 export const socketReadBytes = 256 * 1024
@@ -288,7 +291,7 @@ export const takenOverCheckBytes = 16 * 1024 * 1024
 export const stagedLeftoverBytesMax = 64 * 1024 * 1024 * 1024
 
 /** What is only looked at is read in blocks of this size, two at a time: one is looked at while the next is read. */
-export const windowBytes = 1024 * 1024
+export const windowBytes = 4 * 1024 * 1024
 
 /** A client's progress line is drawn this often on a terminal, told a script this often, and logged this often. */
 export const progressDrawMilliseconds = 100

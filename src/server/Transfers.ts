@@ -20,13 +20,14 @@ import type { Confined } from "../domain/store/Confined.ts"
 import type { FileStore, OpenFile, Staging } from "../domain/store/FileStore.ts"
 import { BaseChanged, type StoreError } from "../domain/store/StoreError.ts"
 import { sendAll, sendRanges, type SourceShrank } from "../domain/transfer/Outgoing.ts"
-import { type Piece, pieceDigest, type Signature } from "../domain/transfer/Signature.ts"
+import { type Piece, shortDigest, type Signature } from "../domain/transfer/Signature.ts"
 import { Signatures } from "../domain/transfer/Signatures.ts"
 import type { RequestId } from "../domain/wire/Frame.ts"
 import * as Message from "../domain/wire/Message.ts"
 import type { SignatureOffer } from "../domain/wire/Message.ts"
 import { packPieces, type Range } from "../domain/file/Packed.ts"
 import type { Refusal } from "../domain/wire/Refusal.ts"
+import * as Assembly from "./Assembly.ts"
 import * as KeepAlive from "./KeepAlive.ts"
 import { log } from "./LogEvent.ts"
 import type { SessionWatch } from "./SessionWatch.ts"
@@ -68,6 +69,8 @@ interface Incoming extends Held<Staging> {
   /** the version that the live file must still have */
   readonly replaces: string | undefined
   readonly target: Asked<"Stage">["target"]
+  /** puts copies and content together when there is a file to copy from */
+  readonly assembly: Assembly.Assembly | undefined
 }
 
 /** The file that a Para copies from or that a Download sends. */
@@ -145,7 +148,13 @@ export const make = Effect.fnUntraced(function* (options: {
       const staging = yield* aliveMeanwhile(
         hold(store.stage({ name, size, modified, ...resume, ...(target && { target }) }))
       )
-      incoming = { ...staging, command, target, replaces: expect === undefined ? undefined : base?.value.version }
+      incoming = {
+        ...staging,
+        command,
+        target,
+        replaces: expect === undefined ? undefined : base?.value.version,
+        assembly: base && (yield* Scope.provide(Assembly.make(staging.value, base.value), staging.scope))
+      }
       return { _tag: "Staged", id, resumed: staging.value.resumed, base: base && baseOf(base) } as const
     }).pipe(
       Effect.onError(() => discard),
@@ -153,19 +162,19 @@ export const make = Effect.fnUntraced(function* (options: {
     )
 
   const write = (id: RequestId, content: Bytes.Parts): Outcome =>
-    Effect.suspend(() => (incoming === undefined ? Effect.undefined : incoming.value.write(content))).pipe(
+    Effect.suspend(() => {
+      if (incoming === undefined) return Effect.undefined
+      const { assembly, value } = incoming
+      return assembly === undefined ? value.write(content) : aliveMeanwhile(assembly.content(content))
+    }).pipe(
       Effect.as(undefined),
       Effect.catch((error) => refused(id, error))
     )
 
   const copy = ({ id, ranges }: Asked<"Copy">): Outcome =>
     Effect.suspend(() => {
-      const staging = incoming?.value
-      const from = opened?.value
-      if (staging === undefined || from === undefined) return Effect.undefined
-      return aliveMeanwhile(
-        Effect.forEach(ranges, ({ length, offset }) => staging.copy(from, offset, length), { discard: true })
-      )
+      const assembly = incoming?.assembly
+      return assembly === undefined ? Effect.undefined : aliveMeanwhile(assembly.copies(ranges))
     }).pipe(
       Effect.as(undefined),
       Effect.catch((error) => refused(id, error))
@@ -174,9 +183,10 @@ export const make = Effect.fnUntraced(function* (options: {
   const commit = ({ digest: expected, id, size }: Asked<"Commit">): Effect.Effect<ActionResult> =>
     Effect.suspend((): Effect.Effect<ActionResult> => {
       if (incoming === undefined) return Effect.succeed({ _tag: "Refused", id, refusal: { reason: "store-failed" } })
-      const { command, replaces, target, value } = incoming
+      const { assembly, command, replaces, target, value } = incoming
       const request = { size, digest: expected, ...(replaces !== undefined && { replaces }) }
-      return aliveMeanwhile(watch.commit(id, expected, value.commit(request))).pipe(
+      const assembled = assembly?.done ?? Effect.void
+      return aliveMeanwhile(watch.commit(id, expected, Effect.andThen(assembled, value.commit(request)))).pipe(
         Effect.tap((entry) =>
           log("file-committed", committedText[command](printable(files.whole(entry.name))), { user: user() })
         ),
@@ -192,7 +202,7 @@ export const make = Effect.fnUntraced(function* (options: {
       const { modified, size } = value.entry
       const same =
         partial !== undefined && partial.size === size && partial.modified === modified && partial.from <= size
-      const head = same ? pieceDigest(digest, [yield* value.read(0, Math.min(headBytes, size))]) : undefined
+      const head = same ? shortDigest(digest, [yield* value.read(0, Math.min(headBytes, size))]) : undefined
       const from = partial !== undefined && head === partial.head ? partial.from : 0
       const offer = signature && { signature: offerOf(signature) }
       return { _tag: "Opened", id, size, modified, from, ...offer } as const
@@ -350,7 +360,7 @@ const resumeKey = (
   asked: Asked<"Stage">,
   head: string
 ): string =>
-  pieceDigest(digest, [Bytes.fromUtf8(JSON.stringify([user, FileNames.key(name), asked.size, asked.modified, head]))])
+  shortDigest(digest, [Bytes.fromUtf8(JSON.stringify([user, FileNames.key(name), asked.size, asked.modified, head]))])
 
 const coversAll = (ranges: ReadonlyArray<Range>, size: number): boolean => {
   const [only] = ranges

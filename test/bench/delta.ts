@@ -6,7 +6,7 @@
  * ```
  *
  * Prints how long a signature takes, and for each update the time of the walk, the bytes that leave as they are, and
- * what was asked about the other file (22 bytes a piece, 16 a range). For people to compare; nothing is asserted.
+ * what was asked about the other file (18 bytes a piece, 16 a range). For people to compare; nothing is asserted.
  */
 import { Duration, Effect } from "effect"
 import { contentBlockBytes } from "../../src/domain/limits.ts"

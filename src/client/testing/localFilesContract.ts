@@ -5,7 +5,7 @@ import { Effect } from "effect"
 import { LocalFiles } from "../LocalFiles.ts"
 import { ContentDigest, Digest, digestOf } from "../../domain/file/Digest.ts"
 import { headBytes, resumeBytesMin } from "../../domain/limits.ts"
-import { pieceDigest } from "../../domain/transfer/Signature.ts"
+import { shortDigest } from "../../domain/transfer/Signature.ts"
 import { type ContractCase, equal, failure } from "../../domain/testing/Contract.ts"
 
 /** Enough to be kept when it ends early. */
@@ -52,7 +52,7 @@ const leftovers = (path: string): ReadonlyArray<ContractCase<Services>> => {
         yield* begin(kept)
         yield* equal("no file yet", yield* content, undefined)
         const left = yield* Effect.scoped(taken)
-        const head = pieceDigest(yield* Digest, [large.subarray(0, headBytes)])
+        const head = shortDigest(yield* Digest, [large.subarray(0, headBytes)])
         const told = [left?.from, left?.modified, left?.size, left?.head].join(" ")
         yield* equal("what it is", told, [kept, 77, large.length, head].join(" "))
         yield* finish(large.subarray(kept))

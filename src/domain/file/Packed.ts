@@ -4,7 +4,7 @@
  *
  * ```
  * range = offset u64 | length u64          both exact in 53 bits, length at least 1
- * piece = length u48 | digest (16)         offsets follow from the lengths, length at least 1
+ * piece = length u48 | digest (12)         offsets follow from the lengths, length at least 1
  * ```
  *
  * Numbers are big-endian. What does not fit exactly is refused before anything is built from it.
@@ -18,7 +18,7 @@ export interface Range {
   readonly length: number
 }
 
-/** A run of bytes and the first 16 bytes of their BLAKE3 digest, in hex. */
+/** A run of bytes and the first 12 bytes of their BLAKE3 digest, in hex. */
 export interface PackedPiece extends Range {
   readonly digest: string
 }
@@ -36,8 +36,8 @@ export class PackedRefused extends Schema.TaggedError<PackedRefused>()("PackedRe
 export const rangeBytes = 16
 
 /** A packed piece, in bytes. */
-export const pieceBytes = 22
-const digestBytes = 16
+export const pieceBytes = 18
+const digestBytes = 12
 
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 

@@ -21,6 +21,8 @@ export interface ReadWindow<E> {
    * One caller at a time.
    */
   readonly read: (offset: number, lengthMax: number) => Effect.Effect<Uint8Array, E>
+  /** Exactly these bytes when the last read left them at hand; good until the next read. */
+  readonly held: (offset: number, length: number) => Uint8Array | undefined
 }
 
 /** Fills a buffer from a file; gives the part that was filled. */
@@ -36,9 +38,12 @@ interface Filled {
 
 const nothing: Filled = { offset: 0, bytes: new Uint8Array(0) }
 
-/** @param size bytes of the file: nothing is read beyond it */
-export const make = <E>(file: Readable<E>, size: number): ReadWindow<E> => {
-  const length = Math.max(1, Math.min(windowBytes, size))
+/**
+ * @param size bytes of the file: nothing is read beyond it
+ * @param needed bytes that will be looked at, when they are less than that: smaller buffers do
+ */
+export const make = <E>(file: Readable<E>, size: number, needed = size): ReadWindow<E> => {
+  const length = Math.max(1, Math.min(windowBytes, needed))
   let buffers: readonly [Uint8Array, Uint8Array] | undefined
   let turn = 0
   let current: Filled = nothing
@@ -72,6 +77,10 @@ export const make = <E>(file: Readable<E>, size: number): ReadWindow<E> => {
     current.bytes.subarray(offset - current.offset, offset - current.offset + lengthMax)
 
   return {
+    held: (offset, length) =>
+      offset >= current.offset && offset + length <= current.offset + current.bytes.length
+        ? covered(offset, length)
+        : undefined,
     read: (offset, lengthMax) =>
       Effect.suspend(() => {
         if (offset >= size) return Effect.succeed(new Uint8Array(0))

@@ -27,7 +27,7 @@ import {
 import { rulesFor } from "./Chunker.ts"
 import * as ReadWindow from "../store/ReadWindow.ts"
 import type { Source } from "./Outgoing.ts"
-import { blockRules, makeCutter, type Piece, type PieceDigest } from "./Signature.ts"
+import { blockRules, makeCutter, type Piece, type PieceDigest, pieceDigest, shorten } from "./Signature.ts"
 import { checkChunks, checkCoarse, type SignatureRefused } from "./SignatureCheck.ts"
 
 /** A part of the local file and what is known about it, in the order of the local file, without gaps. */
@@ -86,7 +86,7 @@ interface Expected {
 export const match = Effect.fnUntraced(function* <E, E2, E3>(
   options: MatchOptions<E, E2, E3>
 ): Effect.fn.Return<ContentDigest, E | E2 | E3 | LocalShrank | SignatureRefused> {
-  const { coarse, local } = options
+  const { coarse, digest, local } = options
   yield* Effect.fromResult(checkCoarse(coarse))
   const reader = makeReader(options)
   const ahead = makeAhead(options, reader.read)
@@ -101,6 +101,8 @@ export const match = Effect.fnUntraced(function* <E, E2, E3>(
   const tryGroup = Effect.fnUntraced(function* (next: Expected) {
     const group = coarse.groups[next.group]
     if (group === undefined || next.chunk !== 0 || at < groupsTried || local.size - at < group.length) return false
+    // Its chunks tell the same, and where it differs nothing is hashed twice.
+    if (known.peek(next) !== undefined) return false
     groupsTried = at + group.length
     if ((yield* reader.digestOf(at, group.length)) !== group.digest) return false
     yield* out.same(at, group.length, group.offset)
@@ -109,8 +111,31 @@ export const match = Effect.fnUntraced(function* <E, E2, E3>(
     return true
   })
 
-  /** Gear 2: the expected chunk, or one of the next few in its place. */
+  /** Gear 2 where chunks are known and bytes at hand: one finding for all that match, no effect between them. */
+  const tryRun = (next: Expected) => {
+    let length = 0
+    let place: Expected | undefined = next
+    while (place !== undefined) {
+      const chunk = known.peek(place)
+      const bytes = chunk && reader.held(at + length, chunk.length)
+      if (chunk === undefined || bytes === undefined || at + length < chunksTried) break
+      chunksTried = at + length + chunk.length
+      if (pieceDigest(digest, [bytes]) !== chunk.digest) break
+      length += chunk.length
+      place = known.after(place)
+    }
+    return { length, place }
+  }
+
+  /** Gear 2: the expected chunks, or one of the next few in its place. */
   const tryChunks = Effect.fnUntraced(function* (next: Expected) {
+    const run = tryRun(next)
+    if (run.length > 0) {
+      yield* out.same(at, run.length, known.peek(next)?.offset ?? 0)
+      at += run.length
+      expected = run.place
+      return true
+    }
     let place = at
     let candidate: Expected | undefined = next
     for (let misses = 0; misses <= expectedMissesMax && candidate !== undefined; misses += 1) {
@@ -228,10 +253,14 @@ const makeReader = <E, E2, E3>({ digest, local, walked }: MatchOptions<E, E2, E3
       hasher.update(block)
       done += block.length
     }
-    return hasher.digest().slice(0, 32)
+    return shorten(hasher)
   })
 
-  return { whole, read, digestOf, catchUp }
+  /** Bytes at hand that the digest of the whole has taken, good until the next read. */
+  const held = (offset: number, length: number): Uint8Array | undefined =>
+    offset + length <= wholeAt ? window.held(offset, length) : undefined
+
+  return { whole, read, held, digestOf, catchUp }
 }
 
 /** Cuts the local file ahead of the walk, and remembers what the walk has not passed. */
@@ -283,6 +312,8 @@ interface KnownChunk extends Expected {
 interface KnownChunks<E> {
   /** The chunk at a place; asks for its group, and ever more of the next ones, when it is not known yet. */
   readonly at: (place: Expected) => Effect.Effect<Piece | undefined, E>
+  /** The same without asking. */
+  readonly peek: (place: Expected) => Piece | undefined
   /** The place behind a place whose group is known; the start of the next group behind the last of one. */
   readonly after: (place: Expected) => Expected | undefined
   readonly find: (piece: Piece) => KnownChunk | undefined
@@ -331,6 +362,7 @@ const makeKnownChunks = <E, E2, E3>(options: MatchOptions<E, E2, E3>): KnownChun
       if (!groups.has(group)) yield* load(group)
       return groups.get(group)?.[chunk]
     }),
+    peek: ({ chunk, group }) => groups.get(group)?.[chunk],
     after: ({ chunk, group }) => {
       const pieces = groups.get(group)
       if (pieces !== undefined && chunk + 1 < pieces.length) return { group, chunk: chunk + 1 }

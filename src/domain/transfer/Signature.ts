@@ -6,8 +6,8 @@
  * sent only for groups that differ. A third, finer cut of small ranges is made on demand and never kept
  * (`blockRules`).
  *
- * Digests are the first 16 bytes of BLAKE3: no accident confuses two chunks, and the digest of the whole decides
- * anyway.
+ * Digests are the first 12 bytes of BLAKE3: no accident confuses two chunks. Two that were made to be confused (2^48
+ * tries) cost a refused commit, never content: the digest of the whole decides.
  */
 import type * as Bytes from "../Bytes.ts"
 import type { ContentDigest, Digest, Hasher } from "../file/Digest.ts"
@@ -15,7 +15,7 @@ import type { FileSize } from "../file/FileEntry.ts"
 import { chunkAverageLog2Max, chunkAverageLog2Min, chunksPerSignatureMax, signatureGroupsMax } from "../limits.ts"
 import { type ChunkRules, chunkStart, type ChunkState, rulesFor, scan } from "./Chunker.ts"
 
-/** First 16 bytes of BLAKE3 of a piece of content, in hex: 32 digits. */
+/** First 12 bytes of BLAKE3 of a piece of content, in hex: 24 digits. */
 export type PieceDigest = string
 
 /** A run of content that has a digest of its own. */
@@ -53,13 +53,21 @@ export const averageLog2For = (size: number): number =>
 export const blockRules: ChunkRules = rulesFor(12)
 
 /** The piece digest of bytes. */
-export const pieceDigest = (digest: Digest["Service"], parts: Bytes.Parts): PieceDigest => {
+export const pieceDigest = (digest: Digest["Service"], parts: Bytes.Parts): PieceDigest =>
+  shorten(hashed(digest, parts))
+
+/** First 16 bytes of BLAKE3 of what identifies something (a source's head, a version, a file of ours), in hex. */
+export const shortDigest = (digest: Digest["Service"], parts: Bytes.Parts): string =>
+  hashed(digest, parts).digest().slice(0, 32)
+
+const hashed = (digest: Digest["Service"], parts: Bytes.Parts): Hasher => {
   const hasher = digest.make()
   for (const part of parts) hasher.update(part)
-  return shorten(hasher)
+  return hasher
 }
 
-const shorten = (hasher: Hasher): PieceDigest => hasher.digest().slice(0, 32)
+/** The piece digest of what a hasher has taken. */
+export const shorten = (hasher: Hasher): PieceDigest => hasher.digest().slice(0, 24)
 
 /** Cuts a stream of bytes into pieces. One owner; `push` in order, then `end` once. */
 export interface Cutter {

@@ -2,11 +2,11 @@
  * The bytes in which a signature is kept.
  *
  * ```
- * magic "pds1" | version length u16, version in UTF-8 | size u64 | digest of the whole (32) | averageLog2 u8
- * | groups u16 | for each group: chunks u32, digest (16) | pieces of all chunks (see Packed) | checksum (16)
+ * magic "pds2" | version length u16, version in UTF-8 | size u64 | digest of the whole (32) | averageLog2 u8
+ * | groups u16 | for each group: chunks u32, digest (12) | pieces of all chunks (see Packed) | checksum (16)
  * ```
  *
- * The checksum is the piece digest of everything before it: a torn or damaged file is no signature.
+ * The checksum is the short digest of everything before it: a torn or damaged file is no signature.
  */
 import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js"
 import { Result, Schema } from "effect"
@@ -14,11 +14,11 @@ import * as Bytes from "../Bytes.ts"
 import { ContentDigest, type Digest } from "../file/Digest.ts"
 import { FileSize } from "../file/FileEntry.ts"
 import { packPieces, pieceBytes, unpackPieces } from "../file/Packed.ts"
-import { type Group, type Piece, pieceDigest, type Signature } from "./Signature.ts"
+import { type Group, type Piece, shortDigest, type Signature } from "./Signature.ts"
 
-const magic = Bytes.fromUtf8("pds1")
-const digestBytes = 16
-const groupBytes = 4 + digestBytes
+const magic = Bytes.fromUtf8("pds2")
+const checksumBytes = 16
+const groupBytes = 4 + 12
 
 export const encode = (digest: Digest["Service"], version: string, signature: Signature): Uint8Array => {
   const name = Bytes.fromUtf8(version)
@@ -39,16 +39,16 @@ export const encode = (digest: Digest["Service"], version: string, signature: Si
     return bytes
   })
   const body = Bytes.concat([head, ...groups, packPieces(signature.groups.flatMap(({ chunks }) => chunks))])
-  return Bytes.concat([body, hexToBytes(pieceDigest(digest, [body]))])
+  return Bytes.concat([body, hexToBytes(shortDigest(digest, [body]))])
 }
 
 /** Undefined when the bytes are damaged or of another version. */
 export const decode = (digest: Digest["Service"], version: string, bytes: Uint8Array): Signature | undefined => {
-  const body = bytes.subarray(0, Math.max(0, bytes.length - digestBytes))
+  const body = bytes.subarray(0, Math.max(0, bytes.length - checksumBytes))
   const name = Bytes.fromUtf8(version)
   const at = 6 + name.length
   if (body.length < at + 43) return undefined
-  if (pieceDigest(digest, [body]) !== bytesToHex(bytes.subarray(body.length))) return undefined
+  if (shortDigest(digest, [body]) !== bytesToHex(bytes.subarray(body.length))) return undefined
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   if (!Bytes.equals(body.subarray(0, 4), magic) || view.getUint16(4) !== name.length) return undefined
   if (!Bytes.equals(body.subarray(6, at), name)) return undefined
@@ -82,4 +82,4 @@ const groupsOf = (table: Uint8Array, pieces: ReadonlyArray<Piece>): ReadonlyArra
 
 /** The most that `encode` gives for a number of chunks, bytes: what a reader may be asked to hold. */
 export const encodedBytesMax = (chunks: number, groups: number, versionBytes: number): number =>
-  6 + versionBytes + 43 + groups * groupBytes + chunks * pieceBytes + digestBytes
+  6 + versionBytes + 43 + groups * groupBytes + chunks * pieceBytes + checksumBytes

@@ -9,7 +9,7 @@ import { SecureRandom } from "effect/crypto"
 import { fromUtf8 } from "../Bytes.ts"
 import { Digest } from "../file/Digest.ts"
 import { chunksPerSignatureMax, keptSignatureBytesMax, keptVersionBytesMax, signatureGroupsMax } from "../limits.ts"
-import { pieceDigest } from "./Signature.ts"
+import { shortDigest } from "./Signature.ts"
 import { decode, encode, encodedBytesMax } from "./SignatureFile.ts"
 import { SignatureKeep } from "./SignatureKeep.ts"
 
@@ -37,7 +37,7 @@ export const layer = (
       yield* fs.makeDirectory(folder, { recursive: true, mode: 0o700 })
       const oneAtATime = yield* Semaphore.make(1)
       const fileOf = (version: string): string =>
-        path.join(folder, `${pieceDigest(digest, [fromUtf8(version)])}${suffix}`)
+        path.join(folder, `${shortDigest(digest, [fromUtf8(version)])}${suffix}`)
 
       const read = Effect.fnUntraced(function* (version: string) {
         const file = fileOf(version)

@@ -67,4 +67,6 @@ export class Signatures extends Context.Service<
 
 /** A file that became shorter ends early: `unchanged` or the transfer's digest will say so. */
 const look = (file: OpenFile, range: Range, take: (block: Uint8Array) => void) =>
-  ReadWindow.forEachBlock(ReadWindow.make(file, file.entry.size), range, (block) => Effect.sync(() => take(block)))
+  ReadWindow.forEachBlock(ReadWindow.make(file, range.offset + range.length, range.length), range, (block) =>
+    Effect.sync(() => take(block))
+  )

@@ -29,8 +29,8 @@ const PackedBytes = Schema.Uint8Array.check(
   Schema.makeFilter((bytes: Uint8Array) => bytes.length <= packedBytesMax || `at most ${packedBytesMax} bytes`)
 )
 
-/** The digest of a piece: the first 16 bytes of BLAKE3, in hex. */
-const PieceDigest = Schema.String.check(Schema.isPattern(/^[0-9a-f]{32}$/))
+/** The digest of a source's head: the first 16 bytes of BLAKE3, in hex. */
+const HeadDigest = Schema.String.check(Schema.isPattern(/^[0-9a-f]{32}$/))
 
 /** What is sent, and how it will be known again: `head` is the piece digest of the source's first `headBytes` bytes. */
 const outgoing = {
@@ -38,7 +38,7 @@ const outgoing = {
   size: FileSize,
   modified: Milliseconds,
   /** asks to go on with what an earlier try has left */
-  head: Schema.optionalKey(PieceDigest)
+  head: Schema.optionalKey(HeadDigest)
 }
 
 /** The coarse half of a signature. */
@@ -66,7 +66,7 @@ export const ClientMessage = Schema.TaggedUnion({
     delta: Schema.optionalKey(Schema.Boolean),
     /** what an earlier try has left here, and of which version: the server may go on behind it */
     partial: Schema.optionalKey(
-      Schema.Struct({ from: FileSize, size: FileSize, modified: Milliseconds, head: PieceDigest })
+      Schema.Struct({ from: FileSize, size: FileSize, modified: Milliseconds, head: HeadDigest })
     )
   },
   /** Content frames, copies and a Commit follow, but only after `SameFileHere`. */

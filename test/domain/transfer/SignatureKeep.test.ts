@@ -20,7 +20,7 @@ import {
   signatureKeepContract,
   signatureOf
 } from "../../../src/domain/testing/signatureKeepContract.ts"
-import { pieceDigest } from "../../../src/domain/transfer/Signature.ts"
+import { shortDigest } from "../../../src/domain/transfer/Signature.ts"
 import { decode, encode } from "../../../src/domain/transfer/SignatureFile.ts"
 import { SignatureKeep } from "../../../src/domain/transfer/SignatureKeep.ts"
 import * as SignatureKeepFiles from "../../../src/domain/transfer/SignatureKeepFiles.ts"
@@ -116,7 +116,7 @@ describe("signatures kept as files", () => {
         const body = bytes.slice(0, bytes.length - 16)
         for (const { at, byte } of damage) body[at % body.length] = byte
         const forged = body.subarray(0, cut % 3 === 0 ? cut % body.length : body.length)
-        const sum = Uint8Array.fromHex(pieceDigest(digest, [forged]))
+        const sum = Uint8Array.fromHex(shortDigest(digest, [forged]))
         const decoded = decode(digest, version, Bytes.concat([forged, sum]))
         // Whatever it is, it is a signature of one file: chunks cover it.
         const chunks = decoded?.groups.flatMap((group) => group.chunks) ?? []
