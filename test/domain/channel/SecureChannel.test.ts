@@ -168,6 +168,27 @@ describe("a recorded session", () => {
     })
   )
 
+  const proofless = Layer.succeed(Cipher, {
+    importKey: () =>
+      Effect.succeed({
+        seal: (_nonce, _header, plaintext) => Effect.succeed([...plaintext, new Uint8Array(tagBytes)]),
+        open: (_nonce, _header, sealed) => Effect.succeed([Bytes.concat(sealed).subarray(0, -tagBytes)])
+      })
+  })
+
+  it.effect("an end that carries content is refused", () =>
+    Effect.gen(function* () {
+      const { transport: outgoing, written } = scripted(answer(1))
+      yield* (yield* connect(outgoing)).upgrade(sessionKey(1)).send([text("more")])
+      // The cipher hides and proves nothing, so the record's type can be another.
+      const forged = Bytes.concat(written.slice(1))
+      forged.set(encodeHeader("end", 4))
+      const { transport } = scripted(Bytes.concat([hello(1), forged]))
+      const channel = (yield* accept(transport)).upgrade(sessionKey(1))
+      assert.deepStrictEqual(yield* drain(channel), { plaintexts: [], end: "record-refused" })
+    }).pipe(Effect.provide(layers(1, proofless)))
+  )
+
   it.effect("after its end nothing more is delivered, whatever follows", () =>
     Effect.gen(function* () {
       const records = yield* clientRecords(session)
