@@ -317,7 +317,7 @@ describe("completion", () => {
     (name) => ({ name, size: 1, modified: 0 }) as FileEntry
   )
   const rows: ReadonlyArray<readonly [line: string, typed: string, offers: ReadonlyArray<string>]> = [
-    ["", "", ["fetch ", "upload ", "download ", "para ", "verify ", "help ", "exit "]],
+    ["", "", ["fetch ", "upload ", "download ", "para ", "verify ", "passwd ", "help ", "exit "]],
     ["do", "do", ["download "]],
     ["download a", "a", ["a\\ b.txt ", "ab.txt "]],
     ['download "a ', '"a ', ['"a b.txt" ']],

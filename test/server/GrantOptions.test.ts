@@ -72,7 +72,7 @@ describe("what is said of a grant", () => {
     [{ quotaBytes: "9999999999T" }, "--quota-bytes is 0 to "],
     [{ quotaFiles: "1.5" }, "--quota-files is 0 to "],
     [{ upRate: "0" }, "--up-rate is 1 to "],
-    [{ downRate: "5\u001b[31m" }, "not '5\\u{1b}[31m'"]
+    [{ downRate: "5\u001b[31m" }, "not '5\\x1b[31m'"]
   ]
   for (const [said, text] of refused) {
     it.effect(`${JSON.stringify(said)} is refused, with the flag and what it takes`, () =>
