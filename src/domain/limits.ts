@@ -178,6 +178,9 @@ export const loopbackAttemptsFactor = 100
 /** Users and addresses that the login guard remembers; beyond it those unused for longest are forgotten first. */
 export const guardBucketsMax = 20_000
 
+/** A name that no account has is shown as so many bytes of its keyed hash. */
+export const nameHashBytes = 8
+
 /** Addresses that logged in before and are spared when seats grow scarce. */
 export const trustedAddressesMax = 4_096
 
