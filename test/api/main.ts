@@ -1,0 +1,68 @@
+/**
+ * `npm run api` writes the public surface to docs/api; `npm run api -- --check` compares and fails when they differ.
+ */
+import { spawnSync } from "node:child_process"
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import process from "node:process"
+import { Schema } from "effect"
+import { format, resolveConfig } from "prettier"
+import * as Listing from "./Listing.ts"
+
+const root = join(import.meta.dirname, "../..")
+const folder = join(root, "docs/api")
+
+const Manifest = Schema.Struct({
+  exports: Schema.Record(Schema.String, Schema.Union([Schema.String, Schema.Struct({ types: Schema.String })]))
+})
+const manifest = Schema.decodeUnknownSync(Schema.fromJsonString(Manifest))(
+  readFileSync(join(root, "package.json"), "utf8")
+)
+const entries = Object.fromEntries(
+  Object.entries(manifest.exports).flatMap(([entry, target]) =>
+    typeof target === "string" ? [] : [[entry, target.types.replace("./dist/", "")]]
+  )
+)
+
+/** One checker: the order of members must not depend on how many there are. */
+const emit = (output: string): void => {
+  const only = ["--emitDeclarationOnly", "--removeComments", "--declarationMap", "false", "--sourceMap", "false"]
+  const compiler = join(root, "node_modules/typescript/bin/tsc")
+  const args = [compiler, "-p", join(root, "tsconfig.build.json"), ...only, "--singleThreaded", "--outDir", output]
+  const run = spawnSync(process.execPath, args, { cwd: root, encoding: "utf8" })
+  if (run.status !== 0) throw new Error(`tsc fails:\n${run.stdout}${run.stderr}`)
+}
+
+const listing = async (): Promise<Listing.Documents> => {
+  const output = mkdtempSync(join(tmpdir(), "paradrop-api-"))
+  try {
+    emit(output)
+    const style = await resolveConfig(join(root, "src/x.ts"))
+    return await Listing.documents(
+      entries,
+      (path) => readFileSync(join(output, path), "utf8"),
+      (text) => format(text, { ...style, parser: "typescript" })
+    )
+  } finally {
+    rmSync(output, { recursive: true })
+  }
+}
+
+const keptNames = existsSync(folder) ? readdirSync(folder) : []
+const kept = new Map(keptNames.map((name) => [name, readFileSync(join(folder, name), "utf8")] as const))
+const made = await listing()
+const differences = Listing.differences(kept, made)
+
+if (process.argv.includes("--check")) {
+  for (const difference of differences) console.error(`docs/api/${difference}`)
+  if (differences.length > 0) {
+    console.error("The public surface is not what docs/api says. When that is meant: npm run api, and commit docs/api.")
+    process.exitCode = 1
+  }
+} else {
+  rmSync(folder, { recursive: true, force: true })
+
+  mkdirSync(folder)
+  for (const [name, text] of made) writeFileSync(join(folder, name), text)
+}
