@@ -219,13 +219,13 @@ export const signaturePostponedMillisecondsMax = 60_000
 export const signaturesWaitingMax = 1024
 
 /** Chunks of a signature: chunks grow beyond 64 KiB before there are more. Both ends use it to choose their size. */
-export const chunksPerSignatureMax = 2 ** 15
+export const chunksPerSignatureMax = 2 ** 14
 
-/** Average chunks are of 2^16 to 2^27 bytes, by the file's size. */
+/** Average chunks are of 2^16 to 2^28 bytes, by the file's size. */
 export const chunkAverageLog2Min = 16
 
-/** The largest average: 2^27 bytes. */
-export const chunkAverageLog2Max = 27
+/** The largest average: 2^28 bytes. */
+export const chunkAverageLog2Max = 28
 
 /** Telling the service manager something: after that the server goes on. */
 export const notifyMillisecondsMax = 5_000
@@ -265,6 +265,9 @@ export const findingsWaitingMax = 256
 
 /** Content and ranges that wait for earlier copies within the server, bytes: so long questions need not wait. */
 export const assemblyBytesMax = 8 * 1024 * 1024
+
+/** What two digests take is given to both in slices of this size: the second finds it in the processor's cache. */
+export const hashSliceBytes = 256 * 1024
 
 /** A copy is sent at the latest at this length, so that the receiver works while the walk goes on. */
 export const copyRunBytesMax = 16 * 1024 * 1024

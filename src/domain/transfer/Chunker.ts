@@ -26,7 +26,7 @@ const normalisation = 2
 /**
  * The rules for chunks of about `2 ** averageLog2` bytes: at least half of that, at most twice.
  *
- * @param averageLog2 from 10 to 27
+ * @param averageLog2 from 10 to 28
  */
 export const rulesFor = (averageLog2: number): ChunkRules => {
   const average = 2 ** averageLog2

@@ -20,6 +20,7 @@ import {
   contentBlockBytes,
   copyRunBytesMax,
   expectedMissesMax,
+  hashSliceBytes,
   hintBytesMax,
   hintRatioMax,
   searchPiecesMax
@@ -222,43 +223,59 @@ const makeReader = <E, E2, E3>({ digest, local, walked }: MatchOptions<E, E2, E3
   const window = ReadWindow.make(local, local.size)
   let wholeAt = 0
 
-  const readNext: Read<E> = (offset, lengthMax) =>
-    Effect.flatMap(window.read(offset, lengthMax), (block) => {
-      if (block.length === 0) return Effect.fail(new LocalShrank())
-      const end = offset + block.length
-      if (end > wholeAt) {
-        whole.update(block.subarray(wholeAt - offset))
-        walked?.(end - wholeAt)
-        wholeAt = end
-      }
-      return Effect.succeed(block)
-    })
+  /** The digest of the whole takes what it has not had; it has had what is before the bytes. */
+  const take = (bytes: Uint8Array, offset: number): void => {
+    const end = offset + bytes.length
+    if (end <= wholeAt) return
+    whole.update(bytes.subarray(wholeAt - offset))
+    walked?.(end - wholeAt)
+    wholeAt = end
+  }
+
+  const readNext = (offset: number, lengthMax: number): Effect.Effect<Uint8Array, E | LocalShrank> =>
+    Effect.flatMap(window.read(offset, lengthMax), (block) =>
+      block.length === 0 ? Effect.fail(new LocalShrank()) : Effect.succeed(block)
+    )
 
   const catchUp = Effect.fnUntraced(function* (to: number) {
-    while (wholeAt < to) yield* readNext(wholeAt, to - wholeAt)
+    while (wholeAt < to) {
+      const at = wholeAt
+      take(yield* readNext(at, to - at), at)
+    }
   })
 
   // Every byte passes here at least once, in order: the digest of the whole takes it the first time, also when the walk
   // looks behind a chunk that it has not read.
   const read: Read<E> = (offset, length) =>
-    offset <= wholeAt ? readNext(offset, length) : Effect.andThen(catchUp(offset), readNext(offset, length))
+    Effect.tap(Effect.andThen(catchUp(offset), readNext(offset, length)), (block) =>
+      Effect.sync(() => take(block, offset))
+    )
 
   const digestOf = Effect.fnUntraced(function* (
     offset: number,
     length: number
   ): Effect.fn.Return<PieceDigest, E | LocalShrank> {
     const hasher = digest.make()
-    for (let done = 0; done < length;) {
-      const block = yield* read(offset + done, length - done)
-      hasher.update(block)
-      done += block.length
+    yield* catchUp(offset)
+    for (let at = offset; at < offset + length;) {
+      const block = yield* readNext(at, offset + length - at)
+      // Hashed twice while the processor has it at hand.
+      for (let slice = 0; slice < block.length; slice += hashSliceBytes) {
+        const bytes = block.subarray(slice, slice + hashSliceBytes)
+        take(bytes, at + slice)
+        hasher.update(bytes)
+      }
+      at += block.length
     }
     return shorten(hasher)
   })
 
-  /** Bytes at hand that the digest of the whole has taken, good until the next read. */
-  const held = (offset: number, length: number): Uint8Array | undefined =>
-    offset + length <= wholeAt ? window.held(offset, length) : undefined
+  /** Bytes at hand, taken by the digest of the whole, good until the next read. */
+  const held = (offset: number, length: number): Uint8Array | undefined => {
+    const bytes = offset <= wholeAt ? window.held(offset, length) : undefined
+    if (bytes !== undefined) take(bytes, offset)
+    return bytes
+  }
 
   return { whole, read, held, digestOf, catchUp }
 }

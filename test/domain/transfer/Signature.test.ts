@@ -105,7 +105,7 @@ describe("the size of chunks", () => {
         2 ** 41 + 1,
         fileBytesMax
       ].map(averageLog2For),
-      [16, 16, 16, 17, 17, 18, 27, 27, 27]
+      [16, 16, 16, 17, 17, 18, 28, 28, 28]
     )
   })
 
