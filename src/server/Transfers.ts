@@ -112,11 +112,16 @@ export const make = Effect.fnUntraced(function* (options: {
   const release = (held: Held<unknown> | undefined): Effect.Effect<void> =>
     held === undefined ? Effect.void : Scope.close(held.scope, Exit.void)
 
-  const discard = Effect.suspend(() => {
-    const held = [incoming, opened]
+  const discard: Effect.Effect<void> = Effect.suspend(() => {
+    const ended = incoming
+    const base = opened
     incoming = undefined
     opened = undefined
-    return Effect.forEach(held, release, { discard: true })
+    // The last use of a file that was replaced gives its blocks back, which takes long: nobody waits for that.
+    return Effect.andThen(
+      release(ended),
+      base === undefined ? Effect.void : Effect.asVoid(Effect.forkIn(release(base), connection))
+    )
   })
 
   /** Opens a file and makes its signature, or finds it. */

@@ -12,7 +12,7 @@
  * Work per byte is bounded on any input: a byte is hashed once for the digest of the whole, at most once in the first
  * two gears each (`groupsTried`, `chunksTried`), and in the third about three times at worst: what was cut is not cut
  * again, unless the second gear left its boundaries, and for that it took at least one chunk. Questions are few:
- * at most `2 * log2(groups) + 2`.
+ * at most `log2(groups) + 3`.
  */
 import { Effect, Schema } from "effect"
 import type { ContentDigest, Digest, Hasher } from "../file/Digest.ts"
@@ -343,7 +343,7 @@ const makeKnownChunks = <E, E2, E3>(options: MatchOptions<E, E2, E3>): KnownChun
   const { chunksOf, coarse, from } = options
   const groups = new Map<number, ReadonlyArray<Piece>>()
   const byDigest = new Map<PieceDigest, KnownChunk>()
-  // Twice as many at each request: few round trips when much differs, few bytes when little does.
+  // Four times as many at each request: few round trips when much differs, few bytes when little does.
   let batch = 1
   // What is missing is looked for from here on: content that moved has rarely moved far.
   let near = Math.max(
@@ -359,7 +359,7 @@ const makeKnownChunks = <E, E2, E3>(options: MatchOptions<E, E2, E3>): KnownChun
     while (end - first < batch && isMissing(end)) end += 1
     // When most was asked for, gaps are closed whole: a walk that jumps backwards must not ask group by group.
     while (batch >= coarse.groups.length && isMissing(first - 1)) first -= 1
-    batch *= 2
+    batch *= 4
     const loaded = yield* chunksOf(first, end - first)
     yield* Effect.fromResult(checkChunks(coarse, coarse.groups.slice(first, end), loaded))
     near = end
