@@ -93,12 +93,16 @@ export interface ClientSession {
     onProgress?: OnProgress,
     partial?: Partial
   ) => Effect.Effect<Committed, CommandError | E>
-  /** A download that takes from an older local copy what that has; `equal` when it was the server's file already. */
+  /**
+   * A download that takes from an older local copy what that has; `equal` when it was the server's file already. Goes
+   * on behind `partial` as a download does.
+   */
   readonly update: <E>(
     name: FileName,
     copy: Source<E>,
     receive: (incoming: Incoming) => Effect.Effect<Receiver<E>, E, Scope.Scope>,
-    onProgress?: OnProgress
+    onProgress?: OnProgress,
+    partial?: Partial
   ) => Effect.Effect<Committed & { readonly equal: boolean }, CommandError | E | SourceShrank>
   /**
    * Makes the server's existing file equal to the source, sending what it lacks. Refused with `no-such-file` when it
@@ -247,13 +251,18 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
     return committed(last)
   })
 
+  const sendingFrom = Effect.fnUntraced(function* (request: Request, name: FileName, partial: Partial | undefined) {
+    const sending = yield* expectMessage(request, name, "Sending")
+    if (sending.from > sending.size || (sending.from > 0 && sending.from !== partial?.from)) {
+      return yield* new ProtocolBroken({ detail: "content from another place than was asked for" })
+    }
+    return sending
+  })
+
   const download: ClientSession["download"] = (name, receive, onProgress = ignoreProgress, partial) =>
     Effect.gen(function* () {
       const request = yield* requests.begin({ _tag: "Download", name, ...(partial && { partial }) })
-      const { from, modified, size } = yield* expectMessage(request, name, "Sending")
-      if (from > size || (from > 0 && from !== partial?.from)) {
-        return yield* new ProtocolBroken({ detail: "content from another place than was asked for" })
-      }
+      const { from, modified, size } = yield* sendingFrom(request, name, partial)
       const receiver = yield* receive({ size, modified, from })
       const count = counter(size, onProgress)
       count.reused(from)
@@ -267,23 +276,25 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
       return sent
     }).pipe(Effect.scoped, orEnd)
 
-  const update: ClientSession["update"] = (name, copy, receive, onProgress = ignoreProgress) =>
+  const update: ClientSession["update"] = (name, copy, receive, onProgress = ignoreProgress, partial) =>
     Effect.gen(function* () {
-      const request = yield* requests.begin({ _tag: "Download", name, delta: true })
-      const { modified, signature, size } = yield* expectMessage(request, name, "Sending")
+      const request = yield* requests.begin({ _tag: "Download", name, delta: true, ...(partial && { partial }) })
+      const { from, modified, signature, size } = yield* sendingFrom(request, name, partial)
       const count = counter(size, onProgress)
       const found = yield* planFor(request, name, copy, size, signature, count)
       if (found.equal !== undefined) {
         count.finish()
         return { ...found.equal, equal: true }
       }
-      const receiver = yield* receive({ size, modified, from: 0 })
-      const ranges = Updater.wanted(found.parts)
+      const receiver = yield* receive({ size, modified, from })
+      count.reused(from)
+      const parts = Updater.behind(found.parts, from)
+      const ranges = Updater.wanted(parts)
       if (signature !== undefined && ranges.length > 0) {
         yield* request.send({ _tag: "Want", ranges: packRanges(ranges) })
       }
       const local = Updater.localParts(copy)
-      for (const part of found.parts) {
+      for (const part of parts) {
         const take = (parts: Bytes.Parts) =>
           Effect.map(receiver.write(parts), () =>
             part._tag === "Local" ? count.reused(Bytes.lengthOf(parts)) : count.moved(Bytes.lengthOf(parts))

@@ -9,7 +9,7 @@ import { deltaBytesMin } from "../domain/limits.ts"
 import type { SourceShrank } from "../domain/transfer/Outgoing.ts"
 import { LocalFileFailed, type TransferError } from "./ClientError.ts"
 import type { ClientSession, Committed, Incoming } from "./ClientSession.ts"
-import { type Leftover, LocalFiles } from "./LocalFiles.ts"
+import { type Leftover, LocalFiles, type LocalSource } from "./LocalFiles.ts"
 import type { OnProgress } from "./Progress.ts"
 import { Reporter } from "./Reporter.ts"
 
@@ -35,11 +35,13 @@ export const download = (request: DownloadRequest): Downloading =>
     const { name, onProgress, path, session } = request
     const files = yield* LocalFiles
     const left = yield* files.leftover(path)
-    if (left !== undefined) return yield* behind(request, left)
     // What cannot be read as a copy may still be written, or says why not.
-    const copy = yield* Effect.orElseSucceed(files.open(path), () => undefined)
-    if (copy === undefined || copy.size < deltaBytesMin) return yield* whole(request)
-    return yield* session.update(name, copy, (incoming) => files.stage(path, incoming), onProgress)
+    const found = yield* Effect.orElseSucceed(files.open(path), () => undefined)
+    const copy = found !== undefined && found.size >= deltaBytesMin ? found : undefined
+    if (left !== undefined) return yield* behind(request, left, copy)
+    if (copy === undefined) return yield* whole(request)
+    const receive = (incoming: Incoming) => files.stage(path, { ...incoming, resumable: true })
+    return yield* session.update(name, copy, receive, onProgress)
   }).pipe(Effect.scoped)
 
 const whole = ({ name, onProgress, path, session }: DownloadRequest): Downloading =>
@@ -53,8 +55,11 @@ const whole = ({ name, onProgress, path, session }: DownloadRequest): Downloadin
     return { ...committed, equal: false }
   })
 
-/** Goes on with a leftover when the server's file is still the one that it is the beginning of. */
-const behind = (request: DownloadRequest, left: Leftover): Downloading =>
+/**
+ * Goes on with a leftover when the server's file is still the one that it is the beginning of; what is behind it may
+ * still come from an older copy.
+ */
+const behind = (request: DownloadRequest, left: Leftover, copy: LocalSource | undefined): Downloading =>
   Effect.gen(function* () {
     const { name, onProgress, path, session } = request
     const { note } = yield* Reporter
@@ -74,8 +79,14 @@ const behind = (request: DownloadRequest, left: Leftover): Downloading =>
     }
     const { from, head, modified, size } = left
     const latest = floor(onProgress)
-    return yield* session.download(name, receive, latest, { from, head, modified, size }).pipe(
-      Effect.map((committed) => ({ ...committed, equal: false })),
+    const partial = { from, head, modified, size }
+    const going =
+      copy === undefined
+        ? Effect.map(session.download(name, receive, latest, partial), (sent) => ({ ...sent, equal: false }))
+        : session.update(name, copy, receive, latest, partial)
+    return yield* going.pipe(
+      // The copy was brought up to date by other means: nothing is left to go on with.
+      Effect.tap(({ equal }) => (equal ? left.drop : Effect.void)),
       Effect.catchIf(
         (error) => resumed && error instanceof LocalFileFailed && error.code === "digest-mismatch",
         () =>

@@ -55,6 +55,18 @@ export const plan = Effect.fnUntraced(function* <E>(
   return { digest: whole, parts: partsOf(have, coarse.size) }
 })
 
+/** What of the parts is behind the first `from` bytes of the server's file, which are here already. */
+export const behind = (parts: ReadonlyArray<Part>, from: number): ReadonlyArray<Part> => {
+  const left: Array<Part> = []
+  let at = 0
+  for (const part of parts) {
+    const skip = Math.min(part.length, Math.max(0, from - at))
+    at += part.length
+    if (skip < part.length) left.push({ ...part, offset: part.offset + skip, length: part.length - skip })
+  }
+  return left
+}
+
 /** The ranges to ask for: all that a plan wants, in order. */
 export const wanted = (parts: ReadonlyArray<Part>): ReadonlyArray<Range> =>
   parts.flatMap(({ _tag, length, offset }) => (_tag === "Wanted" ? [{ offset, length }] : []))

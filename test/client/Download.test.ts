@@ -3,7 +3,8 @@
  */
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Effect, Fiber, Layer } from "effect"
+import * as Bytes from "../../src/domain/Bytes.ts"
 import * as Client from "../../src/client/Client.ts"
 import * as Commands from "../../src/client/Commands.ts"
 import { LocalFiles } from "../../src/client/LocalFiles.ts"
@@ -87,6 +88,49 @@ describe("a download", () => {
       }).pipe(Effect.provide(world(written)))
     )
   }
+
+  const goingOn = { out: "", err: "" }
+  it.effect("goes on behind what an update has left, and still takes the rest from the older copy", () =>
+    Effect.gen(function* () {
+      yield* upload(content, 1)
+      const files = yield* LocalFilesMemory.MemoryFiles
+      // Changed before and behind what is left: the first place is here already, the second is asked for.
+      const older = damaged(1_000_000)
+      older[2_900_000] = (older[2_900_000] ?? 0) ^ 1
+      files.set("w/big", { bytes: older, modified: 5 })
+      yield* leave(content)
+      const before = yield* received
+      assert.isTrue(yield* download)
+      assert.isBelow((yield* received) - before, 256 * 1024)
+      assert.deepStrictEqual(yield* here, content)
+      assert.strictEqual(goingOn.err, "")
+      assert.isUndefined(yield* Effect.scoped(Effect.flatMap(LocalFiles, (local) => local.leftover("w/big"))))
+    }).pipe(Effect.provide(world(goingOn)))
+  )
+
+  const interrupted = { out: "", err: "" }
+  it.effect("keeps what an interrupted update has written, wherever it was interrupted", () =>
+    Effect.gen(function* () {
+      yield* upload(content, 1)
+      const files = yield* LocalFilesMemory.MemoryFiles
+      const local = yield* LocalFiles
+      const older = content.slice()
+      older.fill(7, content.length / 2)
+      let kept = 0
+      for (let turns = 1; turns < 4000; turns *= 2) {
+        files.set("w/big", { bytes: older, modified: 5 })
+        const fiber = yield* Effect.forkChild(download, { startImmediately: true })
+        for (let turn = 0; turn < turns; turn += 1) yield* Effect.yieldNow
+        yield* Fiber.interrupt(fiber)
+        const now = files.get("w/big")?.bytes
+        assert.isTrue(now === older || Bytes.equals(now ?? older, content))
+        kept = Math.max(kept, yield* Effect.scoped(Effect.map(local.leftover("w/big"), (left) => left?.from ?? 0)))
+        assert.isTrue(yield* download)
+        assert.deepStrictEqual(yield* here, content)
+      }
+      assert.isAbove(kept, 1024 * 1024)
+    }).pipe(Effect.provide(world(interrupted)))
+  )
 
   const written = { out: "", err: "" }
   it.effect("takes what an older copy has, and leaves an equal one alone; digests are shown and expected", () =>
