@@ -23,13 +23,15 @@ export class WrongUsage extends Schema.TaggedError<WrongUsage>()("WrongUsage", {
 export const shared = {
   server: Flag.String("server").pipe(
     Flag.withMetavar("HOST:PORT"),
-    Flag.withDescription("the server; HOST alone means port 8080, an IPv6 address stands in brackets"),
+    Flag.withDescription(
+      "the server, or paradrop://USER@HOST:PORT; HOST alone means port 8080, an IPv6 address stands in brackets"
+    ),
     Flag.withDefault("127.0.0.1:8080")
   ),
   user: Flag.String("user").pipe(
     Flag.withMetavar("NAME"),
-    Flag.withDescription("the account to log in to"),
-    Flag.withDefault(publicUser)
+    Flag.withDescription(`the account to log in to; without it that of the server's URL, else '${publicUser}'`),
+    Flag.optional
   ),
   json: Flag.Boolean("json").pipe(
     Flag.withoutNegation,
@@ -106,11 +108,19 @@ export const newPassword = {
   )
 }
 
+export const replace = Flag.Boolean("replace").pipe(
+  Flag.withoutNegation,
+  Flag.withDescription("replace a file that has the new name; without it such a file is left alone"),
+  Flag.withDefault(false)
+)
+
+export const newName = Argument.String("NEW").pipe(Argument.withDescription("its new name, folders included"))
+
 export const name = Argument.String("NAME").pipe(Argument.withDescription("a file of the server"))
 
 export const file = Argument.String("FILE").pipe(Argument.withDescription("the local file to compare it with"))
 
-export const parseUser = (text: string): Effect.Effect<UserName, WrongUsage> =>
+const parseUser = (text: string): Effect.Effect<UserName, WrongUsage> =>
   Effect.mapError(
     Schema.decodeEffect(UserName)(text),
     () =>
@@ -119,8 +129,17 @@ export const parseUser = (text: string): Effect.Effect<UserName, WrongUsage> =>
       })
   )
 
-export const parseServer = (text: string): Effect.Effect<ServerAddress.ServerAddress, WrongUsage> =>
-  Effect.mapError(ServerAddress.parse(text), ({ message }) => new WrongUsage({ detail: message }))
+/** The server, and the account: `--user` counts more than the URL's. */
+export const parseServer = (
+  text: string,
+  user: string | undefined
+): Effect.Effect<{ readonly server: ServerAddress.ServerAddress; readonly user: UserName }, WrongUsage> =>
+  ServerAddress.parseNamed(text).pipe(
+    Effect.mapError(({ message }) => new WrongUsage({ detail: message })),
+    Effect.flatMap((named) =>
+      Effect.map(parseUser(user ?? named.user ?? publicUser), (account) => ({ server: named.server, user: account }))
+    )
+  )
 
 /** `--expect` speaks of one version of one file. */
 export const parseExpected = (

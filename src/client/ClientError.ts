@@ -98,8 +98,8 @@ const refusedText: Record<RefusalReason, (name: string, detail: string) => strin
   "no-such-file": () => "the server does not have this file",
   "name-collision": (name, detail) =>
     `the server already has '${detail}', which is the same name as '${name}' on some machines: use that spelling`,
-  "already-exists": (name) =>
-    `'${name}' exists on the server already, and nothing was changed: take another name, or replace it with --replace`,
+  "already-exists": (_, detail) =>
+    `'${detail}' exists on the server already, and nothing was changed: take another name, or use --replace`,
   "not-a-file": (name, detail) => `'${name}' cannot be a file on the server: there is a ${detail}; use another name`,
   "not-permitted": (name, right) =>
     `your account does not have the right to ${rightText.get(right) ?? "do this"} ('${name}'): ` +

@@ -69,6 +69,20 @@ export interface Described extends Committed {
   readonly modified: Milliseconds
 }
 
+/** How a file is renamed. */
+export interface RenameOptions {
+  /** whether a file that has the new name may go */
+  readonly replace?: boolean
+  /** the digest that the file must have */
+  readonly expect?: ContentDigest | undefined
+}
+
+/** What a rename has done: names as the server spells them. */
+export interface Renamed {
+  readonly name: FileName
+  readonly to: FileName
+}
+
 /** The commands of one session. Sizes are bytes; every one may run beside the others. */
 export interface ClientSession {
   /**
@@ -116,6 +130,13 @@ export interface ClientSession {
   ) => Effect.Effect<Committed, CommandError | E | SourceShrank>
   /** Changes the account's own password, which is proved again for that. The session goes on. */
   readonly changePassword: (change: PasswordChange.Change) => Effect.Effect<void, CommandError, Opaque>
+  /**
+   * Removes a file; gives its name as it was spelt there. Refused with `no-such-file`, and with `conflict` when
+   * `expect` is not the digest that it has.
+   */
+  readonly remove: (name: FileName, expect?: ContentDigest) => Effect.Effect<FileName, CommandError>
+  /** Gives a file another name. Refused with `already-exists` when one has it and is not to be replaced. */
+  readonly rename: (name: FileName, to: FileName, options?: RenameOptions) => Effect.Effect<Renamed, CommandError>
   /** Ends the session in order; what is pending fails. */
   readonly close: Effect.Effect<void>
   /** True once the session is over, for whatever reason: every later command would fail. */
@@ -222,6 +243,22 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
       const request = yield* requests.begin({ _tag: "Describe", name })
       const { digest, modified, size } = yield* expectMessage(request, name, "Described")
       return { digest, modified, size }
+    }).pipe(Effect.scoped, orEnd)
+
+  const remove: ClientSession["remove"] = (name, expect) =>
+    Effect.gen(function* () {
+      const request = yield* requests.begin({ _tag: "Remove", name, ...(expect !== undefined && { expect }) })
+      return (yield* expectMessage(request, name, "Removed")).name
+    }).pipe(Effect.scoped, orEnd)
+
+  const rename: ClientSession["rename"] = (name, to, { expect, replace = false } = {}) =>
+    Effect.gen(function* () {
+      const options = { ...(replace && { replace }), ...(expect !== undefined && { expect }) }
+      const request = yield* requests.begin({ _tag: "Rename", name, to, ...options })
+      // A refusal may be about either name.
+      const answer = yield* expectMessage(request, `${name} -> ${to}`, "Renamed")
+      if (answer.to !== to) return yield* new ProtocolBroken({ detail: "a name that was not asked for" })
+      return { name: answer.name, to }
     }).pipe(Effect.scoped, orEnd)
 
   /** Content frames of one run of bytes, whatever their sizes: all of it or an error. */
@@ -350,6 +387,8 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
     update,
     para,
     changePassword: (change) => orEnd(PasswordChange.change(requests, change)),
+    remove,
+    rename,
     close: requests.close,
     ended: requests.ended,
     traffic: requests.traffic
@@ -383,7 +422,7 @@ const nextPage = Effect.fnUntraced(function* (request: Request, count: number) {
 
 const expectMessage = Effect.fnUntraced(function* <Tag extends ServerMessage["_tag"]>(
   request: Request,
-  name: FileName,
+  name: string,
   tag: Tag
 ): Effect.fn.Return<Extract<ServerMessage, { readonly _tag: Tag }>, CommandError> {
   const message = yield* nextMessage(request, name)
@@ -409,7 +448,7 @@ const agreed = Effect.fnUntraced(function* (
   return sent
 })
 
-const nextMessage = (request: Request, name: FileName): Effect.Effect<ServerMessage, CommandError> =>
+const nextMessage = (request: Request, name: string): Effect.Effect<ServerMessage, CommandError> =>
   Effect.flatMap(request.next, (answer) => Effect.flatMap(messageOf(answer), (message) => unlessRefused(message, name)))
 
 const messageOf = (answer: Answer): Effect.Effect<ServerMessage, ProtocolBroken> =>

@@ -34,6 +34,18 @@ export type Command =
       readonly expect?: ContentDigest | undefined
     }
   | { readonly _tag: "Verify"; readonly name: string; readonly file: string }
+  | {
+      readonly _tag: "Remove"
+      readonly names: ReadonlyArray<string>
+      readonly expect?: ContentDigest | undefined
+    }
+  | {
+      readonly _tag: "Rename"
+      readonly name: string
+      readonly to: string
+      readonly replace?: boolean
+      readonly expect?: ContentDigest | undefined
+    }
 
 type Services = Digest | LocalFiles | Reporter | Sessions
 
@@ -48,6 +60,10 @@ export const run = (command: Command): Effect.Effect<boolean, NoSession, Service
       return each("para", command.files, (file) => send(parallelizing(command.expect), file, command.as), command.as)
     case "Verify":
       return each("verify", [command.name], (name) => verify(name, command.file))
+    case "Remove":
+      return each("remove", command.names, (name) => remove(name, command.expect))
+    case "Rename":
+      return each("rename", [command.name], () => rename(command))
     case "Download":
       return downloads(command.names, command.to)
   }
@@ -169,6 +185,24 @@ const verify = Effect.fnUntraced(function* (text: string, path: string) {
 }, Effect.scoped)
 
 // -----------------------------------------------------------------------------
+// Names
+// -----------------------------------------------------------------------------
+
+const remove = Effect.fnUntraced(function* (text: string, expect: ContentDigest | undefined) {
+  const name = yield* FileName.parse(text)
+  const removed = yield* (yield* (yield* Sessions).session).remove(name, expect)
+  yield* (yield* Reporter).changed({ command: "remove", name: removed })
+})
+
+const rename = Effect.fnUntraced(function* (command: Extract<Command, { readonly _tag: "Rename" }>) {
+  const { expect, replace = false } = command
+  const name = yield* FileName.parse(command.name)
+  const to = yield* FileName.parse(command.to)
+  const renamed = yield* (yield* (yield* Sessions).session).rename(name, to, { replace, expect })
+  yield* (yield* Reporter).changed({ command: "rename", ...renamed })
+})
+
+// -----------------------------------------------------------------------------
 // What they share
 // -----------------------------------------------------------------------------
 
@@ -216,7 +250,7 @@ const fileErrors = ["NameRefused", "LocalFileFailed", "RequestRefused", "SourceM
 
 /** One after the other; what is wrong with one is reported and the rest goes on. */
 const each = Effect.fnUntraced(function* (
-  command: TransferCommand | "verify",
+  command: TransferCommand | "remove" | "rename" | "verify",
   names: ReadonlyArray<string>,
   run: (name: string) => Effect.Effect<boolean | void, FileError | NoSession, Services>,
   as?: string

@@ -49,6 +49,8 @@ const candidates = (
       return local(text)
     case "download":
     case "fetch":
+    case "remove":
+    case "rename":
       return remote(text)
     case "verify":
       return before.length === 1 ? remote(text) : local(text)
@@ -61,7 +63,9 @@ const optionsOf: Readonly<Record<string, ReadonlyArray<string>>> = {
   fetch: ["--digest"],
   upload: ["--as"],
   download: ["--to"],
-  para: ["--as", "--expect"]
+  para: ["--as", "--expect"],
+  remove: ["--expect"],
+  rename: ["--replace", "--expect"]
 }
 
 const local = (text: string) => Effect.flatMap(LocalFiles, (files) => files.complete(text))

@@ -53,6 +53,11 @@ export interface Verified {
   readonly local: Side
 }
 
+/** A name that was removed or changed, as the server spelt it. */
+export type Changed =
+  | { readonly command: "remove"; readonly name: string }
+  | { readonly command: "rename"; readonly name: string; readonly to: string }
+
 /** What went wrong, and with what. The message is printable: errors keep to that. */
 export interface Failure {
   readonly error: { readonly _tag: string; readonly message: string }
@@ -73,6 +78,7 @@ export class Reporter extends Context.Service<
       readonly name: string
     }) => Effect.Effect<OnProgress, never, Scope.Scope>
     readonly transferred: (transferred: Transferred) => Effect.Effect<void>
+    readonly changed: (changed: Changed) => Effect.Effect<void>
     readonly verified: (verified: Verified) => Effect.Effect<void>
     readonly failed: (failure: Failure) => Effect.Effect<void>
     /** Something that a person should know; scripts need not. */

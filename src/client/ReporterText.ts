@@ -9,7 +9,14 @@ import { RequestRefused } from "./ClientError.ts"
 import * as Figures from "./Figures.ts"
 import type { OnProgress, Progress } from "./Progress.ts"
 import * as ProgressBar from "./ProgressBar.ts"
-import { type Failure, Reporter, type TransferCommand, type Transferred, type Verified } from "./Reporter.ts"
+import {
+  type Changed,
+  type Failure,
+  Reporter,
+  type TransferCommand,
+  type Transferred,
+  type Verified
+} from "./Reporter.ts"
 import { green, type Output, red, Screen } from "./Screen.ts"
 
 /** @param prefix begins every error: `paradrop: `, or nothing where the person is in the program already */
@@ -22,6 +29,7 @@ export const layer = (prefix: string): Layer.Layer<Reporter, never, Screen> =>
           out.write(entries.map((entry) => entryLine(entry, digests)).join("")),
         follow: ({ command, name }) => (err.columns() === undefined ? lines : bar)(err, command, printable(name)),
         transferred: (transferred) => out.write(`${transferredLine(out, transferred)}\n`),
+        changed: (changed) => out.write(`${green(out, changedText(changed))}\n`),
         verified: (verified) => out.write(`${verifiedLine(out, verified)}\n`),
         failed: (failure) => err.write(`${red(err, `${prefix}${failureText(failure)}`)}\n`),
         note: (text, mood) => {
@@ -70,6 +78,11 @@ const successText = ({ command, equal, name, path = "" }: Transferred): string =
   }
 }
 
+const changedText = (changed: Changed): string =>
+  changed.command === "remove"
+    ? `File '${printable(changed.name)}' removed.`
+    : `File '${printable(changed.name)}' renamed to '${printable(changed.to)}'.`
+
 const verifiedLine = (out: Output, { equal, local, name, path, server }: Verified): string => {
   const [here, there] = [printable(path), printable(name)]
   if (equal) return green(out, `${here} is equal to the server's ${there} (${Figures.size(server.size)})`)
@@ -88,7 +101,9 @@ const failureText = ({ command, error, name }: Failure): string => {
 const missingAdvice: Readonly<Record<string, string>> = {
   para: ": send it with 'upload' first",
   download: ": 'fetch' shows what it has",
-  verify: ": 'fetch' shows what it has"
+  verify: ": 'fetch' shows what it has",
+  remove: ": 'fetch' shows what it has",
+  rename: ": 'fetch' shows what it has"
 }
 
 // -----------------------------------------------------------------------------

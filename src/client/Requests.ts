@@ -75,6 +75,8 @@ const isLast = Message.ServerMessage.isAnyOf([
   "SameFileNotHere",
   "SuccessfullyParallelized",
   "PasswordChanged",
+  "Removed",
+  "Renamed",
   "Refused"
 ])
 

@@ -33,6 +33,38 @@ export const parse = (text: string): Effect.Effect<ServerAddress, AddressRefused
     : Effect.succeed({ host, port })
 }
 
+/** What names a server: its address, and the account when the text is a URL with one. */
+export interface Named {
+  readonly server: ServerAddress
+  readonly user: string | undefined
+}
+
+/** A URL holds what it must not; none of it is repeated, for it may be a password. */
+export class UrlRefused extends Schema.TaggedError<UrlRefused>()("UrlRefused", {
+  because: Schema.Literals(["password", "path"])
+}) {
+  override get message(): string {
+    return this.because === "password"
+      ? "a password in a URL is seen by everyone on this machine: leave it out, you are asked for it"
+      : "a server's URL is paradrop://USER@HOST:PORT: give the file's name behind the command"
+  }
+}
+
+const scheme = "paradrop://"
+
+/** The same as `parse`, or paradrop://HOST:PORT with an account before an `@`. */
+export const parseNamed = (text: string): Effect.Effect<Named, AddressRefused | UrlRefused> => {
+  if (!text.toLowerCase().startsWith(scheme)) {
+    return Effect.map(parse(text), (server) => ({ server, user: undefined }))
+  }
+  const [authority = "", ...path] = text.slice(scheme.length).split("/")
+  const at = authority.lastIndexOf("@")
+  const user = at < 0 ? undefined : authority.slice(0, at)
+  if (user?.includes(":") === true) return Effect.fail(new UrlRefused({ because: "password" }))
+  if (path.some((part) => part !== "")) return Effect.fail(new UrlRefused({ because: "path" }))
+  return Effect.map(parse(authority.slice(at + 1)), (server) => ({ server, user }))
+}
+
 /** HOST:PORT, or [IPv6]:PORT. */
 export const show = ({ host, port }: ServerAddress): string => `${host.includes(":") ? `[${host}]` : host}:${port}`
 

@@ -139,6 +139,12 @@ export const patterns: ReadonlyArray<{ readonly name: string; readonly form: str
   { name: "para", form: "para FILE... [--as NAME] [--expect DIGEST]", does: "make the server's files equal to yours" },
   { name: "verify", form: "verify NAME FILE", does: "compare a server's file with yours, moving neither" },
   { name: "passwd", form: "passwd [--generate] [--allow-weak]", does: "change your own password" },
+  { name: "remove", form: "remove NAME... [--expect DIGEST]", does: "remove files of the server" },
+  {
+    name: "rename",
+    form: "rename NAME NEW [--replace] [--expect DIGEST]",
+    does: "give a file of the server another name"
+  },
   { name: "help", form: "help", does: "show these lines" },
   { name: "exit", form: "exit", does: "leave" }
 ]
@@ -187,6 +193,36 @@ const verifying: Parser = (rest) =>
       : run({ _tag: "Verify", name, file })
   )
 
+const removing: Parser = (rest) =>
+  withOptions(rest, ["--expect"], ({ given, names }) => {
+    if (names.length === 0) return invalid("remove needs a name")
+    return expecting(given, names, (expect) => ({ _tag: "Remove", names, ...expect }))
+  })
+
+const renaming: Parser = (rest) =>
+  withOptions(rest, ["--replace", "--expect"], ({ given, names: [name, to, ...more] }) => {
+    if (name === undefined || to === undefined || more.length > 0) {
+      return invalid("rename needs the server's name and the new one")
+    }
+    const replace = given.has("--replace")
+    return expecting(given, [name], (expect) => ({ _tag: "Rename", name, to, ...(replace && { replace }), ...expect }))
+  })
+
+/** The command with the digest that `--expect` gives, when it is given. */
+const expecting = (
+  given: Given["given"],
+  names: ReadonlyArray<string>,
+  command: (expect: { readonly expect?: ContentDigest }) => Command
+): Line => {
+  const digest = given.get("--expect")
+  if (digest === undefined) return run(command({}))
+  if (names.length > 1) return invalid("--expect speaks of one file: give one")
+  const expect = Option.getOrUndefined(Schema.decodeOption(ContentDigest)(digest))
+  return expect === undefined
+    ? invalid("--expect takes a digest, 64 hex digits: 'fetch --digest' shows it")
+    : run(command({ expect }))
+}
+
 const uploading: Parser = (rest) =>
   withOptions(rest, ["--as"], ({ given, names }) => {
     const as = given.get("--as")
@@ -196,15 +232,8 @@ const uploading: Parser = (rest) =>
 const parallelizing: Parser = (rest) =>
   withOptions(rest, ["--as", "--expect"], ({ given, names }) => {
     const as = given.get("--as")
-    const digest = given.get("--expect")
     const refused = refusedFiles("para", names, as)
-    if (refused !== undefined) return refused
-    if (digest === undefined) return run({ _tag: "Para", files: names, as })
-    if (names.length > 1) return invalid("--expect speaks of one file: give one")
-    const expect = Option.getOrUndefined(Schema.decodeOption(ContentDigest)(digest))
-    return expect === undefined
-      ? invalid("--expect takes a digest, 64 hex digits: 'fetch --digest' shows it")
-      : run({ _tag: "Para", files: names, as, expect })
+    return refused ?? expecting(given, names, (expect) => ({ _tag: "Para", files: names, as, ...expect }))
   })
 
 const changingPassword: Parser = (rest) =>
@@ -226,6 +255,8 @@ const parsers: ReadonlyMap<string, Parser> = new Map<string, Parser>([
   ["para", parallelizing],
   ["verify", verifying],
   ["passwd", changingPassword],
+  ["remove", removing],
+  ["rename", renaming],
   ["help", alone({ _tag: "Help" })],
   ["exit", alone({ _tag: "Exit" })]
 ])
@@ -236,7 +267,7 @@ interface Given {
   readonly given: ReadonlyMap<string, string>
 }
 
-const flags: ReadonlySet<string> = new Set(["--allow-weak", "--digest", "--generate"])
+const flags: ReadonlySet<string> = new Set(["--allow-weak", "--digest", "--generate", "--replace"])
 
 /** Splits options from the names. After `--` everything is a name. */
 const withOptions = (
@@ -281,6 +312,11 @@ const aliases: ReadonlyArray<readonly [string, string]> = [
   ["sync", "para"],
   ["parallelize", "para"],
   ["password", "passwd"],
+  ["rm", "remove"],
+  ["del", "remove"],
+  ["delete", "remove"],
+  ["mv", "rename"],
+  ["move", "rename"],
   ["quit", "exit"],
   ["bye", "exit"],
   ["?", "help"]

@@ -8,7 +8,7 @@ import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
-import { Cause, Config, Effect, Exit, Layer, Option, Schema, Stdio } from "effect"
+import { Cause, Config, Effect, Layer, Option, Schema, Stdio } from "effect"
 import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
 import * as CipherNode from "../domain/channel/CipherNode.ts"
 import type { UserName } from "../domain/channel/HandshakeMessage.ts"
@@ -17,6 +17,7 @@ import type { Password } from "../domain/channel/Opaque.ts"
 import * as OpaqueNode from "../domain/channel/OpaqueNode.ts"
 import * as DigestNode from "../domain/file/DigestNode.ts"
 import { socketReadBytes } from "../domain/limits.ts"
+import { exitCode } from "../exitCode.ts"
 import * as Client from "./Client.ts"
 import * as ClientConfig from "./ClientConfig.ts"
 import type { LoginIncorrect } from "./ClientError.ts"
@@ -126,8 +127,7 @@ const running = Effect.fnUntraced(function* <E, R>(
 ) {
   verbose ||= flags.verbose
   const target = {
-    server: yield* ClientConfig.parseServer(flags.server),
-    user: yield* ClientConfig.parseUser(flags.user),
+    ...(yield* ClientConfig.parseServer(flags.server, Option.getOrUndefined(flags.user))),
     passwordFile: Option.getOrUndefined(flags.passwordFile)
   }
   const reporter = (flags.json ? ReporterJson : ReporterText).layer(reportPrefix)
@@ -138,7 +138,8 @@ const running = Effect.fnUntraced(function* <E, R>(
 const once = (command: Commands.Command) =>
   Effect.flatMap(root, (flags) => running(flags, Commands.run(command), prefix))
 
-const { as, digest, expect, file, files, name, names, oneName, parseExpected, pattern, to } = ClientConfig
+const { as, digest, expect, file, files, name, names, newName, oneName, parseExpected, pattern, replace, to } =
+  ClientConfig
 
 const fetch = Command.make("fetch", { pattern, digest }, ({ digest, pattern }) =>
   once({ _tag: "Fetch", pattern: Option.getOrUndefined(pattern), digests: digest })
@@ -203,6 +204,30 @@ const passwd = Command.make("passwd", ClientConfig.newPassword, ({ newPasswordFi
   ])
 )
 
+const remove = Command.make("remove", { names, expect }, ({ expect, names }) =>
+  Effect.flatMap(parseExpected(names, Option.getOrUndefined(expect)), (expected) =>
+    once({ _tag: "Remove", names, expect: expected })
+  )
+).pipe(
+  Command.withDescription("Remove files of the server, and folders that they leave empty"),
+  Command.withExamples([
+    { command: "paradrop remove old.pdf 2025/report.pdf", description: "each is told; code 1 when one was not there" },
+    { command: "paradrop remove old.pdf --expect DIGEST", description: "only that version" }
+  ])
+)
+
+const rename = Command.make("rename", { name, newName, replace, expect }, ({ expect, name, newName, replace }) =>
+  Effect.flatMap(parseExpected([name], Option.getOrUndefined(expect)), (expected) =>
+    once({ _tag: "Rename", name, to: newName, replace, expect: expected })
+  )
+).pipe(
+  Command.withDescription("Give a file of the server another name"),
+  Command.withExamples([
+    { command: "paradrop rename draft.pdf 2026/report.pdf", description: "into a folder, which is made" },
+    { command: "paradrop rename draft.pdf report.pdf --replace", description: "over the file that has the name" }
+  ])
+)
+
 const shell = Command.make("shell", {}, () => Effect.flatMap(root, interactive)).pipe(
   Command.withDescription("Take commands line by line, typed or from standard input")
 )
@@ -211,13 +236,13 @@ const shell = Command.make("shell", {}, () => Effect.flatMap(root, interactive))
 const bare = Effect.fnUntraced(function* (flags: Flags) {
   if (yield* (yield* Stdio.Stdio).stdinIsTerminal) return yield* interactive(flags)
   return yield* new ClientConfig.WrongUsage({
-    detail: "say what to do: fetch, upload, download, para, verify, passwd or shell"
+    detail: "say what to do: fetch, upload, download, para, verify, remove, rename, passwd or shell"
   })
 })
 
 const command = root.pipe(
   Command.withHandler(bare),
-  Command.withSubcommands([fetch, upload, download, para, verify, passwd, shell])
+  Command.withSubcommands([fetch, upload, download, para, verify, remove, rename, passwd, shell])
 )
 
 // -----------------------------------------------------------------------------
@@ -294,15 +319,6 @@ Command.run(command, { version }).pipe(
   Effect.provide(platform),
   NodeRuntime.runMain({
     disableErrorReporting: true,
-    teardown: (exit, onExit) =>
-      onExit(
-        Exit.isSuccess(exit)
-          ? typeof exit.value === "number"
-            ? exit.value
-            : 0
-          : Cause.hasInterruptsOnly(exit.cause)
-            ? interruptedCode
-            : 1
-      )
+    teardown: (exit, onExit) => onExit(exitCode(exit, interruptedCode))
   })
 )

@@ -60,6 +60,8 @@ export const AuditRecord = Schema.TaggedUnion({
     command: Schema.Literals(commandNames),
     outcome: AuditOutcome,
     name: Schema.optionalKey(FileName),
+    /** of a rename: the new name */
+    to: Schema.optionalKey(FileName),
     /** bytes of content that crossed */
     bytes: FileSize,
     /** the digest of the file as it was when the command began, where the server knew it without reading it all */

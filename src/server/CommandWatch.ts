@@ -10,7 +10,7 @@ import type { RequestId } from "../domain/wire/Frame.ts"
 import type { ClientMessage, ServerMessage } from "../domain/wire/Message.ts"
 import type { RefusalReason } from "../domain/wire/Refusal.ts"
 
-export const commandNames = ["fetch", "describe", "upload", "download", "para"] as const
+export const commandNames = ["fetch", "describe", "upload", "download", "para", "remove", "rename"] as const
 export type CommandName = (typeof commandNames)[number]
 
 /** What a command came to: `interrupted` when its session ended first. */
@@ -20,6 +20,8 @@ export interface Command {
   readonly id: RequestId
   readonly command: CommandName
   readonly name: FileName | undefined
+  /** of a rename: the new name */
+  readonly to?: FileName
 }
 
 export interface Ended extends Command {
@@ -64,8 +66,9 @@ export const make = (): CommandWatch => {
     const command = commandOf(message)
     if (command === undefined || open.has(id)) return []
     const name = "name" in message ? message.name : undefined
-    open.set(id, { id, command, name, bytes: 0, staging: 0, before: undefined, after: undefined })
-    return [{ id, command, name }]
+    const to = message._tag === "Rename" ? { to: message.to } : {}
+    open.set(id, { id, command, name, ...to, bytes: 0, staging: 0, before: undefined, after: undefined })
+    return [{ id, command, name, ...to }]
   }
 
   const endAs = (id: number, outcome: CommandOutcome): ReadonlyArray<Ended> => {
@@ -134,6 +137,10 @@ const commandOf = (message: ClientMessage): CommandName | undefined => {
       return "download"
     case "Para":
       return "para"
+    case "Remove":
+      return "remove"
+    case "Rename":
+      return "rename"
     default:
       return undefined
   }
@@ -147,6 +154,8 @@ const outcomeOf = (message: ServerMessage): CommandOutcome | undefined => {
     case "Described":
     case "Sent":
     case "SuccessfullyParallelized":
+    case "Removed":
+    case "Renamed":
       return "done"
     case "SameFileNotHere":
       return "no-such-file"

@@ -391,6 +391,9 @@ const makeDriver = Effect.fnUntraced(function* (options: {
           return void (yield* transfers.sendContent(output))
         case "List":
           return void (yield* transfers.list(output))
+        case "Remove":
+        case "Rename":
+          return yield* transfers.change(output)
         case "Describe":
           return void (yield* transfers.describe(output))
         case "StopSending":

@@ -33,6 +33,8 @@ export const logEvents = {
     meaning: "a connection was ended by a fault of the program: report the cause"
   },
   "file-committed": { level: "Info", meaning: "a file has new content, which is on disk" },
+  "file-removed": { level: "Info", meaning: "a file was removed" },
+  "file-renamed": { level: "Info", meaning: "a file has another name; one that had it before is gone" },
   "store-failed": { level: "Error", meaning: "the disk failed a command; the client was told `store-failed`" },
   "audit-failed": { level: "Error", meaning: "the audit log cannot be written: commands are refused until it can be" },
   "audit-recovered": { level: "Warn", meaning: "the audit log is written again; `lost` records are missing in it" }

@@ -51,7 +51,7 @@ export const make = Effect.fnUntraced(function* (peer: Peer): Effect.fn.Return<S
   })
 
   const ended = Effect.fnUntraced(function* (one: CommandWatch.Ended) {
-    const { after, before, bytes, command, id, name, outcome } = one
+    const { after, before, bytes, command, id, name, outcome, to } = one
     yield* endSpan(spans.get(id), outcome)
     spans.delete(id)
     const refused = outcome !== "done" && outcome !== "interrupted"
@@ -59,7 +59,7 @@ export const make = Effect.fnUntraced(function* (peer: Peer): Effect.fn.Return<S
     if (refused) yield* Metrics.commandRefused({ reason: outcome })
     if (user === undefined) return
     const who = { user, peer: peer.address, command, outcome, bytes }
-    const what = { ...(name && { name }), ...(before && { before }), ...(after && { after }) }
+    const what = { ...(name && { name }), ...(to && { to }), ...(before && { before }), ...(after && { after }) }
     yield* record((time) => ({ _tag: "command", time, ...who, ...what }))
   })
 

@@ -4,7 +4,7 @@
 import type { Session, SessionInput, SessionOutput } from "../domain/session/SessionState.ts"
 
 export interface Progress {
-  readonly command: "describe" | "download" | "fetch" | "para" | "upload"
+  readonly command: "describe" | "download" | "fetch" | "para" | "remove" | "rename" | "upload"
   /** the file's, when the command has one */
   readonly name?: string
   /** of the whole file, bytes, once known */
@@ -43,6 +43,10 @@ const begunBy = (output: SessionOutput): Progress | undefined => {
       return { command: "download", name: output.name, bytes: 0 }
     case "Describe":
       return { command: "describe", name: output.name, bytes: 0 }
+    case "Remove":
+      return { command: "remove", name: output.name, bytes: 0 }
+    case "Rename":
+      return { command: "rename", name: output.name, bytes: 0 }
     case "List":
       return { command: "fetch", bytes: 0 }
     default:

@@ -49,6 +49,8 @@ export interface Transfers {
   /** The lists that a question about the open file asks for, in order. */
   readonly chunks: (asked: Asked<"SendChunks">) => ReadonlyArray<ReadonlyArray<Piece>>
   readonly blocks: (id: RequestId, range: Range) => Effect.Effect<ReadonlyArray<Piece> | ActionResult>
+  /** Removes or renames. */
+  readonly change: (asked: Asked<"Remove" | "Rename">) => Effect.Effect<ActionResult>
   /** Starts; the result comes through `report`. So do the next two. */
   readonly sendContent: (asked: Asked<"SendContent">) => Effect.Effect<void>
   readonly describe: (asked: Asked<"Describe">) => Effect.Effect<void>
@@ -91,9 +93,7 @@ export const make = Effect.fnUntraced(function* (options: {
 }): Effect.fn.Return<Transfers, never, Digest | Scope.Scope | SignatureMaker | Signatures> {
   const { channel, files, report, user, watch, watchdog } = options
   const { store } = files
-  const digest = yield* Digest
-  const signatures = yield* Signatures
-  const maker = yield* SignatureMaker
+  const [digest, signatures, maker] = [yield* Digest, yield* Signatures, yield* SignatureMaker]
   const connection = yield* Effect.scope
   const aliveMeanwhile = yield* KeepAlive.make(channel, watchdog)
   const sending = yield* FiberHandle.make<void, never>()
@@ -266,13 +266,7 @@ export const make = Effect.fnUntraced(function* (options: {
           const signature = yield* aliveMeanwhile(signatures.of(file))
           return yield* unlessStopped(
             id,
-            Effect.succeed<ActionResult>({
-              _tag: "Described",
-              id,
-              size,
-              modified,
-              digest: signature.digest
-            })
+            Effect.succeed<ActionResult>({ _tag: "Described", id, size, modified, digest: signature.digest })
           )
         })
       )
@@ -312,6 +306,7 @@ export const make = Effect.fnUntraced(function* (options: {
     commit,
     discard,
     open,
+    change: changer({ files, signatures, maker, user, aliveMeanwhile }),
     chunks: ({ count, first }) =>
       Array.from({ length: count }, (_, index) => opened?.signature?.groups[first + index]?.chunks ?? []),
     blocks: (id, range) =>
@@ -344,6 +339,52 @@ const knownDigest = ({ digest, signatures, store }: Known, name: FileName) =>
     Effect.scoped,
     Effect.catch(() => Effect.undefined)
   )
+
+/** Removes and renames. */
+const changer = (options: {
+  readonly files: Confined
+  readonly signatures: Signatures["Service"]
+  readonly maker: SignatureMaker["Service"]
+  readonly user: () => string
+  readonly aliveMeanwhile: Effect.Success<ReturnType<typeof KeepAlive.make>>
+}): Transfers["change"] => {
+  const { aliveMeanwhile, files, maker, signatures, user } = options
+  const { store } = files
+  const shown = (name: FileName) => printable(files.whole(name))
+  /** The version of a file that has the digest. */
+  const versionWith = Effect.fnUntraced(function* (name: FileName, expect: string) {
+    const file = yield* store.open(name)
+    const { digest: now } = yield* signatures.of(file)
+    return now === expect ? file.version : yield* new BaseChanged({ name: file.entry.name })
+  }, Effect.scoped)
+
+  return (asked) =>
+    Effect.gen(function* (): Effect.fn.Return<ActionResult, StoreError> {
+      const { expect, id, name } = asked
+      const request = expect === undefined ? { name } : { name, version: yield* versionWith(name, expect) }
+      if (asked._tag === "Remove") {
+        const removed = yield* store.remove(request)
+        yield* log("file-removed", `File '${shown(removed.name)}' removed.`, { user: user() })
+        return { _tag: "Removed", id, name: removed.name }
+      }
+      const { entry, from } = yield* store.rename({ ...request, to: asked.to, replace: asked.replace === true })
+      const text = `File '${shown(from)}' renamed to '${shown(entry.name)}'.`
+      yield* log("file-renamed", text, { user: user() })
+      // A new name is a new version: what is known of the old one is found no more.
+      yield* maker.committed(files.whole(entry.name), entry.size)
+      return { _tag: "Renamed", id, name: from, to: entry.name }
+    }).pipe(
+      aliveMeanwhile,
+      Effect.catchTag("FileExists", ({ name }) =>
+        Effect.succeed<ActionResult>({
+          _tag: "Refused",
+          id: asked.id,
+          refusal: { reason: "already-exists", detail: name }
+        })
+      ),
+      Effect.catch((error) => refused(asked.id, error))
+    )
+}
 
 const offerOf = ({ averageLog2, digest, groups }: Signature): SignatureOffer => ({
   digest,

@@ -9,7 +9,7 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import * as NodeSocketServer from "@effect/platform-node/NodeSocketServer"
-import { Cause, Console, Effect, Exit, Layer, Option, Path, Queue, Schema } from "effect"
+import { Cause, Console, Effect, Layer, Option, Path, Queue, Schema } from "effect"
 import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
 import type { NetAddress } from "effect/net"
 import { ChildProcess, ChildProcessSpawner } from "effect/process"
@@ -34,6 +34,7 @@ import * as Configuration from "./Configuration.ts"
 import * as LiveSettings from "./LiveSettings.ts"
 import { log } from "./LogEvent.ts"
 import * as GrantOptions from "./GrantOptions.ts"
+import { exitCode } from "../exitCode.ts"
 import * as Logging from "./Logging.ts"
 import * as Metrics from "./Metrics.ts"
 import type { NotReady } from "./Monitor.ts"
@@ -404,15 +405,6 @@ Command.run(command, { version }).pipe(
   Effect.provide(platform),
   NodeRuntime.runMain({
     disableErrorReporting: true,
-    teardown: (exit, onExit) =>
-      onExit(
-        Exit.isSuccess(exit)
-          ? typeof exit.value === "number"
-            ? exit.value
-            : 0
-          : Cause.hasInterruptsOnly(exit.cause)
-            ? interruptedCode
-            : 1
-      )
+    teardown: (exit, onExit) => onExit(exitCode(exit, interruptedCode))
   })
 )

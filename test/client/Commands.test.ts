@@ -169,6 +169,46 @@ describe("commands", () => {
     }).pipe(Effect.provide(several.layer))
   )
 
+  const changing = world()
+  it.effect("names are removed and changed, each is told, and nothing is replaced unasked", () =>
+    Effect.gen(function* () {
+      for (const name of ["a", "b", "c"]) yield* place(name, name)
+      yield* upload(["a", "b", "c"])
+      taken(changing.here)
+      assert.isTrue(yield* Commands.run({ _tag: "Rename", name: "a", to: "x/y" }))
+      assert.isFalse(yield* Commands.run({ _tag: "Rename", name: "b", to: "c" }))
+      assert.isFalse(yield* Commands.run({ _tag: "Rename", name: "b", to: "/c" }))
+      const renamed = taken(changing.here)
+      assert.strictEqual(renamed.out, "File 'a' renamed to 'x/y'.\n")
+      assert.include(renamed.err, "paradrop: b: 'c' exists on the server already, and nothing was changed")
+      assert.include(renamed.err, "'/c' cannot be a file name (absolute)")
+      assert.isTrue(yield* Commands.run({ _tag: "Rename", name: "b", to: "c", replace: true }))
+      taken(changing.here)
+      assert.isFalse(yield* Commands.run({ _tag: "Remove", names: ["X/Y", "none", "c"] }))
+      assert.deepStrictEqual(taken(changing.here), {
+        out: "File 'x/y' removed.\nFile 'c' removed.\n",
+        err: "paradrop: none: the server does not have this file: 'fetch' shows what it has\n"
+      })
+      assert.isTrue(yield* fetch())
+      assert.strictEqual(taken(changing.here).out, "")
+    }).pipe(Effect.provide(changing.layer))
+  )
+
+  const changes = world({ json: true })
+  it.effect("a script is told of names by events", () =>
+    Effect.gen(function* () {
+      yield* place("a", "a")
+      yield* upload(["a"])
+      taken(changes.here)
+      yield* Commands.run({ _tag: "Rename", name: "a", to: "\u00fc" })
+      yield* Commands.run({ _tag: "Remove", names: ["\u00fc"] })
+      assert.strictEqual(
+        taken(changes.here).out,
+        '{"event":"renamed","name":"a","to":"\\u00fc"}\n{"event":"removed","name":"\\u00fc"}\n'
+      )
+    }).pipe(Effect.provide(changes.layer))
+  )
+
   const json = world({ json: true })
   it.effect("a script gets one object a line, in ASCII, and nothing else on its output", () =>
     Effect.gen(function* () {
@@ -232,7 +272,7 @@ describe("the shell", () => {
         second.err,
         "\u001b[31mparadrop: invalid command: the client must pay attention to acceptable input patterns\u001b[39m\n"
       )
-      assert.include(second.err, "  upload FILE... [--as NAME]                  send files to the server\n")
+      assert.include(second.err, "  upload FILE... [--as NAME]                     send files to the server\n")
       assert.include(second.err, "did you mean 'upload'?\n")
       assert.include(second.out, "my file.txt")
       assert.isTrue(yield* shell(["nonsense"], { interactive: true }))
@@ -317,7 +357,7 @@ describe("completion", () => {
     (name) => ({ name, size: 1, modified: 0 }) as FileEntry
   )
   const rows: ReadonlyArray<readonly [line: string, typed: string, offers: ReadonlyArray<string>]> = [
-    ["", "", ["fetch ", "upload ", "download ", "para ", "verify ", "passwd ", "help ", "exit "]],
+    ["", "", ["fetch ", "upload ", "download ", "para ", "verify ", "passwd ", "remove ", "rename ", "help ", "exit "]],
     ["do", "do", ["download "]],
     ["download a", "a", ["a\\ b.txt ", "ab.txt "]],
     ['download "a ', '"a ', ['"a b.txt" ']],
@@ -333,6 +373,11 @@ describe("completion", () => {
     ["fetch --", "--", ["--digest "]],
     ["verify d", "d", ["docs/"]],
     ["verify docs/one l", "l", ["local\\ file "]],
+    ["rem", "rem", ["remove "]],
+    ["remove docs/o", "docs/o", ["docs/one "]],
+    ["rename a\\ b.txt d", "d", ["docs/"]],
+    ["rename x y --", "--", ["--replace ", "--expect "]],
+    ["remove x --expect d", "d", []],
     ["nonsense a", "a", []]
   ]
   for (const [line, typed, offers] of rows) {

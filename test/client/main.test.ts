@@ -116,6 +116,27 @@ describe("one call", () => {
     assert.deepStrictEqual([listed.code, listed.stderr], [0, ""])
   })
 
+  it("renames and removes, several at once, and tells each", async () => {
+    fs.mkdirSync(join(served, "old"))
+    fs.writeFileSync(join(served, "old", "draft"), "draft")
+    fs.writeFileSync(join(served, "taken"), "taken")
+    const taken = await run(["rename", "old/draft", "taken"])
+    assert.deepStrictEqual([taken.code, taken.stdout], [1, ""])
+    assert.include(taken.stderr, "paradrop: old/draft: 'taken' exists on the server already, and nothing was changed")
+    const renamed = await run(["rename", "old/draft", "new/report"])
+    assert.deepStrictEqual(
+      [renamed.code, renamed.stdout, renamed.stderr],
+      [0, "File 'old/draft' renamed to 'new/report'.\n", ""]
+    )
+    assert.isFalse(fs.existsSync(join(served, "old")))
+    assert.strictEqual(fs.readFileSync(join(served, "new", "report"), "utf8"), "draft")
+    assert.strictEqual((await run(["rename", "new/report", "taken", "--replace"])).code, 0)
+    const removed = await run(["--json", "remove", "taken", "none"])
+    assert.strictEqual(removed.stdout.split("\n")[0], '{"event":"removed","name":"taken"}')
+    assert.strictEqual(removed.stderr, "paradrop: none: the server does not have this file\n")
+    assert.deepStrictEqual([removed.code, fs.existsSync(join(served, "taken"))], [1, false])
+  })
+
   it("says what is wrong in one line: missing files, wrong password, no password, nobody there", async () => {
     const cases: ReadonlyArray<readonly [Promise<Ended>, string]> = [
       [run(["download", "none"]), "none: the server does not have this file: 'fetch' shows what it has"],
@@ -162,6 +183,8 @@ describe("one call", () => {
       "upload",
       "download",
       "para",
+      "remove",
+      "rename",
       "shell"
     ]) {
       assert.include(help.stdout, word)

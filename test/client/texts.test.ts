@@ -9,6 +9,34 @@ import * as ProgressBar from "../../src/client/ProgressBar.ts"
 import * as ServerAddress from "../../src/client/ServerAddress.ts"
 import { fit, width } from "../../src/client/TextWidth.ts"
 
+describe("a server's URL", () => {
+  for (const [text, host, port, user] of [
+    ["paradrop://ada@files.example:9000", "files.example", 9000, "ada"],
+    ["PARADROP://files.example/", "files.example", 8080, undefined],
+    ["paradrop://ada@[::1]:9000/", "::1", 9000, "ada"],
+    ["files.example:9000", "files.example", 9000, undefined]
+  ] as const) {
+    it.effect(text, () =>
+      Effect.map(ServerAddress.parseNamed(text), (found) =>
+        assert.deepStrictEqual(found, { server: { host, port }, user })
+      )
+    )
+  }
+
+  it.effect("is refused with a password, which is not repeated, with a name, and for another scheme", () =>
+    Effect.gen(function* () {
+      const refused = (text: string) => Effect.map(Effect.flip(ServerAddress.parseNamed(text)), String)
+      const password = yield* refused("paradrop://ada:s3cret@host:1")
+      assert.include(password, "UrlRefused")
+      assert.notInclude(password, "s3cret")
+      assert.include(yield* refused("paradrop://host/name"), "behind the command")
+      for (const text of ["http://host", "paradrop://", "paradrop://ada@", "paradrop://host:0"]) {
+        assert.include(yield* refused(text), "AddressRefused", text)
+      }
+    })
+  )
+})
+
 describe("ServerAddress", () => {
   for (const [text, host, port] of [
     ["localhost", "localhost", 8080],

@@ -33,6 +33,8 @@ const everyMessage: ReadonlyArray<ClientMessage> = [
   { _tag: "Upload", name, size: 1, modified: 0 },
   { _tag: "Download", name },
   { _tag: "Para", name, size: 1, modified: 0 },
+  { _tag: "Remove", name },
+  { _tag: "Rename", name, to: name },
   { _tag: "NeedChunks", first: 0, count: 1 },
   { _tag: "NeedBlocks", ranges: oneByte },
   { _tag: "Copies", ranges: oneByte },

@@ -2,6 +2,7 @@ import { assert, describe } from "@effect/vitest"
 import { Effect, Stream } from "effect"
 import type { CommandError } from "../../src/client/ClientError.ts"
 import type { ClientSession } from "../../src/client/ClientSession.ts"
+import type { Digest } from "../../src/domain/file/Digest.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
 import { Accounts } from "../../src/domain/session/Accounts.ts"
 import { type Right, rights } from "../../src/domain/session/Grant.ts"
@@ -11,18 +12,26 @@ import { connect, scenario, Watch } from "./world.ts"
 
 const there = FileName.make("there")
 const missing = FileName.make("missing")
-const files = [{ name: there, content: Fixture.bytes(1, 200_000) }]
+const other = FileName.make("other")
+const files = [there, other].map((name) => ({ name, content: Fixture.bytes(1, 200_000) }))
+const digest = Fixture.digest(Fixture.bytes(1, 200_000))
+
+type Failed = CommandError | SourceShrank
 const content = Fixture.source(Fixture.bytes(2, 100))
 
 /** Each command, and whether it was let through or which right it lacked. */
-const commands: Record<string, (session: ClientSession) => Effect.Effect<unknown, CommandError | SourceShrank>> = {
+const commands: Record<string, (session: ClientSession) => Effect.Effect<unknown, Failed, Digest>> = {
   fetch: (session) => Stream.runCollect(session.fetch),
   digests: (session) => Stream.runCollect(session.fetchWithDigests),
   describe: (session) => session.describe(there),
   download: (session) => session.download(there, () => Effect.succeed(Fixture.sink())),
   add: (session) => session.upload(missing, content),
   replace: (session) => session.upload(there, content),
-  para: (session) => session.para(there, content)
+  para: (session) => session.para(there, content),
+  remove: (session) => session.remove(there),
+  removeExpected: (session) => Effect.flatMap(digest, (now) => session.remove(there, now)),
+  rename: (session) => session.rename(there, missing),
+  renameOver: (session) => Effect.flatMap(digest, (expect) => session.rename(there, other, { replace: true, expect }))
 }
 
 const needed: Record<keyof typeof commands, ReadonlyArray<Right>> = {
@@ -32,7 +41,11 @@ const needed: Record<keyof typeof commands, ReadonlyArray<Right>> = {
   download: ["read"],
   add: ["write"],
   replace: ["replace"],
-  para: ["read", "replace"]
+  para: ["read", "replace"],
+  remove: ["remove"],
+  removeExpected: ["remove", "read"],
+  rename: ["rename", "write"],
+  renameOver: ["rename", "write", "replace", "read"]
 }
 
 const connectWith = (held: ReadonlyArray<Right>) =>
@@ -44,8 +57,11 @@ const connectWith = (held: ReadonlyArray<Right>) =>
 
 describe("every command with every set of rights", () => {
   for (const [command, run] of Object.entries(commands)) {
-    for (let mask = 0; mask < 16; mask += 1) {
-      const held = rights.slice(0, 4).filter((_, index) => (mask & (1 << index)) !== 0)
+    const changes = command.startsWith("remove") || command.startsWith("rename")
+    // The last two rights concern the commands of their names alone.
+    const about = changes ? rights.slice(1) : rights.slice(0, 4)
+    for (let mask = 0; mask < 2 ** about.length; mask += 1) {
+      const held = about.filter((_, index) => (mask & (1 << index)) !== 0)
       // With neither right nobody looks what is there.
       const lacking =
         command === "replace" && !held.includes("replace") && !held.includes("write")

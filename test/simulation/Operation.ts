@@ -56,6 +56,7 @@ const listenTo = (said: Said): Reporter["Service"] => ({
   listed: (entries) => Effect.sync(() => void said.listed.push(...entries)),
   follow: () => Effect.succeed(() => {}),
   transferred: (transferred) => Effect.sync(() => void (said.transferred = transferred)),
+  changed: () => Effect.void,
   verified: (verified) => Effect.sync(() => void (said.verified = verified)),
   failed: ({ error }) => Effect.sync(() => void (said.failure = error)),
   note: () => Effect.void

@@ -78,11 +78,12 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
   session: ["values", "file", "wire", "channel", "store", "transfer"],
   testing: ["values", "file", "wire", "channel", "store", "transfer", "session"],
   domain: ["values", "file", "wire", "channel", "store", "transfer", "session"],
-  server: ["values", "file", "wire", "channel", "store", "transfer", "session", "domain", "launch"],
-  client: ["values", "file", "wire", "channel", "store", "transfer", "session", "domain", "launch"],
+  server: ["values", "file", "wire", "channel", "store", "transfer", "session", "domain", "launch", "exitCode"],
+  client: ["values", "file", "wire", "channel", "store", "transfer", "session", "domain", "launch", "exitCode"],
   // What a client's ports are held to: built from the kit, and never part of a client.
   "client/testing": ["values", "file", "store", "transfer", "testing", "client"],
-  launch: []
+  launch: [],
+  exitCode: []
 }
 
 const partOf = (path: string): string => {

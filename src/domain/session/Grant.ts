@@ -74,8 +74,18 @@ export const needs = (command: Command): ReadonlyArray<Right> => {
       return ["read", "replace"]
     case "PasswordStart":
       return []
+    // Whoever may name a digest and hear whether it is that one could find content out.
+    case "Remove":
+      return ["remove", ...reading(command)]
+    case "Rename":
+      return ["rename", "write", ...(command.replace === true ? replacing : []), ...reading(command)]
   }
 }
+
+const replacing: ReadonlyArray<Right> = ["replace"]
+
+const reading = ({ expect }: { readonly expect?: string }): ReadonlyArray<Right> =>
+  expect === undefined ? [] : ["read"]
 
 /** The first right that the command needs and the account lacks. */
 export const lacking = (held: Rights, command: Command): Right | undefined =>

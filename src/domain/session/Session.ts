@@ -169,6 +169,8 @@ const readyMessage = (state: Ready, id: RequestId, message: ClientMessage): Step
     case "Download":
     case "Para":
     case "PasswordStart":
+    case "Remove":
+    case "Rename":
       return isNew(state, id) ? begin({ ...admitted(state), lastId: id }, [], id, message) : violation
     case "Commit":
       return id === state.discarding ? stay({ ...state, discarding: undefined }) : violation
@@ -213,6 +215,9 @@ const begin = (session: Admitted, queue: Transferring["queue"], id: RequestId, c
       const { user } = session
       return next({ _tag: "AnsweringPassword", id }, { _tag: "AnswerPassword", id, user, ke1, request })
     }
+    case "Remove":
+    case "Rename":
+      return next({ _tag: "Changing", id }, { ...command, id })
     case "Upload":
     case "Para": {
       const target = command._tag === "Para" ? undefined : Grant.mayPlace(session.rights)
@@ -259,6 +264,14 @@ const transferring = (state: Transferring, input: SessionInput): Step => {
       return state.transfer._tag === "Sending" && state.transfer.id === input.id
         ? finish(state, [send(input.id, { _tag: "Sent", size: input.size, digest: input.digest })])
         : violation
+    case "Removed": {
+      const { id, name } = input
+      return isChanging(state, id) ? finish(state, [send(id, { _tag: "Removed", name })]) : violation
+    }
+    case "Renamed": {
+      const { id, name, to } = input
+      return isChanging(state, id) ? finish(state, [send(id, { _tag: "Renamed", name, to })]) : violation
+    }
     case "Described": {
       const { digest, id, modified, size } = input
       return state.transfer._tag === "Describing" && state.transfer.id === id
@@ -281,6 +294,9 @@ const transferring = (state: Transferring, input: SessionInput): Step => {
       return violation
   }
 }
+
+const isChanging = ({ transfer }: Transferring, id: RequestId): boolean =>
+  transfer._tag === "Changing" && transfer.id === id
 
 /** Content that was promised will not come. What is being sent may still be wanted. */
 const peerEnded = (state: Transferring): Step => {
@@ -314,6 +330,8 @@ const transferringMessage = (state: Transferring, id: RequestId, message: Client
     case "Download":
     case "Para":
     case "PasswordStart":
+    case "Remove":
+    case "Rename":
       if (!isNew(state, id) || state.queue.length >= requestsInFlightMax) return violation
       return stay({ ...state, lastId: id, queue: [...state.queue, { id, command: message }] })
     case "NeedChunks":
@@ -466,6 +484,7 @@ const cancel = (state: Transferring, id: RequestId): Step => {
     case "AnsweringPassword":
     case "ChangingPassword":
     case "Opening":
+    case "Changing":
     case "Committing":
       // Too late, or too early by a moment: the answer is on its way.
       return stay(state)
@@ -528,6 +547,7 @@ const refuse = (state: Transferring, refusal: Refusal): Step => {
     case "AnsweringPassword":
     case "AwaitingPassword":
     case "ChangingPassword":
+    case "Changing":
     case "Committing":
     case "Describing":
     case "Listing":

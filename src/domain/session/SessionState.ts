@@ -56,6 +56,8 @@ export type Transfer =
   | { readonly _tag: "Listing"; readonly id: RequestId }
   | { readonly _tag: "Describing"; readonly id: RequestId }
   | { readonly _tag: "Opening"; readonly id: RequestId }
+  /** a name is removed or changed */
+  | { readonly _tag: "Changing"; readonly id: RequestId }
   /** a file of `size` bytes and its signature are offered; the client says what it wants */
   | { readonly _tag: "Offering"; readonly id: RequestId; readonly size: FileSize }
   | { readonly _tag: "Sending"; readonly id: RequestId }
@@ -85,7 +87,7 @@ export interface Incoming {
 /** A request that has to wait while another one is under way. */
 export type Command = Extract<
   ClientMessage,
-  { readonly _tag: "Fetch" | "Describe" | "Upload" | "Download" | "Para" | "PasswordStart" }
+  { readonly _tag: "Fetch" | "Describe" | "Upload" | "Download" | "Para" | "Remove" | "Rename" | "PasswordStart" }
 >
 
 /** Logged in, with one transfer under way and others waiting. */
@@ -159,6 +161,9 @@ export type ActionResult =
   | { readonly _tag: "PasswordChanged"; readonly id: RequestId }
   | { readonly _tag: "Delivered"; readonly id: RequestId; readonly size: FileSize; readonly digest: ContentDigest }
   | { readonly _tag: "Listed"; readonly id: RequestId; readonly count: number }
+  /** `name` as it was spelt */
+  | { readonly _tag: "Removed"; readonly id: RequestId; readonly name: FileName }
+  | { readonly _tag: "Renamed"; readonly id: RequestId; readonly name: FileName; readonly to: FileName }
   /** the store refused, or sending was stopped */
   | { readonly _tag: "Refused"; readonly id: RequestId; readonly refusal: Refusal }
 
@@ -208,6 +213,8 @@ export type SessionOutput =
   | { readonly _tag: "List"; readonly id: RequestId; readonly digest: boolean }
   | { readonly _tag: "Describe"; readonly id: RequestId; readonly name: FileName }
   | ({ readonly _tag: "Open"; readonly id: RequestId } & Omit<Extract<Command, { readonly _tag: "Download" }>, "_tag">)
+  | ({ readonly _tag: "Remove"; readonly id: RequestId } & Omit<Extract<Command, { readonly _tag: "Remove" }>, "_tag">)
+  | ({ readonly _tag: "Rename"; readonly id: RequestId } & Omit<Extract<Command, { readonly _tag: "Rename" }>, "_tag">)
   | { readonly _tag: "SendContent"; readonly id: RequestId; readonly ranges: ReadonlyArray<Range> }
   | {
       readonly _tag: "AnswerPassword"
@@ -238,5 +245,7 @@ export const storeOutputs: ReadonlySet<SessionOutput["_tag"]> = new Set<SessionO
   "List",
   "Describe",
   "Open",
-  "SendContent"
+  "SendContent",
+  "Remove",
+  "Rename"
 ])

@@ -42,7 +42,10 @@ export type Answer =
 /** What a server says to one step, in order. */
 export type Answers = ReadonlyArray<Answer>
 
-type Command = Extract<ClientMessage, { readonly _tag: "Describe" | "Download" | "Fetch" | "Para" | "Upload" }>
+type Command = Extract<
+  ClientMessage,
+  { readonly _tag: "Describe" | "Download" | "Fetch" | "Para" | "Remove" | "Rename" | "Upload" }
+>
 type Incoming = Extract<Command, { readonly _tag: "Para" | "Upload" }>
 
 /** A committed version of a file. */
@@ -200,7 +203,32 @@ const begin = (model: Model, session: Session, id: number, command: Command): An
       }
       session.waiting = { _tag: "Receiving", id, command, base: file, received: new Uint8Array(0) }
       return [message(id, { _tag: "SameFileHere", ...here, ...offerOf(model, file) })]
+    case "Remove":
+    case "Rename":
+      return finish(model, session, [change(model, id, file, command)])
   }
+}
+
+/** A name goes or changes, in one step. */
+const change = (
+  model: Model,
+  id: number,
+  file: File,
+  command: Extract<Command, { readonly _tag: "Remove" | "Rename" }>
+): Answer => {
+  const { name } = file
+  if (command.expect !== undefined && command.expect !== file.digest) return refused(id, { reason: "conflict" })
+  if (command._tag === "Rename" && command.to !== name) {
+    const { replace, to } = command
+    const why = obstacle(model, to)
+    if (why !== undefined && why.detail !== name) return refused(id, why)
+    const taken = why === undefined && model.files.has(key(to))
+    if (taken && replace !== true) return refused(id, { reason: "already-exists", detail: to })
+    model.files.delete(key(name))
+    model.files.set(key(to), { ...file, name: to })
+  }
+  if (command._tag === "Remove") model.files.delete(key(name))
+  return message(id, command._tag === "Remove" ? { _tag: "Removed", name } : { _tag: "Renamed", name, to: command.to })
 }
 
 interface Range {
@@ -316,6 +344,8 @@ const hearMessage = (model: Model, session: Session, id: number, said: ClientMes
     case "Upload":
     case "Download":
     case "Para":
+    case "Remove":
+    case "Rename":
       if (ending || id <= lastId) return violation
       session.lastId = id
       if (waiting === undefined) return begin(model, session, id, said)

@@ -75,6 +75,20 @@ export const ClientMessage = Schema.TaggedUnion({
     /** the digest that the server's file must have now */
     expect: Schema.optionalKey(ContentDigest)
   },
+  /** Makes a file go. */
+  Remove: {
+    name: FileName,
+    /** the digest that the file must have now */
+    expect: Schema.optionalKey(ContentDigest)
+  },
+  /** Gives a file another name; one that is taken only with `replace`. */
+  Rename: {
+    name: FileName,
+    to: FileName,
+    replace: Schema.optionalKey(Schema.Boolean),
+    /** the digest that the file `name` must have now */
+    expect: Schema.optionalKey(ContentDigest)
+  },
   /** Asks for the chunks of groups of the offered signature: answered by `Pieces`, a list for each group. */
   NeedChunks: {
     first: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: groupsAskedMax })),
@@ -142,6 +156,10 @@ export const ServerMessage = Schema.TaggedUnion({
   },
   /** The next login needs the new password. */
   PasswordChanged: {},
+  /** The file is gone; `name` as it was spelt. */
+  Removed: { name: FileName },
+  /** The file has its new name; `name` as it was spelt. */
+  Renamed: { name: FileName, to: FileName },
   Refused: Refusal.fields,
   Pong: {},
   /** The server ends the session in a moment, and why. */

@@ -16,7 +16,7 @@ export const RefusalReason = Schema.Literals([
   "no-such-file",
   /** another file differs from the name only by case or Unicode normalisation; `detail` names it */
   "name-collision",
-  /** a file has the new name already, and the request does not say to replace it */
+  /** a file has the new name already, and the request does not say to replace it; `detail` is that name */
   "already-exists",
   /** a folder has the name, or a file has the name of one of its folders, or it is a mount point or special file */
   "not-a-file",

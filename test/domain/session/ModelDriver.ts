@@ -14,9 +14,9 @@ import { aDigest, aUser, otherDigest } from "./arbitraries.ts"
 
 const Script = Schema.Struct({
   seed: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 0xffff_ffff })),
-  commands: Schema.Array(Schema.Literals(["Fetch", "Describe", "Upload", "Download", "Delta", "Para"])).check(
-    Schema.isMaxLength(12)
-  )
+  commands: Schema.Array(
+    Schema.Literals(["Fetch", "Describe", "Upload", "Download", "Delta", "Para", "Remove", "Rename"])
+  ).check(Schema.isMaxLength(12))
 })
 export type Script = typeof Script.Type
 export const script: Arbitrary.Arbitrary<Script> = Arbitrary.schema(Script)
@@ -40,6 +40,8 @@ const isFinal = ServerMessage.isAnyOf([
   "Sent",
   "SameFileNotHere",
   "SuccessfullyParallelized",
+  "Removed",
+  "Renamed",
   "Refused"
 ])
 
@@ -127,6 +129,10 @@ export const play = ({ commands, seed }: Script): Played => {
           from: 0,
           ...(output.delta === true && { signature })
         }
+      case "Remove":
+        return chance(0.2) ? no(output.id, "no-such-file") : { _tag: "Removed", id: output.id, name }
+      case "Rename":
+        return chance(0.2) ? no(output.id, "no-such-file") : { _tag: "Renamed", id: output.id, name, to: name }
       case "List":
       case "Describe":
       case "SendContent":
@@ -163,6 +169,10 @@ export const play = ({ commands, seed }: Script): Played => {
         return say(id, { _tag: "Describe", name })
       case "Download":
         return say(id, { _tag: "Download", name })
+      case "Remove":
+        return say(id, { _tag: "Remove", name })
+      case "Rename":
+        return say(id, { _tag: "Rename", name, to: name })
       case "Delta":
         return say(id, { _tag: "Download", name, delta: true })
       case "Upload":

@@ -70,7 +70,9 @@ const withResult = new Set<string>([
   "Copy",
   "SendBlocks",
   "Commit",
-  "Open"
+  "Open",
+  "Remove",
+  "Rename"
 ])
 
 /** The property holds for every pair that is generated; a failure shows the smallest and how to replay it. */
@@ -121,7 +123,9 @@ describe("any state, any input", () => {
         if (state._tag !== "Ready" && state._tag !== "Transferring") return true
         const began =
           next._tag === "Message" &&
-          ["Fetch", "Describe", "Upload", "Download", "Para", "PasswordStart"].includes(next.message._tag)
+          ["Fetch", "Describe", "Upload", "Download", "Para", "Remove", "Rename", "PasswordStart"].includes(
+            next.message._tag
+          )
         return began ? state.lastId === next.id && next.id > before.lastId : state.lastId === before.lastId
       },
       20_000
@@ -247,6 +251,8 @@ const everyMessage: { readonly [Tag in ClientMessage["_tag"]]: Extract<ClientMes
   Upload: { _tag: "Upload", name, size: 1, modified: 0 },
   Download: { _tag: "Download", name },
   Para: { _tag: "Para", name, size: 1, modified: 0 },
+  Remove: { _tag: "Remove", name },
+  Rename: { _tag: "Rename", name, to: name },
   Commit: { _tag: "Commit", size: 0, digest: aDigest },
   PasswordStart: { _tag: "PasswordStart", ke1: new Uint8Array(96), request: new Uint8Array(32) },
   PasswordFinish: { _tag: "PasswordFinish", ke3: new Uint8Array(64), record: new Uint8Array(192) },

@@ -36,6 +36,8 @@ const clientMessages = {
   Upload: Schema.TaggedStruct("Upload", { name, size, modified: size }),
   Download: Schema.TaggedStruct("Download", { name }),
   Para: Schema.TaggedStruct("Para", { name, size, modified: size }),
+  Remove: Schema.TaggedStruct("Remove", { name }),
+  Rename: Schema.TaggedStruct("Rename", { name, to: name, replace: Schema.optionalKey(Schema.Boolean) }),
   NeedChunks: Schema.TaggedStruct("NeedChunks", { first: size, count: size }),
   NeedBlocks: Schema.TaggedStruct("NeedBlocks", { ranges }),
   Copies: Schema.TaggedStruct("Copies", { ranges }),
@@ -54,7 +56,9 @@ const command = Schema.Union([
   clientMessages.Upload,
   clientMessages.Download,
   clientMessages.Para,
-  clientMessages.PasswordStart
+  clientMessages.PasswordStart,
+  clientMessages.Remove,
+  clientMessages.Rename
 ])
 
 const anyInput = Arbitrary.schema(
@@ -91,6 +95,8 @@ const anyInput = Arbitrary.schema(
     Schema.TaggedStruct("PasswordChanged", { id }),
     Schema.TaggedStruct("Delivered", { id, size, digest }),
     Schema.TaggedStruct("Listed", { id, count: size }),
+    Schema.TaggedStruct("Removed", { id, name }),
+    Schema.TaggedStruct("Renamed", { id, name, to: name }),
     Schema.TaggedStruct("Refused", { id, refusal: Schema.Struct({ reason: Refusal.fields.reason }) }),
     Schema.TaggedStruct("Drain", {}),
     Schema.TaggedStruct("Granted", { rights: someRights }),
@@ -136,6 +142,7 @@ const transfer = Schema.Union([
   Schema.TaggedStruct("Listing", { id }),
   Schema.TaggedStruct("Describing", { id }),
   Schema.TaggedStruct("Opening", { id }),
+  Schema.TaggedStruct("Changing", { id }),
   Schema.TaggedStruct("Offering", { id, size }),
   Schema.TaggedStruct("Sending", { id }),
   Schema.TaggedStruct("AnsweringPassword", { id }),

@@ -109,6 +109,13 @@ const frozenClient: ReadonlyArray<readonly [ClientMessage, string]> = [
     client.Para.make({ name, size, modified }),
     "a4645f7461676450617261646e616d6568612fc3a92e7478746473697a651903e8686d6f6469666965641b0000018bcfe56800"
   ],
+  [client.Remove.make({ name }), `a2645f7461676652656d6f7665${nameHex}`],
+  [client.Remove.make({ name, expect: digest }), `a3645f7461676652656d6f7665${nameHex}666578706563747840${zeros}`],
+  [client.Rename.make({ name, to: name }), `a362746f${nameHex.slice(10)}645f7461676652656e616d65${nameHex}`],
+  [
+    client.Rename.make({ name, to: name, replace: true, expect: digest }),
+    `a562746f${nameHex.slice(10)}645f7461676652656e616d65${nameHex}666578706563747840${zeros}677265706c616365f5`
+  ],
   [client.Commit.make({ size, digest }), `a3645f74616766436f6d6d69746473697a651903e8666469676573747840${zeros}`],
   [
     client.PasswordStart.make({ ke1: filled(96), request: filled(32) }),
@@ -160,6 +167,8 @@ const frozenServer: ReadonlyArray<readonly [ServerMessage, string]> = [
       `68726573706f6e73655840${"07".repeat(64)}6a73747265746368696e6701`
   ],
   [server.PasswordChanged.make({}), "a1645f7461676f50617373776f72644368616e676564"],
+  [server.Removed.make({ name }), `a2645f7461676752656d6f766564${nameHex}`],
+  [server.Renamed.make({ name, to: name }), `a362746f${nameHex.slice(10)}645f7461676752656e616d6564${nameHex}`],
   [server.SameFileNotHere.make({}), "a1645f7461676f53616d6546696c654e6f7448657265"],
   [
     server.SuccessfullyParallelized.make({ size, digest }),
