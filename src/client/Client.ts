@@ -95,7 +95,7 @@ const open = Effect.fnUntraced(function* (
       (error) => (error._tag === "ConnectFailed" ? error : dialFailed(options.server, error))
     )
     return yield* timed(options.server, handshakeMillisecondsMax, SecureChannel.connect(transport)).pipe(
-      Effect.mapError((error) => (error._tag === "ConnectFailed" ? error : helloFailed(options.server, error)))
+      Effect.mapError((error) => (error._tag === "ConnectFailed" ? error : channelBroke(options.server, error)))
     )
   }).pipe(
     Scope.provide(connection),
@@ -110,7 +110,7 @@ const authenticate = (
   password: Password
 ): Effect.Effect<SecureChannel.SecureChannel, LoginError, Opaque> =>
   timed(options.server, handshakeMillisecondsMax, login(handshake, { user: options.user, password })).pipe(
-    Effect.catchTag("ChannelFailed", (error) => Effect.fail(loginFailed(options.server, error))),
+    Effect.catchTag("ChannelFailed", (error) => Effect.fail(channelBroke(options.server, error))),
     Effect.catchTag("LoginIncorrect", (incorrect) =>
       Effect.flatMap(
         options.askAgain !== undefined && incorrect.attemptsLeft > 0 ? options.askAgain(incorrect) : Effect.succeedNone,
@@ -136,12 +136,14 @@ const dialReasons = new Map<string, ConnectFailed["reason"]>([
   ["ECONNREFUSED", "connection-refused"],
   ["ENOTFOUND", "name-not-found"],
   ["EAI_AGAIN", "name-not-found"],
+  ["EAI_NODATA", "name-not-found"],
+  ["EAI_NONAME", "name-not-found"],
   ["ETIMEDOUT", "timeout"]
 ])
 
 const dialFailed = (server: string, error: Socket.SocketError): ConnectFailed => {
   const code = codeOf(error.reason._tag === "SocketOpenError" ? error.reason.cause : undefined)
-  return new ConnectFailed({ server, reason: dialReasons.get(code) ?? "unreachable", code })
+  return new ConnectFailed({ server, reason: dialReasons.get(code) ?? "unreachable", code, cause: error })
 }
 
 // A host with several addresses fails with one error for each: the first tells enough.
@@ -150,12 +152,19 @@ const codeOf = (cause: unknown): string => {
   return cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : "unknown"
 }
 
-const helloFailed = (server: string, { reason }: ChannelFailed): ConnectFailed =>
+const channelReasons = new Map<string, ConnectFailed["reason"]>([
+  ["bad-hello", "not-paradrop"],
+  ["other-version", "other-version"],
+  ["unknown-stretching", "other-version"],
+  ["truncated", "closed-at-once"],
+  // A server that closes while bytes of ours are on their way resets the connection.
+  ["connection-lost", "closed-at-once"]
+])
+
+const channelBroke = (server: string, error: ChannelFailed): ConnectFailed =>
   new ConnectFailed({
     server,
-    reason: reason === "bad-hello" ? "not-paradrop" : reason === "truncated" ? "closed-at-once" : "handshake-failed",
-    code: reason
+    reason: channelReasons.get(error.reason) ?? "handshake-failed",
+    code: error.reason,
+    cause: error
   })
-
-const loginFailed = (server: string, { reason }: ChannelFailed): ConnectFailed =>
-  new ConnectFailed({ server, reason: reason === "truncated" ? "closed-at-once" : "handshake-failed", code: reason })

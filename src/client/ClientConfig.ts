@@ -45,7 +45,7 @@ export const shared = {
   ),
   verbose: Flag.Boolean("verbose").pipe(
     Flag.withoutNegation,
-    Flag.withDescription("when the program itself breaks, show all that is known"),
+    Flag.withDescription("show what stands behind an error, and all that is known when the program itself breaks"),
     Flag.withDefault(false)
   )
 }

@@ -18,10 +18,13 @@ export class ConnectFailed extends Schema.TaggedError<ConnectFailed>()("ConnectF
     "timeout",
     "closed-at-once",
     "not-paradrop",
+    "other-version",
     "handshake-failed"
   ]),
   /** a system error code or the channel's reason */
-  code: Schema.String
+  code: Schema.String,
+  /** what the network or the channel said */
+  cause: Schema.optionalKey(Schema.Defect())
 }) {
   override get message(): string {
     return `${connectText[this.reason](this.server)} (${this.code})`
@@ -34,9 +37,12 @@ const connectText: Record<ConnectFailed["reason"], (server: string) => string> =
   unreachable: (server) => `${server} cannot be reached: check the network`,
   timeout: (server) => `${server} did not answer in time: check host, port and firewall`,
   "closed-at-once": (server) =>
-    `${server} closed the connection before saying anything: it is full, or no paradrop server`,
-  "not-paradrop": (server) => `what listens at ${server} is no paradrop server of this version`,
-  "handshake-failed": (server) => `no safe channel to ${server}: bytes were changed on their way, or versions differ`
+    `${server} closed the connection before the login was over: it is full, or no paradrop server; try again later`,
+  "not-paradrop": (server) => `what listens at ${server} is no paradrop server: check host and port`,
+  "other-version": (server) =>
+    `the server at ${server} speaks another version of the protocol: update the older of the two`,
+  "handshake-failed": (server) =>
+    `no safe channel to ${server}: bytes were changed on their way or versions differ; try again from another network`
 }
 
 /** The password is wrong, the user unknown, or the server is not the one that knows the user. Which is not told. */
@@ -46,7 +52,7 @@ export class LoginIncorrect extends Schema.TaggedError<LoginIncorrect>()("LoginI
   attemptsLeft: Schema.Int
 }) {
   override get message(): string {
-    return `incorrect: wrong user or password for '${this.user}', or not the server that knows you`
+    return `incorrect: wrong user or password for '${this.user}', or not the server that knows you: check all three`
   }
 }
 

@@ -14,7 +14,10 @@ import { Reporter } from "./Reporter.ts"
 import * as ServerAddress from "./ServerAddress.ts"
 
 /** No password was given. */
-export class NoPassword extends Schema.TaggedError<NoPassword>()("NoPassword", { detail: Schema.String }) {
+export class NoPassword extends Schema.TaggedError<NoPassword>()("NoPassword", {
+  detail: Schema.String,
+  cause: Schema.optionalKey(Schema.Defect())
+}) {
   override get message(): string {
     return this.detail
   }
@@ -89,10 +92,11 @@ export const typed = Effect.fnUntraced(function* (
 export const fromFile = Effect.fnUntraced(function* (path: string) {
   const fs = yield* FileSystem.FileSystem
   const shown = printable(path)
-  const refused = (why: string) => new NoPassword({ detail: `the password file ${shown} ${why}` })
+  const refused = (why: string, cause?: unknown) =>
+    new NoPassword({ detail: `the password file ${shown} ${why}`, ...(cause !== undefined && { cause }) })
   const parts = yield* fs.stream(path, { bytesToRead: passwordBytesMax + 2 }).pipe(
     Stream.runCollect,
-    Effect.mapError(() => refused("cannot be read: check its path and who may read it"))
+    Effect.mapError((error) => refused("cannot be read: check its path and who may read it", error))
   )
   const [line = ""] = new TextDecoder().decode(concat(parts)).split(/\r?\n/)
   return line === "" ? yield* refused("has an empty first line: put the password there") : Redacted.make(line)

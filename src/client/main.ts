@@ -19,6 +19,7 @@ import * as DigestNode from "../domain/file/DigestNode.ts"
 import { socketReadBytes } from "../domain/limits.ts"
 import { exitCode } from "../exitCode.ts"
 import * as Client from "./Client.ts"
+import * as CauseChain from "./CauseChain.ts"
 import * as ClientConfig from "./ClientConfig.ts"
 import type { LoginIncorrect } from "./ClientError.ts"
 import * as Commands from "./Commands.ts"
@@ -29,6 +30,7 @@ import * as PasswordSource from "./PasswordSource.ts"
 import { Reporter } from "./Reporter.ts"
 import * as ReporterJson from "./ReporterJson.ts"
 import * as ReporterText from "./ReporterText.ts"
+import * as ReporterVerbose from "./ReporterVerbose.ts"
 import { red, Screen } from "./Screen.ts"
 import * as ScreenNode from "./ScreenNode.ts"
 import * as ServerAddress from "./ServerAddress.ts"
@@ -130,7 +132,8 @@ const running = Effect.fnUntraced(function* <E, R>(
     ...(yield* ClientConfig.parseServer(flags.server, Option.getOrUndefined(flags.user))),
     passwordFile: Option.getOrUndefined(flags.passwordFile)
   }
-  const reporter = (flags.json ? ReporterJson : ReporterText).layer(reportPrefix)
+  const plain = (flags.json ? ReporterJson : ReporterText).layer(reportPrefix)
+  const reporter = verbose ? ReporterVerbose.layer(plain) : plain
   const succeeded = yield* Effect.provide(work, Layer.provideMerge(sessions(target), reporter))
   if (!succeeded) return yield* new SomeFailed()
 })
@@ -273,12 +276,15 @@ const watchSignals = Effect.callback<never>((resume) => {
 const say = (line: string): Effect.Effect<void, never, Screen> =>
   Effect.flatMap(Screen, ({ err }) => err.write(`${red(err, `${prefix}${ClientConfig.oneLine(line)}`)}\n`))
 
+const sayCauses = (error: unknown) => Effect.flatMap(Screen, ({ err }) => err.write(CauseChain.lines(error).join("")))
+
 const codeFor = (error: { readonly _tag: string; readonly message: string }) => {
   if (error._tag === "SomeFailed") return Effect.succeed(1)
   // The presenter has said it already.
   if (CliError.isCliError(error)) return Effect.succeed(2)
   if (error instanceof ScreenNode.OutputEnded && error.code === "EPIPE") return Effect.succeed(brokenPipeCode)
-  return Effect.as(say(error.message), error._tag === "WrongUsage" ? 2 : 1)
+  const said = Effect.andThen(say(error.message), verbose ? sayCauses(error) : Effect.void)
+  return Effect.as(said, error._tag === "WrongUsage" ? 2 : 1)
 }
 
 const sayDefect = (cause: Cause.Cause<never>) => {

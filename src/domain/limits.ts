@@ -353,3 +353,6 @@ export const monitorHeadersMillisecondsMax = 5_000
 
 /** Records that the layer in memory keeps. */
 export const auditKeptInMemoryMax = 10_000
+
+/** Errors behind an error that a client shows with --verbose. */
+export const causesShownMax = 8

@@ -142,7 +142,7 @@ describe("one call", () => {
       [run(["download", "none"]), "none: the server does not have this file: 'fetch' shows what it has"],
       [
         run(["fetch"], "", { PARADROP_PASSWORD: "wrong" }),
-        "incorrect: wrong user or password for 'ada', or not the server that knows you"
+        "incorrect: wrong user or password for 'ada', or not the server that knows you: check all three"
       ],
       [
         run(["fetch"], "", {}),
@@ -162,6 +162,17 @@ describe("one call", () => {
       assert.strictEqual(stderr, `paradrop: ${text}\n`)
       assert.deepStrictEqual([code, stdout], [1, ""])
     }
+  })
+
+  it("--verbose shows what stands behind an error", async () => {
+    const { code, stderr } = await plain(["--server", "127.0.0.1:1", "--verbose", "fetch"], { PARADROP_PASSWORD: "x" })
+    assert.strictEqual(
+      stderr,
+      "paradrop: nothing listens at 127.0.0.1:1: start the server, or check host and port (ECONNREFUSED)\n" +
+        "  caused by SocketError: An error occurred during Open\n" +
+        "  caused by Error: connect ECONNREFUSED 127.0.0.1:1\n"
+    )
+    assert.strictEqual(code, 1)
   })
 
   for (const args of [["bogus"], ["upload", "a", "b", "--as", "c"], ["--server", "a:b", "fetch"], []]) {

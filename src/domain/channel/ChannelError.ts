@@ -5,8 +5,10 @@ import { Schema } from "effect"
 
 /** The vocabulary of ends, for logs and for people. */
 export const ChannelFailure = Schema.Literals([
-  /** the first bytes are not of this protocol and version */
+  /** the first bytes are not of this protocol */
   "bad-hello",
+  /** the first bytes are of another version of this protocol */
+  "other-version",
   /** the key exchange message is invalid */
   "kem-rejected",
   /** a record's type or length is not allowed at this point */
@@ -29,7 +31,8 @@ export const ChannelFailure = Schema.Literals([
 export type ChannelFailure = typeof ChannelFailure.Type
 
 const explanation: Record<ChannelFailure, string> = {
-  "bad-hello": "the other end does not speak this protocol: check host, port and versions",
+  "bad-hello": "the other end does not speak this protocol: check host and port",
+  "other-version": "the other end speaks another version of this protocol: update the older of the two",
   "kem-rejected": "the other end's key exchange is not valid: its bytes were changed, or it is another program",
   "record-refused": "the other end broke the record rules",
   "record-auth-failed": "bytes were changed on their way: the connection was ended, nothing was used",
@@ -43,7 +46,9 @@ const explanation: Record<ChannelFailure, string> = {
 
 /** The secure channel has ended, for this one reason. Nothing more can be sent or received on it. */
 export class ChannelFailed extends Schema.TaggedError<ChannelFailed>()("ChannelFailed", {
-  reason: ChannelFailure
+  reason: ChannelFailure,
+  /** what the transport said, for whoever looks into it */
+  cause: Schema.optionalKey(Schema.Defect())
 }) {
   override get message(): string {
     return explanation[this.reason]
@@ -51,4 +56,5 @@ export class ChannelFailed extends Schema.TaggedError<ChannelFailed>()("ChannelF
 }
 
 /** Shorthand for the one error of this folder. */
-export const channelFailed = (reason: ChannelFailure): ChannelFailed => new ChannelFailed({ reason })
+export const channelFailed = (reason: ChannelFailure, cause?: unknown): ChannelFailed =>
+  new ChannelFailed({ reason, ...(cause !== undefined && { cause }) })

@@ -11,3 +11,6 @@ const suite = 0x01
 
 /** What both ends send first: protocol name and suite, 5 bytes. */
 export const preamble: Uint8Array = Bytes.concat([Bytes.fromUtf8(protocolName), Uint8Array.of(suite)])
+
+/** What the preambles of all versions begin with. */
+export const family: Uint8Array = Bytes.fromUtf8("pd/")

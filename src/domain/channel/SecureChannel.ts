@@ -36,7 +36,7 @@ import {
   transcriptOfHellos
 } from "./KeySchedule.ts"
 import type { SessionKey } from "./Opaque.ts"
-import { preamble } from "./Protocol.ts"
+import { family, preamble } from "./Protocol.ts"
 import { decodeHeader, makeOpener, makeSealer, type Opener, type RecordHeader, type Sealer } from "./Record.ts"
 import type { Transport } from "./Transport.ts"
 
@@ -94,7 +94,10 @@ export const accept = Effect.fnUntraced(function* (
   options: ChannelOptions = {}
 ): Effect.fn.Return<HandshakeChannel<ClientHandshake, ServerHandshake>, ChannelFailed, Kem | Cipher> {
   const kem = yield* Kem
-  const hello = yield* takeHello(transport, publicKeyBytes)
+  const hello = yield* Effect.tapError(takeHello(transport, publicKeyBytes), ({ reason }) =>
+    // So that the client can say what is wrong. Nothing depends on it: it is neither sealed nor proved.
+    reason === "other-version" ? Effect.ignore(transport.write([preamble])) : Effect.void
+  )
   const { ciphertext, secret } = yield* Effect.mapError(kem.encapsulate(hello.subarray(preamble.length)), () =>
     channelFailed("kem-rejected")
   )
@@ -106,7 +109,10 @@ export const accept = Effect.fnUntraced(function* (
 // The preamble is judged before anything else is waited for: another protocol is turned away at its fifth byte.
 const takeHello = Effect.fnUntraced(function* (transport: Transport, length: number) {
   const start = Bytes.concat(yield* transport.take(preamble.length))
-  if (!Bytes.equals(start, preamble)) return yield* channelFailed("bad-hello")
+  if (!Bytes.equals(start, preamble)) {
+    const related = Bytes.equals(start.subarray(0, family.length), family)
+    return yield* channelFailed(related ? "other-version" : "bad-hello")
+  }
   return Bytes.concat([start, ...(yield* transport.take(length))])
 })
 

@@ -59,7 +59,7 @@ export const open = Effect.fnUntraced(function* (
       const [first, ...rest] = parts
       return first === undefined
         ? Effect.void
-        : Effect.mapError(writer.writeAll([first, ...rest]), () => channelFailed("connection-lost"))
+        : Effect.mapError(writer.writeAll([first, ...rest]), (error) => channelFailed("connection-lost", error))
     },
     finish: Scope.close(writerScope, Exit.void),
     drain: Effect.ignore(Effect.forever(Effect.map(pull, () => void split(heldBytes))))
@@ -68,6 +68,6 @@ export const open = Effect.fnUntraced(function* (
 
 // A peer that closes its direction ends the stream; whether that end is proved is the record layer's question.
 const failure = (error: Socket.SocketError): ChannelFailed =>
-  channelFailed(
-    error.reason._tag === "SocketCloseError" && error.reason.code === 1000 ? "truncated" : "connection-lost"
-  )
+  error.reason._tag === "SocketCloseError" && error.reason.code === 1000
+    ? channelFailed("truncated")
+    : channelFailed("connection-lost", error)
