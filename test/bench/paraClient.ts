@@ -1,7 +1,8 @@
 /**
  * One `para`, timed from the moment the login is done: a process of its own, so that its memory can be told.
  *
- * Arguments: PORT FILE NAME. Prints one line of JSON: seconds, bytes of TCP payload each way, peak memory.
+ * Arguments: PORT FILE NAME [HOST [para|upload]]. Prints one line of JSON: seconds, seconds until the first new content
+ * left, bytes of TCP payload each way, peak memory.
  */
 import { open, stat } from "node:fs/promises"
 import { connect } from "node:net"
@@ -49,7 +50,9 @@ const run = Effect.gen(function* () {
   const began = performance.now()
   const target = FileName.make(name)
   let committing = began
-  const onProgress = ({ phase }: Progress) => {
+  let first = Number.NaN
+  const onProgress = ({ done, phase, reused }: Progress) => {
+    if (Number.isNaN(first) && done > reused) first = performance.now()
     if (phase === "committing") committing = performance.now()
   }
   yield* command === "upload" ? session.upload(target, source, onProgress) : session.para(target, source, onProgress)
@@ -57,6 +60,7 @@ const run = Effect.gen(function* () {
     seconds: (performance.now() - began) / 1000,
     /** from the Commit to the answer: what the server still had to do */
     committing: (performance.now() - committing) / 1000,
+    firstMoved: (first - began) / 1000,
     sent: socket.bytesWritten - wireBefore.sent,
     received: socket.bytesRead - wireBefore.received,
     peakMiB: Math.round(process.resourceUsage().maxRSS / 1024)

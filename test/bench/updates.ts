@@ -1,7 +1,7 @@
 /**
  * Updates of a large random file, beside rsync over ssh when both are installed.
  *
- * `node test/bench/updates.ts [--mib 1024] [--rounds 3] [--folder /dev/shm]`
+ * `node test/bench/updates.ts [--mib 1024] [--rounds 3] [--folder /dev/shm] [--cases abcdef] [--mbit 100 --rtt 40]`
  *
  * Interleaved rounds, medians. Time counts from the moment of the login: here by the client's own clock, for rsync by
  * subtracting a transfer of a tiny file. Both commit durably (rsync with --fsync). Bytes are TCP payload here and
@@ -31,7 +31,9 @@ const { values } = parseArgs({
     mib: { type: "string", default: "1024" },
     rounds: { type: "string", default: "3" },
     folder: { type: "string", default: existsSync("/dev/shm") ? "/dev/shm" : tmpdir() },
-    cases: { type: "string", default: "abcdef" }
+    cases: { type: "string", default: "abcdef" },
+    mbit: { type: "string", default: "0" },
+    rtt: { type: "string", default: "0" }
   }
 })
 const mib = 1024 * 1024
@@ -156,6 +158,15 @@ const output = async (command: string, args: ReadonlyArray<string>): Promise<str
   return text
 }
 
+/** The port to dial instead of this one: that of a slow link when there is to be one. */
+const linked = async (port: string): Promise<string> => {
+  if (values.mbit === "0" && values.rtt === "0") return port
+  const args = [join(here, "link.ts"), port, "--mbit", values.mbit, "--rtt", values.rtt]
+  const link = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] })
+  children.add(link)
+  return (await lines(link, /listening on .*:(\d+)/))[1] ?? ""
+}
+
 const paradrop = async (): Promise<Contestant> => {
   const root = join(folder, "served")
   mkdirSync(root)
@@ -166,20 +177,21 @@ const paradrop = async (): Promise<Contestant> => {
     { stdio: ["ignore", "pipe", "pipe"] }
   )
   children.add(server)
-  const port = (await lines(server, /listening on .*:(\d+)/))[1] ?? ""
-  const para = async (path: string): Promise<Figures> => {
-    const text = await output(process.execPath, [join(here, "paraClient.ts"), port, path, "file"])
+  const direct = (await lines(server, /listening on .*:(\d+)/))[1] ?? ""
+  const port = await linked(direct)
+  const para = async (path: string, through = port): Promise<Figures> => {
+    const text = await output(process.execPath, [join(here, "paraClient.ts"), through, path, "file"])
     const { received, seconds, sent }: { seconds: number; sent: number; received: number } = JSON.parse(text)
     return { seconds, bytes: sent + received }
   }
   return {
     name: "paradrop",
     reset: async () => {
-      await para(base)
+      await para(base, direct)
       // The signature of the new version is made in the background, a moment later.
       await new Promise((resolve) => setTimeout(resolve, 2_000 + size / 250_000))
     },
-    update: para
+    update: (path) => para(path)
   }
 }
 
@@ -213,7 +225,7 @@ const rsync = async (): Promise<Contestant | undefined> => {
   await lines(server, /Server listening/)
   const shell = [
     "ssh",
-    `-p ${port}`,
+    `-p ${await linked(String(port))}`,
     `-i ${key}`,
     "-c aes256-gcm@openssh.com",
     "-o StrictHostKeyChecking=no",
