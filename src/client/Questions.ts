@@ -1,7 +1,7 @@
 /**
  * Questions about the signature of the server's file, within one request.
  */
-import { Effect, Result, Semaphore } from "effect"
+import { Deferred, Effect, Result, Semaphore } from "effect"
 import * as Bytes from "../domain/Bytes.ts"
 import { blocksAskedBytesMax, groupsAskedMax } from "../domain/limits.ts"
 import { rulesFor } from "../domain/transfer/Chunker.ts"
@@ -31,18 +31,34 @@ export const coarseOf = (offer: SignatureOffer, size: number): Effect.Effect<Coa
  * @param next the next message of the request; refusals come through its error
  */
 export const make = (request: Request, coarse: Coarse, next: Effect.Effect<ServerMessage, CommandError>): Questions => {
-  // Answers carry no question's name: one question at a time.
-  const turn = Semaphore.makeUnsafe(1)
+  // Answers carry no question's name, and come in the order of the questions: each waits for the ones before.
+  const asking = Semaphore.makeUnsafe(1)
+  let before: Effect.Effect<void> = Effect.void
 
-  const ask = (message: ClientMessage, ranges: ReadonlyArray<Range>, pieceBytesMin: number) =>
-    turn.withPermit(
-      Effect.gen(function* () {
-        yield* request.send(message)
-        const lists: Array<ReadonlyArray<Piece>> = []
-        for (const range of ranges) lists.push(yield* list(next, lists.length, range, pieceBytesMin))
-        return lists
+  const ask = Effect.fnUntraced(function* (
+    message: ClientMessage,
+    ranges: ReadonlyArray<Range>,
+    pieceBytesMin: number
+  ): Effect.fn.Return<ReadonlyArray<ReadonlyArray<Piece>>, CommandError> {
+    const answered = Deferred.makeUnsafe<void>()
+    const turn = yield* asking.withPermit(
+      Effect.suspend(() => {
+        const earlier = before
+        before = Deferred.await(answered)
+        return Effect.as(
+          Effect.tapCause(request.send(message), () => Deferred.succeed(answered, undefined)),
+          earlier
+        )
       })
     )
+    const answers = Effect.gen(function* () {
+      yield* turn
+      const lists: Array<ReadonlyArray<Piece>> = []
+      for (const range of ranges) lists.push(yield* list(next, lists.length, range, pieceBytesMin))
+      return lists
+    })
+    return yield* Effect.ensuring(answers, Deferred.succeed(answered, undefined))
+  })
 
   return {
     chunksOf: (first, count) =>

@@ -24,26 +24,45 @@ const queueBytesMax = 512 * 1024
 let connections = 0
 
 const pass = (from: Socket, to: Socket, told: (bytes: number) => void): void => {
+  // In the order in which they came: an end has no bytes.
+  const waiting: Array<{ readonly at: number; readonly chunk: Buffer | undefined }> = []
   let free = 0
   let queued = 0
-  from.on("data", (chunk: Buffer) => {
-    told(chunk.length)
-    const now = performance.now()
-    free = Math.max(now, free) + chunk.length * millisecondsPerByte
-    queued += chunk.length
-    if (queued > queueBytesMax) from.pause()
-    const delivered = () => {
+  let timer = false
+
+  const deliver = (chunk: Buffer | undefined): void => {
+    if (to.destroyed) return
+    if (chunk === undefined) return void to.end()
+    // What the receiver does not take waits here, and holds the sender back.
+    to.write(chunk, () => {
       queued -= chunk.length
       if (queued <= queueBytesMax && !from.destroyed) from.resume()
+    })
+  }
+  const pump = (): void => {
+    timer = false
+    for (let head = waiting[0]; head !== undefined && head.at <= performance.now(); head = waiting[0]) {
+      waiting.shift()
+      deliver(head.chunk)
     }
-    // What the receiver does not take waits here, and holds the sender back.
-    const deliver = () => {
-      if (!to.destroyed) to.write(chunk, delivered)
-    }
-    if (free + oneWay > now) setTimeout(deliver, free + oneWay - now)
-    else deliver()
+    const [next] = waiting
+    if (next === undefined || timer) return
+    timer = true
+    setTimeout(pump, Math.max(1, next.at - performance.now()))
+  }
+  const take = (chunk: Buffer | undefined): void => {
+    free = Math.max(performance.now(), free) + (chunk?.length ?? 0) * millisecondsPerByte
+    waiting.push({ at: free + oneWay, chunk })
+    if (!timer) pump()
+  }
+
+  from.on("data", (chunk: Buffer) => {
+    told(chunk.length)
+    queued += chunk.length
+    if (queued > queueBytesMax) from.pause()
+    take(chunk)
   })
-  from.on("end", () => setTimeout(() => to.end(), Math.max(0, free - performance.now()) + oneWay))
+  from.on("end", () => take(undefined))
   from.on("error", () => to.destroy())
   from.on("close", () => {
     if (from.errored) to.destroy()

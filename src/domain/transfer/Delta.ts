@@ -45,6 +45,7 @@ export const sendDelta = <E, E2, E3>(
     const findings = yield* Queue.bounded<Found, E | E2 | LocalShrank | SignatureRefused | Cause.Done>(
       findingsWaitingMax
     )
+    const looked = yield* Queue.bounded<Found, E | E2 | LocalShrank | SignatureRefused | Cause.Done>(findingsWaitingMax)
     const runs = makeRuns(options)
     let digest: ContentDigest | undefined
     const walk = match({ ...options, emit: (found) => Effect.asVoid(Queue.offer(findings, found)) }).pipe(
@@ -52,10 +53,18 @@ export const sendDelta = <E, E2, E3>(
       Effect.andThen(Queue.end(findings)),
       Effect.catchCause((cause) => Queue.failCause(findings, cause))
     )
+    // A batch is whatever waits: while one question is under way the findings of the next gather.
+    const look = Stream.runForEachArray(Stream.fromQueue(findings), (batch) =>
+      lookCloser(options, batch, (found) => Effect.asVoid(Queue.offer(looked, found)))
+    ).pipe(
+      Effect.andThen(Queue.end(looked)),
+      Effect.catchCause((cause) => Queue.failCause(looked, cause))
+    )
     // In the scope of this call: when sending fails, the walk ends with it.
     yield* Effect.forkScoped(walk)
-    // A batch is whatever waits: while one question is under way the findings of the next gather.
-    yield* Stream.runForEachArray(Stream.fromQueue(findings), (batch) => lookCloser(options, batch, runs.add))
+    // The next question is asked while what the last one found is being sent: a slow link is never idle for an answer.
+    yield* Effect.forkScoped(look)
+    yield* Stream.runForEach(Stream.fromQueue(looked), runs.add)
     const equal = yield* runs.end
     return { digest: digest ?? (yield* Effect.interrupt), equal }
   }).pipe(Effect.scoped)

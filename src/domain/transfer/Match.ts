@@ -343,7 +343,7 @@ const makeKnownChunks = <E, E2, E3>(options: MatchOptions<E, E2, E3>): KnownChun
   const { chunksOf, coarse, from } = options
   const groups = new Map<number, ReadonlyArray<Piece>>()
   const byDigest = new Map<PieceDigest, KnownChunk>()
-  // Four times as many at each request: few round trips when much differs, few bytes when little does.
+  // Eight times as many at each request: few round trips when much differs, few bytes when little does.
   let batch = 1
   // What is missing is looked for from here on: content that moved has rarely moved far.
   let near = Math.max(
@@ -359,7 +359,7 @@ const makeKnownChunks = <E, E2, E3>(options: MatchOptions<E, E2, E3>): KnownChun
     while (end - first < batch && isMissing(end)) end += 1
     // When most was asked for, gaps are closed whole: a walk that jumps backwards must not ask group by group.
     while (batch >= coarse.groups.length && isMissing(first - 1)) first -= 1
-    batch *= 4
+    batch *= 8
     const loaded = yield* chunksOf(first, end - first)
     yield* Effect.fromResult(checkChunks(coarse, coarse.groups.slice(first, end), loaded))
     near = end
