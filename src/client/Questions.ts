@@ -33,7 +33,7 @@ export const coarseOf = (offer: SignatureOffer, size: number): Effect.Effect<Coa
 export const make = (request: Request, coarse: Coarse, next: Effect.Effect<ServerMessage, CommandError>): Questions => {
   // Answers carry no question's name, and come in the order of the questions: each waits for the ones before.
   const asking = Semaphore.makeUnsafe(1)
-  let before: Effect.Effect<void> = Effect.void
+  let before: Deferred.Deferred<void> | undefined
 
   const ask = Effect.fnUntraced(function* (
     message: ClientMessage,
@@ -44,7 +44,7 @@ export const make = (request: Request, coarse: Coarse, next: Effect.Effect<Serve
     const turn = yield* asking.withPermit(
       Effect.suspend(() => {
         const earlier = before
-        before = Deferred.await(answered)
+        before = answered
         return Effect.as(
           Effect.tapCause(request.send(message), () => Deferred.succeed(answered, undefined)),
           earlier
@@ -52,7 +52,7 @@ export const make = (request: Request, coarse: Coarse, next: Effect.Effect<Serve
       })
     )
     const answers = Effect.gen(function* () {
-      yield* turn
+      if (turn !== undefined) yield* Deferred.await(turn)
       const lists: Array<ReadonlyArray<Piece>> = []
       for (const range of ranges) lists.push(yield* list(next, lists.length, range, pieceBytesMin))
       return lists
