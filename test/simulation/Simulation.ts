@@ -46,12 +46,15 @@ export const shared: Effect.Effect<World.Shared> = Effect.scoped(
 /** A run that takes more turns than this does not end: a hundred times what honest ones take. */
 const tasksMax = 30_000_000
 
+/** A run that takes more virtual time than this hangs: every wait in it has a deadline. */
+const millisecondsMax = 4 * 60 * 60_000
+
 /** The same schedule gives the same result. */
 export const run = (shared: World.Shared, schedule: Schedule.Schedule, broken: World.Broken = {}): Result => {
   let world: World.World | undefined
   let journal: ReadonlyArray<string> = []
   const { machine, outcome } = VirtualMachine.run(
-    { seed: schedule.seed, choices: schedule.choices, tasksMax },
+    { seed: schedule.seed, choices: schedule.choices, tasksMax, millisecondsMax },
     (machine) =>
       Effect.gen(function* () {
         const made = yield* World.make(shared, schedule, machine, broken)
@@ -61,7 +64,7 @@ export const run = (shared: World.Shared, schedule: Schedule.Schedule, broken: W
       })
   )
   const violations = [...(world?.violations ?? []), ...machine.defects.map((defect) => `a defect: ${defect}`)]
-  if (outcome._tag === "Stuck") violations.push("nothing can go on, and nobody waits for time: something hangs")
+  if (outcome._tag === "Stuck") violations.push(`not quiet after ${machine.elapsed()} ms: something hangs`)
   if (outcome._tag === "Endless") violations.push(`did not end within ${tasksMax} turns`)
   if (outcome._tag === "Ended" && Exit.isFailure(outcome.exit))
     violations.push(`the simulation failed: ${outcome.exit.cause}`)

@@ -2,8 +2,10 @@
  * Runs an effect in virtual time, on a scheduler of its own, from start to end in one synchronous call.
  *
  * Time stands still while anything can run. When nothing can, it jumps to the next sleep; when there is none either,
- * whatever still waits waits for ever, and that is an outcome of its own. Which of several ready fibers goes next is
- * decided by the seed. Nothing is left to the event loop, so equal seeds give equal runs.
+ * whatever still waits waits for ever, and that is an outcome of its own. A server that looks at something once a
+ * second always sleeps: an effect that has not ended by a bound of virtual time counts as waiting for ever too. Which
+ * of several ready fibers goes next is decided by the seed. Nothing is left to the event loop, so equal seeds give
+ * equal runs.
  */
 import { Cause, Clock, Context, Duration, Effect, Exit, Metric, Random, Scheduler } from "effect"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
@@ -14,11 +16,13 @@ export interface Options {
   readonly choices: number
   /** tasks after which a run counts as one that never ends */
   readonly tasksMax: number
+  /** virtual time after which a run counts as one that waits for ever */
+  readonly millisecondsMax: number
 }
 
 export type Outcome<A, E> =
   | { readonly _tag: "Ended"; readonly exit: Exit.Exit<A, E> }
-  /** nothing can run and nothing sleeps */
+  /** nothing can run, and nothing sleeps or only beyond `millisecondsMax` */
   | { readonly _tag: "Stuck" }
   /** `tasksMax` was reached */
   | { readonly _tag: "Endless" }
@@ -45,7 +49,7 @@ interface Sleep {
 /** Any moment will do, as long as it is always the same. */
 const start = 1_700_000_000_000
 
-const makeClock = () => {
+const makeClock = (millisecondsMax: number) => {
   let now = start
   // The next one last.
   const sleeps: Array<Sleep> = []
@@ -76,10 +80,11 @@ const makeClock = () => {
       })
     }
   }
-  /** Jumps to the next sleep and ends it; false when there is none. */
+  /** Jumps to the next sleep and ends it; false when there is none in the time that is given. */
   const advance = (): boolean => {
-    const next = sleeps.pop()
-    if (next === undefined) return false
+    const next = sleeps.at(-1)
+    if (next === undefined || next.until > start + millisecondsMax) return false
+    sleeps.pop()
     now = Math.max(now, next.until)
     next.wake()
     return true
@@ -131,7 +136,7 @@ export const run = <A, E>(
   options: Options,
   effect: (machine: Machine) => Effect.Effect<A, E>
 ): { readonly outcome: Outcome<A, E>; readonly machine: Machine } => {
-  const time = makeClock()
+  const time = makeClock(options.millisecondsMax)
   const tasks = makeScheduler(options.choices, Fixture.seeded(options.seed))
   let fibers = 0
   const defects: Array<string> = []
