@@ -1,7 +1,7 @@
 /**
  * One line that shows how far a transfer is. Pure: time and width come in, text goes out.
  */
-import * as Figures from "./Figures.ts"
+import * as Figures from "../domain/file/Figures.ts"
 import type { Progress } from "./Progress.ts"
 import { fit, width } from "./TextWidth.ts"
 

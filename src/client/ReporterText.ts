@@ -6,7 +6,7 @@ import type { FileEntry } from "../domain/file/FileEntry.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { progressDrawMilliseconds, progressLineMilliseconds } from "../domain/limits.ts"
 import { RequestRefused } from "./ClientError.ts"
-import * as Figures from "./Figures.ts"
+import * as Figures from "../domain/file/Figures.ts"
 import type { OnProgress, Progress } from "./Progress.ts"
 import * as ProgressBar from "./ProgressBar.ts"
 import {

@@ -356,3 +356,28 @@ export const auditKeptInMemoryMax = 10_000
 
 /** Errors behind an error that a client shows with --verbose. */
 export const causesShownMax = 8
+
+// -----------------------------------------------------------------------------
+// What a running server is asked by its administrator
+// -----------------------------------------------------------------------------
+
+/** Connections of those who ask at once; one more is closed. */
+export const controlConnectionsMax = 8
+
+/** A question and its answer together, as either end waits for it. */
+export const controlMillisecondsMax = 5_000
+
+/** A question, in JSON. */
+export const controlRequestBytesMax = 4_096
+
+/** The name or address in a question, in characters. */
+export const controlTextCharactersMax = 256
+
+/** A list in an answer, in JSON: some 3000 sessions or 8000 bans. What has no room is counted. */
+export const controlListBytesMax = 1024 * 1024
+
+/** An answer: two lists, and room for the rest. */
+export const controlAnswerBytesMax = 2 * controlListBytesMax + 4_096
+
+/** The path of the socket: what every system can hold (sockaddr_un of macOS, without its end). */
+export const controlPathBytesMax = 103

@@ -22,6 +22,10 @@ export const logEvents = {
   "restart-needed": { level: "Warn", meaning: "the configuration has new values for `settings` that take a restart" },
   "reload-refused": { level: "Error", meaning: "the configuration is wrong, and nothing of it was taken" },
   monitoring: { level: "Info", meaning: "metrics, healthz and readyz are served at `address`" },
+  "control-failed": {
+    level: "Warn",
+    meaning: "`status` and `bans` cannot ask this server: `detail` says why; it serves all the same"
+  },
   "service-manager-unheard": {
     level: "Warn",
     meaning: "systemd asked to be told, and `systemd-notify` could not: `detail` says why"

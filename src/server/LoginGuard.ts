@@ -10,6 +10,21 @@ import type { Peer } from "./Peer.ts"
 export type Verdict =
   { readonly _tag: "Allowed" } | { readonly _tag: "Limited"; readonly retryAfterMilliseconds: number }
 
+/** What a limit counts: the attempts for a user from an address, from an address, or for a user. */
+export interface Subject {
+  /** as it was typed, which may be a password: shown through `NameHash` alone */
+  readonly user?: string
+  /** as `Peer.key` */
+  readonly address?: string
+  /** whether the attempts came from this machine */
+  readonly loopback: boolean
+}
+
+/** A subject for which no login may be tried now. */
+export interface Ban extends Subject {
+  readonly retryAfterMilliseconds: number
+}
+
 /** Port: decides whether a login may be tried. Equal for names that exist and names that do not; memory is bounded. */
 export class LoginGuard extends Context.Service<
   LoginGuard,
@@ -18,6 +33,10 @@ export class LoginGuard extends Context.Service<
     readonly attempt: (user: string, peer: Peer) => Effect.Effect<Verdict>
     /** Gives back what the attempt of a login that succeeded had counted. */
     readonly succeeded: (user: string, peer: Peer) => Effect.Effect<void>
+    /** Who may not try now, the longest first: at most `guardBucketsMax`. */
+    readonly list: Effect.Effect<ReadonlyArray<Ban>>
+    /** Forgets what was counted for those, and says how many of them might not try. */
+    readonly lift: (which: (subject: Subject) => boolean) => Effect.Effect<number>
   }
 >()("paradrop/server/LoginGuard") {
   static readonly layer: Layer.Layer<LoginGuard> = Layer.sync(LoginGuard, () => {
@@ -34,12 +53,31 @@ export class LoginGuard extends Context.Service<
       succeeded: (user, peer) =>
         Effect.map(Clock.currentTimeMillis, (now) => {
           for (const rule of rulesFor(user, peer)) change(buckets, rule, now, 1)
+        }),
+      list: Effect.map(Clock.currentTimeMillis, (now) =>
+        Array.from(buckets.values(), (bucket) => ({
+          ...bucket.rule.subject,
+          retryAfterMilliseconds: banOf(bucket, now)
+        }))
+          .filter(({ retryAfterMilliseconds }) => retryAfterMilliseconds > 0)
+          .sort((a, b) => b.retryAfterMilliseconds - a.retryAfterMilliseconds)
+      ),
+      lift: (which) =>
+        Effect.map(Clock.currentTimeMillis, (now) => {
+          let lifted = 0
+          for (const [key, bucket] of buckets) {
+            if (!which(bucket.rule.subject)) continue
+            if (banOf(bucket, now) > 0) lifted += 1
+            buckets.delete(key)
+          }
+          return lifted
         })
     })
   })
 }
 
 interface Bucket {
+  readonly rule: Rule
   readonly tokens: number
   /** when `tokens` was true, milliseconds */
   readonly at: number
@@ -47,6 +85,7 @@ interface Bucket {
 
 interface Rule {
   readonly key: string
+  readonly subject: Subject
   readonly tokensMax: number
   /** milliseconds until one token has grown back */
   readonly tokenMilliseconds: number
@@ -54,17 +93,24 @@ interface Rule {
 
 const rulesFor = (user: string, peer: Peer): ReadonlyArray<Rule> => {
   const factor = peer.loopback ? limits.loopbackAttemptsFactor : 1
-  const rule = (key: string, tokensMax: number, tokenMilliseconds: number): Rule => ({
+  const { key: address, loopback } = peer
+  const rule = (key: string, subject: Omit<Subject, "loopback">, tokensMax: number, milliseconds: number): Rule => ({
     key,
+    subject: { ...subject, loopback },
     tokensMax: tokensMax * factor,
-    tokenMilliseconds: tokenMilliseconds / factor
+    tokenMilliseconds: milliseconds / factor
   })
   return [
     // A user name has no space: the keys cannot be confused.
-    rule(`both ${user} ${peer.key}`, limits.attemptsPerUserAndAddressMax, limits.attemptPerUserAndAddressMilliseconds),
-    rule(`address ${peer.key}`, limits.attemptsPerAddressMax, limits.attemptPerAddressMilliseconds),
+    rule(
+      `both ${user} ${address}`,
+      { user, address },
+      limits.attemptsPerUserAndAddressMax,
+      limits.attemptPerUserAndAddressMilliseconds
+    ),
+    rule(`address ${address}`, { address }, limits.attemptsPerAddressMax, limits.attemptPerAddressMilliseconds),
     // Loopback has its own bucket for a user: nobody from outside can use up what the machine's own people need.
-    rule(`user ${user} ${peer.loopback}`, limits.attemptsPerUserMax, limits.attemptPerUserMilliseconds)
+    rule(`user ${user} ${loopback}`, { user }, limits.attemptsPerUserMax, limits.attemptPerUserMilliseconds)
   ]
 }
 
@@ -76,11 +122,13 @@ const tokensOf = (rule: Rule, bucket: Bucket | undefined, now: number): number =
 const waitOf = (rule: Rule, bucket: Bucket | undefined, now: number): number =>
   Math.max(0, (1 - tokensOf(rule, bucket, now)) * rule.tokenMilliseconds)
 
+const banOf = (bucket: Bucket, now: number): number => Math.ceil(waitOf(bucket.rule, bucket, now))
+
 const change = (buckets: Map<string, Bucket>, rule: Rule, now: number, by: 1 | -1): void => {
   const tokens = Math.min(rule.tokensMax, tokensOf(rule, buckets.get(rule.key), now) + by)
   // Re-inserting keeps the map in the order of last use.
   buckets.delete(rule.key)
-  if (tokens < rule.tokensMax) buckets.set(rule.key, { tokens, at: now })
+  if (tokens < rule.tokensMax) buckets.set(rule.key, { rule, tokens, at: now })
   for (const oldest of buckets.keys()) {
     if (buckets.size <= limits.guardBucketsMax) break
     buckets.delete(oldest)

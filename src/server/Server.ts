@@ -49,13 +49,13 @@ export const serve: Effect.Effect<
 })
 
 /**
- * The server as a layer, with its own seats, login guard, members and meter. It gives `ServerStatus` to those who
- * want to look on.
+ * The server as a layer, with its own seats, login guard, members and meter. It gives `ServerStatus` and `LoginGuard`
+ * to those who want to look on: `Control.layer` is made of them.
  *
  * Signatures are kept in the `SignatureKeep` of the context when there is one, otherwise in memory.
  */
 export const layer: Layer.Layer<
-  ServerStatus,
+  LoginGuard | ServerStatus,
   never,
   | FileStore
   | Exclude<
@@ -64,8 +64,8 @@ export const layer: Layer.Layer<
     >
   | SocketServer.SocketServer
 > = Layer.effectDiscard(serve).pipe(
-  Layer.provideMerge(ServerStatus.layer),
-  Layer.provide([Bandwidth.layer, LoginGuard.layer, Members.layer, Meter.layer, Seats.layer, SignatureMaker.layer]),
+  Layer.provideMerge(Layer.merge(LoginGuard.layer, ServerStatus.layer)),
+  Layer.provide([Bandwidth.layer, Members.layer, Meter.layer, Seats.layer, SignatureMaker.layer]),
   Layer.provide(
     Layer.unwrap(
       Effect.map(Effect.serviceOption(SignatureKeep), (keep) =>

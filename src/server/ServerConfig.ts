@@ -77,6 +77,28 @@ export const passwords = {
   )
 }
 
+/** Whether a script reads the answer. */
+export const json = Flag.Boolean("json").pipe(
+  Flag.withoutNegation,
+  Flag.withDescription("one line of JSON for a script"),
+  Flag.withDefault(false)
+)
+
+/** Whose bans are meant. */
+export const whose = {
+  user: Flag.String("user").pipe(
+    Flag.withMetavar("NAME"),
+    Flag.withDescription("of this user, as 'bans list' shows it; without --address: from everywhere"),
+    Flag.optional
+  ),
+  address: Flag.String("address").pipe(
+    Flag.withMetavar("ADDRESS"),
+    Flag.withDescription("of this address; without --user: whoever tries from it"),
+    Flag.optional
+  ),
+  all: Flag.Boolean("all").pipe(Flag.withoutNegation, Flag.withDescription("every ban"), Flag.withDefault(false))
+}
+
 /** Parsed later, so that the message can say what a name is made of. */
 export const userName = Argument.String("NAME").pipe(Argument.withDescription("the name of the account"))
 

@@ -31,11 +31,15 @@ import { SignatureKeep } from "../domain/transfer/SignatureKeep.ts"
 import * as SignatureKeepFiles from "../domain/transfer/SignatureKeepFiles.ts"
 import * as ConfigCommands from "./ConfigCommands.ts"
 import * as Configuration from "./Configuration.ts"
+import { Control } from "./Control.ts"
+import * as ControlCommands from "./ControlCommands.ts"
+import * as ControlNode from "./ControlNode.ts"
 import * as LiveSettings from "./LiveSettings.ts"
 import { log } from "./LogEvent.ts"
 import * as GrantOptions from "./GrantOptions.ts"
 import { exitCode } from "../exitCode.ts"
 import * as Logging from "./Logging.ts"
+import { LoginGuard } from "./LoginGuard.ts"
 import * as Metrics from "./Metrics.ts"
 import type { NotReady } from "./Monitor.ts"
 import { auditLog, exporters, monitor } from "./ObservabilityNode.ts"
@@ -46,6 +50,7 @@ import * as ServerConfig from "./ServerConfig.ts"
 import { ServerLimits } from "./ServerLimits.ts"
 import type { Settings } from "./Settings.ts"
 import * as ServiceManager from "./ServiceManager.ts"
+import { ServerStatus } from "./ServerStatus.ts"
 import * as StateFolder from "./StateFolder.ts"
 import * as UserCommands from "./UserCommands.ts"
 
@@ -96,11 +101,9 @@ const run = Effect.fnUntraced(function* (settings: Settings) {
     if (given === undefined) yield* onlyLoopback(host, address)
     yield* Metrics.register
     let phase: NotReady | undefined = "starting"
+    const phaseNow = Effect.sync(() => phase)
     const watched = Layer.provideMerge(
-      monitor(
-        settings.monitor,
-        Effect.sync(() => phase)
-      ),
+      Layer.merge(monitor(settings.monitor, phaseNow), control(folder, phaseNow)),
       auditLog(settings.audit, folder)
     )
     yield* Layer.build(Layer.provide(Server.layer, [peerAddress, watched, exporters(settings.monitor)]))
@@ -122,6 +125,19 @@ const run = Effect.fnUntraced(function* (settings: Settings) {
     )
   }).pipe(Effect.scoped, Effect.provide(Layer.provideMerge(listen(settings.listen, given), services)))
 })
+
+/**
+ * Those who run the server may ask it while it lives, also while it drains. It holds the guard and the status that the
+ * server holds: layers are made once.
+ */
+const control = (folder: string, phase: Effect.Effect<NotReady | undefined>) =>
+  ControlNode.listen(folder).pipe(
+    Layer.provide(Control.layer(phase)),
+    Layer.provide([LoginGuard.layer, ServerStatus.layer]),
+    Layer.catchTag("ControlFailed", ({ detail }) =>
+      Layer.effectDiscard(log("control-failed", "nobody can ask this server", { detail }))
+    )
+  )
 
 /** Signatures in the state folder; where that cannot be, they live as long as the server. */
 const keptSignatures = (folder: string) =>
@@ -305,7 +321,39 @@ const config = Command.make("config").pipe(
   Command.withSubcommands([check, show, defaults])
 )
 
-const command = server.pipe(Command.withHandler(serve), Command.withSubcommands([config, user]))
+/** Asks the server that runs on the state folder. */
+const asked = Effect.fnUntraced(function* <A, E>(run: Effect.Effect<A, E, Control>) {
+  const { settings } = yield* ServerConfig.load(yield* server, process.env)
+  const { folder } = yield* StateFolder.resolve({ ...settings.store, platform: process.platform })
+  return yield* Effect.provide(run, ControlNode.layer(folder))
+})
+
+const { json, whose } = ServerConfig
+
+const status = Command.make("status", { json }, ({ json }) => asked(ControlCommands.status(json))).pipe(
+  Command.withDescription("Say what the running server does: sessions, transfers, rates, and who is banned")
+)
+
+const bansList = Command.make("list", { json }, ({ json }) => asked(ControlCommands.bansList(json))).pipe(
+  Command.withDescription("List who may not try to log in now, and for how long")
+)
+
+const bansLift = Command.make("lift", whose, ({ address, all, user }) =>
+  asked(
+    ControlCommands.bansLift({
+      all,
+      ...(Option.isSome(user) && { user: user.value }),
+      ...(Option.isSome(address) && { address: address.value })
+    })
+  )
+).pipe(Command.withDescription("Let somebody try again at once"))
+
+const bans = Command.make("bans").pipe(
+  Command.withDescription("Who is kept from logging in for a while, after too many attempts"),
+  Command.withSubcommands([bansList, bansLift])
+)
+
+const command = server.pipe(Command.withHandler(serve), Command.withSubcommands([bans, config, status, user]))
 
 // -----------------------------------------------------------------------------
 // The process

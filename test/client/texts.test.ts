@@ -3,7 +3,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Schema } from "effect"
-import * as Figures from "../../src/client/Figures.ts"
+import * as Figures from "../../src/domain/file/Figures.ts"
 import * as Glob from "../../src/client/Glob.ts"
 import * as ProgressBar from "../../src/client/ProgressBar.ts"
 import * as ServerAddress from "../../src/client/ServerAddress.ts"

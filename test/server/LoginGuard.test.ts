@@ -104,4 +104,43 @@ describe("LoginGuard", () => {
       assert.strictEqual(yield* allowed("ada", peer(1)), limits.attemptsPerUserAndAddressMax)
     }).pipe(Effect.provide(LoginGuard.layer))
   )
+
+  it.effect("lists who may not try, the longest first, by user and address, address, and user", () =>
+    Effect.gen(function* () {
+      const guard = yield* LoginGuard
+      yield* attempt("ada", peer(1))
+      assert.deepStrictEqual(yield* guard.list, [])
+      yield* allowed("ada", peer(1))
+      for (let index = 0; index < limits.attemptsPerAddressMax; index++) yield* attempt(`user${index}`, peer(2))
+      for (let last = 3; last <= 250; last++) yield* allowed("grace", peer(last), 1)
+      assert.deepStrictEqual(yield* guard.list, [
+        { user: "grace", loopback: false, retryAfterMilliseconds: limits.attemptPerUserMilliseconds },
+        {
+          user: "ada",
+          address: "192.0.2.1",
+          loopback: false,
+          retryAfterMilliseconds: limits.attemptPerUserAndAddressMilliseconds
+        },
+        { address: "192.0.2.2", loopback: false, retryAfterMilliseconds: limits.attemptPerAddressMilliseconds }
+      ])
+      yield* TestClock.adjust(limits.attemptPerUserAndAddressMilliseconds)
+      assert.deepStrictEqual(
+        (yield* guard.list).map(({ retryAfterMilliseconds }) => retryAfterMilliseconds),
+        [limits.attemptPerUserMilliseconds - limits.attemptPerUserAndAddressMilliseconds]
+      )
+    }).pipe(Effect.provide(LoginGuard.layer))
+  )
+
+  it.effect("lifts what is meant, gives all attempts back, and counts those who might not try", () =>
+    Effect.gen(function* () {
+      const guard = yield* LoginGuard
+      yield* allowed("ada", peer(1))
+      yield* allowed("grace", local)
+      assert.strictEqual(yield* guard.lift(({ loopback }) => loopback), 1)
+      assert.strictEqual(yield* guard.lift(({ user }) => user === "grace"), 0)
+      assert.strictEqual(yield* allowed("ada", peer(1)), 0)
+      assert.strictEqual(yield* guard.lift(() => true), 1)
+      assert.strictEqual(yield* allowed("ada", peer(1)), limits.attemptsPerUserAndAddressMax)
+    }).pipe(Effect.provide(LoginGuard.layer))
+  )
 })

@@ -27,6 +27,7 @@ import * as KemNode from "../../src/domain/channel/KemNode.ts"
 import { Opaque } from "../../src/domain/channel/Opaque.ts"
 import * as DigestNode from "../../src/domain/file/DigestNode.ts"
 import { FileName, stagingFolder } from "../../src/domain/file/FileName.ts"
+import { contentBlockBytes } from "../../src/domain/limits.ts"
 
 const main = join(import.meta.dirname, "..", "..", "src", "server", "main.ts")
 
@@ -469,6 +470,57 @@ describe("user", () => {
     assert.match((await run(["user", "list", ...state])).stdout, /^ada {2}\S+ {2}enabled {2}all {2}\/\n$/)
     assert.strictEqual((await run(["user", "add", "bob", "--allow-weak", ...state], "123456")).code, 0)
     assert.isFalse(existsSync(join(folder, "state")))
+  })
+})
+
+describe("a server that runs", () => {
+  it("is asked what it does, until it has stopped, by its own state folder alone", async () => {
+    const server = await serve("--state", "own")
+    const nobody = await run(["status"])
+    assert.match(nobody.stderr, /^paradrop-server: no server runs on the state folder '.*': give the same --root/)
+    assert.strictEqual(nobody.code, 1)
+    const quiet = await run(["bans", "list", "--state", "own"])
+    assert.deepStrictEqual(quiet, { code: 0, stdout: "", stderr: "nobody is banned\n" })
+    const usage = await run(["bans", "lift", "--state", "own"])
+    assert.strictEqual(usage.code, 2)
+    oneLine(usage.stderr)
+    const lifted = await run(["bans", "lift", "--user", "ada", "--address", "192.0.2.1", "--state", "own"])
+    assert.deepStrictEqual(lifted, { code: 0, stdout: "", stderr: "0 bans lifted\n" })
+
+    // The transfer holds the stopping server, which still answers.
+    const source = Promise.withResolvers<Uint8Array>()
+    const block = new Uint8Array(contentBlockBytes)
+    const held = session({ port: server.port, user: "default", password: "123456" }, (client) =>
+      client.upload(FileName.make("held"), {
+        size: 2 * block.length,
+        modified: 0,
+        read: (offset) => (offset === 0 ? Effect.succeed(block) : Effect.promise(() => source.promise)),
+        unchanged: Effect.void
+      })
+    )
+    let status = ""
+    while (!status.includes("upload held 50 % of 512.0 KiB")) {
+      status = (await run(["status", "--state", "own"])).stdout
+    }
+    assert.match(status, /^serving, started .*; 1 session, 1 transfer; /)
+    server.child.kill("SIGTERM")
+    while (!server.output.stderr.includes('"event":"stopping"')) await once(server.child.stderr, "data")
+    const { stdout } = await run(["status", "--json", "--state", "own"])
+    oneLine(stdout)
+    assert.include(stdout, '"notReady":"stopping"')
+    assert.include(stdout, '"user":"default"')
+    source.resolve(block)
+    assert.isNotString(await held)
+    assert.strictEqual((await server.ended).code, 0)
+    assert.strictEqual((await run(["status", "--state", "own"])).code, 1)
+  })
+
+  it("serves all the same when it cannot be asked, and says so", async () => {
+    mkdirSync(join(folder, "own", "control", "socket"), { recursive: true })
+    const server = await serve("--state", "own")
+    assert.deepStrictEqual(await names({ port: server.port, user: "default", password: "123456" }), [])
+    const { stderr } = await stop(server, "SIGTERM")
+    assert.match(stderr, /"level":"warn","event":"control-failed",.*cannot listen on/)
   })
 })
 

@@ -1,0 +1,38 @@
+/**
+ * What `paradrop-server status` and `paradrop-server bans` do. Data goes to standard output, words to standard error.
+ */
+import { Console, Effect, Schema } from "effect"
+import { Bans, Control, type ControlFailed, Status, type Which } from "./Control.ts"
+import { WrongUsage } from "./ServerConfig.ts"
+import * as StatusText from "./StatusText.ts"
+
+/** Prints what the server does now. */
+export const status = (json: boolean): Effect.Effect<void, ControlFailed, Control> =>
+  Control.use(({ status }) =>
+    Effect.flatMap(status, (now) =>
+      Console.log(json ? StatusText.json(Schema.encodeSync(Status)(now)) : StatusText.status(now))
+    )
+  )
+
+/** Prints who is kept from trying to log in. */
+export const bansList = (json: boolean): Effect.Effect<void, ControlFailed, Control> =>
+  Control.use(({ bans }) =>
+    Effect.flatMap(bans, (now) => {
+      if (json) return Console.log(StatusText.json(Schema.encodeSync(Bans)(now)))
+      return now.bans.length === 0 ? Console.error("nobody is banned") : Console.log(StatusText.bans(now))
+    })
+  )
+
+/** Lets those try again who are meant; `all` is said by itself, so that nobody lifts every ban by an oversight. */
+export const bansLift = (
+  which: Which & { readonly all: boolean }
+): Effect.Effect<void, ControlFailed | WrongUsage, Control> =>
+  Effect.gen(function* () {
+    const { all, ...meant } = which
+    if (all === (meant.user !== undefined || meant.address !== undefined)) {
+      return yield* new WrongUsage({ detail: "say whose bans: --user NAME, --address ADDRESS, both, or --all" })
+    }
+    const count = yield* Control.use(({ lift }) => lift(meant))
+    yield* Console.error(count === 1 ? "1 ban lifted" : `${count} bans lifted`)
+    return undefined
+  })
