@@ -60,7 +60,7 @@ export class LoginGuard extends Context.Service<
           retryAfterMilliseconds: banOf(bucket, now)
         }))
           .filter(({ retryAfterMilliseconds }) => retryAfterMilliseconds > 0)
-          .sort((a, b) => b.retryAfterMilliseconds - a.retryAfterMilliseconds)
+          .toSorted((a, b) => b.retryAfterMilliseconds - a.retryAfterMilliseconds)
       ),
       lift: (which) =>
         Effect.map(Clock.currentTimeMillis, (now) => {

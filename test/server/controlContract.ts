@@ -132,7 +132,7 @@ export const controlContract: ReadonlyArray<ContractCase<Controlled>> = [
       for (const user of ["ada", "grace"]) for (const last of [1, 2]) yield* ban(user, `192.0.2.${last}`)
       // Two users were tried from each address, which is as much as it may.
       const all = ["ada 192.0.2.1", "ada 192.0.2.2", "grace 192.0.2.1", "grace 192.0.2.2"]
-      const sorted = Effect.map(subjects, (found) => found.filter((one) => !one.startsWith("undefined")).sort())
+      const sorted = Effect.map(subjects, (found) => found.filter((one) => !one.startsWith("undefined")).toSorted())
       yield* equal("all", yield* sorted, all)
       yield* equal("nobody", yield* lift({ user: "alan" }), 0)
       yield* equal("both", yield* lift({ user: "ada", address: "192.0.2.1" }), 1)
