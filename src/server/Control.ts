@@ -3,7 +3,8 @@
  *
  * ## Contract (test: `controlContract`, run by every layer)
  *
- * - An answer is of one moment, and of at most `controlAnswerBytesMax` bytes as JSON: lists are cut, and say by how much.
+ * - An answer is of one moment, and of at most `controlAnswerBytesMax` bytes as JSON: lists are cut, and say by how
+ *   much.
  * - A user's name is in the clear when an account has it, else a keyed hash (`NameHash`). A peer's text is escaped.
  * - `lift` lets those try again who match all that is said, and counts the bans that were. A name may be given as it
  *   is shown.

@@ -27,7 +27,8 @@ export const layer = (state: string): Layer.Layer<Control, ControlFailed, Path.P
     Effect.map(place(state), ({ path }) =>
       ControlSocket.layer(NodeSocket.makeNet({ path }), (error) =>
         isNobody(error)
-          ? `no server runs on the state folder '${printable(state)}': give the same --root, --state or --config as to the server`
+          ? `no server runs on the state folder '${printable(state)}': ` +
+            "give the same --root, --state or --config as to the server"
           : `the server of the state folder '${printable(state)}' cannot be asked: run this as the same user`
       )
     )

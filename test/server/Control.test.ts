@@ -303,7 +303,8 @@ describe("the Unix socket", () => {
     Effect.gen(function* () {
       const path = join(state, "control", "socket")
       mkdirSync(join(state, "control"))
-      const script = `require("node:net").createServer().listen(process.argv[1], () => process.kill(process.pid, "SIGKILL"))`
+      const script =
+        'require("node:net").createServer().listen(process.argv[1], () => process.kill(process.pid, "SIGKILL"))'
       spawnSync(process.execPath, ["-e", script, path])
       assert.isTrue(statSync(path).isSocket())
       assert.match(yield* asks(state), /^no server runs on the state folder '/)
