@@ -5,6 +5,8 @@
 /** One edit of one source. `find` must be there exactly once. */
 export interface Mutant {
   readonly name: string
+  /** what does not hold any more */
+  readonly breaks: string
   /** below src/ */
   readonly file: string
   readonly find: string
@@ -15,11 +17,12 @@ export interface Mutant {
 
 const mutant = (
   name: string,
+  breaks: string,
   file: string,
   find: string,
   replace: string,
   ...tests: ReadonlyArray<string>
-): Mutant => ({ name, file, find, replace, tests })
+): Mutant => ({ name, breaks, file, find, replace, tests })
 
 const disk = "domain/store/FileStoreDisk.ts"
 const channel = "domain/channel/SecureChannel.ts"
@@ -31,12 +34,14 @@ const client = "client/ClientSession.ts"
 
 const store = "domain/store/FileStore"
 const crash = "domain/store/FileStoreDisk.crash"
+const changed = "domain/store/FileStoreDisk.names"
 const machine = "domain/session/Session"
 
 export const mutants: ReadonlyArray<Mutant> = [
   // The store
   mutant(
     "file-fsync-skipped",
+    "a commit does not fsync the file",
     disk,
     "if (context.durable) yield* Effect.mapError(staged.file.sync, full(name))",
     "",
@@ -44,6 +49,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   ),
   mutant(
     "folder-fsync-skipped",
+    "a commit does not fsync the folder of the name",
     disk,
     "if (context.durable) yield* Effect.mapError(context.disk.syncFolder(folderOf(name)), full(name))",
     "",
@@ -51,6 +57,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   ),
   mutant(
     "new-folder-fsync-skipped",
+    "a commit does not fsync the folders that it has made",
     disk,
     "yield* Effect.mapError(context.disk.syncFolder(folder.slice(0, -1)), full(name))",
     "",
@@ -58,15 +65,31 @@ export const mutants: ReadonlyArray<Mutant> = [
   ),
   mutant(
     "durability-swapped",
+    "`full` means no fsync, and `os` means fsync",
     disk,
     `durable: options.durability !== "os"`,
     `durable: options.durability === "os"`,
     crash
   ),
-  mutant("digest-unchecked", disk, "return digest === expected.digest\n", "return digest.length > 0\n", store),
-  mutant("declared-size-not-enforced", disk, "if (length > size - received) {", "if (length < 0) {", store),
+  mutant(
+    "digest-unchecked",
+    "a commit takes content of any digest",
+    disk,
+    "return digest === expected.digest\n",
+    "return digest.length > 0\n",
+    store
+  ),
+  mutant(
+    "declared-size-not-enforced",
+    "more may be written than was declared",
+    disk,
+    "if (length > size - received) {",
+    "if (length < 0) {",
+    store
+  ),
   mutant(
     "copy-from-wrong-offset",
+    "copies come from a byte further on",
     disk,
     "(window, { offset, length },",
     "(window, { offset: offset + 1, length },",
@@ -74,6 +97,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   ),
   mutant(
     "change-while-reading-unnoticed",
+    "a file that changes while it is read is vouched for",
     disk,
     "sameContent(seen.stat, after) ?",
     "before ?",
@@ -82,6 +106,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   ),
   mutant(
     "conflict-unnoticed",
+    "a commit replaces another version than the one it was made for",
     disk,
     "if (Option.isNone(live) || versionOf(live.value) !== version)",
     "if (Option.isNone(live))",
@@ -89,34 +114,177 @@ export const mutants: ReadonlyArray<Mutant> = [
   ),
   mutant(
     "lock-not-taken",
+    "locks by name let everybody in",
     "domain/store/KeyedLock.ts",
     "lock.semaphore.withPermits(1)(effect)",
     "effect",
     store,
     crash
   ),
+  mutant(
+    "rename-before-digest-check",
+    "the name is replaced before the digest is checked",
+    disk,
+    "const digest = yield* verify(expected)",
+    "yield* Effect.ignore(context.disk.rename(staged.path, segments(name)))\nconst digest = yield* verify(expected)",
+    store,
+    crash
+  ),
+  mutant(
+    "removal-fsync-skipped",
+    "a removal does not fsync its folder",
+    disk,
+    "if (context.durable) yield* Effect.mapError(context.disk.syncFolder(folder), failed)",
+    "",
+    changed
+  ),
+  mutant(
+    "rename-fsync-skipped",
+    "a rename by rename(2) does not fsync the folder that it takes the name from",
+    disk,
+    "if (context.durable) yield* Effect.mapError(context.disk.syncFolder(folderOf(source.name)), failed)",
+    "",
+    changed
+  ),
+  mutant(
+    "rename-clobbers",
+    "a rename replaces a file unasked",
+    disk,
+    "!half && !replace)",
+    "!half && replace === undefined)",
+    store
+  ),
+  mutant(
+    "staged-file-left",
+    "a staging that is given up leaves its file",
+    disk,
+    "const discard = end(Effect.ignore(context.disk.remove(path)))",
+    "const discard = end(Effect.void)",
+    store,
+    crash
+  ),
+  mutant(
+    "refused-content-kept",
+    "content of a wrong digest is kept for the next try",
+    disk,
+    "if (digest !== expected.digest) yield* staged.discard",
+    "",
+    "domain/store/FileStoreDisk.resume",
+    "server/resume"
+  ),
+  mutant(
+    "free-space-not-returned",
+    "a staging that ends keeps its reservation of free space",
+    disk,
+    "release: Effect.sync(() => take(left))",
+    "release: Effect.void",
+    store,
+    "domain/store/FileStoreDisk.resume"
+  ),
+  mutant(
+    "resume-written-from-zero",
+    "what is sent after a resume is written over the beginning",
+    disk,
+    "let received = resumed\n",
+    "let received = 0\n",
+    "domain/store/FileStoreDisk.resume"
+  ),
+  mutant(
+    "resumed-part-not-hashed",
+    "the digest of a resumed file leaves out what was there",
+    disk,
+    "let hashed = 0\n",
+    "let hashed = resumed\n",
+    "domain/store/FileStoreDisk.resume"
+  ),
+  mutant(
+    "both-write-one-staging",
+    "a newer session writes beside the older one into the same staged file",
+    disk,
+    "yield* context.resumable.get(resume)?.takeOver ?? Effect.void",
+    "yield* Effect.void",
+    "domain/store/FileStoreDisk.resume",
+    "server/resume"
+  ),
+  mutant(
+    "links-followed",
+    "a symbolic link is opened",
+    "domain/store/DiskNode.ts",
+    "const noFollow = constants.O_NOFOLLOW ?? 0",
+    "const noFollow = 0",
+    "domain/store/Disk",
+    "domain/store/FileStoreDisk.real"
+  ),
+  mutant(
+    "quota-not-returned",
+    "an upload that is given up keeps its part of the quota",
+    "domain/store/Meter.ts",
+    "() => Effect.sync(giveBack)",
+    "() => Effect.void",
+    "domain/store/Meter"
+  ),
+  mutant(
+    "quota-off-by-one",
+    "a folder may hold one byte or file more than its quota",
+    "domain/store/Meter.ts",
+    "used + more[limit] <= allowed)",
+    "used + more[limit] <= allowed + 1)",
+    "domain/store/Meter"
+  ),
+  mutant(
+    "root-is-a-prefix",
+    "a name that only begins like the root is inside it",
+    "domain/store/Confined.ts",
+    "name.startsWith(`${root}/`) ? parsed(name.slice(root.length + 1))",
+    "name.startsWith(root) ? parsed(name.slice(root.length + 1))",
+    "domain/store/Confined"
+  ),
   // Names and texts
-  mutant("listing-leaks-staging", names, `if (fold(segment) === stagingFolder) return "reserved"`, "", store),
+  mutant(
+    "listing-leaks-staging",
+    "the staging folder is a name like any other",
+    names,
+    `if (fold(segment) === stagingFolder) return "reserved"`,
+    "",
+    store
+  ),
   mutant(
     "case-collision-dropped",
+    "names that differ in case only stand side by side",
     names,
     `text.normalize("NFD").toLowerCase().toUpperCase().toLowerCase().normalize("NFC")`,
     `text.normalize("NFC")`,
     "domain/file/FileName",
     store
   ),
-  mutant("format-characters-shown", "domain/file/Printable.ts", "\\p{Cc}\\p{Cf}", "\\p{Cc}", "domain/file/Printable"),
+  mutant(
+    "format-characters-shown",
+    "invisible format characters reach terminals",
+    "domain/file/Printable.ts",
+    "\\p{Cc}\\p{Cf}",
+    "\\p{Cc}",
+    "domain/file/Printable"
+  ),
   // The wire
   mutant(
     "oversized-record-accepted",
+    "a record may be longer than a frame",
     frame,
     `if (total > recordPlaintextBytesMax) return refused("too-long")`,
     "",
     "domain/wire/Frame"
   ),
-  mutant("empty-content-accepted", frame, `if (length === 0) return refused("empty-content")`, "", "domain/wire/Frame"),
+  mutant(
+    "empty-content-accepted",
+    "content frames may be empty",
+    frame,
+    `if (length === 0) return refused("empty-content")`,
+    "",
+    "domain/wire/Frame"
+  ),
   mutant(
     "long-message-accepted",
+    "messages have no greatest length",
     frame,
     `if (length > messageBytesMax) return refused("message-too-long")`,
     "",
@@ -125,6 +293,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   // The channel
   mutant(
     "end-with-content-accepted",
+    "the END record may hold content",
     channel,
     `if (Bytes.lengthOf(plaintext) > 0) return yield* channelFailed("record-refused")`,
     "",
@@ -132,6 +301,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   ),
   mutant(
     "handshake-of-any-length",
+    "before the login any length is read",
     channel,
     " || !role.lengths.has(header.length - tagBytes)",
     "",
@@ -141,6 +311,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   ),
   mutant(
     "nonce-used-twice",
+    "two records share a nonce",
     "domain/channel/Record.ts",
     "nonceOf(key.iv, sequence++)",
     "nonceOf(key.iv, sequence++ >> 1)",
@@ -148,35 +319,372 @@ export const mutants: ReadonlyArray<Mutant> = [
   ),
   mutant(
     "key-used-again-after-rekey",
+    "a rekey gives the same key again",
     "domain/channel/Record.ts",
     "secret = nextSecret(secret)",
     "",
     "domain/channel/SecureChannel"
   ),
   // The session
-  mutant("message-before-ready", session, ` || input.message._tag !== "Hello") break`, `) break`, machine),
-  mutant("guesses-without-end", session, "return attemptsLeft === 0", "return attemptsLeft < 0", machine),
-  mutant("request-id-used-twice", session, "id > state.lastId &&", "id >= state.lastId &&", machine),
+  mutant(
+    "message-before-ready",
+    "a command before the Hello is taken for it",
+    session,
+    ` || input.message._tag !== "Hello") break`,
+    `) break`,
+    machine
+  ),
+  mutant(
+    "guesses-without-end",
+    "a connection may guess without end",
+    session,
+    "return attemptsLeft === 0",
+    "return attemptsLeft < 0",
+    machine
+  ),
+  mutant(
+    "request-id-used-twice",
+    "a request id may be used again",
+    session,
+    "id > state.lastId &&",
+    "id >= state.lastId &&",
+    machine
+  ),
   mutant(
     "rights-ignored",
+    "no command needs a right",
     session,
     "if (lacking !== undefined) return deny",
     "if (lacking === undefined) void deny\n  else if (queue.length < 0) return deny",
     machine,
     "server/rights"
   ),
-  mutant("guard-asleep", "server/LoginGuard.ts", "if (wait > 0)", "if (wait < 0)", "server/LoginGuard"),
+  mutant(
+    "guard-asleep",
+    "logins are never slowed down",
+    "server/LoginGuard.ts",
+    "if (wait > 0)",
+    "if (wait < 0)",
+    "server/LoginGuard"
+  ),
+  mutant(
+    "resume-from-wrong-offset",
+    "an upload is told to go on one byte too far",
+    session,
+    `{ _tag: "Proceed", from: resumed }`,
+    `{ _tag: "Proceed", from: resumed + 1 }`,
+    machine,
+    "server/resume"
+  ),
+  mutant(
+    "cancel-of-upload-ignored",
+    "the Cancel of an upload does nothing",
+    session,
+    `case "Receiving":\n      return abandon(state, { reason: "cancelled" }, undefined)`,
+    `case "Receiving":\n      return stay(state)`,
+    machine
+  ),
+  mutant(
+    "revocation-ignored",
+    "a session between two commands goes on when its account is disabled",
+    session,
+    `      return stay({ ...state, rights: input.rights })\n    case "Revoked":\n      return closed("revoked")\n`,
+    `      return stay({ ...state, rights: input.rights })\n    case "Revoked":\n      return stay(state)\n`,
+    machine,
+    "server/grants"
+  ),
+  mutant(
+    "queue-without-end",
+    "a client may queue commands without end",
+    session,
+    " || state.queue.length >= requestsInFlightMax",
+    "",
+    machine
+  ),
+  mutant(
+    "too-much-content-accepted",
+    "more content than was declared is taken until the commit",
+    session,
+    `if (received > transfer.declared) return abandon(state, { reason: "size-mismatch" }, input.id)`,
+    "",
+    machine
+  ),
+  mutant(
+    "right-skipped-for-one-command",
+    "describing a file needs no right",
+    "domain/session/Grant.ts",
+    `case "Describe":\n    case "Download":\n      return ["read"]`,
+    `case "Describe":\n      return []\n    case "Download":\n      return ["read"]`,
+    machine,
+    "server/rights"
+  ),
+  mutant(
+    "write-replaces",
+    "who may only write new files may replace others",
+    "domain/session/Grant.ts",
+    `if (!held.includes("replace")) return "absent"`,
+    "",
+    machine,
+    "server/rights",
+    "server/grants"
+  ),
+  mutant(
+    "stall-unnoticed",
+    "a peer that is silent keeps its session",
+    "domain/session/Watchdog.ts",
+    "else if (waited >= limit) return",
+    "else if (waited < 0) return",
+    "domain/session/Watchdog"
+  ),
+  // The server
+  mutant(
+    "cancel-of-download-ignored",
+    "the Cancel of a download does nothing",
+    "server/Transfers.ts",
+    "Effect.sync(() => void (stopped = id))",
+    "Effect.void",
+    "domain/testing/SessionCheck",
+    "server/tour"
+  ),
+  mutant(
+    "download-resumes-anything",
+    "a download goes on behind the beginning of another file",
+    "server/Transfers.ts",
+    "partial !== undefined && head === partial.head",
+    "partial !== undefined",
+    "client/Download",
+    "client/hostile",
+    "server/resume"
+  ),
+  mutant(
+    "download-from-wrong-offset",
+    "a resumed download leaves out a byte",
+    "server/Transfers.ts",
+    "head === partial.head ? partial.from : 0",
+    "head === partial.head ? partial.from + 1 : 0",
+    "client/Download"
+  ),
+  mutant(
+    "assembly-out-of-order",
+    "content overtakes the copies before it",
+    "server/Assembly.ts",
+    "content: (parts) => add(heldBytes(parts), staging.write(parts)),",
+    "content: (parts) => staging.write(parts),",
+    "server/Assembly"
+  ),
+  mutant(
+    "assembly-not-waited-for",
+    "a commit does not wait for the copies under way",
+    "server/Assembly.ts",
+    "yield* unlessFailed(Deferred.await(reached))",
+    "",
+    "server/Assembly"
+  ),
+  mutant(
+    "wrong-password-accepted",
+    "a login goes on when its proof is wrong",
+    "server/Login.ts",
+    "Effect.catch(opaque.verifyLogin(state, user, ke3), () => Effect.undefined)",
+    "Effect.catch(opaque.verifyLogin(state, user, ke3), () => Effect.succeed(state))",
+    "server/hostile",
+    "server/rights"
+  ),
+  mutant(
+    "disabled-account-logs-in",
+    "an account that was disabled during its login gets in",
+    "server/Login.ts",
+    "return sessionKey === undefined || grant === undefined ? undefined : { sessionKey, grant }",
+    "return sessionKey === undefined ? undefined : { sessionKey, grant: grant ?? { rights: [] } }",
+    "server/grants",
+    "server/hostile"
+  ),
+  mutant(
+    "password-change-unproved",
+    "a password is changed without a proof of the present one",
+    "server/PasswordChange.ts",
+    "yield* opaque.verifyLogin(proved.state, user, ke3)",
+    "",
+    "server/passwords",
+    "client/passwd"
+  ),
+  mutant(
+    "guard-counts-known-users-only",
+    "guessing at names that no account has is not slowed down",
+    "server/Login.ts",
+    `if (verdict._tag === "Limited") {`,
+    `if (verdict._tag === "Limited" && (yield* accounts.find(user)) !== undefined) {`,
+    "server/hostile",
+    "server/rights",
+    "server/LoginGuard"
+  ),
+  mutant(
+    "success-gives-too-much-back",
+    "a success fills the guard's buckets",
+    "server/LoginGuard.ts",
+    "change(buckets, rule, now, 1)\n",
+    "buckets.delete(rule.key)\n",
+    "server/LoginGuard"
+  ),
+  mutant(
+    "login-without-deadline",
+    "a connection may wait for its login without end",
+    "server/Connection.ts",
+    "    Effect.raceFirst(loginDeadline),\n",
+    "",
+    "server/hostile",
+    "server/tour"
+  ),
+  mutant(
+    "seat-not-given-back",
+    "a connection that ends keeps its seat",
+    "server/Seats.ts",
+    "              all -= 1\n",
+    "",
+    "server/Seats"
+  ),
+  mutant(
+    "drain-deadline-ignored",
+    "a server that stops waits for a transfer without end",
+    "server/Server.ts",
+    "Effect.timeoutOption(FiberSet.awaitEmpty(connections), limits.drainMilliseconds)",
+    "FiberSet.awaitEmpty(connections)",
+    "server/drain",
+    "server/tour",
+    "server/hostile"
+  ),
+  mutant(
+    "bandwidth-never-refills",
+    "the bandwidth is used up once and for all",
+    "server/Bandwidth.ts",
+    "const now = clock.currentTimeMillisUnsafe()\n",
+    "const now = 0\n",
+    "server/Flow",
+    "server/tour",
+    "server/TokenBucket"
+  ),
+  mutant(
+    "account-shares-no-bandwidth",
+    "each session of an account has the whole rate of the account",
+    "server/Bandwidth.ts",
+    "const known = accounts.get(user) ?? {",
+    "const known = {",
+    "server/Flow",
+    "server/tour",
+    "server/TokenBucket"
+  ),
+  mutant(
+    "burst-without-bound",
+    "a flow that was silent for long may send all that at once",
+    "server/TokenBucket.ts",
+    "Math.max(paidAt, now - burstMilliseconds)",
+    "(paidAt === Number.NEGATIVE_INFINITY ? now - burstMilliseconds : paidAt)",
+    "server/TokenBucket"
+  ),
+  mutant(
+    "audit-record-dropped",
+    "of what waits for the audit log one record too many is taken",
+    "server/AuditFile.ts",
+    "waiting.splice(0, count)",
+    "waiting.splice(0, count + 1)",
+    "server/Audit"
+  ),
+  mutant(
+    "audit-fsync-skipped",
+    "the audit log is not fsynced",
+    "server/AuditFile.ts",
+    "yield* target.file.sync\n      target.end",
+    "target.end",
+    "server/Audit"
+  ),
+  mutant(
+    "audit-failure-ignored",
+    "commands run while the audit log cannot be written",
+    "server/SessionWatch.ts",
+    `writing ? undefined : { _tag: "Refused"`,
+    `writing || output._tag !== "Admit" ? undefined : { _tag: "Refused"`,
+    "server/SessionWatch"
+  ),
+  mutant(
+    "interrupted-command-off-record",
+    "a command that its session ends is not on record",
+    "server/SessionWatch.ts",
+    "for (const one of commands.end()) yield* ended(one)\n",
+    "commands.end()\n",
+    "server/SessionWatch",
+    "server/tour"
+  ),
+  mutant(
+    "client-name-unescaped",
+    "what a client calls itself reaches the status as it came",
+    "server/Connection.ts",
+    "story.client = printable(client)",
+    "story.client = client",
+    "server/ServerStatus",
+    "server/hostile",
+    "server/LogEvent"
+  ),
+  mutant(
+    "public-account-beside-others",
+    "the public account stands beside real ones",
+    "server/PublicAccount.ts",
+    "return found ?? (length === 0 && user",
+    "return found ?? (length >= 0 && user",
+    "server/PublicAccount"
+  ),
   // Deltas
   mutant(
     "chunks-depend-on-reads",
+    "where content is cut depends on how it was read",
     "domain/transfer/Chunker.ts",
     "const origin = from - state.length",
     "const origin = from",
     "domain/transfer/Chunker"
   ),
+  mutant(
+    "signature-of-another-version",
+    "a kept signature is trusted for a changed file of the same size",
+    "domain/transfer/Signatures.ts",
+    "const keep = yield* SignatureKeep\n",
+    `const kept = yield* SignatureKeep\nconst id = (version: string) => version.split(":").slice(0, 3).join(":")\n` +
+      "const keep = SignatureKeep.of({ get: (v) => kept.get(id(v)), put: (v, made) => kept.put(id(v), made) })\n",
+    "domain/transfer/SignatureKeep"
+  ),
+  mutant(
+    "young-version-kept",
+    "a signature is kept for a version that may change without a trace",
+    "domain/transfer/Signatures.ts",
+    "if (began - file.changed >= versionGrainMilliseconds) yield*",
+    "yield*",
+    "domain/transfer/SignatureKeep"
+  ),
+  mutant(
+    "changed-while-signed",
+    "a signature is kept for a file that changed while it was read",
+    "domain/transfer/Signatures.ts",
+    "yield* file.unchanged\n",
+    "",
+    "domain/transfer/SignatureKeep"
+  ),
+  mutant(
+    "kept-version-unread",
+    "a kept file of another version is believed",
+    "domain/transfer/SignatureKeepFiles.ts",
+    "return decode(digest, version, yield* fs.readFile(file))",
+    `const bytes = yield* fs.readFile(file)\nreturn decode(digest, version, bytes) ?? decode(digest, "other", bytes)`,
+    "domain/transfer/SignatureKeep"
+  ),
+  mutant(
+    "changed-while-sent",
+    "a file that changed while it was sent is vouched for",
+    "domain/transfer/Outgoing.ts",
+    "yield* source.unchanged\n",
+    "",
+    "domain/transfer/Outgoing"
+  ),
   // The client
   mutant(
     "client-digest-unchecked",
+    "a download of another digest is kept",
     staged,
     "if (hasher.digest() !== expected.digest)",
     "if (hasher.digest().length === 0)",
@@ -184,6 +692,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   ),
   mutant(
     "client-replaces-before-verifying",
+    "a download is at its name before its digest is checked",
     staged,
     "yield* spoils(verify(expected))\n",
     "yield* place\n      yield* spoils(verify(expected))\n",
@@ -191,18 +700,34 @@ export const mutants: ReadonlyArray<Mutant> = [
   ),
   mutant(
     "client-fsync-skipped",
+    "a download is not fsynced before it is renamed",
     staged,
     "Effect.andThen(file.setModified(modified), file.sync)",
     "file.setModified(modified)",
     "client/LocalFiles"
   ),
-  mutant("client-takes-too-much", client, "if (received > length)", "if (received < 0)", "client/hostile"),
+  mutant(
+    "client-takes-too-much",
+    "a server may send more than it announced",
+    client,
+    "if (received > length)",
+    "if (received < 0)",
+    "client/hostile"
+  ),
   mutant(
     "client-ignores-the-count",
+    "a listing may lack entries",
     client,
     "return message.count === count ?",
     "return count >= 0 ?",
     "client/hostile"
   ),
-  mutant("client-believes-another-digest", client, " || last.digest !== sent.digest", "", "client/hostile")
+  mutant(
+    "client-believes-another-digest",
+    "an upload is done whatever the server says it got",
+    client,
+    " || last.digest !== sent.digest",
+    "",
+    "client/hostile"
+  )
 ]

@@ -4,8 +4,9 @@ import { TestClock } from "effect/testing"
 import { FileName } from "../../src/domain/file/FileName.ts"
 import { contentBlockBytes } from "../../src/domain/limits.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
+import * as HostileClient from "../../src/domain/testing/HostileClient.ts"
 import { ServerStatus } from "../../src/server/ServerStatus.ts"
-import { connect, dial, scenario, settle } from "./world.ts"
+import { connect, dial, scenario, settle, Watch } from "./world.ts"
 
 const sessions = Effect.flatMap(ServerStatus, (status) => status.sessions)
 const name = FileName.make("a")
@@ -42,6 +43,24 @@ describe("ServerStatus", () => {
       yield* settle
       yield* TestClock.adjust("10 seconds")
       assert.deepStrictEqual(yield* sessions, [])
+    })
+  )
+
+  scenario("shows and logs what a client calls itself with nothing in it that a terminal would obey", () =>
+    Effect.gen(function* () {
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const session = yield* HostileClient.unconfirmed(yield* dial, Fixture.ada)
+          yield* session.say(0, { _tag: "Hello", client: "\u001b[2J\n\u202efriend" })
+          yield* session.hear
+          const [known] = yield* sessions
+          assert.strictEqual(known?.client, "\\x1b[2J\\x0a\\u{202e}friend")
+        })
+      )
+      yield* settle
+      yield* TestClock.adjust("10 seconds")
+      const logged = (yield* Watch).lines.map(({ annotations }) => annotations["client"])
+      assert.deepStrictEqual(logged, ["\\x1b[2J\\x0a\\u{202e}friend"])
     })
   )
 

@@ -9,10 +9,11 @@ import { FileName } from "../../src/domain/file/FileName.ts"
 import { auditRetryMilliseconds, auditDelayMilliseconds } from "../../src/domain/limits.ts"
 import { Disk } from "../../src/domain/store/Disk.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
+import * as HostileClient from "../../src/domain/testing/HostileClient.ts"
 import * as MemoryDisk from "../../src/domain/testing/MemoryDisk.ts"
 import { Audit, type AuditRecord } from "../../src/server/Audit.ts"
 import * as AuditFile from "../../src/server/AuditFile.ts"
-import { connect, scenario, settle } from "./world.ts"
+import { connect, dial, scenario, settle } from "./world.ts"
 
 const [name, other, missing] = [FileName.make("a"), FileName.make("b"), FileName.make("missing")]
 const [first, second] = [Fixture.bytes(1, 300_000), Fixture.bytes(2, 40_000)]
@@ -123,6 +124,28 @@ describe("a session", () => {
         yield* settle
         assert.deepStrictEqual((yield* audited).map(short), ["login", "ada upload cancelled"])
         assert.deepStrictEqual(yield* measured("paradrop_staging"), [])
+      }),
+    { audit: Audit.layerMemory }
+  )
+
+  scenario(
+    "that breaks in the middle of a command has it on record as interrupted",
+    () =>
+      Effect.gen(function* () {
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const session = yield* HostileClient.login(yield* dial, Fixture.ada)
+            yield* session.say(1, { _tag: "Upload", name, size: 100, modified: 0 })
+            yield* session.hear
+            yield* session.content(1, new Uint8Array(30))
+            yield* settle
+          })
+        )
+        yield* settle
+        const [login, command, ...others] = yield* audited
+        assert.strictEqual(login?._tag, "login")
+        assert.deepInclude(command, { command: "upload", outcome: "interrupted", name, bytes: 30 })
+        assert.deepStrictEqual(others, [])
       }),
     { audit: Audit.layerMemory }
   )

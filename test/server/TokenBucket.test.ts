@@ -30,6 +30,16 @@ describe("TokenBucket", () => {
     }
   )
 
+  it.prop(
+    "a flow that was silent, however long, sends one burst at once and no more",
+    [upTo(10_000_000), upTo(100_000_000), upTo(10_000_000)],
+    ([rate, silence, bytes]) => {
+      const { bucket } = TokenBucket.take(TokenBucket.full, rate, 0, 1)
+      const { waitMilliseconds } = TokenBucket.take(bucket, rate, silence, bytes)
+      assert.isAtLeast(waitMilliseconds, (bytes * 1000) / rate - TokenBucket.burstMilliseconds - 0.001)
+    }
+  )
+
   it.prop("those who take at once are served one after the other", [upTo(1_000_000), takes], ([rate, all]) => {
     let bucket = TokenBucket.full
     let before = 0

@@ -92,8 +92,12 @@ describe("what belongs to others", () => {
   )
 
   it.effect("is not reached by a name that only begins like the root", () =>
-    within("ada", ["ada2/x", "adas", "b/ada/x"], (view) =>
-      Effect.map(Stream.runCollect(view.list), (entries) => assert.deepStrictEqual(entries, []))
+    within("ada", ["ada2/x", "adas", "ada-too/x", "b/ada/x"], (view, { listIn, ...listsAll }) =>
+      Effect.gen(function* () {
+        assert.isDefined(listIn)
+        const other = Confined.make(listsAll, name("ada")).store
+        for (const { list } of [view, other]) assert.deepStrictEqual(yield* Stream.runCollect(list), [])
+      })
     )
   )
 })

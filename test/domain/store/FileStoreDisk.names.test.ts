@@ -158,13 +158,17 @@ for (const change of changes) {
       )
     }
 
-    it.effect("a file system without links does it too", () =>
+    it.effect("a file system without links does it too, and it survives every power cut after it", () =>
       Effect.gen(function* () {
-        const { control, disk } = yield* newDisk({ links: false }, takenBy(change))
-        yield* Effect.provide(perform(change), onDisk(disk))
         const expected = ["absent", change.to === undefined ? "absent" : content, "kept"]
-        assert.deepStrictEqual(yield* Effect.provide(standing(change), onDisk(disk)), expected)
-        assert.strictEqual((yield* control.journal).includes("remove"), change.to === undefined)
+        for (let seed = 1; seed <= 64; seed += 1) {
+          const { control, disk } = yield* newDisk({ links: false, seed }, takenBy(change))
+          yield* Effect.provide(perform(change), onDisk(disk))
+          assert.deepStrictEqual(yield* Effect.provide(standing(change), onDisk(disk)), expected)
+          assert.strictEqual((yield* control.journal).includes("remove"), change.to === undefined)
+          yield* control.crash
+          assert.deepStrictEqual(yield* Effect.provide(standing(change), onDisk(disk)), expected, `seed ${seed}`)
+        }
       })
     )
   })
