@@ -51,12 +51,12 @@ export const shared = {
 }
 
 export const files = Argument.String("FILE").pipe(
-  Argument.withDescription("a local file; the server gets its last part as name"),
+  Argument.withDescription("a local file, or a pattern such as '*.txt'; the server gets its last part as name"),
   Argument.variadic({ min: 1 })
 )
 
 export const names = Argument.String("NAME").pipe(
-  Argument.withDescription("a file of the server"),
+  Argument.withDescription("a file of the server, or a pattern such as '*.txt' as 'fetch' takes it"),
   Argument.variadic({ min: 1 })
 )
 

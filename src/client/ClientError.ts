@@ -4,6 +4,7 @@
  * Text that came from a server is in them only through `printable`.
  */
 import { Schema } from "effect"
+import { nameDepthMax } from "../domain/limits.ts"
 import { RejectReason } from "../domain/channel/HandshakeMessage.ts"
 import { RefusalReason } from "../domain/wire/Refusal.ts"
 
@@ -147,6 +148,19 @@ export class SourceMissing extends Schema.TaggedError<SourceMissing>()("SourceMi
   }
 }
 
+/** Two files of one command would get the same name at the other end, or on some machines. Neither was sent. */
+export class NamesCollide extends Schema.TaggedError<NamesCollide>()("NamesCollide", {
+  /** printable: what the file would be called, and the name that stands against it */
+  name: Schema.String,
+  other: Schema.String
+}) {
+  override get message(): string {
+    return this.name === this.other
+      ? `two files would be '${this.name}': send them one by one, under names of their own`
+      : `'${this.name}' and '${this.other}' would be the same name on some machines: rename one of them first`
+  }
+}
+
 /** A local file could not be read or written. */
 export class LocalFileFailed extends Schema.TaggedError<LocalFileFailed>()("LocalFileFailed", {
   /** printable */
@@ -173,6 +187,7 @@ const localAdvice: Record<string, string> = {
   ENOTDIR: ": a part of the path is no folder",
   EXDEV: ": it lies on another file system than its folder",
   "size-mismatch": ": what arrived is not what the server declared; run it again",
+  "too-deep": `: a name has at most ${nameDepthMax} parts`,
   "taken-over": ": another download goes on with what this one had received",
   "several-files": ": several files need an existing folder to go to",
   "source-changed": ": it changed while it was sent; send it again",

@@ -5,7 +5,7 @@
  * connection in the order in which they were begun, without waiting for each other's answers. Interrupting a command
  * cancels it at the server too and leaves the session usable.
  */
-import { Effect, type Scope, Semaphore, Stream } from "effect"
+import { Effect, Exit, Scope, Semaphore, Stream } from "effect"
 import * as Bytes from "../domain/Bytes.ts"
 import type { Opaque } from "../domain/channel/Opaque.ts"
 import type { ContentDigest } from "../domain/file/Digest.ts"
@@ -152,6 +152,17 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
   const digest = yield* Digest
   // Content of one request never mixes with another's: one sender at a time.
   const content = yield* Semaphore.make(1)
+  /** A transfer that fails is cancelled before the next one begins: content is legal only for the one that is on. */
+  const inTurn = <A, E, R>(attempt: Effect.Effect<A, E, R | Scope.Scope>) =>
+    content.withPermit(
+      Effect.gen(function* () {
+        const scope = yield* Scope.fork(yield* Effect.scope)
+        return yield* attempt.pipe(
+          Effect.provideService(Scope.Scope, scope),
+          Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+        )
+      })
+    )
 
   /** The content, and then the server's last word: its own refusal counts more than our stopping for it. */
   const thenAnswer = <E>(
@@ -211,7 +222,7 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
         const sending = from > 0 ? sender.rest(from) : sender.whole
         return { from, answer: yield* thenAnswer(request, name, "Uploaded", count, sending) }
       })
-      return againWhenStale(content.withPermit(attempt), count)
+      return againWhenStale(inTurn(attempt), count)
     }).pipe(orEnd)
 
   const para: ClientSession["para"] = (name, source, onProgress = ignoreProgress, expect) =>
@@ -235,7 +246,7 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
               )
         return { from, answer: yield* thenAnswer(request, name, "SuccessfullyParallelized", count, sending) }
       })
-      return againWhenStale(content.withPermit(attempt), count)
+      return againWhenStale(inTurn(attempt), count)
     }).pipe(orEnd)
 
   const describe: ClientSession["describe"] = (name) =>

@@ -4,22 +4,23 @@
  * Each looks at its own side first and dials only when there is something to ask. One file that fails does not stop the
  * others; the loss of the session does, as a typed failure.
  */
-import { Clock, Effect, Stream } from "effect"
+import { Effect, Stream } from "effect"
 import { type ContentDigest, Digest } from "../domain/file/Digest.ts"
 import type { FileEntry } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { listingSortedEntriesMax } from "../domain/limits.ts"
-import type { SourceShrank } from "../domain/transfer/Outgoing.ts"
-import { type CommandError, LocalFileFailed, type RequestRefused, SourceMissing } from "./ClientError.ts"
-import type { ClientSession, Committed } from "./ClientSession.ts"
-import * as Download from "./Download.ts"
+import * as Batch from "./Batch.ts"
+import { LocalFileFailed, NamesCollide } from "./ClientError.ts"
+import * as Collisions from "./Collisions.ts"
 import * as Glob from "./Glob.ts"
-import { LocalFiles, type LocalSource } from "./LocalFiles.ts"
+import { LocalFiles } from "./LocalFiles.ts"
 import type { OnProgress } from "./Progress.ts"
 import { Reporter, type TransferCommand } from "./Reporter.ts"
+import * as Selection from "./Selection.ts"
 import * as Sender from "./Sender.ts"
 import { type NoSession, Sessions } from "./Sessions.ts"
+import * as Transfer from "./Transfer.ts"
 
 /** What a person asked for. Paths are local, names are the server's; both are parsed when it runs. */
 export type Command =
@@ -55,9 +56,9 @@ export const run = (command: Command): Effect.Effect<boolean, NoSession, Service
     case "Fetch":
       return fetch(command.pattern, command.digests)
     case "Upload":
-      return each("upload", command.files, (file) => send(uploading, file, command.as), command.as)
+      return sends(Transfer.uploading, command.files, command.as)
     case "Para":
-      return each("para", command.files, (file) => send(parallelizing(command.expect), file, command.as), command.as)
+      return sends(Transfer.parallelizing(command.expect), command.files, command.as)
     case "Verify":
       return each("verify", [command.name], (name) => verify(name, command.file))
     case "Remove":
@@ -99,68 +100,71 @@ export const fetch = Effect.fnUntraced(function* (
 // Sending
 // -----------------------------------------------------------------------------
 
-/** How a file is sent. */
-interface Sending {
-  readonly command: "para" | "upload"
-  readonly missing: SourceMissing["command"]
-  readonly run: (
-    session: ClientSession,
-    name: FileName.FileName,
-    source: LocalSource,
-    onProgress: OnProgress
-  ) => Effect.Effect<Committed, CommandError | LocalFileFailed | SourceShrank>
-}
-
-const uploading: Sending = {
-  command: "upload",
-  missing: "upload",
-  run: (session, name, source, onProgress) => session.upload(name, source, onProgress)
-}
-
-const parallelizing = (expect: ContentDigest | undefined): Sending => ({
-  command: "para",
-  missing: "parallelize",
-  run: (session, name, source, onProgress) => session.para(name, source, onProgress, expect)
-})
-
-/** The client looks first: for a file that is not there, nothing is sent and nobody is dialled. */
-const send = Effect.fnUntraced(function* (sending: Sending, path: string, as: string | undefined) {
-  const { command, missing } = sending
+/** One file has a progress of its own; several share one, and those that would be one name are not sent. */
+const sends = Effect.fnUntraced(function* (
+  sending: Transfer.Sending,
+  paths: ReadonlyArray<string>,
+  as: string | undefined
+): Effect.fn.Return<boolean, Exclude<NoSession, Batch.FileError>, Services> {
+  const { command } = sending
   const files = yield* LocalFiles
-  const source = yield* openSource(path, missing)
-  const name = yield* FileName.parse(as ?? files.baseName(path))
-  const session = yield* (yield* Sessions).session
-  yield* timed({ command, name, session }, (onProgress) => sending.run(session, name, source, onProgress))
-}, Effect.scoped)
-
-const openSource = Effect.fnUntraced(function* (path: string, command: SourceMissing["command"]) {
-  const source = yield* (yield* LocalFiles).open(path)
-  return source ?? (yield* new SourceMissing({ path: printable(path), command }))
+  const found = yield* Selection.local(paths)
+  const [only] = found
+  if (only !== undefined && found.length === 1) {
+    return yield* each(command, [only.path], (path) => Effect.asVoid(Transfer.send(sending, path, as)), as)
+  }
+  const names = found.map(({ path }) => as ?? files.baseName(path))
+  const colliding = Collisions.collisions(names)
+  const items = found.map(({ path, size }, index) => ({
+    name: path,
+    size,
+    run: (along: OnProgress) =>
+      Effect.andThen(apart(names[index] ?? path, colliding.get(index)), Transfer.send(sending, path, as, along))
+  }))
+  return yield* Batch.run(command, items, found.length > paths.length)
 })
+
+/** Fails for a file whose name is another one's too. */
+const apart = (name: string, other: string | undefined): Effect.Effect<void, NamesCollide> =>
+  other === undefined ? Effect.void : Effect.fail(new NamesCollide({ name: printable(name), other: printable(other) }))
 
 // -----------------------------------------------------------------------------
 // Receiving
 // -----------------------------------------------------------------------------
 
-const downloads = Effect.fnUntraced(function* (names: ReadonlyArray<string>, to: string | undefined) {
+const downloads = Effect.fnUntraced(function* (
+  texts: ReadonlyArray<string>,
+  to: string | undefined
+): Effect.fn.Return<boolean, NoSession, Services> {
   const files = yield* LocalFiles
+  const reporter = yield* Reporter
   const intoFolder = to !== undefined && (yield* files.isFolder(to))
-  if (to !== undefined && names.length > 1 && !intoFolder) {
+  const pathOf = (base: string): string => (to === undefined ? base : intoFolder ? files.join(to, base) : to)
+  const [only] = texts
+  if (only !== undefined && texts.length === 1 && !Glob.isPattern(only)) {
+    return yield* each("download", [only], (name) => Transfer.download(name, pathOf))
+  }
+  if (to !== undefined && !intoFolder) {
     const error = new LocalFileFailed({ path: printable(to), operation: "write", code: "several-files" })
-    yield* (yield* Reporter).failed({ command: "download", error })
+    yield* reporter.failed({ command: "download", error })
     return false
   }
-  const pathOf = (base: string): string => (to === undefined ? base : intoFolder ? files.join(to, base) : to)
-  return yield* each("download", names, (name) => download(name, pathOf))
-})
-
-const download = Effect.fnUntraced(function* (text: string, pathOf: (base: string) => string) {
-  const name = yield* FileName.parse(text)
-  const path = pathOf(FileName.baseName(name))
-  const session = yield* (yield* Sessions).session
-  yield* timed({ command: "download", name, path, session }, (onProgress) =>
-    Download.download({ session, name, path, onProgress })
-  )
+  const { files: found, missing } = yield* Selection.remote(texts)
+  for (const { error, name } of missing) yield* reporter.failed({ command: "download", name, error })
+  const bases = found.map(({ name }) => FileName.baseName(name))
+  const colliding = Collisions.collisions(bases)
+  const download = yield* Transfer.downloadsOfMany
+  const items = found.map(({ name, size }, index) => ({
+    name,
+    size,
+    run: (along: OnProgress) =>
+      Effect.andThen(
+        apart(FileName.baseName(name), colliding.get(index)),
+        download({ name, size, path: pathOf(FileName.baseName(name)) }, along)
+      )
+  }))
+  const succeeded = yield* Batch.run("download", items, texts.some(Glob.isPattern))
+  return succeeded && missing.length === 0
 })
 
 // -----------------------------------------------------------------------------
@@ -170,7 +174,7 @@ const download = Effect.fnUntraced(function* (text: string, pathOf: (base: strin
 /** Sizes first: the local file is read only when they are equal. */
 const verify = Effect.fnUntraced(function* (text: string, path: string) {
   const reporter = yield* Reporter
-  const source = yield* openSource(path, "verify")
+  const source = yield* Transfer.openSource(path, "verify")
   const name = yield* FileName.parse(text)
   const { digest, size } = yield* (yield* (yield* Sessions).session).describe(name)
   const server = { size, digest }
@@ -206,59 +210,19 @@ const rename = Effect.fnUntraced(function* (command: Extract<Command, { readonly
 // What they share
 // -----------------------------------------------------------------------------
 
-/** What is transferred. */
-interface Transferring {
-  readonly command: TransferCommand
-  readonly name: string
-  readonly path?: string
-  readonly session: ClientSession
-}
-
-/** Follows a transfer and reports its end. */
-const timed = Effect.fnUntraced(function* <E, R>(
-  transferring: Transferring,
-  transfer: (onProgress: OnProgress) => Effect.Effect<Committed & { readonly equal?: boolean }, E, R>
-) {
-  const { command, name, path, session } = transferring
-  const reporter = yield* Reporter
-  const began = yield* Clock.currentTimeMillis
-  const before = { ...session.traffic }
-  let reused = 0
-  let equal = false
-  const committed = yield* Effect.scoped(
-    Effect.flatMap(reporter.follow({ command, name }), (follow) =>
-      transfer((progress) => {
-        reused = progress.reused
-        // At the commit nothing had to be put in place: what is to be there was there.
-        if (progress.phase === "committing") equal = progress.done === 0 && progress.total > 0
-        follow(progress)
-      })
-    )
-  )
-  const milliseconds = (yield* Clock.currentTimeMillis) - began
-  const where = path === undefined ? {} : { path }
-  const sent = session.traffic.sent - before.sent
-  const received = session.traffic.received - before.received
-  const moved = { reused, equal, sent, received }
-  yield* reporter.transferred({ command, name, ...where, ...moved, ...committed, milliseconds })
-})
-
-/** What concerns one file; everything else ends the command. */
-type FileError = FileName.NameRefused | LocalFileFailed | RequestRefused | SourceMissing | SourceShrank
-
-const fileErrors = ["NameRefused", "LocalFileFailed", "RequestRefused", "SourceMissing", "SourceShrank"] as const
-
 /** One after the other; what is wrong with one is reported and the rest goes on. */
 const each = Effect.fnUntraced(function* (
   command: TransferCommand | "remove" | "rename" | "verify",
   names: ReadonlyArray<string>,
-  run: (name: string) => Effect.Effect<boolean | void, FileError | NoSession, Services>,
+  run: (name: string) => Effect.Effect<boolean | void, Batch.FileError | NoSession, Services>,
   as?: string
-): Effect.fn.Return<boolean, Exclude<NoSession, FileError>, Services> {
+): Effect.fn.Return<boolean, Exclude<NoSession, Batch.FileError>, Services> {
   const reporter = yield* Reporter
   const outcomes = yield* Effect.forEach(names, (name) =>
     Effect.map(run(name), (outcome) => outcome !== false).pipe(
-      Effect.catchTag(fileErrors, (error) => Effect.as(reporter.failed({ error, command, name: as ?? name }), false))
+      Effect.catchTag(Batch.fileErrors, (error) =>
+        Effect.as(reporter.failed({ error, command, name: as ?? name }), false)
+      )
     )
   )
   return outcomes.every((succeeded) => succeeded)

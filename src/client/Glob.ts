@@ -15,6 +15,17 @@ export const matches = (pattern: string, name: string): boolean => {
   return matchesParts(wanted, parts) || matchesParts([...wanted, "**"], parts)
 }
 
+/** Whether a text has anything that only a pattern has. */
+export const isPattern = (text: string): boolean => /[*?[]/.test(text)
+
+/** Whether a path fits part for part. As in a shell, only a part that begins with a dot speaks of hidden names. */
+export const matchesPath = (pattern: string, path: string): boolean => {
+  const wanted = pattern.split("/")
+  const parts = path.split("/")
+  const hidden = parts.some((part, index) => part.startsWith(".") && !(wanted[index] ?? "").startsWith("."))
+  return !hidden && matchesParts(wanted, parts)
+}
+
 /** Both lists of parts; `**` takes none, one or more. */
 const matchesParts = (pattern: ReadonlyArray<string>, parts: ReadonlyArray<string>): boolean =>
   run(

@@ -18,8 +18,11 @@
  *   told `taken-over`, at the latest at its commit. What is taken and neither
  *   committed nor dropped is there again once the scope has closed. Whether its bytes are right shows at the commit: a
  *   wrong digest drops it.
+ * - `look` follows links, as `open` does. `walk` follows the path that it is given and no link below it: neither link
+ *   nor special file is a file of the tree. It comes folder by folder, in the order of the names' code units, a file or
+ *   folder at a time. A folder that cannot be read is a finding, and the walk goes on; so is one too deep to be named.
  */
-import { Context, type Effect, type Scope } from "effect"
+import { Context, type Effect, type Scope, type Stream } from "effect"
 import type { Parts } from "../domain/Bytes.ts"
 import type { ContentDigest } from "../domain/file/Digest.ts"
 import type { FileSize, Milliseconds } from "../domain/file/FileEntry.ts"
@@ -63,6 +66,20 @@ export interface Leftover {
   readonly drop: Effect.Effect<void>
 }
 
+/** What stands at a path. */
+export interface LocalEntry {
+  readonly kind: "file" | "folder" | "special"
+  readonly size: FileSize
+  readonly modified: Milliseconds
+}
+
+/** What a walk has found. `name` is the path below the root, `/` between its parts. */
+export type LocalFound =
+  | { readonly _tag: "File"; readonly name: string; readonly size: FileSize; readonly modified: Milliseconds }
+  /** neither file nor folder: left out */
+  | { readonly _tag: "LeftOut"; readonly name: string; readonly kind: "link" | "special" }
+  | { readonly _tag: "Failed"; readonly name: string; readonly error: LocalFileFailed }
+
 export class LocalFiles extends Context.Service<
   LocalFiles,
   {
@@ -72,6 +89,12 @@ export class LocalFiles extends Context.Service<
     readonly stage: (path: string, declared: Declared) => Effect.Effect<LocalStaging, LocalFileFailed, Scope.Scope>
     /** Takes what an earlier staging of the path has left; undefined when there is none that can be used. */
     readonly leftover: (path: string) => Effect.Effect<Leftover | undefined, never, Scope.Scope>
+    /** What stands at a path, links followed; undefined when nothing does. */
+    readonly look: (path: string) => Effect.Effect<LocalEntry | undefined, LocalFileFailed>
+    /**
+     * The files below a folder. `enter` says of each folder, by its name below the root, whether it is gone into.
+     */
+    readonly walk: (folder: string, enter: (name: string) => boolean) => Stream.Stream<LocalFound>
     /** Whether a folder stands at the path, links followed. */
     readonly isFolder: (path: string) => Effect.Effect<boolean>
     /** The path's last part. */

@@ -1,16 +1,16 @@
 /**
  * The client's files in memory, `/` between the parts of a path. For tests and for programs that keep no files.
  */
-import { Context, Effect, Layer, type Scope } from "effect"
+import { Context, Effect, Layer, type Scope, Stream } from "effect"
 import * as Bytes from "../domain/Bytes.ts"
 import { Digest } from "../domain/file/Digest.ts"
 import type { Milliseconds } from "../domain/file/FileEntry.ts"
 import { printable } from "../domain/file/Printable.ts"
-import { headBytes, resumeBytesMin } from "../domain/limits.ts"
+import { headBytes, nameDepthMax, resumeBytesMin } from "../domain/limits.ts"
 import { shortDigest } from "../domain/transfer/Signature.ts"
 import { LocalFileFailed } from "./ClientError.ts"
 import { byPart } from "./Completion.ts"
-import { type Declared, type Leftover, LocalFiles, type LocalStaging } from "./LocalFiles.ts"
+import { type Declared, type Leftover, LocalFiles, type LocalFound, type LocalStaging } from "./LocalFiles.ts"
 
 /** A file and its modification time. */
 export interface MemoryFile {
@@ -59,11 +59,58 @@ const make = (
         return staging({ files, digest, left }, { path, declared, parts: [] })
       }),
     leftover: (path) => leftover({ files, digest, left }, path),
+    look: (path) =>
+      Effect.sync(() => {
+        const file = files.get(path)
+        if (file !== undefined) return { kind: "file", size: file.bytes.length, modified: file.modified }
+        return isFolder(path) ? { kind: "folder", size: 0, modified: 0 } : undefined
+      }),
+    walk: (folder, enter) => Stream.suspend(() => Stream.fromIterable(walk(files, folder, isFolder(folder), enter))),
     isFolder: (path) => Effect.sync(() => isFolder(path)),
     baseName: (path) => path.slice(path.lastIndexOf("/") + 1),
     join: (folder, name) => `${folder.replace(/\/+$/, "")}/${name}`,
     complete: (beginning) => Effect.sync(() => byPart([...files.keys()], beginning))
   })
+}
+
+/** Folders are only what paths go through: each is asked about once, before what is in it. */
+const walk = (
+  files: ReadonlyMap<string, MemoryFile>,
+  folder: string,
+  exists: boolean,
+  enter: (name: string) => boolean
+): ReadonlyArray<LocalFound> => {
+  if (!exists) return [{ _tag: "Failed", name: "", error: failed(folder, "read", "ENOENT") }]
+  const root = folder === "." || folder === "" ? "" : `${folder.replace(/\/+$/, "")}/`
+  const entered = new Map<string, "entered" | "passed" | "too-deep">()
+  const found: Array<LocalFound> = []
+  const names = [...files].flatMap(([path, file]) =>
+    path.startsWith(root) ? [[path.slice(root.length).split("/"), file] as const] : []
+  )
+  for (const [parts, { bytes, modified }] of names.toSorted(([a], [b]) => compareParts(a, b))) {
+    const stopped = parts.slice(0, -1).some((_, index) => {
+      const name = parts.slice(0, index + 1).join("/")
+      const known = entered.get(name)
+      const now = known ?? (enter(name) ? (index + 1 >= nameDepthMax ? "too-deep" : "entered") : "passed")
+      entered.set(name, now)
+      if (known === undefined && now === "too-deep") {
+        found.push({ _tag: "Failed", name, error: failed(`${root}${name}`, "read", "too-deep") })
+      }
+      return now !== "entered"
+    })
+    if (!stopped) found.push({ _tag: "File", name: parts.join("/"), size: bytes.length, modified })
+  }
+  return found
+}
+
+/** Part by part: a folder stands where its own name does. */
+const compareParts = (a: ReadonlyArray<string>, b: ReadonlyArray<string>): number => {
+  for (const [index, part] of a.entries()) {
+    const other = b[index]
+    if (other === undefined) return 1
+    if (part !== other) return part < other ? -1 : 1
+  }
+  return -1
 }
 
 const failed = (path: string, operation: "read" | "write", code: string): LocalFileFailed =>

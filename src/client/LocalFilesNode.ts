@@ -3,14 +3,23 @@
  */
 import * as nodeFs from "node:fs"
 import * as nodePath from "node:path"
-import { Context, Effect, Layer, type Scope } from "effect"
+import { Context, Effect, Layer, type Scope, Stream } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { Digest } from "../domain/file/Digest.ts"
 import { printable } from "../domain/file/Printable.ts"
+import { listingStatsAtOnceMax, nameDepthMax } from "../domain/limits.ts"
 import { DiskError, modifiedOf, sameContent } from "../domain/store/Disk.ts"
 import * as DiskNode from "../domain/store/DiskNode.ts"
 import { LocalFileFailed } from "./ClientError.ts"
-import { type Declared, type Leftover, LocalFiles, type LocalSource, type LocalStaging } from "./LocalFiles.ts"
+import {
+  type Declared,
+  type Leftover,
+  type LocalEntry,
+  LocalFiles,
+  type LocalFound,
+  type LocalSource,
+  type LocalStaging
+} from "./LocalFiles.ts"
 import * as StagedFile from "./StagedFile.ts"
 
 /** Files of this process's machine; relative paths are below its working folder. */
@@ -25,6 +34,8 @@ export const layer: Layer.Layer<LocalFiles, never, Digest | SecureRandom.SecureR
       open,
       stage: (path, declared) => Effect.provideContext(stage(path, declared), services),
       leftover: (path) => Effect.provideContext(leftover(path), services),
+      look,
+      walk,
       isFolder,
       baseName: (path) => nodePath.basename(path),
       join: (folder, name) => nodePath.join(folder, name),
@@ -129,6 +140,73 @@ const isFolder = (path: string): Effect.Effect<boolean> =>
     Effect.map((stats) => stats.isDirectory()),
     Effect.orElseSucceed(() => false)
   )
+
+const look = (path: string): Effect.Effect<LocalEntry | undefined, LocalFileFailed> =>
+  call<nodeFs.BigIntStats>((done) => nodeFs.stat(path, { bigint: true }, done)).pipe(
+    Effect.map((stats) => {
+      const { kind, ...stat } = DiskNode.toStat(stats)
+      return { kind: kind === "link" ? "special" : kind, size: stat.size, modified: modifiedOf({ kind, ...stat }) }
+    }),
+    Effect.catchIf(
+      ({ code }) => code === "ENOENT" || code === "ENOTDIR",
+      () => Effect.undefined
+    ),
+    Effect.mapError(({ code }) => new LocalFileFailed({ path: printable(path), operation: "read", code }))
+  )
+
+/** One folder at a time, and a few of its files at once: what is known of a tree is never more than one folder. */
+const walk: LocalFiles["Service"]["walk"] = (root, enter) => {
+  const below = (name: string, depth: number): Stream.Stream<LocalFound> => {
+    const path = name === "" ? root : nodePath.join(root, name)
+    const failed = (code: string): LocalFound => ({
+      _tag: "Failed",
+      name,
+      error: new LocalFileFailed({ path: printable(path), operation: "read", code })
+    })
+    if (depth > nameDepthMax) return Stream.make(failed("too-deep"))
+    return Stream.unwrap(
+      call<ReadonlyArray<nodeFs.Dirent>>((done) => nodeFs.readdir(path, { withFileTypes: true }, done)).pipe(
+        Effect.map((entries) =>
+          Stream.fromIterable(entries.toSorted((a, b) => (a.name < b.name ? -1 : 1))).pipe(
+            Stream.mapEffect((entry) => kindOf(name === "" ? entry.name : `${name}/${entry.name}`, path, entry), {
+              concurrency: listingStatsAtOnceMax
+            }),
+            Stream.flatMap((found) => {
+              if (found._tag !== "Folder") return Stream.make(found)
+              return enter(found.name) ? below(found.name, depth + 1) : Stream.empty
+            })
+          )
+        ),
+        Effect.catch(({ code }) => Effect.succeed(Stream.make(failed(code))))
+      )
+    )
+  }
+  return below("", 1)
+}
+
+/** The link itself is looked at, not what it leads to. */
+const kindOf = (
+  name: string,
+  folder: string,
+  entry: nodeFs.Dirent
+): Effect.Effect<LocalFound | { readonly _tag: "Folder"; readonly name: string }> => {
+  const path = nodePath.join(folder, entry.name)
+  return call<nodeFs.BigIntStats>((done) => nodeFs.lstat(path, { bigint: true }, done)).pipe(
+    Effect.map((stats): LocalFound | { readonly _tag: "Folder"; readonly name: string } => {
+      const stat = DiskNode.toStat(stats)
+      if (stat.kind === "folder") return { _tag: "Folder", name }
+      if (stat.kind !== "file") return { _tag: "LeftOut", name, kind: stat.kind }
+      return { _tag: "File", name, size: stat.size, modified: modifiedOf(stat) }
+    }),
+    Effect.catch(({ code }) =>
+      Effect.succeed({
+        _tag: "Failed" as const,
+        name,
+        error: new LocalFileFailed({ path: printable(path), operation: "read", code })
+      })
+    )
+  )
+}
 
 const complete = (beginning: string): Effect.Effect<ReadonlyArray<string>> => {
   const cut = beginning.lastIndexOf(nodePath.sep) + 1

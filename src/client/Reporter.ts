@@ -29,10 +29,29 @@ export interface Transferred {
   readonly reused: number
   /** both ends had the same content before: nothing was moved */
   readonly equal: boolean
-  /** bytes that crossed the network for it, everything but sealing counted */
+  /**
+   * bytes that crossed the network for it, everything but sealing counted; absent for one of several files, which
+   * share the session
+   */
+  readonly sent?: number
+  readonly received?: number
+  readonly digest: ContentDigest
+  readonly milliseconds: number
+}
+
+/** A command about several files that has ended, whether all went well or not. */
+export interface Summary {
+  readonly command: TransferCommand
+  /** files that were transferred or found equal, and of them those that were equal */
+  readonly files: number
+  readonly equal: number
+  readonly failed: number
+  /** bytes of the files, and of them those that did not have to be sent */
+  readonly size: number
+  readonly reused: number
+  /** bytes that crossed the network, everything but sealing counted */
   readonly sent: number
   readonly received: number
-  readonly digest: ContentDigest
   readonly milliseconds: number
 }
 
@@ -79,6 +98,8 @@ export class Reporter extends Context.Service<
     }) => Effect.Effect<OnProgress, never, Scope.Scope>
     readonly transferred: (transferred: Transferred) => Effect.Effect<void>
     readonly changed: (changed: Changed) => Effect.Effect<void>
+    /** The end of a command about several files. */
+    readonly summed: (summary: Summary) => Effect.Effect<void>
     readonly verified: (verified: Verified) => Effect.Effect<void>
     readonly failed: (failure: Failure) => Effect.Effect<void>
     /** Something that a person should know; scripts need not. */

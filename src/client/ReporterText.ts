@@ -13,6 +13,7 @@ import {
   type Changed,
   type Failure,
   Reporter,
+  type Summary,
   type TransferCommand,
   type Transferred,
   type Verified
@@ -23,22 +24,33 @@ import { green, type Output, red, Screen } from "./Screen.ts"
 export const layer = (prefix: string): Layer.Layer<Reporter, never, Screen> =>
   Layer.effect(
     Reporter,
-    Effect.map(Screen, ({ err, out }) =>
-      Reporter.of({
+    Effect.map(Screen, ({ err, out }) => {
+      let followed = 0
+      const following = Effect.acquireRelease(
+        Effect.sync(() => void (followed += 1)),
+        () => Effect.sync(() => void (followed -= 1))
+      )
+      /** A bar may stand where the next line goes. */
+      const clear = Effect.suspend(() =>
+        followed === 0 || err.columns() === undefined ? Effect.void : err.write(clearLine)
+      )
+      return Reporter.of({
         listed: (entries, { digests } = { digests: false }) =>
           out.write(entries.map((entry) => entryLine(entry, digests)).join("")),
-        follow: ({ command, name }) => (err.columns() === undefined ? lines : bar)(err, command, printable(name)),
-        transferred: (transferred) => out.write(`${transferredLine(out, transferred)}\n`),
         changed: (changed) => out.write(`${green(out, changedText(changed))}\n`),
+        follow: ({ command, name }) =>
+          Effect.andThen(following, (err.columns() === undefined ? lines : bar)(err, command, printable(name))),
+        transferred: (transferred) => Effect.andThen(clear, out.write(`${transferredLine(out, transferred)}\n`)),
+        summed: (summary) => out.write(`${summaryLine(out, summary)}\n`),
         verified: (verified) => out.write(`${verifiedLine(out, verified)}\n`),
-        failed: (failure) => err.write(`${red(err, `${prefix}${failureText(failure)}`)}\n`),
+        failed: (failure) => Effect.andThen(clear, err.write(`${red(err, `${prefix}${failureText(failure)}`)}\n`)),
         note: (text, mood) => {
           const coloured = mood === "good" ? green(err, text) : mood === "bad" ? red(err, text) : text
           // A progress line may stand there.
           return err.write(`${err.columns() === undefined ? "" : clearLine}${coloured}\n`)
         }
       })
-    )
+    })
   )
 
 const clearLine = "\r\x1b[K"
@@ -61,8 +73,20 @@ const transferredLine = (out: Output, transferred: Transferred): string => {
 /** A rate where all was moved; otherwise what crossed instead of it. */
 const figuresText = ({ command, equal, milliseconds, received, reused, sent, size }: Transferred): string => {
   if (!equal && reused === 0) return Figures.moved(size, milliseconds)
-  const crossed = command === "download" ? `${Figures.size(received)} received` : `${Figures.size(sent)} sent`
+  const [bytes, verb] = command === "download" ? [received, "received"] : [sent, "sent"]
+  // Of several files at once nobody can tell which byte was whose.
+  const crossed = bytes === undefined ? `${Figures.size(reused)} not sent again` : `${Figures.size(bytes)} ${verb}`
   return `${Figures.size(size)}, ${equal ? "equal already" : crossed}, ${Figures.seconds(milliseconds)}`
+}
+
+const summaryLine = (out: Output, { command, equal, failed, files, milliseconds, size, ...moved }: Summary): string => {
+  const crossed =
+    command === "download" ? `${Figures.size(moved.received)} received` : `${Figures.size(moved.sent)} sent`
+  const equals = equal === 0 ? "" : `, ${equal} equal already`
+  const failures = failed === 0 ? "" : `, ${failed} failed`
+  const text = `${command}: ${files} ${files === 1 ? "file" : "files"}${equals}${failures}`
+  const figures = `(${Figures.size(size)}, ${crossed}, ${Figures.seconds(milliseconds)})`
+  return `${failed === 0 ? green(out, text) : red(out, text)} ${figures}`
 }
 
 const successText = ({ command, equal, name, path = "" }: Transferred): string => {

@@ -97,6 +97,10 @@ export const make = Effect.fnUntraced(function* (
   const inFlight = yield* Semaphore.make(requestsInFlightMax)
   const ordering = yield* Semaphore.make(1)
   let lastId = 0
+  /** requests that somebody waits for */
+  let active = 0
+  /** requests without their last answer before which no content may run ahead */
+  let blocking = 0
   let over: CommandError | undefined
 
   // A record that is half out would end the session: an interrupted caller leaves, its record does not. What is stuck
@@ -119,7 +123,12 @@ export const make = Effect.fnUntraced(function* (
   }
   /** Without waiting: who gives up a request must not hang on a connection that is stuck. */
   const post = (id: RequestId, content: Message.ClientMessage): Effect.Effect<void> =>
-    Effect.asVoid(FiberSet.run(sends, channel.send({ kind: "message", id, body: Message.Client.encode(content) })))
+    Effect.asVoid(
+      // At once: what is begun after this must not overtake it.
+      FiberSet.run(sends, channel.send({ kind: "message", id, body: Message.Client.encode(content) }), {
+        startImmediately: true
+      })
+    )
   const sendMessage = (id: RequestId, content: Message.ClientMessage) =>
     send({ kind: "message", id, body: Message.Client.encode(content) })
 
@@ -136,6 +145,7 @@ export const make = Effect.fnUntraced(function* (
     if (entry === undefined || entry.finished) return yield* new ProtocolBroken({ detail: "an answer to no request" })
     if (answer._tag === "Message" && isLast(answer.message)) {
       entry.finished = true
+      if (!entry.upload) blocking -= 1
       entry.refused = answer.message._tag === "Refused"
     }
     if (!entry.abandoned) yield* Queue.offer(entry.answers, answer)
@@ -188,7 +198,8 @@ export const make = Effect.fnUntraced(function* (
       const done = entry.finished || over !== undefined
       if (done) entries.delete(id)
       else entry.abandoned = true
-      if (inFlightCount(entries) === 0) watchdog.expect(idleMillisecondsMax * 1_000)
+      active -= 1
+      if (active === 0) watchdog.expect(idleMillisecondsMax * 1_000)
       // What still waits in the queue would hold up the reader.
       return Effect.andThen(Queue.shutdown(entry.answers), done ? Effect.void : post(id, { _tag: "Cancel" }))
     })
@@ -210,12 +221,14 @@ export const make = Effect.fnUntraced(function* (
     const { atOnce, id } = yield* ordering.withPermit(
       Effect.gen(function* () {
         const id = RequestId.make((lastId += 1))
-        const atOnce = Array.from(entries.values()).every((other) => other.upload || other.finished)
+        const atOnce = blocking === 0
         yield* Effect.acquireRelease(
           Effect.sync(() => {
-            if (inFlightCount(entries) === 0) watchdog.progress()
+            if (active === 0) watchdog.progress()
             watchdog.expect(stallMillisecondsMax)
             entries.set(id, entry)
+            active += 1
+            if (!entry.upload) blocking += 1
           }),
           () => release(id, entry)
         )
@@ -245,9 +258,6 @@ export const make = Effect.fnUntraced(function* (
     traffic: channel.traffic
   }
 })
-
-const inFlightCount = (entries: ReadonlyMap<RequestId, Entry>): number =>
-  Array.from(entries.values()).filter((entry) => !entry.abandoned).length
 
 const lost = (reason: string): ConnectionLost => new ConnectionLost({ reason })
 

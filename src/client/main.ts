@@ -161,6 +161,7 @@ const upload = Command.make("upload", { files, as }, ({ as, files }) => {
   Command.withDescription("Send files to the server"),
   Command.withExamples([
     { command: "paradrop upload report.pdf", description: "stored as report.pdf" },
+    { command: "paradrop upload '*.pdf' notes.txt", description: "several at once; each is told, then a summary" },
     { command: "paradrop upload report.pdf --as 2026/report.pdf", description: "stored in a folder" }
   ])
 )
@@ -171,6 +172,7 @@ const download = Command.make("download", { names, to }, ({ names, to }) =>
   Command.withDescription("Get files from the server"),
   Command.withExamples([
     { command: "paradrop download 2026/report.pdf", description: "written to ./report.pdf" },
+    { command: "paradrop download '2026/**' --to folder", description: "all that fit, into an existing folder" },
     { command: "paradrop download report.pdf --to old.pdf", description: "written to ./old.pdf" }
   ])
 )

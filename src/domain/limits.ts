@@ -311,6 +311,18 @@ export const progressLineMilliseconds = 10_000
 /** Files that a client sorts before it lists them; a longer listing is shown as it comes. */
 export const listingSortedEntriesMax = 50_000
 
+/** Files of one command that a client has under way at once: so many answers fit into one round trip. */
+export const filesAheadMax = 512
+
+/** Larger files than this are not held in memory whole, and few of them are under way at once. */
+export const smallFileBytesMax = 64 * 1024
+
+/** That few: each holds a descriptor. */
+export const largeFilesAheadMax = 8
+
+/** Small files that are written to a client's disk at once. */
+export const smallFilesWrittenAtOnceMax = 16
+
 /** Names of the server that completion looks at, and how long it may take. */
 export const completionEntriesMax = 20_000
 

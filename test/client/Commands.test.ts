@@ -16,11 +16,13 @@ import * as ReporterText from "../../src/client/ReporterText.ts"
 import { Screen } from "../../src/client/Screen.ts"
 import { Sessions } from "../../src/client/Sessions.ts"
 import * as Shell from "../../src/client/Shell.ts"
+import * as Bytes from "../../src/domain/Bytes.ts"
 import * as CipherNode from "../../src/domain/channel/CipherNode.ts"
 import * as KemNode from "../../src/domain/channel/KemNode.ts"
 import { Opaque } from "../../src/domain/channel/Opaque.ts"
 import * as DigestNode from "../../src/domain/file/DigestNode.ts"
 import type { FileEntry } from "../../src/domain/file/FileEntry.ts"
+import { eagerContentBytesMax, filesAheadMax, smallFileBytesMax } from "../../src/domain/limits.ts"
 import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
@@ -156,7 +158,8 @@ describe("commands", () => {
       yield* place("c", "3")
       assert.isFalse(yield* upload(["a", "none", "b\u202e", "c"]))
       const { err, out } = taken(several.here)
-      assert.strictEqual(out.split("\n").length, 3)
+      assert.strictEqual(out.split("\n").length, 4)
+      assert.match(out, /\nupload: 2 files, 2 failed \(2 B, \d+ B sent, 0\.000 s\)\n$/)
       assert.include(err, "could not find the file in clientSide to upload: none\n")
       assert.include(err, "'b\\u{202e}' cannot be a file name (bidi-control)")
       assert.isFalse(yield* download(["a", "zz", "c"], "dir"))
@@ -209,6 +212,76 @@ describe("commands", () => {
     }).pipe(Effect.provide(changes.layer))
   )
 
+  const patterned = world()
+  it.effect("patterns mean the files that fit, on both sides, and end with a summary", () =>
+    Effect.gen(function* () {
+      yield* place("dir/a.txt", "1")
+      yield* place("dir/b.txt", "22")
+      yield* place("dir/.hidden.txt", "no")
+      yield* place("dir/deep/c.txt", "333")
+      yield* place("dir/d.bin", "4")
+      assert.isTrue(yield* upload(["dir/*.txt"]))
+      assert.match(taken(patterned.here).out, /\nupload: 2 files \(3 B, \d+ B sent, 0\.000 s\)\n$/)
+      assert.isTrue(yield* upload(["dir/**/c.txt"]))
+      assert.isTrue(yield* para(["dir/?.txt"]))
+      taken(patterned.here)
+      yield* fetch()
+      assert.deepStrictEqual(taken(patterned.here).out.match(/\S+$/gm), ["a.txt", "b.txt", "c.txt"])
+
+      assert.isFalse(yield* upload(["dir/*.none"]))
+      assert.include(taken(patterned.here).err, "could not find the file in clientSide to upload: dir/*.none")
+
+      const files = yield* LocalFilesMemory.MemoryFiles
+      files.clear()
+      assert.isTrue(yield* download(["[ab].txt", "c.txt"], "dir"))
+      assert.deepStrictEqual([...files.keys()].toSorted(), ["dir/a.txt", "dir/b.txt", "dir/c.txt"])
+      assert.isFalse(yield* download(["*.none", "a.txt"], "dir"))
+      assert.include(taken(patterned.here).err, "*.none: the server does not have this file")
+    }).pipe(Effect.provide(patterned.layer))
+  )
+
+  const colliding = world()
+  it.effect("files that would be one name are found before anything is sent, and the rest goes on", () =>
+    Effect.gen(function* () {
+      yield* place("dir/a", "1")
+      yield* place("x/A", "2")
+      yield* place("x/b", "3")
+      assert.isFalse(yield* upload(["dir/a", "x/A", "x/b"]))
+      const { err, out } = taken(colliding.here)
+      assert.include(err, "'a' and 'A' would be the same name on some machines")
+      assert.match(out, /^File 'b' uploaded successfully\..*\nupload: 1 file, 2 failed /)
+      assert.isFalse(yield* upload(["x/*"], "one"))
+      assert.include(taken(colliding.here).err, "two files would be 'one'")
+      yield* fetch()
+      assert.deepStrictEqual(taken(colliding.here).out.match(/\S+$/gm), ["b"])
+    }).pipe(Effect.provide(colliding.layer))
+  )
+
+  const many = world()
+  it.effect("many files of all sizes, up, changed and down again", () =>
+    Effect.gen(function* () {
+      const files = yield* LocalFilesMemory.MemoryFiles
+      const sizes = [0, 1, smallFileBytesMax, smallFileBytesMax + 1, eagerContentBytesMax, eagerContentBytesMax + 1]
+      const paths = Array.from({ length: filesAheadMax + 60 }, (_, index) => `x/${String(index).padStart(4, "0")}`)
+      const contents = paths.map((_, index) => {
+        const length = index % 60 < sizes.length ? (sizes[index % 60] ?? 0) : 10
+        return Uint8Array.from({ length }, (_, at) => (at * 7 + index) % 251)
+      })
+      paths.forEach((path, index) => files.set(path, { bytes: contents[index] ?? new Uint8Array(), modified: index }))
+      assert.isTrue(yield* upload(["x/*"]))
+      assert.isTrue(yield* para(["x/*"]))
+      assert.include(taken(many.here).out, `para: ${paths.length} files`)
+      files.clear()
+      assert.isTrue(yield* download(["*"], "dir"))
+      for (const [index, path] of paths.entries()) {
+        const file = files.get(path.replace("x/", "dir/"))
+        assert.isTrue(file !== undefined && Bytes.equals(file.bytes, contents[index] ?? new Uint8Array()), path)
+        assert.strictEqual(file?.modified, index)
+      }
+      assert.strictEqual(many.here.dialled.length, 1)
+    }).pipe(Effect.provide(many.layer))
+  )
+
   const json = world({ json: true })
   it.effect("a script gets one object a line, in ASCII, and nothing else on its output", () =>
     Effect.gen(function* () {
@@ -229,24 +302,26 @@ describe("commands", () => {
         typeof line === "object" && line !== null && "digest" in line ? [line.digest] : []
       )[0]
       assert.deepStrictEqual(lines, [
-        { event: "progress", command: "upload", name, phase: "done", done: 5, total: 5, reused: 0 },
-        {
-          event: "uploaded",
-          name,
-          reused: 0,
-          equal: false,
-          sent: 167,
-          received: 130,
-          size: 5,
-          digest,
-          milliseconds: 0
-        },
+        { event: "progress", command: "upload", name: "2 files", phase: "done", done: 5, total: 5, reused: 0 },
         {
           event: "failed",
           command: "upload",
           name: "none",
           error: "SourceMissing",
           message: "could not find the file in clientSide to upload: none"
+        },
+        { event: "uploaded", name, reused: 0, equal: false, size: 5, digest, milliseconds: 0 },
+        {
+          event: "summary",
+          command: "upload",
+          files: 1,
+          equal: 0,
+          failed: 1,
+          size: 5,
+          reused: 0,
+          sent: 203,
+          received: 168,
+          milliseconds: 0
         },
         { name, size: 5, modified: "1970-01-01T00:01:00.000Z", digest }
       ])

@@ -94,7 +94,10 @@ describe("one call", () => {
   it("uploads, lists, brings up to date and downloads", async () => {
     write("my file.txt", "one")
     const up = await run(["upload", "my file.txt", "none"])
-    assert.match(up.stdout, /^File 'my file\.txt' uploaded successfully\. \(3 B in [\d.]+ s, \d+ B\/s\)\n$/)
+    assert.match(
+      up.stdout,
+      /^File 'my file\.txt' uploaded successfully\. \(3 B in [\d.]+ s, \d+ B\/s\)\nupload: 1 file, 1 failed \(/
+    )
     assert.strictEqual(up.stderr, "paradrop: could not find the file in clientSide to upload: none\n")
     assert.strictEqual(up.code, 1)
     assert.strictEqual(fs.readFileSync(join(served, "my file.txt"), "utf8"), "one")

@@ -58,6 +58,7 @@ const listenTo = (said: Said): Reporter["Service"] => ({
   transferred: (transferred) => Effect.sync(() => void (said.transferred = transferred)),
   changed: () => Effect.void,
   verified: (verified) => Effect.sync(() => void (said.verified = verified)),
+  summed: () => Effect.void,
   failed: ({ error }) => Effect.sync(() => void (said.failure = error)),
   note: () => Effect.void
 })

@@ -1,8 +1,8 @@
 /**
  * What every layer of `LocalFiles` keeps to. Paths are below the folder that is given.
  */
-import { Effect } from "effect"
-import { LocalFiles } from "../LocalFiles.ts"
+import { Effect, Stream } from "effect"
+import { type LocalFound, LocalFiles } from "../LocalFiles.ts"
 import { ContentDigest, Digest, digestOf } from "../../domain/file/Digest.ts"
 import { headBytes, resumeBytesMin } from "../../domain/limits.ts"
 import { shortDigest } from "../../domain/transfer/Signature.ts"
@@ -18,8 +18,55 @@ type Services = Digest | LocalFiles
 /** @param folder an existing, empty folder */
 export const localFilesContract = (folder: string): ReadonlyArray<ContractCase<Services>> => [
   ...wholeFiles(folder),
-  ...leftovers(`${folder}/a`)
+  ...leftovers(`${folder}/a`),
+  ...trees(folder)
 ]
+
+/** Trees are made of what was staged: in folders that the layer made itself. */
+const trees = (folder: string): ReadonlyArray<ContractCase<Services>> => {
+  const put = Effect.fnUntraced(function* (path: string, content: Uint8Array, modified: number) {
+    const staging = yield* (yield* LocalFiles).stage(path, { size: content.length, modified })
+    yield* staging.write([content])
+    yield* staging.commit({ size: content.length, digest: digestOf(yield* Digest, [content]) })
+  }, Effect.scoped)
+  const found = (enter: (name: string) => boolean, root = folder) =>
+    Effect.flatMap(LocalFiles, ({ walk }) => Stream.runCollect(walk(root, enter)))
+  const shown = (all: ReadonlyArray<LocalFound>) =>
+    all.map((one) => `${one._tag} ${one.name}${one._tag === "File" ? ` ${one.size} ${one.modified}` : ""}`)
+  return [
+    {
+      name: "what stands at a path",
+      effect: Effect.gen(function* () {
+        const { look } = yield* LocalFiles
+        yield* put(`${folder}/f`, bytes, 5000)
+        const file = yield* look(`${folder}/f`)
+        yield* equal("file", [file?.kind, file?.size, file?.modified].join(" "), `file ${bytes.length} 5000`)
+        yield* equal("folder", (yield* look(folder))?.kind, "folder")
+        yield* equal("nothing", yield* look(`${folder}/none`), undefined)
+        yield* equal("below a file", yield* look(`${folder}/f/none`), undefined)
+      })
+    },
+    {
+      name: "a walk gives the files in the order of their names",
+      effect: Effect.gen(function* () {
+        yield* put(`${folder}/b`, bytes, 5000)
+        yield* put(`${folder}/a.txt`, bytes.subarray(0, 3), 7000)
+        yield* put(`${folder}/B`, bytes.subarray(0, 0), 9000)
+        yield* equal("all", shown(yield* found(() => true)), [
+          "File B 0 9000",
+          "File a.txt 3 7000",
+          `File b ${bytes.length} 5000`
+        ])
+      })
+    },
+    {
+      name: "a walk of a folder that is not there is one finding",
+      effect: Effect.gen(function* () {
+        yield* equal("finding", shown(yield* found(() => true, `${folder}/none`)), ["Failed "])
+      })
+    }
+  ]
+}
 
 /** What is left of a staging, and how it is gone on with. */
 const leftovers = (path: string): ReadonlyArray<ContractCase<Services>> => {

@@ -426,7 +426,8 @@ const kindOf = (stats: {
 }): DiskStat["kind"] =>
   stats.isFile() ? "file" : stats.isDirectory() ? "folder" : stats.isSymbolicLink() ? "link" : "special"
 
-const toStat = (stats: nodeFs.BigIntStats): DiskStat => ({
+/** What Node says of a file, as the port says it. */
+export const toStat = (stats: nodeFs.BigIntStats): DiskStat => ({
   kind: kindOf(stats),
   size: Number(stats.size),
   // Rounded: a time set in milliseconds may be stored a few nanoseconds short.

@@ -1,0 +1,133 @@
+/**
+ * Many files in one command: several are under way at once, so that nothing waits for an answer that is on its way; one
+ * that fails is reported and the rest goes on; one progress for all, and a summary at the end.
+ *
+ * What is under way is bounded: `filesAheadMax` small files, which hold memory, and `largeFilesAheadMax` others, which
+ * hold a descriptor. The loss of the session ends all of them.
+ */
+import { Clock, Effect, Exit, type Scope, Semaphore } from "effect"
+import type * as FileName from "../domain/file/FileName.ts"
+import { filesAheadMax, largeFilesAheadMax, smallFileBytesMax } from "../domain/limits.ts"
+import type { SourceShrank } from "../domain/transfer/Outgoing.ts"
+import type { LocalFileFailed, NamesCollide, RequestRefused, SourceMissing } from "./ClientError.ts"
+import type { OnProgress, Progress } from "./Progress.ts"
+import { Reporter, type TransferCommand } from "./Reporter.ts"
+import { type NoSession, Sessions } from "./Sessions.ts"
+
+/** What concerns one file; everything else ends the command. */
+export type FileError =
+  FileName.NameRefused | LocalFileFailed | NamesCollide | RequestRefused | SourceMissing | SourceShrank
+
+export const fileErrors = [
+  "NameRefused",
+  "LocalFileFailed",
+  "NamesCollide",
+  "RequestRefused",
+  "SourceMissing",
+  "SourceShrank"
+] as const
+
+/** What one file of many came to. */
+export interface Moved {
+  /** bytes */
+  readonly size: number
+  /** of them: bytes that did not have to be sent */
+  readonly reused: number
+  /** both ends had the same content before */
+  readonly equal: boolean
+}
+
+/** One file of many. */
+export interface Item<R> {
+  /** what a failure is reported about */
+  readonly name: string
+  /** bytes, when they are known before */
+  readonly size: number | undefined
+  readonly run: (onProgress: OnProgress) => Effect.Effect<Moved, FileError | NoSession, R>
+}
+
+/**
+ * Runs all of them; false when one failed.
+ *
+ * @param summarize false leaves the summary out when all went well
+ */
+export const run = Effect.fnUntraced(function* <R>(
+  command: TransferCommand,
+  items: ReadonlyArray<Item<R>>,
+  summarize: boolean
+): Effect.fn.Return<boolean, Exclude<NoSession, FileError>, R | Reporter | Sessions> {
+  const reporter = yield* Reporter
+  const before = yield* traffic
+  const began = yield* Clock.currentTimeMillis
+  const total = { files: 0, equal: 0, failed: 0, size: 0, reused: 0 }
+  const large = yield* Semaphore.make(largeFilesAheadMax)
+  const one = (item: Item<R>, follow: Part) => {
+    const counted = item.run(follow.onProgress).pipe(
+      Effect.map(({ equal, reused, size }) => {
+        total.files += 1
+        total.equal += equal ? 1 : 0
+        total.size += size
+        total.reused += reused
+      }),
+      Effect.catchTag(fileErrors, (error) => {
+        total.failed += 1
+        follow.gaveUp()
+        return reporter.failed({ error, command, name: item.name })
+      })
+    )
+    return (item.size ?? smallFileBytesMax + 1) > smallFileBytesMax ? large.withPermit(counted) : counted
+  }
+  const outcome = yield* Effect.flatMap(progressOfAll(command, items), (part) =>
+    Effect.forEach(items, (item, index) => one(item, part(index)), { concurrency: filesAheadMax, discard: true })
+  ).pipe(Effect.scoped, Effect.exit)
+  const after = yield* traffic
+  if (summarize || total.failed > 0 || Exit.isFailure(outcome)) {
+    const milliseconds = (yield* Clock.currentTimeMillis) - began
+    const crossed = { sent: after.sent - before.sent, received: after.received - before.received }
+    yield* reporter.summed({ command, ...total, ...crossed, milliseconds })
+  }
+  yield* outcome
+  return total.failed === 0
+})
+
+/** What crossed in the session that stands. */
+const traffic = Effect.gen(function* () {
+  const session = yield* (yield* Sessions).standing
+  return { sent: session?.traffic.sent ?? 0, received: session?.traffic.received ?? 0 }
+})
+
+/** What one file tells the progress of all. */
+interface Part {
+  readonly onProgress: OnProgress
+  /** It has failed: what it lacked does not belong to the whole any more. */
+  readonly gaveUp: () => void
+}
+
+/** One progress over all files; those of unknown size are added once their size is known. */
+const progressOfAll = Effect.fnUntraced(function* <R>(
+  command: TransferCommand,
+  items: ReadonlyArray<Item<R>>
+): Effect.fn.Return<(index: number) => Part, never, Reporter | Scope.Scope> {
+  const follow = yield* (yield* Reporter).follow({ command, name: `${items.length} files` })
+  let all: Progress = {
+    phase: "moving",
+    done: 0,
+    total: items.reduce((sum, { size = 0 }) => sum + size, 0),
+    reused: 0
+  }
+  const tell = (done: number, total: number, reused: number) => {
+    all = { ...all, done: all.done + done, total: all.total + total, reused: all.reused + reused }
+    follow({ ...all, phase: all.done >= all.total ? "done" : "moving" })
+  }
+  return (index) => {
+    let known = { done: 0, total: items[index]?.size ?? 0, reused: 0 }
+    return {
+      onProgress: ({ done, reused, total }) => {
+        const next = { done: Math.max(done, known.done), total, reused: Math.max(reused, known.reused) }
+        tell(next.done - known.done, next.total - known.total, next.reused - known.reused)
+        known = next
+      },
+      gaveUp: () => tell(0, known.done - known.total, 0)
+    }
+  }
+})

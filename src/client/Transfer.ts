@@ -1,0 +1,203 @@
+/**
+ * One file's transfer, alone or among many: what is sent or got, how far it is, and the report of its end.
+ */
+import { Clock, Effect, Exit, Scope, Semaphore } from "effect"
+import type { Parts } from "../domain/Bytes.ts"
+import type { ContentDigest, Digest } from "../domain/file/Digest.ts"
+import * as FileName from "../domain/file/FileName.ts"
+import { printable } from "../domain/file/Printable.ts"
+import { smallFileBytesMax, smallFilesWrittenAtOnceMax } from "../domain/limits.ts"
+import { SourceShrank } from "../domain/transfer/Outgoing.ts"
+import type { Moved } from "./Batch.ts"
+import { type CommandError, type LocalFileFailed, SourceMissing } from "./ClientError.ts"
+import type { ClientSession, Committed, Incoming, Receiver } from "./ClientSession.ts"
+import * as Download from "./Download.ts"
+import { LocalFiles, type LocalSource } from "./LocalFiles.ts"
+import type { OnProgress } from "./Progress.ts"
+import { Reporter, type TransferCommand } from "./Reporter.ts"
+import { Sessions } from "./Sessions.ts"
+
+/** What a transfer needs. */
+export type Services = Digest | LocalFiles | Reporter | Sessions
+
+// -----------------------------------------------------------------------------
+// Sending
+// -----------------------------------------------------------------------------
+
+/** How a file is sent. */
+export interface Sending {
+  readonly command: "para" | "upload"
+  readonly missing: SourceMissing["command"]
+  readonly run: (
+    session: ClientSession,
+    name: FileName.FileName,
+    source: LocalSource,
+    onProgress: OnProgress
+  ) => Effect.Effect<Committed, CommandError | LocalFileFailed | SourceShrank>
+}
+
+export const uploading: Sending = {
+  command: "upload",
+  missing: "upload",
+  run: (session, name, source, onProgress) => session.upload(name, source, onProgress)
+}
+
+/** @param expect the digest that the server's file must have */
+export const parallelizing = (expect?: ContentDigest): Sending => ({
+  command: "para",
+  missing: "parallelize",
+  run: (session, name, source, onProgress) => session.para(name, source, onProgress, expect)
+})
+
+/**
+ * The client looks first: for a file that is not there, nothing is sent and nobody is dialled.
+ *
+ * @param as the name at the server; the path's last part when it is not given
+ * @param along the progress of many, of which this is one; without it the file has its own
+ */
+export const send = Effect.fnUntraced(function* (
+  sending: Sending,
+  path: string,
+  as: string | undefined,
+  along?: OnProgress
+) {
+  const { command, missing } = sending
+  const files = yield* LocalFiles
+  const source = yield* along === undefined ? openSource(path, missing) : openOfMany(path, missing)
+  const name = yield* FileName.parse(as ?? files.baseName(path))
+  const session = yield* (yield* Sessions).session
+  return yield* timed({ command, name, session, along }, (onProgress) => sending.run(session, name, source, onProgress))
+}, Effect.scoped)
+
+/** Opens a local file that must be there. */
+export const openSource = Effect.fnUntraced(function* (path: string, command: SourceMissing["command"]) {
+  const source = yield* (yield* LocalFiles).open(path)
+  return source ?? (yield* new SourceMissing({ path: printable(path), command }))
+})
+
+/** A small file is read at once and closed: many wait for their answers, and none of them holds a descriptor. */
+const openOfMany = Effect.fnUntraced(function* (path: string, command: SourceMissing["command"]) {
+  const scope = yield* Scope.fork(yield* Effect.scope)
+  const source = yield* Effect.provideService(openSource(path, command), Scope.Scope, scope)
+  if (source.size > smallFileBytesMax) return source
+  const bytes = yield* source.read(0, source.size)
+  if (bytes.length < source.size) return yield* new SourceShrank()
+  yield* source.unchanged
+  yield* Scope.close(scope, Exit.void)
+  return {
+    size: source.size,
+    modified: source.modified,
+    read: (offset: number, length: number) => Effect.sync(() => bytes.slice(offset, offset + length)),
+    unchanged: Effect.void
+  } satisfies LocalSource
+})
+
+// -----------------------------------------------------------------------------
+// Receiving
+// -----------------------------------------------------------------------------
+
+/** Gets a file, with a progress of its own. */
+export const download = Effect.fnUntraced(function* (text: string, pathOf: (base: string) => string) {
+  const name = yield* FileName.parse(text)
+  const path = pathOf(FileName.baseName(name))
+  const session = yield* (yield* Sessions).session
+  yield* timed({ command: "download", name, path, session, along: undefined }, (onProgress) =>
+    Download.download({ session, name, path, onProgress })
+  )
+})
+
+/** A file to get among others. */
+export interface OneOfMany {
+  readonly name: FileName.FileName
+  /** where it goes */
+  readonly path: string
+  /** bytes, as the server's listing says, if it was asked for */
+  readonly size: number | undefined
+}
+
+/** Getting many files: what they share. */
+export const downloadsOfMany = Effect.map(Semaphore.make(smallFilesWrittenAtOnceMax), (writing) =>
+  Effect.fnUntraced(function* ({ name, path, size }: OneOfMany, along: OnProgress) {
+    const session = yield* (yield* Sessions).session
+    return yield* timed({ command: "download", name, path, session, along }, (onProgress) =>
+      size !== undefined && size <= smallFileBytesMax
+        ? small(session, name, path, writing, onProgress)
+        : Download.download({ session, name, path, onProgress })
+    )
+  })
+)
+
+/** A small file is there before anything of it is written: what waits for the server holds no descriptor. */
+const small = Effect.fnUntraced(function* (
+  session: ClientSession,
+  name: FileName.FileName,
+  path: string,
+  writing: Semaphore.Semaphore,
+  onProgress: OnProgress
+) {
+  const { stage } = yield* LocalFiles
+  const receive = (incoming: Incoming): Effect.Effect<Receiver<LocalFileFailed>, LocalFileFailed, Scope.Scope> => {
+    // The listing was of another version.
+    if (incoming.size > smallFileBytesMax) return stage(path, incoming)
+    const kept: Array<Parts[number]> = []
+    return Effect.succeed({
+      write: (parts) => Effect.sync(() => void kept.push(...parts.map((part) => part.slice()))),
+      commit: (expected) =>
+        writing.withPermit(
+          Effect.scoped(
+            Effect.gen(function* () {
+              const staging = yield* stage(path, incoming)
+              yield* staging.write(kept)
+              yield* staging.commit(expected)
+            })
+          )
+        )
+    })
+  }
+  return { ...(yield* session.download(name, receive, onProgress)), equal: false }
+})
+
+// -----------------------------------------------------------------------------
+// Its end
+// -----------------------------------------------------------------------------
+
+/** What is transferred. */
+interface Transferring {
+  readonly command: TransferCommand
+  readonly name: string
+  readonly path?: string
+  readonly session: ClientSession
+  /** the progress of many */
+  readonly along: OnProgress | undefined
+}
+
+/** Follows a transfer and reports its end. */
+const timed = Effect.fnUntraced(function* <E, R>(
+  transferring: Transferring,
+  transfer: (onProgress: OnProgress) => Effect.Effect<Committed & { readonly equal?: boolean }, E, R>
+) {
+  const { along, command, name, path, session } = transferring
+  const reporter = yield* Reporter
+  const began = yield* Clock.currentTimeMillis
+  const before = { ...session.traffic }
+  let reused = 0
+  let equal = false
+  const followed = along === undefined ? reporter.follow({ command, name }) : Effect.succeed(along)
+  const committed = yield* Effect.scoped(
+    Effect.flatMap(followed, (follow) =>
+      transfer((progress) => {
+        reused = progress.reused
+        // At the commit nothing had to be put in place: what is to be there was there.
+        if (progress.phase === "committing") equal = progress.done === 0 && progress.total > 0
+        follow(progress)
+      })
+    )
+  )
+  const milliseconds = (yield* Clock.currentTimeMillis) - began
+  const where = path === undefined ? {} : { path }
+  const sent = session.traffic.sent - before.sent
+  const received = session.traffic.received - before.received
+  const crossed = along === undefined ? { sent, received } : {}
+  yield* reporter.transferred({ command, name, ...where, reused, equal, ...crossed, ...committed, milliseconds })
+  return { size: committed.size, reused, equal: committed.equal ?? equal } satisfies Moved
+})
