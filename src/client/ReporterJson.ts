@@ -3,8 +3,8 @@
  * too, as everywhere.
  *
  * A listing gives `{"name", "size", "modified"}` for each file, with `digest` when it is known. Everything else has an
- * `event`: `progress`, `uploaded`, `downloaded`, `parallelized`, `verified`, `removed`, `renamed`, `failed`, or `summary`
- * at the end of a command about several files. Sizes are bytes, times ISO 8601 in UTC.
+ * `event`: `progress`, `uploaded`, `downloaded`, `parallelized`, `verified`, `removed`, `renamed`, `failed`, or
+ * `summary` at the end of a command about several files. Sizes are bytes, times ISO 8601 in UTC.
  * The text is ASCII: every other character is escaped, so names are exact and harmless on a terminal.
  */
 import { Effect, Layer, Schedule } from "effect"
