@@ -128,7 +128,14 @@ export const make = Effect.fnUntraced(function* (peer: Peer): Effect.fn.Return<S
 })
 
 /** The first output of each command. */
-const startsCommand: ReadonlySet<SessionOutput["_tag"]> = new Set(["List", "Describe", "Stage", "Open"])
+const startsCommand: ReadonlySet<SessionOutput["_tag"]> = new Set([
+  "List",
+  "Describe",
+  "Stage",
+  "Open",
+  "Remove",
+  "Rename"
+])
 
 const counted =
   (commands: CommandWatch.CommandWatch) =>

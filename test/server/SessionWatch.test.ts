@@ -170,6 +170,10 @@ describe("an audit log that cannot be written", () => {
         yield* TestClock.adjust(auditDelayMilliseconds)
         const refused = yield* Effect.flip(session.upload(name, Fixture.source(first)))
         assert.strictEqual(refused._tag === "RequestRefused" && refused.reason, "store-failed")
+        const kept = yield* Effect.flip(session.remove(name))
+        assert.strictEqual(kept._tag === "RequestRefused" && kept.reason, "store-failed")
+        const stays = yield* Effect.flip(session.rename(name, FileName.make("other")))
+        assert.strictEqual(stays._tag === "RequestRefused" && stays.reason, "store-failed")
         assert.deepStrictEqual(yield* measured("paradrop_audit_failing"), ["paradrop_audit_failing 1"])
         yield* TestClock.adjust(auditRetryMilliseconds + auditDelayMilliseconds)
         yield* settle
@@ -180,6 +184,8 @@ describe("an audit log that cannot be written", () => {
         assert.deepStrictEqual((yield* audited).map(short), [
           "login",
           "ada upload store-failed",
+          "ada remove store-failed",
+          "ada rename store-failed",
           "recovered",
           "ada upload done"
         ])
