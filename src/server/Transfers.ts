@@ -147,8 +147,10 @@ export const make = Effect.fnUntraced(function* (options: {
         asked.head === undefined
           ? {}
           : { resume: resumeKey(digest, user(), files.whole(asked.name), asked, asked.head) }
-      if (watch.audited)
-        yield* Effect.map(knownDigest({ store, signatures, digest }, name), (known) => known && watch.had(id, known))
+      if (watch.audited) {
+        const known = base?.signature?.digest ?? (yield* knownDigest({ store, signatures, digest }, name))
+        if (known !== undefined) watch.had(id, known)
+      }
       // Taking over from an older session may wait for what that is doing.
       const staging = yield* aliveMeanwhile(
         hold(store.stage({ name, size, modified, ...resume, ...(target && { target }) }))
@@ -191,7 +193,8 @@ export const make = Effect.fnUntraced(function* (options: {
       const { assembly, command, replaces, target, value } = incoming
       const request = { size, digest: expected, ...(replaces !== undefined && { replaces }) }
       const assembled = assembly?.done ?? Effect.void
-      return aliveMeanwhile(watch.commit(id, expected, Effect.andThen(assembled, value.commit(request)))).pipe(
+      // Only the commit itself must not be interrupted: copies may be.
+      return aliveMeanwhile(Effect.andThen(assembled, watch.commit(id, expected, value.commit(request)))).pipe(
         Effect.tap((entry) =>
           log("file-committed", committedText[command](printable(files.whole(entry.name))), { user: user() })
         ),
