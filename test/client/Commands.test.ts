@@ -1,6 +1,7 @@
 /**
  * The commands and the shell over a whole server, in memory.
  */
+import { quickCrypto } from "../crypto.ts"
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Layer, Stream } from "effect"
@@ -17,10 +18,6 @@ import { Screen } from "../../src/client/Screen.ts"
 import { Sessions } from "../../src/client/Sessions.ts"
 import * as Shell from "../../src/client/Shell.ts"
 import * as Bytes from "../../src/domain/Bytes.ts"
-import * as CipherNode from "../../src/domain/channel/CipherNode.ts"
-import * as KemNode from "../../src/domain/channel/KemNode.ts"
-import { Opaque } from "../../src/domain/channel/Opaque.ts"
-import * as DigestNode from "../../src/domain/file/DigestNode.ts"
 import type { FileEntry } from "../../src/domain/file/FileEntry.ts"
 import { eagerContentBytesMax, filesAheadMax, smallFileBytesMax } from "../../src/domain/limits.ts"
 import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
@@ -28,13 +25,7 @@ import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
 import * as Server from "../../src/server/Server.ts"
 
-const crypto = Layer.mergeAll(
-  Opaque.layerQuick,
-  KemNode.layer,
-  CipherNode.layer,
-  DigestNode.layer,
-  NodeCrypto.layerSecureRandom
-)
+const crypto = Layer.merge(quickCrypto, NodeCrypto.layerSecureRandom)
 const network = Server.layer.pipe(
   Layer.provideMerge(MemorySocket.layer),
   Layer.provideMerge(Fixture.accounts),

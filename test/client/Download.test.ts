@@ -1,6 +1,7 @@
 /**
  * Downloads that find something of the file here already, over a whole server in memory.
  */
+import { quickCrypto } from "../crypto.ts"
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer } from "effect"
@@ -12,24 +13,14 @@ import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
 import * as ReporterText from "../../src/client/ReporterText.ts"
 import { Screen } from "../../src/client/Screen.ts"
 import { Sessions } from "../../src/client/Sessions.ts"
-import * as CipherNode from "../../src/domain/channel/CipherNode.ts"
-import * as KemNode from "../../src/domain/channel/KemNode.ts"
-import { Opaque } from "../../src/domain/channel/Opaque.ts"
 import { ContentDigest } from "../../src/domain/file/Digest.ts"
-import * as DigestNode from "../../src/domain/file/DigestNode.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
 import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
 import * as Server from "../../src/server/Server.ts"
 
-const crypto = Layer.mergeAll(
-  Opaque.layerQuick,
-  KemNode.layer,
-  CipherNode.layer,
-  DigestNode.layer,
-  NodeCrypto.layerSecureRandom
-)
+const crypto = Layer.merge(quickCrypto, NodeCrypto.layerSecureRandom)
 const world = (written: { out: string; err: string }) =>
   Layer.mergeAll(
     Layer.unwrap(

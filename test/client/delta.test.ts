@@ -1,14 +1,12 @@
+import { quickCrypto } from "../crypto.ts"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Redacted } from "effect"
 import * as Bytes from "../../src/domain/Bytes.ts"
 import * as Client from "../../src/client/Client.ts"
 import type { Progress } from "../../src/client/Progress.ts"
-import * as CipherNode from "../../src/domain/channel/CipherNode.ts"
 import { UserName } from "../../src/domain/channel/HandshakeMessage.ts"
-import * as KemNode from "../../src/domain/channel/KemNode.ts"
 import { Opaque } from "../../src/domain/channel/Opaque.ts"
 import { ContentDigest } from "../../src/domain/file/Digest.ts"
-import * as DigestNode from "../../src/domain/file/DigestNode.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
 import { Accounts } from "../../src/domain/session/Accounts.ts"
 import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
@@ -17,7 +15,6 @@ import * as Server from "../../src/server/Server.ts"
 
 const user = UserName.make("ada")
 const password = Redacted.make("correct horse")
-const crypto = Layer.mergeAll(Opaque.layerQuick, KemNode.layer, CipherNode.layer, DigestNode.layer)
 const accounts = Layer.unwrap(
   Effect.gen(function* () {
     const opaque = yield* Opaque
@@ -30,7 +27,7 @@ const world = Server.layer.pipe(
   Layer.provideMerge(MemorySocket.layer),
   Layer.provideMerge(accounts),
   Layer.provideMerge(FileStoreMemory.layer()),
-  Layer.provideMerge(crypto)
+  Layer.provideMerge(quickCrypto)
 )
 
 /** The same bytes for the same seed: xorshift32. */

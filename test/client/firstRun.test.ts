@@ -1,6 +1,7 @@
 /**
  * What a person meets whose first try fails: each way in one line that says what happened and what to do.
  */
+import { quickCrypto } from "../crypto.ts"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, type Scope } from "effect"
 import { Socket } from "effect/socket"
@@ -11,18 +12,12 @@ import * as Reporter from "../../src/client/Reporter.ts"
 import * as ReporterText from "../../src/client/ReporterText.ts"
 import * as ReporterVerbose from "../../src/client/ReporterVerbose.ts"
 import { Screen } from "../../src/client/Screen.ts"
-import * as CipherNode from "../../src/domain/channel/CipherNode.ts"
-import * as KemNode from "../../src/domain/channel/KemNode.ts"
-import { Opaque } from "../../src/domain/channel/Opaque.ts"
 import * as SecureChannel from "../../src/domain/channel/SecureChannel.ts"
 import * as Transport from "../../src/domain/channel/Transport.ts"
-import * as DigestNode from "../../src/domain/file/DigestNode.ts"
 import { causesShownMax, dialMillisecondsMax, handshakeMillisecondsMax } from "../../src/domain/limits.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import { pair } from "../../src/domain/testing/MemorySocket.ts"
 import * as Bytes from "../../src/domain/Bytes.ts"
-
-const crypto = Layer.mergeAll(Opaque.layerQuick, KemNode.layer, CipherNode.layer, DigestNode.layer)
 
 const connect = (dial: Effect.Effect<Socket.Socket>) =>
   Client.connect({ server: "files.example:8080", dial, ...Fixture.ada })
@@ -92,7 +87,7 @@ describe("the first try", () => {
           "  caused by SocketError: An error occurred during Open\n",
           `  caused by Error: connect ${code} 192.0.2.1:8080\n`
         ])
-      }).pipe(Effect.scoped, Effect.provide(crypto))
+      }).pipe(Effect.scoped, Effect.provide(quickCrypto))
     )
   }
 
@@ -120,7 +115,7 @@ describe("the first try", () => {
         const error = yield* failing(yield* saying(says), says === "" ? patience : 0)
         assert.strictEqual(error.message, text)
         assert.lengthOf(CauseChain.lines(error), 1)
-      }).pipe(Effect.scoped, Effect.provide(crypto))
+      }).pipe(Effect.scoped, Effect.provide(quickCrypto))
     )
   }
 
@@ -132,7 +127,7 @@ describe("the first try", () => {
         message,
         "files.example:8080 did not answer in time: check host, port and firewall (ETIMEDOUT)"
       )
-    }).pipe(Effect.scoped, Effect.provide(crypto))
+    }).pipe(Effect.scoped, Effect.provide(quickCrypto))
   )
 
   it.effect("a client of another version is told the server's, and nobody else is", () =>
@@ -158,7 +153,7 @@ describe("the first try", () => {
         "",
         "the other end does not speak this protocol: check host and port"
       ])
-    }).pipe(Effect.scoped, Effect.provide(crypto))
+    }).pipe(Effect.scoped, Effect.provide(quickCrypto))
   )
 })
 

@@ -1,13 +1,10 @@
+import { quickCrypto } from "../crypto.ts"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Result, type Scope, Stream } from "effect"
+import { Effect, Fiber, type Layer, Result, type Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as Client from "../../src/client/Client.ts"
 import type { ClientSession } from "../../src/client/ClientSession.ts"
-import * as CipherNode from "../../src/domain/channel/CipherNode.ts"
-import * as KemNode from "../../src/domain/channel/KemNode.ts"
-import { Opaque } from "../../src/domain/channel/Opaque.ts"
 import { ContentDigest } from "../../src/domain/file/Digest.ts"
-import * as DigestNode from "../../src/domain/file/DigestNode.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
 import {
   contentBlockBytes,
@@ -21,7 +18,6 @@ import * as HostileServer from "../../src/domain/testing/HostileServer.ts"
 import { pair } from "../../src/domain/testing/MemorySocket.ts"
 import type { ServerMessage } from "../../src/domain/wire/Message.ts"
 
-const crypto = Layer.mergeAll(Opaque.layerQuick, KemNode.layer, CipherNode.layer, DigestNode.layer)
 const name = FileName.make("a")
 const digest = ContentDigest.make("0".repeat(64))
 const small = Fixture.source(Fixture.bytes(1, 10))
@@ -62,8 +58,10 @@ const answers =
       Effect.forEach(messages, (one) => (one instanceof Uint8Array ? session.content(1, one) : session.say(1, one)))
     )
 
-const scenario = <E>(what: string, body: () => Effect.Effect<void, E, Scope.Scope | Layer.Success<typeof crypto>>) =>
-  it.effect(what, () => Effect.scoped(body()).pipe(Effect.provide(crypto)))
+const scenario = <E>(
+  what: string,
+  body: () => Effect.Effect<void, E, Scope.Scope | Layer.Success<typeof quickCrypto>>
+) => it.effect(what, () => Effect.scoped(body()).pipe(Effect.provide(quickCrypto)))
 
 const commands: {
   readonly [name: string]: (session: ClientSession) => Effect.Effect<unknown, { readonly _tag: string }>

@@ -1,3 +1,4 @@
+import { quickCrypto } from "../crypto.ts"
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, describe, it } from "@effect/vitest"
@@ -10,22 +11,13 @@ import * as ReporterText from "../../src/client/ReporterText.ts"
 import { Screen } from "../../src/client/Screen.ts"
 import { Sessions } from "../../src/client/Sessions.ts"
 import * as Shell from "../../src/client/Shell.ts"
-import * as CipherNode from "../../src/domain/channel/CipherNode.ts"
-import * as KemNode from "../../src/domain/channel/KemNode.ts"
-import { Opaque, type Password } from "../../src/domain/channel/Opaque.ts"
-import * as DigestNode from "../../src/domain/file/DigestNode.ts"
+import { type Password } from "../../src/domain/channel/Opaque.ts"
 import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
 import * as Server from "../../src/server/Server.ts"
 
-const crypto = Layer.mergeAll(
-  Opaque.layerQuick,
-  KemNode.layer,
-  CipherNode.layer,
-  DigestNode.layer,
-  NodeCrypto.layerSecureRandom
-)
+const crypto = Layer.merge(quickCrypto, NodeCrypto.layerSecureRandom)
 const network = Server.layer.pipe(
   Layer.provideMerge(MemorySocket.layer),
   Layer.provideMerge(Fixture.accounts),

@@ -2,17 +2,14 @@
  * A whole server that is told to stop under load: what can end in time ends, the rest is interrupted, and nothing that
  * was told to a client or staged for one is lost.
  */
+import { quickCrypto } from "../crypto.ts"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Scope } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { TestClock } from "effect/testing"
 import type { ClientSession, Incoming, Partial } from "../../src/client/ClientSession.ts"
 import * as Bytes from "../../src/domain/Bytes.ts"
-import * as CipherNode from "../../src/domain/channel/CipherNode.ts"
-import * as KemNode from "../../src/domain/channel/KemNode.ts"
-import { Opaque } from "../../src/domain/channel/Opaque.ts"
 import { Digest } from "../../src/domain/file/Digest.ts"
-import * as DigestNode from "../../src/domain/file/DigestNode.ts"
 import { FileName, stagingFolder } from "../../src/domain/file/FileName.ts"
 import { contentBlockBytes, drainMillisecondsMax, headBytes, resumeBytesMin } from "../../src/domain/limits.ts"
 import { FileStore } from "../../src/domain/store/FileStore.ts"
@@ -30,7 +27,7 @@ const machine = MemorySocket.layer.pipe(
   Layer.provideMerge(Layer.orDie(Fixture.accounts)),
   Layer.provideMerge(Layer.orDie(FileStoreDisk.layer())),
   Layer.provideMerge([MemoryDisk.layer(), SecureRandom.layerWebCrypto, watchLayer]),
-  Layer.provideMerge(Layer.mergeAll(Opaque.layerQuick, KemNode.layer, CipherNode.layer, DigestNode.layer))
+  Layer.provideMerge(quickCrypto)
 )
 
 /** A server on that machine; stop it by closing its scope. */

@@ -1,12 +1,9 @@
+import { quickCrypto } from "../crypto.ts"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { TestClock } from "effect/testing"
 import * as Bytes from "../../src/domain/Bytes.ts"
-import * as CipherNode from "../../src/domain/channel/CipherNode.ts"
-import * as KemNode from "../../src/domain/channel/KemNode.ts"
-import { Opaque } from "../../src/domain/channel/Opaque.ts"
-import * as DigestNode from "../../src/domain/file/DigestNode.ts"
 import { FileName, stagingFolder } from "../../src/domain/file/FileName.ts"
 import { packRanges } from "../../src/domain/file/Packed.ts"
 import {
@@ -43,7 +40,7 @@ const world = () =>
     Layer.provideMerge(Layer.orDie(Fixture.accounts)),
     Layer.provideMerge(Layer.orDie(FileStoreDisk.layer())),
     Layer.provideMerge([MemoryDisk.layer(), SecureRandom.layerWebCrypto]),
-    Layer.provideMerge(Layer.mergeAll(Opaque.layerQuick, KemNode.layer, CipherNode.layer, DigestNode.layer))
+    Layer.provideMerge(quickCrypto)
   )
 
 const staged = Effect.flatMap(MemoryDisk.MemoryDisk, ({ files }) =>

@@ -1,17 +1,15 @@
 /**
  * A whole server in memory, with everything that a test wants to look at: its log, its store's calls, its network.
  */
+import { quickCrypto } from "../crypto.ts"
 import { it } from "@effect/vitest"
 import { Context, Effect, Layer, Logger, Metric, References, type Scope } from "effect"
 import { type Socket, SocketServer } from "effect/socket"
 import * as Client from "../../src/client/Client.ts"
 import type { Cipher } from "../../src/domain/channel/Cipher.ts"
-import * as CipherNode from "../../src/domain/channel/CipherNode.ts"
 import type { Kem } from "../../src/domain/channel/Kem.ts"
-import * as KemNode from "../../src/domain/channel/KemNode.ts"
-import { Opaque } from "../../src/domain/channel/Opaque.ts"
+import type { Opaque } from "../../src/domain/channel/Opaque.ts"
 import type { Digest } from "../../src/domain/file/Digest.ts"
-import * as DigestNode from "../../src/domain/file/DigestNode.ts"
 import type { Accounts } from "../../src/domain/session/Accounts.ts"
 import { FileStore } from "../../src/domain/store/FileStore.ts"
 import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
@@ -140,8 +138,6 @@ const spoiled = (through: (socket: Socket.Socket) => Socket.Socket) =>
     )
   )
 
-const crypto = Layer.mergeAll(Opaque.layerQuick, KemNode.layer, CipherNode.layer, DigestNode.layer)
-
 export type World =
   Watch | FileStore | MemorySocket.MemoryNetwork | Accounts | Cipher | Digest | Kem | Opaque | ServerStatus
 
@@ -156,7 +152,7 @@ export const layer = (options: Options = {}) =>
     Layer.provideMerge(Layer.orDie(Fixture.accounts)),
     Layer.provideMerge(watchedStore(options)),
     Layer.provideMerge(watchLayer),
-    Layer.provideMerge(crypto)
+    Layer.provideMerge(quickCrypto)
   )
 
 /** A test against a server of its own. Its clients have gone before the server stops. */

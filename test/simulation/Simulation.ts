@@ -4,13 +4,10 @@
  * After every step each name holds whole content that some client had sent, and nothing acknowledged is lost. At the
  * end everything has ended, nothing is held, and the world is still of use.
  */
+import { quickCrypto } from "../crypto.ts"
 import { Context, Deferred, Effect, Exit, Fiber, Layer, Option, Scope } from "effect"
-import * as CipherNode from "../../src/domain/channel/CipherNode.ts"
-import * as KemNode from "../../src/domain/channel/KemNode.ts"
-import { Opaque } from "../../src/domain/channel/Opaque.ts"
 import { fromUtf8 } from "../../src/domain/Bytes.ts"
 import { Digest, digestOf } from "../../src/domain/file/Digest.ts"
-import * as DigestNode from "../../src/domain/file/DigestNode.ts"
 import { FileName, stagingFolder } from "../../src/domain/file/FileName.ts"
 import { resumeBytesMin } from "../../src/domain/limits.ts"
 import { FileStore } from "../../src/domain/store/FileStore.ts"
@@ -37,7 +34,7 @@ export interface Result {
 /** Made once: keys, accounts and native libraries do not change what happens. */
 export const shared: Effect.Effect<World.Shared> = Effect.scoped(
   Effect.gen(function* () {
-    const layer = Layer.mergeAll(Opaque.layerQuick, KemNode.layer, CipherNode.layer, DigestNode.layer)
+    const layer = quickCrypto
     const services = yield* Layer.build(layer)
     return { services, registered: yield* Effect.orDie(Effect.provide(Fixture.registered, services)) }
   })
