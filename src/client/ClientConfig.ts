@@ -3,6 +3,7 @@
  */
 import { Effect, Schema } from "effect"
 import { Argument, CliOutput, Flag } from "effect/cli"
+import { passwordFlags } from "../passwordFlags.ts"
 import { UserName } from "../domain/channel/HandshakeMessage.ts"
 import { ContentDigest } from "../domain/file/Digest.ts"
 import { printable } from "../domain/file/Printable.ts"
@@ -91,16 +92,7 @@ export const expect = Flag.String("expect").pipe(
 
 /** Said of `passwd`. */
 export const newPassword = {
-  generate: Flag.Boolean("generate").pipe(
-    Flag.withoutNegation,
-    Flag.withDescription("make a strong password and print it once"),
-    Flag.withDefault(false)
-  ),
-  allowWeak: Flag.Boolean("allow-weak").pipe(
-    Flag.withoutNegation,
-    Flag.withDescription("take a short or common password too"),
-    Flag.withDefault(false)
-  ),
+  ...passwordFlags,
   newPasswordFile: Flag.String("new-password-file").pipe(
     Flag.withMetavar("FILE"),
     Flag.withDescription("a file whose first line is the new password; else you are asked"),

@@ -12,17 +12,16 @@ import type { ContentDigest } from "../domain/file/Digest.ts"
 import { Digest } from "../domain/file/Digest.ts"
 import type { FileEntry, FileSize, Milliseconds } from "../domain/file/FileEntry.ts"
 import type { FileName } from "../domain/file/FileName.ts"
-import { printable } from "../domain/file/Printable.ts"
 import { eagerContentBytesMax, resumeBytesMin } from "../domain/limits.ts"
 import type { Source, SourceShrank } from "../domain/transfer/Outgoing.ts"
 import type { ClientMessage, ServerMessage, SignatureOffer } from "../domain/wire/Message.ts"
 import { packRanges } from "../domain/file/Packed.ts"
-import type { Refusal } from "../domain/wire/Refusal.ts"
-import { type CommandError, ProtocolBroken, RequestRefused } from "./ClientError.ts"
+import * as Answers from "./Answers.ts"
+import { type CommandError, ProtocolBroken, type RequestRefused } from "./ClientError.ts"
 import { type Counter, counter, type OnProgress } from "./Progress.ts"
 import * as PasswordChange from "./PasswordChange.ts"
 import * as Questions from "./Questions.ts"
-import type { Answer, Request, Requests } from "./Requests.ts"
+import type { Request, Requests } from "./Requests.ts"
 import * as Sender from "./Sender.ts"
 import * as Updater from "./Updater.ts"
 
@@ -282,7 +281,7 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
     for (let received = 0; received < length;) {
       const answer = yield* request.next
       if (answer._tag === "Message") {
-        const { _tag } = yield* unlessRefused(answer.message, name)
+        const { _tag } = yield* Answers.unlessRefused(answer.message, name)
         return yield* new ProtocolBroken({ detail: `${_tag} before all content` })
       }
       received += Bytes.lengthOf(answer.parts)
@@ -294,7 +293,7 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
 
   const sentAll = Effect.fnUntraced(function* (request: Request, name: FileName, size: number) {
     const last = yield* nextMessage(request, name)
-    if (last._tag !== "Sent") return yield* unexpected(last._tag)
+    if (last._tag !== "Sent") return yield* Answers.unexpected(last._tag)
     if (last.size !== size) return yield* new ProtocolBroken({ detail: "content of another size than was declared" })
     return committed(last)
   })
@@ -417,7 +416,7 @@ const committed = ({ digest, size }: Committed): Committed => ({ size, digest })
 
 const nextPage = Effect.fnUntraced(function* (request: Request, count: number) {
   const answer = yield* request.next
-  const message = yield* messageOf(answer)
+  const message = yield* Answers.messageOf(answer)
   switch (message._tag) {
     case "Page":
       // A page without entries would be an answer without progress.
@@ -426,8 +425,8 @@ const nextPage = Effect.fnUntraced(function* (request: Request, count: number) {
     case "Listed":
       return message.count === count ? undefined : yield* new ProtocolBroken({ detail: "a listing with another count" })
     default:
-      yield* unlessRefused(message, "the listing")
-      return yield* unexpected(message._tag)
+      yield* unlessMissing(yield* Answers.unlessRefused(message, "the listing"), "the listing")
+      return yield* Answers.unexpected(message._tag)
   }
 })
 
@@ -436,14 +435,8 @@ const expectMessage = Effect.fnUntraced(function* <Tag extends ServerMessage["_t
   name: string,
   tag: Tag
 ): Effect.fn.Return<Extract<ServerMessage, { readonly _tag: Tag }>, CommandError> {
-  const message = yield* nextMessage(request, name)
-  return hasTag(message, tag) ? message : yield* unexpected(message._tag)
+  return yield* Answers.expect(yield* nextMessage(request, name), tag)
 })
-
-const hasTag = <Tag extends ServerMessage["_tag"]>(
-  message: ServerMessage,
-  tag: Tag
-): message is Extract<ServerMessage, { readonly _tag: Tag }> => message._tag === tag
 
 /** The server's last word, which must be about what was sent. */
 const agreed = Effect.fnUntraced(function* (
@@ -459,24 +452,11 @@ const agreed = Effect.fnUntraced(function* (
   return sent
 })
 
+/** The next message; that there is no such file is a refusal too. */
 const nextMessage = (request: Request, name: string): Effect.Effect<ServerMessage, CommandError> =>
-  Effect.flatMap(request.next, (answer) => Effect.flatMap(messageOf(answer), (message) => unlessRefused(message, name)))
+  Effect.flatMap(Answers.next(request, name), (message) => unlessMissing(message, name))
 
-const messageOf = (answer: Answer): Effect.Effect<ServerMessage, ProtocolBroken> =>
-  answer._tag === "Message" ? Effect.succeed(answer.message) : Effect.fail(new ProtocolBroken({ detail: "content" }))
-
-const unlessRefused = (message: ServerMessage, name: string): Effect.Effect<ServerMessage, RequestRefused> => {
-  switch (message._tag) {
-    case "Refused":
-      return Effect.fail(refusedError(name, message))
-    case "SameFileNotHere":
-      return Effect.fail(refusedError(name, { reason: "no-such-file" }))
-    default:
-      return Effect.succeed(message)
-  }
-}
-
-const refusedError = (name: string, { detail = "", reason }: Refusal): RequestRefused =>
-  new RequestRefused({ name: printable(name), reason, detail: printable(detail) })
-
-const unexpected = (tag: string): ProtocolBroken => new ProtocolBroken({ detail: `unexpected ${tag}` })
+const unlessMissing = (message: ServerMessage, name: string): Effect.Effect<ServerMessage, RequestRefused> =>
+  message._tag === "SameFileNotHere"
+    ? Effect.fail(Answers.refused(name, { reason: "no-such-file" }))
+    : Effect.succeed(message)

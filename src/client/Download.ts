@@ -40,18 +40,16 @@ export const download = (request: DownloadRequest): Downloading =>
     const copy = found !== undefined && found.size >= deltaBytesMin ? found : undefined
     if (left !== undefined) return yield* behind(request, left, copy)
     if (copy === undefined) return yield* whole(request)
-    const receive = (incoming: Incoming) => files.stage(path, { ...incoming, resumable: true })
-    return yield* session.update(name, copy, receive, onProgress)
+    return yield* session.update(name, copy, stagedAt(files, path), onProgress)
   }).pipe(Effect.scoped)
+
+/** Begins the file anew, so that what ends early can be gone on with. */
+const stagedAt = (files: LocalFiles["Service"], path: string) => (incoming: Incoming) =>
+  files.stage(path, { ...incoming, resumable: true })
 
 const whole = ({ name, onProgress, path, session }: DownloadRequest): Downloading =>
   Effect.gen(function* () {
-    const { stage } = yield* LocalFiles
-    const committed = yield* session.download(
-      name,
-      (incoming) => stage(path, { ...incoming, resumable: true }),
-      onProgress
-    )
+    const committed = yield* session.download(name, stagedAt(yield* LocalFiles, path), onProgress)
     return { ...committed, equal: false }
   })
 
@@ -63,7 +61,7 @@ const behind = (request: DownloadRequest, left: Leftover, copy: LocalSource | un
   Effect.gen(function* () {
     const { name, onProgress, path, session } = request
     const { note } = yield* Reporter
-    const { stage } = yield* LocalFiles
+    const anew = stagedAt(yield* LocalFiles, path)
     const shown = printable(path)
     let resumed = false
     const receive = (incoming: Incoming) => {
@@ -74,7 +72,7 @@ const behind = (request: DownloadRequest, left: Leftover, copy: LocalSource | un
           note(`the server's file is another than the one that was begun at ${shown}: starting again`),
           left.drop
         ),
-        stage(path, { ...incoming, resumable: true })
+        anew(incoming)
       )
     }
     const { from, head, modified, size } = left

@@ -136,8 +136,8 @@ const setPermissions = (path: string, mode: number): Effect.Effect<void, DiskErr
 // -----------------------------------------------------------------------------
 
 const isFolder = (path: string): Effect.Effect<boolean> =>
-  call<nodeFs.Stats>((done) => nodeFs.stat(path, done)).pipe(
-    Effect.map((stats) => stats.isDirectory()),
+  look(path).pipe(
+    Effect.map((entry) => entry?.kind === "folder"),
     Effect.orElseSucceed(() => false)
   )
 

@@ -3,12 +3,11 @@
  * registration of the next. Neither password leaves this machine, not even in hashed form.
  */
 import { Effect, Redacted, Schema } from "effect"
-import { printable } from "../domain/file/Printable.ts"
-import type { ServerMessage } from "../domain/wire/Message.ts"
 import type { UserName } from "../domain/channel/HandshakeMessage.ts"
 import { Opaque, type Password, StretchingId } from "../domain/channel/Opaque.ts"
-import { type CommandError, ProtocolBroken, RequestRefused } from "./ClientError.ts"
-import type { Request, Requests } from "./Requests.ts"
+import * as Answers from "./Answers.ts"
+import { type CommandError, ProtocolBroken } from "./ClientError.ts"
+import type { Requests } from "./Requests.ts"
 
 /** Whose password, and from which to which. */
 export interface Change {
@@ -25,13 +24,13 @@ export const change = Effect.fnUntraced(function* (
   { current, next, user }: Change
 ): Effect.fn.Return<void, CommandError, Opaque> {
   const opaque = yield* Opaque
-  const incorrect = () => new RequestRefused({ name: user, reason: "incorrect", detail: "" })
+  const incorrect = () => Answers.refused(user, { reason: "incorrect" })
   const { ke1, state } = yield* Effect.mapError(opaque.startLogin(user, current), incorrect)
   const registration = yield* Effect.mapError(opaque.startRegistration(user, next), incorrect)
   yield* Effect.scoped(
     Effect.gen(function* () {
       const request = yield* requests.begin({ _tag: "PasswordStart", ke1, request: registration.request })
-      const answer = yield* answerOf(request, user, "PasswordAnswer")
+      const answer = yield* Answers.expect(yield* Answers.next(request, user), "PasswordAnswer")
       const { ke2, response, stretching } = answer
       if (!isStretchingId(stretching)) return yield* new ProtocolBroken({ detail: "unknown stretching" })
       // Closing the request's scope cancels it: a wrong password tells the server nothing more.
@@ -44,27 +43,7 @@ export const change = Effect.fnUntraced(function* (
         incorrect
       )
       yield* request.send({ _tag: "PasswordFinish", ke3, record: Redacted.value(record) })
-      yield* answerOf(request, user, "PasswordChanged")
+      yield* Answers.expect(yield* Answers.next(request, user), "PasswordChanged")
     })
   )
 })
-
-const answerOf = Effect.fnUntraced(function* <Tag extends ServerMessage["_tag"]>(
-  request: Request,
-  user: UserName,
-  tag: Tag
-): Effect.fn.Return<Extract<ServerMessage, { readonly _tag: Tag }>, CommandError> {
-  const answer = yield* request.next
-  if (answer._tag === "Content") return yield* new ProtocolBroken({ detail: "content" })
-  const { message } = answer
-  if (message._tag === "Refused") {
-    const { detail = "", reason } = message
-    return yield* new RequestRefused({ name: user, reason, detail: printable(detail) })
-  }
-  return hasTag(message, tag) ? message : yield* new ProtocolBroken({ detail: `unexpected ${message._tag}` })
-})
-
-const hasTag = <Tag extends ServerMessage["_tag"]>(
-  message: ServerMessage,
-  tag: Tag
-): message is Extract<ServerMessage, { readonly _tag: Tag }> => message._tag === tag

@@ -2,7 +2,7 @@
  * `passwd`: changes the password of one's own account. No password is ever an argument.
  */
 import { Context, Effect, type FileSystem, Layer, Redacted, Schema } from "effect"
-import { SecureRandom } from "effect/crypto"
+import type { SecureRandom } from "effect/crypto"
 import type { UserName } from "../domain/channel/HandshakeMessage.ts"
 import type { Opaque, Password } from "../domain/channel/Opaque.ts"
 import * as PasswordRule from "../domain/session/PasswordRule.ts"
@@ -83,10 +83,7 @@ const change = Effect.fnUntraced(function* (credentials: Credentials, options: P
 })
 
 const newPassword = Effect.fnUntraced(function* (user: UserName, { allowWeak, generate, newFile }: PasswordOptions) {
-  if (generate) {
-    const random = yield* SecureRandom.SecureRandom
-    return Redacted.make(PasswordRule.generate(yield* random.randomBytes(PasswordRule.generateBytes)))
-  }
+  if (generate) return yield* PasswordRule.generated
   if (newFile !== undefined) return yield* checked(yield* PasswordSource.fromFile(newFile), allowWeak)
   const next = yield* checked(yield* ask(`New password of '${user}': `), allowWeak)
   const again = yield* checked(yield* ask("The same again: "), true)

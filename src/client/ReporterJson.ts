@@ -9,7 +9,7 @@
  */
 import { Effect, Layer, Schedule } from "effect"
 import type { FileEntry } from "../domain/file/FileEntry.ts"
-import { printable } from "../domain/file/Printable.ts"
+import { asciiJson, printable } from "../domain/file/Printable.ts"
 import { progressEventMilliseconds } from "../domain/limits.ts"
 import type { OnProgress, Progress } from "./Progress.ts"
 import { type Failure, Reporter, type TransferCommand, type Transferred } from "./Reporter.ts"
@@ -34,8 +34,7 @@ export const layer = (prefix: string): Layer.Layer<Reporter, never, Screen> =>
     )
   )
 
-const line = (value: Readonly<Record<string, unknown>>): string =>
-  `${JSON.stringify(value).replace(/[^ -~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)}\n`
+const line = (value: Readonly<Record<string, unknown>>): string => `${asciiJson(value)}\n`
 
 const entryObject = ({ digest, modified, name, size }: FileEntry) => ({
   name,

@@ -10,16 +10,16 @@
  *   is shown.
  * - Asking changes nothing, and what fails leaves the server as it was.
  */
-import { Clock, Context, Effect, Layer, Option, Schema } from "effect"
+import { Clock, Context, Effect, Layer, Schema } from "effect"
 import { utf8Length } from "../domain/Bytes.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { controlListBytesMax, controlTextCharactersMax } from "../domain/limits.ts"
 import { Accounts, type AccountsFailed } from "../domain/session/Accounts.ts"
 import { Audit } from "./Audit.ts"
 import * as LoginGuard from "./LoginGuard.ts"
-import type { NotReady } from "./Monitor.ts"
 import * as NameHash from "./NameHash.ts"
 import * as Peer from "./Peer.ts"
+import { NotReady, notReady } from "./Readiness.ts"
 import { ServerStatus, SessionStatus } from "./ServerStatus.ts"
 
 /** The server could not be asked, or could not answer. */
@@ -58,7 +58,7 @@ export const Status = Schema.Struct({
   /** when the server started */
   since: Schema.Number,
   /** missing: the server serves */
-  notReady: Schema.optionalKey(Schema.Literals(["starting", "stopping", "audit-failed"])),
+  notReady: Schema.optionalKey(NotReady),
   /** all sessions together */
   receivedPerSecond: Schema.Number,
   sentPerSecond: Schema.Number,
@@ -107,13 +107,12 @@ export class Control extends Context.Service<
         })
         return Control.of({
           status: Effect.gen(function* () {
-            const writing = Option.isNone(audit) || (yield* audit.value.writing)
-            const notReady = (yield* phase) ?? (writing ? undefined : "audit-failed")
+            const reason = yield* notReady(audit, phase)
             const time = yield* Clock.currentTimeMillis
             return {
               time,
               since,
-              ...(notReady !== undefined && { notReady }),
+              ...(reason !== undefined && { notReady: reason }),
               ...sessionsOf(yield* server.sessions),
               ...(yield* bans)
             }

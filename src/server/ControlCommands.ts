@@ -2,6 +2,7 @@
  * What `paradrop-server status` and `paradrop-server bans` do. Data goes to standard output, words to standard error.
  */
 import { Console, Effect, Schema } from "effect"
+import { asciiJson } from "../domain/file/Printable.ts"
 import { Bans, Control, type ControlFailed, Status, type Which } from "./Control.ts"
 import { WrongUsage } from "./ServerConfig.ts"
 import * as StatusText from "./StatusText.ts"
@@ -10,7 +11,7 @@ import * as StatusText from "./StatusText.ts"
 export const status = (json: boolean): Effect.Effect<void, ControlFailed, Control> =>
   Control.use(({ status }) =>
     Effect.flatMap(status, (now) =>
-      Console.log(json ? StatusText.json(Schema.encodeSync(Status)(now)) : StatusText.status(now))
+      Console.log(json ? asciiJson(Schema.encodeSync(Status)(now)) : StatusText.status(now))
     )
   )
 
@@ -18,7 +19,7 @@ export const status = (json: boolean): Effect.Effect<void, ControlFailed, Contro
 export const bansList = (json: boolean): Effect.Effect<void, ControlFailed, Control> =>
   Control.use(({ bans }) =>
     Effect.flatMap(bans, (now) => {
-      if (json) return Console.log(StatusText.json(Schema.encodeSync(Bans)(now)))
+      if (json) return Console.log(asciiJson(Schema.encodeSync(Bans)(now)))
       return now.bans.length === 0 ? Console.error("nobody is banned") : Console.log(StatusText.bans(now))
     })
   )

@@ -108,7 +108,7 @@ export const make: Effect.Effect<Flow> = Effect.gen(function* () {
     traffic: () => traffic,
     step: (step) => {
       progress = TransferProgress.step(progress, step)
-      if (step.outputs.some((output) => TransferProgress.begins.has(output._tag))) patience = Patience.whole(minimum())
+      if (step.outputs.some(TransferProgress.begins)) patience = Patience.whole(minimum())
       else settle(0, TransferProgress.copiedBy(step.outputs))
     },
     through,

@@ -1,25 +1,21 @@
 /**
  * What a monitoring system asks for over HTTP: `/metrics`, `/healthz` and `/readyz`, and nothing else.
  */
-import { Effect, Layer, Option } from "effect"
+import { Effect, Layer } from "effect"
 import { HttpRouter, type HttpServer, HttpServerResponse } from "effect/http"
 import { PrometheusMetrics } from "effect/observability"
 import { Audit } from "./Audit.ts"
-
-/** Why clients should not be sent here now; undefined: they may be. */
-export type NotReady = "starting" | "stopping" | "audit-failed"
+import * as Readiness from "./Readiness.ts"
 
 /**
  * Answers until the scope closes: healthy as long as the process answers, ready as `phase` and the audit log say.
  *
  * @param phase what the server itself is about, undefined while it serves
  */
-export const layer = (phase: Effect.Effect<NotReady | undefined>): Layer.Layer<never, never, HttpServer.HttpServer> => {
-  const notReady = Effect.gen(function* () {
-    const audit = yield* Effect.serviceOption(Audit)
-    const writing = Option.isNone(audit) || (yield* audit.value.writing)
-    return (yield* phase) ?? (writing ? undefined : "audit-failed")
-  })
+export const layer = (
+  phase: Effect.Effect<Readiness.NotReady | undefined>
+): Layer.Layer<never, never, HttpServer.HttpServer> => {
+  const notReady = Effect.flatMap(Effect.serviceOption(Audit), (audit) => Readiness.notReady(audit, phase))
   const routes = Layer.mergeAll(
     PrometheusMetrics.layerHttp(),
     HttpRouter.add("GET", "/healthz", HttpServerResponse.text("ok\n")),

@@ -9,6 +9,7 @@ import type { NetAddress } from "effect/net"
 import { OtlpMetrics, OtlpSerialization, OtlpTracer } from "effect/observability"
 import { monitorConnectionsMax, monitorHeadersMillisecondsMax } from "../domain/limits.ts"
 import * as Monitor from "./Monitor.ts"
+import type { NotReady } from "./Readiness.ts"
 import { ObservabilityFailed } from "./ObservabilityFailed.ts"
 
 const bounded = () => {
@@ -23,7 +24,7 @@ const bounded = () => {
 /** Listens and answers until the scope closes; `listening` is told where. */
 export const endpoint = (
   at: { readonly host: string; readonly port: number },
-  phase: Effect.Effect<Monitor.NotReady | undefined>,
+  phase: Effect.Effect<NotReady | undefined>,
   listening: (address: NetAddress.SocketAddress) => Effect.Effect<void>
 ): Layer.Layer<never, ObservabilityFailed> =>
   Layer.merge(

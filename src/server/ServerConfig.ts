@@ -63,20 +63,6 @@ export const load = (said: Said, environment: Sources["environment"]) =>
     return Configuration.load({ path: path === "" ? undefined : path, environment, flags, set: said.set })
   })
 
-/** Said when a password is set. */
-export const passwords = {
-  generate: Flag.Boolean("generate").pipe(
-    Flag.withoutNegation,
-    Flag.withDescription("make a strong password and print it once"),
-    Flag.withDefault(false)
-  ),
-  allowWeak: Flag.Boolean("allow-weak").pipe(
-    Flag.withoutNegation,
-    Flag.withDescription("take a short or common password too"),
-    Flag.withDefault(false)
-  )
-}
-
 /** Whether a script reads the answer. */
 export const json = Flag.Boolean("json").pipe(
   Flag.withoutNegation,

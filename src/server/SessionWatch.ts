@@ -16,6 +16,7 @@ import * as CommandWatch from "./CommandWatch.ts"
 import type { EndReason } from "./EndReason.ts"
 import * as Metrics from "./Metrics.ts"
 import type { Peer } from "./Peer.ts"
+import * as TransferProgress from "./TransferProgress.ts"
 
 export interface SessionWatch {
   /** The machine took this input and gave these outputs, which are not acted on yet. */
@@ -103,7 +104,7 @@ export const make = Effect.fnUntraced(function* (peer: Peer): Effect.fn.Return<S
   })
 
   const refusal = (output: SessionOutput): Effect.Effect<ActionResult | undefined> =>
-    audit === undefined || !("id" in output) || !startsCommand.has(output._tag)
+    audit === undefined || !("id" in output) || !TransferProgress.begins(output)
       ? Effect.undefined
       : Effect.map(audit.writing, (writing) =>
           writing ? undefined : { _tag: "Refused", id: output.id, refusal: { reason: "store-failed" } }
@@ -126,16 +127,6 @@ export const make = Effect.fnUntraced(function* (peer: Peer): Effect.fn.Return<S
       }).pipe(Effect.withSpan("paradrop.commit", { parent: spans.get(id) }), Effect.uninterruptible)
   }
 })
-
-/** The first output of each command. */
-const startsCommand: ReadonlySet<SessionOutput["_tag"]> = new Set([
-  "List",
-  "Describe",
-  "Stage",
-  "Open",
-  "Remove",
-  "Rename"
-])
 
 const counted =
   (commands: CommandWatch.CommandWatch) =>

@@ -6,10 +6,6 @@ import { printable } from "../domain/file/Printable.ts"
 import type { Ban, Bans, Status } from "./Control.ts"
 import type { SessionStatus } from "./ServerStatus.ts"
 
-/** One line of ASCII: other characters are escaped, so that text is exact and harmless on a terminal. */
-export const json = (value: unknown): string =>
-  JSON.stringify(value).replace(/[^ -~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)
-
 /** How the server is, each session in a line, and each ban. */
 export const status = (now: Status): string => {
   const { sessions, sessionsLeftOut } = now

@@ -1,10 +1,11 @@
 /**
  * How far the command under way has come, by what goes into the session's machine and what comes out: pure.
  */
+import type { CommandName } from "./CommandWatch.ts"
 import type { Session, SessionInput, SessionOutput } from "../domain/session/SessionState.ts"
 
 export interface Progress {
-  readonly command: "describe" | "download" | "fetch" | "para" | "remove" | "rename" | "upload"
+  readonly command: CommandName
   /** the file's, when the command has one */
   readonly name?: string
   /** of the whole file, bytes, once known */
@@ -32,8 +33,8 @@ export const step = (before: Progress | undefined, { input, outputs, state }: St
 export const moved = <P extends Progress | undefined>(progress: P, bytes: number): P =>
   progress === undefined || bytes === 0 ? progress : { ...progress, bytes: progress.bytes + bytes }
 
-/** Outputs with which a command begins. */
-export const begins: ReadonlySet<SessionOutput["_tag"]> = new Set(["Describe", "List", "Open", "Stage"])
+/** Whether a command that the store is asked about begins with this output. */
+export const begins = (output: SessionOutput): boolean => begunBy(output) !== undefined
 
 const begunBy = (output: SessionOutput): Progress | undefined => {
   switch (output._tag) {

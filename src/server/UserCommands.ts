@@ -4,7 +4,7 @@
 import type { FileSystem, Path, Terminal } from "effect"
 import { Clock, Console, Effect, Redacted, Schema, Stdio, Stream } from "effect"
 import { Prompt } from "effect/cli"
-import { SecureRandom } from "effect/crypto"
+import type { SecureRandom } from "effect/crypto"
 import type { PlatformError } from "effect/PlatformError"
 import { concat } from "../domain/Bytes.ts"
 import { UserName } from "../domain/channel/HandshakeMessage.ts"
@@ -130,16 +130,11 @@ const setPassword = Effect.fnUntraced(function* <E>(
 ): Effect.fn.Return<void, E | SetError, Accounts | AskServices | Opaque> {
   const accounts = yield* Accounts
   const opaque = yield* Opaque
-  const password = yield* options.generate ? generated : asked(user, options.allowWeak)
+  const password = yield* options.generate ? PasswordRule.generated : asked(user, options.allowWeak)
   const record = yield* opaque.register(yield* accounts.setup, { user, password, stretching: accounts.stretching })
   yield* keep(record)
   // Only now: a password that was printed is one that works.
   if (options.generate) yield* Console.log(Redacted.value(password))
-})
-
-const generated: Effect.Effect<Password, never, SecureRandom.SecureRandom> = Effect.gen(function* () {
-  const random = yield* SecureRandom.SecureRandom
-  return Redacted.make(PasswordRule.generate(yield* random.randomBytes(PasswordRule.generateBytes)))
 })
 
 const asked = (user: UserName, allowWeak: boolean): Effect.Effect<Password, AskError, AskServices> =>

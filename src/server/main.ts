@@ -38,10 +38,11 @@ import * as LiveSettings from "./LiveSettings.ts"
 import { log } from "./LogEvent.ts"
 import * as GrantOptions from "./GrantOptions.ts"
 import { exitCode } from "../exitCode.ts"
+import { passwordFlags } from "../passwordFlags.ts"
 import * as Logging from "./Logging.ts"
 import { LoginGuard } from "./LoginGuard.ts"
 import * as Metrics from "./Metrics.ts"
-import type { NotReady } from "./Monitor.ts"
+import type { NotReady } from "./Readiness.ts"
 import { auditLog, exporters, monitor } from "./ObservabilityNode.ts"
 import * as Peer from "./Peer.ts"
 import * as PublicAccount from "./PublicAccount.ts"
@@ -243,28 +244,31 @@ const server = Command.make(ServerConfig.program).pipe(
   Command.withDescription("Serves one folder over an encrypted channel to those who know a password.")
 )
 
-/** Runs a command on the accounts of the state folder. */
-const onAccounts = Effect.fnUntraced(function* <A, E, R>(run: Effect.Effect<A, E, R>) {
+/** The state folder that the configuration names. */
+const stateFolder = Effect.gen(function* () {
   const { settings } = yield* ServerConfig.load(yield* server, process.env)
-  const { folder } = yield* StateFolder.resolve({ ...settings.store, platform: process.platform })
-  return yield* Effect.provide(run, AccountsFile.layer(folder))
+  return (yield* StateFolder.resolve({ ...settings.store, platform: process.platform })).folder
 })
+
+/** Runs a command on the accounts of the state folder. */
+const onAccounts = <A, E, R>(run: Effect.Effect<A, E, R>) =>
+  Effect.flatMap(stateFolder, (folder) => Effect.provide(run, AccountsFile.layer(folder)))
 
 const named = <E, R>(
   name: string,
   run: (user: Effect.Success<ReturnType<typeof UserCommands.parseName>>) => Effect.Effect<void, E, R>
 ) => Effect.flatMap(UserCommands.parseName(name), (user) => onAccounts(run(user)))
 
-const { passwords, userName } = ServerConfig
+const { userName } = ServerConfig
 
 const add = Command.make(
   "add",
-  { user: userName, ...passwords, ...GrantOptions.flags },
+  { user: userName, ...passwordFlags, ...GrantOptions.flags },
   ({ allowWeak, generate, user, ...granted }) =>
     named(user, (name) => UserCommands.add(name, { allowWeak, generate }, granted))
 ).pipe(Command.withDescription("Add an account; the password comes from a prompt or from standard input"))
 
-const passwd = Command.make("passwd", { user: userName, ...passwords }, ({ user, ...options }) =>
+const passwd = Command.make("passwd", { user: userName, ...passwordFlags }, ({ user, ...options }) =>
   named(user, (name) => UserCommands.passwd(name, options))
 ).pipe(Command.withDescription("Change the password of an account"))
 
@@ -322,11 +326,8 @@ const config = Command.make("config").pipe(
 )
 
 /** Asks the server that runs on the state folder. */
-const asked = Effect.fnUntraced(function* <A, E>(run: Effect.Effect<A, E, Control>) {
-  const { settings } = yield* ServerConfig.load(yield* server, process.env)
-  const { folder } = yield* StateFolder.resolve({ ...settings.store, platform: process.platform })
-  return yield* Effect.provide(run, ControlNode.layer(folder))
-})
+const asked = <A, E>(run: Effect.Effect<A, E, Control>) =>
+  Effect.flatMap(stateFolder, (folder) => Effect.provide(run, ControlNode.layer(folder)))
 
 const { json, whose } = ServerConfig
 

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { asciiJson } from "../../src/domain/file/Printable.ts"
 import type { Ban, Status } from "../../src/server/Control.ts"
 import type { SessionStatus } from "../../src/server/ServerStatus.ts"
 import * as StatusText from "../../src/server/StatusText.ts"
@@ -98,7 +99,7 @@ describe("StatusText", () => {
     }
     const status = { ...quiet, sessions: [session], bans: [{ ...ban, user: nasty, address: nasty }] }
     assert.notMatch(StatusText.status(status).replaceAll("\n", ""), /[^ -~]/)
-    assert.notMatch(StatusText.json(status), /[^ -~]/)
-    assert.deepStrictEqual(JSON.parse(StatusText.json(status)), status)
+    assert.notMatch(asciiJson(status), /[^ -~]/)
+    assert.deepStrictEqual(JSON.parse(asciiJson(status)), status)
   })
 })

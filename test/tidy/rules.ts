@@ -67,6 +67,21 @@ const checkImports = (
     })
   )
 
+/** What a server and a client may import: never each other. */
+const ofBoth = [
+  "values",
+  "file",
+  "wire",
+  "channel",
+  "store",
+  "transfer",
+  "session",
+  "domain",
+  "launch",
+  "exitCode",
+  "passwordFlags"
+]
+
 /** What each part may import besides itself. `values` are the files beside the folders of the domain. */
 const mayImport: Record<string, ReadonlyArray<string>> = {
   values: [],
@@ -78,12 +93,13 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
   session: ["values", "file", "wire", "channel", "store", "transfer"],
   testing: ["values", "file", "wire", "channel", "store", "transfer", "session"],
   domain: ["values", "file", "wire", "channel", "store", "transfer", "session"],
-  server: ["values", "file", "wire", "channel", "store", "transfer", "session", "domain", "launch", "exitCode"],
-  client: ["values", "file", "wire", "channel", "store", "transfer", "session", "domain", "launch", "exitCode"],
+  server: ofBoth,
+  client: ofBoth,
   // What a client's ports are held to: built from the kit, and never part of a client.
   "client/testing": ["values", "file", "store", "transfer", "testing", "client"],
   launch: [],
-  exitCode: []
+  exitCode: [],
+  passwordFlags: []
 }
 
 const partOf = (path: string): string => {

@@ -35,9 +35,11 @@ export class PackedRefused extends Schema.TaggedError<PackedRefused>()("PackedRe
 /** A packed range, in bytes. */
 export const rangeBytes = 16
 
+/** The digest of a piece, in bytes. */
+export const pieceDigestBytes = 12
+
 /** A packed piece, in bytes. */
-export const pieceBytes = 18
-const digestBytes = 12
+export const pieceBytes = 6 + pieceDigestBytes
 
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
@@ -94,7 +96,7 @@ export const unpackPieces = (
     const length = view.getUint16(at) * 2 ** 32 + view.getUint32(at + 2)
     if (length === 0) return refused("empty-range")
     if (offset + length > end) return refused("beyond-the-end")
-    pieces.push({ offset, length, digest: bytesToHex(bytes.subarray(at + 6, at + 6 + digestBytes)) })
+    pieces.push({ offset, length, digest: bytesToHex(bytes.subarray(at + 6, at + 6 + pieceDigestBytes)) })
     offset += length
   }
   return offset === end ? Result.succeed(pieces) : refused("length")

@@ -17,6 +17,10 @@ const escape = (character: string): string => {
   return code <= 0xff ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u{${code.toString(16)}}`
 }
 
+/** A value as JSON in ASCII alone: every other character is escaped, so that it is exact and harmless on a terminal. */
+export const asciiJson = (value: unknown): string =>
+  JSON.stringify(value).replace(/[^ -~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)
+
 /** The text with everything unsafe shown as `\xNN` or `\u{N}`, cut at 4096 characters. */
 export const printable = (text: string): string => {
   const cut = text.length > charactersMax ? `${text.slice(0, charactersMax)}…` : text

@@ -4,7 +4,9 @@
  * A short list of the most common passwords is refused; guessing more than those is slowed by the login guard, and for
  * a thief of the server's files by the stretching.
  */
-import { Result, Schema } from "effect"
+import { Effect, Redacted, Result, Schema } from "effect"
+import { SecureRandom } from "effect/crypto"
+import type { Password } from "../channel/Opaque.ts"
 import { passwordBytesMax, passwordCharactersMin } from "../limits.ts"
 import { utf8Length } from "../Bytes.ts"
 
@@ -167,3 +169,9 @@ export const generate = (random: Uint8Array): string =>
     const character = alphabet.charAt(byte & 31)
     return index > 0 && index % 5 === 0 ? `-${character}` : character
   }).join("")
+
+/** A fresh strong password. */
+export const generated: Effect.Effect<Password, never, SecureRandom.SecureRandom> = Effect.gen(function* () {
+  const random = yield* SecureRandom.SecureRandom
+  return Redacted.make(generate(yield* random.randomBytes(generateBytes)))
+})

@@ -12,6 +12,7 @@
 import type * as Bytes from "../Bytes.ts"
 import type { ContentDigest, Digest, Hasher } from "../file/Digest.ts"
 import type { FileSize } from "../file/FileEntry.ts"
+import { pieceDigestBytes } from "../file/Packed.ts"
 import { chunkAverageLog2Max, chunkAverageLog2Min, chunksPerSignatureMax, signatureGroupsMax } from "../limits.ts"
 import { type ChunkRules, chunkStart, type ChunkState, rulesFor, scan } from "./Chunker.ts"
 
@@ -67,7 +68,7 @@ const hashed = (digest: Digest["Service"], parts: Bytes.Parts): Hasher => {
 }
 
 /** The piece digest of what a hasher has taken. */
-export const shorten = (hasher: Hasher): PieceDigest => hasher.digest().slice(0, 24)
+export const shorten = (hasher: Hasher): PieceDigest => hasher.digest().slice(0, 2 * pieceDigestBytes)
 
 /** Cuts a stream of bytes into pieces. One owner; `push` in order, then `end` once. */
 export interface Cutter {

@@ -13,12 +13,12 @@ import { Result, Schema } from "effect"
 import * as Bytes from "../Bytes.ts"
 import { ContentDigest, type Digest } from "../file/Digest.ts"
 import { FileSize } from "../file/FileEntry.ts"
-import { packPieces, pieceBytes, unpackPieces } from "../file/Packed.ts"
+import { packPieces, pieceBytes, pieceDigestBytes, unpackPieces } from "../file/Packed.ts"
 import { type Group, type Piece, shortDigest, type Signature } from "./Signature.ts"
 
 const magic = Bytes.fromUtf8("pds2")
 const checksumBytes = 16
-const groupBytes = 4 + 12
+const groupBytes = 4 + pieceDigestBytes
 
 export const encode = (digest: Digest["Service"], version: string, signature: Signature): Uint8Array => {
   const name = Bytes.fromUtf8(version)
