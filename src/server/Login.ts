@@ -20,8 +20,8 @@ export interface Login {
   /** Answers KE1, for a name that exists or not, unless the guard says no. */
   readonly answer: (user: UserName, ke1: Uint8Array) => Effect.Effect<ActionResult, AccountsFailed>
   /**
-   * Verifies KE3 against the last answer, which is used up. Undefined: it does not verify, or the account was disabled
-   * since then.
+   * Verifies KE3 against the last answer, which is used up. Undefined: it does not verify, the answer was another
+   * user's, or the account was disabled since then.
    */
   readonly verify: (user: UserName, ke3: Uint8Array) => Effect.Effect<Verified | undefined, AccountsFailed>
   /** The keys are confirmed. */
@@ -34,7 +34,7 @@ export const make = Effect.fnUntraced(function* (
   const accounts = yield* Accounts
   const guard = yield* LoginGuard
   const opaque = yield* Opaque
-  let pending: Redacted.Redacted<string> | undefined
+  let pending: { readonly user: UserName; readonly state: Redacted.Redacted<string> } | undefined
 
   return {
     answer: Effect.fnUntraced(function* (user, ke1): Effect.fn.Return<ActionResult, AccountsFailed> {
@@ -47,7 +47,7 @@ export const make = Effect.fnUntraced(function* (
       const record = yield* accounts.find(user)
       return yield* opaque.answerLogin(setup, user, record, ke1).pipe(
         Effect.map(({ ke2, state }): ActionResult => {
-          pending = state
+          pending = { user, state }
           return { _tag: "LoginAnswered", ke2, stretching: accounts.stretching }
         }),
         Effect.catch(() => Effect.succeed<ActionResult>({ _tag: "LoginUnanswerable" }))
@@ -55,9 +55,11 @@ export const make = Effect.fnUntraced(function* (
     }),
 
     verify: Effect.fnUntraced(function* (user, ke3): Effect.fn.Return<Verified | undefined, AccountsFailed> {
-      const state = pending
+      const answered = pending
       pending = undefined
-      if (state === undefined) return undefined
+      // OPAQUE's last step takes any name: the proof is only about the one that was answered.
+      if (answered?.user !== user) return undefined
+      const { state } = answered
       const sessionKey = yield* Effect.catch(opaque.verifyLogin(state, user, ke3), () => Effect.undefined)
       const grant = (yield* accounts.grants)(user)
       return sessionKey === undefined || grant === undefined ? undefined : { sessionKey, grant }

@@ -486,8 +486,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     "server/Login.ts",
     "Effect.catch(opaque.verifyLogin(state, user, ke3), () => Effect.undefined)",
     "Effect.catch(opaque.verifyLogin(state, user, ke3), () => Effect.succeed(state))",
-    "server/hostile",
-    "server/rights"
+    "server/Login",
+    "server/hostile"
   ),
   mutant(
     "disabled-account-logs-in",
@@ -495,8 +495,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     "server/Login.ts",
     "return sessionKey === undefined || grant === undefined ? undefined : { sessionKey, grant }",
     "return sessionKey === undefined ? undefined : { sessionKey, grant: grant ?? { rights: [] } }",
-    "server/grants",
-    "server/hostile"
+    "server/Login",
+    "server/grants"
   ),
   mutant(
     "password-change-unproved",
@@ -513,8 +513,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     "server/Login.ts",
     `if (verdict._tag === "Limited") {`,
     `if (verdict._tag === "Limited" && (yield* accounts.find(user)) !== undefined) {`,
-    "server/hostile",
-    "server/rights",
+    "server/Login",
     "server/LoginGuard"
   ),
   mutant(

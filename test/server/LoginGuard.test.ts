@@ -74,6 +74,21 @@ describe("LoginGuard", () => {
     }).pipe(Effect.provide(LoginGuard.layer))
   )
 
+  it.effect("a success after failed attempts leaves those counted, for the user, the address and both", () =>
+    Effect.gen(function* () {
+      const guard = yield* LoginGuard
+      for (let index = 0; index < 4; index++) yield* attempt("ada", peer(1))
+      yield* guard.succeeded("ada", peer(1))
+      assert.strictEqual(yield* allowed("ada", peer(1)), limits.attemptsPerUserAndAddressMax - 3)
+      let others = 0
+      while ((yield* attempt(`user${others}`, peer(1)))._tag === "Allowed") others += 1
+      assert.strictEqual(others, limits.attemptsPerAddressMax - limits.attemptsPerUserAndAddressMax)
+      let elsewhere = 0
+      for (let last = 2; last <= 250; last++) elsewhere += yield* allowed("ada", peer(last), 1)
+      assert.strictEqual(elsewhere, limits.attemptsPerUserMax - limits.attemptsPerUserAndAddressMax)
+    }).pipe(Effect.provide(LoginGuard.layer))
+  )
+
   it.effect("an attempt that is refused counts nothing", () =>
     Effect.gen(function* () {
       yield* allowed("ada", peer(1))

@@ -134,6 +134,26 @@ describe("before the session is Ready", () => {
     )
   }
 
+  scenario("a proof that does not verify ends the connection and touches nothing", () =>
+    Effect.gen(function* () {
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const met = yield* HostileClient.meet(yield* dial)
+          const { ke3, sessionKey } = yield* HostileClient.prove(met, Fixture.ada)
+          const session = yield* HostileClient.finish(met, { ke3: ke3.map((byte) => byte ^ 1), sessionKey })
+          yield* session.say(0, { _tag: "Hello", client: "forged" })
+          const heard = yield* Effect.forkChild(session.hearAll)
+          yield* passGoodbye
+          assert.deepStrictEqual(yield* Fiber.join(heard), [])
+        })
+      )
+      yield* passGoodbye
+      assert.deepStrictEqual(yield* ends, ["opaque-rejected"])
+      yield* untouched
+      yield* stillServes
+    })
+  )
+
   scenario("a wrong password and an unknown user leave the same trace", () =>
     Effect.gen(function* () {
       const wrong = Redacted.make("wrong password")

@@ -46,6 +46,43 @@ describe("a password that its owner changes", () => {
     })
   )
 
+  it.effect("is kept when the proof is wrong in any part, and then takes a new answer", () =>
+    Effect.gen(function* () {
+      const opaque = yield* Opaque
+      const change = yield* PasswordChange.make(Peer.fromAddress("203.0.113.1"))
+      const before = yield* record
+      const id = RequestId.make(1)
+      const stretching = 1
+      /** Everything as an honest client does it, up to the proof and the record. */
+      const ready = Effect.gen(function* () {
+        const proof = yield* opaque.startLogin(user, current)
+        const registration = yield* opaque.startRegistration(user, next)
+        const { ke1 } = proof
+        const { request } = registration
+        const answer = yield* change.answer({ _tag: "AnswerPassword", id, user, ke1, request })
+        assert(answer._tag === "PasswordAnswered")
+        const { ke3 } = yield* opaque.finishLogin(proof.state, answer.ke2, { user, password: current, stretching })
+        const wanted = { user, password: next, stretching } as const
+        const made = yield* opaque.finishRegistration(registration.state, answer.response, wanted)
+        return { _tag: "ChangePassword", id, user, ke3, record: Redacted.value(made) } as const
+      })
+      const incorrect = { _tag: "Refused", id, refusal: { reason: "incorrect" } } as const
+      for (const at of [0, 31, 63]) {
+        const right = yield* ready
+        const ke3 = right.ke3.map((byte, index) => (index === at ? byte ^ 1 : byte))
+        assert.deepStrictEqual(yield* change.change({ ...right, ke3 }), incorrect)
+        // The answer is used up, also for the right proof.
+        assert.deepStrictEqual(yield* change.change(right), incorrect)
+        assert.strictEqual(yield* record, before)
+      }
+      assert.deepStrictEqual(yield* change.change(yield* ready), { _tag: "PasswordChanged", id })
+      assert.notStrictEqual(yield* record, before)
+    }).pipe(
+      Effect.provide(Layer.mergeAll(Layer.orDie(Fixture.accounts), LoginGuard.layer)),
+      Effect.provide(Opaque.layerQuick)
+    )
+  )
+
   it.effect("is guessed at no quicker than at the login", () =>
     Effect.gen(function* () {
       const opaque = yield* Opaque
