@@ -1,13 +1,14 @@
 /**
  * What a person says on the command line of the client.
  */
-import { Effect, Schema } from "effect"
+import { Effect, Option, Schema } from "effect"
 import { Argument, CliOutput, Flag } from "effect/cli"
 import { passwordFlags } from "../passwordFlags.ts"
 import { UserName } from "../domain/channel/HandshakeMessage.ts"
 import { ContentDigest } from "../domain/file/Digest.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { userNameBytesMax } from "../domain/limits.ts"
+import * as Location from "./Location.ts"
 import { publicUser } from "./PasswordSource.ts"
 import * as ServerAddress from "./ServerAddress.ts"
 
@@ -20,14 +21,17 @@ export class WrongUsage extends Schema.TaggedError<WrongUsage>()("WrongUsage", {
   }
 }
 
+const defaultServer = "127.0.0.1:8080"
+
 /** Said of every command. */
 export const shared = {
   server: Flag.String("server").pipe(
     Flag.withMetavar("HOST:PORT"),
     Flag.withDescription(
-      "the server, or paradrop://USER@HOST:PORT; HOST alone means port 8080, an IPv6 address stands in brackets"
+      "the server, or paradrop://USER@HOST:PORT; HOST alone means port 8080, an IPv6 address stands in brackets; " +
+        `else that of a URL among the names, else ${defaultServer}`
     ),
-    Flag.withDefault("127.0.0.1:8080")
+    Flag.optional
   ),
   user: Flag.String("user").pipe(
     Flag.withMetavar("NAME"),
@@ -57,18 +61,20 @@ export const files = Argument.String("FILE").pipe(
 )
 
 export const names = Argument.String("NAME").pipe(
-  Argument.withDescription("a file of the server, or a pattern such as '*.txt' as 'fetch' takes it"),
+  Argument.withDescription("a file of the server, its URL, or a pattern such as '*.txt' as 'fetch' takes it"),
   Argument.variadic({ min: 1 })
 )
 
 export const pattern = Argument.String("PATTERN").pipe(
-  Argument.withDescription("show only names that fit, as in '*.txt' or 'photos/**'"),
+  Argument.withDescription(
+    "show only names that fit, as in '*.txt' or 'photos/**'; or a server's URL, with such a pattern behind it"
+  ),
   Argument.optional
 )
 
 export const as = Flag.String("as").pipe(
   Flag.withMetavar("NAME"),
-  Flag.withDescription("the name at the server, folders included; for one file"),
+  Flag.withDescription("the name at the server, folders included, or its URL; for one file"),
   Flag.optional
 )
 
@@ -108,7 +114,7 @@ export const replace = Flag.Boolean("replace").pipe(
 
 export const newName = Argument.String("NEW").pipe(Argument.withDescription("its new name, folders included"))
 
-export const name = Argument.String("NAME").pipe(Argument.withDescription("a file of the server"))
+export const name = Argument.String("NAME").pipe(Argument.withDescription("a file of the server, or its URL"))
 
 export const file = Argument.String("FILE").pipe(Argument.withDescription("the local file to compare it with"))
 
@@ -121,17 +127,40 @@ const parseUser = (text: string): Effect.Effect<UserName, WrongUsage> =>
       })
   )
 
-/** The server, and the account: `--user` counts more than the URL's. */
-export const parseServer = (
-  text: string,
-  user: string | undefined
-): Effect.Effect<{ readonly server: ServerAddress.ServerAddress; readonly user: UserName }, WrongUsage> =>
-  ServerAddress.parseNamed(text).pipe(
-    Effect.mapError(({ message }) => new WrongUsage({ detail: message })),
-    Effect.flatMap((named) =>
-      Effect.map(parseUser(user ?? named.user ?? publicUser), (account) => ({ server: named.server, user: account }))
-    )
-  )
+/** Whom a command speaks to: `named` by a URL among its names, or by `--server`. `--user` counts more than either's. */
+export const parseServer = Effect.fnUntraced(function* (
+  flags: { readonly server: Option.Option<string>; readonly user: Option.Option<string> },
+  named?: ServerAddress.Named
+): Effect.fn.Return<{ readonly server: ServerAddress.ServerAddress; readonly user: UserName }, WrongUsage> {
+  const text = Option.getOrUndefined(flags.server)
+  const said =
+    text === undefined && named !== undefined
+      ? named
+      : yield* Effect.mapError(ServerAddress.parseNamed(text ?? defaultServer), wrong)
+  if (named !== undefined && !Location.agree(said, named)) {
+    return yield* new WrongUsage({ detail: "--server and a URL name different servers or accounts: give one of them" })
+  }
+  const user = yield* parseUser(Option.getOrUndefined(flags.user) ?? named?.user ?? said.user ?? publicUser)
+  return { server: said.server, user }
+})
+
+const wrong = ({ message }: { readonly message: string }) => new WrongUsage({ detail: message })
+
+/** The server's names among arguments, and the server that URLs among them name. */
+export const parseNames = (
+  texts: ReadonlyArray<string>,
+  options?: { readonly nameless: boolean }
+): Effect.Effect<Location.Located, WrongUsage> => Effect.mapError(Location.parse(texts, options), wrong)
+
+/** The same for one that may be left out: then it is undefined. */
+export const parseName = (
+  text: Option.Option<string>,
+  options?: { readonly nameless: boolean }
+): Effect.Effect<{ readonly name: string | undefined; readonly named: Location.Located["named"] }, WrongUsage> =>
+  Effect.map(parseNames(Option.toArray(text), options), ({ named, names: [name] }) => ({
+    name: name === "" ? undefined : name,
+    named
+  }))
 
 /** `--expect` speaks of one version of one file. */
 export const parseExpected = (

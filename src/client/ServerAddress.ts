@@ -39,31 +39,53 @@ export interface Named {
   readonly user: string | undefined
 }
 
-/** A URL holds what it must not; none of it is repeated, for it may be a password. */
+/** A server, and what a URL names there. */
+export interface Located extends Named {
+  /** percent-decoded, as it stands behind the server's `/`; empty when nothing does */
+  readonly path: string
+}
+
+/** A URL holds what it must not, or not as it must; none of it is repeated, for it may be a password. */
 export class UrlRefused extends Schema.TaggedError<UrlRefused>()("UrlRefused", {
-  because: Schema.Literals(["password", "path"])
+  because: Schema.Literals(["encoding", "password", "path"])
 }) {
   override get message(): string {
-    return this.because === "password"
-      ? "a password in a URL is seen by everyone on this machine: leave it out, you are asked for it"
-      : "a server's URL is paradrop://USER@HOST:PORT: give the file's name behind the command"
+    return urlText[this.because]
   }
+}
+
+const urlText: Record<UrlRefused["because"], string> = {
+  encoding: "a '%' in a URL stands before two hex digits, '%25' is a '%' itself; together they must be UTF-8",
+  password: "a password in a URL is seen by everyone on this machine: leave it out, you are asked for it",
+  path: "a server's URL is paradrop://USER@HOST:PORT: give the file's name behind the command"
 }
 
 const scheme = "paradrop://"
 
-/** The same as `parse`, or paradrop://HOST:PORT with an account before an `@`. */
-export const parseNamed = (text: string): Effect.Effect<Named, AddressRefused | UrlRefused> => {
-  if (!text.toLowerCase().startsWith(scheme)) {
-    return Effect.map(parse(text), (server) => ({ server, user: undefined }))
-  }
-  const [authority = "", ...path] = text.slice(scheme.length).split("/")
+/** Whether a text is meant as a URL of ours. */
+export const isUrl = (text: string): boolean => text.toLowerCase().startsWith(scheme)
+
+/** paradrop://USER@HOST:PORT/PATH, account, port and path optional. There is no query: `?` and `#` are themselves. */
+export const parseUrl = (text: string): Effect.Effect<Located, AddressRefused | UrlRefused> => {
+  const [, authority = "", encoded = ""] = /^([^/]*)\/?([^]*)$/.exec(text.slice(scheme.length)) ?? []
   const at = authority.lastIndexOf("@")
   const user = at < 0 ? undefined : authority.slice(0, at)
   if (user?.includes(":") === true) return Effect.fail(new UrlRefused({ because: "password" }))
-  if (path.some((part) => part !== "")) return Effect.fail(new UrlRefused({ because: "path" }))
-  return Effect.map(parse(authority.slice(at + 1)), (server) => ({ server, user }))
+  return Effect.flatMap(parse(authority.slice(at + 1)), (server) =>
+    Effect.map(percentDecoded(encoded), (path) => ({ server, user, path }))
+  )
 }
+
+const percentDecoded = (text: string): Effect.Effect<string, UrlRefused> =>
+  Effect.try({ try: () => decodeURIComponent(text), catch: () => new UrlRefused({ because: "encoding" }) })
+
+/** The same as `parse`, or a URL that names nothing but a server. */
+export const parseNamed = (text: string): Effect.Effect<Named, AddressRefused | UrlRefused> =>
+  isUrl(text)
+    ? Effect.flatMap(parseUrl(text), ({ path, server, user }) =>
+        /^\/*$/.test(path) ? Effect.succeed({ server, user }) : Effect.fail(new UrlRefused({ because: "path" }))
+      )
+    : Effect.map(parse(text), (server) => ({ server, user: undefined }))
 
 /** HOST:PORT, or [IPv6]:PORT. */
 export const show = ({ host, port }: ServerAddress): string => `${host.includes(":") ? `[${host}]` : host}:${port}`

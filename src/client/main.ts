@@ -116,7 +116,12 @@ let verbose = (process.env["PARADROP_DEBUG"] ?? "") !== ""
 
 const root = Command.make(ClientConfig.program).pipe(
   Command.withSharedFlags(ClientConfig.shared),
-  Command.withDescription("Moves files to and from a paradrop server, encrypted.")
+  Command.withDescription("Moves files to and from a paradrop server, encrypted."),
+  Command.withExamples([
+    { command: "paradrop", description: "on a terminal: the shell" },
+    { command: "paradrop --server files.example --user ada fetch", description: "lists what ada sees there" },
+    { command: "paradrop upload report.pdf", description: "to the server on this machine" }
+  ])
 )
 
 type Flags = Effect.Success<typeof root>
@@ -125,11 +130,12 @@ type Flags = Effect.Success<typeof root>
 const running = Effect.fnUntraced(function* <E, R>(
   flags: Flags,
   work: Effect.Effect<boolean, E, R>,
-  reportPrefix: string
+  reportPrefix: string,
+  named?: ServerAddress.Named
 ) {
   verbose ||= flags.verbose
   const target = {
-    ...(yield* ClientConfig.parseServer(flags.server, Option.getOrUndefined(flags.user))),
+    ...(yield* ClientConfig.parseServer(flags, named)),
     passwordFile: Option.getOrUndefined(flags.passwordFile)
   }
   const plain = (flags.json ? ReporterJson : ReporterText).layer(reportPrefix)
@@ -138,26 +144,31 @@ const running = Effect.fnUntraced(function* <E, R>(
   if (!succeeded) return yield* new SomeFailed()
 })
 
-const once = (command: Commands.Command) =>
-  Effect.flatMap(root, (flags) => running(flags, Commands.run(command), prefix))
+/** @param named the server, when a URL among the names said it */
+const once = (command: Commands.Command, named?: ServerAddress.Named) =>
+  Effect.flatMap(root, (flags) => running(flags, Commands.run(command), prefix, named))
 
-const { as, digest, expect, file, files, name, names, newName, oneName, parseExpected, pattern, replace, to } =
-  ClientConfig
+const { as, digest, expect, file, files, name, names, newName, oneName, pattern, replace, to } = ClientConfig
+const { parseExpected, parseName, parseNames } = ClientConfig
 
 const fetch = Command.make("fetch", { pattern, digest }, ({ digest, pattern }) =>
-  once({ _tag: "Fetch", pattern: Option.getOrUndefined(pattern), digests: digest })
+  Effect.flatMap(parseName(pattern, { nameless: true }), ({ name, named }) =>
+    once({ _tag: "Fetch", pattern: name, digests: digest }, named)
+  )
 ).pipe(
   Command.withDescription("List the server's files"),
   Command.withExamples([
     { command: "paradrop fetch", description: "all files" },
-    { command: "paradrop fetch '*.pdf'", description: "those whose name ends so, in any folder" }
+    { command: "paradrop fetch '*.pdf'", description: "those whose name ends so, in any folder" },
+    { command: "paradrop fetch paradrop://ada@files.example:8080", description: "at that server, as that account" }
   ])
 )
 
-const upload = Command.make("upload", { files, as }, ({ as, files }) => {
-  const name = Option.getOrUndefined(as)
-  return Effect.andThen(oneName(files, name), once({ _tag: "Upload", files, as: name }))
-}).pipe(
+const upload = Command.make("upload", { files, as }, ({ as, files }) =>
+  Effect.flatMap(parseName(as), ({ name, named }) =>
+    Effect.andThen(oneName(files, name), once({ _tag: "Upload", files, as: name }, named))
+  )
+).pipe(
   Command.withDescription("Send files to the server"),
   Command.withExamples([
     { command: "paradrop upload report.pdf", description: "stored as report.pdf" },
@@ -167,30 +178,41 @@ const upload = Command.make("upload", { files, as }, ({ as, files }) => {
 )
 
 const download = Command.make("download", { names, to }, ({ names, to }) =>
-  once({ _tag: "Download", names, to: Option.getOrUndefined(to) })
+  Effect.flatMap(parseNames(names), ({ named, names }) =>
+    once({ _tag: "Download", names, to: Option.getOrUndefined(to) }, named)
+  )
 ).pipe(
   Command.withDescription("Get files from the server"),
   Command.withExamples([
     { command: "paradrop download 2026/report.pdf", description: "written to ./report.pdf" },
     { command: "paradrop download '2026/**' --to folder", description: "all that fit, into an existing folder" },
-    { command: "paradrop download report.pdf --to old.pdf", description: "written to ./old.pdf" }
+    { command: "paradrop download report.pdf --to old.pdf", description: "written to ./old.pdf" },
+    { command: "paradrop download paradrop://ada@files.example/2026/report.pdf", description: "by its URL" }
   ])
 )
 
-const para = Command.make("para", { files, as, expect }, ({ as, expect, files }) => {
-  const name = Option.getOrUndefined(as)
-  return Effect.flatMap(
-    Effect.andThen(oneName(files, name), parseExpected(files, Option.getOrUndefined(expect))),
-    (expected) => once({ _tag: "Para", files, as: name, expect: expected })
+const para = Command.make("para", { files, as, expect }, ({ as, expect, files }) =>
+  Effect.flatMap(parseName(as), ({ name, named }) =>
+    Effect.flatMap(
+      Effect.andThen(oneName(files, name), parseExpected(files, Option.getOrUndefined(expect))),
+      (expected) => once({ _tag: "Para", files, as: name, expect: expected }, named)
+    )
   )
-}).pipe(
+).pipe(
   Command.withDescription("Make the server's files equal to yours, sending what changed"),
-  Command.withExamples([{ command: "paradrop para report.pdf", description: "the server must have report.pdf" }])
+  Command.withExamples([
+    { command: "paradrop para report.pdf", description: "the server must have report.pdf" },
+    { command: "paradrop para report.pdf --as 2026/report.pdf", description: "under that name there" }
+  ])
 )
 
 const interactive = (flags: Flags) => running(flags, Shell.run, "")
 
-const verify = Command.make("verify", { name, file }, ({ file, name }) => once({ _tag: "Verify", name, file })).pipe(
+const verify = Command.make("verify", { name, file }, ({ file, name }) =>
+  Effect.flatMap(parseNames([name]), ({ named, names: [parsed = name] }) =>
+    once({ _tag: "Verify", name: parsed, file }, named)
+  )
+).pipe(
   Command.withDescription("Compare a server's file with yours, moving neither; code 1 when they differ"),
   Command.withExamples([{ command: "paradrop verify 2026/report.pdf report.pdf", description: "by size and digest" }])
 )
@@ -211,7 +233,7 @@ const passwd = Command.make("passwd", ClientConfig.newPassword, ({ newPasswordFi
 
 const remove = Command.make("remove", { names, expect }, ({ expect, names }) =>
   Effect.flatMap(parseExpected(names, Option.getOrUndefined(expect)), (expected) =>
-    once({ _tag: "Remove", names, expect: expected })
+    Effect.flatMap(parseNames(names), ({ named, names }) => once({ _tag: "Remove", names, expect: expected }, named))
   )
 ).pipe(
   Command.withDescription("Remove files of the server, and folders that they leave empty"),
@@ -223,7 +245,10 @@ const remove = Command.make("remove", { names, expect }, ({ expect, names }) =>
 
 const rename = Command.make("rename", { name, newName, replace, expect }, ({ expect, name, newName, replace }) =>
   Effect.flatMap(parseExpected([name], Option.getOrUndefined(expect)), (expected) =>
-    once({ _tag: "Rename", name, to: newName, replace, expect: expected })
+    // The new name needs no server: it is at the same one.
+    Effect.flatMap(parseNames(ServerAddress.isUrl(newName) ? [name, newName] : [name]), ({ named, names }) =>
+      once({ _tag: "Rename", name: names[0] ?? name, to: names[1] ?? newName, replace, expect: expected }, named)
+    )
   )
 ).pipe(
   Command.withDescription("Give a file of the server another name"),
@@ -234,7 +259,14 @@ const rename = Command.make("rename", { name, newName, replace, expect }, ({ exp
 )
 
 const shell = Command.make("shell", {}, () => Effect.flatMap(root, interactive)).pipe(
-  Command.withDescription("Take commands line by line, typed or from standard input")
+  Command.withDescription("Take commands line by line, typed or from standard input"),
+  Command.withExamples([
+    {
+      command: "paradrop --server files.example --user ada shell",
+      description: "asks for the password, then for lines"
+    },
+    { command: "paradrop shell < script", description: "runs the lines of a file; code 1 when one of them failed" }
+  ])
 )
 
 /** Without a command: the shell for a person, and a word of help for a script. */

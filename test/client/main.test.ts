@@ -117,6 +117,13 @@ describe("one call", () => {
     assert.deepStrictEqual(rest, { name: "my file.txt", size: 12 })
     assert.strictEqual(new Date(modified).toISOString(), modified)
     assert.deepStrictEqual([listed.code, listed.stderr], [0, ""])
+
+    const url = `paradrop://ada@127.0.0.1:${port}`
+    const byUrl = await plain(["download", `${url}/my%20file.txt`, "--to", "by url"], { PARADROP_PASSWORD: password })
+    assert.deepStrictEqual([byUrl.code, byUrl.stderr], [0, ""])
+    assert.strictEqual(fs.readFileSync(join(work, "by url"), "utf8"), "two and more")
+    const there = await plain(["--json", "fetch", `${url}/my*`], { PARADROP_PASSWORD: password })
+    assert.strictEqual(there.stdout, listed.stdout)
   })
 
   it("renames and removes, several at once, and tells each", async () => {

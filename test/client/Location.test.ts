@@ -1,0 +1,116 @@
+/**
+ * Names at a server, plain or by URL: what arguments mean together, and what is refused.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Option, Schema } from "effect"
+import * as ClientConfig from "../../src/client/ClientConfig.ts"
+import * as Location from "../../src/client/Location.ts"
+import * as ServerAddress from "../../src/client/ServerAddress.ts"
+
+const files = { server: { host: "files.example", port: 8080 }, user: undefined }
+
+const refused = (texts: ReadonlyArray<string>) =>
+  Effect.map(Effect.flip(Location.parse(texts)), ({ message }) => message)
+
+describe("names by URL", () => {
+  // A lone surrogate has no URL: encoding it is refused.
+  const Name = Schema.String.check(
+    Schema.isMinLength(1),
+    Schema.makeFilter((text) => text.isWellFormed())
+  )
+
+  it.effect.prop("any name comes back from its URL", [Name], ([name]) =>
+    Effect.map(Location.parse([`paradrop://ada@files.example:9/${encodeURIComponent(name)}`]), (found) =>
+      assert.deepStrictEqual(found, {
+        names: [name],
+        named: { server: { host: "files.example", port: 9 }, user: "ada" }
+      })
+    )
+  )
+
+  it.effect("what needs no encoding stands as it is; there is no query and no fragment", () =>
+    Effect.gen(function* () {
+      const { named, names } = yield* Location.parse([
+        "paradrop://files.example/a/b?.txt#1",
+        "PARADROP://FILES.example/**"
+      ])
+      assert.deepStrictEqual(names, ["a/b?.txt#1", "**"])
+      assert.deepStrictEqual(named, files)
+    })
+  )
+
+  it.effect("plain names are as they were, whatever they hold", () =>
+    Effect.gen(function* () {
+      const names = ["a%2", "http://x/y", "paradrop:/x", ""]
+      assert.deepStrictEqual(yield* Location.parse(names), { names, named: undefined })
+    })
+  )
+
+  it.effect("a server alone is a name only where none is needed", () =>
+    Effect.gen(function* () {
+      for (const text of ["paradrop://files.example", "paradrop://files.example/"]) {
+        assert.deepStrictEqual(yield* Location.parse([text], { nameless: true }), { names: [""], named: files })
+        assert.include(yield* refused([text]), "a URL names a server and no file")
+      }
+    })
+  )
+
+  it.effect("one command speaks to one server as one account", () =>
+    Effect.gen(function* () {
+      const several = "URLs name several servers or accounts: one command speaks to one server as one account"
+      assert.strictEqual(yield* refused(["paradrop://a/x", "paradrop://b/x"]), several)
+      assert.strictEqual(yield* refused(["paradrop://a/x", "paradrop://a:8081/x"]), several)
+      assert.strictEqual(yield* refused(["paradrop://ada@a/x", "paradrop://a/x"]), several)
+      assert.strictEqual(
+        yield* refused(["paradrop://a/x", "y\u001b"]),
+        "'y\\x1b' is no URL, but others are: name all files by URL, or the server once with --server"
+      )
+    })
+  )
+
+  it.effect("no message repeats what may be a password", () =>
+    Effect.gen(function* () {
+      for (const text of ["paradrop://ada:s3cret@a/x", "paradrop://ada@a/%s3cret", "paradrop://ada:s3cret@"]) {
+        assert.notInclude(yield* refused(["paradrop://a/x", text]), "s3cret")
+      }
+      assert.include(yield* refused(["paradrop://a/%ff"]), "'%25' is a '%' itself")
+    })
+  )
+})
+
+describe("whom a command speaks to", () => {
+  const said = (server: string | undefined, user: string | undefined, url?: string) =>
+    Effect.gen(function* () {
+      const { named } = yield* ClientConfig.parseName(Option.fromUndefinedOr(url), { nameless: true })
+      const flags = { server: Option.fromUndefinedOr(server), user: Option.fromUndefinedOr(user) }
+      const target = yield* ClientConfig.parseServer(flags, named)
+      return `${target.user} ${ServerAddress.show(target.server)}`
+    })
+
+  for (const [server, user, url, expected] of [
+    [undefined, undefined, undefined, "default 127.0.0.1:8080"],
+    ["a", undefined, undefined, "default a:8080"],
+    ["paradrop://ada@a", undefined, undefined, "ada a:8080"],
+    ["paradrop://ada@a", "bob", undefined, "bob a:8080"],
+    [undefined, undefined, "paradrop://ada@a:9/x", "ada a:9"],
+    [undefined, "bob", "paradrop://ada@a:9/x", "bob a:9"],
+    ["a:9", undefined, "paradrop://ada@A:9/x", "ada a:9"],
+    ["paradrop://ada@a", undefined, "paradrop://a/x", "ada a:8080"]
+  ] as const) {
+    it.effect(`${server}, ${user}, ${url}: ${expected}`, () =>
+      Effect.map(said(server, user, url), (found) => assert.strictEqual(found, expected))
+    )
+  }
+
+  for (const [server, url] of [
+    ["a", "paradrop://b/x"],
+    ["a", "paradrop://a:9/x"],
+    ["paradrop://bob@a", "paradrop://ada@a/x"]
+  ] as const) {
+    it.effect(`${server} and ${url} contradict each other`, () =>
+      Effect.map(Effect.flip(said(server, undefined, url)), ({ message }) =>
+        assert.include(message, "--server and a URL name different servers or accounts: give one of them")
+      )
+    )
+  }
+})
