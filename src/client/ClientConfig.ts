@@ -3,6 +3,7 @@
  */
 import { Effect, Option, Schema } from "effect"
 import { Argument, CliOutput, Flag } from "effect/cli"
+import type { Section } from "../manual.ts"
 import { passwordFlags } from "../passwordFlags.ts"
 import { UserName } from "../domain/channel/HandshakeMessage.ts"
 import { ContentDigest } from "../domain/file/Digest.ts"
@@ -180,6 +181,27 @@ export const oneName = (files: ReadonlyArray<string>, as: string | undefined): E
   as !== undefined && files.length > 1
     ? Effect.fail(new WrongUsage({ detail: "--as names one file: give one" }))
     : Effect.void
+
+/** What the manual page says beyond the help. */
+export const manualSections: ReadonlyArray<Section> = [
+  {
+    title: "Exit status",
+    items: [
+      ["0", "All was done."],
+      ["1", "Something was refused or failed; each failure was told in one line."],
+      ["2", "The command line is wrong."],
+      ["129, 130, 143", "SIGHUP, SIGINT or SIGTERM ended it."],
+      ["141", "Nobody reads its output any more."]
+    ]
+  },
+  {
+    title: "Environment",
+    items: [
+      ["PARADROP_PASSWORD", "The password, when no file is named for it."],
+      ["NO_COLOR", "Not empty: no colours."]
+    ]
+  }
+]
 
 /** Help as usual; wrong usage in one line: the first error, the others mostly follow from it. */
 export const presenter = (report: (line: string) => Effect.Effect<void>): CliOutput.Presenter => ({

@@ -18,11 +18,13 @@ import * as OpaqueNode from "../domain/channel/OpaqueNode.ts"
 import * as DigestNode from "../domain/file/DigestNode.ts"
 import { socketReadBytes } from "../domain/limits.ts"
 import { exitCode } from "../exitCode.ts"
+import * as manual from "../manual.ts"
 import * as Client from "./Client.ts"
 import * as CauseChain from "./CauseChain.ts"
 import * as ClientConfig from "./ClientConfig.ts"
 import type { LoginIncorrect } from "./ClientError.ts"
 import * as Commands from "./Commands.ts"
+import * as CompletionScripts from "./CompletionScripts.ts"
 import * as LineEditorNode from "./LineEditorNode.ts"
 import * as LocalFilesNode from "./LocalFilesNode.ts"
 import { OwnPassword } from "./PasswordCommand.ts"
@@ -343,7 +345,9 @@ const platform = Layer.mergeAll(
   OpaqueNode.layer,
   LineEditorNode.layer,
   LocalFilesNode.layer,
-  CliConfig.layer({ builtIns: GlobalFlag.BuiltIns.filter((flag) => flag !== GlobalFlag.Wizard) }),
+  CliConfig.layer({
+    builtIns: [GlobalFlag.Help, GlobalFlag.Version, CompletionScripts.flag, manual.flag(ClientConfig.manualSections)]
+  }),
   presenter
 ).pipe(
   Layer.provideMerge(Layer.mergeAll(DigestNode.layer, NodeCrypto.layerSecureRandom)),

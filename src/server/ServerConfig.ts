@@ -3,12 +3,25 @@
  */
 import { Effect, Option, Schema } from "effect"
 import { Argument, CliOutput, Flag } from "effect/cli"
+import type { Section } from "../manual.ts"
 import { printable } from "../domain/file/Printable.ts"
 import * as Configuration from "./Configuration.ts"
 import { configVariable, type Sources } from "./Configuration.ts"
 import { entries } from "./Settings.ts"
 
 export const program = "paradrop-server"
+
+/** What the manual page says beyond the help. */
+export const manualSections: ReadonlyArray<Section> = [
+  {
+    title: "Exit status",
+    items: [
+      ["0", "All was done; for a server: SIGTERM or SIGINT came, and transfers could end."],
+      ["1", "Something was refused or failed, which was told in one line."],
+      ["2", "The command line is wrong."]
+    ]
+  }
+]
 
 /** The command line is wrong: exit code 2. */
 export class WrongUsage extends Schema.TaggedError<WrongUsage>()("WrongUsage", { detail: Schema.String }) {

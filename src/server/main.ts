@@ -38,6 +38,7 @@ import * as LiveSettings from "./LiveSettings.ts"
 import { log } from "./LogEvent.ts"
 import * as GrantOptions from "./GrantOptions.ts"
 import { exitCode } from "../exitCode.ts"
+import * as manual from "../manual.ts"
 import { passwordFlags } from "../passwordFlags.ts"
 import * as Logging from "./Logging.ts"
 import { LoginGuard } from "./LoginGuard.ts"
@@ -438,7 +439,9 @@ const platform = Layer.mergeAll(
   OpaqueNode.layer,
   StateLockNode.layer,
   // The least that is logged is a setting of ours, which a reload may change.
-  CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] }),
+  CliConfig.layer({
+    builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions, manual.flag(ServerConfig.manualSections)]
+  }),
   CliOutput.layerPresenter(ServerConfig.presenter(say)),
   Logging.layer({ terminal: process.stderr.isTTY, colours })
 )

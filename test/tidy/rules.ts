@@ -79,6 +79,7 @@ const ofBoth = [
   "domain",
   "launch",
   "exitCode",
+  "manual",
   "passwordFlags"
 ]
 
@@ -99,6 +100,7 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
   "client/testing": ["values", "file", "store", "transfer", "testing", "client"],
   launch: [],
   exitCode: [],
+  manual: [],
   passwordFlags: []
 }
 

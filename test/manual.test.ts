@@ -1,0 +1,135 @@
+/**
+ * What is made from the command trees besides `--help`: manual pages, and completions that real shells take.
+ */
+import { spawnSync } from "node:child_process"
+import * as fs from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { Option, Schema } from "effect"
+import * as manual from "../src/manual.ts"
+
+const root = join(import.meta.dirname, "..")
+const said = new Map<string, string>()
+/** What a program prints, which is asked for once. */
+const output = (side: "client" | "server", ...args: ReadonlyArray<string>): string => {
+  const key = [side, ...args].join(" ")
+  const known = said.get(key)
+  if (known !== undefined) return known
+  const ended = spawnSync(process.execPath, [join(root, "src", side, "main.ts"), ...args], { encoding: "utf8" })
+  assert.deepStrictEqual([ended.status, ended.stderr], [0, ""])
+  said.set(key, ended.stdout)
+  return ended.stdout
+}
+
+const has = (program: string): boolean => spawnSync(program, ["--version"]).error === undefined
+
+let folder = ""
+beforeAll(() => {
+  folder = fs.mkdtempSync(join(tmpdir(), "paradrop-manual-"))
+  fs.writeFileSync(join(folder, "my notes.txt"), "")
+  fs.mkdirSync(join(folder, "music"))
+})
+afterAll(() => fs.rmSync(folder, { recursive: true, force: true }))
+
+/** What groff makes of a page, as text; it may have nothing to complain about. */
+const shown = (page: string): string => {
+  const ended = spawnSync("groff", ["-man", "-Tascii", "-ww", "-P-cbou", "-rLL=200n"], {
+    input: page,
+    encoding: "utf8"
+  })
+  assert.deepStrictEqual([ended.status, ended.stderr], [0, ""])
+  return ended.stdout.replace(/\s+/g, " ")
+}
+
+const pageOf = (description: string) =>
+  manual.page({
+    name: "name",
+    version: "1",
+    manual: {
+      help: {
+        description: "short",
+        usage: "name [flags]",
+        flags: [{ name: "flag", aliases: [], type: "boolean", description: Option.some(description), required: false }],
+        annotations: manual.noAnnotations
+      },
+      below: []
+    },
+    sections: []
+  })
+
+describe("a manual page", () => {
+  it.prop("holds any text without a request in it", [Schema.String], ([description]) => {
+    const line = pageOf(description).split("\n").slice(8)
+    assert.lengthOf(line, 1)
+    assert.notMatch(line[0] ?? "", /^[.']/)
+  })
+
+  it.skipIf(!has("groff"))("shows a text with roff's own characters as it is", () => {
+    for (const text of [`.so /etc/x`, `'br`, `a \\fB b \\n(.x`, `--flag 'quoted' "double"`, `"`]) {
+      assert.include(shown(pageOf(text)), `--flag ${text}`)
+    }
+  })
+
+  for (const side of ["client", "server"] as const) {
+    it.skipIf(!has("groff"))(`of the ${side} has every command and flag of its help, and no fault`, () => {
+      const page = shown(output(side, "--man"))
+      const help = output(side, "--help")
+      const flags = Array.from(help.matchAll(/^ {2}(--[a-z-]+)/gm), ([, flag = ""]) => flag)
+      const listed = help.split("SUBCOMMANDS")[1]?.split("EXAMPLES")[0] ?? ""
+      const commands = Array.from(listed.matchAll(/^ {2}(\w+)/gm), ([, name = ""]) => name)
+      assert.isAbove(flags.length, 5)
+      assert.isAbove(commands.length, 3)
+      const program = side === "client" ? "paradrop" : "paradrop-server"
+      for (const flag of flags) assert.include(page, ` ${flag}`)
+      for (const command of commands) assert.include(page, `${program} ${command} `)
+      for (const title of ["NAME", "SYNOPSIS", "OPTIONS", "COMMANDS", "EXIT STATUS"]) assert.include(page, title)
+    })
+  }
+
+  it("of the client shows its examples and exit codes", () => {
+    const page = output("client", "--man")
+    assert.include(page, "\nparadrop download report.pdf \\-\\-to old.pdf\n")
+    assert.include(page, ".B 141\n")
+  })
+})
+
+/** What bash offers for a line with the cursor at its end. */
+const offers = (script: string, line: string): ReadonlyArray<string> => {
+  const words = line.split(" ")
+  const program = `
+    source ${JSON.stringify(script)}
+    COMP_LINE=${JSON.stringify(line)}; COMP_POINT=\${#COMP_LINE}
+    COMP_WORDS=(${words.map((word) => JSON.stringify(word)).join(" ")}); COMP_CWORD=${words.length - 1}
+    _paradrop paradrop "\${COMP_WORDS[COMP_CWORD]}"
+    printf '%s\\n' "\${COMPREPLY[@]}"`
+  const ended = spawnSync("bash", ["--norc", "-c", program], { cwd: folder, encoding: "utf8" })
+  assert.strictEqual(ended.stderr, "")
+  return ended.stdout
+    .split("\n")
+    .filter((offer) => offer !== "")
+    .toSorted()
+}
+
+describe("completions", () => {
+  for (const shell of ["bash", "zsh", "fish"]) {
+    it.skipIf(!has(shell))(`${shell} can read its script`, () => {
+      const script = join(folder, `script.${shell}`)
+      fs.writeFileSync(script, output("client", "--completions", shell))
+      const ended = spawnSync(shell, ["-n", script], { encoding: "utf8" })
+      assert.deepStrictEqual([ended.status, ended.stderr], [0, ""])
+      assert.isAbove(fs.statSync(script).size, 1000)
+    })
+  }
+
+  it.skipIf(!has("bash"))("bash offers commands, flags and local files", () => {
+    const script = join(folder, "offers.bash")
+    fs.writeFileSync(script, output("client", "--completions", "bash"))
+    assert.deepStrictEqual(offers(script, "paradrop up"), ["upload"])
+    assert.deepStrictEqual(offers(script, "paradrop --user ada r"), ["remove", "rename"])
+    assert.include(offers(script, "paradrop upload --a"), "--as")
+    assert.deepStrictEqual(offers(script, "paradrop upload my"), ["my\\ notes.txt"])
+    assert.deepStrictEqual(offers(script, "paradrop download x --to mu"), ["music"])
+    assert.deepStrictEqual(offers(script, "paradrop download my"), [])
+  })
+})
