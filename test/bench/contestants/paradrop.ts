@@ -1,0 +1,101 @@
+/** Paradrop as it is installed: the two executables of the build. */
+import { existsSync, mkdirSync, writeFileSync } from "node:fs"
+import { join, resolve } from "node:path"
+import { type Contestant, pidOf, type Site } from "../Contestant.ts"
+import { type Command, said, start, stop } from "../Processes.ts"
+
+const dist = resolve(import.meta.dirname, "../../../dist")
+const client = join(dist, "client/bin.js")
+const server = join(dist, "server/bin.js")
+const password = "correct horse battery staple"
+
+/** More sessions than any case has, from one address and one account. */
+const limits = [
+  "sessions",
+  "sessions-before-login",
+  "sessions-before-login-per-address",
+  "sessions-before-login-from-loopback",
+  "sessions-per-address",
+  "sessions-per-account"
+].flatMap((name) => ["--set", `limits.${name}=4096`])
+
+/** The peers do not fsync either. */
+const common = ["--port", "0", "--durability", "os", "--log-level", "warn"]
+
+/** What the server runs with: more and other settings for cases that need them. */
+export interface Paradrop {
+  readonly name: string
+  readonly about: string
+  /** of passwords: 1 is the default, 2 the lowest that there is */
+  readonly stretching: 1 | 2
+}
+
+const files = (site: Site) => ({
+  state: join(site.folder, "state"),
+  password: join(site.folder, "password"),
+  log: join(site.folder, "log")
+})
+
+/** How a client is called at that site. */
+export const clientOf = (site: Site, port: string) => {
+  const args = ["--server", `${site.place.host}:${port}`, "--user", "bench", "--password-file", files(site).password]
+  return (...command: ReadonlyArray<string>): Command => ({ argv: [process.execPath, client, ...args, ...command] })
+}
+
+/** Starts the server with one account; its process and port. */
+export const serve = async (site: Site, stretching: 1 | 2, settings: ReadonlyArray<string> = []) => {
+  if (!existsSync(client) || !existsSync(server)) throw new Error("there is no build: run npm run build")
+  const { password: passwordFile, state } = files(site)
+  mkdirSync(state, { recursive: true, mode: 0o700 })
+  writeFileSync(join(state, "accounts.json"), JSON.stringify({ version: 2, stretching, accounts: [] }), { mode: 0o600 })
+  writeFileSync(passwordFile, `${password}\n`, { mode: 0o600 })
+  const folders = ["--root", site.root, "--state", state]
+  const add = start({ argv: [process.execPath, server, "user", "add", "bench", ...folders], input: passwordFile })
+  await said(add, /bench/)
+  const child = start(
+    site.place.far({
+      argv: [process.execPath, server, ...folders, ...common, "--host", site.place.host, ...limits, ...settings]
+    })
+  )
+  const [, port = ""] = await said(child, /listening on .*:(\d+)\n/)
+  // Its log is nobody's concern, and must not stop it.
+  child.stderr?.resume()
+  return { child, port, state, password: passwordFile }
+}
+
+export const make = ({ about, name, stretching }: Paradrop): Contestant => ({
+  name,
+  about,
+  needs: {},
+  start: async (site) => {
+    const { child, port } = await serve(site, stretching)
+    const paradrop = clientOf(site, port)
+    return {
+      server: [pidOf(child)],
+      commands: {
+        put: (from, to) => paradrop("upload", from, "--as", to),
+        get: (from, to) => paradrop("download", from, "--to", to),
+        putTree: (from) => paradrop("upload", join(from, "**")),
+        getTree: (from, to) => {
+          mkdirSync(to)
+          return paradrop("download", `${from}/**`, "--to", to)
+        },
+        list: (from) => paradrop("fetch", `${from}/*`),
+        update: (from, to) => paradrop("para", from, "--as", to)
+      },
+      stop: () => stop(child)
+    }
+  }
+})
+
+export const paradrop = make({
+  name: "paradrop",
+  about: "paradrop, passwords stretched at the lowest setting (Argon2id, 19 MiB, 2 passes), durability os",
+  stretching: 2
+})
+
+export const paradropDefault = make({
+  name: "paradrop-default",
+  about: "paradrop with its default stretching (Argon2id, 64 MiB, 3 passes), durability os",
+  stretching: 1
+})
