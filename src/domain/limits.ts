@@ -184,6 +184,9 @@ export const nameHashBytes = 8
 /** Addresses that logged in before and are spared when seats grow scarce. */
 export const trustedAddressesMax = 4_096
 
+/** Where seats are short, a login that is being tried is let end for so long. */
+export const attemptMillisecondsMax = 5_000
+
 /** A server that stops lets transfers end for so long. */
 export const drainMillisecondsMax = 10_000
 

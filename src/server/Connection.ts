@@ -159,6 +159,7 @@ const session = Effect.fnUntraced(function* (
   )
   return yield* driver.run.pipe(
     Effect.raceFirst(driver.cut),
+    Effect.raceFirst(seat.lost),
     Effect.raceFirst(loginDeadline),
     Effect.raceFirst(stopping),
     Effect.raceFirst(watchdog.watch),
@@ -200,6 +201,7 @@ const makeDriver = Effect.fnUntraced(function* (options: {
 
   const run = Effect.gen(function* () {
     const handshake = yield* SecureChannel.accept(transport)
+    yield* seat.advance("greeted")
     const channel = yield* authenticate(handshake)
     return yield* channel === undefined ? leaveUnauthenticated : converse(channel)
   })
@@ -230,9 +232,12 @@ const makeDriver = Effect.fnUntraced(function* (options: {
       output: State.SessionOutput
     ): Effect.fn.Return<State.ActionResult | undefined, AccountsFailed | ChannelFailed> {
       switch (output._tag) {
-        case "AnswerLogin":
+        case "AnswerLogin": {
           story.attempts += 1
-          return yield* login.answer(output.user, output.ke1)
+          const answered = yield* login.answer(output.user, output.ke1)
+          if (answered._tag === "LoginAnswered") yield* seat.advance("trying")
+          return answered
+        }
         case "VerifyLogin": {
           const verified = yield* login.verify(output.user, output.ke3)
           if (verified === undefined) return { _tag: "LoginUnverified" }

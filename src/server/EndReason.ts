@@ -53,7 +53,7 @@ export const endReasons = {
   "too-many-from-address": "too many connections of one address had not logged in",
   "too-many-of-address": "too many sessions of one address",
   "too-many-of-account": "too many sessions of one account; the client was told",
-  "dropped-early": "many connections had not logged in: strangers are dropped at random",
+  "made-room": "it had not logged in, and its seat went to a newcomer because there was no other",
   "accounts-failed": "the accounts could not be read; `detail` says why",
   defect: "a fault of the program: the line `connection-defect` has its cause"
 } as const satisfies Record<EndReason, string>

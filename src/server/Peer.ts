@@ -21,17 +21,20 @@ export interface Peer {
   /** what limits count by: the IPv4 address, or the /64 network of an IPv6 address */
   readonly key: string
   readonly loopback: boolean
+  /** whether it is a proxy, which has yet to say whose connection it is */
+  readonly proxy: boolean
 }
 
 /** From the address as the socket names it; undefined for a peer of the same process. */
 export const fromAddress = (address: string | undefined): Peer => {
-  if (address === undefined) return { address: local, key: local, loopback: true }
+  if (address === undefined) return { address: local, key: local, loopback: true, proxy: false }
   // An IPv4 client of a dual-stack socket appears as ::ffff:a.b.c.d.
   const plain = address
     .replace(/^::ffff:(?=\d+\.)/i, "")
     .replace(/%.*$/, "")
     .toLowerCase()
-  return { address: plain, key: plain.includes(":") ? network64(plain) : plain, loopback: isLoopback(plain) }
+  const key = plain.includes(":") ? network64(plain) : plain
+  return { address: plain, key, loopback: isLoopback(plain), proxy: false }
 }
 
 /** Whether an IP address or host name can only be reached from this machine. */

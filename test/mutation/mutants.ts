@@ -537,9 +537,18 @@ export const mutants: ReadonlyArray<Mutant> = [
     "seat-not-given-back",
     "a connection that ends keeps its seat",
     "server/Seats.ts",
-    "              all -= 1\n",
-    "",
+    "          leave(one)\n          if (account",
+    "          if (account",
     "server/Seats"
+  ),
+  mutant(
+    "silent-ones-keep-their-seats",
+    "a newcomer is refused while strangers who say nothing hold all seats",
+    "server/Seats.ts",
+    "      if (victim === undefined) return",
+    "      return",
+    "server/Seats",
+    "server/strangers"
   ),
   mutant(
     "drain-deadline-ignored",

@@ -3,19 +3,25 @@ import * as Peer from "../../src/server/Peer.ts"
 
 describe("fromAddress", () => {
   const cases: ReadonlyArray<readonly [string | undefined, Peer.Peer]> = [
-    [undefined, { address: "local", key: "local", loopback: true }],
-    ["127.0.0.1", { address: "127.0.0.1", key: "127.0.0.1", loopback: true }],
-    ["127.8.9.10", { address: "127.8.9.10", key: "127.8.9.10", loopback: true }],
-    ["::1", { address: "::1", key: "0:0:0:0::/64", loopback: true }],
-    ["::ffff:127.0.0.1", { address: "127.0.0.1", key: "127.0.0.1", loopback: true }],
-    ["::FFFF:192.0.2.7", { address: "192.0.2.7", key: "192.0.2.7", loopback: false }],
-    ["192.0.2.7", { address: "192.0.2.7", key: "192.0.2.7", loopback: false }],
-    ["128.0.0.1", { address: "128.0.0.1", key: "128.0.0.1", loopback: false }],
-    ["2001:DB8:1:2:3:4:5:6", { address: "2001:db8:1:2:3:4:5:6", key: "2001:db8:1:2::/64", loopback: false }],
-    ["2001:db8::5:6", { address: "2001:db8::5:6", key: "2001:db8:0:0::/64", loopback: false }],
-    ["2001:0db8:0001:0002::", { address: "2001:0db8:0001:0002::", key: "2001:db8:1:2::/64", loopback: false }],
-    ["fe80::1%eth0", { address: "fe80::1", key: "fe80:0:0:0::/64", loopback: false }],
-    ["::2", { address: "::2", key: "0:0:0:0::/64", loopback: false }]
+    [undefined, { address: "local", key: "local", loopback: true, proxy: false }],
+    ["127.0.0.1", { address: "127.0.0.1", key: "127.0.0.1", loopback: true, proxy: false }],
+    ["127.8.9.10", { address: "127.8.9.10", key: "127.8.9.10", loopback: true, proxy: false }],
+    ["::1", { address: "::1", key: "0:0:0:0::/64", loopback: true, proxy: false }],
+    ["::ffff:127.0.0.1", { address: "127.0.0.1", key: "127.0.0.1", loopback: true, proxy: false }],
+    ["::FFFF:192.0.2.7", { address: "192.0.2.7", key: "192.0.2.7", loopback: false, proxy: false }],
+    ["192.0.2.7", { address: "192.0.2.7", key: "192.0.2.7", loopback: false, proxy: false }],
+    ["128.0.0.1", { address: "128.0.0.1", key: "128.0.0.1", loopback: false, proxy: false }],
+    [
+      "2001:DB8:1:2:3:4:5:6",
+      { address: "2001:db8:1:2:3:4:5:6", key: "2001:db8:1:2::/64", loopback: false, proxy: false }
+    ],
+    ["2001:db8::5:6", { address: "2001:db8::5:6", key: "2001:db8:0:0::/64", loopback: false, proxy: false }],
+    [
+      "2001:0db8:0001:0002::",
+      { address: "2001:0db8:0001:0002::", key: "2001:db8:1:2::/64", loopback: false, proxy: false }
+    ],
+    ["fe80::1%eth0", { address: "fe80::1", key: "fe80:0:0:0::/64", loopback: false, proxy: false }],
+    ["::2", { address: "::2", key: "0:0:0:0::/64", loopback: false, proxy: false }]
   ]
   for (const [address, peer] of cases) {
     it(`${address}`, () => assert.deepStrictEqual(Peer.fromAddress(address), peer))

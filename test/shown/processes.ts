@@ -47,11 +47,11 @@ export interface ServerProcess {
   readonly stop: () => Promise<void>
 }
 
-/** The real server on a free port of loopback. */
-export const startServer = async (folder: string): Promise<ServerProcess> => {
+/** The real server on a free port of loopback; `more` are arguments. */
+export const startServer = async (folder: string, ...more: ReadonlyArray<string>): Promise<ServerProcess> => {
   const root = join(folder, "root")
   await mkdir(root, { recursive: true })
-  const args = [program("server"), "--port", "0", "--root", root, "--state", join(folder, "state")]
+  const args = [program("server"), "--port", "0", "--root", root, "--state", join(folder, "state"), ...more]
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] })
   let log = ""
   child.stderr.on("data", (chunk: Buffer) => (log += chunk.toString()))
