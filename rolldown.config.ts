@@ -34,6 +34,56 @@ const notices: Plugin = {
   }
 }
 
+/**
+ * Node's modules without their ES facades: to make one, Node reads every property of the module, and some of them load
+ * a whole HTTP client or the system's certificates. Those that the program imports by name are all read here at once.
+ */
+const builtins: Plugin = {
+  name: "builtins",
+  renderChunk: (code) => {
+    const direct = code.replace(
+      /^import (?:\* as )?([\w$]+|\{[^}]*\}) from "(node:[\w/]+)";$/gm,
+      (_, names: string, module: string) =>
+        `const ${names.replaceAll(" as ", ": ")} = process.getBuiltinModule("${module}");`
+    )
+    if (/^import .* from "node:/m.test(direct)) throw new Error("an import of Node's that was not understood")
+    return direct
+  }
+}
+
+/** Text of ASCII alone: the engine holds it in a byte for each character, and reads it faster. */
+const ascii: Plugin = {
+  name: "ascii",
+  generateBundle: (_options, bundle) => {
+    for (const output of Object.values(bundle)) {
+      if (output.type !== "chunk") continue
+      // There the escape would be other text.
+      if (/String\.raw`[^`]*[^\0-\x7f]/.test(output.code)) throw new Error("String.raw cannot be escaped")
+      output.code = output.code.replace(
+        /[^\0-\x7f]/g,
+        (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`
+      )
+    }
+  }
+}
+
+/** Work that a dependency does when it is imported, put off to its first use. Each must be there exactly once. */
+const putOff: Plugin = {
+  name: "put-off",
+  transform: {
+    filter: { id: /effect\/dist\/cli\/CliOutput\.js$/ },
+    handler: (code) => {
+      // Takes 6 ms to make, for help texts alone.
+      const made = /const graphemeSegmenter = .*?(new Intl\.Segmenter\(.*?\));/s
+      const parts = code.split("graphemeSegmenter.segment(")
+      if (!made.test(code) || parts.length !== 2) throw new Error("effect's CliOutput is another: look at it again")
+      return parts
+        .join("graphemeSegmenter().segment(")
+        .replace(made, "let segmenterMade; const graphemeSegmenter = () => segmenterMade ??= $1;")
+    }
+  }
+}
+
 const executable = (name: string) => {
   // The compiler's map describes the file that this one replaces.
   rmSync(`dist/${name}/main.js.map`, { force: true })
@@ -42,9 +92,14 @@ const executable = (name: string) => {
     platform: "node" as const,
     // Prebuilt native code and WebAssembly stay in their packages.
     external: [/^@napi-rs\//, /^@serenity-kit\//],
-    plugins: [notices],
+    plugins: [notices, builtins, putOff, ascii],
     // What is loaded on demand is in the file too, and only evaluated on demand.
-    output: { file: `dist/${name}/main.js`, format: "esm" as const, codeSplitting: false }
+    output: {
+      file: `dist/${name}/main.js`,
+      format: "esm" as const,
+      codeSplitting: false,
+      minify: { compress: true, mangle: false, codegen: { removeWhitespace: true } }
+    }
   }
 }
 

@@ -13,6 +13,8 @@ const [major = 0, minor = 0] = process.versions.node.split(".").map(Number)
 /** Imports the program when this Node can run it. */
 export const launch = async (name: string, program: () => Promise<unknown>): Promise<void> => {
   if (major > lowest[0] || (major === lowest[0] && minor >= lowest[1])) {
+    // It only saves time: a start without it is as good.
+    await keepCompiled(process.env, process.platform).catch(() => {})
     await program()
   } else {
     const need = lowest.join(".")
@@ -21,4 +23,34 @@ export const launch = async (name: string, program: () => Promise<unknown>): Pro
     )
     process.exitCode = 1
   }
+}
+
+/**
+ * Lets Node keep what it compiles for the next start: a third of the time of a short command.
+ *
+ * Who can write there decides what runs. So not where Node would keep it, in the folder for temporary files that all
+ * users share, but in one that is this user's own and that nobody else can write; without one nothing is kept.
+ */
+const keepCompiled = async (env: NodeJS.ProcessEnv, platform: NodeJS.Platform): Promise<void> => {
+  const { lstatSync, promises } = process.getBuiltinModule("node:fs")
+  const { isAbsolute, join } = process.getBuiltinModule("node:path")
+  const user = process.geteuid?.()
+  const isOwn = (folder: string): boolean => {
+    const entry = lstatSync(folder, { throwIfNoEntry: false })
+    return entry?.isDirectory() === true && (user === undefined || (entry.uid === user && (entry.mode & 0o022) === 0))
+  }
+  const xdg = env["XDG_CACHE_HOME"] ?? ""
+  const [base = "", ...below] =
+    platform === "win32"
+      ? [env["LOCALAPPDATA"]]
+      : platform === "darwin"
+        ? [env["HOME"], "Library", "Caches"]
+        : isAbsolute(xdg)
+          ? [xdg]
+          : [env["HOME"], ".cache"]
+  if (!isAbsolute(base) || !isOwn(base)) return
+  const folder = join(base, ...below, "paradrop")
+  const compiled = join(folder, "compiled")
+  if (!isOwn(compiled)) await promises.mkdir(compiled, { recursive: true, mode: 0o700 })
+  if (isOwn(folder) && isOwn(compiled)) process.getBuiltinModule("node:module").enableCompileCache(compiled)
 }

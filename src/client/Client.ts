@@ -5,7 +5,7 @@ import { Context, Effect, Exit, Layer, Option, Schedule, Scope } from "effect"
 import type { Socket } from "effect/socket"
 import type { ChannelFailed } from "../domain/channel/ChannelError.ts"
 import type { Cipher } from "../domain/channel/Cipher.ts"
-import type { Kem } from "../domain/channel/Kem.ts"
+import { Kem } from "../domain/channel/Kem.ts"
 import type { Opaque, Password } from "../domain/channel/Opaque.ts"
 import type { UserName } from "../domain/channel/HandshakeMessage.ts"
 import * as SecureChannel from "../domain/channel/SecureChannel.ts"
@@ -18,7 +18,7 @@ import {
   handshakeMillisecondsMax
 } from "../domain/limits.ts"
 import { type CommandError, ConnectFailed, type LoginError, type LoginIncorrect } from "./ClientError.ts"
-import { login } from "./ClientLogin.ts"
+import * as ClientLogin from "./ClientLogin.ts"
 import * as ClientSession from "./ClientSession.ts"
 import * as Requests from "./Requests.ts"
 
@@ -34,6 +34,12 @@ export interface ConnectOptions {
   readonly askAgain?: (incorrect: LoginIncorrect) => Effect.Effect<Option.Option<Password>>
   /** what the server's log shows of us */
   readonly client?: string
+  /**
+   * Gives the session while the server's confirmation is still on its way: the first commands leave together with the
+   * end of the login, a round trip earlier. Only a server that knows the account can read them. What would have failed
+   * here fails there.
+   */
+  readonly eager?: boolean
 }
 
 /** What a client is made of. */
@@ -57,8 +63,8 @@ export const connect = Effect.fnUntraced(function* (
 ): Effect.fn.Return<ClientSession.ClientSession, LoginError | CommandError, ClientServices | Scope.Scope> {
   const scope = yield* Effect.scope
   const { connection, secure } = yield* open(options, scope).pipe(
-    Effect.flatMap(({ connection, handshake }) =>
-      authenticate(options, handshake, options.password).pipe(
+    Effect.flatMap(({ connection, handshake, start }) =>
+      authenticate(options, handshake, options.password, start).pipe(
         Effect.map((secure) => ({ connection, secure })),
         Effect.onError((cause) => Scope.close(connection, Exit.failCause(cause)))
       )
@@ -69,54 +75,72 @@ export const connect = Effect.fnUntraced(function* (
       times: connectRetriesMax
     })
   )
-  const requests = yield* timed(
-    options.server,
-    handshakeMillisecondsMax,
-    Requests.make(secure, options.client ?? "paradrop", Scope.close(connection, Exit.void))
-  )
+  const requests = yield* Requests.make(secure, options.client ?? "paradrop", Scope.close(connection, Exit.void))
+  if (options.eager !== true) yield* timed(options.server, handshakeMillisecondsMax, requests.confirmed)
   return yield* ClientSession.make(requests)
 })
 
 type Handshake = Effect.Success<ReturnType<typeof SecureChannel.connect>>
 
-/** One connection with its key exchange done, in a scope of its own: a failed try closes at once. */
+/**
+ * One connection with its key exchange done, in a scope of its own: a failed try closes at once.
+ *
+ * What needs no answer is made while one is on its way: the key pair during the dialling, the login's beginning during
+ * the key exchange.
+ */
 const open = Effect.fnUntraced(function* (
   options: ConnectOptions,
   parent: Scope.Scope
 ): Effect.fn.Return<
-  { readonly connection: Scope.Closeable; readonly handshake: Handshake },
+  { readonly connection: Scope.Closeable; readonly handshake: Handshake; readonly start: ClientLogin.Start },
   ConnectFailed,
-  Cipher | Kem
+  Cipher | Kem | Opaque
 > {
   const connection = yield* Scope.fork(parent)
-  const handshake = yield* Effect.gen(function* () {
-    const transport = yield* Effect.mapError(
+  const { handshake, start } = yield* Effect.gen(function* () {
+    const dialling = Effect.mapError(
       timed(options.server, dialMillisecondsMax, Transport.open(yield* options.dial)),
       (error) => (error._tag === "ConnectFailed" ? error : dialFailed(options.server, error))
     )
-    return yield* timed(options.server, handshakeMillisecondsMax, SecureChannel.connect(transport)).pipe(
+    const [transport, keyPair] = yield* Effect.all([dialling, (yield* Kem).keyPair], { concurrency: 2 })
+    const exchange = Effect.all(
+      { handshake: SecureChannel.connect(transport, { keyPair }), start: ClientLogin.start(options) },
+      { concurrency: 2 }
+    )
+    return yield* timed(options.server, handshakeMillisecondsMax, exchange).pipe(
       Effect.mapError((error) => (error._tag === "ConnectFailed" ? error : channelBroke(options.server, error)))
     )
   }).pipe(
     Scope.provide(connection),
     Effect.onError((cause) => Scope.close(connection, Exit.failCause(cause)))
   )
-  return { connection, handshake }
+  return { connection, handshake, start }
 })
 
 const authenticate = (
   options: ConnectOptions,
   handshake: Handshake,
-  password: Password
+  password: Password,
+  start: ClientLogin.Start
 ): Effect.Effect<SecureChannel.SecureChannel, LoginError, Opaque> =>
-  timed(options.server, handshakeMillisecondsMax, login(handshake, { user: options.user, password })).pipe(
+  timed(
+    options.server,
+    handshakeMillisecondsMax,
+    ClientLogin.login(handshake, { user: options.user, password }, start)
+  ).pipe(
     Effect.catchTag("ChannelFailed", (error) => Effect.fail(channelBroke(options.server, error))),
     Effect.catchTag("LoginIncorrect", (incorrect) =>
       Effect.flatMap(
         options.askAgain !== undefined && incorrect.attemptsLeft > 0 ? options.askAgain(incorrect) : Effect.succeedNone,
         Option.match({
           onNone: () => Effect.fail(incorrect),
-          onSome: (next) => authenticate(options, handshake, next)
+          onSome: (next) =>
+            Effect.flatMap(
+              Effect.mapError(ClientLogin.start({ user: options.user, password: next }), (error) =>
+                channelBroke(options.server, error)
+              ),
+              (again) => authenticate(options, handshake, next, again)
+            )
         })
       )
     )

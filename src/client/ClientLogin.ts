@@ -1,13 +1,13 @@
 /**
  * The client's side of a login, over a channel whose key exchange is done.
  */
-import { Effect } from "effect"
+import { Effect, Fiber, Schema } from "effect"
 import type { ChannelFailed } from "../domain/channel/ChannelError.ts"
 import { channelFailed } from "../domain/channel/ChannelError.ts"
 import type { ClientHandshake, ServerHandshake, UserName } from "../domain/channel/HandshakeMessage.ts"
 import { Opaque, type Password, StretchingId } from "../domain/channel/Opaque.ts"
 import type { HandshakeChannel, SecureChannel } from "../domain/channel/SecureChannel.ts"
-import { Schema } from "effect"
+import { stretchAheadMilliseconds } from "../domain/limits.ts"
 import { LoginIncorrect, LoginRejected } from "./ClientError.ts"
 
 export interface Credentials {
@@ -17,6 +17,15 @@ export interface Credentials {
 
 const isStretchingId = Schema.is(StretchingId)
 
+/** The beginning of one attempt: what can be made before there is a channel. */
+export type Start = Effect.Success<ReturnType<typeof start>>
+
+/** Begins an attempt. The start is for one attempt only. */
+export const start = Effect.fnUntraced(function* ({ password, user }: Credentials) {
+  const opaque = yield* Opaque
+  return yield* Effect.mapError(opaque.startLogin(user, password), () => channelFailed("opaque-rejected"))
+})
+
 /**
  * One attempt. After `LoginIncorrect` with attempts left the same channel takes another.
  *
@@ -24,14 +33,15 @@ const isStretchingId = Schema.is(StretchingId)
  */
 export const login = Effect.fnUntraced(function* (
   channel: HandshakeChannel<ServerHandshake, ClientHandshake>,
-  { password, user }: Credentials
+  { password, user }: Credentials,
+  { ke1, state }: Start
 ): Effect.fn.Return<SecureChannel, ChannelFailed | LoginIncorrect | LoginRejected, Opaque> {
   const opaque = yield* Opaque
-  const rejected = () => channelFailed("opaque-rejected")
-  const { ke1, state } = yield* Effect.mapError(opaque.startLogin(user, password), rejected)
   yield* channel.send({ _tag: "LoginStart", user, ke1 })
 
-  const answer = yield* channel.receive
+  // A server that is near may want no stretching worth the preparation: it will have said so before.
+  const preparing = yield* Effect.forkChild(Effect.delay(opaque.prepare, stretchAheadMilliseconds))
+  const answer = yield* Effect.ensuring(channel.receive, Fiber.interrupt(preparing))
   if (answer._tag === "Reject") {
     const { reason, retryAfterMilliseconds } = answer
     return yield* new LoginRejected({ reason, retryAfterMilliseconds })

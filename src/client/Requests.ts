@@ -4,7 +4,7 @@
  * One fiber reads and hands each frame to the request that it belongs to. When the connection fails or stalls, every
  * pending request fails with a typed error, and so does every later one: nothing waits for ever.
  */
-import { Cause, Effect, Exit, Fiber, FiberSet, Option, Queue, type Scope, Semaphore } from "effect"
+import { Cause, Deferred, Effect, Exit, Fiber, FiberSet, Option, Queue, type Scope, Semaphore } from "effect"
 import type { Parts } from "../domain/Bytes.ts"
 import { type ChannelFailed, channelFailed } from "../domain/channel/ChannelError.ts"
 import type { SecureChannel } from "../domain/channel/SecureChannel.ts"
@@ -45,6 +45,8 @@ export interface Request {
 }
 
 export interface Requests {
+  /** Succeeds once the server has answered Hello: it knows the password's record. Fails as every request would. */
+  readonly confirmed: Effect.Effect<void, CommandError>
   /** Sends a command and gives its request. At most `requestsInFlightMax` at once; more wait. */
   readonly begin: (command: Message.ClientMessage) => Effect.Effect<Request, CommandError, Scope.Scope>
   /** Ends the session because of what the server said: this and every other request fails with the error. */
@@ -81,7 +83,8 @@ const isLast = Message.ServerMessage.isAnyOf([
 ])
 
 /**
- * Says Hello, waits for `correct`, and starts to read. The channel is confirmed when this succeeds.
+ * Says Hello and starts to read. Requests may be begun at once: they leave in the same flight as Hello, and nobody but
+ * a server that knows the password's record can read them. The first answer comes behind `confirmed`.
  *
  * @param client what the server's log shows of us
  * @param cut closes the connection: what is still being written then fails instead of waiting for ever
@@ -91,6 +94,7 @@ export const make = Effect.fnUntraced(function* (
   client: string,
   cut: Effect.Effect<void>
 ): Effect.fn.Return<Requests, CommandError, Scope.Scope> {
+  const confirmed = yield* Deferred.make<void, CommandError>()
   const watchdog = yield* Watchdog.make(stallMillisecondsMax)
   const channel = FrameChannel.make(secure, watchdog)
   const entries = new Map<RequestId, Entry>()
@@ -136,7 +140,7 @@ export const make = Effect.fnUntraced(function* (
     Effect.suspend(() => {
       over ??= error
       return Effect.forEach(entries.values(), ({ answers }) => Queue.fail(answers, error), { discard: true })
-    }).pipe(Effect.andThen(FiberSet.clear(sends)), Effect.andThen(cut))
+    }).pipe(Effect.andThen(Deferred.fail(confirmed, error)), Effect.andThen(FiberSet.clear(sends)), Effect.andThen(cut))
 
   const deliver = Effect.fnUntraced(function* (frame: Frame) {
     const answer = yield* answerOf(frame)
@@ -153,6 +157,9 @@ export const make = Effect.fnUntraced(function* (
   })
 
   const read = Effect.gen(function* () {
+    yield* correct(channel)
+    if (active === 0) watchdog.expect(idleMillisecondsMax * 1_000)
+    yield* Deferred.succeed(confirmed, undefined)
     while (true) {
       const frames = yield* channel.receive
       if (frames === undefined) return yield* lost("the server ended the session")
@@ -176,15 +183,19 @@ export const make = Effect.fnUntraced(function* (
   )
 
   yield* sendMessage(connectionId, { _tag: "Hello", client })
-  yield* correct(channel)
-  watchdog.expect(idleMillisecondsMax * 1_000)
   const reader = yield* Effect.forkScoped(
     Effect.catchCause(read, (cause) => fail(Option.getOrElse(Cause.findErrorOption(cause), () => lost("a defect"))))
   )
-  // Our end first, then the server's: both logs then tell of an orderly goodbye.
+  // What is still to come would be answered with a reset, which may overtake our end. Where nothing is, the server's
+  // end tells nothing: not to wait for it saves a round trip.
+  const quiet = Effect.map(Deferred.isDone(confirmed), (done) => done && entries.values().every((one) => one.finished))
+  // Our end first, then the server's: its log then tells of an orderly goodbye.
   const close = Effect.suspend(() =>
     over === undefined
-      ? Effect.andThen(channel.end, Fiber.await(reader)).pipe(
+      ? Effect.andThen(
+          channel.end,
+          Effect.flatMap(quiet, (nothing) => (nothing ? Effect.void : Fiber.await(reader)))
+        ).pipe(
           Effect.timeoutOption(goodbyeMillisecondsMax),
           Effect.ignore,
           Effect.andThen(fail(lost("the session was closed")))
@@ -247,6 +258,7 @@ export const make = Effect.fnUntraced(function* (
   })
 
   return {
+    confirmed: Deferred.await(confirmed),
     begin,
     abort: (error) =>
       Effect.andThen(

@@ -39,6 +39,9 @@ import * as ServerAddress from "./ServerAddress.ts"
 import { Sessions } from "./Sessions.ts"
 import * as Shell from "./Shell.ts"
 
+// The OPAQUE library asks whether there is one, and Node would load its HTTP client for the answer: 20 ms for nothing.
+Reflect.deleteProperty(globalThis, "Request")
+
 const { version } = Schema.decodeUnknownSync(Schema.Struct({ version: Schema.String }))(
   createRequire(import.meta.url)("../../package.json")
 )
@@ -99,6 +102,8 @@ const logIn = Effect.fnUntraced(function* (
       user,
       password,
       askAgain,
+      // A person is told that the password was right before anything else.
+      eager: !typed,
       client: `${ClientConfig.program} ${version}`
     }).pipe(Effect.catchTag("ConnectFailed", (error) => (password === tried ? Effect.fail(error) : Effect.undefined)))
     if (connected !== undefined) return { session: connected, password, typed }
@@ -144,7 +149,8 @@ const running = Effect.fnUntraced(function* <E, R>(
   const reporter = verbose ? ReporterVerbose.layer(plain) : plain
   const succeeded = yield* Effect.provide(work, Layer.provideMerge(sessions(target), reporter))
   if (!succeeded) return yield* new SomeFailed()
-})
+  // Loading it begins here: it is most of what a login computes with, and nothing else needs it.
+}, Effect.provide(OpaqueNode.layer))
 
 /** @param named the server, when a URL among the names said it */
 const once = (command: Commands.Command, named?: ServerAddress.Named) =>
@@ -342,7 +348,6 @@ const platform = Layer.mergeAll(
   CipherNode.layer,
   KemNode.layer,
   NodeServices.layer,
-  OpaqueNode.layer,
   LineEditorNode.layer,
   LocalFilesNode.layer,
   CliConfig.layer({

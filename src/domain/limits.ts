@@ -193,6 +193,12 @@ export const drainMillisecondsMax = 10_000
 /** An upload of at most this size is sent without waiting for the server's go-ahead: no round trip for small files. */
 export const eagerContentBytesMax = 1024 * 1024
 
+/**
+ * A client that waits longer for the answer to its login starts what will stretch the password. Longer than a server on
+ * the same machine takes, shorter than most networks.
+ */
+export const stretchAheadMilliseconds = 20
+
 /** The key exchange, and one login attempt, as a client waits for them: longer than a server's patience. */
 export const handshakeMillisecondsMax = 35_000
 

@@ -99,6 +99,13 @@ export const whose = {
 }
 
 /** Parsed later, so that the message can say what a name is made of. */
+export const stretching = Argument.Literals("STRETCHING", ["full", "small", "light"]).pipe(
+  Argument.withDescription(
+    "Argon2id with 64 MiB and 3 passes (full), 19 MiB and 2 (small), 8 KiB and 1 (light: for random passwords alone)"
+  ),
+  Argument.optional
+)
+
 export const userName = Argument.String("NAME").pipe(Argument.withDescription("the name of the account"))
 
 /** Help as usual; wrong usage in one line, which `report` takes: the first error, the others mostly follow from it. */

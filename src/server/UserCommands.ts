@@ -11,7 +11,13 @@ import { UserName } from "../domain/channel/HandshakeMessage.ts"
 import { Opaque, type OpaqueRejected, type Password, type RegistrationRecord } from "../domain/channel/Opaque.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { passwordBytesMax, userNameBytesMax } from "../domain/limits.ts"
-import { AccountExists, Accounts, type AccountsFailed, NoSuchAccount } from "../domain/session/Accounts.ts"
+import {
+  AccountExists,
+  Accounts,
+  type AccountsFailed,
+  NoSuchAccount,
+  type StretchingFixed
+} from "../domain/session/Accounts.ts"
 import { everything } from "../domain/session/Grant.ts"
 import * as PasswordRule from "../domain/session/PasswordRule.ts"
 import * as GrantOptions from "./GrantOptions.ts"
@@ -116,6 +122,25 @@ export const list: Effect.Effect<void, AccountsFailed, Accounts> = Effect.gen(fu
   }
   return undefined
 })
+
+/** What people call the stretchings. */
+export const stretchings = { full: 1, small: 2, light: 3 } as const
+
+/** Says how clients stretch passwords, or changes it before the first account. */
+export const stretching = (
+  wanted: keyof typeof stretchings | undefined
+): Effect.Effect<void, AccountsFailed | StretchingFixed, Accounts> =>
+  Effect.gen(function* () {
+    const accounts = yield* Accounts
+    if (wanted !== undefined) yield* accounts.stretch(stretchings[wanted])
+    const [name] = Object.entries(stretchings).find(([, id]) => id === accounts.stretching) ?? []
+    yield* Console.log(name)
+    if (wanted !== "light") return
+    yield* Console.error(
+      "warning: whoever steals this server's state can guess every password that is not random: " +
+        "let 'user add NAME --generate' make them"
+    )
+  })
 
 const exists = (user: UserName): Effect.Effect<boolean, AccountsFailed, Accounts> =>
   Effect.gen(function* () {

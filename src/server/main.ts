@@ -293,9 +293,18 @@ const list = Command.make("list", {}, () => onAccounts(UserCommands.list)).pipe(
   Command.withDescription("List the accounts: the day each was made, whether it is enabled, and what it may do")
 )
 
+/** A server that runs has told its clients what it has found at its start. */
+const stretching = Command.make("stretching", { wanted: ServerConfig.stretching }, ({ wanted }) =>
+  Effect.gen(function* () {
+    const folder = yield* stateFolder
+    if (Option.isSome(wanted)) yield* lockState(folder, "this state")
+    yield* Effect.provide(UserCommands.stretching(Option.getOrUndefined(wanted)), AccountsFile.layer(folder))
+  }).pipe(Effect.scoped)
+).pipe(Command.withDescription("Say how clients stretch passwords, or choose it before there is an account"))
+
 const user = Command.make("user").pipe(
   Command.withDescription("Accounts: who may log in"),
-  Command.withSubcommands([add, change, disable, enable, list, passwd, remove])
+  Command.withSubcommands([add, change, disable, enable, list, passwd, remove, stretching])
 )
 
 const check = Command.make("check", {}, () =>

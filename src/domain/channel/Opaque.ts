@@ -48,9 +48,10 @@ export const setupBytes = 128
  * How the client stretches the password: one value for a whole server, so that it tells nothing about which names
  * exist.
  * 1: Argon2id, 3 passes, 64 MiB, 4 lanes (RFC 9106, second recommendation). 2: Argon2id, 2 passes, 19 MiB, 1 lane.
- * A client accepts no other.
+ * 3: Argon2id, 1 pass, 8 KiB, 1 lane: costs a thief of the server's files nothing, so for passwords alone that nobody
+ * can guess. A client accepts no other. None makes a login easier for who has not got those files.
  */
-export const StretchingId = Schema.Literals([1, 2])
+export const StretchingId = Schema.Literals([1, 2, 3])
 export type StretchingId = typeof StretchingId.Type
 
 /** A password as it was typed, kept out of logs. */
@@ -95,6 +96,8 @@ export class Opaque extends Context.Service<
       response: Uint8Array,
       credentials: Credentials
     ) => Effect.Effect<RegistrationRecord, OpaqueRejected>
+    /** Client: a password will have to be stretched soon. What takes time to be ready for that begins. */
+    readonly prepare: Effect.Effect<void>
     /** Client, first message (KE1, 96 bytes), and the state to keep. */
     readonly startLogin: (
       user: string,
@@ -128,16 +131,23 @@ export class Opaque extends Context.Service<
   static readonly layerQuick: Layer.Layer<Opaque> = Layer.unwrap(Effect.sync(() => layerWith(quickStretchings)))
 }
 
-type Library = typeof library
-type Stretching = NonNullable<Parameters<Library["client"]["finishLogin"]>[0]["keyStretching"]>
+/** The library's own functions. */
+export type Library = typeof library
+/** A stretching as the library is told of it. */
+export type Stretching = NonNullable<Parameters<Library["client"]["finishLogin"]>[0]["keyStretching"]>
+
+const quick = { "argon2id-custom": { iterations: 1, memory: 8, parallelism: 1 } }
 
 const stretchings: Record<StretchingId, Stretching> = {
   1: "memory-constrained",
-  2: { "argon2id-custom": { iterations: 2, memory: 19 * 1024, parallelism: 1 } }
+  2: { "argon2id-custom": { iterations: 2, memory: 19 * 1024, parallelism: 1 } },
+  3: quick
 }
 
-const quick = { "argon2id-custom": { iterations: 1, memory: 8, parallelism: 1 } }
-const quickStretchings: Record<StretchingId, Stretching> = { 1: quick, 2: quick }
+const quickStretchings: Record<StretchingId, Stretching> = { 1: quick, 2: quick, 3: quick }
+
+/** Whether a stretching costs next to nothing, so that no platform need spend it elsewhere. */
+export const isQuick = (stretching: Stretching | undefined): boolean => stretching === quick
 
 type FinishLogin = Library["client"]["finishLogin"]
 type FinishRegistration = Library["client"]["finishRegistration"]
@@ -152,44 +162,58 @@ export interface Stretcher {
   ) => Effect.Effect<ReturnType<FinishRegistration>, OpaqueRejected>
 }
 
-const inPlace = (library: Library): Stretcher => ({
+/** Stretches where it is asked. */
+export const inPlace = (library: Effect.Effect<Library>): Stretcher => ({
   prepare: Effect.void,
-  finishLogin: (params) => attempt(() => library.client.finishLogin(params)),
-  finishRegistration: (params) => attempt(() => library.client.finishRegistration(params))
+  finishLogin: (params) => attempt(library, ({ client }) => client.finishLogin(params)),
+  finishRegistration: (params) => attempt(library, ({ client }) => client.finishRegistration(params))
 })
 
 const layerWith = (stretching: Record<StretchingId, Stretching>): Layer.Layer<Opaque> =>
   Layer.effect(
     Opaque,
-    Effect.map(load, (library) => Opaque.of(make(library, stretching, inPlace(library))))
+    Effect.map(Effect.promise(load), (loaded) => {
+      const library = Effect.succeed(loaded)
+      return Opaque.of(make(library, stretching, inPlace(library)))
+    })
   )
 
-/** As `Opaque.layer`, with the stretching done by another. */
-export const layerStretchedBy = (stretcher: Stretcher): Layer.Layer<Opaque> =>
-  Layer.effect(
-    Opaque,
-    Effect.map(load, (library) => Opaque.of(make(library, stretchings, stretcher)))
-  )
+/**
+ * As `Opaque.layer`, with the stretching done by another; `library` is what that may use besides. The library is loaded
+ * while whoever builds the layer goes on: the first operation waits for it.
+ */
+export const layerStretchedBy = (stretcher: (library: Effect.Effect<Library>) => Stretcher): Layer.Layer<Opaque> =>
+  Layer.sync(Opaque, () => {
+    // Settled whatever happens: who asks for it is told what went wrong, and nobody may ask.
+    const loading = Promise.allSettled([load()])
+    const library = Effect.flatMap(
+      Effect.promise(() => loading),
+      ([loaded]) => (loaded.status === "fulfilled" ? Effect.succeed(loaded.value) : Effect.die(loaded.reason))
+    )
+    return Opaque.of(make(library, stretchings, stretcher(library)))
+  })
 
 // Imported here: compiling the WebAssembly is work that only a login should pay for.
-const load: Effect.Effect<Library> = Effect.promise(async () => {
+const load = async (): Promise<Library> => {
   const library = await import("@serenity-kit/opaque")
   await library.ready
   return library
-})
+}
 
 const make = (
-  library: Library,
+  library: Effect.Effect<Library>,
   stretching: Record<StretchingId, Stretching>,
   stretcher: Stretcher
 ): Opaque["Service"] => ({
-  createSetup: Effect.sync(() => secretBytes(library.server.createSetup(), "server setup")),
+  prepare: stretcher.prepare,
+
+  createSetup: Effect.map(library, ({ server }) => secretBytes(server.createSetup(), "server setup")),
 
   register: Effect.fnUntraced(function* (setup, { password, stretching: id, user }) {
     const input = passwordInput(user, password)
-    const params = yield* attempt(() => {
-      const start = library.client.startRegistration({ password: input })
-      const { registrationResponse } = library.server.createRegistrationResponse({
+    const params = yield* attempt(library, ({ client, server }) => {
+      const start = client.startRegistration({ password: input })
+      const { registrationResponse } = server.createRegistrationResponse({
         serverSetup: text(Redacted.value(setup)),
         userIdentifier: user,
         registrationRequest: start.registrationRequest
@@ -203,12 +227,12 @@ const make = (
       }
     })
     const { registrationRecord } = yield* stretcher.finishRegistration(params)
-    return yield* attempt(() => secretBytes(registrationRecord, "registration record"))
+    return yield* attempt(library, () => secretBytes(registrationRecord, "registration record"))
   }),
 
   startRegistration: (user, password) =>
-    attempt(() => {
-      const start = library.client.startRegistration({ password: passwordInput(user, password) })
+    attempt(library, ({ client }) => {
+      const start = client.startRegistration({ password: passwordInput(user, password) })
       return {
         request: bytes(start.registrationRequest),
         state: secret(start.clientRegistrationState, "client registration state")
@@ -216,9 +240,9 @@ const make = (
     }),
 
   answerRegistration: (setup, user, request) =>
-    attemptOn(request, registrationRequestBytes, () =>
+    attemptOn(library, request, registrationRequestBytes, ({ server }) =>
       bytes(
-        library.server.createRegistrationResponse({
+        server.createRegistrationResponse({
           serverSetup: text(Redacted.value(setup)),
           userIdentifier: user,
           registrationRequest: text(request)
@@ -227,7 +251,7 @@ const make = (
     ),
 
   finishRegistration: Effect.fnUntraced(function* (state, response, { password, stretching: id, user }) {
-    const params = yield* attemptOn(response, registrationResponseBytes, () => ({
+    const params = yield* attemptOn(library, response, registrationResponseBytes, () => ({
       password: passwordInput(user, password),
       registrationResponse: text(response),
       clientRegistrationState: Redacted.value(state),
@@ -235,21 +259,18 @@ const make = (
       keyStretching: stretching[id]
     }))
     const { registrationRecord } = yield* stretcher.finishRegistration(params)
-    return yield* attempt(() => secretBytes(registrationRecord, "registration record"))
+    return yield* attempt(library, () => secretBytes(registrationRecord, "registration record"))
   }),
 
   startLogin: (user, password) =>
-    Effect.andThen(
-      stretcher.prepare,
-      attempt(() => {
-        const start = library.client.startLogin({ password: passwordInput(user, password) })
-        return { ke1: bytes(start.startLoginRequest), state: secret(start.clientLoginState, "client login state") }
-      })
-    ),
+    attempt(library, ({ client }) => {
+      const start = client.startLogin({ password: passwordInput(user, password) })
+      return { ke1: bytes(start.startLoginRequest), state: secret(start.clientLoginState, "client login state") }
+    }),
 
   answerLogin: (setup, user, record, ke1) =>
-    attemptOn(ke1, ke1Bytes, () => {
-      const answer = library.server.startLogin({
+    attemptOn(library, ke1, ke1Bytes, ({ server }) => {
+      const answer = server.startLogin({
         serverSetup: text(Redacted.value(setup)),
         userIdentifier: user,
         registrationRecord: record === undefined ? null : text(Redacted.value(record)),
@@ -260,7 +281,7 @@ const make = (
     }),
 
   finishLogin: Effect.fnUntraced(function* (state, ke2, { password, stretching: id, user }) {
-    const params = yield* attemptOn(ke2, ke2Bytes, () => ({
+    const params = yield* attemptOn(library, ke2, ke2Bytes, () => ({
       clientLoginState: Redacted.value(state),
       loginResponse: text(ke2),
       password: passwordInput(user, password),
@@ -269,15 +290,15 @@ const make = (
     }))
     const finish = yield* stretcher.finishLogin(params)
     if (finish === undefined) return yield* new OpaqueRejected()
-    return yield* attempt(() => ({
+    return yield* attempt(library, () => ({
       ke3: bytes(finish.finishLoginRequest),
       sessionKey: secretBytes(finish.sessionKey, "session key")
     }))
   }),
 
   verifyLogin: (state, user, ke3) =>
-    attemptOn(ke3, ke3Bytes, () => {
-      const finish = library.server.finishLogin({
+    attemptOn(library, ke3, ke3Bytes, ({ server }) => {
+      const finish = server.finishLogin({
         serverLoginState: Redacted.value(state),
         finishLoginRequest: text(ke3),
         identifiers: identifiers(user)
@@ -286,12 +307,17 @@ const make = (
     })
 })
 
-const attempt = <A>(run: () => A): Effect.Effect<A, OpaqueRejected> =>
-  Effect.try({ try: run, catch: () => new OpaqueRejected() })
+const attempt = <A>(library: Effect.Effect<Library>, run: (library: Library) => A): Effect.Effect<A, OpaqueRejected> =>
+  Effect.flatMap(library, (loaded) => Effect.try({ try: () => run(loaded), catch: () => new OpaqueRejected() }))
 
 // The library ignores what follows a message; here a message has one encoding.
-const attemptOn = <A>(message: Uint8Array, length: number, run: () => A): Effect.Effect<A, OpaqueRejected> =>
-  message.length === length ? attempt(run) : Effect.fail(new OpaqueRejected())
+const attemptOn = <A>(
+  library: Effect.Effect<Library>,
+  message: Uint8Array,
+  length: number,
+  run: (library: Library) => A
+): Effect.Effect<A, OpaqueRejected> =>
+  message.length === length ? attempt(library, run) : Effect.fail(new OpaqueRejected())
 
 const identifiers = (user: string) => ({ client: user, server: protocolName })
 

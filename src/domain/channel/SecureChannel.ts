@@ -27,7 +27,7 @@ import {
   type ServerHandshake,
   serverLengths
 } from "./HandshakeMessage.ts"
-import { ciphertextBytes, Kem, publicKeyBytes, type SharedSecret } from "./Kem.ts"
+import { ciphertextBytes, Kem, type KemKeyPair, publicKeyBytes, type SharedSecret } from "./Kem.ts"
 import {
   applicationSecrets,
   extendTranscript,
@@ -72,13 +72,18 @@ export interface ChannelOptions {
   readonly recordsPerKey?: number
 }
 
+/** What a client may bring along. */
+export interface ConnectOptions extends ChannelOptions {
+  /** a fresh key pair that was made while the connection was dialled; for one channel only */
+  readonly keyPair?: KemKeyPair
+}
+
 /** The client's side of the key exchange: says hello, waits for the server's. */
 export const connect = Effect.fnUntraced(function* (
   transport: Transport,
-  options: ChannelOptions = {}
+  options: ConnectOptions = {}
 ): Effect.fn.Return<HandshakeChannel<ServerHandshake, ClientHandshake>, ChannelFailed, Kem | Cipher> {
-  const kem = yield* Kem
-  const keyPair = yield* kem.keyPair
+  const keyPair = options.keyPair ?? (yield* (yield* Kem).keyPair)
   const hello = Bytes.concat([preamble, keyPair.publicKey])
   yield* transport.write([hello])
   const answer = yield* takeHello(transport, ciphertextBytes)

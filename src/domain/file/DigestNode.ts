@@ -1,10 +1,14 @@
 /**
  * The digest layer for Node: native BLAKE3, prebuilt for the common platforms.
  */
-import { Blake3Hasher } from "@napi-rs/blake-hash"
+import { createRequire } from "node:module"
+import type * as library from "@napi-rs/blake-hash"
 import { Layer } from "effect"
 import { hashersKeptMax } from "../limits.ts"
 import { ContentDigest, Digest, type Hasher } from "./Digest.ts"
+
+// At the first digest: loading native code takes as long as all other modules together, and a listing needs none.
+const load = (): typeof library => createRequire(import.meta.url)("@napi-rs/blake-hash")
 
 // The native code takes a Buffer; the view shares the bytes, nothing is copied.
 const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
@@ -16,9 +20,10 @@ const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.
  * So a state whose digest was taken is used again.
  */
 export const layer: Layer.Layer<Digest> = Layer.sync(Digest, () => {
-  const kept: Array<Blake3Hasher> = []
+  const kept: Array<library.Blake3Hasher> = []
+  let loaded: typeof library | undefined
   const make = (): Hasher => {
-    const state = kept.pop() ?? new Blake3Hasher()
+    const state = kept.pop() ?? new (loaded ??= load()).Blake3Hasher()
     let over = false
     return {
       update: (bytes) => {

@@ -10,6 +10,7 @@
  *   is there, whole. Edits by several processes are not lost: each sees what the one before has made. A running server
  *   sees an edit at its next `find` or `grants`.
  * - `put` and `change` of one thing leave the others of the account as they are.
+ * - `stretch` fails while there is an account, disabled ones included, and changes nothing then.
  * - The setup is made once and never changes: changing it would void every record.
  */
 import { Context, Effect, Layer, Redacted, Schema } from "effect"
@@ -42,6 +43,13 @@ export class AccountExists extends Schema.TaggedError<AccountExists>()("AccountE
   }
 }
 
+/** Every record was made with one stretching, so it can change only while there is none. */
+export class StretchingFixed extends Schema.TaggedError<StretchingFixed>()("StretchingFixed", {}) {
+  override get message(): string {
+    return "the stretching cannot change while there are accounts: their passwords were stretched as it is now"
+  }
+}
+
 /** What may be changed of an account. */
 export interface AccountState {
   readonly record: RegistrationRecord
@@ -70,6 +78,8 @@ export class Accounts extends Context.Service<
     readonly setup: Effect.Effect<ServerSetup, AccountsFailed>
     /** How clients of this server stretch passwords. */
     readonly stretching: StretchingId
+    /** Changes that. For a server that does not run: it tells its clients what it has found at its start. */
+    readonly stretch: (stretching: StretchingId) => Effect.Effect<void, StretchingFixed | AccountsFailed>
     /** The record of that user, or undefined for unknown and disabled ones. */
     readonly find: (user: UserName) => Effect.Effect<RegistrationRecord | undefined, AccountsFailed>
     /** What the accounts may do, all as of one moment: one look, however many are asked for. */
@@ -103,9 +113,18 @@ export class Accounts extends Context.Service<
       const accounts = new Map<UserName, Account>()
       for (const [user, record] of initial) accounts.set(user, newAccount(record, 0, everything))
       const edit = <E>(apply: Edit<E>) => Effect.suspend(() => apply(accounts))
+      let stretched = stretching
       return Accounts.of({
         setup: Effect.succeed(setup),
-        stretching,
+        get stretching() {
+          return stretched
+        },
+        stretch: (next) =>
+          Effect.suspend(() => {
+            if (accounts.size > 0) return Effect.fail(new StretchingFixed())
+            stretched = next
+            return Effect.void
+          }),
         find: (user) => Effect.sync(() => enabled(accounts.get(user))?.record),
         grants: Effect.sync(() => {
           const now = new Map(accounts)

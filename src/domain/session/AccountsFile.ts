@@ -27,6 +27,7 @@ import {
   enabled,
   putting,
   removing,
+  StretchingFixed,
   summariesOf,
   tooManyAccounts
 } from "./Accounts.ts"
@@ -62,19 +63,28 @@ export const make = Effect.fnUntraced(function* (
     return known
   })
 
-  const edit = <E>(change: Edit<E>) =>
+  const replace = <E>(next: (latest: Loaded) => Effect.Effect<Pick<Loaded, "accounts" | "stretching">, E>) =>
     Effect.gen(function* () {
       yield* lock(files)
-      const latest = yield* load(files.accounts)
-      const accounts = new Map(latest.accounts)
-      yield* change(accounts)
-      yield* save(files.accounts, { ...latest, accounts })
+      yield* save(files.accounts, yield* next(yield* load(files.accounts)))
       known = yield* load(files.accounts)
     }).pipe(Effect.scoped, oneAtATime.withPermits(1), Effect.provideContext(context))
 
+  const edit = <E>(change: Edit<E>) =>
+    replace((latest) => {
+      const accounts = new Map(latest.accounts)
+      return Effect.as(change(accounts), { ...latest, accounts })
+    })
+
   return Accounts.of({
     setup: Effect.succeed(setup),
-    stretching: known.stretching,
+    get stretching() {
+      return known.stretching
+    },
+    stretch: (stretching) =>
+      replace((latest) =>
+        latest.accounts.size > 0 ? Effect.fail(new StretchingFixed()) : Effect.succeed({ ...latest, stretching })
+      ),
     find: (user) =>
       Effect.map(current, ({ accounts }) => enabled(accounts.get(user))?.record).pipe(Effect.provideContext(context)),
     grants: Effect.map(

@@ -190,6 +190,20 @@ const changesAtOnce = Effect.gen(function* () {
   yield* equal("rights given at once", held.toSorted().join(), rights.toSorted().join())
 })
 
+const stretchesBeforeTheFirst = Effect.gen(function* () {
+  const accounts = yield* Accounts
+  yield* accounts.stretch(3)
+  yield* equal("the stretching that was chosen", accounts.stretching, 3)
+  yield* accounts.add(ada, record(1), 5, everything)
+  yield* accounts.change(ada, (before) => ({ ...before, disabled: true }))
+  const refused = yield* failure("another stretching", accounts.stretch(1))
+  yield* equal("why there is no other", refused._tag, "StretchingFixed")
+  yield* equal("the stretching that stays", accounts.stretching, 3)
+  yield* accounts.remove(ada)
+  yield* accounts.stretch(2)
+  yield* equal("the stretching when nobody is left", accounts.stretching, 2)
+})
+
 /** What every `Accounts` layer promises. */
 export const accountsContract: ReadonlyArray<AccountsCase> = [
   { name: "finds the record that was put, and no other", effect: findsWhatWasPut },
@@ -201,6 +215,7 @@ export const accountsContract: ReadonlyArray<AccountsCase> = [
   { name: "changes one thing of an account and leaves the others", effect: changesOnlyWhatIsChanged },
   { name: "a disabled account is like none, until it is enabled", effect: disabledIsLikeNone },
   { name: "each of several changes at once sees the one before", effect: changesAtOnce },
+  { name: "the stretching is chosen while there is no account", effect: stretchesBeforeTheFirst },
   { name: "the setup has its length and never changes", effect: setupStays },
   { name: "edits at once are all kept", effect: editsAtOnce },
   { name: "what the giver does with the bytes later does not matter", effect: bytesAreItsOwn }

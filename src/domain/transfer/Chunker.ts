@@ -47,10 +47,12 @@ const topBits = (count: number): number => (-1 << (32 - count)) | 0
  * The gear table: entry i is the first four bytes, big-endian, of SHA-256 of the text `paradrop gear i`.
  * Made, not copied: anyone can check it, and nobody chose it.
  */
-export const gear: Int32Array = Int32Array.from(
-  { length: 256 },
-  (_, index) => Bytes.readU32(sha256(Bytes.fromUtf8(`paradrop gear ${index}`)), 0) | 0
-)
+export const gear = (): Int32Array => (made ??= makeGear())
+
+// At its first use: 256 hashes are work that a listing should not pay for.
+let made: Int32Array | undefined
+const makeGear = (): Int32Array =>
+  Int32Array.from({ length: 256 }, (_, index) => Bytes.readU32(sha256(Bytes.fromUtf8(`paradrop gear ${index}`)), 0) | 0)
 
 /** Where a chunk under way stands: carry it from one piece of the input to the next. */
 export interface ChunkState {
@@ -82,17 +84,18 @@ export const scan = (rules: ChunkRules, state: ChunkState, input: Uint8Array, fr
   const bytes =
     input.constructor === Uint8Array ? input : new Uint8Array(input.buffer, input.byteOffset, input.byteLength)
   const { max, maskAfter, maskBefore, min, normal } = rules
+  const table = gear()
   const origin = from - state.length
   let hash = state.hash
   let at = Math.max(from, Math.min(to, origin + min))
   const normalEnd = Math.min(to, origin + normal)
   while (at < normalEnd) {
-    hash = ((hash << 1) + (gear[bytes[at++] ?? 0] ?? 0)) | 0
+    hash = ((hash << 1) + (table[bytes[at++] ?? 0] ?? 0)) | 0
     if ((hash & maskBefore) === 0) return end(at - from)
   }
   const maxEnd = Math.min(to, origin + max)
   while (at < maxEnd) {
-    hash = ((hash << 1) + (gear[bytes[at++] ?? 0] ?? 0)) | 0
+    hash = ((hash << 1) + (table[bytes[at++] ?? 0] ?? 0)) | 0
     if ((hash & maskAfter) === 0) return end(at - from)
   }
   if (at === origin + max) return end(at - from)

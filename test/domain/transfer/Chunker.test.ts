@@ -99,7 +99,7 @@ describe("chunks", () => {
     const expected = Array.from({ length: 256 }, (_, index) =>
       createHash("sha256").update(`paradrop gear ${index}`).digest().readInt32BE(0)
     )
-    assert.deepStrictEqual([...gear], expected)
+    assert.deepStrictEqual([...gear()], expected)
   })
 
   it("keep their boundaries: both ends and every kept signature depend on them", () => {
@@ -179,7 +179,7 @@ const slowLengthsOf = (rules: ChunkRules, bytes: Uint8Array): ReadonlyArray<numb
   for (const byte of bytes) {
     length += 1
     if (length > rules.min) {
-      hash = (Math.imul(hash, 2) + (gear[byte] ?? 0)) | 0
+      hash = (Math.imul(hash, 2) + (gear()[byte] ?? 0)) | 0
       const mask = length > rules.normal ? rules.maskAfter : rules.maskBefore
       if ((hash & mask) !== 0 && length < rules.max) continue
       lengths.push(length)

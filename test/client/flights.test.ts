@@ -1,0 +1,135 @@
+/**
+ * How often a client waits for the network: one-way trips between the first byte and the listing.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, Effect, Exit, Fiber, Queue, Scope, Stream } from "effect"
+import type { Socket } from "effect/socket"
+import { TestClock } from "effect/testing"
+import * as Client from "../../src/client/Client.ts"
+import { FileName } from "../../src/domain/file/FileName.ts"
+import * as Fixture from "../../src/domain/testing/Fixture.ts"
+import { MemoryNetwork, pair } from "../../src/domain/testing/MemorySocket.ts"
+import { layer, settle, Watch } from "../server/world.ts"
+
+const oneWayMilliseconds = 50
+
+/** A link that delivers what was sent `oneWayMilliseconds` later, ends included, and knows how much is on its way. */
+const makeLink = () => {
+  let flying = 0
+  const pump = (from: Socket.Reader, to: Scope.Closeable, writer: Socket.Writer) =>
+    Effect.gen(function* () {
+      const sent = yield* Queue.unbounded<{ readonly at: number; readonly arrival: Effect.Effect<void> }>()
+      const send = (arrival: Effect.Effect<void>) =>
+        Effect.flatMap(Clock.currentTimeMillis, (now) => {
+          flying += 1
+          return Queue.offer(sent, { at: now + oneWayMilliseconds, arrival })
+        })
+      yield* Effect.forkScoped(
+        Effect.forever(
+          Effect.flatMap(from.pull, (pieces) =>
+            Effect.forEach(pieces, (piece) => send(Effect.ignore(writer.write(piece))), { discard: true })
+          )
+        ).pipe(Effect.catchCause(() => send(Scope.close(to, Exit.void))))
+      )
+      const deliver = Effect.gen(function* () {
+        const { arrival, at } = yield* Queue.take(sent)
+        yield* Effect.sleep(Math.max(0, at - (yield* Clock.currentTimeMillis)))
+        yield* arrival
+        flying -= 1
+      })
+      yield* Effect.forkScoped(Effect.forever(deliver))
+    })
+
+  const dial = Effect.gen(function* () {
+    const scope = yield* Effect.scope
+    const far = yield* (yield* MemoryNetwork).dial
+    const [near, middle] = yield* pair
+    const between = Effect.gen(function* () {
+      const [forth, back] = [yield* Scope.fork(scope), yield* Scope.fork(scope)]
+      const [fromNear, fromFar] = [yield* middle.reader, yield* far.reader]
+      yield* pump(fromNear, forth, yield* Scope.provide(far.writer, forth))
+      yield* pump(fromFar, back, yield* Scope.provide(middle.writer, back))
+    })
+    yield* Effect.orDie(Scope.provide(between, scope))
+    return near
+  })
+  return { dial, flying: () => flying }
+}
+
+type Link = ReturnType<typeof makeLink>
+
+/** One-way trips that the work has to wait for. The clock moves only when nothing else can. */
+const trips = <A, E, R>(work: (link: Link) => Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    const link = makeLink()
+    const fiber = yield* Effect.forkChild(work(link))
+    let count = 0
+    while (fiber.pollUnsafe() === undefined) {
+      yield* settle
+      if (link.flying() === 0 || fiber.pollUnsafe() !== undefined) continue
+      yield* TestClock.adjust(oneWayMilliseconds)
+      yield* settle
+      count += 1
+    }
+    const result = yield* Fiber.join(fiber)
+    // The goodbye is still on its way.
+    yield* TestClock.adjust(oneWayMilliseconds)
+    yield* settle
+    return { count, result }
+  })
+
+const connect = (link: Link, scope: Scope.Scope, eager: boolean) =>
+  Effect.flatMap(MemoryNetwork, (network) =>
+    Client.connect({
+      server: "memory",
+      dial: Scope.provide(Effect.provideService(link.dial, MemoryNetwork, network), scope),
+      ...Fixture.ada,
+      eager
+    })
+  )
+
+const content = new TextEncoder().encode("hello")
+
+describe("round trips", () => {
+  const listing = (eager: boolean) =>
+    Effect.flatMap(Effect.scope, (scope) =>
+      trips((link) =>
+        Effect.scoped(Effect.flatMap(connect(link, scope, eager), (session) => Stream.runCollect(session.fetch)))
+      )
+    )
+
+  it.effect("three to a listing and to a goodbye: the key exchange, the login, and the command with its end", () =>
+    Effect.gen(function* () {
+      const { count, result } = yield* listing(true)
+      assert.deepStrictEqual(result, [])
+      assert.strictEqual(count, 6)
+    }).pipe(Effect.provide(layer()))
+  )
+
+  it.effect("four for who waits to be confirmed", () =>
+    Effect.gen(function* () {
+      assert.strictEqual((yield* listing(false)).count, 8)
+    }).pipe(Effect.provide(layer()))
+  )
+
+  it.effect("three to an upload: the content leaves with the end of the login", () =>
+    Effect.gen(function* () {
+      const name = FileName.make("note.txt")
+      const scope = yield* Effect.scope
+      const { count, result } = yield* trips((link) =>
+        Effect.scoped(
+          Effect.flatMap(connect(link, scope, true), (session) => session.upload(name, Fixture.source(content)))
+        )
+      )
+      assert.strictEqual(result.size, content.length)
+      assert.strictEqual(count, 6)
+    }).pipe(Effect.provide(layer()))
+  )
+
+  it.effect("none to the goodbye, which the server takes for one", () =>
+    Effect.gen(function* () {
+      yield* listing(true)
+      assert.deepStrictEqual((yield* Watch).outcomes(), ["bye"])
+    }).pipe(Effect.provide(layer()))
+  )
+})
