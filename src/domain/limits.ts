@@ -184,6 +184,9 @@ export const nameHashBytes = 8
 /** Addresses that logged in before and are spared when seats grow scarce. */
 export const trustedAddressesMax = 4_096
 
+/** What follows the first 16 bytes of a proxy's header: two addresses take 36, the rest is skipped. */
+export const proxyHeaderBytesMax = 4_096
+
 /** Where seats are short, a login that is being tried is let end for so long. */
 export const attemptMillisecondsMax = 5_000
 

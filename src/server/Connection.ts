@@ -40,6 +40,7 @@ import type { LoginGuard } from "./LoginGuard.ts"
 import { type Member, Members } from "./Members.ts"
 import * as PasswordChange from "./PasswordChange.ts"
 import * as Peer from "./Peer.ts"
+import * as ProxyHeader from "./ProxyHeader.ts"
 import { type NoSeat, type Seat, Seats } from "./Seats.ts"
 import { ServerLimits } from "./ServerLimits.ts"
 import { type Look, ServerStatus } from "./ServerStatus.ts"
@@ -76,13 +77,15 @@ type ConnectionError =
   | LoginTimedOut
   | Message.MessageRefused
   | NoSeat
+  | ProxyHeader.ProxyRefused
   | StoppedBeforeLogin
   | Flow.TooSlow
   | Watchdog.Stalled
 
 /** What is known about a connection: its status while it lives, and its one log line. */
 interface Story {
-  readonly peer: Peer.Peer
+  /** a proxy's connection is of another once its header is here */
+  peer: Peer.Peer
   readonly since: number
   user: UserName | undefined
   client: string | undefined
@@ -114,22 +117,25 @@ export const serve = Effect.fnUntraced(function* (
   socket: Socket.Socket,
   draining: Deferred.Deferred<void>
 ): Effect.fn.Return<void, never, ConnectionServices> {
-  const peer = Peer.fromAddress(yield* yield* Peer.PeerAddress)
+  const address = yield* yield* Peer.PeerAddress
+  const peer = { ...Peer.fromAddress(address), proxy: (yield* Peer.TrustedProxies)(address) }
   const since = yield* Clock.currentTimeMillis
   const story: Story = { peer, since, user: undefined, client: undefined, attempts: 0, flow: yield* Flow.make }
   // Told also when the server interrupts what is left at its end.
-  yield* watched(peer, (watch) =>
-    Effect.scoped(session(socket, draining, story, watch)).pipe(
-      Effect.onExit((exit) => Effect.andThen(watch.end(endOf(story, exit).outcome), logEnd(story, exit)))
-    )
+  yield* watched(
+    () => story.peer,
+    (watch) =>
+      Effect.scoped(session(socket, draining, story, watch)).pipe(
+        Effect.onExit((exit) => Effect.andThen(watch.end(endOf(story, exit).outcome), logEnd(story, exit)))
+      )
   )
 })
 
 /** Runs a connection with those who look on, in a span of its own. */
-const watched = <A, E, R>(peer: Peer.Peer, run: (watch: SessionWatch.SessionWatch) => Effect.Effect<A, E, R>) =>
+const watched = <A, E, R>(peer: () => Peer.Peer, run: (watch: SessionWatch.SessionWatch) => Effect.Effect<A, E, R>) =>
   Effect.flatMap(SessionWatch.make(peer), run).pipe(
     Effect.ignoreCause,
-    Effect.withSpan("paradrop.connection", { kind: "server", attributes: { peer: peer.address } })
+    Effect.withSpan("paradrop.connection", { kind: "server", attributes: { peer: peer().address } })
   )
 
 const session = Effect.fnUntraced(function* (
@@ -144,27 +150,42 @@ const session = Effect.fnUntraced(function* (
   const seat = yield* seats.take(story.peer)
   yield* (yield* ServerStatus).attend(lookAt(story))
   const limits = yield* ServerLimits
-  const watchdog = yield* Watchdog.make(limits.idleMilliseconds)
-  const driver = yield* makeDriver({ transport, seat, story, watch, watchdog })
+  let driver: Driver | undefined
+  const authenticated = () => driver?.authenticated() === true
 
   const loginDeadline = Effect.andThen(
     Effect.sleep(limits.loginMilliseconds),
-    Effect.suspend(() => (driver.authenticated() ? Effect.never : Effect.fail(new LoginTimedOut())))
+    Effect.suspend(() => (authenticated() ? Effect.never : Effect.fail(new LoginTimedOut())))
   )
   const stopping = Effect.andThen(
     Deferred.await(draining),
     Effect.suspend(() =>
-      driver.authenticated() ? Effect.andThen(driver.drain, Effect.never) : Effect.fail(new StoppedBeforeLogin())
+      driver !== undefined && authenticated()
+        ? Effect.andThen(driver.drain, Effect.never)
+        : Effect.fail(new StoppedBeforeLogin())
     )
   )
-  return yield* driver.run.pipe(
-    Effect.raceFirst(driver.cut),
-    Effect.raceFirst(seat.lost),
-    Effect.raceFirst(loginDeadline),
-    Effect.raceFirst(stopping),
-    Effect.raceFirst(watchdog.watch),
-    Effect.raceFirst(story.flow.tooSlow)
-  )
+  return yield* Effect.gen(function* () {
+    yield* begin(transport, seat, story)
+    const watchdog = yield* Watchdog.make(limits.idleMilliseconds)
+    driver = yield* makeDriver({ transport, seat, story, watch, watchdog })
+    return yield* driver.run.pipe(
+      Effect.raceFirst(driver.cut),
+      Effect.raceFirst(watchdog.watch),
+      Effect.raceFirst(story.flow.tooSlow)
+    )
+  }).pipe(Effect.raceFirst(seat.lost), Effect.raceFirst(loginDeadline), Effect.raceFirst(stopping))
+})
+
+type Driver = Effect.Success<ReturnType<typeof makeDriver>>
+
+/** Waits for the first bytes: until then a connection costs next to nothing. Those of a proxy say whose it is. */
+const begin = Effect.fnUntraced(function* (transport: Transport.Transport, seat: Seat, story: Story) {
+  if (!story.peer.proxy) return yield* transport.ready
+  const source = yield* ProxyHeader.take(transport)
+  story.peer = source === undefined ? { ...story.peer, proxy: false } : Peer.proxied(source)
+  yield* Effect.annotateCurrentSpan("peer", story.peer.address)
+  return yield* seat.move(story.peer)
 })
 
 /** An input for the machine, and the content that came with it. */
@@ -520,6 +541,8 @@ const endOfFailure = (error: ConnectionError, { attempts, user }: Story): End =>
     }
     case "NoSeat":
       return { outcome: error.reason }
+    case "ProxyRefused":
+      return { outcome: "proxy-refused", detail: error.detail }
     case "FrameRefused":
       return { outcome: "frame-refused", detail: error.reason }
     case "MessageRefused":

@@ -18,6 +18,7 @@ export type EndReason =
   | "frame-refused"
   | "login-timeout"
   | "message-refused"
+  | "proxy-refused"
   | "stalled"
   | "stopped"
   | "too-slow"
@@ -54,6 +55,8 @@ export const endReasons = {
   "too-many-of-address": "too many sessions of one address",
   "too-many-of-account": "too many sessions of one account; the client was told",
   "made-room": "it had not logged in, and its seat went to a newcomer because there was no other",
+  "proxy-refused":
+    "a proxy that is trusted did not say with PROXY v2 whose connection it is; `detail` says what it did",
   "accounts-failed": "the accounts could not be read; `detail` says why",
   defect: "a fault of the program: the line `connection-defect` has its cause"
 } as const satisfies Record<EndReason, string>

@@ -1,7 +1,8 @@
 /**
  * Who is at the other end of a connection, as far as the network tells.
  */
-import { Context, Effect } from "effect"
+import { Context, Effect, Result } from "effect"
+import { IpNetwork, NetAddress } from "effect/net"
 
 /**
  * How to learn the address of the connection that is being served: an IP address, or undefined when there is none.
@@ -10,6 +11,12 @@ import { Context, Effect } from "effect"
 export const PeerAddress = Context.Reference<Effect.Effect<string | undefined>>("paradrop/server/PeerAddress", {
   defaultValue: () => Effect.undefined
 })
+
+/** Whether an address is that of a proxy, which says whose connections it passes on (`ProxyHeader`). Unset: none is. */
+export const TrustedProxies = Context.Reference<(address: string | undefined) => boolean>(
+  "paradrop/server/TrustedProxies",
+  { defaultValue: () => () => false }
+)
 
 /** Peers without an address share this key; being of the same process, they count as loopback. */
 const local = "local"
@@ -28,13 +35,46 @@ export interface Peer {
 /** From the address as the socket names it; undefined for a peer of the same process. */
 export const fromAddress = (address: string | undefined): Peer => {
   if (address === undefined) return { address: local, key: local, loopback: true, proxy: false }
-  // An IPv4 client of a dual-stack socket appears as ::ffff:a.b.c.d.
-  const plain = address
+  const plain = plainOf(address)
+  const key = plain.includes(":") ? network64(plain) : plain
+  return { address: plain, key, loopback: isLoopback(plain), proxy: false }
+}
+
+/** Whom a proxy names: never of this machine, so that nobody from outside has what its own people have. */
+export const proxied = (address: string): Peer => {
+  const peer = fromAddress(address)
+  return peer.loopback ? { ...peer, key: `${peer.key} by proxy`, loopback: false } : peer
+}
+
+/** An IPv4 client of a dual-stack socket appears as ::ffff:a.b.c.d. */
+const plainOf = (address: string): string =>
+  address
     .replace(/^::ffff:(?=\d+\.)/i, "")
     .replace(/%.*$/, "")
     .toLowerCase()
-  const key = plain.includes(":") ? network64(plain) : plain
-  return { address: plain, key, loopback: isLoopback(plain), proxy: false }
+
+/** The network that a text names: an address is a network of itself. */
+const networkOf = (text: string): Result.Result<IpNetwork.IpNetwork, NetAddress.NetAddressError> =>
+  Result.orElse(IpNetwork.fromString(text), () =>
+    Result.flatMap(NetAddress.ipFromString(text), (address) =>
+      IpNetwork.fromAddress(address, NetAddress.width(address))
+    )
+  )
+
+/** Whether a text names an address or a network: `192.0.2.1`, `10.0.0.0/8`, `2001:db8::/32`. */
+export const isNetwork = (text: string): boolean => Result.isSuccess(networkOf(text))
+
+/** For `TrustedProxies`: the addresses in those networks. What names none is none. */
+export const trusting = (texts: ReadonlyArray<string>): ((address: string | undefined) => boolean) => {
+  const networks = texts.flatMap((text) =>
+    Result.match(networkOf(text), { onFailure: () => [], onSuccess: (one) => [one] })
+  )
+  return (address) =>
+    address !== undefined &&
+    Result.match(NetAddress.ipFromString(plainOf(address)), {
+      onFailure: () => false,
+      onSuccess: (ip) => networks.some((network) => IpNetwork.contains(network, ip))
+    })
 }
 
 /** Whether an IP address or host name can only be reached from this machine. */

@@ -48,7 +48,7 @@ const keepNothing: Keep = { get: Effect.undefined, set: () => Effect.void }
 /**
  * Accounts with the public one among them, while it exists.
  *
- * @param options.loopback whether the server listens where only this machine can reach it
+ * @param options.loopback whether the server listens where only this machine can reach it, and no proxy leads to it
  * @param options.host what it listens on, for the message
  */
 export const layer = (options: {

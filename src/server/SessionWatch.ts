@@ -34,7 +34,7 @@ export interface SessionWatch {
   readonly end: (outcome: EndReason) => Effect.Effect<void>
 }
 
-export const make = Effect.fnUntraced(function* (peer: Peer): Effect.fn.Return<SessionWatch> {
+export const make = Effect.fnUntraced(function* (peer: () => Peer): Effect.fn.Return<SessionWatch> {
   const audit = Option.getOrUndefined(yield* Effect.serviceOption(Audit))
   const commands = CommandWatch.make()
   const spans = new Map<number, Tracer.Span>()
@@ -59,7 +59,7 @@ export const make = Effect.fnUntraced(function* (peer: Peer): Effect.fn.Return<S
     yield* Metrics.commandEnded({ command, outcome: refused ? "refused" : outcome })
     if (refused) yield* Metrics.commandRefused({ reason: outcome })
     if (user === undefined) return
-    const who = { user, peer: peer.address, command, outcome, bytes }
+    const who = { user, peer: peer().address, command, outcome, bytes }
     const what = { ...(name && { name }), ...(to && { to }), ...(before && { before }), ...(after && { after }) }
     yield* record((time) => ({ _tag: "command", time, ...who, ...what }))
   })
@@ -80,7 +80,7 @@ export const make = Effect.fnUntraced(function* (peer: Peer): Effect.fn.Return<S
     yield* Metrics.loginEnded({ outcome: "done" })
     yield* Metrics.sessions.change({ state: "before-login" }, -1)
     yield* Metrics.sessions.change({ state: "logged-in" }, 1)
-    yield* record((time) => ({ _tag: "login", time, user: name, peer: peer.address }))
+    yield* record((time) => ({ _tag: "login", time, user: name, peer: peer().address }))
   })
 
   const step = Effect.fnUntraced(function* (input: SessionInput, outputs: ReadonlyArray<SessionOutput>) {

@@ -157,15 +157,22 @@ export const flag = (fallback: boolean, about: string, options: Options = {}) =>
   return defaulting(Schema.Union([Schema.Boolean, Spoken]), fallback).annotate(facts(about, "true | false", options))
 }
 
+export interface ListOptions extends Options {
+  /** whether a text may be one of them */
+  readonly each?: (text: string) => boolean
+  /** which texts may, for whoever gave another one */
+  readonly takes?: string
+}
+
 /** Several texts; in a flag or a variable with commas between them. */
-export const list = (fallback: ReadonlyArray<string>, about: string, options: Options = {}) => {
+export const list = (fallback: ReadonlyArray<string>, about: string, options: ListOptions = {}) => {
+  const { each = () => true, takes = `a list of texts, as in ["a", "b"]` } = options
+  const Part = Text.check(Schema.makeFilter(each))
   const Spoken = Schema.String.pipe(
-    Schema.decodeTo(Schema.Array(Text), {
+    Schema.decodeTo(Schema.Array(Part), {
       decode: SchemaGetter.transform((text: string) => text.split(",").map((part) => part.trim())),
       encode: SchemaGetter.transform((parts: ReadonlyArray<string>) => parts.join(","))
     })
   )
-  return defaulting(Schema.Union([Schema.Array(Text), Spoken]), fallback).annotate(
-    facts(about, `a list of texts, as in ["a", "b"]`, options)
-  )
+  return defaulting(Schema.Union([Schema.Array(Part), Spoken]), fallback).annotate(facts(about, takes, options))
 }

@@ -3,6 +3,7 @@
  */
 import { Schema } from "effect"
 import { auditFileBytesMax, auditFilesMax } from "../domain/limits.ts"
+import { isNetwork } from "./Peer.ts"
 import { Limits } from "./ServerLimits.ts"
 import * as Setting from "./Setting.ts"
 
@@ -12,7 +13,12 @@ const portMax = 65_535
 export const Settings = Schema.Struct({
   listen: Schema.Struct({
     host: Setting.text("127.0.0.1", "the address to listen on; any but loopback needs an account", { flag: "host" }),
-    port: Setting.count(8080, "the port to listen on; 0 picks a free one", { flag: "port", min: 0, max: portMax })
+    port: Setting.count(8080, "the port to listen on; 0 picks a free one", { flag: "port", min: 0, max: portMax }),
+    proxies: Setting.list(
+      [],
+      "addresses and networks of proxies, which must say with PROXY v2 whose connections they pass on",
+      { each: isNetwork, takes: `a list of addresses and networks, as in ["10.0.0.7", "2001:db8::/32"]` }
+    )
   }),
   store: Schema.Struct({
     root: Setting.text("files", "the folder to serve", { flag: "root" }),

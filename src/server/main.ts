@@ -82,6 +82,9 @@ const serve = Effect.fnUntraced(function* (said: ServerConfig.Said) {
   )
 })
 
+/** What the server listens on when it is not its own to say: nobody knows how far that can be reached. */
+const givenHost = "a socket of the service manager"
+
 const run = Effect.fnUntraced(function* (settings: Settings) {
   const { host } = settings.listen
   const given = yield* socketGiven
@@ -94,7 +97,7 @@ const run = Effect.fnUntraced(function* (settings: Settings) {
   )
   // One after the other: what is asked of the person first is what is wrong first.
   const services = Layer.mergeAll(store, keptSignatures(folder)).pipe(
-    Layer.provideMerge(accounts(given === undefined ? host : "a socket of the service manager", folder)),
+    Layer.provideMerge(accounts({ ...settings.listen, ...(given !== undefined && { host: givenHost }) }, folder)),
     Layer.provideMerge(Layer.effectDiscard(lockState(folder, root))),
     Layer.provideMerge(AccountsFile.layer(folder))
   )
@@ -108,7 +111,9 @@ const run = Effect.fnUntraced(function* (settings: Settings) {
       Layer.merge(monitor(settings.monitor, phaseNow), control(folder, phaseNow)),
       auditLog(settings.audit, folder)
     )
-    yield* Layer.build(Layer.provide(Server.layer, [peerAddress, watched, exporters(settings.monitor)]))
+    yield* Layer.build(
+      Layer.provide(Server.layer, [peerAddress, proxies(settings.listen), watched, exporters(settings.monitor)])
+    )
     yield* PublicAccount.warn
     yield* log("serving", `serving ${root}`, { state: folder })
     // Last, and once it can be used: whoever waits for this line may connect now, and has seen the warning.
@@ -150,13 +155,18 @@ const keptSignatures = (folder: string) =>
   )
 
 /** The accounts of the state folder, and the public one while it exists. */
-const accounts = (host: string, folder: string) =>
+const accounts = ({ host, proxies }: Pick<Listen, "host" | "proxies">, folder: string) =>
   Layer.unwrap(
     Effect.gen(function* () {
       const { setup, stretching } = yield* Accounts
       const path = (yield* Path.Path).join(folder, "public.record")
       const keep = yield* PublicAccount.keepInFile(path, { setup: yield* setup, stretching })
-      return PublicAccount.layer({ loopback: Peer.isLoopback(host), host, keep })
+      const proxied = proxies.length > 0
+      return PublicAccount.layer({
+        loopback: !proxied && Peer.isLoopback(host),
+        host: proxied ? `${host} behind a proxy` : host,
+        keep
+      })
     })
   )
 
@@ -183,7 +193,7 @@ const cannotServe = (root: string, { code }: DiskError | { readonly code: string
 // Listening
 // -----------------------------------------------------------------------------
 
-const listen = ({ host, port }: Listen, given: number | undefined) =>
+const listen = ({ host, port }: Pick<Listen, "host" | "port">, given: number | undefined) =>
   NodeSocketServer.layer({
     ...(given === undefined ? { host, port } : { fd: given }),
     noDelay: true,
@@ -199,7 +209,7 @@ const listen = ({ host, port }: Listen, given: number | undefined) =>
 const codeOf = (cause: unknown): string =>
   cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : "unknown"
 
-const cannotListen = ({ host, port }: Listen, code: string): CannotStart => {
+const cannotListen = ({ host, port }: Pick<Listen, "host" | "port">, code: string): CannotStart => {
   const anotherPort = "take another with --port (0 picks a free one)"
   const texts: Record<string, string> = {
     EADDRINUSE: `port ${port} on ${host} is taken: stop the other program, or ${anotherPort}`,
@@ -235,6 +245,8 @@ const peerAddress = Layer.succeed(
   Peer.PeerAddress,
   Effect.map(Effect.serviceOption(NodeSocket.NetSocket), (socket) => Option.getOrUndefined(socket)?.remoteAddress)
 )
+
+const proxies = (listen: Listen) => Layer.succeed(Peer.TrustedProxies, Peer.trusting(listen.proxies))
 
 // -----------------------------------------------------------------------------
 // The command line

@@ -255,6 +255,30 @@ describe("not starting", () => {
     assert.strictEqual((await stop(server, "SIGTERM")).code, 0)
   })
 
+  it("behind a proxy without an account; with one it takes connections for whom the proxy names", async () => {
+    await refused(
+      ["--set", "listen.proxies=127.0.0.1", "--port", "0"],
+      1,
+      "'127.0.0.1 behind a proxy' can be reached by others and there is no account yet: " +
+        "make one with 'paradrop-server user add NAME'"
+    )
+    const nonsense = await run(["--set", "listen.proxies=10.0.0.7,here"])
+    assert.strictEqual(nonsense.code, 2)
+    assert.include(nonsense.stderr, "listen.proxies")
+    assert.include(nonsense.stderr, "a list of addresses and networks")
+    await run(["user", "add", "ada", "--generate"])
+    const server = await serve("--set", "listen.proxies=127.0.0.1")
+    const header = "0d0a0d0a000d0a515549540a2111000cc0000201c6336402303901bb"
+    const socket = connect(server.port, "127.0.0.1", () =>
+      socket.end(Buffer.from(`${header}${"00".repeat(64)}`, "hex"))
+    )
+    socket.resume()
+    await once(socket, "close")
+    const { code, stderr } = await stop(server, "SIGTERM")
+    assert.strictEqual(code, 0)
+    assert.match(stderr, /"peer":"192\.0\.2\.1","outcome":"bad-hello"/)
+  })
+
   it("wrong usage is one line and code 2", async () => {
     const wrong = [
       ["--nonsense"],

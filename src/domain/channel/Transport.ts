@@ -14,6 +14,8 @@ export interface Transport {
    * One caller at a time; an interrupted `take` loses nothing.
    */
   readonly take: (length: number) => Effect.Effect<Bytes.Parts, ChannelFailed>
+  /** Waits until there is something to take; fails as `take` does. One caller at a time, of both. */
+  readonly ready: Effect.Effect<void, ChannelFailed>
   /** Writes all parts; returns when the socket has taken them (backpressure). One caller at a time. */
   readonly write: (parts: Bytes.Parts) => Effect.Effect<void, ChannelFailed>
   /** Closes our direction: the peer sees the end of the stream. */
@@ -55,6 +57,7 @@ export const open = Effect.fnUntraced(function* (
 
   return {
     take,
+    ready: Effect.suspend(() => (heldBytes > 0 ? Effect.void : pull)),
     write: (parts) => {
       const [first, ...rest] = parts
       return first === undefined

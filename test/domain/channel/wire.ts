@@ -29,6 +29,7 @@ export const scripted = (inbound: Uint8Array): Scripted => {
           offset += bytes.length
           return bytes.length === length ? Effect.succeed([bytes]) : Effect.fail(channelFailed("truncated"))
         }),
+      ready: Effect.void,
       write: (parts) =>
         Effect.sync(() => void written.push(Uint8Array.from(Bytes.concat([...parts, new Uint8Array(0)])))),
       finish: Effect.void,
@@ -59,6 +60,7 @@ export const tampered = (transport: Transport, tamper: Tamper, flights: Array<nu
   let offset = 0
   return {
     ...transport,
+    ready: Effect.void,
     write: (parts) =>
       Effect.suspend(() => {
         const bytes = Bytes.concat([...parts, new Uint8Array(0)])
