@@ -73,6 +73,11 @@ export const pattern = Argument.String("PATTERN").pipe(
   Argument.optional
 )
 
+export const place = Argument.String("FOLDER").pipe(
+  Argument.withDescription("the server's folder to begin in, or its URL, or that of the server alone"),
+  Argument.optional
+)
+
 export const as = Flag.String("as").pipe(
   Flag.withMetavar("NAME"),
   Flag.withDescription("the name at the server, folders included, or its URL; for one file"),

@@ -54,12 +54,22 @@ const candidates = (
       return remote(text)
     case "verify":
       return before.length === 1 ? remote(text) : local(text)
+    case "lcd":
+    case "lls":
+      return before.length === 1 ? local(text) : Effect.succeed([])
+    case "cd":
+      return before.length === 1 ? Effect.map(remote(text), foldersOf) : Effect.succeed([])
+    case "help":
+      return Effect.succeed(before.length === 1 ? beginning(patterns.map(({ name }) => name)) : [])
     default:
       return Effect.succeed([])
   }
 }
 
-const optionsOf: Readonly<Record<string, ReadonlyArray<string>>> = {
+const foldersOf = (names: ReadonlyArray<string>): ReadonlyArray<string> => names.filter((name) => name.endsWith("/"))
+
+/** The options that a command's lines take. */
+export const optionsOf: Readonly<Record<string, ReadonlyArray<string>>> = {
   fetch: ["--digest"],
   upload: ["--as"],
   download: ["--to"],

@@ -18,6 +18,9 @@ export const matches = (pattern: string, name: string): boolean => {
 /** Whether a text has anything that only a pattern has. */
 export const isPattern = (text: string): boolean => /[*?[]/.test(text)
 
+/** The pattern that only this text fits. */
+export const literal = (text: string): string => text.replace(/[*?[]/g, "[$&]")
+
 /** Whether a path fits part for part. As in a shell, only a part that begins with a dot speaks of hidden names. */
 export const matchesPath = (pattern: string, path: string): boolean => {
   const wanted = pattern.split("/")

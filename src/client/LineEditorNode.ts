@@ -7,10 +7,17 @@ import process from "node:process"
 import * as readline from "node:readline"
 import { Writable } from "node:stream"
 import { Effect, Exit, Layer, Redacted } from "effect"
+import { shellHistoryLinesMax } from "../domain/limits.ts"
+import { History } from "./History.ts"
 import { type Completions, LineEditor, type Lines } from "./LineEditor.ts"
 
 /** One editor of this process's terminal, or of whatever its standard input is. */
-export const layer: Layer.Layer<LineEditor> = Layer.sync(LineEditor, () => {
+export const layer: Layer.Layer<LineEditor, never, History> = Layer.effect(
+  LineEditor,
+  Effect.map(History, ({ load }) => make(load))
+)
+
+const make = (load: History["Service"]["load"]): LineEditor["Service"] => {
   const interactive = process.stdin.isTTY && process.stderr.isTTY
   let users = 0
   let terminal: Terminal | undefined
@@ -18,9 +25,9 @@ export const layer: Layer.Layer<LineEditor> = Layer.sync(LineEditor, () => {
     interactive,
     open: Effect.map(
       Effect.acquireRelease(
-        Effect.sync(() => {
+        Effect.map(interactive && terminal === undefined ? load : Effect.succeed([]), (history) => {
           users += 1
-          return (terminal ??= interactive ? onTerminal() : onPipe())
+          return (terminal ??= interactive ? onTerminal(history) : onPipe())
         }),
         (opened) =>
           Effect.sync(() => {
@@ -33,7 +40,7 @@ export const layer: Layer.Layer<LineEditor> = Layer.sync(LineEditor, () => {
       ({ lines }) => lines
     )
   })
-})
+}
 
 interface Terminal {
   readonly lines: Lines
@@ -116,11 +123,10 @@ const onPipe = (): Terminal => {
 // A terminal
 // -----------------------------------------------------------------------------
 
-const historyLinesMax = 1000
-
 const nothing: Completions = { typed: "", offers: [] }
 
-const onTerminal = (): Terminal => {
+/** @param history lines of earlier runs, oldest first */
+const onTerminal = (history: ReadonlyArray<string>): Terminal => {
   const received = inbox()
   const interrupted = new Set<() => void>()
   let complete = (_line: string): Effect.Effect<Completions> => Effect.succeed(nothing)
@@ -130,7 +136,8 @@ const onTerminal = (): Terminal => {
     input: process.stdin,
     output,
     terminal: true,
-    historySize: historyLinesMax,
+    history: history.toReversed(),
+    historySize: shellHistoryLinesMax,
     removeHistoryDuplicates: true,
     completer: (line: string, done: (error: Error | null, found: [Array<string>, string]) => void) =>
       void Effect.runFork(asking === "line" ? complete(line) : Effect.succeed(nothing)).addObserver((exit) => {
@@ -147,8 +154,9 @@ const onTerminal = (): Terminal => {
   reader.on("SIGINT", () => {
     if (!received.waits()) return interrupted.forEach((resume) => resume())
     if (asking === "secret") return received.decline()
+    const nothingTyped = reader.line === ""
     clearLine(reader)
-    process.stderr.write("^C\n")
+    process.stderr.write(nothingTyped ? "^C\nto leave, type exit or press Ctrl-D\n" : "^C\n")
     return reader.prompt()
   })
 

@@ -3,19 +3,29 @@
  *
  * Ctrl-C cancels what runs, not the shell. A session that was lost is made again by the next command that needs it.
  */
-import { Effect, Option, Schema } from "effect"
+import { Effect, Option, Schema, type Scope, Stream } from "effect"
 import type { Digest } from "../domain/file/Digest.ts"
+import * as Figures from "../domain/file/Figures.ts"
+import * as FileName from "../domain/file/FileName.ts"
+import { printable } from "../domain/file/Printable.ts"
+import { completionMillisecondsMax } from "../domain/limits.ts"
+import * as CommandHelp from "./CommandHelp.ts"
 import * as Commands from "./Commands.ts"
-import { complete } from "./Completion.ts"
+import { complete, optionsOf } from "./Completion.ts"
+import * as Glob from "./Glob.ts"
+import { History } from "./History.ts"
 import { LineEditor, type Lines } from "./LineEditor.ts"
 import type { LocalFiles } from "./LocalFiles.ts"
 import { OwnPassword } from "./PasswordCommand.ts"
 import { Reporter } from "./Reporter.ts"
 import { Screen } from "./Screen.ts"
+import * as SessionWithin from "./SessionWithin.ts"
 import { type NoSession, Sessions } from "./Sessions.ts"
 import * as ShellLine from "./ShellLine.ts"
+import * as ShellPlace from "./ShellPlace.ts"
+import { WorkingFolder } from "./WorkingFolder.ts"
 
-const prompt = "paradrop> "
+const prompt = (place: ShellPlace.Place): string => (place === "" ? "paradrop> " : `paradrop:${printable(place)}> `)
 
 /** The line is no command. */
 export class InvalidCommand extends Schema.TaggedError<InvalidCommand>()("InvalidCommand", {
@@ -28,65 +38,118 @@ export class InvalidCommand extends Schema.TaggedError<InvalidCommand>()("Invali
   }
 }
 
-type Services = Digest | LineEditor | LocalFiles | Reporter | Screen | Sessions
+type Services = Digest | History | LineEditor | LocalFiles | Reporter | Screen | Sessions | WorkingFolder
 
-/** Logs in first, then takes lines. False when a line of a script failed; a person has seen it and decided. */
-export const run: Effect.Effect<boolean, NoSession, Services> = Effect.gen(function* () {
+/** Where a person stands, and whether lines can still be kept. */
+interface State {
+  place: ShellPlace.Place
+  keeping: boolean
+}
+
+/**
+ * Logs in first, then takes lines. False when a line of a script failed; a person has seen it and decided.
+ *
+ * @param start the server's folder to begin in, as a person names it
+ */
+export const run = Effect.fnUntraced(function* (
+  start: string
+): Effect.fn.Return<boolean, NoSession, Scope.Scope | Services> {
   const { interactive, open } = yield* LineEditor
-  yield* (yield* Sessions).session
+  const sessions = yield* Sessions
+  yield* sessions.session
   if (interactive) yield* (yield* Reporter).note("help shows what you can type; Ctrl-C cancels, Ctrl-D leaves")
   const lines = yield* open
+  const state: State = { place: "", keeping: interactive }
+  let succeeded = start === "" || (yield* changePlace(state, start)) === "done"
   const completer = yield* Effect.map(
-    Effect.context<LocalFiles | Sessions>(),
-    (context) => (line: string) => Effect.provideContext(complete(line), context)
+    Effect.context<LocalFiles>(),
+    (context) => (line: string) =>
+      complete(line).pipe(
+        Effect.provideService(Sessions, SessionWithin.sessions(sessions, state.place)),
+        Effect.provideContext(context)
+      )
   )
-  let succeeded = true
   while (true) {
-    const line = yield* lines.line(prompt, completer)
-    const outcome = yield* line === undefined ? Effect.succeed<Outcome>("leave") : act(line, lines)
+    const line = yield* lines.line(prompt(state.place), completer)
+    const outcome = yield* line === undefined ? Effect.succeed<Outcome>("leave") : act(line, lines, state)
     if (outcome === "leave") break
     succeeded &&= outcome === "done"
     if (outcome === "no-session" && !interactive) break
   }
   return interactive || succeeded
-}).pipe(Effect.scoped)
+}, Effect.scoped)
 
 type Outcome = "done" | "failed" | "no-session" | "leave"
 
-const act = (line: string, lines: Lines): Effect.Effect<Outcome, never, Services> => {
+const act = Effect.fnUntraced(function* (
+  line: string,
+  lines: Lines,
+  state: State
+): Effect.fn.Return<Outcome, never, Services> {
   const parsed = ShellLine.parse(line)
+  // What is no command may be a password in the wrong place: it is never kept.
+  if (parsed._tag !== "Invalid" && parsed._tag !== "Empty") yield* keep(line, state)
   switch (parsed._tag) {
     case "Empty":
-      return Effect.succeed("done")
+      return "done"
     case "Exit":
-      return Effect.succeed("leave")
+      return "leave"
     case "Help":
-      return Effect.as(help, "done")
+      return yield* help(parsed.command)
     case "Run":
-      return cancellable(Commands.run(parsed.command), lines)
+      return yield* cancellable(placed(parsed.command, state.place), lines)
     case "Passwd":
-      return cancellable(changePassword(parsed), lines)
+      return yield* cancellable(changePassword(parsed), lines)
+    case "Cd":
+      return yield* cancelled(changePlace(state, parsed.to ?? "/"), lines)
+    case "Pwd":
+      return yield* say(`/${printable(state.place)}`)
+    case "Lcd":
+    case "Lpwd":
+    case "Lls":
+      return yield* local(parsed)
     case "Invalid":
-      return Effect.as(invalid(parsed), "failed")
+      return yield* Effect.as(invalid(parsed), "failed" as const)
   }
-}
+})
+
+const say = (text: string): Effect.Effect<Outcome, never, Screen> =>
+  Effect.as(
+    Effect.flatMap(Screen, ({ out }) => out.write(`${text}\n`)),
+    "done"
+  )
+
+/** Said once when it cannot be done: the shell works without. */
+const keep = Effect.fnUntraced(function* (line: string, state: State) {
+  if (!state.keeping) return
+  yield* Effect.catch((yield* History).keep(line), (error) => {
+    state.keeping = false
+    return Effect.flatMap(Reporter, ({ note }) => note(error.message))
+  })
+})
 
 /** Ctrl-C interrupts the command, which cleans up before the next line is asked for. */
-const cancellable = Effect.fnUntraced(function* (work: Effect.Effect<boolean, NoSession, Services>, lines: Lines) {
-  const reporter = yield* Reporter
-  const done = work.pipe(
-    Effect.map((succeeded): Outcome => (succeeded ? "done" : "failed")),
-    Effect.catch((error) =>
-      Effect.as(
-        reporter.failed({ error }),
-        error._tag === "ConnectionLost" ? ("failed" as const) : ("no-session" as const)
+const cancellable = (work: Effect.Effect<boolean, NoSession, Services>, lines: Lines) =>
+  cancelled(
+    work.pipe(
+      Effect.map((succeeded): Outcome => (succeeded ? "done" : "failed")),
+      Effect.catch((error) =>
+        Effect.flatMap(Reporter, (reporter) =>
+          Effect.as(
+            reporter.failed({ error }),
+            error._tag === "ConnectionLost" ? ("failed" as const) : ("no-session" as const)
+          )
+        )
       )
-    )
+    ),
+    lines
   )
+
+const cancelled = Effect.fnUntraced(function* (done: Effect.Effect<Outcome, never, Services>, lines: Lines) {
   const outcome = yield* Effect.raceFirst(Effect.asSome(done), Effect.as(lines.interrupt, Option.none<Outcome>()))
   if (Option.isSome(outcome)) return outcome.value
-  yield* reporter.note("cancelled", "bad")
-  return "failed"
+  yield* (yield* Reporter).note("cancelled", "bad")
+  return "failed" as const
 })
 
 /** The present password is asked for: a shell may stand open where others can type. */
@@ -99,16 +162,109 @@ const changePassword = Effect.fnUntraced(function* ({ allowWeak, generate }: Pas
 
 type PasswordLine = Extract<ShellLine.Line, { readonly _tag: "Passwd" }>
 
+// -----------------------------------------------------------------------------
+// Places
+// -----------------------------------------------------------------------------
+
+/** Runs a command from where the person stands. */
+const placed = (typed: Commands.Command, from: ShellPlace.Place) =>
+  Effect.flatMap(Sessions, (sessions) => {
+    const { command, place } = ShellPlace.placed(from, typed)
+    return Effect.provideService(Commands.run(command), Sessions, SessionWithin.sessions(sessions, place))
+  })
+
+/** A folder need not exist: the first file that is sent there makes it. That none is there yet is worth a word. */
+const changePlace = Effect.fnUntraced(function* (
+  state: State,
+  to: string
+): Effect.fn.Return<Outcome, never, Reporter | Sessions> {
+  const reporter = yield* Reporter
+  const place = ShellPlace.resolve(state.place, to)
+  const rule = ShellPlace.refused(place)
+  if (rule !== undefined) {
+    yield* reporter.failed({ error: new FileName.NameRefused({ name: printable(place), rule }) })
+    return "failed"
+  }
+  state.place = place
+  if (place === "") return "done"
+  const names = yield* namesBelow(place)
+  if (names === "none") {
+    yield* reporter.note(`the server has no file below '${printable(place)}' yet: the first upload makes the folder`)
+  }
+  return "done"
+})
+
+/** Whether there are names below a place, as far as a short look can tell. */
+const namesBelow = (place: ShellPlace.Place): Effect.Effect<"none" | "some" | "unknown", never, Sessions> =>
+  Effect.gen(function* () {
+    const session = yield* (yield* Sessions).standing
+    if (session === undefined) return "unknown"
+    const found = yield* Stream.runHead(SessionWithin.within(session, place).fetch)
+    return Option.isSome(found) ? "some" : "none"
+  }).pipe(
+    Effect.timeout(completionMillisecondsMax),
+    Effect.orElseSucceed(() => "unknown" as const)
+  )
+
+type LocalLine = Extract<ShellLine.Line, { readonly _tag: "Lcd" | "Lls" | "Lpwd" }>
+
+const local = (line: LocalLine): Effect.Effect<Outcome, never, Reporter | Screen | WorkingFolder> =>
+  Effect.gen(function* () {
+    const folder = yield* WorkingFolder
+    switch (line._tag) {
+      case "Lcd":
+        return yield* Effect.as(folder.enter(line.path ?? (yield* folder.home)), "done" as const)
+      case "Lpwd":
+        return yield* say(printable(yield* folder.path))
+      case "Lls":
+        return yield* list(line.path ?? ".")
+    }
+  }).pipe(
+    Effect.catch((error) =>
+      Effect.flatMap(Reporter, (reporter) => Effect.as(reporter.failed({ error }), "failed" as const))
+    )
+  )
+
+/** Hidden names are shown only when the pattern speaks of them. */
+const list = Effect.fnUntraced(function* (path: string) {
+  const folder = yield* WorkingFolder
+  const cut = path.lastIndexOf("/") + 1
+  const [above, last] = [path.slice(0, cut), path.slice(cut)]
+  const found = Glob.isPattern(last)
+    ? (yield* folder.list(above === "" ? "." : above)).filter(({ name }) => Glob.matchesPath(last, name))
+    : (yield* folder.list(path)).filter(({ name }) => name === path || !name.startsWith("."))
+  const rows = found.map(({ kind, modified, name, size }) => {
+    const [shown, end] = kind === "folder" ? ["-", "/"] : [Figures.size(size), ""]
+    return `${shown.padStart(10)}  ${Figures.minute(modified)}  ${printable(name)}${end}\n`
+  })
+  yield* (yield* Screen).out.write(rows.join(""))
+  return "done" as const
+})
+
+// -----------------------------------------------------------------------------
+// Help
+// -----------------------------------------------------------------------------
+
 const formsWidth = Math.max(...ShellLine.patterns.map(({ form }) => form.length))
 
 const patternLines = ShellLine.patterns.map(({ does, form }) => `  ${form.padEnd(formsWidth)}  ${does}`)
 
-const help = Effect.flatMap(Screen, ({ out }) => out.write(`${[...patternLines, ...quoting].join("\n")}\n`))
+const help = Effect.fnUntraced(function* (name: string | undefined): Effect.fn.Return<Outcome, never, Services> {
+  if (name === undefined) return yield* say([...patternLines, ...quoting].join("\n"))
+  const known = ShellLine.patterns.find((pattern) => pattern.name === name)
+  if (known !== undefined) {
+    return yield* say((yield* CommandHelp.lines(name, { ...known, options: optionsOf[name] ?? [] })).join("\n"))
+  }
+  const reason = `there is no command '${printable(name)}'`
+  yield* invalid({ _tag: "Invalid", reason, suggestion: ShellLine.suggest(name) })
+  return "failed"
+})
 
 const quoting = [
   "",
   'A name with spaces stands in quotes: upload "my file.txt". Tab completes commands and names.',
-  "PATTERN takes *, ?, [a-z] and **; without a / it speaks of the last part of a name."
+  "PATTERN takes *, ?, [a-z] and **; without a / it speaks of the last part of a name.",
+  "A name of the server begins at cd's folder, or with a / at the top; .. is one folder up."
 ]
 
 const invalid = Effect.fnUntraced(function* ({ reason, suggestion }: Extract<ShellLine.Line, { _tag: "Invalid" }>) {

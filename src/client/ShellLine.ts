@@ -13,9 +13,18 @@ import type { Command } from "./Commands.ts"
 /** What a line can be. */
 export type Line =
   | { readonly _tag: "Empty" }
-  | { readonly _tag: "Help" }
+  /** `command` as it was typed; undefined: all commands */
+  | { readonly _tag: "Help"; readonly command: string | undefined }
   | { readonly _tag: "Exit" }
   | { readonly _tag: "Run"; readonly command: Command }
+  /** `to` as it was typed; undefined: the top */
+  | { readonly _tag: "Cd"; readonly to: string | undefined }
+  | { readonly _tag: "Pwd" }
+  /** `path` as it was typed; undefined: the person's home */
+  | { readonly _tag: "Lcd"; readonly path: string | undefined }
+  | { readonly _tag: "Lpwd" }
+  /** `path` as it was typed, or a pattern; undefined: the working folder */
+  | { readonly _tag: "Lls"; readonly path: string | undefined }
   | { readonly _tag: "Passwd"; readonly generate: boolean; readonly allowWeak: boolean }
   | { readonly _tag: "Invalid"; readonly reason: string | undefined; readonly suggestion: string | undefined }
 
@@ -145,7 +154,12 @@ export const patterns: ReadonlyArray<{ readonly name: string; readonly form: str
     form: "rename NAME NEW [--replace] [--expect DIGEST]",
     does: "give a file of the server another name"
   },
-  { name: "help", form: "help", does: "show these lines" },
+  { name: "cd", form: "cd [FOLDER]", does: "stand in a folder of the server; alone: at the top" },
+  { name: "pwd", form: "pwd", does: "show that folder" },
+  { name: "lcd", form: "lcd [PATH]", does: "work in another local folder; alone: at home" },
+  { name: "lpwd", form: "lpwd", does: "show the local folder" },
+  { name: "lls", form: "lls [PATH]", does: "list local files, of a folder or a pattern" },
+  { name: "help", form: "help [COMMAND]", does: "show these lines, or how one command is used" },
   { name: "exit", form: "exit", does: "leave" }
 ]
 
@@ -171,6 +185,14 @@ const invalid = (reason: string): Line => ({ _tag: "Invalid", reason, suggestion
 const run = (command: Command): Line => ({ _tag: "Run", command })
 
 const alone = (line: Line) => (rest: ReadonlyArray<string>) => (rest.length === 0 ? line : invalid("it stands alone"))
+
+/** A command with one word behind it, or none. */
+const withOne =
+  (line: (word: string | undefined) => Line): Parser =>
+  (rest) =>
+    withOptions(rest, [], ({ names: [word, ...more] }) =>
+      more.length === 0 ? line(word) : invalid("it takes one word; one with spaces stands in quotes")
+    )
 
 type Parser = (rest: ReadonlyArray<string>) => Line
 
@@ -257,7 +279,12 @@ const parsers: ReadonlyMap<string, Parser> = new Map<string, Parser>([
   ["passwd", changingPassword],
   ["remove", removing],
   ["rename", renaming],
-  ["help", alone({ _tag: "Help" })],
+  ["cd", withOne((to) => ({ _tag: "Cd", to }))],
+  ["pwd", alone({ _tag: "Pwd" })],
+  ["lcd", withOne((path) => ({ _tag: "Lcd", path }))],
+  ["lpwd", alone({ _tag: "Lpwd" })],
+  ["lls", withOne((path) => ({ _tag: "Lls", path }))],
+  ["help", withOne((command) => ({ _tag: "Help", command }))],
   ["exit", alone({ _tag: "Exit" })]
 ])
 

@@ -23,8 +23,10 @@ import * as Client from "./Client.ts"
 import * as CauseChain from "./CauseChain.ts"
 import * as ClientConfig from "./ClientConfig.ts"
 import type { LoginIncorrect } from "./ClientError.ts"
+import { CommandHelp } from "./CommandHelp.ts"
 import * as Commands from "./Commands.ts"
 import * as CompletionScripts from "./CompletionScripts.ts"
+import * as HistoryNode from "./HistoryNode.ts"
 import * as LineEditorNode from "./LineEditorNode.ts"
 import * as LocalFilesNode from "./LocalFilesNode.ts"
 import { OwnPassword } from "./PasswordCommand.ts"
@@ -38,6 +40,7 @@ import * as ScreenNode from "./ScreenNode.ts"
 import * as ServerAddress from "./ServerAddress.ts"
 import { Sessions } from "./Sessions.ts"
 import * as Shell from "./Shell.ts"
+import * as WorkingFolderNode from "./WorkingFolderNode.ts"
 
 // The OPAQUE library asks whether there is one, and Node would load its HTTP client for the answer: 20 ms for nothing.
 Reflect.deleteProperty(globalThis, "Request")
@@ -214,7 +217,8 @@ const para = Command.make("para", { files, as, expect }, ({ as, expect, files })
   ])
 )
 
-const interactive = (flags: Flags) => running(flags, Shell.run, "")
+const interactive = (flags: Flags, start = "", named?: ServerAddress.Named) =>
+  running(flags, Shell.run(start), "", named)
 
 const verify = Command.make("verify", { name, file }, ({ file, name }) =>
   Effect.flatMap(parseNames([name]), ({ named, names: [parsed = name] }) =>
@@ -266,13 +270,18 @@ const rename = Command.make("rename", { name, newName, replace, expect }, ({ exp
   ])
 )
 
-const shell = Command.make("shell", {}, () => Effect.flatMap(root, interactive)).pipe(
+const shell = Command.make("shell", { place: ClientConfig.place }, ({ place }) =>
+  Effect.flatMap(parseName(place, { nameless: true }), ({ name = "", named }) =>
+    Effect.flatMap(root, (flags) => interactive(flags, name, named))
+  )
+).pipe(
   Command.withDescription("Take commands line by line, typed or from standard input"),
   Command.withExamples([
     {
       command: "paradrop --server files.example --user ada shell",
       description: "asks for the password, then for lines"
     },
+    { command: "paradrop shell paradrop://ada@files.example/photos", description: "the same, from that folder on" },
     { command: "paradrop shell < script", description: "runs the lines of a file; code 1 when one of them failed" }
   ])
 )
@@ -338,6 +347,12 @@ const sayDefect = (cause: Cause.Cause<never>) => {
     : say(`a defect of the program: ${text} (--verbose shows more)`)
 }
 
+const builtIns = [GlobalFlag.Help, GlobalFlag.Version, CompletionScripts.flag, manual.flag(ClientConfig.manualSections)]
+
+const commandHelp = Layer.succeed(CommandHelp, {
+  of: (name) => manual.help({ command, commandPath: [], version, builtIns }, [ClientConfig.program, name])
+})
+
 const presenter = Layer.unwrap(
   Effect.map(Screen, (screen) =>
     CliOutput.layerPresenter(ClientConfig.presenter((line) => Effect.provideService(say(line), Screen, screen)))
@@ -348,11 +363,11 @@ const platform = Layer.mergeAll(
   CipherNode.layer,
   KemNode.layer,
   NodeServices.layer,
-  LineEditorNode.layer,
+  Layer.provideMerge(LineEditorNode.layer, HistoryNode.layer),
   LocalFilesNode.layer,
-  CliConfig.layer({
-    builtIns: [GlobalFlag.Help, GlobalFlag.Version, CompletionScripts.flag, manual.flag(ClientConfig.manualSections)]
-  }),
+  WorkingFolderNode.layer,
+  commandHelp,
+  CliConfig.layer({ builtIns }),
   presenter
 ).pipe(
   Layer.provideMerge(Layer.mergeAll(DigestNode.layer, NodeCrypto.layerSecureRandom)),

@@ -405,3 +405,16 @@ export const controlAnswerBytesMax = 2 * controlListBytesMax + 4_096
 
 /** The path of the socket: what every system can hold (sockaddr_un of macOS, without its end). */
 export const controlPathBytesMax = 103
+
+// -----------------------------------------------------------------------------
+// The shell
+// -----------------------------------------------------------------------------
+
+/** Lines of earlier runs that a shell offers again. */
+export const shellHistoryLinesMax = 1_000
+
+/** One of them, bytes; a longer one is not kept. */
+export const shellHistoryLineBytesMax = 4_096
+
+/** Their file, bytes: one that has grown beyond it is cut to the newest lines when a shell begins. */
+export const shellHistoryFileBytesMax = 256 * 1024

@@ -10,6 +10,7 @@ import { ConnectionLost } from "../../src/client/ClientError.ts"
 import type { ClientSession } from "../../src/client/ClientSession.ts"
 import * as Commands from "../../src/client/Commands.ts"
 import { complete } from "../../src/client/Completion.ts"
+import { History } from "../../src/client/History.ts"
 import { LineEditor } from "../../src/client/LineEditor.ts"
 import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
 import * as ReporterJson from "../../src/client/ReporterJson.ts"
@@ -17,6 +18,7 @@ import * as ReporterText from "../../src/client/ReporterText.ts"
 import { Screen } from "../../src/client/Screen.ts"
 import { Sessions } from "../../src/client/Sessions.ts"
 import * as Shell from "../../src/client/Shell.ts"
+import { WorkingFolder } from "../../src/client/WorkingFolder.ts"
 import * as Bytes from "../../src/domain/Bytes.ts"
 import type { FileEntry } from "../../src/domain/file/FileEntry.ts"
 import { eagerContentBytesMax, filesAheadMax, smallFileBytesMax } from "../../src/domain/limits.ts"
@@ -320,9 +322,14 @@ describe("commands", () => {
   )
 })
 
+type ShellOptions = Parameters<typeof LineEditor.layerScripted>[0] & { readonly kept?: Array<string> }
+
 describe("the shell", () => {
-  const shell = (lines: ReadonlyArray<string>, options: Parameters<typeof LineEditor.layerScripted>[0] = {}) =>
-    Effect.provide(Shell.run, LineEditor.layerScripted({ lines, interactive: false, ...options }))
+  const shell = (lines: ReadonlyArray<string>, options: ShellOptions = {}) =>
+    Shell.run("").pipe(
+      Effect.provide(LineEditor.layerScripted({ lines, interactive: false, ...options })),
+      Effect.provide([History.layerMemory(options.kept), WorkingFolder.layerMemory({ "/home/ada": [] })])
+    )
 
   const { here, layer } = world({ colours: true })
   it.effect("green for success, red for failure; a script fails when a line does, a person has seen it", () =>
@@ -423,7 +430,27 @@ describe("completion", () => {
     (name) => ({ name, size: 1, modified: 0 }) as FileEntry
   )
   const rows: ReadonlyArray<readonly [line: string, typed: string, offers: ReadonlyArray<string>]> = [
-    ["", "", ["fetch ", "upload ", "download ", "para ", "verify ", "passwd ", "remove ", "rename ", "help ", "exit "]],
+    [
+      "",
+      "",
+      [
+        "fetch ",
+        "upload ",
+        "download ",
+        "para ",
+        "verify ",
+        "passwd ",
+        "remove ",
+        "rename ",
+        "cd ",
+        "pwd ",
+        "lcd ",
+        "lpwd ",
+        "lls ",
+        "help ",
+        "exit "
+      ]
+    ],
     ["do", "do", ["download "]],
     ["download a", "a", ["a\\ b.txt ", "ab.txt "]],
     ['download "a ', '"a ', ['"a b.txt" ']],

@@ -48,15 +48,17 @@ describe("words", () => {
   })
 })
 
+const kinds = ["Empty", "Help", "Exit", "Passwd", "Run", "Cd", "Pwd", "Lcd", "Lpwd", "Lls", "Invalid"]
+
 describe("lines", () => {
   it.prop("any string is a line of some kind", [Schema.String], ([line]) => {
-    assert.include(["Empty", "Help", "Exit", "Passwd", "Run", "Invalid"], parse(line)._tag)
+    assert.include(kinds, parse(line)._tag)
   })
   it.prop(
     "so is any mixture of what the parser looks at",
     [Nasty, Schema.Literals(patterns.map(({ name }) => name))],
     ([parts, name]) => {
-      assert.include(["Help", "Exit", "Passwd", "Run", "Invalid"], parse(`${name} ${parts.join("")}`)._tag)
+      assert.include(kinds, parse(`${name} ${parts.join("")}`)._tag)
     }
   )
 
@@ -65,7 +67,16 @@ describe("lines", () => {
   const cases: ReadonlyArray<readonly [string, object]> = [
     ["", { _tag: "Empty" }],
     ["  # a comment", { _tag: "Empty" }],
-    ["help", { _tag: "Help" }],
+    ["help", { _tag: "Help", command: undefined }],
+    ["help cd", { _tag: "Help", command: "cd" }],
+    ["cd", { _tag: "Cd", to: undefined }],
+    ['cd "a b"', { _tag: "Cd", to: "a b" }],
+    ["cd a b", invalid("it takes one word; one with spaces stands in quotes")],
+    ["cd -- -x", { _tag: "Cd", to: "-x" }],
+    ["pwd", { _tag: "Pwd" }],
+    ["lcd ..", { _tag: "Lcd", path: ".." }],
+    ["lpwd", { _tag: "Lpwd" }],
+    ["lls", { _tag: "Lls", path: undefined }],
     ["exit", { _tag: "Exit" }],
     ["exit now", invalid("it stands alone")],
     ["fetch", run({ _tag: "Fetch", pattern: undefined })],

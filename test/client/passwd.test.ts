@@ -4,6 +4,7 @@ import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, FileSystem, Layer, Redacted } from "effect"
 import * as Client from "../../src/client/Client.ts"
+import { History } from "../../src/client/History.ts"
 import { LineEditor } from "../../src/client/LineEditor.ts"
 import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
 import { OwnPassword, type PasswordOptions } from "../../src/client/PasswordCommand.ts"
@@ -11,6 +12,7 @@ import * as ReporterText from "../../src/client/ReporterText.ts"
 import { Screen } from "../../src/client/Screen.ts"
 import { Sessions } from "../../src/client/Sessions.ts"
 import * as Shell from "../../src/client/Shell.ts"
+import { WorkingFolder } from "../../src/client/WorkingFolder.ts"
 import { type Password } from "../../src/domain/channel/Opaque.ts"
 import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
@@ -127,7 +129,10 @@ describe("passwd in the shell", () => {
   const shell = world({ lines, secrets: ["wrong", strong, strong, present, strong, strong], asked: questions })
   it.effect("asks for the present password, takes none in the line, and the session goes on", () =>
     Effect.gen(function* () {
-      yield* Shell.run
+      const kept: Array<string> = []
+      yield* Effect.provide(Shell.run(""), [History.layerMemory(kept), WorkingFolder.layerMemory({ "/home/ada": [] })])
+      // Whatever was typed in a wrong place: no password is in the history.
+      assert.deepStrictEqual(kept, ["passwd", "passwd", "fetch"])
       const { err } = shell.written
       assert.include(err, "incorrect: that is not your present password, nothing was changed")
       assert.include(err, "a password is never typed into a line: you are asked for it")

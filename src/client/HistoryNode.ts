@@ -1,0 +1,102 @@
+/**
+ * The shell's history in a file of the person's own: a line for each, added at the end.
+ */
+import * as nodeFs from "node:fs/promises"
+import { constants } from "node:fs"
+import * as nodePath from "node:path"
+import process from "node:process"
+import { Effect, Layer, Semaphore } from "effect"
+import { printable } from "../domain/file/Printable.ts"
+import { shellHistoryFileBytesMax } from "../domain/limits.ts"
+import { History, HistoryFailed, tidied, worthKeeping } from "./History.ts"
+
+/** In the platform's state folder; nothing is kept for a user who has none. */
+export const layer: Layer.Layer<History> = Layer.unwrap(
+  Effect.sync(() => {
+    const folder = stateFolder(process.env, process.platform)
+    return folder === undefined ? History.layerMemory() : layerFile(nodePath.join(folder, "shell-history"))
+  })
+)
+
+/** Where this user's programs keep what they remember, for us; undefined without a home. */
+export const stateFolder = (
+  environment: Readonly<Record<string, string | undefined>>,
+  platform: string
+): string | undefined => {
+  const under = (variable: string, ...parts: ReadonlyArray<string>) => {
+    const folder = environment[variable] ?? ""
+    // A relative one would be another folder in each working folder (XDG base directories).
+    return nodePath.isAbsolute(folder) ? nodePath.join(folder, ...parts, "paradrop") : undefined
+  }
+  if (platform === "win32") return under("LOCALAPPDATA")
+  if (platform === "darwin") return under("HOME", "Library", "Application Support")
+  return under("XDG_STATE_HOME") ?? under("HOME", ".local", "state")
+}
+
+/** In this file, which is made when there is something to keep. */
+export const layerFile = (path: string): Layer.Layer<History> =>
+  Layer.effect(
+    History,
+    Effect.map(Semaphore.make(1), (one) =>
+      History.of({
+        load: one.withPermit(
+          Effect.orElseSucceed(
+            attempt(path, () => load(path)),
+            () => []
+          )
+        ),
+        keep: (line) => (worthKeeping(line) ? one.withPermit(attempt(path, () => append(path, line))) : Effect.void)
+      })
+    )
+  )
+
+const attempt = <A>(path: string, work: () => Promise<A>): Effect.Effect<A, HistoryFailed> =>
+  Effect.tryPromise({ try: work, catch: (error) => new HistoryFailed({ path: printable(path), code: codeOf(error) }) })
+
+const codeOf = (error: unknown): string =>
+  error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "unknown"
+
+// A link that somebody else has put there is not followed.
+const noFollow = constants.O_NOFOLLOW ?? 0
+
+/** The newest lines. A file that has grown, or whose last line is torn, is written anew without what is too much. */
+const load = async (path: string): Promise<ReadonlyArray<string>> => {
+  const file = await nodeFs.open(path, constants.O_RDONLY | noFollow)
+  const { size, text } = await tail(file).finally(() => file.close())
+  const lines = text.split("\n")
+  // Behind the last line's end is nothing; in front of the first line's beginning may be a part of an older one.
+  const whole = lines.slice(size > shellHistoryFileBytesMax ? 1 : 0, -1)
+  if (size > shellHistoryFileBytesMax || lines.at(-1) !== "") await rewrite(path, tidied(whole))
+  return tidied(whole)
+}
+
+const tail = async (file: nodeFs.FileHandle): Promise<{ readonly size: number; readonly text: string }> => {
+  const { size } = await file.stat()
+  const length = Math.min(size, shellHistoryFileBytesMax)
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, size - length)
+  return { size, text: buffer.toString("utf8", 0, bytesRead) }
+}
+
+/** Beside it first, then in its place: a crash leaves the old one or the new one. */
+const rewrite = async (path: string, lines: ReadonlyArray<string>): Promise<void> => {
+  const beside = `${path}.new`
+  await nodeFs.rm(beside, { force: true })
+  const file = await nodeFs.open(beside, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600)
+  await file
+    .writeFile(lines.map((line) => `${line}\n`).join(""))
+    .then(() => file.sync())
+    .finally(() => file.close())
+  await nodeFs.rename(beside, path)
+}
+
+const append = async (path: string, line: string): Promise<void> => {
+  await nodeFs.mkdir(nodePath.dirname(path), { recursive: true, mode: 0o700 })
+  const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | noFollow
+  const file = await nodeFs.open(path, flags, 0o600)
+  await file
+    .chmod(0o600)
+    // One write: lines of several programs do not mix.
+    .then(() => file.write(`${line}\n`))
+    .then(() => file.datasync())
+    .finally(() => file.close())
+}

@@ -1,0 +1,116 @@
+/**
+ * The shell's history: the contract, and what only a file can do.
+ */
+import * as fs from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { History } from "../../src/client/History.ts"
+import * as HistoryNode from "../../src/client/HistoryNode.ts"
+import { shellHistoryFileBytesMax } from "../../src/domain/limits.ts"
+import { historyContract } from "./historyContract.ts"
+
+let folder = ""
+let count = 0
+beforeAll(() => {
+  folder = fs.mkdtempSync(join(tmpdir(), "paradrop-history-"))
+})
+afterAll(() => fs.rmSync(folder, { recursive: true, force: true }))
+const fresh = (): string => join(folder, String((count += 1)), "state", "shell-history")
+
+const load = (path: string) =>
+  Effect.provide(
+    Effect.flatMap(History, ({ load }) => load),
+    HistoryNode.layerFile(path)
+  )
+const keep = (path: string, line: string) =>
+  Effect.provide(
+    Effect.flatMap(History, ({ keep }) => keep(line)),
+    HistoryNode.layerFile(path)
+  )
+const mode = (path: string): string => (fs.statSync(path).mode & 0o777).toString(8)
+
+describe("History", () => {
+  for (const { effect, name } of historyContract) {
+    it.effect(`in memory: ${name}`, () => Effect.provide(effect, History.layerMemory([])))
+    it.effect(`in a file: ${name}`, () => Effect.suspend(() => Effect.provide(effect, HistoryNode.layerFile(fresh()))))
+  }
+})
+
+describe("the history's file", () => {
+  it.effect("is the person's alone, also when it was not, and so is its folder", () =>
+    Effect.gen(function* () {
+      const path = fresh()
+      yield* keep(path, "fetch")
+      assert.deepStrictEqual([mode(path), mode(join(path, ".."))], ["600", "700"])
+      fs.chmodSync(path, 0o644)
+      yield* keep(path, "help")
+      assert.strictEqual(mode(path), "600")
+      assert.deepStrictEqual(yield* load(path), ["fetch", "help"])
+    })
+  )
+
+  it.effect("loses a torn line and no other", () =>
+    Effect.gen(function* () {
+      const path = fresh()
+      yield* keep(path, "fetch")
+      fs.appendFileSync(path, "uplo")
+      assert.deepStrictEqual(yield* load(path), ["fetch"])
+      yield* keep(path, "help")
+      assert.deepStrictEqual(yield* load(path), ["fetch", "help"])
+    })
+  )
+
+  it.effect("is cut to the newest lines when it has grown too much, and stays the person's alone", () =>
+    Effect.gen(function* () {
+      const path = fresh()
+      yield* keep(path, "fetch")
+      const line = `upload ${"x".repeat(1000)}`
+      for (let bytes = 0, index = 0; bytes <= shellHistoryFileBytesMax; bytes += line.length + 5, index += 1) {
+        fs.appendFileSync(path, `${line}${1000 + index}\n`)
+      }
+      fs.writeFileSync(`${path}.new`, "left by a crash")
+      const kept = yield* load(path)
+      assert.notInclude(kept, "fetch")
+      assert.isTrue(kept.every((one) => /^upload x{1000}\d{4}$/.test(one)))
+      assert.isAtMost(fs.statSync(path).size, shellHistoryFileBytesMax)
+      assert.deepStrictEqual(fs.readFileSync(path, "utf8"), kept.map((one) => `${one}\n`).join(""))
+      assert.deepStrictEqual([mode(path), fs.existsSync(`${path}.new`)], ["600", false])
+    })
+  )
+
+  it.effect("that somebody has filled with what a terminal would obey offers none of it", () =>
+    Effect.gen(function* () {
+      const path = fresh()
+      yield* keep(path, "fetch")
+      fs.appendFileSync(path, "a\u001b]0;x\u0007\nhelp\n\ufffd\u0000\n")
+      assert.deepStrictEqual(yield* load(path), ["fetch", "help"])
+    })
+  )
+
+  it.effect("is no link to another file, and a folder that cannot be written is told", () =>
+    Effect.gen(function* () {
+      const path = fresh()
+      yield* keep(path, "fetch")
+      const linked = join(path, "..", "linked")
+      fs.writeFileSync(join(folder, "victim"), "mine\n")
+      fs.symlinkSync(join(folder, "victim"), linked)
+      const refused = yield* Effect.flip(keep(linked, "help"))
+      assert.include(refused.message, "what you type is not kept for the next time")
+      assert.strictEqual(fs.readFileSync(join(folder, "victim"), "utf8"), "mine\n")
+      assert.deepStrictEqual(yield* load(linked), [])
+      const below = yield* Effect.flip(keep(join(path, "x", "y"), "help"))
+      assert.strictEqual(below.code, "ENOTDIR")
+    })
+  )
+
+  it("lies in the platform's state folder, and nowhere without a home", () => {
+    const at = HistoryNode.stateFolder
+    assert.strictEqual(at({ XDG_STATE_HOME: "/s", HOME: "/h" }, "linux"), "/s/paradrop")
+    assert.strictEqual(at({ XDG_STATE_HOME: "relative", HOME: "/h" }, "linux"), "/h/.local/state/paradrop")
+    assert.strictEqual(at({ HOME: "/h" }, "darwin"), "/h/Library/Application Support/paradrop")
+    assert.strictEqual(at({ LOCALAPPDATA: "/l" }, "win32"), "/l/paradrop")
+    assert.isUndefined(at({}, "linux"))
+  })
+})

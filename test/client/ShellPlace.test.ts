@@ -1,0 +1,369 @@
+/**
+ * Places: where a person stands among the server's files and among the local ones.
+ */
+import * as fs from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import process from "node:process"
+import { isMainThread } from "node:worker_threads"
+import { quickCrypto } from "../crypto.ts"
+import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, Option, Schema } from "effect"
+import * as Client from "../../src/client/Client.ts"
+import { CommandHelp } from "../../src/client/CommandHelp.ts"
+import type { Command } from "../../src/client/Commands.ts"
+import { complete } from "../../src/client/Completion.ts"
+import * as Glob from "../../src/client/Glob.ts"
+import { History } from "../../src/client/History.ts"
+import { LineEditor } from "../../src/client/LineEditor.ts"
+import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
+import * as ReporterText from "../../src/client/ReporterText.ts"
+import { Screen } from "../../src/client/Screen.ts"
+import * as SessionWithin from "../../src/client/SessionWithin.ts"
+import { Sessions } from "../../src/client/Sessions.ts"
+import * as Shell from "../../src/client/Shell.ts"
+import * as ShellPlace from "../../src/client/ShellPlace.ts"
+import { type LocalNamed, WorkingFolder } from "../../src/client/WorkingFolder.ts"
+import * as WorkingFolderNode from "../../src/client/WorkingFolderNode.ts"
+import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
+import * as Fixture from "../../src/domain/testing/Fixture.ts"
+import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
+import { noAnnotations } from "../../src/manual.ts"
+import * as Server from "../../src/server/Server.ts"
+
+const Part = Schema.Literals(["a", "b c", "[x]", "*", "é"])
+const Step = Schema.Literals(["a", "b", "..", ".", "", "[x]"])
+
+describe("a place", () => {
+  for (const [place, text, expected] of [
+    ["", "a", "a"],
+    ["a", "b/", "a/b"],
+    ["a/b", "..", "a"],
+    ["a", "../..", ""],
+    ["a/b", "/", ""],
+    ["a/b", "/c", "c"],
+    ["a", ".//b/.", "a/b"],
+    ["a", "", "a"]
+  ] as const) {
+    it(`'${place}', '${text}': '${expected}'`, () => assert.strictEqual(ShellPlace.resolve(place, text), expected))
+  }
+
+  it.prop("is the same in one step or in several", [Schema.Array(Step), Schema.Array(Step)], ([first, second]) => {
+    const [one, other] = [`x/${first.join("/")}`, `./${second.join("/")}`]
+    assert.strictEqual(
+      ShellPlace.resolve(ShellPlace.resolve("p", one), other),
+      ShellPlace.resolve("p", `${one}/${other}`)
+    )
+  })
+
+  it.prop("leaves names alone that stay below it", [Schema.Array(Part), Part], ([parts, name]) => {
+    const place = parts.join("/")
+    const command: Command = { _tag: "Download", names: [name, `a/${name}`], to: undefined }
+    assert.deepStrictEqual(ShellPlace.placed(place, command), { place, command })
+  })
+
+  it("says all names from the top when one leaves it", () => {
+    const from = (command: Command) => ShellPlace.placed("p/[q]", command)
+    assert.deepStrictEqual(from({ _tag: "Remove", names: ["/a", "b"] }), {
+      place: "",
+      command: { _tag: "Remove", names: ["a", "p/[q]/b"] }
+    })
+    assert.deepStrictEqual(from({ _tag: "Rename", name: "x", to: "../x" }).command, {
+      _tag: "Rename",
+      name: "p/[q]/x",
+      to: "p/x"
+    })
+    assert.deepStrictEqual(from({ _tag: "Verify", name: "../x", file: "/local/../x" }).command, {
+      _tag: "Verify",
+      name: "p/x",
+      file: "/local/../x"
+    })
+    for (const _tag of ["Upload", "Para"] as const) {
+      const command = { _tag, files: ["/local"], as: "/n" }
+      assert.deepStrictEqual(from(command), { place: "", command: { ...command, as: "n" } })
+      assert.strictEqual(from({ ...command, as: undefined }).place, "p/[q]")
+    }
+    const fetched = (pattern: string) => from({ _tag: "Fetch", pattern }).command
+    assert.deepStrictEqual(fetched("/"), { _tag: "Fetch", pattern: undefined })
+    assert.deepStrictEqual(fetched("./*.txt"), { _tag: "Fetch", pattern: "p/[[]q]/*.txt" })
+  })
+
+  it.prop("is no pattern, even if it looks like one", [Schema.Array(Part)], ([parts]) => {
+    const place = ["r", ...parts].join("/")
+    const { command } = ShellPlace.placed(place, { _tag: "Download", names: ["./*"], to: undefined })
+    const [pattern = ""] = command._tag === "Download" ? command.names : []
+    assert.isTrue(Glob.matches(pattern, `${place}/anything`))
+    assert.isFalse(Glob.matches(pattern, `${place.replace("r", "s")}/anything`))
+  })
+})
+
+// -----------------------------------------------------------------------------
+// In the shell
+// -----------------------------------------------------------------------------
+
+const network = Server.layer.pipe(
+  Layer.provideMerge(MemorySocket.layer),
+  Layer.provideMerge(Fixture.accounts),
+  Layer.provideMerge(FileStoreMemory.layer()),
+  Layer.provideMerge(Layer.merge(quickCrypto, NodeCrypto.layerSecureRandom))
+)
+
+const entry = (name: string, kind: LocalNamed["kind"] = "file"): LocalNamed => ({ name, kind, size: 3, modified: 0 })
+const home = { "/home/ada": [entry("music", "folder"), entry("a b.txt"), entry(".hidden")], "/home/ada/music": [] }
+
+const world = () => {
+  const written = { out: "", err: "" }
+  const asked: Array<string> = []
+  const sessions = Layer.unwrap(
+    Effect.map(MemorySocket.MemoryNetwork, ({ dial }) =>
+      Sessions.layer(Client.connect({ server: "memory", dial, ...Fixture.ada }))
+    )
+  )
+  const layer = Layer.mergeAll(
+    sessions,
+    LocalFilesMemory.layer(),
+    ReporterText.layer(""),
+    History.layerMemory(),
+    WorkingFolder.layerMemory(home)
+  ).pipe(Layer.provideMerge(Screen.layerMemory({ written })), Layer.provideMerge(network))
+  const shell = (lines: ReadonlyArray<string>, start = "") =>
+    Effect.gen(function* () {
+      asked.length = 0
+      const succeeded = yield* Effect.provide(
+        Shell.run(start),
+        LineEditor.layerScripted({ lines, interactive: false, asked })
+      )
+      const { err, out } = written
+      written.out = written.err = ""
+      return { succeeded, out, err }
+    })
+  return { layer, shell, asked }
+}
+
+const names = (listing: string): ReadonlyArray<string> =>
+  listing
+    .trimEnd()
+    .split("\n")
+    .map((line) => line.slice(30))
+
+describe("cd and pwd", () => {
+  const { asked, layer, shell } = world()
+  it.effect("names are said and shown from there on, and anywhere else with / and ..", () =>
+    Effect.gen(function* () {
+      const files = yield* LocalFilesMemory.MemoryFiles
+      files.set("x", { bytes: new Uint8Array(3), modified: 60_000 })
+      const up = ["upload x", "upload x --as a/one", "upload x --as a/b/two", "upload x --as ab/three"]
+      assert.isTrue((yield* shell(up)).succeeded)
+
+      const listed = yield* shell(["cd a", "fetch", "fetch two", "pwd"])
+      assert.deepStrictEqual(names(listed.out.replace("/a\n", "")), ["b/two", "one", "b/two"])
+      assert.isTrue(listed.out.endsWith("\n/a\n"))
+      assert.deepStrictEqual(asked.slice(0, 2), ["paradrop> ", "paradrop:a> "])
+      assert.deepStrictEqual(names((yield* shell(["cd a/b", "fetch /"])).out), ["a/b/two", "a/one", "ab/three", "x"])
+      assert.deepStrictEqual(names((yield* shell(["cd a/b", "fetch ../one"])).out), ["a/one"])
+
+      const sent = yield* shell([
+        "cd a",
+        "upload x --as new",
+        "rename new ../renamed",
+        "download b/two one",
+        "cd ..",
+        "pwd"
+      ])
+      assert.deepStrictEqual([sent.err, sent.succeeded], ["", true])
+      assert.include(sent.out, "File 'new' uploaded successfully.")
+      assert.include(sent.out, "File 'a/new' renamed to 'renamed'.")
+      assert.isTrue(sent.out.endsWith("/\n"))
+      assert.isTrue(files.has("two"))
+      const removed = yield* shell(["cd /a/b", "verify two x", "para x --as two", "remove two", "remove /renamed"])
+      assert.deepStrictEqual([removed.err, removed.succeeded], ["", true])
+      assert.deepStrictEqual(names((yield* shell(["fetch"])).out), ["a/one", "ab/three", "x"])
+      assert.deepStrictEqual(names((yield* shell(["fetch"], "/a/")).out), ["one"])
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.effect("a folder without files is worth a word, one that cannot be is refused", () =>
+    Effect.gen(function* () {
+      const { err, out, succeeded } = yield* shell(["cd nowhere", "pwd"])
+      assert.isTrue(succeeded)
+      assert.strictEqual(err, "the server has no file below 'nowhere' yet: the first upload makes the folder\n")
+      assert.strictEqual(out, "/nowhere\n")
+      const refused = yield* shell([`cd "a\\u{1b}[2J"`, "pwd"])
+      assert.isFalse(refused.succeeded)
+      assert.include(refused.err, "'a\\x1b[2J' cannot be a file name (control-character)")
+      assert.strictEqual(refused.out, "/\n")
+      const deep = Array.from({ length: 30 }, () => "d").join("/")
+      const tooDeep = yield* shell([`cd ${deep}`, "fetch a", "remove a/b/c"])
+      assert.include(tooDeep.err, "there is a limit on names (too-deep)")
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.effect("Tab completes folders for cd, and names from where one stands", () =>
+    Effect.gen(function* () {
+      const files = yield* LocalFilesMemory.MemoryFiles
+      files.set("x", { bytes: new Uint8Array(3), modified: 60_000 })
+      yield* shell(["upload x", "upload x --as a/one", "upload x --as a/b/two"])
+      const offers = (line: string, place = "") =>
+        Effect.flatMap(Sessions, (sessions) =>
+          Effect.andThen(
+            sessions.session,
+            Effect.provideService(complete(line), Sessions, SessionWithin.sessions(sessions, place))
+          )
+        ).pipe(Effect.map(({ offers }) => offers))
+      assert.deepStrictEqual(yield* offers("cd "), ["a/"])
+      assert.deepStrictEqual(yield* offers("cd a/"), ["a/b/"])
+      assert.deepStrictEqual(yield* offers("download ", "a"), ["b/", "one "])
+      assert.deepStrictEqual(yield* offers("help ver"), ["verify "])
+      assert.deepStrictEqual(yield* offers("lls "), ["x "])
+    }).pipe(Effect.provide(world().layer))
+  )
+})
+
+describe("lcd, lpwd and lls", () => {
+  const { layer, shell } = world()
+  it.effect("work among the local files", () =>
+    Effect.gen(function* () {
+      const { err, out } = yield* shell([
+        "lpwd",
+        "lls",
+        "lls *.txt",
+        "lls .h*",
+        "lcd music",
+        "lpwd",
+        "lls",
+        "lcd",
+        "lpwd"
+      ])
+      assert.deepStrictEqual(
+        [err, out.split("\n")],
+        [
+          "",
+          [
+            "/home/ada",
+            "       3 B  1970-01-01 00:00  a b.txt",
+            "         -  1970-01-01 00:00  music/",
+            "       3 B  1970-01-01 00:00  a b.txt",
+            "       3 B  1970-01-01 00:00  .hidden",
+            "/home/ada/music",
+            "/home/ada",
+            ""
+          ]
+        ]
+      )
+      const refused = yield* shell(["lcd none", "lls none", "lcd 'a b.txt'", "lpwd"])
+      assert.isFalse(refused.succeeded)
+      assert.strictEqual(
+        refused.err,
+        [
+          "cannot read none (ENOENT): there is no such folder or file",
+          "cannot read none (ENOENT): there is no such folder or file",
+          "cannot read a b.txt (ENOTDIR): a part of the path is no folder",
+          ""
+        ].join("\n")
+      )
+      assert.strictEqual(refused.out, "/home/ada\n")
+    }).pipe(Effect.provide(layer))
+  )
+})
+
+/** Needs a folder at the layer's working folder that holds `music` with nothing in it, and `a b.txt` of 3 bytes. */
+const workingFolderContract = Effect.gen(function* () {
+  const { enter, list, path } = yield* WorkingFolder
+  const begin = yield* path
+  assert.deepStrictEqual(
+    (yield* list(".")).filter(({ name }) => !name.startsWith(".")).map(({ kind, name }) => `${kind} ${name}`),
+    ["file a b.txt", "folder music"]
+  )
+  assert.deepStrictEqual(
+    (yield* list("a b.txt")).map(({ name, size }) => [name, size]),
+    [["a b.txt", 3]]
+  )
+  for (const [missing, code] of [
+    ["none", "ENOENT"],
+    ["a b.txt", "ENOTDIR"]
+  ] as const) {
+    assert.strictEqual((yield* Effect.flip(enter(missing))).code, code)
+  }
+  assert.strictEqual(yield* path, begin)
+  yield* enter("music")
+  assert.strictEqual(yield* path, `${begin}/music`)
+  assert.deepStrictEqual(yield* list("."), [])
+  yield* enter("..")
+  assert.strictEqual(yield* path, begin)
+})
+
+describe("WorkingFolder", () => {
+  it.effect("in memory", () => Effect.provide(workingFolderContract, WorkingFolder.layerMemory(home)))
+
+  // A worker may not change its folder.
+  it.effect.skipIf(!isMainThread)("of the process", () =>
+    Effect.gen(function* () {
+      const folder = fs.realpathSync(fs.mkdtempSync(join(tmpdir(), "paradrop-working-")))
+      fs.mkdirSync(join(folder, "music"))
+      fs.writeFileSync(join(folder, "a b.txt"), "abc")
+      fs.symlinkSync("nowhere", join(folder, "dangling"))
+      const before = process.cwd()
+      process.chdir(folder)
+      yield* Effect.provide(workingFolderContract, WorkingFolderNode.layer).pipe(
+        Effect.ensuring(
+          Effect.sync(() => {
+            process.chdir(before)
+            fs.rmSync(folder, { recursive: true })
+          })
+        )
+      )
+    })
+  )
+})
+
+describe("help COMMAND", () => {
+  const { layer, shell } = world()
+  const doc = Layer.succeed(CommandHelp, {
+    of: (name) =>
+      Effect.succeed(
+        name !== "upload"
+          ? undefined
+          : {
+              description: "",
+              usage: "",
+              annotations: noAnnotations,
+              args: [
+                { name: "FILE", type: "string", description: Option.some("a file"), required: true, variadic: true }
+              ],
+              flags: ["as", "elsewhere"].map((flag) => ({
+                name: flag,
+                aliases: [],
+                type: "NAME",
+                description: Option.some("a name"),
+                required: false
+              })),
+              examples: [
+                { command: "paradrop upload x", description: "as x" },
+                { command: "paradrop upload x --as paradrop://host/y", description: "elsewhere" }
+              ]
+            }
+      )
+  })
+  it.effect("says how a command is used, in what the shell can take", () =>
+    Effect.gen(function* () {
+      const { err, out } = yield* Effect.provide(shell(["help upload", "help cd", "help uplaod"]), doc)
+      assert.strictEqual(
+        out,
+        [
+          "upload FILE... [--as NAME]",
+          "  send files to the server",
+          "  FILE       a file",
+          "  --as NAME  a name",
+          "examples:",
+          "  upload x  as x",
+          "cd [FOLDER]",
+          "  stand in a folder of the server; alone: at the top",
+          ""
+        ].join("\n")
+      )
+      assert.include(err, "(there is no command 'uplaod')")
+      assert.include(err, "did you mean 'upload'?")
+    }).pipe(Effect.provide(layer))
+  )
+})
