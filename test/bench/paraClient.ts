@@ -48,6 +48,7 @@ const run = Effect.gen(function* () {
   })
   const wireBefore = { sent: socket.bytesWritten, received: socket.bytesRead }
   const began = performance.now()
+  const cpu = process.cpuUsage()
   const target = FileName.make(name)
   let committing = began
   let first = Number.NaN
@@ -56,7 +57,11 @@ const run = Effect.gen(function* () {
     if (phase === "committing") committing = performance.now()
   }
   yield* command === "upload" ? session.upload(target, source, onProgress) : session.para(target, source, onProgress)
+  const used = process.cpuUsage(cpu)
   return {
+    /** processor time since the login, milliseconds */
+    user: Math.round(used.user / 1000),
+    sys: Math.round(used.system / 1000),
     seconds: (performance.now() - began) / 1000,
     /** from the Commit to the answer: what the server still had to do */
     committing: (performance.now() - committing) / 1000,
