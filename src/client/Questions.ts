@@ -10,7 +10,14 @@ import { SourceShrank } from "../domain/transfer/Outgoing.ts"
 import { blockRules, type Piece } from "../domain/transfer/Signature.ts"
 import { SignatureRefused } from "../domain/transfer/SignatureCheck.ts"
 import type { ClientMessage, ServerMessage, SignatureOffer } from "../domain/wire/Message.ts"
-import { packRanges, pieceBytes, type Range, unpackPieces } from "../domain/file/Packed.ts"
+import {
+  type PackedRefused,
+  packRanges,
+  pieceBytes,
+  type Range,
+  unpackDigests,
+  unpackPieces
+} from "../domain/file/Packed.ts"
 import { type CommandError, ProtocolBroken } from "./ClientError.ts"
 import type { Request } from "./Requests.ts"
 
@@ -20,12 +27,17 @@ export interface Questions {
 }
 
 /** What the server offers, checked: its groups cover its file. */
-export const coarseOf = (offer: SignatureOffer, size: number): Effect.Effect<Coarse, ProtocolBroken> =>
-  Effect.flatMap(parsed(offer.groups, { offset: 0, length: size }), (groups) =>
-    groups.length > groupsAskedMax
-      ? Effect.fail(new ProtocolBroken({ detail: "a signature with too many groups" }))
-      : Effect.succeed({ size, averageLog2: offer.averageLog2, groups })
-  )
+export const coarseOf = Effect.fnUntraced(function* (
+  { averageLog2, digest, groups: packed, prefixes }: SignatureOffer,
+  size: number
+): Effect.fn.Return<Coarse, ProtocolBroken> {
+  const groups = yield* fits(unpackPieces(packed, { offset: 0, length: size }))
+  if (groups.length > groupsAskedMax) {
+    return yield* new ProtocolBroken({ detail: "a signature with too many groups" })
+  }
+  const beginnings = prefixes === undefined ? {} : { prefixes: yield* fits(unpackDigests(prefixes, groups.length)) }
+  return { size, averageLog2, digest, groups, ...beginnings }
+})
 
 /**
  * @param next the next message of the request; refusals come through its error
@@ -110,12 +122,12 @@ const list = Effect.fnUntraced(function* (
     }
     parts.push(message.pieces)
     if (Bytes.lengthOf(parts) > bytesMax) return yield* new ProtocolBroken({ detail: "too many pieces" })
-    if (message.last) return yield* parsed(Bytes.concat(parts), range)
+    if (message.last) return yield* fits(unpackPieces(Bytes.concat(parts), range))
   }
 })
 
-const parsed = (bytes: Uint8Array, range: Range): Effect.Effect<ReadonlyArray<Piece>, ProtocolBroken> =>
-  Result.match(unpackPieces(bytes, range), {
+const fits = <A>(unpacked: Result.Result<A, PackedRefused>): Effect.Effect<A, ProtocolBroken> =>
+  Result.match(unpacked, {
     onFailure: (error) => Effect.fail(new ProtocolBroken({ detail: error.message })),
     onSuccess: Effect.succeed
   })

@@ -25,7 +25,7 @@ import { Signatures } from "../domain/transfer/Signatures.ts"
 import type { RequestId } from "../domain/wire/Frame.ts"
 import * as Message from "../domain/wire/Message.ts"
 import type { SignatureOffer } from "../domain/wire/Message.ts"
-import { packPieces, type Range } from "../domain/file/Packed.ts"
+import { packDigests, packPieces, type Range } from "../domain/file/Packed.ts"
 import type { Refusal } from "../domain/wire/Refusal.ts"
 import * as Assembly from "./Assembly.ts"
 import * as KeepAlive from "./KeepAlive.ts"
@@ -392,7 +392,8 @@ const changer = (options: {
 const offerOf = ({ averageLog2, digest, groups }: Signature): SignatureOffer => ({
   digest,
   averageLog2,
-  groups: packPieces(groups)
+  groups: packPieces(groups),
+  prefixes: packDigests(groups.map(({ prefix }) => prefix))
 })
 
 const baseOf = ({ signature, value }: Opened): Base => ({

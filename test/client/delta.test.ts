@@ -1,6 +1,6 @@
 import { quickCrypto } from "../crypto.ts"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Redacted } from "effect"
+import { Effect, Layer, Redacted, Schema } from "effect"
 import * as Bytes from "../../src/domain/Bytes.ts"
 import * as Client from "../../src/client/Client.ts"
 import type { Progress } from "../../src/client/Progress.ts"
@@ -49,6 +49,9 @@ const sourceOf = (bytes: Uint8Array, modified = 1_000) => ({
   read: (offset: number, length: number) => Effect.succeed(bytes.slice(offset, offset + length)),
   unchanged: Effect.void
 })
+
+/** The source is gone, as for a client that is cut off. */
+class Cut extends Schema.TaggedError<Cut>()("Cut", {}) {}
 
 const collect = () => {
   const parts: Array<Uint8Array> = []
@@ -104,6 +107,30 @@ describe("transfers that send what changed", () => {
       const { received, sent } = session.traffic
       assert.deepStrictEqual(yield* session.para(name, sourceOf(base)), uploaded)
       assert.isBelow(session.traffic.sent - sent + session.traffic.received - received, 4096)
+    }).pipe(Effect.provide(world))
+  )
+
+  it.effect("para of an equal file ends at once also when an earlier try has left something, even all of it", () =>
+    Effect.gen(function* () {
+      const session = yield* connect
+      const uploaded = yield* session.upload(name, sourceOf(base, 1_000))
+      for (const [modified, most] of [
+        [2_000, base.length / 2],
+        [3_000, base.length]
+      ] as const) {
+        const whole = sourceOf(base, modified)
+        const cut = (offset: number, length: number) =>
+          offset + length <= most ? whole.read(offset, length) : Effect.fail(new Cut())
+        const changes = { ...whole, read: cut, unchanged: Effect.fail(new Cut()) }
+        assert.strictEqual((yield* Effect.flip(session.upload(name, changes)))._tag, "Cut")
+        const seen: Array<Progress> = []
+        const { sent } = session.traffic
+        assert.deepStrictEqual(yield* session.para(name, whole, (progress) => seen.push(progress)), uploaded)
+        // It did go on from there, and wrote nothing: the file has its old time.
+        assert.isTrue(seen.some(({ phase, reused }) => phase === "comparing" && reused > 0))
+        assert.isBelow(session.traffic.sent - sent, 1024)
+        assert.strictEqual((yield* session.describe(name)).modified, 1_000)
+      }
     }).pipe(Effect.provide(world))
   )
 

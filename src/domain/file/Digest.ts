@@ -13,7 +13,9 @@ export type ContentDigest = typeof ContentDigest.Type
 export interface Hasher {
   /** Takes the next bytes; they may be changed afterwards. */
   readonly update: (bytes: Uint8Array) => void
-  /** Ends the run. Neither method may be called again. */
+  /** The digest of what was taken until now. The run goes on: it costs no second one to know a file's beginning. */
+  readonly sofar: () => ContentDigest
+  /** Ends the run. No method may be called again. */
   readonly digest: () => ContentDigest
 }
 
@@ -37,6 +39,7 @@ export class Digest extends Context.Service<
         const state = blake3.create()
         return {
           update: (bytes) => void state.update(bytes),
+          sofar: () => ContentDigest.make(bytesToHex(state.clone().digest())),
           digest: () => ContentDigest.make(bytesToHex(state.digest()))
         }
       }

@@ -29,6 +29,7 @@ export const layer: Layer.Layer<Digest> = Layer.sync(Digest, () => {
       update: (bytes) => {
         if (!over) state.update(asBuffer(bytes))
       },
+      sofar: () => ContentDigest.make(state.digest("hex")),
       digest: () => {
         const digest = ContentDigest.make(state.digest("hex"))
         if (!over && kept.length < hashersKeptMax) {

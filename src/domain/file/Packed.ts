@@ -5,12 +5,14 @@
  * ```
  * range = offset u64 | length u64          both exact in 53 bits, length at least 1
  * piece = length u48 | digest (12)         offsets follow from the lengths, length at least 1
+ * digest (12)                              one after the other, for pieces that are named elsewhere
  * ```
  *
  * Numbers are big-endian. What does not fit exactly is refused before anything is built from it.
  */
 import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js"
 import { Result, Schema } from "effect"
+import * as Bytes from "../Bytes.ts"
 
 /** A run of bytes of a file. */
 export interface Range {
@@ -101,6 +103,20 @@ export const unpackPieces = (
   }
   return offset === end ? Result.succeed(pieces) : refused("length")
 }
+
+/** `pieceDigestBytes` bytes for each digest, in order. */
+export const packDigests = (digests: ReadonlyArray<string>): Uint8Array =>
+  Bytes.concat(digests.map((digest) => hexToBytes(digest)))
+
+/** @param count how many there must be */
+export const unpackDigests = (bytes: Uint8Array, count: number): Result.Result<ReadonlyArray<string>, PackedRefused> =>
+  bytes.length === count * pieceDigestBytes
+    ? Result.succeed(
+        Array.from({ length: count }, (_, index) =>
+          bytesToHex(bytes.subarray(index * pieceDigestBytes, (index + 1) * pieceDigestBytes))
+        )
+      )
+    : refused("length")
 
 const refused = (reason: PackedRefused["reason"]): Result.Result<never, PackedRefused> =>
   Result.fail(new PackedRefused({ reason }))

@@ -437,9 +437,9 @@ const commit = (
 ): Step => {
   const { transfer } = state
   if (transfer._tag !== "Receiving" || transfer.id !== id) return violation
-  const { base, declared, received } = transfer
+  const { base, declared, received, resumed } = transfer
   // Equal already: nothing was sent, and nothing has to be written.
-  if (received < declared && size === declared && size === base?.size && digest === base.signature?.digest) {
+  if (received === resumed && size === declared && size === base?.size && digest === base.signature?.digest) {
     return finish(state, [{ _tag: "Discard", id }, send(id, { _tag: "SuccessfullyParallelized", size, digest })])
   }
   if (size !== received || size !== declared) return abandon(state, { reason: "size-mismatch" }, undefined)
@@ -497,7 +497,7 @@ const staged = (state: Transferring, input: Extract<SessionInput, { readonly _ta
   const { base, id, resumed } = input
   const receiving: Transferring = {
     ...state,
-    transfer: { _tag: "Receiving", ...incoming(transfer), received: resumed, base }
+    transfer: { _tag: "Receiving", ...incoming(transfer), received: resumed, resumed, base }
   }
   if (transfer.cancelled) return abandon(receiving, { reason: "cancelled" }, undefined)
   const answer: ServerMessage =

@@ -66,8 +66,13 @@ export type Transfer =
   | { readonly _tag: "AwaitingPassword"; readonly id: RequestId }
   | { readonly _tag: "ChangingPassword"; readonly id: RequestId }
   | (Incoming & { readonly _tag: "Staging"; readonly cancelled: boolean })
-  /** `base` is the live file that a Para may copy from */
-  | (Incoming & { readonly _tag: "Receiving"; readonly received: number; readonly base: Base | undefined })
+  /** `resumed` of the `received` bytes were there before; `base` is the live file that a Para may copy from */
+  | (Incoming & {
+      readonly _tag: "Receiving"
+      readonly received: number
+      readonly resumed: number
+      readonly base: Base | undefined
+    })
   | (Incoming & { readonly _tag: "Committing" })
 
 /** The live file of a Para, as it was when the Para began. */

@@ -9,7 +9,7 @@ import * as Bytes from "../Bytes.ts"
 import { type ContentDigest, type Digest, digestOf } from "../file/Digest.ts"
 import type { FileEntry } from "../file/FileEntry.ts"
 import { type FileName, key, segmentKey, segments } from "../file/FileName.ts"
-import { packPieces, unpackRanges } from "../file/Packed.ts"
+import { packDigests, packPieces, unpackRanges } from "../file/Packed.ts"
 import { deltaBytesMin, loginAttemptsMax } from "../limits.ts"
 import { blockRules, makeBuilder, makeCutter, type Signature } from "../transfer/Signature.ts"
 import type { ClientMessage, ServerMessage } from "../wire/Message.ts"
@@ -159,7 +159,8 @@ const offerOf = (model: Model, file: File) => {
   const signature = signatureOf(model, file)
   if (signature === undefined) return {}
   const { averageLog2, digest, groups } = signature
-  return { signature: { digest, averageLog2, groups: packPieces(groups) } }
+  const prefixes = packDigests(groups.map(({ prefix }) => prefix))
+  return { signature: { digest, averageLog2, groups: packPieces(groups), prefixes } }
 }
 
 const isFile = (found: File | Refusal): found is File => "content" in found

@@ -46,6 +46,19 @@ export const digestContract: ReadonlyArray<ContractCase<Digest>> = [
     })
   },
   {
+    name: "what was taken until now is told at any time, and the run goes on",
+    effect: Effect.gen(function* () {
+      const digest = yield* Digest
+      const hasher = digest.make()
+      for (const [index, [length, expected]] of vectors.entries()) {
+        hasher.update(input(length).subarray(vectors[index - 1]?.[0] ?? 0))
+        yield* equal<string>(`${length} bytes`, hasher.sofar(), expected)
+        yield* equal<string>(`${length} bytes again`, hasher.sofar(), expected)
+      }
+      yield* equal<string>("the end", hasher.digest(), vectors[4]?.[1] ?? "")
+    })
+  },
+  {
     name: "two that run at once know nothing of each other",
     effect: Effect.gen(function* () {
       const digest = yield* Digest

@@ -65,8 +65,8 @@ export const sendDelta = <E, E2, E3>(
     // The next question is asked while what the last one found is being sent: a slow link is never idle for an answer.
     yield* Effect.forkScoped(look)
     yield* Stream.runForEach(Stream.fromQueue(looked), runs.add)
-    const equal = yield* runs.end
-    return { digest: digest ?? (yield* Effect.interrupt), equal }
+    const whole = digest ?? (yield* Effect.interrupt)
+    return { digest: whole, equal: yield* runs.end(whole) }
   }).pipe(Effect.scoped)
 
 /**
@@ -102,7 +102,7 @@ const isWorthALook = (found: Found): found is Unknown & { readonly hint: NonNull
 
 /** Joins neighbouring findings into ops, as long as possible, and notices when the whole is one copy of the whole. */
 const makeRuns = <E, E2, E3>({ coarse, from, local, send }: DeltaOptions<E, E2, E3>) => {
-  const sizesEqual = from === 0 && local.size === coarse.size
+  const sizesEqual = local.size === coarse.size
   let run: Op | undefined
   let sent = false
 
@@ -122,7 +122,7 @@ const makeRuns = <E, E2, E3>({ coarse, from, local, send }: DeltaOptions<E, E2, 
             ? { _tag: "Copy", offset: found.base, length: found.length }
             : { _tag: "Literal", offset: found.offset, length: found.length }
         // Content that is in its place is held back: as long as nothing differs the files may be equal.
-        const mayBeEqual = sizesEqual && !sent && run?._tag === "Copy" && run.offset === 0
+        const mayBeEqual = sizesEqual && !sent && run?._tag === "Copy" && run.offset === from
         const joined = run !== undefined && run._tag === next._tag && run.offset + run.length === next.offset
         if (run !== undefined && joined && (mayBeEqual || run.length < copyRunBytesMax)) {
           run = { ...run, length: run.length + next.length }
@@ -133,12 +133,15 @@ const makeRuns = <E, E2, E3>({ coarse, from, local, send }: DeltaOptions<E, E2, 
           Effect.sync(() => void (run = next))
         )
       }),
-    end: Effect.suspend(() => {
-      const equal =
-        sizesEqual &&
-        !sent &&
-        (run === undefined || (run._tag === "Copy" && run.offset === 0 && run.length === coarse.size))
-      return equal ? Effect.succeed(true) : Effect.as(flush, false)
-    })
+    end: (whole: ContentDigest): Effect.Effect<boolean, E3> =>
+      Effect.suspend(() => {
+        const inPlace =
+          run === undefined
+            ? from === coarse.size
+            : run._tag === "Copy" && run.offset === from && run.length === coarse.size - from
+        // Of what an earlier try has sent only the digest of the whole tells.
+        const equal = sizesEqual && !sent && inPlace && (from === 0 || whole === coarse.digest)
+        return equal ? Effect.succeed(true) : Effect.as(flush, false)
+      })
   }
 }

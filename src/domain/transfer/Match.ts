@@ -1,15 +1,17 @@
 /**
  * Finds which parts of a local file stand in another file of which only the signature is known.
  *
- * One walk from front to back, in three gears, each used only where the one before failed:
+ * One walk from front to back, in gears, each used only where the one before failed:
  *
+ * 0. **beginning**: both files have begun alike so far; the digest of the whole, which has to be computed anyway, is
+ *    compared at the end of each group.
  * 1. **group**: the next group is expected right here; one digest over megabytes confirms it.
  * 2. **chunk**: the group differs, so its chunks are asked for; each is expected in its place, also behind a few that
  *    differ (an overwrite in place).
  * 3. **search**: nothing is where it was expected (an insertion, a move); content is cut into chunks and each is looked
  *    up among all chunks known so far. The first hit goes back to the first gear.
  *
- * Work per byte is bounded on any input: a byte is hashed once for the digest of the whole, at most once in the first
+ * Work per byte is bounded on any input: a byte is hashed once for the digest of the whole, at most once in the next
  * two gears each (`groupsTried`, `chunksTried`), and in the third about three times at worst: what was cut is not cut
  * again, unless the second gear left its boundaries, and for that it took at least one chunk. Questions are few:
  * at most `log2(groups) + 3`.
@@ -28,7 +30,15 @@ import {
 import { rulesFor } from "./Chunker.ts"
 import * as ReadWindow from "../store/ReadWindow.ts"
 import type { Source } from "./Outgoing.ts"
-import { blockRules, makeCutter, type Piece, type PieceDigest, pieceDigest, shorten } from "./Signature.ts"
+import {
+  blockRules,
+  makeCutter,
+  type Piece,
+  type PieceDigest,
+  pieceDigest,
+  shorten,
+  shortenSofar
+} from "./Signature.ts"
 import { checkChunks, checkCoarse, type SignatureRefused } from "./SignatureCheck.ts"
 
 /** A part of the local file and what is known about it, in the order of the local file, without gaps. */
@@ -49,6 +59,10 @@ export interface Coarse {
   readonly size: number
   readonly averageLog2: number
   readonly groups: ReadonlyArray<Piece>
+  /** for each group: of everything from the file's start to the group's end */
+  readonly prefixes?: ReadonlyArray<PieceDigest> | undefined
+  /** of the whole */
+  readonly digest?: ContentDigest | undefined
 }
 
 /** The local file, the coarse half of the other one's signature, and how to ask for the rest. */
@@ -94,9 +108,29 @@ export const match = Effect.fnUntraced(function* <E, E2, E3>(
   const known = makeKnownChunks(options)
   const out = makeEmitter(options)
   let at = options.from
-  let expected: Expected | undefined = expectedAt(coarse, at)
+  let expected: Expected | undefined
   let groupsTried = at
   let chunksTried = at
+
+  /** Gear 0: at the end `at` is where the files have begun to differ, or where the walk begins. */
+  const begin = Effect.fnUntraced(function* () {
+    for (const [index, group] of coarse.groups.entries()) {
+      const end = group.offset + group.length
+      const prefix = coarse.prefixes?.[index]
+      if (prefix === undefined || end > local.size) break
+      yield* reader.catchUp(end)
+      if (reader.sofar() !== prefix) {
+        // What differs is no group in its place either.
+        groupsTried = Math.max(at, end)
+        break
+      }
+      if (end <= at) continue
+      yield* out.same(at, end - at, at)
+      at = end
+    }
+    yield* reader.catchUp(at)
+    expected = expectedAt(coarse, at)
+  })
 
   /** Gear 1. */
   const tryGroup = Effect.fnUntraced(function* (next: Expected) {
@@ -194,7 +228,7 @@ export const match = Effect.fnUntraced(function* <E, E2, E3>(
     return true
   })
 
-  yield* reader.catchUp(at)
+  yield* begin()
   while (at < local.size) {
     const next: Expected | undefined = expected
     if (next !== undefined && ((yield* tryGroup(next)) || (yield* tryChunks(next)))) continue
@@ -277,7 +311,7 @@ const makeReader = <E, E2, E3>({ digest, local, walked }: MatchOptions<E, E2, E3
     return bytes
   }
 
-  return { whole, read, held, digestOf, catchUp }
+  return { whole, sofar: () => shortenSofar(whole), read, held, digestOf, catchUp }
 }
 
 /** Cuts the local file ahead of the walk, and remembers what the walk has not passed. */

@@ -2,7 +2,9 @@
  * The signature of a file: what someone must know to see which parts of it they already have.
  *
  * Two levels. **Groups** are coarse: at most `signatureGroupsMax`, whatever the size, each a run of chunks with a
- * digest of its content; a few kilobytes tell whether and roughly where two files differ. **Chunks** are fine, and
+ * digest of its content; a few kilobytes tell whether and roughly where two files differ. Each also has the digest of
+ * everything from the file's start to its end: as long as two files begin alike, the digest of the whole is all that
+ * has to be computed. **Chunks** are fine, and
  * sent only for groups that differ. A third, finer cut of small ranges is made on demand and never kept
  * (`blockRules`).
  *
@@ -30,6 +32,8 @@ export interface Piece {
 
 /** A run of chunks. */
 export interface Group extends Piece {
+  /** of the file's bytes from its start to this group's end */
+  readonly prefix: PieceDigest
   readonly chunks: ReadonlyArray<Piece>
 }
 
@@ -68,7 +72,12 @@ const hashed = (digest: Digest["Service"], parts: Bytes.Parts): Hasher => {
 }
 
 /** The piece digest of what a hasher has taken. */
-export const shorten = (hasher: Hasher): PieceDigest => hasher.digest().slice(0, 2 * pieceDigestBytes)
+export const shorten = (hasher: Hasher): PieceDigest => short(hasher.digest())
+
+/** The same of what it has taken until now: it goes on. */
+export const shortenSofar = (hasher: Hasher): PieceDigest => short(hasher.sofar())
+
+const short = (digest: ContentDigest): PieceDigest => digest.slice(0, 2 * pieceDigestBytes)
 
 /** Cuts a stream of bytes into pieces. One owner; `push` in order, then `end` once. */
 export interface Cutter {
@@ -126,11 +135,11 @@ export const makeBuilder = (digest: Digest["Service"], size: FileSize): Builder 
   let chunks: Array<Piece> = []
   let offset = 0
   let length = 0
-  // Bytes that the group digests have taken so far.
+  // Bytes that both have taken so far.
   let hashed = 0
 
   const endGroup = (): void => {
-    groups.push({ offset, length, digest: shorten(hasher), chunks })
+    groups.push({ offset, length, digest: shorten(hasher), prefix: shortenSofar(whole), chunks })
     hasher = digest.make()
     chunks = []
     offset += length
@@ -142,20 +151,23 @@ export const makeBuilder = (digest: Digest["Service"], size: FileSize): Builder 
     if (length >= groupBytes) endGroup()
   }
 
+  const take = (bytes: Uint8Array): void => {
+    whole.update(bytes)
+    hasher.update(bytes)
+    hashed += bytes.length
+  }
+
   return {
     push: (bytes) => {
-      whole.update(bytes)
-      // The group's digest takes the bytes chunk by chunk, so that a group ends where its last chunk does.
+      // Both digests take the bytes chunk by chunk, so that a group ends where its last chunk does.
       let at = 0
       for (const chunk of cutter.push(bytes)) {
-        const until = chunk.offset + chunk.length - hashed
-        hasher.update(bytes.subarray(at, at + until))
-        hashed += until
-        at += until
+        const until = at + chunk.offset + chunk.length - hashed
+        take(bytes.subarray(at, until))
+        at = until
         addChunk(chunk)
       }
-      hasher.update(bytes.subarray(at))
-      hashed += bytes.length - at
+      take(bytes.subarray(at))
     },
     end: () => {
       const last = cutter.end()

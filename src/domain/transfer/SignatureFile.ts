@@ -2,8 +2,9 @@
  * The bytes in which a signature is kept.
  *
  * ```
- * magic "pds2" | version length u16, version in UTF-8 | size u64 | digest of the whole (32) | averageLog2 u8
- * | groups u16 | for each group: chunks u32, digest (12) | pieces of all chunks (see Packed) | checksum (16)
+ * magic "pds3" | version length u16, version in UTF-8 | size u64 | digest of the whole (32) | averageLog2 u8
+ * | groups u16 | for each group: chunks u32, digest (12), prefix (12)
+ * | pieces of all chunks (see Packed) | checksum (16)
  * ```
  *
  * The checksum is the short digest of everything before it: a torn or damaged file is no signature.
@@ -16,9 +17,9 @@ import { FileSize } from "../file/FileEntry.ts"
 import { packPieces, pieceBytes, pieceDigestBytes, unpackPieces } from "../file/Packed.ts"
 import { type Group, type Piece, shortDigest, type Signature } from "./Signature.ts"
 
-const magic = Bytes.fromUtf8("pds2")
+const magic = Bytes.fromUtf8("pds3")
 const checksumBytes = 16
-const groupBytes = 4 + pieceDigestBytes
+const groupBytes = 4 + 2 * pieceDigestBytes
 
 export const encode = (digest: Digest["Service"], version: string, signature: Signature): Uint8Array => {
   const name = Bytes.fromUtf8(version)
@@ -32,10 +33,11 @@ export const encode = (digest: Digest["Service"], version: string, signature: Si
   head.set(hexToBytes(signature.digest), at + 8)
   view.setUint8(at + 40, signature.averageLog2)
   view.setUint16(at + 41, signature.groups.length)
-  const groups = signature.groups.map(({ chunks, digest: own }) => {
+  const groups = signature.groups.map(({ chunks, digest: own, prefix }) => {
     const bytes = new Uint8Array(groupBytes)
     Bytes.writeU32(bytes, 0, chunks.length)
     bytes.set(hexToBytes(own), 4)
+    bytes.set(hexToBytes(prefix), 4 + pieceDigestBytes)
     return bytes
   })
   const body = Bytes.concat([head, ...groups, packPieces(signature.groups.flatMap(({ chunks }) => chunks))])
@@ -75,7 +77,9 @@ const groupsOf = (table: Uint8Array, pieces: ReadonlyArray<Piece>): ReadonlyArra
     if (first === undefined) return undefined
     next += chunks.length
     const length = chunks.reduce((total, chunk) => total + chunk.length, 0)
-    groups.push({ offset: first.offset, length, digest: bytesToHex(table.subarray(at + 4, at + groupBytes)), chunks })
+    const own = bytesToHex(table.subarray(at + 4, at + 4 + pieceDigestBytes))
+    const prefix = bytesToHex(table.subarray(at + 4 + pieceDigestBytes, at + groupBytes))
+    groups.push({ offset: first.offset, length, digest: own, prefix, chunks })
   }
   return next === pieces.length ? groups : undefined
 }

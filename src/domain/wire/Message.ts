@@ -46,7 +46,9 @@ const SignatureOffer = Schema.Struct({
   digest: ContentDigest,
   averageLog2: Schema.Int.check(Schema.isBetween({ minimum: chunkAverageLog2Min, maximum: chunkAverageLog2Max })),
   /** pieces that cover the file */
-  groups: PackedBytes
+  groups: PackedBytes,
+  /** the digest of everything up to the end of each group: with them a file that begins alike is hashed once */
+  prefixes: Schema.optionalKey(PackedBytes)
 })
 export type SignatureOffer = typeof SignatureOffer.Type
 

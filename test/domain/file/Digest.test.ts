@@ -20,14 +20,22 @@ describe("the Digest contract is a contract", () => {
       const sharing = Digest.of({
         make: () => (shared = native.make()) && { ...shared, update: (b) => shared.update(b) }
       })
-      const none = Digest.of({ make: () => ({ update: () => {}, digest: () => ContentDigest.make("0".repeat(64)) }) })
+      const zero = () => ContentDigest.make("0".repeat(64))
+      const none = Digest.of({ make: () => ({ update: () => {}, sofar: zero, digest: zero }) })
+      const ending = Digest.of({
+        make: () => {
+          const hasher = native.make()
+          return { ...hasher, sofar: hasher.digest }
+        }
+      })
       const broken = (layer: Digest["Service"]) =>
         Effect.map(
           Effect.forEach(digestContract, ({ effect }) => Effect.exit(Effect.provideService(effect, Digest, layer))),
           (exits) => exits.map(({ _tag }) => _tag)
         )
-      assert.deepStrictEqual(yield* broken(sharing), ["Success", "Success", "Failure"])
-      assert.deepStrictEqual(yield* broken(none), ["Failure", "Success", "Failure"])
+      assert.deepStrictEqual(yield* broken(sharing), ["Success", "Success", "Success", "Failure"])
+      assert.deepStrictEqual(yield* broken(none), ["Failure", "Success", "Failure", "Failure"])
+      assert.deepStrictEqual(yield* broken(ending), ["Success", "Success", "Failure", "Success"])
     })
   )
 })

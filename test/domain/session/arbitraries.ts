@@ -149,7 +149,7 @@ const transfer = Schema.Union([
   Schema.TaggedStruct("AwaitingPassword", { id }),
   Schema.TaggedStruct("ChangingPassword", { id }),
   Schema.TaggedStruct("Staging", { ...incoming, cancelled: Schema.Boolean }),
-  Schema.TaggedStruct("Receiving", { ...incoming, received: size, base: Schema.UndefinedOr(base) }),
+  Schema.TaggedStruct("Receiving", { ...incoming, received: size, resumed: size, base: Schema.UndefinedOr(base) }),
   Schema.TaggedStruct("Committing", incoming)
 ])
 

@@ -241,23 +241,20 @@ describe("a peer that lies", () => {
         const weak: Digest["Service"] = {
           make: () => {
             const hasher = digest.make()
-            return {
-              update: hasher.update,
-              digest: () =>
-                ContentDigest.make(
-                  (Number.parseInt(hasher.digest().slice(0, 8), 16) % values).toString(16).padStart(64, "0")
-                )
-            }
+            const weaker = (strong: () => ContentDigest) => () =>
+              ContentDigest.make((Number.parseInt(strong().slice(0, 8), 16) % values).toString(16).padStart(64, "0"))
+            return { update: hasher.update, sofar: weaker(hasher.sofar), digest: weaker(hasher.digest) }
           }
         }
         const liar: Base = {
           ...small,
           groups: small.groups.map((group) => ({
             ...group,
-            digest: "0".repeat(32),
+            digest: "0".repeat(24),
+            prefix: "0".repeat(24),
             chunks: group.chunks.map((piece, index) => ({
               ...piece,
-              digest: (index % values).toString(16).padStart(32, "0")
+              digest: (index % values).toString(16).padStart(24, "0")
             }))
           }))
         }

@@ -85,7 +85,8 @@ const targetOf = (script: Script, base: Uint8Array): Uint8Array =>
 const checkDelta = Effect.fnUntraced(function* (base: Base, target: Uint8Array, from = 0) {
   const done = yield* walk(base, target, from)
   assert.strictEqual(done.digest, wholeOf(target))
-  assert.strictEqual(done.equal, from === 0 && Bytes.equals(base.content, target))
+  // Without the digests of beginnings nobody knows what an earlier try has sent.
+  assert.strictEqual(done.equal, (from === 0 || base.plain !== true) && Bytes.equals(base.content, target))
   assert.strictEqual(done.walked, target.length)
   if (done.equal) assert.deepStrictEqual([done.ops.length, done.cost.chunkQuestions], [0, 0])
   else {
@@ -102,10 +103,10 @@ const checkDelta = Effect.fnUntraced(function* (base: Base, target: Uint8Array, 
 describe("a delta", () => {
   it.effect.prop(
     "applied to the base gives the target, whatever was edited",
-    [Script],
-    ([script]) => {
+    [Script, Schema.Boolean],
+    ([script, plain]) => {
       const content = contentOf(script)
-      const base = smallBaseOf(content, script.averageLog2, 2 ** script.groupLog2)
+      const base = { ...smallBaseOf(content, script.averageLog2, 2 ** script.groupLog2), plain }
       return checkDelta(base, targetOf(script, content))
     },
     { arbitrary: { runs: 400 } }
@@ -113,10 +114,10 @@ describe("a delta", () => {
 
   it.effect.prop(
     "goes on in the middle",
-    [Script],
-    ([script]) => {
+    [Script, Schema.Boolean],
+    ([script, plain]) => {
       const content = contentOf(script)
-      const base = smallBaseOf(content, script.averageLog2, 2 ** script.groupLog2)
+      const base = { ...smallBaseOf(content, script.averageLog2, 2 ** script.groupLog2), plain }
       const target = targetOf(script, content)
       return checkDelta(base, target, Math.floor((target.length * script.from) / 1000))
     },
@@ -146,9 +147,35 @@ describe("a delta sends little", () => {
       const done = yield* checkDelta(fourBase, four)
       assert.isTrue(done.equal)
       assert.deepStrictEqual([done.cost.chunkQuestions, done.cost.blockQuestions], [0, 0])
-      // Once for the whole and once for the groups.
+      assert.strictEqual(done.cost.hashed, four.length)
+      assert.strictEqual(done.cost.read, four.length)
+    })
+  )
+
+  it.effect("of equal contents nothing without the digests of beginnings either, but hashes each group as well", () =>
+    Effect.gen(function* () {
+      const done = yield* checkDelta({ ...fourBase, plain: true }, four)
+      assert.isTrue(done.equal)
       assert.strictEqual(done.cost.hashed, 2 * four.length)
       assert.strictEqual(done.cost.read, four.length)
+    })
+  )
+
+  it.effect("of equal contents nothing when an earlier try has left some", () =>
+    Effect.gen(function* () {
+      for (const from of [1, 1_000_000, four.length - 1, four.length]) {
+        const done = yield* checkDelta(fourBase, four, from)
+        assert.isTrue(done.equal)
+        assert.strictEqual(done.cost.hashed, four.length)
+      }
+    })
+  )
+
+  it.effect("of a beginning that is equal hashes once", () =>
+    Effect.gen(function* () {
+      const { cost } = yield* checkDelta(fourBase, join(four, random(2, 1000)))
+      // The rest is hashed for the whole, cut, and looked at closer.
+      assert.isAtMost(cost.hashed, four.length + 3 * 1000)
     })
   )
 

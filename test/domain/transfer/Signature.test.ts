@@ -49,6 +49,9 @@ const check = (bytes: Uint8Array, signature: Signature): void => {
   for (const { digest: own, length, offset } of [...groups, ...pieces]) {
     assert.strictEqual(own, pieceDigest(digest, [bytes.subarray(offset, offset + length)]))
   }
+  for (const { length, offset, prefix } of groups) {
+    assert.strictEqual(prefix, pieceDigest(digest, [bytes.subarray(0, offset + length)]))
+  }
 }
 
 describe("a signature", () => {
@@ -86,7 +89,7 @@ describe("a signature", () => {
   it("of a byte is a chunk", () => {
     const bytes = Uint8Array.of(7)
     const piece = { offset: 0, length: 1, digest: pieceDigest(digest, [bytes]) }
-    assert.deepStrictEqual(signatureOf(bytes).groups, [{ ...piece, chunks: [piece] }])
+    assert.deepStrictEqual(signatureOf(bytes).groups, [{ ...piece, prefix: piece.digest, chunks: [piece] }])
   })
 })
 

@@ -59,6 +59,8 @@ export interface Base {
   readonly content: Uint8Array
   readonly averageLog2: number
   readonly groups: ReadonlyArray<Group>
+  /** offered without the digests of beginnings */
+  readonly plain?: boolean
 }
 
 /** As the product makes it: chunks of 64 KiB and more. */
@@ -83,7 +85,8 @@ export const smallBaseOf = (content: Uint8Array, averageLog2: number, groupBytes
     const offset = chunks[0]?.offset ?? 0
     const length = chunks.reduce((total, chunk) => total + chunk.length, 0)
     const own = pieceDigest(digest, [content.subarray(offset, offset + length)])
-    if (length > 0) groups.push({ offset, length, digest: own, chunks })
+    const prefix = pieceDigest(digest, [content.subarray(0, offset + length)])
+    if (length > 0) groups.push({ offset, length, digest: own, prefix, chunks })
     chunks = []
   }
   for (const chunk of cutAll(content, makeCutter(digest, rulesFor(averageLog2)))) {
@@ -122,6 +125,7 @@ const counting = (inner: Digest["Service"], cost: Cost): Digest["Service"] => ({
   make: (): Hasher => {
     const hasher = inner.make()
     return {
+      sofar: hasher.sofar,
       digest: hasher.digest,
       update: (bytes) => {
         cost.hashed += bytes.length
@@ -161,7 +165,16 @@ export const optionsOf = (base: Base, target: Uint8Array, from = 0, inner: Diges
         })
     },
     from,
-    coarse: { size: base.content.length, averageLog2: base.averageLog2, groups: base.groups },
+    coarse: {
+      size: base.content.length,
+      averageLog2: base.averageLog2,
+      groups: base.groups,
+      // A peer may leave them out.
+      ...(base.plain !== true && {
+        prefixes: base.groups.map(({ prefix }) => prefix),
+        digest: digestOf(inner, [base.content])
+      })
+    },
     digest: counting(inner, cost),
     chunksOf: (first, count) =>
       Effect.sync(() => {
