@@ -10,7 +10,7 @@ import type { RequestId } from "../domain/wire/Frame.ts"
 import type { ClientMessage, ServerMessage } from "../domain/wire/Message.ts"
 import type { RefusalReason } from "../domain/wire/Refusal.ts"
 
-export const commandNames = ["fetch", "describe", "upload", "download", "para", "remove", "rename"] as const
+export const commandNames = ["fetch", "describe", "upload", "download", "para", "remove", "rename", "passwd"] as const
 export type CommandName = (typeof commandNames)[number]
 
 /** What a command came to: `interrupted` when its session ended first. */
@@ -44,6 +44,8 @@ export interface CommandWatch {
   readonly moved: (id: number, bytes: number) => void
   /** The store has committed it, whether or not the machine or the client will ever hear. */
   readonly committed: (id: RequestId, after: ContentDigest) => void
+  /** What it asked for was done, whether or not the machine or the client will ever hear. */
+  readonly happened: (id: RequestId) => void
   /** The file had this content when the command began. */
   readonly had: (id: RequestId, before: ContentDigest) => void
   /** The session is over: what is still open ends. */
@@ -57,6 +59,7 @@ interface Open extends Command {
   staging: number
   before: ContentDigest | undefined
   after: ContentDigest | undefined
+  happened: boolean
 }
 
 export const make = (): CommandWatch => {
@@ -67,7 +70,8 @@ export const make = (): CommandWatch => {
     if (command === undefined || open.has(id)) return []
     const name = "name" in message ? message.name : undefined
     const to = message._tag === "Rename" ? { to: message.to } : {}
-    open.set(id, { id, command, name, ...to, bytes: 0, staging: 0, before: undefined, after: undefined })
+    const nothing = { bytes: 0, staging: 0, before: undefined, after: undefined, happened: false }
+    open.set(id, { id, command, name, ...to, ...nothing })
     return [{ id, command, name, ...to }]
   }
 
@@ -75,9 +79,9 @@ export const make = (): CommandWatch => {
     const one = open.get(id)
     open.delete(id)
     if (one === undefined) return []
-    const { staging: _, ...rest } = one
-    // A commit that nobody heard of has happened all the same.
-    return [{ ...rest, outcome: outcome === "interrupted" && one.after !== undefined ? "done" : outcome }]
+    const { happened, staging: _, ...rest } = one
+    // What nobody heard of has happened all the same.
+    return [{ ...rest, outcome: outcome === "interrupted" && happened ? "done" : outcome }]
   }
 
   const sent = (id: RequestId, message: ServerMessage): ReadonlyArray<Ended> => {
@@ -111,7 +115,13 @@ export const make = (): CommandWatch => {
     moved,
     committed: (id, after) => {
       const one = open.get(id)
-      if (one !== undefined) one.after = after
+      if (one === undefined) return
+      one.after = after
+      one.happened = true
+    },
+    happened: (id) => {
+      const one = open.get(id)
+      if (one !== undefined) one.happened = true
     },
     had: (id, before) => {
       const one = open.get(id)
@@ -141,6 +151,8 @@ const commandOf = (message: ClientMessage): CommandName | undefined => {
       return "remove"
     case "Rename":
       return "rename"
+    case "PasswordStart":
+      return "passwd"
     default:
       return undefined
   }
@@ -156,6 +168,7 @@ const outcomeOf = (message: ServerMessage): CommandOutcome | undefined => {
     case "SuccessfullyParallelized":
     case "Removed":
     case "Renamed":
+    case "PasswordChanged":
       return "done"
     case "SameFileNotHere":
       return "no-such-file"

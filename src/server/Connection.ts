@@ -90,6 +90,8 @@ interface Story {
   user: UserName | undefined
   client: string | undefined
   attempts: number
+  /** a fault of the program that the driver met, also when it was ended by something else */
+  defect: Cause.Cause<unknown> | undefined
   readonly flow: Flow.Flow
 }
 
@@ -120,7 +122,15 @@ export const serve = Effect.fnUntraced(function* (
   const address = yield* yield* Peer.PeerAddress
   const peer = { ...Peer.fromAddress(address), proxy: (yield* Peer.TrustedProxies)(address) }
   const since = yield* Clock.currentTimeMillis
-  const story: Story = { peer, since, user: undefined, client: undefined, attempts: 0, flow: yield* Flow.make }
+  const story: Story = {
+    peer,
+    since,
+    user: undefined,
+    client: undefined,
+    attempts: 0,
+    defect: undefined,
+    flow: yield* Flow.make
+  }
   // Told also when the server interrupts what is left at its end.
   yield* watched(
     () => story.peer,
@@ -170,6 +180,8 @@ const session = Effect.fnUntraced(function* (
     const watchdog = yield* Watchdog.make(limits.idleMilliseconds)
     driver = yield* makeDriver({ transport, seat, story, watch, watchdog })
     return yield* driver.run.pipe(
+      // Who loses a race is not heard of otherwise.
+      Effect.onError((cause) => Effect.sync(() => void (story.defect = hasDefect(cause) ? cause : undefined))),
       Effect.raceFirst(driver.cut),
       Effect.raceFirst(watchdog.watch),
       Effect.raceFirst(story.flow.tooSlow)
@@ -210,7 +222,7 @@ const makeDriver = Effect.fnUntraced(function* (options: {
   const limits = yield* ServerLimits
   const login = yield* Login.make(story.peer)
   const bandwidth = yield* Bandwidth
-  const [members, passwords] = [yield* Members, yield* PasswordChange.make(story.peer)]
+  const [members, passwords] = [yield* Members, yield* PasswordChange.make(story.peer, watch)]
   const scope = yield* Effect.scope
   const inbox = yield* Queue.bounded<Item, InboxError>(inboxRecordsMax)
   const cut = yield* Deferred.make<never, InboxError>()
@@ -510,7 +522,7 @@ const logEnd = Effect.fnUntraced(function* (story: Story, exit: Exit.Exit<State.
   }
   // A defect is ours to mend: the only end that shows a cause.
   yield* outcome === "defect" && Exit.isFailure(exit)
-    ? log("connection-defect", "connection ended", fields, exit.cause)
+    ? log("connection-defect", "connection ended", fields, story.defect ?? exit.cause)
     : log("connection-ended", "connection ended", fields)
 })
 
@@ -520,13 +532,16 @@ interface End {
   readonly detail?: string
 }
 
+const hasDefect = (cause: Cause.Cause<unknown>): boolean => cause.reasons.some((reason) => reason._tag === "Die")
+
 const endOf = (story: Story, exit: Exit.Exit<State.CloseReason, ConnectionError>): End =>
   Exit.match(exit, {
     onSuccess: (outcome) => ({ outcome }),
     onFailure: (cause): End => {
+      // Whatever else came to it: a fault of the program is never hidden behind the end that it met.
+      if (hasDefect(cause) || story.defect !== undefined) return { outcome: "defect" }
       const failure = cause.reasons.find((reason) => reason._tag === "Fail")
-      if (failure !== undefined) return endOfFailure(failure.error, story)
-      return { outcome: Exit.hasInterrupts(exit) ? "stopped" : "defect" }
+      return failure === undefined ? { outcome: "stopped" } : endOfFailure(failure.error, story)
     }
   })
 

@@ -4,6 +4,7 @@
  */
 import { Clock, Context, Effect, Layer } from "effect"
 import * as limits from "../domain/limits.ts"
+import * as Metrics from "./Metrics.ts"
 import type { Peer } from "./Peer.ts"
 
 /** Whether a login may be tried, and otherwise when to come back, in milliseconds. */
@@ -43,12 +44,16 @@ export class LoginGuard extends Context.Service<
     const buckets = new Map<string, Bucket>()
     return LoginGuard.of({
       attempt: (user, peer) =>
-        Effect.map(Clock.currentTimeMillis, (now) => {
+        Effect.flatMap(Clock.currentTimeMillis, (now) => {
           const wanted = rulesFor(user, peer)
           const wait = Math.max(...wanted.map((rule) => waitOf(rule, buckets.get(rule.key), now)))
-          if (wait > 0) return { _tag: "Limited", retryAfterMilliseconds: Math.ceil(wait) }
+          if (wait > 0) return Effect.succeed<Verdict>({ _tag: "Limited", retryAfterMilliseconds: Math.ceil(wait) })
           for (const rule of wanted) change(buckets, rule, now, -1)
-          return { _tag: "Allowed" }
+          const banned = wanted.filter((rule) => waitOf(rule, buckets.get(rule.key), now) > 0)
+          return Effect.as(
+            Effect.forEach(banned, (rule) => Metrics.banBegun({ of: rule.of }), { discard: true }),
+            { _tag: "Allowed" }
+          )
         }),
       succeeded: (user, peer) =>
         Effect.map(Clock.currentTimeMillis, (now) => {
@@ -84,6 +89,7 @@ interface Bucket {
 }
 
 interface Rule {
+  readonly of: "user-at-address" | "address" | "user"
   readonly key: string
   readonly subject: Subject
   readonly tokensMax: number
@@ -94,7 +100,14 @@ interface Rule {
 const rulesFor = (user: string, peer: Peer): ReadonlyArray<Rule> => {
   const factor = peer.loopback ? limits.loopbackAttemptsFactor : 1
   const { key: address, loopback } = peer
-  const rule = (key: string, subject: Omit<Subject, "loopback">, tokensMax: number, milliseconds: number): Rule => ({
+  const rule = (
+    of: Rule["of"],
+    key: string,
+    subject: Omit<Subject, "loopback">,
+    tokensMax: number,
+    milliseconds: number
+  ): Rule => ({
+    of,
     key,
     subject: { ...subject, loopback },
     tokensMax: tokensMax * factor,
@@ -103,14 +116,21 @@ const rulesFor = (user: string, peer: Peer): ReadonlyArray<Rule> => {
   return [
     // A user name has no space: the keys cannot be confused.
     rule(
+      "user-at-address",
       `both ${user} ${address}`,
       { user, address },
       limits.attemptsPerUserAndAddressMax,
       limits.attemptPerUserAndAddressMilliseconds
     ),
-    rule(`address ${address}`, { address }, limits.attemptsPerAddressMax, limits.attemptPerAddressMilliseconds),
+    rule(
+      "address",
+      `address ${address}`,
+      { address },
+      limits.attemptsPerAddressMax,
+      limits.attemptPerAddressMilliseconds
+    ),
     // Loopback has its own bucket for a user: nobody from outside can use up what the machine's own people need.
-    rule(`user ${user} ${loopback}`, { user }, limits.attemptsPerUserMax, limits.attemptPerUserMilliseconds)
+    rule("user", `user ${user} ${loopback}`, { user }, limits.attemptsPerUserMax, limits.attemptPerUserMilliseconds)
   ]
 }
 

@@ -93,6 +93,13 @@ export const loginEnded = counter(
   "logins, by what came of them: the guard refused those that are limited"
 )
 
+/** Counts bans, when they begin. */
+export const banBegun = counter(
+  "paradrop_bans_total",
+  { of: ["user-at-address", "address", "user"] },
+  "bans of the guard that have begun, by whom they keep from logging in"
+)
+
 /** Bytes of plaintext. */
 export const bytesReceived = counter("paradrop_received_bytes_total", {}, "bytes received after login")
 

@@ -25,9 +25,10 @@ export const auditLog = (
     ? Layer.unwrap(
         Effect.gen(function* () {
           const folder = (yield* Path.Path).join(state, "audit")
-          yield* (yield* FileSystem.FileSystem).makeDirectory(folder, { recursive: true, mode: 0o700 })
+          yield* ownFolder(folder)
           const { fileSize, files } = settings
-          return Layer.provide(AuditFile.layer({ fileBytes: fileSize, files }), DiskNode.layer(folder))
+          const disk = DiskNode.layer(folder, { access: "private" })
+          return Layer.provide(AuditFile.layer({ fileBytes: fileSize, files }), disk)
         })
       ).pipe(
         Layer.catchTag(["DiskError", "PlatformError"], (error) =>
@@ -35,6 +36,14 @@ export const auditLog = (
         )
       )
     : Layer.empty
+
+/** The folder and what an earlier version has left in it: for the server's user alone. */
+const ownFolder = Effect.fnUntraced(function* (folder: string) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  yield* fs.makeDirectory(folder, { recursive: true, mode: 0o700 })
+  for (const name of yield* fs.readDirectory(folder)) yield* fs.chmod(path.join(folder, name), 0o600)
+})
 
 /**
  * The monitoring endpoint, when a setting names its address. It has no password, so it listens on loopback alone.

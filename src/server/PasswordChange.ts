@@ -4,7 +4,7 @@
  * The present password is proved again by a login inside the session: who sits down at an open session cannot take the
  * account over. Each proof is counted by the login guard like any other try.
  */
-import { Effect, Redacted } from "effect"
+import { Effect, Redacted, Schema } from "effect"
 import * as Bytes from "../domain/Bytes.ts"
 import { Opaque, type RegistrationRecord } from "../domain/channel/Opaque.ts"
 import { Accounts, type AccountsFailed } from "../domain/session/Accounts.ts"
@@ -14,6 +14,7 @@ import type { Refusal } from "../domain/wire/Refusal.ts"
 import { log } from "./LogEvent.ts"
 import { LoginGuard } from "./LoginGuard.ts"
 import type { Peer } from "./Peer.ts"
+import type { SessionWatch } from "./SessionWatch.ts"
 
 type Asked<Tag extends SessionOutput["_tag"]> = Extract<SessionOutput, { readonly _tag: Tag }>
 
@@ -32,8 +33,13 @@ interface Pending {
   readonly ke1: Uint8Array
 }
 
+/** Another change came first. */
+class Overtaken extends Schema.TaggedError<Overtaken>()("Overtaken", {}) {}
+
+/** @param watch knows of a change that happened, whatever becomes of the session */
 export const make = Effect.fnUntraced(function* (
-  peer: Peer
+  peer: Peer,
+  watch: Pick<SessionWatch, "change">
 ): Effect.fn.Return<PasswordChange, never, Accounts | LoginGuard | Opaque> {
   const accounts = yield* Accounts
   const guard = yield* LoginGuard
@@ -72,13 +78,16 @@ export const make = Effect.fnUntraced(function* (
         // A record that no login can use would lock its owner out.
         yield* opaque.answerLogin(yield* accounts.setup, user, record, proved.ke1)
         let kept = false
-        yield* accounts.change(user, (before) => {
+        const keeping = accounts.change(user, (before) => {
           kept = Bytes.equals(Redacted.value(before.record), Redacted.value(proved.record))
           return kept ? { ...before, record } : before
         })
+        const overtaken = Effect.suspend(() => (kept ? Effect.void : Effect.fail(new Overtaken())))
+        yield* watch.change(id, Effect.andThen(keeping, overtaken))
         yield* guard.succeeded(user, peer)
-        return kept ? ({ _tag: "PasswordChanged", id } as const) : refused(id, { reason: "conflict" })
+        return { _tag: "PasswordChanged", id } as const
       }).pipe(
+        Effect.catchTag("Overtaken", () => Effect.succeed(refused(id, { reason: "conflict" }))),
         Effect.catchTag("OpaqueRejected", () => Effect.succeed(refused(id, { reason: "incorrect" }))),
         Effect.catchTag("NoSuchAccount", () =>
           Effect.succeed(refused(id, { reason: "not-permitted", detail: "password" }))

@@ -7,7 +7,7 @@ import { Clock, Context, Effect, Layer, Schema, type Scope } from "effect"
 
 /** The command under way. */
 export const TransferStatus = Schema.Struct({
-  command: Schema.Literals(["describe", "download", "fetch", "para", "remove", "rename", "upload"]),
+  command: Schema.Literals(["describe", "download", "fetch", "para", "passwd", "remove", "rename", "upload"]),
   /** the file's; a peer's text: print it through `printable` */
   name: Schema.optionalKey(Schema.String),
   /** of the whole file, bytes */

@@ -30,6 +30,8 @@ export interface SessionWatch {
   readonly had: (id: RequestId, before: ContentDigest) => void
   /** Runs a commit to its end, so that what has happened is on record whatever becomes of the session. */
   readonly commit: <A, E, R>(id: RequestId, after: ContentDigest, run: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** Runs what changes something to its end, as a commit. When it succeeds the command has happened. */
+  readonly change: <A, E, R>(id: RequestId, run: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** The connection is over. */
   readonly end: (outcome: EndReason) => Effect.Effect<void>
 }
@@ -104,7 +106,7 @@ export const make = Effect.fnUntraced(function* (peer: () => Peer): Effect.fn.Re
   })
 
   const refusal = (output: SessionOutput): Effect.Effect<ActionResult | undefined> =>
-    audit === undefined || !("id" in output) || !TransferProgress.begins(output)
+    audit === undefined || !("id" in output) || !(TransferProgress.begins(output) || output._tag === "ChangePassword")
       ? Effect.undefined
       : Effect.map(audit.writing, (writing) =>
           writing ? undefined : { _tag: "Refused", id: output.id, refusal: { reason: "store-failed" } }
@@ -117,6 +119,7 @@ export const make = Effect.fnUntraced(function* (peer: () => Peer): Effect.fn.Re
     counted: counted(commands),
     audited: audit !== undefined,
     had: commands.had,
+    change: (id, run) => Effect.uninterruptible(Effect.tap(run, () => Effect.sync(() => commands.happened(id)))),
     commit: (id, after, run) =>
       Effect.gen(function* () {
         const since = yield* Clock.currentTimeMillis

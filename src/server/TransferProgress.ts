@@ -33,7 +33,7 @@ export const step = (before: Progress | undefined, { input, outputs, state }: St
 export const moved = <P extends Progress | undefined>(progress: P, bytes: number): P =>
   progress === undefined || bytes === 0 ? progress : { ...progress, bytes: progress.bytes + bytes }
 
-/** Whether a command that the store is asked about begins with this output. */
+/** Whether a command begins with this output. */
 export const begins = (output: SessionOutput): boolean => begunBy(output) !== undefined
 
 const begunBy = (output: SessionOutput): Progress | undefined => {
@@ -50,6 +50,8 @@ const begunBy = (output: SessionOutput): Progress | undefined => {
       return { command: "rename", name: output.name, bytes: 0 }
     case "List":
       return { command: "fetch", bytes: 0 }
+    case "AnswerPassword":
+      return { command: "passwd", bytes: 0 }
     default:
       return undefined
   }

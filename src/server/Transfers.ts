@@ -309,7 +309,7 @@ export const make = Effect.fnUntraced(function* (options: {
     commit,
     discard,
     open,
-    change: changer({ files, signatures, maker, user, aliveMeanwhile }),
+    change: changer({ files, signatures, maker, watch, user, aliveMeanwhile }),
     chunks: ({ count, first }) =>
       Array.from({ length: count }, (_, index) => opened?.signature?.groups[first + index]?.chunks ?? []),
     blocks: (id, range) =>
@@ -348,10 +348,11 @@ const changer = (options: {
   readonly files: Confined
   readonly signatures: Signatures["Service"]
   readonly maker: SignatureMaker["Service"]
+  readonly watch: SessionWatch
   readonly user: () => string
   readonly aliveMeanwhile: Effect.Success<ReturnType<typeof KeepAlive.make>>
 }): Transfers["change"] => {
-  const { aliveMeanwhile, files, maker, signatures, user } = options
+  const { aliveMeanwhile, files, maker, signatures, user, watch } = options
   const { store } = files
   const shown = (name: FileName) => printable(files.whole(name))
   /** The version of a file that has the digest. */
@@ -366,11 +367,12 @@ const changer = (options: {
       const { expect, id, name } = asked
       const request = expect === undefined ? { name } : { name, version: yield* versionWith(name, expect) }
       if (asked._tag === "Remove") {
-        const removed = yield* store.remove(request)
+        const removed = yield* watch.change(id, store.remove(request))
         yield* log("file-removed", `File '${shown(removed.name)}' removed.`, { user: user() })
         return { _tag: "Removed", id, name: removed.name }
       }
-      const { entry, from } = yield* store.rename({ ...request, to: asked.to, replace: asked.replace === true })
+      const renaming = store.rename({ ...request, to: asked.to, replace: asked.replace === true })
+      const { entry, from } = yield* watch.change(id, renaming)
       const text = `File '${shown(from)}' renamed to '${shown(entry.name)}'.`
       yield* log("file-renamed", text, { user: user() })
       // A new name is a new version: what is known of the old one is found no more.

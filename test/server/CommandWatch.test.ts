@@ -83,6 +83,23 @@ describe("one command", () => {
     )
   })
 
+  it("so has a change, and a password is changed by a command", () => {
+    const { ended, take, watch } = session()
+    const ke1 = new Uint8Array(96)
+    take({ _tag: "Message", id, message: { _tag: "PasswordStart", ke1, request: new Uint8Array(32) } })
+    const removal = RequestId.make(2)
+    take({ _tag: "Message", id: removal, message: { _tag: "Remove", name } })
+    assert.deepStrictEqual(ended, [])
+    watch.happened(removal)
+    assert.deepStrictEqual(
+      watch.end().map(({ command, name, outcome }) => [command, name, outcome]),
+      [
+        ["passwd", undefined, "interrupted"],
+        ["remove", name, "done"]
+      ]
+    )
+  })
+
   it("a refusal is its reason", () => {
     const { ended, take } = session()
     take(upload(1, 10))

@@ -1,8 +1,8 @@
 /**
  * Who looks on at a whole server: the audit log and the metrics tell what was done, and nothing is done unseen.
  */
-import { assert, describe } from "@effect/vitest"
-import { Effect, Fiber, Layer, Option, Stream } from "effect"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Fiber, Latch, Layer, Option, Redacted, Scope, Stream } from "effect"
 import { PrometheusMetrics } from "effect/observability"
 import { TestClock } from "effect/testing"
 import { FileName } from "../../src/domain/file/FileName.ts"
@@ -13,7 +13,7 @@ import * as HostileClient from "../../src/domain/testing/HostileClient.ts"
 import * as MemoryDisk from "../../src/domain/testing/MemoryDisk.ts"
 import { Audit, type AuditRecord } from "../../src/server/Audit.ts"
 import * as AuditFile from "../../src/server/AuditFile.ts"
-import { connect, dial, scenario, settle } from "./world.ts"
+import { connect, dial, layer, scenario, settle, Watch } from "./world.ts"
 
 const [name, other, missing] = [FileName.make("a"), FileName.make("b"), FileName.make("missing")]
 const [first, second] = [Fixture.bytes(1, 300_000), Fixture.bytes(2, 40_000)]
@@ -151,6 +151,82 @@ describe("a session", () => {
   )
 })
 
+describe("what was done and nobody heard of", () => {
+  const gate = Latch.makeUnsafe()
+  scenario(
+    "a removal and a renaming that their sessions did not live to see are on record as done",
+    () =>
+      Effect.gen(function* () {
+        const broken = (message: Parameters<HostileClient.HostileSession["say"]>[1]) =>
+          Effect.scoped(
+            Effect.gen(function* () {
+              const session = yield* HostileClient.login(yield* dial, Fixture.ada)
+              yield* session.say(1, message)
+              yield* settle
+            })
+          )
+        yield* broken({ _tag: "Remove", name })
+        yield* broken({ _tag: "Rename", name: other, to: missing })
+        yield* settle
+        assert.deepStrictEqual((yield* audited).map(short), ["login", "login"])
+        yield* gate.open
+        yield* settle
+        assert.deepStrictEqual((yield* audited).map(short).slice(2), ["ada remove done", "ada rename done"])
+      }),
+    {
+      audit: Audit.layerMemory,
+      files: [
+        { name, content: first },
+        { name: other, content: second }
+      ],
+      afterChange: gate.await
+    }
+  )
+
+  scenario(
+    "a change of password is on record, done or refused, and never the password",
+    () =>
+      Effect.gen(function* () {
+        const session = yield* connect()
+        const { password: current, user } = Fixture.ada
+        const next = Redacted.make("a horse of another colour")
+        yield* Effect.flip(session.changePassword({ user, current: next, next }))
+        yield* session.changePassword({ user, current, next })
+        yield* settle
+        const records = yield* audited
+        // A client finds out by itself that the present one is wrong.
+        assert.deepStrictEqual(records.map(short), ["login", "ada passwd cancelled", "ada passwd done"])
+        assert.notInclude(JSON.stringify(records), Redacted.value(next))
+        assert.deepStrictEqual(yield* measured("paradrop_commands_total"), [
+          'paradrop_commands_total{command="passwd",outcome="done"} 1',
+          'paradrop_commands_total{command="passwd",outcome="refused"} 1'
+        ])
+      }),
+    { audit: Audit.layerMemory }
+  )
+
+  it.effect("a fault of the program that meets the end of the server is on record as one", () =>
+    Effect.gen(function* () {
+      const running = yield* Scope.make()
+      const beforeWrite = Effect.onInterrupt(Effect.never, () => Effect.die("boom"))
+      const server = yield* Layer.buildWithScope(layer({ beforeWrite, limits: { drainMilliseconds: 1_000 } }), running)
+      const outcomes = yield* Effect.gen(function* () {
+        const session = yield* HostileClient.login(yield* dial, Fixture.ada)
+        yield* session.say(1, { _tag: "Upload", name, size: 100, modified: 0 })
+        yield* session.hear
+        yield* session.content(1, new Uint8Array(30))
+        yield* settle
+        const stopping = yield* Effect.forkChild(Scope.close(running, Exit.void))
+        yield* settle
+        yield* TestClock.adjust(1_000)
+        yield* Fiber.join(stopping)
+        return (yield* Watch).outcomes()
+      }).pipe(Effect.scoped, Effect.provideContext(server))
+      assert.deepStrictEqual(outcomes, ["defect"])
+    })
+  )
+})
+
 /** A log on a disk that is full for the first record. */
 const breaking = Layer.unwrap(
   Effect.gen(function* () {
@@ -174,6 +250,9 @@ describe("an audit log that cannot be written", () => {
         assert.strictEqual(kept._tag === "RequestRefused" && kept.reason, "store-failed")
         const stays = yield* Effect.flip(session.rename(name, FileName.make("other")))
         assert.strictEqual(stays._tag === "RequestRefused" && stays.reason, "store-failed")
+        const { password: current, user } = Fixture.ada
+        const same = yield* Effect.flip(session.changePassword({ user, current, next: Fixture.grace.password }))
+        assert.strictEqual(same._tag === "RequestRefused" && same.reason, "store-failed")
         assert.deepStrictEqual(yield* measured("paradrop_audit_failing"), ["paradrop_audit_failing 1"])
         yield* TestClock.adjust(auditRetryMilliseconds + auditDelayMilliseconds)
         yield* settle
@@ -186,6 +265,7 @@ describe("an audit log that cannot be written", () => {
           "ada upload store-failed",
           "ada remove store-failed",
           "ada rename store-failed",
+          "ada passwd store-failed",
           "recovered",
           "ada upload done"
         ])

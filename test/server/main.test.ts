@@ -4,6 +4,7 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -11,6 +12,7 @@ import {
   readFileSync,
   realpathSync,
   rmSync,
+  statSync,
   watch,
   writeFileSync
 } from "node:fs"
@@ -173,6 +175,27 @@ describe("serving", () => {
     assert.include(stderr, "File 'a b/ü.bin' uploaded successfully.")
     assert.notInclude(stderr, "1234567")
     assert.deepStrictEqual(readdirSync(join(folder, "state", "paradrop")).length, 1)
+  })
+
+  it("keeps what is in its state folder from everybody else, also what an earlier version has left open", async () => {
+    const state = join(folder, "own")
+    mkdirSync(join(state, "audit"), { recursive: true, mode: 0o700 })
+    chmodSync(state, 0o700)
+    for (const left of ["audit/audit-00000001.jsonl", "server.lock"])
+      writeFileSync(join(state, left), "", { mode: 0o644 })
+    await run(["user", "add", "ada", "--state", "own"], "correct horse\n")
+    const server = await serve("--state", "own", "--set", "audit.file-size=1 B")
+    const login = { port: server.port, user: "ada", password: "correct horse" }
+    await names(login)
+    await names(login)
+    await stop(server, "SIGTERM")
+    const entries = readdirSync(state, { recursive: true, encoding: "utf8" }).toSorted()
+    for (const name of ["accounts.json", "accounts.lock", "audit/audit-00000002.jsonl", "server.lock", "signatures"])
+      assert.include(entries, name)
+    for (const name of entries) {
+      const { mode } = statSync(join(state, name))
+      assert.strictEqual((mode & 0o077).toString(8), "0", name)
+    }
   })
 
   it("ends at once at the second signal, whatever is open", async () => {

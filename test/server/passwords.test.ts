@@ -8,9 +8,11 @@ import { RequestId } from "../../src/domain/wire/Frame.ts"
 import { LoginGuard } from "../../src/server/LoginGuard.ts"
 import * as PasswordChange from "../../src/server/PasswordChange.ts"
 import * as Peer from "../../src/server/Peer.ts"
+import type { SessionWatch } from "../../src/server/SessionWatch.ts"
 import { connect, scenario } from "./world.ts"
 
 const { password: current, user } = Fixture.ada
+const unwatched: Pick<SessionWatch, "change"> = { change: (_, run) => run }
 const next = Redacted.make("another horse entirely")
 const record = Effect.gen(function* () {
   const found = yield* (yield* Accounts).find(user)
@@ -49,7 +51,7 @@ describe("a password that its owner changes", () => {
   it.effect("is kept when the proof is wrong in any part, and then takes a new answer", () =>
     Effect.gen(function* () {
       const opaque = yield* Opaque
-      const change = yield* PasswordChange.make(Peer.fromAddress("203.0.113.1"))
+      const change = yield* PasswordChange.make(Peer.fromAddress("203.0.113.1"), unwatched)
       const before = yield* record
       const id = RequestId.make(1)
       const stretching = 1
@@ -86,7 +88,7 @@ describe("a password that its owner changes", () => {
   it.effect("is guessed at no quicker than at the login", () =>
     Effect.gen(function* () {
       const opaque = yield* Opaque
-      const change = yield* PasswordChange.make(Peer.fromAddress("203.0.113.1"))
+      const change = yield* PasswordChange.make(Peer.fromAddress("203.0.113.1"), unwatched)
       const { ke1 } = yield* opaque.startLogin(user, next)
       const { request } = yield* opaque.startRegistration(user, next)
       const id = RequestId.make(1)

@@ -53,6 +53,8 @@ export interface Options {
   readonly beforeWrite?: Effect.Effect<void>
   /** runs before each commit */
   readonly beforeCommit?: Effect.Effect<void>
+  /** runs when a file was removed or renamed, before anybody hears of it */
+  readonly afterChange?: Effect.Effect<void>
   /** where the server puts what was done on record; nowhere when it is left out */
   readonly audit?: Layer.Layer<Audit>
 }
@@ -112,8 +114,14 @@ const watchedStore = (options: Options) =>
             commit: (expected) => Effect.andThen(options.beforeCommit ?? Effect.void, staging.commit(expected))
           }
         }),
-        remove: (request) => Effect.suspend(() => ((calls.remove += 1), store.remove(request))),
-        rename: (request) => Effect.suspend(() => ((calls.rename += 1), store.rename(request)))
+        remove: (request) =>
+          Effect.suspend(() => ((calls.remove += 1), store.remove(request))).pipe(
+            Effect.tap(options.afterChange ?? Effect.void)
+          ),
+        rename: (request) =>
+          Effect.suspend(() => ((calls.rename += 1), store.rename(request))).pipe(
+            Effect.tap(options.afterChange ?? Effect.void)
+          )
       })
     })
   )

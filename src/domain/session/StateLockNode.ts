@@ -5,6 +5,7 @@
  * the process. Nothing is ever written: the file stays empty. Locks of a network file system are only as good as that
  * file system makes them.
  */
+import { chmodSync, closeSync, openSync, statSync } from "node:fs"
 import type { DatabaseSync } from "node:sqlite"
 import { Effect, Layer } from "effect"
 import { LockFailed, LockHeld, StateLock } from "./StateLock.ts"
@@ -27,16 +28,26 @@ export const layer: Layer.Layer<StateLock> = Layer.succeed(
 const library = Effect.promise(() => import("node:sqlite"))
 
 const take = (path: string, open: (path: string) => DatabaseSync): Effect.Effect<DatabaseSync, LockHeld | LockFailed> =>
-  Effect.flatMap(Effect.try({ try: () => open(path), catch: (error) => failed(path, error) }), (database) =>
-    Effect.try({
-      try: () => {
-        // No busy timeout: SQLite would wait with the whole process.
-        database.exec("PRAGMA busy_timeout=0; PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE")
-        return database
-      },
-      catch: (error) => (errorCode(error) === busy ? new LockHeld({ path }) : failed(path, error))
-    }).pipe(Effect.tapError(() => Effect.sync(() => database.close())))
+  Effect.flatMap(
+    Effect.try({ try: () => (ownFile(path), open(path)), catch: (error) => failed(path, error) }),
+    (database) =>
+      Effect.try({
+        try: () => {
+          // No busy timeout: SQLite would wait with the whole process.
+          database.exec("PRAGMA busy_timeout=0; PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE")
+          return database
+        },
+        catch: (error) => (errorCode(error) === busy ? new LockHeld({ path }) : failed(path, error))
+      }).pipe(Effect.tapError(() => Effect.sync(() => database.close())))
   )
+
+/** The file, readable by its owner alone, as whatever is in the folder. SQLite would make it as the umask says. */
+const ownFile = (path: string): void => {
+  // Closing a file drops this process's locks on it: one that is there is never opened here.
+  const there = statSync(path, { throwIfNoEntry: false })
+  if (there === undefined) closeSync(openSync(path, "ax", 0o600))
+  else if ((there.mode & 0o077) !== 0) chmodSync(path, 0o600)
+}
 
 /** SQLITE_BUSY of SQLite's result codes. */
 const busy = 5

@@ -43,11 +43,19 @@ const createFlags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | no
 const listBatchEntries = 128
 
 /** The disk below `root`, which must exist. Fails when it is not a folder. */
-export const layer = (root: string): Layer.Layer<Disk, DiskError> => Layer.effect(Disk, make(root))
+export const layer = (root: string, options: Options = {}): Layer.Layer<Disk, DiskError> =>
+  Layer.effect(Disk, make(root, options))
+
+/** How files are made. */
+export interface Options {
+  /** `private`: only the user of the process may read and write a new file; default: as its umask says */
+  readonly access?: "private"
+}
 
 /** The same as an effect; the root's descriptor is held until the scope closes. */
 export const make = Effect.fnUntraced(function* (
-  root: string
+  root: string,
+  options: Options = {}
 ): Effect.fn.Return<Disk["Service"], DiskError, Scope.Scope> {
   const resolved = yield* call<string>("open root", (done) => nodeFs.realpath(root, done))
   const rootFd = yield* Effect.acquireRelease(openFd("open root", resolved, folderFlags), closeFd)
@@ -58,14 +66,14 @@ export const make = Effect.fnUntraced(function* (
     Effect.map((stats) => BigInt(stats.dev) === dev),
     Effect.orElseSucceed(() => false)
   )
-  return service(byDescriptor ? descriptorFolders(rootFd, dev) : joinedFolders(resolved, dev), rootFd)
+  return service(byDescriptor ? descriptorFolders(rootFd, dev) : joinedFolders(resolved, dev), rootFd, options)
 })
 
 // -----------------------------------------------------------------------------
 // The operations
 // -----------------------------------------------------------------------------
 
-const service = (folders: Folders, rootFd: number): Disk["Service"] => {
+const service = (folders: Folders, rootFd: number, { access }: Options): Disk["Service"] => {
   /** Runs `use` with a path for the entry that the last part names. */
   const at = <A>(
     operation: string,
@@ -88,7 +96,13 @@ const service = (folders: Folders, rootFd: number): Disk["Service"] => {
   return Disk.of({
     openRead: (path) => openFile("openRead", (open) => at("openRead", path, "read", open), readFlags),
     openWrite: (path) => openFile("openWrite", (open) => at("openWrite", path, "write", open), writeFlags),
-    create: (path) => openFile("create", (open) => at("create", path, "write", open), createFlags),
+    create: (path) =>
+      openFile(
+        "create",
+        (open) => at("create", path, "write", open),
+        createFlags,
+        access === "private" ? 0o600 : 0o666
+      ),
     stat: (path) =>
       path.length === 0
         ? Effect.map(statFd("stat", rootFd), toStat)
@@ -196,11 +210,12 @@ const isPart = (part: string): boolean => part !== "" && part !== "." && part !=
 const openFile = (
   operation: string,
   resolve: (open: (place: string) => Effect.Effect<number, DiskError>) => Effect.Effect<number, DiskError>,
-  flags: number
+  flags: number,
+  mode?: number
 ): Effect.Effect<DiskFile, DiskError, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.flatMap(
-      resolve((place) => openFd(operation, place, flags)),
+      resolve((place) => openFd(operation, place, flags, mode)),
       (fd) =>
         statFd(operation, fd).pipe(
           Effect.filterOrFail(
@@ -406,8 +421,8 @@ const call = <A>(
 const refused = (operation: string, code: string): Effect.Effect<never, DiskError> =>
   Effect.fail(new DiskError({ operation, code }))
 
-const openFd = (operation: string, path: string, flags: number): Effect.Effect<number, DiskError> =>
-  call(operation, (done) => nodeFs.open(path, flags, 0o666, done))
+const openFd = (operation: string, path: string, flags: number, mode = 0o666): Effect.Effect<number, DiskError> =>
+  call(operation, (done) => nodeFs.open(path, flags, mode, done))
 
 // close(2) frees the number whatever it reports, and what had to be durable was synced before.
 const closeFd = (fd: number): Effect.Effect<void> =>
