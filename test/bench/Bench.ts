@@ -5,7 +5,7 @@ import { cpus, totalmem } from "node:os"
 import { join, resolve } from "node:path"
 import type { Contestant } from "./Contestant.ts"
 import type { Wire } from "./Place.ts"
-import { type Failure, parse, type Results, type Sample } from "./Results.ts"
+import { type Failure, type Figure, parse, type Results, type Sample } from "./Results.ts"
 
 export interface Options {
   readonly rounds: number
@@ -25,8 +25,6 @@ export interface Case {
   readonly name: string
   readonly about: (scale: Scale) => string
   readonly wire: Wire
-  /** those that take part, if they are here */
-  readonly contestants: ReadonlyArray<string>
   readonly run: (bench: Bench) => Promise<void>
 }
 
@@ -53,12 +51,17 @@ export interface Bench {
   readonly folder: (name: string) => string
   readonly contestants: ReadonlyArray<Contestant>
   readonly has: (key: Key) => boolean
+  /** what a timing came to */
+  readonly secondsOf: (key: Key) => number | undefined
   readonly record: (sample: Omit<Sample, "commit" | "at">) => void
+  readonly hasFigure: (key: FigureKey) => boolean
+  readonly recordFigure: (figure: Omit<Figure, "commit" | "at">) => void
   readonly failed: (failure: Failure) => void
   /** Throws `TimeOver` when it is. */
   readonly check: () => void
 }
 
+export type FigureKey = Pick<Figure, "case" | "contestant" | "name" | "round">
 export type Key = Pick<Sample, "case" | "operation" | "contestant" | "round">
 
 const repository = resolve(import.meta.dirname, "../..")
@@ -81,7 +84,16 @@ const machine = (): string => {
 
 /** What was measured before, or nothing. */
 export const readResults = (path: string | undefined, mib: number): Results => {
-  const fresh = { version: 1, mib, machine: machine(), contestants: {}, cases: {}, samples: [], failures: [] } as const
+  const fresh = {
+    version: 1,
+    mib,
+    machine: machine(),
+    contestants: {},
+    cases: {},
+    samples: [],
+    figures: [],
+    failures: []
+  } as const
   if (path === undefined || !existsSync(path)) return fresh
   const found = parse(readFileSync(path, "utf8"))
   if (found.mib !== mib) throw new Error(`${path} is of ${found.mib} MiB and not ${mib}: name another file`)
@@ -140,10 +152,21 @@ export const make = (
     },
     contestants: options.contestants,
     has: (key) => results.samples.some((sample) => sameKey(sample, key)),
+    secondsOf: (key) => results.samples.find((sample) => sameKey(sample, key))?.seconds,
     record: (measured) => {
       const sample = { ...measured, commit: version, at: new Date().toISOString() }
       console.log(shown(sample))
       change({ samples: [...results.samples, sample] })
+    },
+    hasFigure: (key) =>
+      results.figures.some(
+        (one) =>
+          one.case === key.case && one.contestant === key.contestant && one.name === key.name && one.round === key.round
+      ),
+    recordFigure: (measured) => {
+      const { contestant, name, round, unit, value } = measured
+      console.log(`${contestant} ${name} round ${round}: ${value.toFixed(2)} ${unit}`)
+      change({ figures: [...results.figures, { ...measured, commit: version, at: new Date().toISOString() }] })
     },
     failed: (failure) => {
       console.log(`${failure.case} ${failure.operation} ${failure.contestant} FAILED: ${failure.detail}`)

@@ -30,7 +30,23 @@ export interface Service {
   /** the server's processes; their children belong to them */
   readonly server: ReadonlyArray<number>
   readonly commands: Partial<Record<Operation, (from: string, to: string) => Command>>
+  /** One program that puts a file so many times at once, as `to-0`, `to-1` and so on. */
+  readonly putMany?: (from: string, to: string, count: number) => Command
+  /** Sessions that stay idle until their programs are ended. */
+  readonly hold?: Programs & {
+    /** what each program prints when its sessions are open; without, it is waited until the server rests */
+    readonly says?: RegExp
+  }
+  /** Logins one after the other, with nothing in between. */
+  readonly logins?: Programs
   readonly stop: () => Promise<void>
+}
+
+/** Programs that together open so many sessions. */
+export interface Programs {
+  /** how many there are to be at full scale */
+  readonly many: number
+  readonly commands: (count: number) => ReadonlyArray<Command>
 }
 
 export interface Contestant {

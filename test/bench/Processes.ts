@@ -207,47 +207,78 @@ const watchMemory = (pids: ReadonlyArray<number>): (() => number) => {
 }
 
 /** Runs a program to its end and tells what it took. */
-export const run = async (command: Command, options: RunOptions): Promise<Run> => {
-  await command.before?.()
+export const run = (command: Command, options: RunOptions): Promise<Run> => runAll([command], options)
+
+interface Ended {
+  readonly code: number | null
+  readonly output: string
+  readonly errors: string
+}
+
+/** Runs programs at once, from the start of the first to the end of the last. */
+export const runAll = async (commands: ReadonlyArray<Command>, options: RunOptions): Promise<Run> => {
+  for (const command of commands) await command.before?.()
   const others = watchOthers()
   const processes = countOf(options.server)
   const cpu = { client: cpuOfEnded(), server: cpuOf(options.server) }
   const began = performance.now()
-  const child = start(command)
-  const pid = child.pid === undefined ? [] : [child.pid]
-  const memory = options.memory === true ? { client: watchMemory(pid), server: watchMemory(options.server) } : undefined
-  let output = ""
-  let errors = ""
+  const all = commands.map((command) => start(command))
+  const pids = all.map(({ pid }) => pid ?? 0)
+  const memory =
+    options.memory === true ? { client: watchMemory(pids), server: watchMemory(options.server) } : undefined
   let printed: number | undefined
-  child.stdout?.on("data", (chunk) => {
-    output += String(chunk)
+  const look = (output: string): void => {
     if (printed !== undefined || options.wanted === undefined) return
     if (options.wanted.every((word) => output.includes(word))) printed = (performance.now() - began) / 1000
-  })
-  child.stderr?.on("data", (chunk) => (errors += String(chunk)))
-  const timer = setTimeout(() => child.kill("SIGKILL"), options.secondsMax * 1000)
-  const closed = once(child, "close")
-  const [code] = await new Promise<ReadonlyArray<number | null>>((resolve, reject) => {
-    child.on("exit", (code) => resolve([code]))
-    child.on("error", reject)
-  })
+  }
+  const timer = setTimeout(() => all.forEach((child) => child.kill("SIGKILL")), options.secondsMax * 1000)
+  const closed = all.map((child) => endOf(child, look))
+  await Promise.all(all.map(exitOf))
   const seconds = (performance.now() - began) / 1000
   clearTimeout(timer)
   const foreignCores = others()
-  await closed
+  const ended = await Promise.all(closed)
   // A server's process for this client counts when it has been waited for.
   for (let tries = 0; tries < 100 && countOf(options.server) > processes; tries += 1) await pause(10)
   return {
-    code: code ?? null,
+    code: ended.find(({ code }) => code !== 0)?.code ?? 0,
     seconds,
     printed,
     clientCpu: cpuOfEnded() - cpu.client,
     serverCpu: cpuOf(options.server) - cpu.server,
     foreignCores,
-    output,
-    errors,
+    output: ended.map(({ output }) => output).join(""),
+    errors: ended.map(({ errors }) => errors).join(""),
     clientMiB: memory?.client() ?? 0,
     serverMiB: memory?.server() ?? 0
+  }
+}
+
+const exitOf = (child: ChildProcess): Promise<void> =>
+  new Promise((resolve, reject) => {
+    child.on("exit", () => resolve())
+    child.on("error", reject)
+  })
+
+/** Its code and what it has printed; a signal's end is code -1. */
+const endOf = async (child: ChildProcess, look: (output: string) => void): Promise<Ended> => {
+  let output = ""
+  let errors = ""
+  child.stdout?.on("data", (chunk) => {
+    output += String(chunk)
+    look(output)
+  })
+  child.stderr?.on("data", (chunk) => (errors += String(chunk)))
+  const [code] = await once(child, "close")
+  return { code: code ?? -1, output, errors }
+}
+
+/** Waits until those processes have nothing to do, for a minute at most. */
+export const settle = async (pids: ReadonlyArray<number>): Promise<void> => {
+  for (let calm = 0, tries = 0; calm < 5 && tries < 600; tries += 1) {
+    const before = cpuOf(pids)
+    await pause(100)
+    calm = cpuOf(pids) - before < 0.005 ? calm + 1 : 0
   }
 }
 

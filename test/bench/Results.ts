@@ -25,6 +25,19 @@ export const Sample = Schema.Struct({
 })
 export type Sample = typeof Sample.Type
 
+/** A figure that is no timing of a client. */
+export const Figure = Schema.Struct({
+  case: Schema.String,
+  contestant: Schema.String,
+  name: Schema.String,
+  round: Schema.Natural,
+  unit: Schema.String,
+  value: Schema.Number,
+  commit: Schema.String,
+  at: Schema.String
+})
+export type Figure = typeof Figure.Type
+
 export const Failure = Schema.Struct({
   case: Schema.String,
   operation: Schema.String,
@@ -43,6 +56,7 @@ export const Results = Schema.Struct({
   /** what each case is */
   cases: Schema.Record(Schema.String, Schema.String),
   samples: Schema.Array(Sample),
+  figures: Schema.Array(Figure),
   failures: Schema.Array(Failure)
 })
 export type Results = typeof Results.Type
@@ -55,6 +69,15 @@ export const median = (figures: ReadonlyArray<number>): number => {
   const half = sorted.length / 2
   const [low = Number.NaN, high = Number.NaN] = [sorted[Math.ceil(half) - 1], sorted[Math.floor(half)]]
   return (low + high) / 2
+}
+
+/** How much the second grows with the first: the line of least squares. */
+export const slope = (points: ReadonlyArray<readonly [x: number, y: number]>): number => {
+  const mean = (of: (point: readonly [number, number]) => number) =>
+    points.reduce((sum, point) => sum + of(point), 0) / points.length
+  const [x, y] = [mean((point) => point[0]), mean((point) => point[1])]
+  const over = points.reduce((sum, [at, value]) => sum + (at - x) * (value - y), 0)
+  return over / points.reduce((sum, [at]) => sum + (at - x) ** 2, 0)
 }
 
 /** One line of a table: a contestant in a case. */

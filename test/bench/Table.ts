@@ -1,5 +1,5 @@
 /** Results as tables of Markdown, which people can read as they are. */
-import { type Results, type Row, type Table, tables } from "./Results.ts"
+import { median, type Results, type Row, type Table, tables } from "./Results.ts"
 
 const figure = (value: number | undefined, digits: number, unit = ""): string =>
   value === undefined || Number.isNaN(value) ? "" : `${value.toFixed(digits)}${unit}`
@@ -14,6 +14,23 @@ const bytes = (value: number | undefined): string => {
 
 const memory = ({ clientMiB, serverMiB }: Row): string =>
   clientMiB === undefined && serverMiB === undefined ? "" : `${figure(clientMiB, 0)} + ${figure(serverMiB, 0)}`
+
+const figuresHeads = ["case", "contestant", "figure", "median", "min to max", "unit"] as const
+
+/** Figures that are no timings; empty when there are none. */
+const ofFigures = ({ cases, figures }: Results): string => {
+  if (figures.length === 0) return ""
+  const groups = Map.groupBy(figures, (one) => `${one.case}\n${one.contestant}\n${one.name}`)
+  const rows = [...groups.values()].flatMap((group) => {
+    const [first] = group
+    if (first === undefined) return []
+    const values = group.map(({ value }) => value)
+    const spread = `${Math.min(...values).toFixed(2)} to ${Math.max(...values).toFixed(2)}`
+    const title = cases[first.case] ?? first.case
+    return [[title, first.contestant, first.name, median(values).toFixed(2), spread, first.unit]]
+  })
+  return markdown([figuresHeads, ...rows])
+}
 
 const heads = [
   "contestant",
@@ -38,7 +55,7 @@ const cells = (row: Row): ReadonlyArray<string> => [
 ]
 
 const markdown = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
-  const widths = heads.map((_, column) => Math.max(...rows.map((row) => (row[column] ?? "").length)))
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? "").length)))
   const line = (row: ReadonlyArray<string>) =>
     `| ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(" | ")} |`
   const rule = `| ${widths.map((width) => "-".repeat(width)).join(" | ")} |`
@@ -51,10 +68,15 @@ export const ofTable = (table: Table): string => markdown([heads, ...table.rows.
 
 /** All of them, each under a heading. */
 export const ofResults = (results: Results): string =>
+  [...timings(results), ofFigures(results)].filter((text) => text !== "").join("\n\n")
+
+const timings = (results: Results): ReadonlyArray<string> =>
   tables(results)
+    .filter(({ rows }) => rows.length > 0)
     .map((table) => {
-      const rounds = Math.max(0, ...table.rows.map((row) => row.rounds))
+      const all = table.rows.map((row) => row.rounds)
+      const [least, most] = [Math.min(...all), Math.max(...all)]
+      const rounds = least === most ? `${most}` : `${least} to ${most}`
       const title = results.cases[table.case] ?? table.case
-      return `**${title}: ${table.operation}** (${rounds} rounds)\n\n${ofTable(table)}`
+      return `**${title}: ${table.operation}** (${rounds} ${rounds === "1" ? "round" : "rounds"})\n\n${ofTable(table)}`
     })
-    .join("\n\n")

@@ -1,11 +1,11 @@
 /** Cases that move the same files with every contestant, round by round, one after the other. */
 import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs"
 import { join } from "node:path"
-import type { Bench, Case } from "./Bench.ts"
+import type { Bench, Case, Scale } from "./Bench.ts"
 import type { Contestant, Operation, Service } from "./Contestant.ts"
+import { type Command, output, quiet, type Run, runAll } from "./Processes.ts"
 import * as Data from "./Data.ts"
 import * as Place from "./Place.ts"
-import { output, quiet, run, type Run } from "./Processes.ts"
 
 /** A timing is taken again when others used more cores than that. */
 const foreignCoresMax = 0.3
@@ -13,6 +13,8 @@ const triesMax = 3
 /** Longer ones are not taken again. */
 const againSecondsMax = 20
 const secondsMax = 600
+/** Timings longer than that are taken twice. */
+const longSeconds = 30
 
 /** A contestant that is ready, with its folders. */
 export interface Stand {
@@ -32,12 +34,16 @@ export interface Step {
   readonly item: string
   /** words that the listing must print: the last of them ends the time */
   readonly wanted?: ReadonlyArray<string>
+  /** so many at once, each under a name of its own */
+  readonly times?: number
 }
 
 export interface Transfers extends Omit<Case, "run"> {
+  /** those that take part, if they are here */
+  readonly contestants: ReadonlyArray<string>
   /** Makes what is moved in the folder of data. */
   readonly data: (bench: Bench) => void
-  readonly steps: ReadonlyArray<Step>
+  readonly steps: (scale: Scale) => ReadonlyArray<Step>
 }
 
 /** What uploads are called at the server: told apart from what is there to be downloaded. */
@@ -88,16 +94,32 @@ const pathsOf = (bench: Bench, { client, root }: Stand, { item, operation }: Ste
   return { from: operation === "list" ? join(served, item) : source, to: uploaded, source, target }
 }
 
-const arrived = (stand: Stand, { operation }: Step, { source, target }: Paths, first: boolean): boolean => {
+const arrived = (stand: Stand, { operation, times }: Step, { source, target }: Paths, first: boolean): boolean => {
   if (operation === "list") return true
   const look = first ? Data.same : Data.alike
+  if (times !== undefined) return [...numbers(times)].every((index) => look(source, `${target}-${index}`))
   const flat = operation === "putTree" && !existsSync(target)
   return flat ? look(source, stand.root, join(stand.root, served)) : look(source, target)
 }
 
+const numbers = (count: number) => Array.from({ length: count }).keys()
+
+/** The programs of a step; none when the contestant cannot do it. */
+const commandsOf = ({ service }: Stand, { operation, times }: Step, { from, to }: Paths): ReadonlyArray<Command> => {
+  if (times !== undefined && service.putMany !== undefined) return [service.putMany(from, to, times)]
+  const command = service.commands[operation]
+  if (command === undefined) return []
+  return times === undefined
+    ? [command(from, to)]
+    : Array.from(numbers(times), (index) => command(from, `${to}-${index}`))
+}
+
+const can = ({ service }: Stand, { operation, times }: Step): boolean =>
+  service.commands[operation] !== undefined || (times !== undefined && service.putMany !== undefined)
+
 /** One timing, again when it was disturbed. */
-export const timed = async (bench: Bench, once: () => Promise<Run>): Promise<Run> => {
-  let best: Run | undefined
+export const timed = async <A extends Run>(bench: Bench, once: () => Promise<A>): Promise<A> => {
+  let best: A | undefined
   for (let tries = 0; tries < triesMax; tries += 1) {
     await quiet(bench.options.patience)
     const result = await once()
@@ -112,17 +134,18 @@ export const timed = async (bench: Bench, once: () => Promise<Run>): Promise<Run
 const one = async (bench: Bench, spec: Transfers, place: Place.Place, stand: Stand, step: Step, round: number) => {
   const { contestant, service } = stand
   const key = { case: spec.name, operation: step.as ?? step.operation, contestant: contestant.name, round }
-  const command = service.commands[step.operation]
-  if (command === undefined || bench.has(key)) return
+  if (!can(stand, step) || bench.has(key)) return
+  // What takes so long is not taken often.
+  if (round > 2 && (bench.secondsOf({ ...key, round: 2 }) ?? 0) > longSeconds) return
   bench.check()
   const paths = pathsOf(bench, stand, step)
   let crossed = 0
   const result = await timed(bench, async () => {
     clean(stand)
-    const ready = command(paths.from, paths.to)
+    const ready = commandsOf(stand, step, paths)
     const before = place.bytes()
     const options = { server: service.server, memory: round === 0, secondsMax }
-    const result = await run(ready, step.wanted === undefined ? options : { ...options, wanted: step.wanted })
+    const result = await runAll(ready, step.wanted === undefined ? options : { ...options, wanted: step.wanted })
     crossed = place.bytes() - before
     return result
   })
@@ -168,6 +191,37 @@ export const turned = <A>(all: ReadonlyArray<A>, round: number): ReadonlyArray<A
   return [...all.slice(first), ...all.slice(0, first)]
 }
 
+/** One thing that is done with everybody in each round. */
+export interface Turn {
+  readonly label: string
+  readonly run: (stand: Stand, round: number) => Promise<void>
+}
+
+/** All of them with everybody, round by round; who fails at one is told and does it no more. */
+export const rounds = async (
+  bench: Bench,
+  name: string,
+  all: ReadonlyArray<Stand>,
+  turns: ReadonlyArray<Turn>
+): Promise<void> => {
+  const out = new Set<string>()
+  for (let round = 0; round <= bench.options.rounds; round += 1) {
+    for (const { label, run } of turns) {
+      for (const stand of turned(all, round)) {
+        const contestant = stand.contestant.name
+        if (out.has(`${contestant} ${label}`)) continue
+        try {
+          await run(stand, round)
+        } catch (error) {
+          if (!(error instanceof Error) || error.name === "TimeOver") throw error
+          out.add(`${contestant} ${label}`)
+          bench.failed({ case: name, operation: label, contestant, detail: error.message })
+        }
+      }
+    }
+  }
+}
+
 /** Rounds of all steps with all contestants. */
 export const transfers = (spec: Transfers): Case => ({
   ...spec,
@@ -175,26 +229,15 @@ export const transfers = (spec: Transfers): Case => ({
     const folder = bench.folder(spec.name)
     spec.data(bench)
     const place = await Place.open(spec.wire, folder)
-    const items = [...new Set(spec.steps.map(({ item }) => item))]
+    const steps = spec.steps(bench.scale)
+    const items = [...new Set(steps.map(({ item }) => item))]
     const all = await stands(bench, spec.name, spec.contestants, place, items)
+    const turns = steps.map((step) => ({
+      label: step.as ?? step.operation,
+      run: (stand: Stand, round: number) => one(bench, spec, place, stand, step, round)
+    }))
     try {
-      const out = new Set<string>()
-      for (let round = 0; round <= bench.options.rounds; round += 1) {
-        for (const step of spec.steps) {
-          for (const stand of turned(all, round)) {
-            const label = `${stand.contestant.name} ${step.as ?? step.operation}`
-            if (out.has(label)) continue
-            try {
-              await one(bench, spec, place, stand, step, round)
-            } catch (error) {
-              if (!(error instanceof Error) || error.name === "TimeOver") throw error
-              out.add(label)
-              const operation = step.as ?? step.operation
-              bench.failed({ case: spec.name, operation, contestant: stand.contestant.name, detail: error.message })
-            }
-          }
-        }
-      }
+      await rounds(bench, spec.name, all, turns)
     } finally {
       for (const { service } of all) await service.stop()
       await place.close()

@@ -1,10 +1,16 @@
 /** All cases, in the order in which they run. */
+import { rmSync } from "node:fs"
 import { join } from "node:path"
-import type { Case } from "./Bench.ts"
+import type { Bench, Case, Scale } from "./Bench.ts"
+import { idle, login } from "./cases/costs.ts"
+import { growth } from "./cases/growth.ts"
+import { updates } from "./cases/updates.ts"
 import * as Data from "./Data.ts"
-import { loopback } from "./Place.ts"
+import { loopback, nameOf, type Wire } from "./Place.ts"
 import { transfers } from "./Transfers.ts"
 
+const far: Wire = { roundTrip: 100, rate: 0 }
+const slow: Wire = { roundTrip: 40, rate: 100 }
 const encrypted = ["paradrop", "sftp", "rsync", "curl"]
 
 const bulk = transfers({
@@ -13,7 +19,7 @@ const bulk = transfers({
   wire: loopback,
   contestants: [...encrypted, "tls-pipe", "nc", "cp"],
   data: ({ data, scale }) => void Data.file(join(data, "big"), scale.mib * Data.mebibyte),
-  steps: [
+  steps: () => [
     { operation: "put", item: "big" },
     { operation: "get", item: "big" }
   ]
@@ -25,10 +31,89 @@ const trees = transfers({
   wire: loopback,
   contestants: [...encrypted, "cp"],
   data: ({ data, scale }) => void Data.tree(join(data, "tree"), scale.of(10_000)),
-  steps: [
+  steps: () => [
     { operation: "putTree", item: "tree" },
     { operation: "getTree", item: "tree" }
   ]
 })
 
-export const cases: ReadonlyArray<Case> = [bulk, trees]
+const listed = 10
+
+/** From the start of the process to the last name printed. */
+const setup = (name: string, wire: Wire): Case =>
+  transfers({
+    name,
+    about: () => `start, login and ${listed} names printed, ${nameOf(wire)}`,
+    wire,
+    contestants: ["paradrop", "paradrop-default", "sftp", "rsync", "curl"],
+    data: ({ data }) => void Data.names(join(data, "listed"), listed),
+    steps: () => [
+      { operation: "list", item: "listed", wanted: Array.from({ length: listed }, (_, index) => Data.nameOf(index)) }
+    ]
+  })
+
+const smallFar = transfers({
+  name: "small-far",
+  about: () => `100 files of 4 KiB, ${nameOf(far)}`,
+  wire: far,
+  contestants: encrypted,
+  data: ({ data }) => void Data.tree(join(data, "hundred"), 100),
+  steps: () => [
+    { operation: "putTree", item: "hundred" },
+    { operation: "getTree", item: "hundred" }
+  ]
+})
+
+const middle = ({ of }: Scale): number => of(64)
+
+const middleFar = transfers({
+  name: "middle-far",
+  about: (scale) => `one file of ${middle(scale)} MiB, ${nameOf(far)}`,
+  wire: far,
+  contestants: [...encrypted, "tls-pipe"],
+  data: ({ data, scale }) => void Data.file(join(data, "middle"), middle(scale) * Data.mebibyte),
+  steps: () => [
+    { operation: "put", item: "middle" },
+    { operation: "get", item: "middle" }
+  ]
+})
+
+const crowd = ({ of }: Scale): number => of(16)
+
+const clients = transfers({
+  name: "clients",
+  about: (scale) => `64 clients at once, ${crowd(scale)} MiB each, loopback`,
+  wire: loopback,
+  contestants: [...encrypted, "paradrop-sessions"],
+  data: ({ data, scale }) => void Data.file(join(data, "crowd"), crowd(scale) * Data.mebibyte),
+  steps: () => [{ operation: "put", item: "crowd", times: 64 }]
+})
+
+/** Takes what only this case needed away when it is over. */
+const tidied = (one: Case, ...items: ReadonlyArray<string>): Case => ({
+  ...one,
+  run: async (bench: Bench) => {
+    try {
+      await one.run(bench)
+    } finally {
+      for (const item of items) {
+        for (const path of [item, `${item}.done`]) rmSync(join(bench.data, path), { recursive: true, force: true })
+      }
+    }
+  }
+})
+
+export const cases: ReadonlyArray<Case> = [
+  bulk,
+  tidied(trees, "tree"),
+  setup("setup", loopback),
+  setup("setup-far", far),
+  tidied(smallFar, "hundred"),
+  tidied(middleFar, "middle"),
+  updates("updates", loopback),
+  updates("updates-slow", slow),
+  tidied(clients, "crowd"),
+  idle,
+  login,
+  ...growth
+]

@@ -88,6 +88,13 @@ const main = async (): Promise<void> => {
   await Place.prepare()
   const folder = mkdtempSync(join(values.folder ?? (existsSync("/dev/shm") ? "/dev/shm" : tmpdir()), "paradrop-bench-"))
   const { bench, results } = Bench.make(options, folder, some)
+  // In a namespace of its own nobody ends it but itself.
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.once(signal, () => {
+      rmSync(folder, { recursive: true, force: true })
+      process.exit(1)
+    })
+  }
   try {
     for (const one of some) await runCase(bench, one)
   } catch (error) {

@@ -64,10 +64,10 @@ const sshd = async (site: Site, port: number) => {
 }
 
 const withSshd =
-  (port: number, commands: (site: Site, config: string) => Service["commands"]) =>
+  (port: number, service: (site: Site, config: string) => Omit<Service, "server" | "stop">) =>
   async (site: Site): Promise<Service> => {
     const { child, config } = await sshd(site, port)
-    return { server: [pidOf(child)], commands: commands(site, config), stop: () => stop(child) }
+    return { server: [pidOf(child)], ...service(site, config), stop: () => stop(child) }
   }
 
 export const sftp: Contestant = {
@@ -84,12 +84,17 @@ export const sftp: Contestant = {
       return { argv: ["sftp", "-F", config, "-q", "-b", path, site.place.host] }
     }
     const there = (name: string) => join(site.root, name)
+    const idle = { argv: ["sh", "-c", `sleep 600 | sftp -F ${config} -q ${site.place.host}`] } as const
     return {
-      put: (from, to) => batch(`put ${from} ${there(to)}`),
-      get: (from, to) => batch(`get ${there(from)} ${to}`),
-      putTree: (from, to) => batch(`mkdir ${there(to)}`, `put -R ${from}/. ${there(to)}`),
-      getTree: (from, to) => batch(`get -R ${there(from)} ${to}`),
-      list: (from) => batch(`ls -1 ${there(from)}`)
+      commands: {
+        put: (from, to) => batch(`put ${from} ${there(to)}`),
+        get: (from, to) => batch(`get ${there(from)} ${to}`),
+        putTree: (from, to) => batch(`mkdir ${there(to)}`, `put -R ${from}/. ${there(to)}`),
+        getTree: (from, to) => batch(`get -R ${there(from)} ${to}`),
+        list: (from) => batch(`ls -1 ${there(from)}`)
+      },
+      hold: { many: 100, commands: (count) => Array.from({ length: count }, () => idle) },
+      logins: { many: 20, commands: (count) => Array.from({ length: count }, () => batch("pwd")) }
     }
   })
 }
@@ -111,6 +116,6 @@ export const rsync: Contestant = {
       // Every byte is looked at, as ours does: size and time may say nothing about content.
       update: (from, to) => rsync("--ignore-times", "--no-whole-file", "--no-times", "--stats", from, there(to))
     }
-    return commands
+    return { commands }
   })
 }

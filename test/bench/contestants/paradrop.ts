@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs"
 import { join, resolve } from "node:path"
 import { type Contestant, pidOf, type Site } from "../Contestant.ts"
 import { type Command, said, start, stop } from "../Processes.ts"
+import { bundle, sessions } from "../Sessions.ts"
 
 const dist = resolve(import.meta.dirname, "../../../dist")
 const client = join(dist, "client/bin.js")
@@ -99,3 +100,22 @@ export const paradropDefault = make({
   about: "paradrop with its default stretching (Argon2id, 64 MiB, 3 passes), durability os",
   stretching: 1
 })
+
+export const paradropSessions: Contestant = {
+  name: "paradrop-sessions",
+  about: "paradrop, all sessions of one client process, stretching at the lowest setting, durability os",
+  needs: {},
+  start: async (site) => {
+    await bundle()
+    const { child, password, port } = await serve(site, 2)
+    const server = `${site.place.host}:${port}`
+    return {
+      server: [pidOf(child)],
+      commands: {},
+      putMany: (from, _to, count) => sessions("upload", server, password, count, from),
+      hold: { many: 2000, says: /open/, commands: (count) => [sessions("hold", server, password, count)] },
+      logins: { many: 100, commands: (count) => [sessions("login", server, password, count)] },
+      stop: () => stop(child)
+    }
+  }
+}
