@@ -12,6 +12,7 @@ import { userNameBytesMax } from "../domain/limits.ts"
 import * as Location from "./Location.ts"
 import { publicUser } from "./PasswordSource.ts"
 import * as ServerAddress from "./ServerAddress.ts"
+import type { TreeOptions } from "./Trees.ts"
 
 export const program = "paradrop"
 
@@ -80,13 +81,15 @@ export const place = Argument.String("FOLDER").pipe(
 
 export const as = Flag.String("as").pipe(
   Flag.withMetavar("NAME"),
-  Flag.withDescription("the name at the server, folders included, or its URL; for one file"),
+  Flag.withDescription("the name at the server, folders included, or its URL; for one file. With -r: a folder to fill"),
   Flag.optional
 )
 
 export const to = Flag.String("to").pipe(
   Flag.withMetavar("PATH"),
-  Flag.withDescription("the file to write, or an existing folder to write into; else the working folder"),
+  Flag.withDescription(
+    "the file to write, or an existing folder to write into; else the working folder. With -r: the folder, made when missing"
+  ),
   Flag.optional
 )
 
@@ -101,6 +104,53 @@ export const expect = Flag.String("expect").pipe(
   Flag.withDescription("refuse unless the server's file has this digest now; for one file"),
   Flag.optional
 )
+
+const given = (name: string, description: string) =>
+  Flag.Boolean(name).pipe(Flag.withoutNegation, Flag.withDescription(description), Flag.withDefault(false))
+
+const patterns = (name: string, description: string) =>
+  Flag.String(name).pipe(Flag.withMetavar("PATTERN"), Flag.withDescription(description), Flag.atLeast(0))
+
+/** Said of whole folders. */
+export const tree = {
+  recursive: given("recursive", "take folders, with all that is below them").pipe(Flag.withAlias("r")),
+  dryRun: given("dry-run", "with -r: say what would be done, and do nothing"),
+  remove: given("delete", "with -r: remove what the other side does not have, below the named folders alone"),
+  include: patterns("include", "with -r: only files that fit one of these, as a .gitignore says it; may be repeated"),
+  exclude: patterns("exclude", "with -r: not what fits one of these; '!PATTERN' brings back; may be repeated")
+}
+
+/** Said of whole folders that are compared. */
+export const comparedTree = {
+  ...tree,
+  checksum: given("checksum", "with -r: compare digests, not modification times, of files of equal size")
+}
+
+interface TreeFlags {
+  readonly recursive: boolean
+  readonly dryRun: boolean
+  readonly remove: boolean
+  readonly checksum?: boolean
+  readonly include: ReadonlyArray<string>
+  readonly exclude: ReadonlyArray<string>
+}
+
+/** What is said of folders; undefined without `-r`, which everything else said of them needs. */
+export const parseTree = ({
+  checksum = false,
+  dryRun,
+  exclude,
+  include,
+  recursive,
+  remove
+}: TreeFlags): Effect.Effect<TreeOptions | undefined, WrongUsage> => {
+  if (recursive) return Effect.succeed({ dryRun, remove, checksum, include, exclude })
+  return dryRun || remove || checksum || include.length > 0 || exclude.length > 0
+    ? Effect.fail(
+        new WrongUsage({ detail: "--dry-run, --delete, --checksum, --include and --exclude speak of folders: add -r" })
+      )
+    : Effect.undefined
+}
 
 /** Said of `passwd`. */
 export const newPassword = {

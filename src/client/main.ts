@@ -175,22 +175,30 @@ const fetch = Command.make("fetch", { pattern, digest }, ({ digest, pattern }) =
   ])
 )
 
-const upload = Command.make("upload", { files, as }, ({ as, files }) =>
-  Effect.flatMap(parseName(as), ({ name, named }) =>
-    Effect.andThen(oneName(files, name), once({ _tag: "Upload", files, as: name }, named))
-  )
+const upload = Command.make("upload", { files, as, ...ClientConfig.tree }, ({ as, files, ...flags }) =>
+  Effect.gen(function* () {
+    const { name, named } = yield* parseName(as)
+    const tree = yield* ClientConfig.parseTree(flags)
+    if (tree === undefined) yield* oneName(files, name)
+    yield* once({ _tag: "Upload", files, as: name, tree }, named)
+  })
 ).pipe(
   Command.withDescription("Send files to the server"),
   Command.withExamples([
     { command: "paradrop upload report.pdf", description: "stored as report.pdf" },
     { command: "paradrop upload '*.pdf' notes.txt", description: "several at once; each is told, then a summary" },
-    { command: "paradrop upload report.pdf --as 2026/report.pdf", description: "stored in a folder" }
+    { command: "paradrop upload report.pdf --as 2026/report.pdf", description: "stored in a folder" },
+    { command: "paradrop upload -r photos", description: "stored as photos/..., every file of it" },
+    { command: "paradrop upload -r photos --as 2026 --exclude '*.tmp'", description: "stored as 2026/photos/..." },
+    { command: "paradrop upload -r photos/. --as 2026", description: "what is in it, stored as 2026/..." }
   ])
 )
 
-const download = Command.make("download", { names, to }, ({ names, to }) =>
+const download = Command.make("download", { names, to, ...ClientConfig.comparedTree }, ({ names, to, ...flags }) =>
   Effect.flatMap(parseNames(names), ({ named, names }) =>
-    once({ _tag: "Download", names, to: Option.getOrUndefined(to) }, named)
+    Effect.flatMap(ClientConfig.parseTree(flags), (tree) =>
+      once({ _tag: "Download", names, to: Option.getOrUndefined(to), tree }, named)
+    )
   )
 ).pipe(
   Command.withDescription("Get files from the server"),
@@ -198,22 +206,31 @@ const download = Command.make("download", { names, to }, ({ names, to }) =>
     { command: "paradrop download 2026/report.pdf", description: "written to ./report.pdf" },
     { command: "paradrop download '2026/**' --to folder", description: "all that fit, into an existing folder" },
     { command: "paradrop download report.pdf --to old.pdf", description: "written to ./old.pdf" },
+    { command: "paradrop download -r photos --to backup", description: "written to backup/photos/..., what differs" },
+    { command: "paradrop download -r . --to backup", description: "everything" },
     { command: "paradrop download paradrop://ada@files.example/2026/report.pdf", description: "by its URL" }
   ])
 )
 
-const para = Command.make("para", { files, as, expect }, ({ as, expect, files }) =>
-  Effect.flatMap(parseName(as), ({ name, named }) =>
-    Effect.flatMap(
-      Effect.andThen(oneName(files, name), parseExpected(files, Option.getOrUndefined(expect))),
-      (expected) => once({ _tag: "Para", files, as: name, expect: expected }, named)
-    )
-  )
+const paraFlags = { files, as, expect, ...ClientConfig.comparedTree }
+const para = Command.make("para", paraFlags, ({ as, expect, files, ...flags }) =>
+  Effect.gen(function* () {
+    const { name, named } = yield* parseName(as)
+    const tree = yield* ClientConfig.parseTree(flags)
+    if (tree === undefined) yield* oneName(files, name)
+    else if (Option.isSome(expect)) {
+      return yield* new ClientConfig.WrongUsage({ detail: "--expect speaks of one file, and -r of folders" })
+    }
+    const expected = yield* parseExpected(files, Option.getOrUndefined(expect))
+    yield* once({ _tag: "Para", files, as: name, expect: expected, tree }, named)
+  })
 ).pipe(
   Command.withDescription("Make the server's files equal to yours, sending what changed"),
   Command.withExamples([
     { command: "paradrop para report.pdf", description: "the server must have report.pdf" },
-    { command: "paradrop para report.pdf --as 2026/report.pdf", description: "under that name there" }
+    { command: "paradrop para report.pdf --as 2026/report.pdf", description: "under that name there" },
+    { command: "paradrop para -r site", description: "the server's site/... becomes yours: what is new or differs" },
+    { command: "paradrop para -r site --delete --dry-run", description: "what would be sent, and what would go" }
   ])
 )
 
