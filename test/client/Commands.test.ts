@@ -346,7 +346,7 @@ describe("the shell", () => {
         second.err,
         "\u001b[31mparadrop: invalid command: the client must pay attention to acceptable input patterns\u001b[39m\n"
       )
-      assert.include(second.err, "  upload [-r] FILE... [--as NAME]                     send files to the server\n")
+      assert.include(second.err, "  upload [-r] FILE... [--as NAME]                  send files to the server\n")
       assert.include(second.err, "did you mean 'upload'?\n")
       assert.include(second.out, "my file.txt")
       assert.isTrue(yield* shell(["nonsense"], { interactive: true }))
