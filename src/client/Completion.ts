@@ -68,7 +68,7 @@ const candidates = (
 
 const foldersOf = (names: ReadonlyArray<string>): ReadonlyArray<string> => names.filter((name) => name.endsWith("/"))
 
-const treeOptions = ["-r", "--dry-run", "--delete", "--include", "--exclude"]
+const treeOptions = ["-r", "--recursive", "--dry-run", "--delete", "--include", "--exclude"]
 
 /** The options that a command's lines take. */
 export const optionsOf: Readonly<Record<string, ReadonlyArray<string>>> = {

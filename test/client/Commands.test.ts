@@ -351,7 +351,7 @@ describe("the shell", () => {
       assert.include(second.out, "my file.txt")
       assert.isTrue(yield* shell(["nonsense"], { interactive: true }))
       assert.isTrue(yield* shell(["help"]))
-      assert.include(taken(here).out, "download NAME... [--to PATH]")
+      assert.include(taken(here).out, "download [-r] NAME... [--to PATH]")
     }).pipe(Effect.provide(layer))
   )
 
@@ -462,7 +462,7 @@ describe("completion", () => {
     ["download x --to l", "l", ["local\\ file "]],
     ["upload l", "l", ["local\\ file "]],
     ["upload local\\ f", "local\\ f", ["local\\ file "]],
-    ["upload x --", "--", ["--as ", "--dry-run ", "--delete ", "--include ", "--exclude "]],
+    ["upload x --", "--", ["--as ", "--recursive ", "--dry-run ", "--delete ", "--include ", "--exclude "]],
     ["para x --e", "--e", ["--expect ", "--exclude "]],
     ["fetch --", "--", ["--digest "]],
     ["verify d", "d", ["docs/"]],
