@@ -31,6 +31,9 @@ import * as LineEditorNode from "./LineEditorNode.ts"
 import * as LocalFilesNode from "./LocalFilesNode.ts"
 import { OwnPassword } from "./PasswordCommand.ts"
 import * as PasswordSource from "./PasswordSource.ts"
+import * as ProfileCommands from "./ProfileCommands.ts"
+import type { Profile } from "./Profiles.ts"
+import * as ProfilesNode from "./ProfilesNode.ts"
 import { Reporter } from "./Reporter.ts"
 import * as ReporterJson from "./ReporterJson.ts"
 import * as ReporterText from "./ReporterText.ts"
@@ -57,17 +60,27 @@ interface Target {
   readonly server: ServerAddress.ServerAddress
   readonly user: UserName
   readonly passwordFile: string | undefined
+  readonly passwordCommand: string | undefined
+  readonly profile: Profile | undefined
 }
 
+const passwordFor = ({ passwordCommand: command, passwordFile: file, ...target }: Target) =>
+  Effect.flatMap(Config.option(Config.Redacted("PARADROP_PASSWORD")), (environment) =>
+    PasswordSource.password({
+      ...target,
+      file,
+      command,
+      environment: Option.getOrUndefined(environment),
+      modeless: process.platform === "win32"
+    })
+  )
+
 /** Sessions with the target. A password that was right is kept for the next one. */
-const sessions = ({ passwordFile, server, user }: Target) => {
+const sessions = (target: Target) => {
+  const { server, user } = target
   let known: Password | undefined
   const connect = Effect.gen(function* () {
-    const environment = Option.getOrUndefined(yield* Config.option(Config.Redacted("PARADROP_PASSWORD")))
-    const given =
-      known === undefined
-        ? yield* PasswordSource.password({ server, user, file: passwordFile, environment })
-        : { password: known, typed: false }
+    const given = known === undefined ? yield* passwordFor(target) : { password: known, typed: false }
     const entered = yield* logIn(server, user, given)
     known = entered.password
     if (entered.typed) yield* (yield* Reporter).note("correct", "good")
@@ -144,9 +157,11 @@ const running = Effect.fnUntraced(function* <E, R>(
   named?: ServerAddress.Named
 ) {
   verbose ||= flags.verbose
+  const profile = yield* ClientConfig.profileOf(flags)
   const target = {
-    ...(yield* ClientConfig.parseServer(flags, named)),
-    passwordFile: Option.getOrUndefined(flags.passwordFile)
+    ...(yield* ClientConfig.parseServer(flags, named, profile)),
+    ...(yield* ClientConfig.parsePassword(flags)),
+    profile
   }
   const plain = (flags.json ? ReporterJson : ReporterText).layer(reportPrefix)
   const reporter = verbose ? ReporterVerbose.layer(plain) : plain
@@ -303,17 +318,84 @@ const shell = Command.make("shell", { place: ClientConfig.place }, ({ place }) =
   ])
 )
 
+const addProfile = Command.make(
+  "add",
+  {
+    name: ClientConfig.profileName,
+    server: ClientConfig.profileServer,
+    keepPassword: ClientConfig.keepPassword,
+    replace: ClientConfig.replaceProfile
+  },
+  ({ keepPassword, name, replace, server }) =>
+    Effect.gen(function* () {
+      const flags = yield* root
+      const sources = yield* ClientConfig.parsePassword(flags)
+      const target = yield* ClientConfig.parseServer({ server: Option.some(server), user: flags.user })
+      const context = yield* Effect.context<Effect.Services<ReturnType<typeof passwordFor>>>()
+      const asked = Effect.catchTag(
+        passwordFor({ ...target, ...sources, profile: undefined }),
+        "ConfigError",
+        Effect.die
+      )
+      yield* ProfileCommands.add({
+        name,
+        ...target,
+        ...sources,
+        replace,
+        password: keepPassword
+          ? Effect.provideContext(
+              Effect.map(asked, (given) => given.password),
+              context
+            )
+          : undefined
+      })
+    }).pipe(Effect.provide(ReporterText.layer(prefix)))
+).pipe(
+  Command.withDescription("Note down a server, and where its password comes from, under a short name"),
+  Command.withExamples([
+    { command: "paradrop profile add home ada@files.example:8080", description: "the password is asked for each time" },
+    {
+      command: "paradrop --password-command 'pass show files' profile add home ada@files.example",
+      description: "it comes from a password manager"
+    },
+    { command: "paradrop profile add home ada@files.example --keep-password", description: "it is asked for now, once" }
+  ])
+)
+
+const listProfiles = Command.make("list", {}, () =>
+  Effect.flatMap(root, (flags) =>
+    Effect.flatMap(ProfileCommands.list(flags.json), (good) => (good ? Effect.void : new SomeFailed()))
+  )
+).pipe(Command.withDescription("List the profiles: server, account, and where the password comes from"))
+
+const showProfile = Command.make("show", { name: ClientConfig.profileName }, ({ name }) =>
+  Effect.flatMap(root, (flags) => ProfileCommands.show(name, flags.json))
+).pipe(Command.withDescription("Show what a profile says; never a password"))
+
+const removeProfile = Command.make("remove", { name: ClientConfig.profileName }, ({ name }) =>
+  ProfileCommands.remove(name)
+).pipe(Command.withDescription("Remove a profile, and the password that was kept for it"))
+
+const profile = Command.make("profile").pipe(
+  Command.withDescription("Servers under short names, for --server"),
+  Command.withExamples([
+    { command: "paradrop profile add home ada@files.example:8080", description: "once" },
+    { command: "paradrop --server home fetch", description: "from then on" }
+  ]),
+  Command.withSubcommands([addProfile, listProfiles, showProfile, removeProfile])
+)
+
 /** Without a command: the shell for a person, and a word of help for a script. */
 const bare = Effect.fnUntraced(function* (flags: Flags) {
   if (yield* (yield* Stdio.Stdio).stdinIsTerminal) return yield* interactive(flags)
   return yield* new ClientConfig.WrongUsage({
-    detail: "say what to do: fetch, upload, download, para, verify, remove, rename, passwd or shell"
+    detail: "say what to do: fetch, upload, download, para, verify, remove, rename, passwd, profile or shell"
   })
 })
 
 const command = root.pipe(
   Command.withHandler(bare),
-  Command.withSubcommands([fetch, upload, download, para, verify, remove, rename, passwd, shell])
+  Command.withSubcommands([fetch, upload, download, para, verify, remove, rename, passwd, profile, shell])
 )
 
 // -----------------------------------------------------------------------------
@@ -352,7 +434,7 @@ const codeFor = (error: { readonly _tag: string; readonly message: string }) => 
   if (CliError.isCliError(error)) return Effect.succeed(2)
   if (error instanceof ScreenNode.OutputEnded && error.code === "EPIPE") return Effect.succeed(brokenPipeCode)
   const said = Effect.andThen(say(error.message), verbose ? sayCauses(error) : Effect.void)
-  return Effect.as(said, error._tag === "WrongUsage" ? 2 : 1)
+  return Effect.as(said, error._tag === "WrongUsage" || error._tag === "ProfileNameRefused" ? 2 : 1)
 }
 
 const sayDefect = (cause: Cause.Cause<never>) => {
@@ -376,12 +458,17 @@ const presenter = Layer.unwrap(
   )
 )
 
+const profiles = Layer.unwrap(
+  Effect.map(ProfilesNode.configFolder(process.env, process.platform), ProfilesNode.layer)
+).pipe(Layer.provide(NodeServices.layer))
+
 const platform = Layer.mergeAll(
   CipherNode.layer,
   KemNode.layer,
   NodeServices.layer,
   Layer.provideMerge(LineEditorNode.layer, HistoryNode.layer),
   LocalFilesNode.layer,
+  profiles,
   WorkingFolderNode.layer,
   commandHelp,
   CliConfig.layer({ builtIns }),
