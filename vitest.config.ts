@@ -1,6 +1,24 @@
+import { join } from "node:path"
 import { defineConfig } from "vitest/config"
 
+/** What is published under a name, for docs/examples, which use the package as everybody does. */
+const published = (name: string, path: string) => ({
+  find: new RegExp(`^${name}$`),
+  replacement: join(import.meta.dirname, "src", path)
+})
+
 export default defineConfig({
+  resolve: {
+    alias: [
+      published("paradrop", "domain/index.ts"),
+      published("paradrop/node", "domain/node.ts"),
+      published("paradrop/testing", "domain/testing/index.ts"),
+      published("paradrop/server", "server/index.ts"),
+      published("paradrop/client", "client/index.ts"),
+      published("paradrop/client/node", "client/node.ts"),
+      published("paradrop/client/testing", "client/testing/index.ts")
+    ]
+  },
   test: {
     include: ["test/**/*.test.ts"],
     // Processes, not threads: the tests start processes and listen to signals themselves.

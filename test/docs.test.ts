@@ -2,13 +2,10 @@
  * The documents: their links lead somewhere, and their examples are what runs.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Redacted } from "effect"
-import { SocketServer } from "effect/socket"
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { Effect } from "effect"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import * as limits from "../src/domain/limits.ts"
-import { files } from "./embedding.ts"
 import { example, text } from "./protocolExample.ts"
 import { FileStoreMemory } from "../src/domain/index.ts"
 import { checkStore } from "./ownLayers.ts"
@@ -86,18 +83,16 @@ describe("documents", () => {
     for (const [name = "", value] of rows) assert.strictEqual(value, String(values.get(name)), name)
   })
 
-  it.effect("ARCHITECTURE.md shows a program that serves a folder", () =>
-    Effect.gen(function* () {
-      assert.strictEqual(blockAfter("docs/ARCHITECTURE.md", "embedding"), published("test/embedding.ts", "embedding"))
-      const root = yield* Effect.acquireRelease(
-        Effect.sync(() => mkdtempSync(join(tmpdir(), "paradrop-embedding-"))),
-        (path) => Effect.sync(() => rmSync(path, { recursive: true }))
-      )
-      const context = yield* Layer.build(files(root, 0, Redacted.make("correct horse")))
-      const { address } = yield* Effect.provideContext(SocketServer.SocketServer, context)
-      assert.strictEqual(address._tag === "UnixPathAddress" ? "" : address.address.toString(), "127.0.0.1")
-    }).pipe(Effect.scoped)
-  )
+  it("EMBEDDING.md shows parts of programs that are tested", () => {
+    const markers = Array.from(read("docs/EMBEDDING.md").matchAll(/<!-- (examples\/\S+)#(\w+) -->/g))
+    assert.isAtLeast(markers.length, 6)
+    for (const [, path = "", part = ""] of markers) {
+      const shown = blockAfter("docs/EMBEDDING.md", `${path}#${part}`)
+      assert.strictEqual(shown, published(`docs/${path}`, part), `${path}#${part}`)
+    }
+    // A server inside another application takes this many lines, and no more.
+    assert.isBelow(blockAfter("docs/EMBEDDING.md", "examples/embed.ts#server")?.split("\n").length ?? 99, 15)
+  })
 
   it.effect("README.md shows a test that passes", () =>
     Effect.gen(function* () {

@@ -15,7 +15,14 @@
  */
 import { Context, Effect, Layer, Redacted, Schema } from "effect"
 import type { UserName } from "../channel/HandshakeMessage.ts"
-import type { RegistrationRecord, ServerSetup, StretchingId } from "../channel/Opaque.ts"
+import {
+  Opaque,
+  type OpaqueRejected,
+  type Password,
+  type RegistrationRecord,
+  type ServerSetup,
+  type StretchingId
+} from "../channel/Opaque.ts"
 import { accountsMax } from "../limits.ts"
 import { everything, type Grant } from "./Grant.ts"
 
@@ -137,6 +144,25 @@ export class Accounts extends Context.Service<
         remove: (user) => edit(removing(user))
       })
     })
+
+  /**
+   * Accounts in memory that may do everything, registered when the layer is built, with secrets of the server that are
+   * new each time: for programs that know the passwords anyway.
+   */
+  static readonly layerPasswords = (
+    accounts: ReadonlyArray<{ readonly user: UserName; readonly password: Password }>,
+    stretching: StretchingId = 1
+  ): Layer.Layer<Accounts, OpaqueRejected, Opaque> =>
+    Layer.unwrap(
+      Effect.gen(function* () {
+        const opaque = yield* Opaque
+        const setup = yield* opaque.createSetup
+        const records = yield* Effect.forEach(accounts, ({ password, user }) =>
+          Effect.map(opaque.register(setup, { user, password, stretching }), (record) => [user, record] as const)
+        )
+        return Accounts.layerMemory(setup, stretching, new Map(records))
+      })
+    )
 }
 
 // -----------------------------------------------------------------------------

@@ -46,9 +46,7 @@ export const registered: Effect.Effect<Registered, OpaqueRejected, Opaque> = Eff
 })
 
 /** Accounts in memory with both. */
-export const accounts: Layer.Layer<Accounts, OpaqueRejected, Opaque> = Layer.unwrap(
-  Effect.map(registered, ({ records, setup }) => Accounts.layerMemory(setup, 1, records))
-)
+export const accounts: Layer.Layer<Accounts, OpaqueRejected, Opaque> = Accounts.layerPasswords([ada, grace])
 
 /** Numbers from 0 up to 1, the same for the same seed (Mulberry32). Not for secrets. */
 export const seeded = (seed: number): (() => number) => {

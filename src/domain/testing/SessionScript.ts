@@ -39,6 +39,9 @@ const name = Schema.Union([
 ])
 const file = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: contents.length - 1 }))
 
+/** Which digest the file must have: the one that it has, any, or one that it has not. */
+const expect = Schema.Literals(["now", "any", "other"])
+
 /** What a client does. `name` and `file` are positions in `names` and `contents`. */
 export const Action = Schema.TaggedUnion({
   /** A login that must fail; on a connection of its own, or on one where it failed before. */
@@ -48,7 +51,9 @@ export const Action = Schema.TaggedUnion({
   Download: { name, delta: Schema.Boolean },
   /** The request alone: content and commit are steps of their own. */
   Upload: { name, file },
-  Para: { name, file, expect: Schema.Literals(["now", "any", "other"]) },
+  Para: { name, file, expect },
+  Remove: { name, expect },
+  Rename: { name, to: name, replace: Schema.Boolean, expect },
   /** An upload, its content and its commit, all sent at once. */
   Put: { name, file },
   /** Some of the same, and a request behind them, all sent at once. */
@@ -114,12 +119,14 @@ const {
   Para,
   Pipeline,
   Put,
+  Remove,
+  Rename,
   Update,
   Upload,
   Want
 } = Action.cases
 
-const whole = Schema.Union([Put, Put, Put, Update, Pipeline, Download, Describe, Fetch])
+const whole = Schema.Union([Put, Put, Put, Put, Update, Pipeline, Remove, Rename, Rename, Download, Describe, Fetch])
 const begin = Schema.Union([Upload, Para, Download])
 const goOn = Schema.Union([Content, Content, Commit, Commit, Copies, NeedChunks, NeedBlocks, Want, Cancel])
 
@@ -171,6 +178,7 @@ function* simpler(script: Script): IterableIterator<Script> {
   for (const [index, { action, client }] of script.entries()) {
     const as = (action: Action) => script.with(index, { client, action })
     if ("name" in action && action.name > 0) yield as({ ...action, name: 0 })
+    if ("expect" in action && action.expect !== "any") yield as({ ...action, expect: "any" })
     if (action._tag === "Pipeline") {
       const [first] = action.names
       if (first !== undefined) yield as({ _tag: "Put", name: first, file: action.file })
@@ -182,6 +190,7 @@ function* simpler(script: Script): IterableIterator<Script> {
 
 /** A step in words: `client 0: Put {"name":"a","file":1}`. */
 export const show = ({ action: { _tag, ...rest }, client }: Step): string => {
-  const fields = "name" in rest ? { ...rest, name: names[rest.name] } : rest
+  const named = "name" in rest ? { ...rest, name: names[rest.name] } : rest
+  const fields = "to" in rest ? { ...named, to: names[rest.to] } : named
   return `client ${client}: ${_tag} ${JSON.stringify(fields)}`
 }

@@ -42,6 +42,8 @@ export const utter = (model: Model, speaker: Speaker, action: Action): ReadonlyA
     case "Put":
     case "Para":
     case "Pipeline":
+    case "Remove":
+    case "Rename":
       // After Bye any request would be a violation: that is `Illegal`'s business.
       return speaker.session.ending ? [] : request(model, speaker, action)
     case "Content":
@@ -69,7 +71,7 @@ export const utter = (model: Model, speaker: Speaker, action: Action): ReadonlyA
   }
 }
 
-type Request = Asked<"Describe" | "Download" | "Fetch" | "Para" | "Pipeline" | "Put" | "Upload">
+type Request = Asked<"Describe" | "Download" | "Fetch" | "Para" | "Pipeline" | "Put" | "Remove" | "Rename" | "Upload">
 
 const request = (model: Model, speaker: Speaker, action: Request): ReadonlyArray<Said> => {
   const id = speaker.session.lastId + 1
@@ -85,10 +87,15 @@ const request = (model: Model, speaker: Speaker, action: Request): ReadonlyArray
     case "Put":
       return put(model, speaker, id, action)
     case "Para": {
-      const now = model.files.get(key(nameAt(action.name)))?.digest ?? nobody
-      const expect = action.expect === "any" ? {} : { expect: action.expect === "now" ? now : nobody }
       const said = begin(speaker, id, "Para", action)
-      return [said._tag === "Message" ? { ...said, message: { ...said.message, ...expect } } : said]
+      return [said._tag === "Message" ? { ...said, message: { ...said.message, ...expected(model, action) } } : said]
+    }
+    case "Remove":
+      return [say(id, { _tag: "Remove", name: nameAt(action.name), ...expected(model, action) })]
+    case "Rename": {
+      const { name, replace, to } = action
+      const names = { name: nameAt(name), to: nameAt(to) }
+      return [say(id, { _tag: "Rename", ...names, ...(replace && { replace }), ...expected(model, action) })]
     }
     case "Pipeline": {
       const { file, names } = action
@@ -99,6 +106,13 @@ const request = (model: Model, speaker: Speaker, action: Request): ReadonlyArray
       ]
     }
   }
+}
+
+/** The digest that the file is said to have. */
+const expected = (model: Model, { expect, name }: Asked<"Para" | "Remove" | "Rename">) => {
+  if (expect === "any") return {}
+  const now = model.files.get(key(nameAt(name)))?.digest ?? nobody
+  return { expect: expect === "now" ? now : nobody }
 }
 
 interface Named {

@@ -92,9 +92,9 @@ describe("a script", () => {
         }
       }
       const expected =
-        "Closing Content Described Ended Listing Lost Pieces Pong Proceed SameFileHere SameFileNotHere Sending Sent " +
-        "SuccessfullyParallelized Uploaded cancelled conflict digest-mismatch name-collision no-such-file not-a-file " +
-        "size-mismatch"
+        "Closing Content Described Ended Listing Lost Pieces Pong Proceed Removed Renamed SameFileHere " +
+        "SameFileNotHere Sending Sent SuccessfullyParallelized Uploaded already-exists cancelled conflict digest-mismatch " +
+        "name-collision no-such-file not-a-file size-mismatch"
       assert.strictEqual([...heard].toSorted().join(" "), expected)
     }).pipe(Effect.provide(DigestNode.layer))
   )
@@ -152,7 +152,12 @@ const breakages = {
           () => new NoSuchFile({ name })
         )
     })),
-    steps: [`client 0: Put {"name":"A","file":0}`, `client 0: Describe {"name":"a"}`]
+    steps: [`client 0: Put {"name":"A","file":0}`, `client 0: Download {"name":"a","delta":true}`]
+  },
+  "keeps what it removes": {
+    seed: 5,
+    world: broken((store) => ({ remove: ({ name }) => store.stat(name) })),
+    steps: [`client 0: Put {"name":"a","file":0}`, `client 0: Remove {"name":"a","expect":"any"}`]
   },
   "lists a file twice": {
     seed: 5,
