@@ -93,8 +93,8 @@ describe("a script", () => {
       }
       const expected =
         "Closing Content Described Ended Listing Lost Pieces Pong Proceed Removed Renamed SameFileHere " +
-        "SameFileNotHere Sending Sent SuccessfullyParallelized Uploaded already-exists cancelled conflict digest-mismatch " +
-        "name-collision no-such-file not-a-file size-mismatch"
+        "SameFileNotHere Sending Sent SuccessfullyParallelized Uploaded already-exists cancelled conflict " +
+        "digest-mismatch name-collision no-such-file not-a-file size-mismatch"
       assert.strictEqual([...heard].toSorted().join(" "), expected)
     }).pipe(Effect.provide(DigestNode.layer))
   )
