@@ -3,5 +3,4 @@
  */
 export * as LineEditorNode from "./LineEditorNode.ts"
 export * as LocalFilesNode from "./LocalFilesNode.ts"
-export * as ProfilesNode from "./ProfilesNode.ts"
 export * as ScreenNode from "./ScreenNode.ts"
