@@ -12,7 +12,8 @@ import type { ContentDigest } from "../domain/file/Digest.ts"
 import { Digest } from "../domain/file/Digest.ts"
 import type { FileEntry, FileSize, Milliseconds } from "../domain/file/FileEntry.ts"
 import type { FileName } from "../domain/file/FileName.ts"
-import { eagerContentBytesMax, resumeBytesMin } from "../domain/limits.ts"
+import { Owned } from "../domain/channel/Transport.ts"
+import { eagerContentBytesMax, frameHeaderBytes, resumeBytesMin } from "../domain/limits.ts"
 import type { Source, SourceShrank } from "../domain/transfer/Outgoing.ts"
 import type { ClientMessage, ServerMessage, SignatureOffer } from "../domain/wire/Message.ts"
 import { packRanges } from "../domain/file/Packed.ts"
@@ -149,6 +150,7 @@ const ignoreProgress: OnProgress = () => {}
 /** The commands over requests that are made already; `Client.connect` does both. */
 export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.Return<ClientSession, never, Digest> {
   const digest = yield* Digest
+  const { received: ours } = yield* Owned
   // Content of one request never mixes with another's: one sender at a time.
   const content = yield* Semaphore.make(1)
   /** A transfer that fails is cancelled before the next one begins: content is legal only for the one that is on. */
@@ -288,6 +290,8 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
       // Refused before it is written: a server cannot fill the disk beyond its word.
       if (received > length) return yield* new ProtocolBroken({ detail: "more content than was declared" })
       yield* take(answer.parts)
+      // A receiver of a smaller file may hold it in memory whole.
+      if (ours && length >= resumeBytesMin) Bytes.giveBack(answer.parts, frameHeaderBytes)
     }
   })
 

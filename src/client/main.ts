@@ -11,6 +11,7 @@ import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import { Cause, Config, Effect, Layer, Option, Schema, Stdio } from "effect"
 import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
 import * as CipherNode from "../domain/channel/CipherNode.ts"
+import * as Transport from "../domain/channel/Transport.ts"
 import type { UserName } from "../domain/channel/HandshakeMessage.ts"
 import * as KemNode from "../domain/channel/KemNode.ts"
 import type { Password } from "../domain/channel/Opaque.ts"
@@ -361,6 +362,8 @@ const presenter = Layer.unwrap(
 
 const platform = Layer.mergeAll(
   CipherNode.layer,
+  // What Node's sockets and its cipher give is nobody else's, and `socketReadBytes` fill a socket.
+  Layer.succeed(Transport.Owned, { received: true, sentBytesMin: socketReadBytes }),
   KemNode.layer,
   NodeServices.layer,
   Layer.provideMerge(LineEditorNode.layer, HistoryNode.layer),

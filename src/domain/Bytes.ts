@@ -3,6 +3,7 @@
  *
  * Content is never joined on its way: a record's plaintext stays a list of views until the disk or the socket takes it.
  */
+import { givenBackBytesMin } from "./limits.ts"
 
 /** A run of bytes held as views, in order. */
 export type Parts = ReadonlyArray<Uint8Array>
@@ -52,6 +53,19 @@ export const slice = (parts: Parts, offset: number, length: number): Array<Uint8
     skip = 0
   }
   return views
+}
+
+/**
+ * Gives the memory of parts back at once, each of which is all that is left of its buffer: nobody may look at them, or
+ * at anything before them in their buffers, again. Small ones are left to the collector.
+ *
+ * @param before bytes of a buffer that may come before the part and are nobody's any more
+ */
+export const giveBack = (parts: Parts, before = Number.POSITIVE_INFINITY): void => {
+  for (const { buffer, byteLength, byteOffset } of parts) {
+    if (byteOffset + byteLength !== buffer.byteLength || byteOffset > before) continue
+    if (buffer.byteLength >= givenBackBytesMin && buffer instanceof ArrayBuffer) buffer.transfer(0)
+  }
 }
 
 /** Equal length and bytes. Not constant time: never for secrets. */

@@ -287,6 +287,9 @@ export const copyRunBytesMax = 16 * 1024 * 1024
 /** What the kernel's buffer gives to one read of a server's socket: one record and its header, more costs memory. */
 export const socketReadBytes = 256 * 1024
 
+/** Memory of received bytes is given back at once from this size on; less is not worth it. */
+export const givenBackBytesMin = 16 * 1024
+
 /** Signatures that are made at once; others wait. */
 export const signatureBuildsMax = 2
 

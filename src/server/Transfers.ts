@@ -7,12 +7,13 @@
 import { Effect, Exit, FiberHandle, identity, Scope, Stream } from "effect"
 import * as Bytes from "../domain/Bytes.ts"
 import type { ChannelFailed } from "../domain/channel/ChannelError.ts"
+import { Owned } from "../domain/channel/Transport.ts"
 import { Digest, digestOf } from "../domain/file/Digest.ts"
 import type { FileEntry } from "../domain/file/FileEntry.ts"
 import * as FileNames from "../domain/file/FileName.ts"
 import type { FileName } from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
-import { deltaBytesMin, headBytes, listingPageEntriesMax } from "../domain/limits.ts"
+import { deltaBytesMin, frameHeaderBytes, headBytes, listingPageEntriesMax, resumeBytesMin } from "../domain/limits.ts"
 import type { FrameChannel } from "../domain/session/FrameChannel.ts"
 import type { ActionResult, Base, SessionOutput } from "../domain/session/SessionState.ts"
 import type { Watchdog } from "../domain/session/Watchdog.ts"
@@ -94,6 +95,7 @@ export const make = Effect.fnUntraced(function* (options: {
   const { channel, files, report, user, watch, watchdog } = options
   const { store } = files
   const [digest, signatures, maker] = [yield* Digest, yield* Signatures, yield* SignatureMaker]
+  const { received: ours } = yield* Owned
   const connection = yield* Effect.scope
   const aliveMeanwhile = yield* KeepAlive.make(channel, watchdog)
   const sending = yield* FiberHandle.make<void, never>()
@@ -155,12 +157,14 @@ export const make = Effect.fnUntraced(function* (options: {
       const staging = yield* aliveMeanwhile(
         hold(store.stage({ name, size, modified, ...resume, ...(target && { target }) }))
       )
+      const value = ours && size >= resumeBytesMin ? givingBack(staging.value) : staging.value
       incoming = {
         ...staging,
+        value,
         command,
         target,
         replaces: expect === undefined ? undefined : base?.value.version,
-        assembly: base && (yield* Scope.provide(Assembly.make(staging.value, base.value), staging.scope))
+        assembly: base && (yield* Scope.provide(Assembly.make(value, base.value), staging.scope))
       }
       return { _tag: "Staged", id, resumed: staging.value.resumed, base: base && baseOf(base) } as const
     }).pipe(
@@ -396,6 +400,13 @@ const offerOf = ({ averageLog2, digest, groups }: Signature): SignatureOffer => 
   averageLog2,
   groups: packPieces(groups),
   prefixes: packDigests(groups.map(({ prefix }) => prefix))
+})
+
+/** Content whose memory is given back once it is written: of files that nobody holds in memory whole. */
+const givingBack = (staging: Staging): Staging => ({
+  ...staging,
+  write: (content) =>
+    Effect.tap(staging.write(content), () => Effect.sync(() => Bytes.giveBack(content, frameHeaderBytes)))
 })
 
 const baseOf = ({ signature, value }: Opened): Base => ({

@@ -15,6 +15,7 @@ import type { NetAddress } from "effect/net"
 import { ChildProcess, ChildProcessSpawner } from "effect/process"
 import { SocketServer } from "effect/socket"
 import * as CipherNode from "../domain/channel/CipherNode.ts"
+import * as Transport from "../domain/channel/Transport.ts"
 import * as KemNode from "../domain/channel/KemNode.ts"
 import * as OpaqueNode from "../domain/channel/OpaqueNode.ts"
 import * as DigestNode from "../domain/file/DigestNode.ts"
@@ -453,6 +454,8 @@ const { version } = Schema.decodeUnknownSync(Schema.Struct({ version: Schema.Str
 const colours = process.stderr.isTTY && process.stderr.hasColors()
 const platform = Layer.mergeAll(
   CipherNode.layer,
+  // What Node's sockets and its cipher give is nobody else's, and `socketReadBytes` fill a socket.
+  Layer.succeed(Transport.Owned, { received: true, sentBytesMin: socketReadBytes }),
   DigestNode.layer,
   KemNode.layer,
   NodeCrypto.layerSecureRandom,

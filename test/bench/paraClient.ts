@@ -12,6 +12,7 @@ import * as Client from "../../src/client/Client.ts"
 import type { Progress } from "../../src/client/Progress.ts"
 import * as CipherNode from "../../src/domain/channel/CipherNode.ts"
 import { UserName } from "../../src/domain/channel/HandshakeMessage.ts"
+import * as Transport from "../../src/domain/channel/Transport.ts"
 import * as KemNode from "../../src/domain/channel/KemNode.ts"
 import { Opaque } from "../../src/domain/channel/Opaque.ts"
 import * as DigestNode from "../../src/domain/file/DigestNode.ts"
@@ -38,6 +39,9 @@ const source = {
     Effect.promise(async () => (await handle.read(target, 0, target.length, offset)).bytesRead),
   unchanged: Effect.void
 }
+
+// As the executable does it.
+const owned = Layer.succeed(Transport.Owned, { received: true, sentBytesMin: socketReadBytes })
 
 const run = Effect.gen(function* () {
   const session = yield* Client.connect({
@@ -70,7 +74,10 @@ const run = Effect.gen(function* () {
     received: socket.bytesRead - wireBefore.received,
     peakMiB: Math.round(process.resourceUsage().maxRSS / 1024)
   }
-}).pipe(Effect.scoped, Effect.provide(Layer.mergeAll(Opaque.layer, KemNode.layer, CipherNode.layer, DigestNode.layer)))
+}).pipe(
+  Effect.scoped,
+  Effect.provide(Layer.mergeAll(owned, Opaque.layer, KemNode.layer, CipherNode.layer, DigestNode.layer))
+)
 
 console.log(JSON.stringify(await Effect.runPromise(run)))
 await handle.close()

@@ -1,7 +1,7 @@
 /**
  * A duplex byte stream as the channel uses it: exact reads, whole writes, over any Effect `Socket`.
  */
-import { Effect, Exit, Scope } from "effect"
+import { Context, Effect, Exit, Scope } from "effect"
 import type { Socket } from "effect/socket"
 import * as Bytes from "../Bytes.ts"
 import { type ChannelFailed, channelFailed } from "./ChannelError.ts"
@@ -9,7 +9,7 @@ import { type ChannelFailed, channelFailed } from "./ChannelError.ts"
 /** A byte stream in both directions, with exact reads and the two ends closed apart from each other. */
 export interface Transport {
   /**
-   * Exactly `length` bytes, in the pieces in which they came: nothing is joined.
+   * Exactly `length` bytes, in the pieces in which they came: nothing is joined. They are good until the next call.
    * Fails with `truncated` when the stream ends before, with `connection-lost` when it breaks.
    * One caller at a time; an interrupted `take` loses nothing.
    */
@@ -24,6 +24,27 @@ export interface Transport {
   readonly drain: Effect.Effect<void>
 }
 
+/** Whose the memory of what crosses is. */
+export interface Ownership {
+  /** What was received is ours: it may be given back when it was looked at for the last time. */
+  readonly received: boolean
+  /** A write of at least so many bytes leaves nothing with the socket when it ends, and what was written is ours. */
+  readonly sentBytesMin: number
+}
+
+/**
+ * Whose the memory of what crosses is: ours is given back at once.
+ *
+ * The collector is told of each buffer outside its heap, and looks through the whole heap for every 64 MiB of them:
+ * that costs several times what moving the bytes costs. Nothing is assumed by default. Received memory is ours only
+ * where a socket's chunks are nobody else's, as Node's are, and a cipher's results share no memory with what it was
+ * given, as those of `CipherNode`. Sent memory is ours with such a cipher, and from the size on that fills the socket's
+ * own buffer: the write then waits until that is empty.
+ */
+export const Owned = Context.Reference<Ownership>("paradrop/channel/Transport/Owned", {
+  defaultValue: () => ({ received: false, sentBytesMin: Number.POSITIVE_INFINITY })
+})
+
 /** Opens the socket: dials it or adopts the accepted one. The connection closes with the scope. */
 export const open = Effect.fnUntraced(function* (
   socket: Socket.Socket
@@ -32,14 +53,19 @@ export const open = Effect.fnUntraced(function* (
   const reader = yield* socket.reader
   const writerScope = yield* Scope.fork(yield* Effect.scope)
   const writer = yield* Scope.provide(socket.writer, writerScope)
+  const { received: ours, sentBytesMin } = yield* Owned
   let held: Array<Uint8Array> = []
   let heldBytes = 0
+  // Buffers that are one chunk and nothing else, while a part of it is held; and chunks whose last part was taken.
+  const whole = new Set<ArrayBufferLike>()
+  let spent: Bytes.Parts = []
 
   const pull = Effect.map(reader.pull, (chunks) => {
     for (const chunk of chunks) {
       const bytes = typeof chunk === "string" ? Bytes.fromUtf8(chunk) : chunk
       held.push(bytes)
       heldBytes += bytes.length
+      if (ours && bytes.byteLength === bytes.buffer.byteLength) whole.add(bytes.buffer)
     }
   }).pipe(Effect.mapError(failure))
 
@@ -47,10 +73,13 @@ export const open = Effect.fnUntraced(function* (
     const taken = Bytes.slice(held, 0, length)
     held = Bytes.slice(held, length, heldBytes - length)
     heldBytes -= length
+    if (ours) spent = taken.filter(({ buffer }) => buffer !== held[0]?.buffer && whole.delete(buffer))
     return taken
   }
 
   const take: Transport["take"] = Effect.fnUntraced(function* (length) {
+    Bytes.giveBack(spent)
+    spent = []
     while (heldBytes < length) yield* pull
     return split(length)
   })
@@ -60,9 +89,11 @@ export const open = Effect.fnUntraced(function* (
     ready: Effect.suspend(() => (heldBytes > 0 ? Effect.void : pull)),
     write: (parts) => {
       const [first, ...rest] = parts
-      return first === undefined
-        ? Effect.void
-        : Effect.mapError(writer.writeAll([first, ...rest]), (error) => channelFailed("connection-lost", error))
+      if (first === undefined) return Effect.void
+      const written = Effect.mapError(writer.writeAll([first, ...rest]), (error) =>
+        channelFailed("connection-lost", error)
+      )
+      return Bytes.lengthOf(parts) < sentBytesMin ? written : Effect.map(written, () => Bytes.giveBack(parts))
     },
     finish: Scope.close(writerScope, Exit.void),
     drain: Effect.ignore(Effect.forever(Effect.map(pull, () => void split(heldBytes))))
