@@ -175,18 +175,18 @@ const session = Effect.fnUntraced(function* (
         : Effect.fail(new StoppedBeforeLogin())
     )
   )
-  return yield* Effect.gen(function* () {
+  const served = Effect.gen(function* () {
     yield* begin(transport, seat, story)
     const watchdog = yield* Watchdog.make(limits.idleMilliseconds)
     driver = yield* makeDriver({ transport, seat, story, watch, watchdog })
-    return yield* driver.run.pipe(
-      // Who loses a race is not heard of otherwise.
-      Effect.onError((cause) => Effect.sync(() => void (story.defect = hasDefect(cause) ? cause : undefined))),
-      Effect.raceFirst(driver.cut),
-      Effect.raceFirst(watchdog.watch),
-      Effect.raceFirst(story.flow.tooSlow)
+    // Who loses a race is not heard of otherwise.
+    const run = Effect.onError(driver.run, (cause) =>
+      Effect.sync(() => void (story.defect = hasDefect(cause) ? cause : undefined))
     )
-  }).pipe(Effect.raceFirst(seat.lost), Effect.raceFirst(loginDeadline), Effect.raceFirst(stopping))
+    return yield* Effect.raceAllFirst([run, driver.cut, watchdog.watch, story.flow.tooSlow])
+  })
+  // One race of all and not one in another: each fiber is memory of every idle session.
+  return yield* Effect.raceAllFirst([served, seat.lost, loginDeadline, stopping])
 })
 
 type Driver = Effect.Success<ReturnType<typeof makeDriver>>

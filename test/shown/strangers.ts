@@ -12,7 +12,7 @@ import { addQuickAccount, session } from "./quickAccount.ts"
 const connections = Number(process.argv.slice(2).find((arg) => arg !== "--dist") ?? 10_000)
 const addresses = 2_000
 const millisecondsMax = 1_000
-const growthMebibytesMax = 64
+const growthMebibytesMax = 40
 
 const addressOf = (index: number): string =>
   `127.${1 + (index % 200)}.${Math.floor(index / 200) % 250}.${1 + (index % 250)}`
@@ -82,10 +82,15 @@ await inFolder(async (folder) => {
     await login(server.port, "127.252.0.1")
     const before = await residentOf(server.pid)
     const silent = await flood("strangers who say nothing", server.port, new Uint8Array(0))
+    const between = await residentOf(server.pid)
     const talking = await flood("strangers who begin to greet", server.port, preamble)
     const after = await residentOf(server.pid)
-    claim(`memory: ${before.toFixed(0)} MiB before, ${after.toFixed(0)} MiB after`, after - before < growthMebibytesMax)
-    claim(`peak ${(await peakOf(server.pid)).toFixed(0)} MiB`, server.alive())
+    // The first flood makes what a server needs for as many at once as it lets in: a second one adds nothing.
+    claim(
+      `memory: ${[before, between, after].map((mebibytes) => mebibytes.toFixed(0)).join(", ")} MiB ` +
+        `before, after one flood, after two; at most ${(await peakOf(server.pid)).toFixed(0)} MiB`,
+      server.alive() && after - between < growthMebibytesMax
+    )
     for (const socket of [...silent, ...talking]) socket.destroy()
     const outcomes = new Map<string, number>()
     for (const [, outcome = ""] of server.log().matchAll(/"outcome":"([^"]+)"/g))
