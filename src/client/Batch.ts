@@ -35,6 +35,8 @@ export interface Moved {
   readonly reused: number
   /** both ends had the same content before */
   readonly equal: boolean
+  /** it did not move: it went */
+  readonly removed?: boolean
 }
 
 /** One file of many. */
@@ -46,28 +48,40 @@ export interface Item<R> {
   readonly run: (onProgress: OnProgress) => Effect.Effect<Moved, FileError | NoSession, R>
 }
 
+/** What is known before anything runs. */
+export interface Before {
+  /** files that were found equal */
+  readonly equal: number
+  /** files that failed, which was reported */
+  readonly failed: number
+}
+
 /**
- * Runs all of them; false when one failed.
+ * Runs all of them, one list after the other; false when one failed, before or now.
  *
  * @param summarize false leaves the summary out when all went well
  */
 export const run = Effect.fnUntraced(function* <R>(
   command: TransferCommand,
-  items: ReadonlyArray<Item<R>>,
-  summarize: boolean
+  lists: ReadonlyArray<ReadonlyArray<Item<R>>>,
+  summarize: boolean,
+  before: Before = { equal: 0, failed: 0 }
 ): Effect.fn.Return<boolean, Exclude<NoSession, FileError>, R | Reporter | Sessions> {
   const reporter = yield* Reporter
-  const before = yield* traffic
+  const crossedBefore = yield* traffic
   const began = yield* Clock.currentTimeMillis
-  const total = { files: 0, equal: 0, failed: 0, size: 0, reused: 0 }
+  const total = { files: before.equal, equal: before.equal, failed: before.failed, removed: 0, size: 0, reused: 0 }
   const large = yield* Semaphore.make(largeFilesAheadMax)
   const one = (item: Item<R>, follow: Part) => {
     const counted = item.run(follow.onProgress).pipe(
-      Effect.map(({ equal, reused, size }) => {
-        total.files += 1
-        total.equal += equal ? 1 : 0
-        total.size += size
-        total.reused += reused
+      Effect.map(({ equal, removed, reused, size }) => {
+        if (removed === true) total.removed += 1
+        else {
+          total.files += 1
+          total.equal += equal ? 1 : 0
+          total.size += size
+          total.reused += reused
+        }
       }),
       Effect.catchTag(fileErrors, (error) => {
         total.failed += 1
@@ -77,13 +91,26 @@ export const run = Effect.fnUntraced(function* <R>(
     )
     return (item.size ?? smallFileBytesMax + 1) > smallFileBytesMax ? large.withPermit(counted) : counted
   }
-  const outcome = yield* Effect.flatMap(progressOfAll(command, items), (part) =>
-    Effect.forEach(items, (item, index) => one(item, part(index)), { concurrency: filesAheadMax, discard: true })
-  ).pipe(Effect.scoped, Effect.exit)
-  const after = yield* traffic
+  const all = lists.flat()
+  const outcome = yield* Effect.flatMap(progressOfAll(command, all), (part) => {
+    let index = 0
+    return Effect.forEach(
+      lists,
+      (items) => {
+        const first = index
+        index += items.length
+        return Effect.forEach(items, (item, at) => one(item, part(first + at)), {
+          concurrency: filesAheadMax,
+          discard: true
+        })
+      },
+      { discard: true }
+    )
+  }).pipe(Effect.scoped, Effect.exit)
   if (summarize || total.failed > 0 || Exit.isFailure(outcome)) {
     const milliseconds = (yield* Clock.currentTimeMillis) - began
-    const crossed = { sent: after.sent - before.sent, received: after.received - before.received }
+    const { received, sent } = yield* traffic
+    const crossed = { sent: sent - crossedBefore.sent, received: received - crossedBefore.received }
     yield* reporter.summed({ command, ...total, ...crossed, milliseconds })
   }
   yield* outcome

@@ -11,7 +11,9 @@ import { printable } from "../domain/file/Printable.ts"
 import { userNameBytesMax } from "../domain/limits.ts"
 import * as Location from "./Location.ts"
 import { publicUser } from "./PasswordSource.ts"
+import { type Profile, ProfileName, Profiles, type ProfilesFailed } from "./Profiles.ts"
 import * as ServerAddress from "./ServerAddress.ts"
+import type { TreeOptions } from "./Trees.ts"
 
 export const program = "paradrop"
 
@@ -29,8 +31,8 @@ export const shared = {
   server: Flag.String("server").pipe(
     Flag.withMetavar("HOST:PORT"),
     Flag.withDescription(
-      "the server, or paradrop://USER@HOST:PORT; HOST alone means port 8080, an IPv6 address stands in brackets; " +
-        `else that of a URL among the names, else ${defaultServer}`
+      "the server, a profile's name, USER@HOST:PORT, or a URL; HOST alone means port 8080, an IPv6 address stands in " +
+        `brackets; else that of a URL among the names, else ${defaultServer}`
     ),
     Flag.optional
   ),
@@ -47,6 +49,13 @@ export const shared = {
   passwordFile: Flag.String("password-file").pipe(
     Flag.withMetavar("FILE"),
     Flag.withDescription("a file whose first line is the password; else PARADROP_PASSWORD, or you are asked"),
+    Flag.optional
+  ),
+  passwordCommand: Flag.String("password-command").pipe(
+    Flag.withMetavar("COMMAND"),
+    Flag.withDescription(
+      "a command whose first line of output is the password, as in 'pass show files'; without a shell"
+    ),
     Flag.optional
   ),
   verbose: Flag.Boolean("verbose").pipe(
@@ -80,13 +89,15 @@ export const place = Argument.String("FOLDER").pipe(
 
 export const as = Flag.String("as").pipe(
   Flag.withMetavar("NAME"),
-  Flag.withDescription("the name at the server, folders included, or its URL; for one file"),
+  Flag.withDescription("the name at the server, folders included, or its URL; for one file. With -r: a folder to fill"),
   Flag.optional
 )
 
 export const to = Flag.String("to").pipe(
   Flag.withMetavar("PATH"),
-  Flag.withDescription("the file to write, or an existing folder to write into; else the working folder"),
+  Flag.withDescription(
+    "the file to write, or an existing folder to write into; else the working folder. With -r: a folder, made if new"
+  ),
   Flag.optional
 )
 
@@ -101,6 +112,53 @@ export const expect = Flag.String("expect").pipe(
   Flag.withDescription("refuse unless the server's file has this digest now; for one file"),
   Flag.optional
 )
+
+const given = (name: string, description: string) =>
+  Flag.Boolean(name).pipe(Flag.withoutNegation, Flag.withDescription(description), Flag.withDefault(false))
+
+const patterns = (name: string, description: string) =>
+  Flag.String(name).pipe(Flag.withMetavar("PATTERN"), Flag.withDescription(description), Flag.atLeast(0))
+
+/** Said of whole folders. */
+export const tree = {
+  recursive: given("recursive", "take folders, with all that is below them").pipe(Flag.withAlias("r")),
+  dryRun: given("dry-run", "with -r: say what would be done, and do nothing"),
+  remove: given("delete", "with -r: remove what the other side does not have, below the named folders alone"),
+  include: patterns("include", "with -r: only files that fit one of these, as a .gitignore says it; may be repeated"),
+  exclude: patterns("exclude", "with -r: not what fits one of these; '!PATTERN' brings back; may be repeated")
+}
+
+/** Said of whole folders that are compared. */
+export const comparedTree = {
+  ...tree,
+  checksum: given("checksum", "with -r: compare digests, not modification times, of files of equal size")
+}
+
+interface TreeFlags {
+  readonly recursive: boolean
+  readonly dryRun: boolean
+  readonly remove: boolean
+  readonly checksum?: boolean
+  readonly include: ReadonlyArray<string>
+  readonly exclude: ReadonlyArray<string>
+}
+
+/** What is said of folders; undefined without `-r`, which everything else said of them needs. */
+export const parseTree = ({
+  checksum = false,
+  dryRun,
+  exclude,
+  include,
+  recursive,
+  remove
+}: TreeFlags): Effect.Effect<TreeOptions | undefined, WrongUsage> => {
+  if (recursive) return Effect.succeed({ dryRun, remove, checksum, include, exclude })
+  return dryRun || remove || checksum || include.length > 0 || exclude.length > 0
+    ? Effect.fail(
+        new WrongUsage({ detail: "--dry-run, --delete, --checksum, --include and --exclude speak of folders: add -r" })
+      )
+    : Effect.undefined
+}
 
 /** Said of `passwd`. */
 export const newPassword = {
@@ -124,6 +182,40 @@ export const name = Argument.String("NAME").pipe(Argument.withDescription("a fil
 
 export const file = Argument.String("FILE").pipe(Argument.withDescription("the local file to compare it with"))
 
+export const profileName = Argument.String("NAME").pipe(Argument.withDescription("the name of the profile"))
+
+export const profileServer = Argument.String("SERVER").pipe(
+  Argument.withDescription("the server and the account: USER@HOST:PORT, HOST, or paradrop://USER@HOST:PORT")
+)
+
+export const keepPassword = Flag.Boolean("keep-password").pipe(
+  Flag.withoutNegation,
+  Flag.withDescription("ask for the password and keep it in a file that only you can read"),
+  Flag.withDefault(false)
+)
+
+export const replaceProfile = Flag.Boolean("replace").pipe(
+  Flag.withoutNegation,
+  Flag.withDescription("write over a profile that has the name"),
+  Flag.withDefault(false)
+)
+
+const isProfileName = Schema.is(ProfileName)
+
+/** The profile that `--server` names. A host of the same name is reached as HOST:PORT. */
+export const profileOf = Effect.fnUntraced(function* (
+  flags: Pick<Said, "server">
+): Effect.fn.Return<Profile | undefined, ProfilesFailed, Profiles> {
+  const text = Option.getOrUndefined(flags.server)
+  return text !== undefined && isProfileName(text) ? yield* (yield* Profiles).get(text) : undefined
+})
+
+/** What was said of the server and the account. */
+export interface Said {
+  readonly server: Option.Option<string>
+  readonly user: Option.Option<string>
+}
+
 const parseUser = (text: string): Effect.Effect<UserName, WrongUsage> =>
   Effect.mapError(
     Schema.decodeEffect(UserName)(text),
@@ -135,10 +227,11 @@ const parseUser = (text: string): Effect.Effect<UserName, WrongUsage> =>
 
 /** Whom a command speaks to: `named` by a URL among its names, or by `--server`. `--user` counts more than either's. */
 export const parseServer = Effect.fnUntraced(function* (
-  flags: { readonly server: Option.Option<string>; readonly user: Option.Option<string> },
-  named?: ServerAddress.Named
+  flags: Said,
+  named?: ServerAddress.Named,
+  profile?: Profile
 ): Effect.fn.Return<{ readonly server: ServerAddress.ServerAddress; readonly user: UserName }, WrongUsage> {
-  const text = Option.getOrUndefined(flags.server)
+  const text = profile?.server ?? Option.getOrUndefined(flags.server)
   const said =
     text === undefined && named !== undefined
       ? named
@@ -146,9 +239,25 @@ export const parseServer = Effect.fnUntraced(function* (
   if (named !== undefined && !Location.agree(said, named)) {
     return yield* new WrongUsage({ detail: "--server and a URL name different servers or accounts: give one of them" })
   }
-  const user = yield* parseUser(Option.getOrUndefined(flags.user) ?? named?.user ?? said.user ?? publicUser)
+  const spoken = Option.getOrUndefined(flags.user) ?? named?.user
+  const user = yield* parseUser(spoken ?? profile?.user ?? said.user ?? publicUser)
   return { server: said.server, user }
 })
+
+/** Where the password of this run comes from, when that was said. */
+export const parsePassword = (flags: {
+  readonly passwordFile: Option.Option<string>
+  readonly passwordCommand: Option.Option<string>
+}): Effect.Effect<
+  { readonly passwordFile: string | undefined; readonly passwordCommand: string | undefined },
+  WrongUsage
+> => {
+  const passwordFile = Option.getOrUndefined(flags.passwordFile)
+  const passwordCommand = Option.getOrUndefined(flags.passwordCommand)
+  return passwordFile !== undefined && passwordCommand !== undefined
+    ? Effect.fail(new WrongUsage({ detail: "--password-file and --password-command exclude each other" }))
+    : Effect.succeed({ passwordFile, passwordCommand })
+}
 
 const wrong = ({ message }: { readonly message: string }) => new WrongUsage({ detail: message })
 

@@ -171,7 +171,8 @@ export class LocalFileFailed extends Schema.TaggedError<LocalFileFailed>()("Loca
 }) {
   override get message(): string {
     const what = this.operation === "read" ? "cannot read" : "cannot write"
-    return `${what} ${this.path} (${this.code})${localAdvice[this.code] ?? ""}`
+    const folder = this.operation === "read" && this.code === "EISDIR"
+    return `${what} ${this.path} (${this.code})${folder ? ": -r takes folders" : (localAdvice[this.code] ?? "")}`
   }
 }
 
@@ -184,6 +185,7 @@ const localAdvice: Record<string, string> = {
   ENOENT: ": there is no such folder or file",
   EISDIR: ": it is a folder",
   ENOTREG: ": it is no regular file",
+  ELOOP: ": a part of the path is a symbolic link, which is not followed here",
   ENOTDIR: ": a part of the path is no folder",
   EXDEV: ": it lies on another file system than its folder",
   "size-mismatch": ": what arrived is not what the server declared; run it again",

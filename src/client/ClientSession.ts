@@ -45,6 +45,14 @@ export interface Committed {
   readonly digest: ContentDigest
 }
 
+/** What bringing a local copy up to date has come to. */
+export interface Updated extends Committed {
+  /** the copy was the server's file already: nothing was written */
+  readonly equal: boolean
+  /** the server's modification time */
+  readonly modified: Milliseconds
+}
+
 /** What a download is, before its first byte. */
 export interface Incoming {
   readonly size: FileSize
@@ -117,10 +125,10 @@ export interface ClientSession {
     receive: (incoming: Incoming) => Effect.Effect<Receiver<E>, E, Scope.Scope>,
     onProgress?: OnProgress,
     partial?: Partial
-  ) => Effect.Effect<Committed & { readonly equal: boolean }, CommandError | E | SourceShrank>
+  ) => Effect.Effect<Updated, CommandError | E | SourceShrank>
   /**
-   * Makes the server's existing file equal to the source, sending what it lacks. Refused with `no-such-file` when it
-   * has none, and with `conflict` when `expect` is given and not the digest that it has.
+   * Makes the server's existing file equal to the source, its time included, sending what it lacks. Refused with
+   * `no-such-file` when it has none, and with `conflict` when `expect` is given and not the digest that it has.
    */
   readonly para: <E>(
     name: FileName,
@@ -234,16 +242,18 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
         const head = size >= resumeBytesMin ? { head: yield* Sender.headOf(digest, source) } : {}
         const command = { name, size, modified, ...head, ...(expect !== undefined && { expect }) }
         const request = yield* requests.begin({ _tag: "Para", ...command })
-        const { from, signature, size: baseSize } = yield* expectMessage(request, name, "SameFileHere")
+        const base = yield* expectMessage(request, name, "SameFileHere")
+        const { from, signature, size: baseSize } = base
         if (from > size) return yield* new ProtocolBroken({ detail: "more is staged than was declared" })
         const sender = Sender.make(digest, request, source, count)
+        const isSettled = base.modified === modified
         const sending =
           signature === undefined
             ? from > 0
               ? sender.rest(from)
               : sender.whole
             : Effect.flatMap(Questions.coarseOf(signature, baseSize), (coarse) =>
-                sender.changes(from, coarse, Questions.make(request, coarse, nextMessage(request, name)))
+                sender.changes(from, coarse, Questions.make(request, coarse, nextMessage(request, name)), isSettled)
               )
         return { from, answer: yield* thenAnswer(request, name, "SuccessfullyParallelized", count, sending) }
       })
@@ -335,7 +345,7 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
       const found = yield* planFor(request, name, copy, size, signature, count)
       if (found.equal !== undefined) {
         count.finish()
-        return { ...found.equal, equal: true }
+        return { ...found.equal, equal: true, modified }
       }
       const receiver = yield* receive({ size, modified, from })
       count.reused(from)
@@ -362,7 +372,7 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
       count.phase("committing")
       yield* receiver.commit(sent)
       count.finish()
-      return { ...sent, equal: false }
+      return { ...sent, equal: false, modified }
     }).pipe(Effect.scoped, orEnd)
 
   /** What to take from the copy and what to ask for; `equal` when the copy is the server's file already. */

@@ -4,7 +4,7 @@
  * Each looks at its own side first and dials only when there is something to ask. One file that fails does not stop the
  * others; the loss of the session does, as a typed failure.
  */
-import { Effect, Stream } from "effect"
+import { Effect, type Scope, Stream } from "effect"
 import { type ContentDigest, Digest } from "../domain/file/Digest.ts"
 import type { FileEntry } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
@@ -14,25 +14,38 @@ import * as Batch from "./Batch.ts"
 import { LocalFileFailed, NamesCollide } from "./ClientError.ts"
 import * as Collisions from "./Collisions.ts"
 import * as Glob from "./Glob.ts"
-import { LocalFiles } from "./LocalFiles.ts"
+import { LocalFiles, placeAt } from "./LocalFiles.ts"
 import type { OnProgress } from "./Progress.ts"
 import { Reporter, type TransferCommand } from "./Reporter.ts"
 import * as Selection from "./Selection.ts"
 import * as Sender from "./Sender.ts"
 import { type NoSession, Sessions } from "./Sessions.ts"
 import * as Transfer from "./Transfer.ts"
+import * as Trees from "./Trees.ts"
 
 /** What a person asked for. Paths are local, names are the server's; both are parsed when it runs. */
 export type Command =
   | { readonly _tag: "Fetch"; readonly pattern: string | undefined; readonly digests?: boolean }
-  | { readonly _tag: "Upload"; readonly files: ReadonlyArray<string>; readonly as: string | undefined }
-  | { readonly _tag: "Download"; readonly names: ReadonlyArray<string>; readonly to: string | undefined }
+  | {
+      readonly _tag: "Upload"
+      readonly files: ReadonlyArray<string>
+      readonly as: string | undefined
+      /** folders are meant as well */
+      readonly tree?: Trees.TreeOptions | undefined
+    }
+  | {
+      readonly _tag: "Download"
+      readonly names: ReadonlyArray<string>
+      readonly to: string | undefined
+      readonly tree?: Trees.TreeOptions | undefined
+    }
   | {
       readonly _tag: "Para"
       readonly files: ReadonlyArray<string>
       readonly as: string | undefined
       /** the digest that the server's file must have */
       readonly expect?: ContentDigest | undefined
+      readonly tree?: Trees.TreeOptions | undefined
     }
   | { readonly _tag: "Verify"; readonly name: string; readonly file: string }
   | {
@@ -56,8 +69,10 @@ export const run = (command: Command): Effect.Effect<boolean, NoSession, Service
     case "Fetch":
       return fetch(command.pattern, command.digests)
     case "Upload":
+      if (command.tree !== undefined) return Trees.send("upload", command.files, command.as, command.tree)
       return sends(Transfer.uploading, command.files, command.as)
     case "Para":
+      if (command.tree !== undefined) return Trees.send("para", command.files, command.as, command.tree)
       return sends(Transfer.parallelizing(command.expect), command.files, command.as)
     case "Verify":
       return each("verify", [command.name], (name) => verify(name, command.file))
@@ -66,6 +81,7 @@ export const run = (command: Command): Effect.Effect<boolean, NoSession, Service
     case "Rename":
       return each("rename", [command.name], () => rename(command))
     case "Download":
+      if (command.tree !== undefined) return Trees.get(command.names, command.to, command.tree)
       return downloads(command.names, command.to)
   }
 }
@@ -111,17 +127,18 @@ const sends = Effect.fnUntraced(function* (
   const found = yield* Selection.local(paths)
   const [only] = found
   if (only !== undefined && found.length === 1) {
-    return yield* each(command, [only.path], (path) => Effect.asVoid(Transfer.send(sending, path, as)), as)
+    const send = (path: string) => Transfer.send(sending, placeAt(files, path), as ?? files.baseName(path))
+    return yield* each(command, [only.path], (path) => Effect.asVoid(send(path)), as)
   }
   const names = found.map(({ path }) => as ?? files.baseName(path))
   const colliding = Collisions.collisions(names)
-  const items = found.map(({ path, size }, index) => ({
-    name: path,
-    size,
-    run: (along: OnProgress) =>
-      Effect.andThen(apart(names[index] ?? path, colliding.get(index)), Transfer.send(sending, path, as, along))
-  }))
-  return yield* Batch.run(command, items, found.length > paths.length)
+  const items = found.map(({ path, size }, index) => {
+    const name = names[index] ?? path
+    const run = (along: OnProgress) =>
+      Effect.andThen(apart(name, colliding.get(index)), Transfer.send(sending, placeAt(files, path), name, along))
+    return { name: path, size, run }
+  })
+  return yield* Batch.run(command, [items], found.length > paths.length)
 })
 
 /** Fails for a file whose name is another one's too. */
@@ -135,14 +152,14 @@ const apart = (name: string, other: string | undefined): Effect.Effect<void, Nam
 const downloads = Effect.fnUntraced(function* (
   texts: ReadonlyArray<string>,
   to: string | undefined
-): Effect.fn.Return<boolean, NoSession, Services> {
+): Effect.fn.Return<boolean, NoSession, Scope.Scope | Services> {
   const files = yield* LocalFiles
   const reporter = yield* Reporter
   const intoFolder = to !== undefined && (yield* files.isFolder(to))
-  const pathOf = (base: string): string => (to === undefined ? base : intoFolder ? files.join(to, base) : to)
+  const placeOf = (base: string) => placeAt(files, to === undefined ? base : intoFolder ? files.join(to, base) : to)
   const [only] = texts
   if (only !== undefined && texts.length === 1 && !Glob.isPattern(only)) {
-    return yield* each("download", [only], (name) => Transfer.download(name, pathOf))
+    return yield* each("download", [only], (name) => Transfer.download(name, placeOf))
   }
   if (to !== undefined && !intoFolder) {
     const error = new LocalFileFailed({ path: printable(to), operation: "write", code: "several-files" })
@@ -153,19 +170,19 @@ const downloads = Effect.fnUntraced(function* (
   for (const { error, name } of missing) yield* reporter.failed({ command: "download", name, error })
   const bases = found.map(({ name }) => FileName.baseName(name))
   const colliding = Collisions.collisions(bases)
+  // The folder is looked through once for all of them.
+  const tree = yield* Effect.orElseSucceed(files.tree(to ?? ".", false), () => undefined)
   const download = yield* Transfer.downloadsOfMany
-  const items = found.map(({ name, size }, index) => ({
-    name,
-    size,
-    run: (along: OnProgress) =>
-      Effect.andThen(
-        apart(FileName.baseName(name), colliding.get(index)),
-        download({ name, size, path: pathOf(FileName.baseName(name)) }, along)
-      )
-  }))
-  const succeeded = yield* Batch.run("download", items, texts.some(Glob.isPattern))
+  const items = found.map(({ name, size }, index) => {
+    const base = FileName.baseName(name)
+    const place = tree?.place(base) ?? placeOf(base)
+    const run = (along: OnProgress) =>
+      Effect.andThen(apart(base, colliding.get(index)), download({ name, size, place }, along))
+    return { name, size, run }
+  })
+  const succeeded = yield* Batch.run("download", [items], texts.some(Glob.isPattern))
   return succeeded && missing.length === 0
-})
+}, Effect.scoped)
 
 // -----------------------------------------------------------------------------
 // Comparing
@@ -174,7 +191,7 @@ const downloads = Effect.fnUntraced(function* (
 /** Sizes first: the local file is read only when they are equal. */
 const verify = Effect.fnUntraced(function* (text: string, path: string) {
   const reporter = yield* Reporter
-  const source = yield* Transfer.openSource(path, "verify")
+  const source = yield* Transfer.openSource(placeAt(yield* LocalFiles, path), "verify")
   const name = yield* FileName.parse(text)
   const { digest, size } = yield* (yield* (yield* Sessions).session).describe(name)
   const server = { size, digest }

@@ -40,7 +40,7 @@ const candidates = (
   if (command === undefined) return Effect.succeed(beginning(patterns.map(({ name }) => name)))
   if (before.at(-1) === "--to") return local(text)
   if (before.at(-1) === "--as") return remote(text)
-  if (before.at(-1) === "--expect") return Effect.succeed([])
+  if (/^--(?:expect|include|exclude)$/.test(before.at(-1) ?? "")) return Effect.succeed([])
   const options = optionsOf[command]
   if (text.startsWith("-") && options !== undefined) return Effect.succeed(beginning(options))
   switch (command) {
@@ -68,12 +68,14 @@ const candidates = (
 
 const foldersOf = (names: ReadonlyArray<string>): ReadonlyArray<string> => names.filter((name) => name.endsWith("/"))
 
+const treeOptions = ["-r", "--recursive", "--dry-run", "--delete", "--include", "--exclude"]
+
 /** The options that a command's lines take. */
 export const optionsOf: Readonly<Record<string, ReadonlyArray<string>>> = {
   fetch: ["--digest"],
-  upload: ["--as"],
-  download: ["--to"],
-  para: ["--as", "--expect"],
+  upload: ["--as", ...treeOptions],
+  download: ["--to", ...treeOptions, "--checksum"],
+  para: ["--as", "--expect", ...treeOptions, "--checksum"],
   remove: ["--expect"],
   rename: ["--replace", "--expect"]
 }

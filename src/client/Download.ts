@@ -5,11 +5,11 @@
 import { Effect } from "effect"
 import type { FileName } from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
-import { deltaBytesMin } from "../domain/limits.ts"
+import { deltaBytesMin, resumeBytesMin } from "../domain/limits.ts"
 import type { SourceShrank } from "../domain/transfer/Outgoing.ts"
 import { LocalFileFailed, type TransferError } from "./ClientError.ts"
-import type { ClientSession, Committed, Incoming } from "./ClientSession.ts"
-import { type Leftover, LocalFiles, type LocalSource } from "./LocalFiles.ts"
+import type { ClientSession, Committed, Incoming, Updated } from "./ClientSession.ts"
+import type { Leftover, LocalPlace, LocalSource } from "./LocalFiles.ts"
 import type { OnProgress } from "./Progress.ts"
 import { Reporter } from "./Reporter.ts"
 
@@ -17,8 +17,10 @@ import { Reporter } from "./Reporter.ts"
 export interface DownloadRequest {
   readonly session: ClientSession
   readonly name: FileName
-  /** where it goes, as the person named it */
-  readonly path: string
+  /** where it goes */
+  readonly place: LocalPlace
+  /** bytes, when a listing has said so */
+  readonly size?: number | undefined
   readonly onProgress: OnProgress
 }
 
@@ -27,31 +29,39 @@ export interface Downloaded extends Committed {
   readonly equal: boolean
 }
 
-type Downloading = Effect.Effect<Downloaded, SourceShrank | TransferError, LocalFiles | Reporter>
+type Downloading = Effect.Effect<Downloaded, SourceShrank | TransferError, Reporter>
 
 /** Chooses the way that moves least. Says so when it has to start again. */
 export const download = (request: DownloadRequest): Downloading =>
   Effect.gen(function* () {
-    const { name, onProgress, path, session } = request
-    const files = yield* LocalFiles
-    const left = yield* files.leftover(path)
+    const { name, onProgress, place, session, size } = request
+    // Of a file below that nothing is ever left: it need not be looked for.
+    const left = size !== undefined && size < resumeBytesMin ? undefined : yield* place.leftover
     // What cannot be read as a copy may still be written, or says why not.
-    const found = yield* Effect.orElseSucceed(files.open(path), () => undefined)
+    const found = yield* Effect.orElseSucceed(place.open, () => undefined)
     const copy = found !== undefined && found.size >= deltaBytesMin ? found : undefined
     if (left !== undefined) return yield* behind(request, left, copy)
     if (copy === undefined) return yield* whole(request)
-    return yield* session.update(name, copy, stagedAt(files, path), onProgress)
+    const updated = yield* session.update(name, copy, stagedAt(place), onProgress)
+    return yield* settled(request, copy, updated)
   }).pipe(Effect.scoped)
 
-/** Begins the file anew, so that what ends early can be gone on with. */
-const stagedAt = (files: LocalFiles["Service"], path: string) => (incoming: Incoming) =>
-  files.stage(path, { ...incoming, resumable: true })
+/** An equal file was left alone: only its time may be another. */
+const settled = (
+  { place }: DownloadRequest,
+  copy: LocalSource,
+  updated: Updated
+): Effect.Effect<Downloaded, LocalFileFailed> => {
+  const { modified } = updated
+  const settle = updated.equal && modified !== copy.modified ? place.settle({ modified }) : Effect.void
+  return Effect.as(settle, updated)
+}
 
-const whole = ({ name, onProgress, path, session }: DownloadRequest): Downloading =>
-  Effect.gen(function* () {
-    const committed = yield* session.download(name, stagedAt(yield* LocalFiles, path), onProgress)
-    return { ...committed, equal: false }
-  })
+/** Begins the file anew, so that what ends early can be gone on with. */
+const stagedAt = (place: LocalPlace) => (incoming: Incoming) => place.stage({ ...incoming, resumable: true })
+
+const whole = ({ name, onProgress, place, session }: DownloadRequest): Downloading =>
+  Effect.map(session.download(name, stagedAt(place), onProgress), (committed) => ({ ...committed, equal: false }))
 
 /**
  * Goes on with a leftover when the server's file is still the one that it is the beginning of; what is behind it may
@@ -59,10 +69,10 @@ const whole = ({ name, onProgress, path, session }: DownloadRequest): Downloadin
  */
 const behind = (request: DownloadRequest, left: Leftover, copy: LocalSource | undefined): Downloading =>
   Effect.gen(function* () {
-    const { name, onProgress, path, session } = request
+    const { name, onProgress, place, session } = request
     const { note } = yield* Reporter
-    const anew = stagedAt(yield* LocalFiles, path)
-    const shown = printable(path)
+    const anew = stagedAt(place)
+    const shown = printable(place.path)
     let resumed = false
     const receive = (incoming: Incoming) => {
       resumed = incoming.from > 0
@@ -78,10 +88,10 @@ const behind = (request: DownloadRequest, left: Leftover, copy: LocalSource | un
     const { from, head, modified, size } = left
     const latest = floor(onProgress)
     const partial = { from, head, modified, size }
-    const going =
+    const going: Effect.Effect<Downloaded, SourceShrank | TransferError> =
       copy === undefined
         ? Effect.map(session.download(name, receive, latest, partial), (sent) => ({ ...sent, equal: false }))
-        : session.update(name, copy, receive, latest, partial)
+        : Effect.flatMap(session.update(name, copy, receive, latest, partial), (done) => settled(request, copy, done))
     return yield* going.pipe(
       // The copy was brought up to date by other means: nothing is left to go on with.
       Effect.tap(({ equal }) => (equal ? left.drop : Effect.void)),

@@ -20,7 +20,13 @@
  *   wrong digest drops it.
  * - `look` follows links, as `open` does. `walk` follows the path that it is given and no link below it: neither link
  *   nor special file is a file of the tree. It comes folder by folder, in the order of the names' code units, a file or
- *   folder at a time. A folder that cannot be read is a finding, and the walk goes on; so is one too deep to be named.
+ *   folder at a time. A folder that cannot be read is a finding, and the walk goes on; so is one too deep to be named,
+ *   and a folder that holds nothing. What `stage` writes and has left is not among them.
+ * - `tree` is one folder, which is made when it is missing and asked for. What it gives for a name below it follows no
+ *   link below it, also when one is swapped in meanwhile, and never leaves it: names may come from a server. Reading
+ *   and staging are as above, but missing folders are made, and a folder is looked through for leftovers once. `settle`
+ *   gives a file that is there the modification time that is given. `remove` takes a file or link, never a folder, and
+ *   then the folders that it leaves empty, the tree's own excepted.
  */
 import { Context, type Effect, type Scope, type Stream } from "effect"
 import type { Parts } from "../domain/Bytes.ts"
@@ -73,11 +79,35 @@ export interface LocalEntry {
   readonly modified: Milliseconds
 }
 
+/** Why something in a folder is no file to move. */
+export type LeftOutKind = "empty-folder" | "link" | "special"
+
+/** The place of one file. */
+export interface LocalPlace {
+  /** as a person reads it; not yet printable */
+  readonly path: string
+  readonly open: Effect.Effect<LocalSource | undefined, LocalFileFailed, Scope.Scope>
+  readonly stage: (declared: Declared) => Effect.Effect<LocalStaging, LocalFileFailed, Scope.Scope>
+  readonly leftover: Effect.Effect<Leftover | undefined, never, Scope.Scope>
+  readonly settle: (facts: Facts) => Effect.Effect<void, LocalFileFailed>
+}
+
+/** What a file has besides its content. */
+export interface Facts {
+  readonly modified: Milliseconds
+}
+
+/** A folder, and places below it. Names have `/` between their parts. */
+export interface LocalTree {
+  readonly place: (name: string) => LocalPlace
+  readonly remove: (name: string) => Effect.Effect<void, LocalFileFailed>
+}
+
 /** What a walk has found. `name` is the path below the root, `/` between its parts. */
 export type LocalFound =
   | { readonly _tag: "File"; readonly name: string; readonly size: FileSize; readonly modified: Milliseconds }
-  /** neither file nor folder: left out */
-  | { readonly _tag: "LeftOut"; readonly name: string; readonly kind: "link" | "special" }
+  /** left out: neither file nor folder, or a folder that holds nothing */
+  | { readonly _tag: "LeftOut"; readonly name: string; readonly kind: LeftOutKind }
   | { readonly _tag: "Failed"; readonly name: string; readonly error: LocalFileFailed }
 
 export class LocalFiles extends Context.Service<
@@ -89,6 +119,14 @@ export class LocalFiles extends Context.Service<
     readonly stage: (path: string, declared: Declared) => Effect.Effect<LocalStaging, LocalFileFailed, Scope.Scope>
     /** Takes what an earlier staging of the path has left; undefined when there is none that can be used. */
     readonly leftover: (path: string) => Effect.Effect<Leftover | undefined, never, Scope.Scope>
+    /** Gives the file at a path, links followed, what it has besides its content. */
+    readonly settle: (path: string, facts: Facts) => Effect.Effect<void, LocalFileFailed>
+    /**
+     * A folder as a tree, for as long as the scope is open.
+     *
+     * @param make whether it may be made when it is missing
+     */
+    readonly tree: (folder: string, make: boolean) => Effect.Effect<LocalTree, LocalFileFailed, Scope.Scope>
     /** What stands at a path, links followed; undefined when nothing does. */
     readonly look: (path: string) => Effect.Effect<LocalEntry | undefined, LocalFileFailed>
     /**
@@ -105,3 +143,12 @@ export class LocalFiles extends Context.Service<
     readonly complete: (beginning: string) => Effect.Effect<ReadonlyArray<string>>
   }
 >()("paradrop/client/LocalFiles") {}
+
+/** The place of a path that a person named. */
+export const placeAt = ({ leftover, open, settle, stage }: LocalFiles["Service"], path: string): LocalPlace => ({
+  path,
+  open: open(path),
+  stage: (declared) => stage(path, declared),
+  leftover: leftover(path),
+  settle: (facts) => settle(path, facts)
+})

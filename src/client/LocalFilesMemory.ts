@@ -10,7 +10,15 @@ import { headBytes, nameDepthMax, resumeBytesMin } from "../domain/limits.ts"
 import { shortDigest } from "../domain/transfer/Signature.ts"
 import { LocalFileFailed } from "./ClientError.ts"
 import { byPart } from "./Completion.ts"
-import { type Declared, type Leftover, LocalFiles, type LocalFound, type LocalStaging } from "./LocalFiles.ts"
+import {
+  type Declared,
+  type Facts,
+  type Leftover,
+  LocalFiles,
+  type LocalFound,
+  type LocalStaging,
+  type LocalTree
+} from "./LocalFiles.ts"
 
 /** A file and its modification time. */
 export interface MemoryFile {
@@ -42,8 +50,9 @@ const make = (
   digest: Digest["Service"]
 ): LocalFiles["Service"] => {
   const left: Array<Left> = []
+  const world = { files, digest, left }
   const isFolder = (path: string): boolean => {
-    const plain = path.replace(/\/+$/, "")
+    const plain = plainPath(path)
     return (
       path === "" || plain === "." || folders.has(plain) || [...files.keys()].some((one) => one.startsWith(`${plain}/`))
     )
@@ -56,39 +65,95 @@ const make = (
         if (!isFolder(path.slice(0, Math.max(0, path.lastIndexOf("/"))))) {
           return Effect.fail(failed(path, "write", "ENOENT"))
         }
-        return staging({ files, digest, left }, { path, declared, parts: [] })
+        return staging(world, { path, declared, parts: [] })
       }),
-    leftover: (path) => leftover({ files, digest, left }, path),
+    leftover: (path) => leftover(world, path),
+    settle: (path, facts) => settle(files, path, facts),
+    tree: (folder, make) =>
+      make || isFolder(folder)
+        ? Effect.succeed(tree(world, plainPath(folder), isFolder))
+        : Effect.fail(failed(folder, "read", "ENOENT")),
     look: (path) =>
       Effect.sync(() => {
-        const file = files.get(path)
+        const file = files.get(plainPath(path))
         if (file !== undefined) return { kind: "file", size: file.bytes.length, modified: file.modified }
         return isFolder(path) ? { kind: "folder", size: 0, modified: 0 } : undefined
       }),
-    walk: (folder, enter) => Stream.suspend(() => Stream.fromIterable(walk(files, folder, isFolder(folder), enter))),
+    walk: (folder, enter) =>
+      Stream.suspend(() => Stream.fromIterable(walk(files, folders, folder, isFolder(folder), enter))),
     isFolder: (path) => Effect.sync(() => isFolder(path)),
-    baseName: (path) => path.slice(path.lastIndexOf("/") + 1),
-    join: (folder, name) => `${folder.replace(/\/+$/, "")}/${name}`,
+    baseName: (path) => withoutEnd(path).slice(withoutEnd(path).lastIndexOf("/") + 1),
+    join,
     complete: (beginning) => Effect.sync(() => byPart([...files.keys()], beginning))
   })
+}
+
+/** The same folder without what means nothing: `./` in front, `/` and `/.` at the end. */
+const plainPath = (path: string): string => path.replace(/^(?:\.\/+)+(?=.)|(?:\/+\.?)+$/g, "")
+
+const withoutEnd = (path: string): string => path.replace(/\/+$/, "")
+
+const join = (folder: string, name: string): string =>
+  folder === "." || folder === "" ? name : `${withoutEnd(folder)}/${name}`
+
+const settle = (files: World["files"], path: string, { modified }: Facts) =>
+  Effect.suspend(() => {
+    const file = files.get(path)
+    if (file === undefined) return Effect.fail(failed(path, "write", "ENOENT"))
+    files.set(path, { ...file, modified })
+    return Effect.void
+  })
+
+/** There are no links here, and folders need no making. */
+const tree = (world: World, folder: string, isFolder: (path: string) => boolean): LocalTree => {
+  const { files } = world
+  return {
+    place: (name) => {
+      const path = join(folder, name)
+      return {
+        path,
+        open: Effect.suspend(() => openAt(files, path, isFolder(path))),
+        stage: (declared) =>
+          Effect.suspend(() =>
+            isFolder(path)
+              ? Effect.fail(failed(path, "write", "EISDIR"))
+              : path.split("/").some((_, depth, parts) => depth > 0 && files.has(parts.slice(0, depth).join("/")))
+                ? Effect.fail(failed(path, "write", "ENOTDIR"))
+                : staging(world, { path, declared, parts: [] })
+          ),
+        leftover: leftover(world, path),
+        settle: (facts) => settle(files, path, facts)
+      }
+    },
+    remove: (name) =>
+      Effect.suspend(() =>
+        files.delete(join(folder, name)) ? Effect.void : Effect.fail(failed(join(folder, name), "write", "ENOENT"))
+      )
+  }
 }
 
 /** Folders are only what paths go through: each is asked about once, before what is in it. */
 const walk = (
   files: ReadonlyMap<string, MemoryFile>,
+  folders: ReadonlySet<string>,
   folder: string,
   exists: boolean,
   enter: (name: string) => boolean
 ): ReadonlyArray<LocalFound> => {
   if (!exists) return [{ _tag: "Failed", name: "", error: failed(folder, "read", "ENOENT") }]
-  const root = folder === "." || folder === "" ? "" : `${folder.replace(/\/+$/, "")}/`
+  const plain = plainPath(folder)
+  const root = plain === "." || plain === "" ? "" : `${plain}/`
   const entered = new Map<string, "entered" | "passed" | "too-deep">()
   const found: Array<LocalFound> = []
-  const names = [...files].flatMap(([path, file]) =>
+  const holdsAny = (path: string): boolean =>
+    [...files.keys(), ...folders].some((other) => other.startsWith(`${path}/`))
+  const empty = [...folders].filter((path) => !holdsAny(path)).map((path) => [path, undefined] as const)
+  const names = [...files, ...empty].flatMap(([path, file]) =>
     path.startsWith(root) ? [[path.slice(root.length).split("/"), file] as const] : []
   )
-  for (const [parts, { bytes, modified }] of names.toSorted(([a], [b]) => compareParts(a, b))) {
-    const stopped = parts.slice(0, -1).some((_, index) => {
+  for (const [parts, file] of names.toSorted(([a], [b]) => compareParts(a, b))) {
+    const folderCount = file === undefined ? parts.length : parts.length - 1
+    const stopped = parts.slice(0, folderCount).some((_, index) => {
       const name = parts.slice(0, index + 1).join("/")
       const known = entered.get(name)
       const now = known ?? (enter(name) ? (index + 1 >= nameDepthMax ? "too-deep" : "entered") : "passed")
@@ -98,7 +163,10 @@ const walk = (
       }
       return now !== "entered"
     })
-    if (!stopped) found.push({ _tag: "File", name: parts.join("/"), size: bytes.length, modified })
+    const name = parts.join("/")
+    if (stopped) continue
+    if (file === undefined) found.push({ _tag: "LeftOut", name, kind: "empty-folder" })
+    else found.push({ _tag: "File", name, size: file.bytes.length, modified: file.modified })
   }
   return found
 }

@@ -8,18 +8,21 @@ import { SecureRandom } from "effect/crypto"
 import { Digest } from "../domain/file/Digest.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { listingStatsAtOnceMax, nameDepthMax } from "../domain/limits.ts"
-import { DiskError, modifiedOf, sameContent } from "../domain/store/Disk.ts"
+import { DiskError, modifiedOf } from "../domain/store/Disk.ts"
 import * as DiskNode from "../domain/store/DiskNode.ts"
 import { LocalFileFailed } from "./ClientError.ts"
 import {
   type Declared,
+  type Facts,
   type Leftover,
   type LocalEntry,
   LocalFiles,
   type LocalFound,
   type LocalSource,
-  type LocalStaging
+  type LocalStaging,
+  type LocalTree
 } from "./LocalFiles.ts"
+import * as LocalTreeDisk from "./LocalTreeDisk.ts"
 import * as StagedFile from "./StagedFile.ts"
 
 /** Files of this process's machine; relative paths are below its working folder. */
@@ -34,6 +37,8 @@ export const layer: Layer.Layer<LocalFiles, never, Digest | SecureRandom.SecureR
       open,
       stage: (path, declared) => Effect.provideContext(stage(path, declared), services),
       leftover: (path) => Effect.provideContext(leftover(path), services),
+      settle,
+      tree: (folder, make) => Effect.provideContext(tree(folder, make), services),
       look,
       walk,
       isFolder,
@@ -49,21 +54,7 @@ export const layer: Layer.Layer<LocalFiles, never, Digest | SecureRandom.SecureR
 // -----------------------------------------------------------------------------
 
 const open = (path: string): Effect.Effect<LocalSource | undefined, LocalFileFailed, Scope.Scope> => {
-  const failed = ({ code }: { readonly code: string }) =>
-    new LocalFileFailed({ path: printable(path), operation: "read", code })
-  return Effect.gen(function* () {
-    const file = yield* DiskNode.openPath(path)
-    const before = yield* file.stat
-    return {
-      size: before.size,
-      modified: modifiedOf(before),
-      read: (offset: number, length: number) => Effect.mapError(file.read(offset, length), failed),
-      readInto: (offset: number, target: Uint8Array) => Effect.mapError(file.readInto(offset, target), failed),
-      unchanged: Effect.flatMap(Effect.mapError(file.stat, failed), (after) =>
-        sameContent(before, after) ? Effect.void : Effect.fail(failed({ code: "source-changed" }))
-      )
-    }
-  }).pipe(
+  return Effect.flatMap(DiskNode.openPath(path), (file) => LocalTreeDisk.sourceOf(file, path)).pipe(
     Effect.catchIf(
       ({ code }) => code === "ENOENT" || code === "ENOTDIR",
       () => Effect.undefined
@@ -76,7 +67,7 @@ const open = (path: string): Effect.Effect<LocalSource | undefined, LocalFileFai
           Effect.fail(folder ? new DiskError({ operation: "openRead", code: "EISDIR" }) : error)
         )
     ),
-    Effect.mapError(failed)
+    Effect.mapError(LocalTreeDisk.readFailed(path))
   )
 }
 
@@ -108,6 +99,41 @@ const destination = Effect.fnUntraced(function* (
   const disk = yield* Effect.mapError(DiskNode.make(folder), ({ code }) => failed(code))
   const prepare = (temporary: string) => takePermissions(nodePath.join(folder, name), nodePath.join(folder, temporary))
   return { path, disk, name, prepare, held }
+})
+
+const settle = (path: string, facts: Facts): Effect.Effect<void, LocalFileFailed> => {
+  const absolute = nodePath.resolve(path)
+  const [folder, name] = [nodePath.dirname(absolute), nodePath.basename(absolute)]
+  return Effect.scoped(
+    Effect.gen(function* () {
+      const disk = yield* DiskNode.make(folder)
+      yield* LocalTreeDisk.settle(yield* disk.openWrite([name]), facts)
+    })
+  ).pipe(Effect.mapError(({ code }) => new LocalFileFailed({ path: printable(path), operation: "write", code })))
+}
+
+const tree = Effect.fnUntraced(function* (
+  folder: string,
+  make: boolean
+): Effect.fn.Return<LocalTree, LocalFileFailed, StagedFile.Services> {
+  const operation = make ? "write" : "read"
+  const failed = ({ code }: DiskError) => new LocalFileFailed({ path: printable(folder), operation, code })
+  const absolute = nodePath.resolve(folder)
+  if (make) {
+    yield* Effect.mapError(
+      call<string | undefined>((done) => nodeFs.mkdir(absolute, { recursive: true }, done)),
+      failed
+    )
+  }
+  const services = yield* Effect.context<Digest | SecureRandom.SecureRandom>()
+  return LocalTreeDisk.make({
+    disk: yield* Effect.mapError(DiskNode.make(absolute), failed),
+    pathOf: (name) => nodePath.join(folder, name),
+    prepare: (replaced, temporary) =>
+      takePermissions(nodePath.join(absolute, ...replaced), nodePath.join(absolute, ...temporary)),
+    held,
+    services: (effect) => Effect.provideContext(effect, Context.pick(Digest, SecureRandom.SecureRandom)(services))
+  })
 })
 
 /** What is replaced keeps who may read it. Nothing is written yet, so nobody reads who may not. */
@@ -164,35 +190,59 @@ const walk: LocalFiles["Service"]["walk"] = (root, enter) => {
       error: new LocalFileFailed({ path: printable(path), operation: "read", code })
     })
     if (depth > nameDepthMax) return Stream.make(failed("too-deep"))
-    return Stream.unwrap(
-      call<ReadonlyArray<nodeFs.Dirent>>((done) => nodeFs.readdir(path, { withFileTypes: true }, done)).pipe(
-        Effect.map((entries) =>
-          Stream.fromIterable(entries.toSorted((a, b) => (a.name < b.name ? -1 : 1))).pipe(
-            Stream.mapEffect((entry) => kindOf(name === "" ? entry.name : `${name}/${entry.name}`, path, entry), {
-              concurrency: listingStatsAtOnceMax
-            }),
-            Stream.flatMap((found) => {
-              if (found._tag !== "Folder") return Stream.make(found)
-              return enter(found.name) ? below(found.name, depth + 1) : Stream.empty
-            })
-          )
-        ),
-        Effect.catch(({ code }) => Effect.succeed(Stream.make(failed(code))))
+    return Effect.gen(function* () {
+      const all = yield* call<ReadonlyArray<nodeFs.Dirent>>((done) =>
+        nodeFs.readdir(path, { withFileTypes: true }, done)
       )
+      if (all.length === 0 && name !== "")
+        return Stream.make<[LocalFound]>({ _tag: "LeftOut", name, kind: "empty-folder" })
+      const entries = all.filter((entry) => !StagedFile.isTemporary(entry.name))
+      const found = yield* Effect.forEach(
+        entries.toSorted((a, b) => (a.name < b.name ? -1 : 1)),
+        (entry) => kindOf(name === "" ? entry.name : `${name}/${entry.name}`, path, entry),
+        { concurrency: listingStatsAtOnceMax }
+      )
+      return inOrder(found, (folder) => (enter(folder) ? below(folder, depth + 1) : Stream.empty))
+    }).pipe(
+      Effect.catch(({ code }) => Effect.succeed(Stream.make(failed(code)))),
+      Stream.unwrap
     )
   }
   return below("", 1)
 }
 
+/** What is between two folders leaves in one piece. */
+const inOrder = (
+  all: ReadonlyArray<LocalFound | FolderFound>,
+  below: (folder: string) => Stream.Stream<LocalFound>
+): Stream.Stream<LocalFound> => {
+  const streams: Array<Stream.Stream<LocalFound>> = []
+  let run: Array<LocalFound> = []
+  for (const found of all) {
+    if (found._tag !== "Folder") run.push(found)
+    else {
+      streams.push(
+        Stream.fromArray(run),
+        Stream.suspend(() => below(found.name))
+      )
+      run = []
+    }
+  }
+  streams.push(Stream.fromArray(run))
+  return Stream.flatten(Stream.fromArray(streams))
+}
+
+/** A folder to go into. */
+interface FolderFound {
+  readonly _tag: "Folder"
+  readonly name: string
+}
+
 /** The link itself is looked at, not what it leads to. */
-const kindOf = (
-  name: string,
-  folder: string,
-  entry: nodeFs.Dirent
-): Effect.Effect<LocalFound | { readonly _tag: "Folder"; readonly name: string }> => {
+const kindOf = (name: string, folder: string, entry: nodeFs.Dirent): Effect.Effect<FolderFound | LocalFound> => {
   const path = nodePath.join(folder, entry.name)
   return call<nodeFs.BigIntStats>((done) => nodeFs.lstat(path, { bigint: true }, done)).pipe(
-    Effect.map((stats): LocalFound | { readonly _tag: "Folder"; readonly name: string } => {
+    Effect.map((stats): FolderFound | LocalFound => {
       const stat = DiskNode.toStat(stats)
       if (stat.kind === "folder") return { _tag: "Folder", name }
       if (stat.kind !== "file") return { _tag: "LeftOut", name, kind: stat.kind }

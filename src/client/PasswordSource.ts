@@ -4,11 +4,14 @@
  * Never the command line: everybody on the machine can read that.
  */
 import { Effect, FileSystem, Redacted, Schema, Stream } from "effect"
+import { ChildProcess, type ChildProcessSpawner } from "effect/process"
 import { concat } from "../domain/Bytes.ts"
 import type { Password } from "../domain/channel/Opaque.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { passwordBytesMax } from "../domain/limits.ts"
 import type { LoginIncorrect } from "./ClientError.ts"
+import type { Profile } from "./Profiles.ts"
+import * as ShellLine from "./ShellLine.ts"
 import { LineEditor } from "./LineEditor.ts"
 import { Reporter } from "./Reporter.ts"
 import * as ServerAddress from "./ServerAddress.ts"
@@ -28,8 +31,14 @@ export interface Asked {
   readonly user: string
   /** --password-file */
   readonly file: string | undefined
+  /** --password-command */
+  readonly command?: string | undefined
   /** PARADROP_PASSWORD */
   readonly environment: Redacted.Redacted<string> | undefined
+  /** where the profile says that it comes from; what is said for this run counts more */
+  readonly profile?: Pick<Profile, "passwordCommand" | "passwordFile"> | undefined
+  /** whether file modes mean nothing here, as on Windows */
+  readonly modeless?: boolean
 }
 
 /** The account that every server without accounts has, on loopback. Its password is public: it proves nothing. */
@@ -45,11 +54,23 @@ export interface Given {
 /** The first source that there is. Asked for before anything is dialled. */
 export const password = Effect.fnUntraced(function* (
   asked: Asked
-): Effect.fn.Return<Given, NoPassword, FileSystem.FileSystem | LineEditor | Reporter> {
-  const { environment, file, server, user } = asked
+): Effect.fn.Return<
+  Given,
+  NoPassword,
+  ChildProcessSpawner.ChildProcessSpawner | FileSystem.FileSystem | LineEditor | Reporter
+> {
+  const { command, environment, file, profile, server, user } = asked
   if (file !== undefined) return { password: yield* fromFile(file), typed: false }
+  if (command !== undefined) return { password: yield* fromCommand(command), typed: false }
   if (environment !== undefined && Redacted.value(environment) !== "") {
     return { password: environment, typed: false }
+  }
+  if (profile?.passwordFile !== undefined) {
+    if (asked.modeless !== true) yield* ownersAlone(profile.passwordFile)
+    return { password: yield* fromFile(profile.passwordFile), typed: false }
+  }
+  if (profile?.passwordCommand !== undefined) {
+    return { password: yield* fromCommand(profile.passwordCommand), typed: false }
   }
   if (user === publicUser && ServerAddress.isLoopback(server)) {
     yield* (yield* Reporter).note(
@@ -86,6 +107,54 @@ export const typed = Effect.fnUntraced(function* (
   const secret = yield* Effect.scoped(Effect.flatMap(editor.open, (lines) => lines.secret(question)))
   // Ctrl-C or Ctrl-D at the question: the person has gone, as with any other program.
   return secret ?? (yield* Effect.interrupt)
+})
+
+/** A password that lies there for good must be its owner's alone: others could read it at any time. */
+const ownersAlone = Effect.fnUntraced(function* (path: string) {
+  const fs = yield* FileSystem.FileSystem
+  // A file that is not there is told by the reading.
+  const mode = yield* Effect.orElseSucceed(
+    Effect.map(fs.stat(path), (info) => info.mode),
+    () => 0
+  )
+  if ((mode & 0o077) === 0) return
+  const shown = printable(path)
+  return yield* new NoPassword({ detail: `others can read the password file ${shown}: chmod 600 makes it yours alone` })
+})
+
+/**
+ * The first line that a command prints. It runs without a shell, with this program's standard input and error, so that
+ * it may ask; its words are quoted as in our own shell.
+ */
+export const fromCommand = Effect.fnUntraced(function* (line: string) {
+  const { refused, words } = ShellLine.scan(line)
+  const [program, ...args] = words.map(({ text }) => text)
+  const failed = (why: string, cause?: unknown) =>
+    // Its arguments are left out: somebody may have put a secret there.
+    new NoPassword({
+      detail: `the password command '${printable(program ?? "")}' ${why}`,
+      ...(cause !== undefined && { cause })
+    })
+  if (program === undefined || refused !== undefined) return yield* failed("has no words, or an open quote")
+  const command = ChildProcess.make(program, args, { stdin: "inherit", stderr: "inherit" })
+  const { code, text } = yield* Effect.scoped(
+    Effect.gen(function* () {
+      const running = yield* command
+      const parts: Array<Uint8Array> = []
+      let bytes = 0
+      yield* Stream.runForEach(running.stdout, (part) =>
+        Effect.sync(() => {
+          // Read to its end, so that the command can finish; kept only as far as a password goes.
+          if (bytes <= passwordBytesMax) parts.push(part)
+          bytes += part.length
+        })
+      )
+      return { code: yield* running.exitCode, text: new TextDecoder().decode(concat(parts)) }
+    })
+  ).pipe(Effect.mapError((error) => failed("cannot be run: check its name and who may run it", error)))
+  if (code !== 0) return yield* failed(`failed with code ${code}`)
+  const [first = ""] = text.split(/\r?\n/)
+  return first === "" ? yield* failed("printed no password in its first line") : Redacted.make(first)
 })
 
 /** The file's first line. */

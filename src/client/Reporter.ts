@@ -6,6 +6,7 @@
 import { Context, type Effect, type Scope } from "effect"
 import type { ContentDigest } from "../domain/file/Digest.ts"
 import type { FileEntry } from "../domain/file/FileEntry.ts"
+import type { LeftOutKind } from "./LocalFiles.ts"
 import type { OnProgress } from "./Progress.ts"
 
 /** What moves content. */
@@ -46,13 +47,38 @@ export interface Summary {
   readonly files: number
   readonly equal: number
   readonly failed: number
-  /** bytes of the files, and of them those that did not have to be sent */
+  /** files that went because the other end has none */
+  readonly removed: number
+  /** bytes of the files that were transferred, and of them those that did not have to be sent */
   readonly size: number
   readonly reused: number
   /** bytes that crossed the network, everything but sealing counted */
   readonly sent: number
   readonly received: number
   readonly milliseconds: number
+}
+
+/** What would be done with one file if it were not only asked about. */
+export interface Planned {
+  readonly command: TransferCommand
+  /** `add`: the other end has none; `change`: it has another; `remove`: it has one too many */
+  readonly action: "add" | "change" | "remove"
+  /** the name that the file has, or would have, at the end that is brought up to date */
+  readonly name: string
+  /** bytes that the file has; 0 for one that would go */
+  readonly size: number
+}
+
+/** The end of such a question. */
+export interface PlanSummary {
+  readonly command: TransferCommand
+  readonly add: number
+  readonly change: number
+  readonly remove: number
+  readonly equal: number
+  readonly failed: number
+  /** bytes of the files that would be added or changed */
+  readonly size: number
 }
 
 /** What a file is at one of the ends. */
@@ -74,7 +100,12 @@ export interface Verified {
 
 /** A name that was removed or changed, as the server spelt it. */
 export type Changed =
-  | { readonly command: "remove"; readonly name: string }
+  | {
+      readonly command: "remove"
+      /** the server's name; with `here` the path of a local file */
+      readonly name: string
+      readonly here?: true
+    }
   | { readonly command: "rename"; readonly name: string; readonly to: string }
 
 /** What went wrong, and with what. The message is printable: errors keep to that. */
@@ -100,6 +131,14 @@ export class Reporter extends Context.Service<
     readonly changed: (changed: Changed) => Effect.Effect<void>
     /** The end of a command about several files. */
     readonly summed: (summary: Summary) => Effect.Effect<void>
+    /** A dry run: many files at once, then the end of it. */
+    readonly planned: (planned: ReadonlyArray<Planned>, summary: PlanSummary) => Effect.Effect<void>
+    /** Something in a folder that is no file and stays where it is. */
+    readonly leftOut: (leftOut: {
+      readonly command: TransferCommand
+      readonly path: string
+      readonly kind: LeftOutKind
+    }) => Effect.Effect<void>
     readonly verified: (verified: Verified) => Effect.Effect<void>
     readonly failed: (failure: Failure) => Effect.Effect<void>
     /** Something that a person should know; scripts need not. */

@@ -3,8 +3,9 @@
  * too, as everywhere.
  *
  * A listing gives `{"name", "size", "modified"}` for each file, with `digest` when it is known. Everything else has an
- * `event`: `progress`, `uploaded`, `downloaded`, `parallelized`, `verified`, `removed`, `renamed`, `failed`, or
- * `summary` at the end of a command about several files. Sizes are bytes, times ISO 8601 in UTC.
+ * `event`: `progress`, `uploaded`, `downloaded`, `parallelized`, `verified`, `removed`, `renamed`, `failed`,
+ * `left-out`; `planned` for each file and `plan` at the end of a dry run; `summary` at the end of a command about
+ * several files. Sizes are bytes, times ISO 8601 in UTC.
  * The text is ASCII: every other character is escaped, so names are exact and harmless on a terminal.
  */
 import { Effect, Layer, Schedule } from "effect"
@@ -26,6 +27,11 @@ export const layer = (prefix: string): Layer.Layer<Reporter, never, Screen> =>
         transferred: (transferred) => out.write(line(transferredObject(transferred))),
         changed: ({ command, ...names }) => out.write(line({ event: `${command}d`, ...names })),
         summed: (summary) => out.write(line({ event: "summary", ...summary })),
+        planned: (planned, summary) =>
+          out.write(
+            [...planned.map((one) => line({ event: "planned", ...one })), line({ event: "plan", ...summary })].join("")
+          ),
+        leftOut: (leftOut) => out.write(line({ event: "left-out", ...leftOut })),
         verified: (verified) => out.write(line({ event: "verified", ...verified })),
         failed: (failure) =>
           Effect.andThen(out.write(line(failureObject(failure))), err.write(errorLine(prefix, failure))),

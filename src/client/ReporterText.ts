@@ -12,6 +12,8 @@ import * as ProgressBar from "./ProgressBar.ts"
 import {
   type Changed,
   type Failure,
+  type Planned,
+  type PlanSummary,
   Reporter,
   type Summary,
   type TransferCommand,
@@ -42,6 +44,9 @@ export const layer = (prefix: string): Layer.Layer<Reporter, never, Screen> =>
           Effect.andThen(following, (err.columns() === undefined ? lines : bar)(err, command, printable(name))),
         transferred: (transferred) => Effect.andThen(clear, out.write(`${transferredLine(out, transferred)}\n`)),
         summed: (summary) => out.write(`${summaryLine(out, summary)}\n`),
+        planned: (planned, summary) => out.write([...planned.map(plannedLine), `${planText(summary)}\n`].join("")),
+        leftOut: ({ kind, path }) =>
+          Effect.andThen(clear, err.write(`left out: ${printable(path)} (${leftOutText[kind]})\n`)),
         verified: (verified) => out.write(`${verifiedLine(out, verified)}\n`),
         failed: (failure) => Effect.andThen(clear, err.write(`${red(err, `${prefix}${failureText(failure)}`)}\n`)),
         note: (text, mood) => {
@@ -79,12 +84,31 @@ const figuresText = ({ command, equal, milliseconds, received, reused, sent, siz
   return `${Figures.size(size)}, ${equal ? "equal already" : crossed}, ${Figures.seconds(milliseconds)}`
 }
 
-const summaryLine = (out: Output, { command, equal, failed, files, milliseconds, size, ...moved }: Summary): string => {
+const plannedLine = ({ action, command, name, size }: Planned): string => {
+  const figure = action === "remove" ? "" : Figures.size(size)
+  return `${plannedText[command][action].padEnd(14)}${figure.padStart(10)}  ${printable(name)}\n`
+}
+
+const plannedText = {
+  upload: { add: "would send", change: "would replace", remove: "would remove" },
+  download: { add: "would get", change: "would replace", remove: "would remove" },
+  para: { add: "would send", change: "would update", remove: "would remove" }
+} as const
+
+const planText = ({ add, change, command, equal, failed, remove, size }: PlanSummary): string =>
+  `${command} would ${plannedText[command].add.slice(6)} ${add} new and ${change} changed of ${Figures.size(size)}, ` +
+  `remove ${remove} and leave ${equal} alone${failed === 0 ? "" : `; ${failed} cannot be done`}`
+
+const leftOutText = { "empty-folder": "an empty folder", link: "a symbolic link", special: "no regular file" } as const
+
+const summaryLine = (out: Output, summary: Summary): string => {
+  const { command, equal, failed, files, milliseconds, removed, size, ...moved } = summary
   const crossed =
     command === "download" ? `${Figures.size(moved.received)} received` : `${Figures.size(moved.sent)} sent`
   const equals = equal === 0 ? "" : `, ${equal} equal already`
+  const gone = removed === 0 ? "" : `, ${removed} removed`
   const failures = failed === 0 ? "" : `, ${failed} failed`
-  const text = `${command}: ${files} ${files === 1 ? "file" : "files"}${equals}${failures}`
+  const text = `${command}: ${files} ${files === 1 ? "file" : "files"}${equals}${gone}${failures}`
   const figures = `(${Figures.size(size)}, ${crossed}, ${Figures.seconds(milliseconds)})`
   return `${failed === 0 ? green(out, text) : red(out, text)} ${figures}`
 }
@@ -104,7 +128,7 @@ const successText = ({ command, equal, name, path = "" }: Transferred): string =
 
 const changedText = (changed: Changed): string =>
   changed.command === "remove"
-    ? `File '${printable(changed.name)}' removed.`
+    ? `File '${printable(changed.name)}' removed${changed.here === true ? " here" : ""}.`
     : `File '${printable(changed.name)}' renamed to '${printable(changed.to)}'.`
 
 const verifiedLine = (out: Output, { equal, local, name, path, server }: Verified): string => {

@@ -25,27 +25,42 @@ export const local = Effect.fnUntraced(function* (
       const here = yield* Effect.orElseSucceed(files.look(path), () => undefined)
       if (here !== undefined) return [{ path, size: here.size }]
       if (!Glob.isPattern(path)) return [{ path, size: undefined }]
-      const found = yield* fitting(path)
+      const found = yield* fitting(path, false)
       return found.length > 0 ? found : [{ path, size: undefined }]
     })
   )
   return all.flat()
 })
 
-/** From the folder that the pattern names outright, and no deeper than it speaks of. */
-const fitting = Effect.fnUntraced(function* (pattern: string) {
+/**
+ * What fits a local pattern: from the folder that it names outright, and no deeper than it speaks of.
+ *
+ * @param folders whether folders fit as well; what is below such a one is not looked at
+ */
+export const fitting = Effect.fnUntraced(function* (
+  pattern: string,
+  folders: boolean
+): Effect.fn.Return<ReadonlyArray<Local>, never, LocalFiles> {
   const files = yield* LocalFiles
   const parts = pattern.split(/[/\\]/)
   const first = parts.findIndex(Glob.isPattern)
   const folder = first === 0 ? "." : parts.slice(0, first).join("/") || "/"
   const wanted = parts.slice(first)
   const depth = wanted.includes("**") ? Number.POSITIVE_INFINITY : wanted.length
-  const enter = (name: string) => name.split("/").length < depth
-  const found = yield* Stream.runCollect(files.walk(folder, enter))
-  return found.flatMap((one): ReadonlyArray<Local> => {
-    if (one._tag !== "File" || !Glob.matchesPath(wanted.join("/"), one.name)) return []
-    return [{ path: first === 0 ? one.name : files.join(folder, one.name), size: one.size }]
-  })
+  const pathOf = (name: string) => (first === 0 ? name : files.join(folder, name))
+  const fits: Array<Local> = []
+  const enter = (name: string) => {
+    const whole = folders && Glob.matchesPath(wanted.join("/"), name)
+    if (whole) fits.push({ path: pathOf(name), size: undefined })
+    return !whole && name.split("/").length < depth
+  }
+  yield* Stream.runForEach(files.walk(folder, enter), (one) =>
+    Effect.sync(() => {
+      if (one._tag !== "File" || !Glob.matchesPath(wanted.join("/"), one.name)) return
+      fits.push({ path: pathOf(one.name), size: one.size })
+    })
+  )
+  return fits
 })
 
 /** A file of the server; its size when a listing was asked for. */

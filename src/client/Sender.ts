@@ -33,8 +33,17 @@ export interface Sender<E> {
   readonly whole: Effect.Effect<Sent, SendError<E>>
   /** What comes behind the bytes that the server has from an earlier try. */
   readonly rest: (from: number) => Effect.Effect<Sent, SendError<E>>
-  /** What the server's file does not have; nothing when the two are equal. */
-  readonly changes: (from: number, coarse: Coarse, questions: Questions) => Effect.Effect<Sent, SendError<E>>
+  /**
+   * What the server's file does not have; nothing when the two are equal.
+   *
+   * @param settled false when an equal file must be made anew all the same, because its time is another
+   */
+  readonly changes: (
+    from: number,
+    coarse: Coarse,
+    questions: Questions,
+    settled: boolean
+  ) => Effect.Effect<Sent, SendError<E>>
 }
 
 /** The piece digest of a source's first bytes: how the server knows the source again. */
@@ -78,13 +87,16 @@ export const make = <E>(
       return { size: source.size, digest: whole }
     }),
 
-    changes: Effect.fnUntraced(function* (from, coarse, { blocksOf, chunksOf }) {
+    changes: Effect.fnUntraced(function* (from, coarse, { blocksOf, chunksOf }, settled) {
       counter.phase("comparing")
       counter.reused(from)
       const delta = yield* walkErrors(
         sendDelta({ local: source, from, coarse, digest, chunksOf, blocksOf, send: perform })
       )
       yield* source.unchanged
+      if (delta.equal && !settled && source.size > 0) {
+        yield* perform({ _tag: "Copy", offset: 0, length: source.size })
+      }
       return { size: source.size, digest: delta.digest }
     })
   }

@@ -79,10 +79,10 @@ export const parseUrl = (text: string): Effect.Effect<Located, AddressRefused | 
 const percentDecoded = (text: string): Effect.Effect<string, UrlRefused> =>
   Effect.try({ try: () => decodeURIComponent(text), catch: () => new UrlRefused({ because: "encoding" }) })
 
-/** The same as `parse`, or a URL that names nothing but a server. */
+/** The same as `parse`, USER@ before it, or a URL that names nothing but a server. */
 export const parseNamed = (text: string): Effect.Effect<Named, AddressRefused | UrlRefused> =>
-  isUrl(text)
-    ? Effect.flatMap(parseUrl(text), ({ path, server, user }) =>
+  isUrl(text) || text.includes("@")
+    ? Effect.flatMap(parseUrl(isUrl(text) ? text : `${scheme}${text}`), ({ path, server, user }) =>
         /^\/*$/.test(path) ? Effect.succeed({ server, user }) : Effect.fail(new UrlRefused({ because: "path" }))
       )
     : Effect.map(parse(text), (server) => ({ server, user: undefined }))

@@ -9,6 +9,7 @@ import { ContentDigest } from "../domain/file/Digest.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { nearest } from "../domain/Nearest.ts"
 import type { Command } from "./Commands.ts"
+import type { TreeOptions } from "./Trees.ts"
 
 /** What a line can be. */
 export type Line =
@@ -143,9 +144,13 @@ const escapeCharacter = (character: string): string => {
 /** What may be typed, and what it does. */
 export const patterns: ReadonlyArray<{ readonly name: string; readonly form: string; readonly does: string }> = [
   { name: "fetch", form: "fetch [PATTERN] [--digest]", does: "list the server's files" },
-  { name: "upload", form: "upload FILE... [--as NAME]", does: "send files to the server" },
-  { name: "download", form: "download NAME... [--to PATH]", does: "get files from the server" },
-  { name: "para", form: "para FILE... [--as NAME] [--expect DIGEST]", does: "make the server's files equal to yours" },
+  { name: "upload", form: "upload [-r] FILE... [--as NAME]", does: "send files to the server" },
+  { name: "download", form: "download [-r] NAME... [--to PATH]", does: "get files from the server" },
+  {
+    name: "para",
+    form: "para [-r] FILE... [--as NAME] [--expect DIGEST]",
+    does: "make the server's files equal to yours"
+  },
   { name: "verify", form: "verify NAME FILE", does: "compare a server's file with yours, moving neither" },
   { name: "passwd", form: "passwd [--generate] [--allow-weak]", does: "change your own password" },
   { name: "remove", form: "remove NAME... [--expect DIGEST]", does: "remove files of the server" },
@@ -204,9 +209,24 @@ const fetching: Parser = (rest) =>
   })
 
 const downloading: Parser = (rest) =>
-  withOptions(rest, ["--to"], ({ given, names }) =>
-    names.length === 0 ? invalid("download needs a name") : run({ _tag: "Download", names, to: given.get("--to") })
-  )
+  withOptions(rest, ["--to", ...treeOptions, "--checksum"], ({ given, names, repeated }) => {
+    if (names.length === 0) return invalid("download needs a name")
+    const to = given.get("--to")
+    return ofTree({ given, names, repeated }, (tree) => run({ _tag: "Download", names, to, ...tree }))
+  })
+
+const treeOptions = ["-r", "--recursive", "--dry-run", "--delete", "--include", "--exclude"]
+
+/** The command with what is said of folders. */
+const ofTree = ({ given, repeated }: Given, command: (tree: { readonly tree?: TreeOptions }) => Line): Line => {
+  const [include, exclude] = [repeated.get("--include") ?? [], repeated.get("--exclude") ?? []]
+  const said = ["--dry-run", "--delete", "--checksum", "--include", "--exclude"].find((option) => given.has(option))
+  if (!given.has("-r") && !given.has("--recursive")) {
+    return said === undefined ? command({}) : invalid(`${said} speaks of folders: add -r`)
+  }
+  const [dryRun, remove, checksum] = [given.has("--dry-run"), given.has("--delete"), given.has("--checksum")]
+  return command({ tree: { dryRun, remove, checksum, include, exclude } })
+}
 
 const verifying: Parser = (rest) =>
   withOptions(rest, [], ({ names: [name, file, ...more] }) =>
@@ -246,17 +266,30 @@ const expecting = (
 }
 
 const uploading: Parser = (rest) =>
-  withOptions(rest, ["--as"], ({ given, names }) => {
-    const as = given.get("--as")
-    return refusedFiles("upload", names, as) ?? run({ _tag: "Upload", files: names, as })
-  })
+  withOptions(rest, ["--as", ...treeOptions], (options) =>
+    ofTree(options, (tree) => {
+      const { given, names } = options
+      const as = given.get("--as")
+      const refused = refusedFiles("upload", names, tree.tree === undefined ? as : undefined)
+      return refused ?? run({ _tag: "Upload", files: names, as, ...tree })
+    })
+  )
 
 const parallelizing: Parser = (rest) =>
-  withOptions(rest, ["--as", "--expect"], ({ given, names }) => {
-    const as = given.get("--as")
-    const refused = refusedFiles("para", names, as)
-    return refused ?? expecting(given, names, (expect) => ({ _tag: "Para", files: names, as, ...expect }))
-  })
+  withOptions(rest, ["--as", "--expect", ...treeOptions, "--checksum"], (options) =>
+    ofTree(options, (tree) => {
+      const { given, names } = options
+      const as = given.get("--as")
+      const refused = refusedFiles("para", names, tree.tree === undefined ? as : undefined)
+      if (refused !== undefined) return refused
+      if (tree.tree === undefined) {
+        return expecting(given, names, (expect) => ({ _tag: "Para", files: names, as, ...expect }))
+      }
+      return given.has("--expect")
+        ? invalid("--expect speaks of one file, and -r of folders")
+        : run({ _tag: "Para", files: names, as, ...tree })
+    })
+  )
 
 const changingPassword: Parser = (rest) =>
   withOptions(rest, ["--generate", "--allow-weak"], ({ given, names }) =>
@@ -292,9 +325,21 @@ interface Given {
   readonly names: ReadonlyArray<string>
   /** options with their values; an option that takes none has an empty one */
   readonly given: ReadonlyMap<string, string>
+  /** all values of an option that was given more than once */
+  readonly repeated: ReadonlyMap<string, ReadonlyArray<string>>
 }
 
-const flags: ReadonlySet<string> = new Set(["--allow-weak", "--digest", "--generate", "--replace"])
+const flags: ReadonlySet<string> = new Set([
+  "--allow-weak",
+  "--checksum",
+  "--delete",
+  "--digest",
+  "--dry-run",
+  "--generate",
+  "--recursive",
+  "--replace",
+  "-r"
+])
 
 /** Splits options from the names. After `--` everything is a name. */
 const withOptions = (
@@ -304,25 +349,30 @@ const withOptions = (
 ): Line => {
   const names: Array<string> = []
   const given = new Map<string, string>()
+  const repeated = new Map<string, ReadonlyArray<string>>()
+  const give = (option: string, value: string): void => {
+    given.set(option, value)
+    repeated.set(option, [...(repeated.get(option) ?? []), value])
+  }
   for (let index = 0; index < rest.length; index += 1) {
     const word = rest[index] ?? ""
-    if (word === "--") return use({ names: [...names, ...rest.slice(index + 1)], given })
+    if (word === "--") return use({ names: [...names, ...rest.slice(index + 1)], given, repeated })
     const [option = "", ...value] = word.split("=")
     if (!options.includes(option) || (flags.has(option) && value.length > 0)) {
       if (word.startsWith("-") && word !== "-") {
         return invalid(`there is no option '${printable(word)}' here; a name that starts with '-' goes behind '--'`)
       }
       names.push(word)
-    } else if (flags.has(option)) given.set(option, "")
-    else if (value.length > 0) given.set(option, value.join("="))
+    } else if (flags.has(option)) give(option, "")
+    else if (value.length > 0) give(option, value.join("="))
     else {
       index += 1
       const next = rest[index]
       if (next === undefined) return invalid(`${option} needs a value`)
-      given.set(option, next)
+      give(option, next)
     }
   }
-  return use({ names, given })
+  return use({ names, given, repeated })
 }
 
 // -----------------------------------------------------------------------------

@@ -70,8 +70,12 @@ const fromTop = (command: Command, name: (text: string) => string, pattern: (tex
     case "Upload":
     case "Para":
       return { ...command, as: command.as === undefined ? undefined : name(command.as) }
-    case "Download":
-      return { ...command, names: command.names.map((text) => (Glob.isPattern(text) ? pattern(text) : name(text))) }
+    case "Download": {
+      // A folder that is named by `.` is meant without its name.
+      const whole = (text: string) =>
+        command.tree !== undefined && /(?:^|\/)\.{1,2}\/*$/.test(text) ? `./${name(text)}/.` : name(text)
+      return { ...command, names: command.names.map((text) => (Glob.isPattern(text) ? pattern(text) : whole(text))) }
+    }
     case "Remove":
       return { ...command, names: command.names.map(name) }
     case "Verify":

@@ -302,6 +302,9 @@ const temporaryName = (name: string, version: Version | undefined, random: Uint8
 
 const temporaryPattern = /^\.(.+?)((?:\.(\d{1,16})-(\d{1,16}))?\.[0-9a-f]{24}\.part)$/su
 
+/** Whether a file may be one of ours on its way, or what was left of one: no file of the person's. */
+export const isTemporary = (entry: string): boolean => temporaryPattern.test(entry)
+
 /** Undefined for what is no temporary name of this destination. */
 const parseTemporary = (name: string, entry: string): { readonly declared: Version | undefined } | undefined => {
   const [, kept = "", end = "", size, modified] = temporaryPattern.exec(entry) ?? []

@@ -12,7 +12,7 @@ import type { Moved } from "./Batch.ts"
 import { type CommandError, type LocalFileFailed, SourceMissing } from "./ClientError.ts"
 import type { ClientSession, Committed, Incoming, Receiver } from "./ClientSession.ts"
 import * as Download from "./Download.ts"
-import { LocalFiles, type LocalSource } from "./LocalFiles.ts"
+import type { LocalFiles, LocalPlace, LocalSource } from "./LocalFiles.ts"
 import type { OnProgress } from "./Progress.ts"
 import { Reporter, type TransferCommand } from "./Reporter.ts"
 import { Sessions } from "./Sessions.ts"
@@ -52,33 +52,31 @@ export const parallelizing = (expect?: ContentDigest): Sending => ({
 /**
  * The client looks first: for a file that is not there, nothing is sent and nobody is dialled.
  *
- * @param as the name at the server; the path's last part when it is not given
+ * @param name at the server
  * @param along the progress of many, of which this is one; without it the file has its own
  */
 export const send = Effect.fnUntraced(function* (
   sending: Sending,
-  path: string,
-  as: string | undefined,
+  place: LocalPlace,
+  text: string,
   along?: OnProgress
 ) {
   const { command, missing } = sending
-  const files = yield* LocalFiles
-  const source = yield* along === undefined ? openSource(path, missing) : openOfMany(path, missing)
-  const name = yield* FileName.parse(as ?? files.baseName(path))
+  const source = yield* along === undefined ? openSource(place, missing) : openOfMany(place, missing)
+  const name = yield* FileName.parse(text)
   const session = yield* (yield* Sessions).session
   return yield* timed({ command, name, session, along }, (onProgress) => sending.run(session, name, source, onProgress))
 }, Effect.scoped)
 
 /** Opens a local file that must be there. */
-export const openSource = Effect.fnUntraced(function* (path: string, command: SourceMissing["command"]) {
-  const source = yield* (yield* LocalFiles).open(path)
-  return source ?? (yield* new SourceMissing({ path: printable(path), command }))
+export const openSource = Effect.fnUntraced(function* ({ open, path }: LocalPlace, command: SourceMissing["command"]) {
+  return (yield* open) ?? (yield* new SourceMissing({ path: printable(path), command }))
 })
 
 /** A small file is read at once and closed: many wait for their answers, and none of them holds a descriptor. */
-const openOfMany = Effect.fnUntraced(function* (path: string, command: SourceMissing["command"]) {
+const openOfMany = Effect.fnUntraced(function* (place: LocalPlace, command: SourceMissing["command"]) {
   const scope = yield* Scope.fork(yield* Effect.scope)
-  const source = yield* Effect.provideService(openSource(path, command), Scope.Scope, scope)
+  const source = yield* Effect.provideService(openSource(place, command), Scope.Scope, scope)
   if (source.size > smallFileBytesMax) return source
   const bytes = yield* source.read(0, source.size)
   if (bytes.length < source.size) return yield* new SourceShrank()
@@ -97,12 +95,12 @@ const openOfMany = Effect.fnUntraced(function* (path: string, command: SourceMis
 // -----------------------------------------------------------------------------
 
 /** Gets a file, with a progress of its own. */
-export const download = Effect.fnUntraced(function* (text: string, pathOf: (base: string) => string) {
+export const download = Effect.fnUntraced(function* (text: string, placeOf: (base: string) => LocalPlace) {
   const name = yield* FileName.parse(text)
-  const path = pathOf(FileName.baseName(name))
+  const place = placeOf(FileName.baseName(name))
   const session = yield* (yield* Sessions).session
-  yield* timed({ command: "download", name, path, session, along: undefined }, (onProgress) =>
-    Download.download({ session, name, path, onProgress })
+  yield* timed({ command: "download", name, path: place.path, session, along: undefined }, (onProgress) =>
+    Download.download({ session, name, place, onProgress })
   )
 })
 
@@ -110,19 +108,19 @@ export const download = Effect.fnUntraced(function* (text: string, pathOf: (base
 export interface OneOfMany {
   readonly name: FileName.FileName
   /** where it goes */
-  readonly path: string
+  readonly place: LocalPlace
   /** bytes, as the server's listing says, if it was asked for */
   readonly size: number | undefined
 }
 
 /** Getting many files: what they share. */
 export const downloadsOfMany = Effect.map(Semaphore.make(smallFilesWrittenAtOnceMax), (writing) =>
-  Effect.fnUntraced(function* ({ name, path, size }: OneOfMany, along: OnProgress) {
+  Effect.fnUntraced(function* ({ name, place, size }: OneOfMany, along: OnProgress) {
     const session = yield* (yield* Sessions).session
-    return yield* timed({ command: "download", name, path, session, along }, (onProgress) =>
+    return yield* timed({ command: "download", name, path: place.path, session, along }, (onProgress) =>
       size !== undefined && size <= smallFileBytesMax
-        ? small(session, name, path, writing, onProgress)
-        : Download.download({ session, name, path, onProgress })
+        ? small(session, name, place, writing, onProgress)
+        : Download.download({ session, name, place, size, onProgress })
     )
   })
 )
@@ -131,14 +129,13 @@ export const downloadsOfMany = Effect.map(Semaphore.make(smallFilesWrittenAtOnce
 const small = Effect.fnUntraced(function* (
   session: ClientSession,
   name: FileName.FileName,
-  path: string,
+  { stage }: LocalPlace,
   writing: Semaphore.Semaphore,
   onProgress: OnProgress
 ) {
-  const { stage } = yield* LocalFiles
   const receive = (incoming: Incoming): Effect.Effect<Receiver<LocalFileFailed>, LocalFileFailed, Scope.Scope> => {
     // The listing was of another version.
-    if (incoming.size > smallFileBytesMax) return stage(path, incoming)
+    if (incoming.size > smallFileBytesMax) return stage(incoming)
     const kept: Array<Parts[number]> = []
     return Effect.succeed({
       write: (parts) => Effect.sync(() => void kept.push(...parts.map((part) => part.slice()))),
@@ -146,7 +143,7 @@ const small = Effect.fnUntraced(function* (
         writing.withPermit(
           Effect.scoped(
             Effect.gen(function* () {
-              const staging = yield* stage(path, incoming)
+              const staging = yield* stage(incoming)
               yield* staging.write(kept)
               yield* staging.commit(expected)
             })
@@ -198,6 +195,8 @@ const timed = Effect.fnUntraced(function* <E, R>(
   const sent = session.traffic.sent - before.sent
   const received = session.traffic.received - before.received
   const crossed = along === undefined ? { sent, received } : {}
-  yield* reporter.transferred({ command, name, ...where, reused, equal, ...crossed, ...committed, milliseconds })
-  return { size: committed.size, reused, equal: committed.equal ?? equal } satisfies Moved
+  const { digest, size } = committed
+  const ended = { size, digest, reused, equal: committed.equal ?? equal, milliseconds }
+  yield* reporter.transferred({ command, name, ...where, ...crossed, ...ended })
+  return ended satisfies Moved
 })

@@ -32,6 +32,9 @@ import * as LineEditorNode from "./LineEditorNode.ts"
 import * as LocalFilesNode from "./LocalFilesNode.ts"
 import { OwnPassword } from "./PasswordCommand.ts"
 import * as PasswordSource from "./PasswordSource.ts"
+import * as ProfileCommands from "./ProfileCommands.ts"
+import type { Profile } from "./Profiles.ts"
+import * as ProfilesNode from "./ProfilesNode.ts"
 import { Reporter } from "./Reporter.ts"
 import * as ReporterJson from "./ReporterJson.ts"
 import * as ReporterText from "./ReporterText.ts"
@@ -58,17 +61,27 @@ interface Target {
   readonly server: ServerAddress.ServerAddress
   readonly user: UserName
   readonly passwordFile: string | undefined
+  readonly passwordCommand: string | undefined
+  readonly profile: Profile | undefined
 }
 
+const passwordFor = ({ passwordCommand: command, passwordFile: file, ...target }: Target) =>
+  Effect.flatMap(Config.option(Config.Redacted("PARADROP_PASSWORD")), (environment) =>
+    PasswordSource.password({
+      ...target,
+      file,
+      command,
+      environment: Option.getOrUndefined(environment),
+      modeless: process.platform === "win32"
+    })
+  )
+
 /** Sessions with the target. A password that was right is kept for the next one. */
-const sessions = ({ passwordFile, server, user }: Target) => {
+const sessions = (target: Target) => {
+  const { server, user } = target
   let known: Password | undefined
   const connect = Effect.gen(function* () {
-    const environment = Option.getOrUndefined(yield* Config.option(Config.Redacted("PARADROP_PASSWORD")))
-    const given =
-      known === undefined
-        ? yield* PasswordSource.password({ server, user, file: passwordFile, environment })
-        : { password: known, typed: false }
+    const given = known === undefined ? yield* passwordFor(target) : { password: known, typed: false }
     const entered = yield* logIn(server, user, given)
     known = entered.password
     if (entered.typed) yield* (yield* Reporter).note("correct", "good")
@@ -145,9 +158,11 @@ const running = Effect.fnUntraced(function* <E, R>(
   named?: ServerAddress.Named
 ) {
   verbose ||= flags.verbose
+  const profile = yield* ClientConfig.profileOf(flags)
   const target = {
-    ...(yield* ClientConfig.parseServer(flags, named)),
-    passwordFile: Option.getOrUndefined(flags.passwordFile)
+    ...(yield* ClientConfig.parseServer(flags, named, profile)),
+    ...(yield* ClientConfig.parsePassword(flags)),
+    profile
   }
   const plain = (flags.json ? ReporterJson : ReporterText).layer(reportPrefix)
   const reporter = verbose ? ReporterVerbose.layer(plain) : plain
@@ -176,22 +191,30 @@ const fetch = Command.make("fetch", { pattern, digest }, ({ digest, pattern }) =
   ])
 )
 
-const upload = Command.make("upload", { files, as }, ({ as, files }) =>
-  Effect.flatMap(parseName(as), ({ name, named }) =>
-    Effect.andThen(oneName(files, name), once({ _tag: "Upload", files, as: name }, named))
-  )
+const upload = Command.make("upload", { files, as, ...ClientConfig.tree }, ({ as, files, ...flags }) =>
+  Effect.gen(function* () {
+    const { name, named } = yield* parseName(as)
+    const tree = yield* ClientConfig.parseTree(flags)
+    if (tree === undefined) yield* oneName(files, name)
+    yield* once({ _tag: "Upload", files, as: name, tree }, named)
+  })
 ).pipe(
   Command.withDescription("Send files to the server"),
   Command.withExamples([
     { command: "paradrop upload report.pdf", description: "stored as report.pdf" },
     { command: "paradrop upload '*.pdf' notes.txt", description: "several at once; each is told, then a summary" },
-    { command: "paradrop upload report.pdf --as 2026/report.pdf", description: "stored in a folder" }
+    { command: "paradrop upload report.pdf --as 2026/report.pdf", description: "stored in a folder" },
+    { command: "paradrop upload -r photos", description: "stored as photos/..., every file of it" },
+    { command: "paradrop upload -r photos --as 2026 --exclude '*.tmp'", description: "stored as 2026/photos/..." },
+    { command: "paradrop upload -r photos/. --as 2026", description: "what is in it, stored as 2026/..." }
   ])
 )
 
-const download = Command.make("download", { names, to }, ({ names, to }) =>
+const download = Command.make("download", { names, to, ...ClientConfig.comparedTree }, ({ names, to, ...flags }) =>
   Effect.flatMap(parseNames(names), ({ named, names }) =>
-    once({ _tag: "Download", names, to: Option.getOrUndefined(to) }, named)
+    Effect.flatMap(ClientConfig.parseTree(flags), (tree) =>
+      once({ _tag: "Download", names, to: Option.getOrUndefined(to), tree }, named)
+    )
   )
 ).pipe(
   Command.withDescription("Get files from the server"),
@@ -199,22 +222,31 @@ const download = Command.make("download", { names, to }, ({ names, to }) =>
     { command: "paradrop download 2026/report.pdf", description: "written to ./report.pdf" },
     { command: "paradrop download '2026/**' --to folder", description: "all that fit, into an existing folder" },
     { command: "paradrop download report.pdf --to old.pdf", description: "written to ./old.pdf" },
+    { command: "paradrop download -r photos --to backup", description: "written to backup/photos/..., what differs" },
+    { command: "paradrop download -r . --to backup", description: "everything" },
     { command: "paradrop download paradrop://ada@files.example/2026/report.pdf", description: "by its URL" }
   ])
 )
 
-const para = Command.make("para", { files, as, expect }, ({ as, expect, files }) =>
-  Effect.flatMap(parseName(as), ({ name, named }) =>
-    Effect.flatMap(
-      Effect.andThen(oneName(files, name), parseExpected(files, Option.getOrUndefined(expect))),
-      (expected) => once({ _tag: "Para", files, as: name, expect: expected }, named)
-    )
-  )
+const paraFlags = { files, as, expect, ...ClientConfig.comparedTree }
+const para = Command.make("para", paraFlags, ({ as, expect, files, ...flags }) =>
+  Effect.gen(function* () {
+    const { name, named } = yield* parseName(as)
+    const tree = yield* ClientConfig.parseTree(flags)
+    if (tree === undefined) yield* oneName(files, name)
+    else if (Option.isSome(expect)) {
+      return yield* new ClientConfig.WrongUsage({ detail: "--expect speaks of one file, and -r of folders" })
+    }
+    const expected = yield* parseExpected(files, Option.getOrUndefined(expect))
+    yield* once({ _tag: "Para", files, as: name, expect: expected, tree }, named)
+  })
 ).pipe(
   Command.withDescription("Make the server's files equal to yours, sending what changed"),
   Command.withExamples([
     { command: "paradrop para report.pdf", description: "the server must have report.pdf" },
-    { command: "paradrop para report.pdf --as 2026/report.pdf", description: "under that name there" }
+    { command: "paradrop para report.pdf --as 2026/report.pdf", description: "under that name there" },
+    { command: "paradrop para -r site", description: "the server's site/... becomes yours: what is new or differs" },
+    { command: "paradrop para -r site --delete --dry-run", description: "what would be sent, and what would go" }
   ])
 )
 
@@ -287,17 +319,84 @@ const shell = Command.make("shell", { place: ClientConfig.place }, ({ place }) =
   ])
 )
 
+const addProfile = Command.make(
+  "add",
+  {
+    name: ClientConfig.profileName,
+    server: ClientConfig.profileServer,
+    keepPassword: ClientConfig.keepPassword,
+    replace: ClientConfig.replaceProfile
+  },
+  ({ keepPassword, name, replace, server }) =>
+    Effect.gen(function* () {
+      const flags = yield* root
+      const sources = yield* ClientConfig.parsePassword(flags)
+      const target = yield* ClientConfig.parseServer({ server: Option.some(server), user: flags.user })
+      const context = yield* Effect.context<Effect.Services<ReturnType<typeof passwordFor>>>()
+      const asked = Effect.catchTag(
+        passwordFor({ ...target, ...sources, profile: undefined }),
+        "ConfigError",
+        Effect.die
+      )
+      yield* ProfileCommands.add({
+        name,
+        ...target,
+        ...sources,
+        replace,
+        password: keepPassword
+          ? Effect.provideContext(
+              Effect.map(asked, (given) => given.password),
+              context
+            )
+          : undefined
+      })
+    }).pipe(Effect.provide(ReporterText.layer(prefix)))
+).pipe(
+  Command.withDescription("Note down a server, and where its password comes from, under a short name"),
+  Command.withExamples([
+    { command: "paradrop profile add home ada@files.example:8080", description: "the password is asked for each time" },
+    {
+      command: "paradrop --password-command 'pass show files' profile add home ada@files.example",
+      description: "it comes from a password manager"
+    },
+    { command: "paradrop profile add home ada@files.example --keep-password", description: "it is asked for now, once" }
+  ])
+)
+
+const listProfiles = Command.make("list", {}, () =>
+  Effect.flatMap(root, (flags) =>
+    Effect.flatMap(ProfileCommands.list(flags.json), (good) => (good ? Effect.void : new SomeFailed()))
+  )
+).pipe(Command.withDescription("List the profiles: server, account, and where the password comes from"))
+
+const showProfile = Command.make("show", { name: ClientConfig.profileName }, ({ name }) =>
+  Effect.flatMap(root, (flags) => ProfileCommands.show(name, flags.json))
+).pipe(Command.withDescription("Show what a profile says; never a password"))
+
+const removeProfile = Command.make("remove", { name: ClientConfig.profileName }, ({ name }) =>
+  ProfileCommands.remove(name)
+).pipe(Command.withDescription("Remove a profile, and the password that was kept for it"))
+
+const profile = Command.make("profile").pipe(
+  Command.withDescription("Servers under short names, for --server"),
+  Command.withExamples([
+    { command: "paradrop profile add home ada@files.example:8080", description: "once" },
+    { command: "paradrop --server home fetch", description: "from then on" }
+  ]),
+  Command.withSubcommands([addProfile, listProfiles, showProfile, removeProfile])
+)
+
 /** Without a command: the shell for a person, and a word of help for a script. */
 const bare = Effect.fnUntraced(function* (flags: Flags) {
   if (yield* (yield* Stdio.Stdio).stdinIsTerminal) return yield* interactive(flags)
   return yield* new ClientConfig.WrongUsage({
-    detail: "say what to do: fetch, upload, download, para, verify, remove, rename, passwd or shell"
+    detail: "say what to do: fetch, upload, download, para, verify, remove, rename, passwd, profile or shell"
   })
 })
 
 const command = root.pipe(
   Command.withHandler(bare),
-  Command.withSubcommands([fetch, upload, download, para, verify, remove, rename, passwd, shell])
+  Command.withSubcommands([fetch, upload, download, para, verify, remove, rename, passwd, profile, shell])
 )
 
 // -----------------------------------------------------------------------------
@@ -336,7 +435,7 @@ const codeFor = (error: { readonly _tag: string; readonly message: string }) => 
   if (CliError.isCliError(error)) return Effect.succeed(2)
   if (error instanceof ScreenNode.OutputEnded && error.code === "EPIPE") return Effect.succeed(brokenPipeCode)
   const said = Effect.andThen(say(error.message), verbose ? sayCauses(error) : Effect.void)
-  return Effect.as(said, error._tag === "WrongUsage" ? 2 : 1)
+  return Effect.as(said, error._tag === "WrongUsage" || error._tag === "ProfileNameRefused" ? 2 : 1)
 }
 
 const sayDefect = (cause: Cause.Cause<never>) => {
@@ -360,6 +459,10 @@ const presenter = Layer.unwrap(
   )
 )
 
+const profiles = Layer.unwrap(
+  Effect.map(ProfilesNode.configFolder(process.env, process.platform), ProfilesNode.layer)
+).pipe(Layer.provide(NodeServices.layer))
+
 const platform = Layer.mergeAll(
   CipherNode.layer,
   // What Node's sockets and its cipher give is nobody else's, and `socketReadBytes` fill a socket.
@@ -368,6 +471,7 @@ const platform = Layer.mergeAll(
   NodeServices.layer,
   Layer.provideMerge(LineEditorNode.layer, HistoryNode.layer),
   LocalFilesNode.layer,
+  profiles,
   WorkingFolderNode.layer,
   commandHelp,
   CliConfig.layer({ builtIns }),

@@ -3,4 +3,5 @@
  */
 export * as LineEditorNode from "./LineEditorNode.ts"
 export * as LocalFilesNode from "./LocalFilesNode.ts"
+export * as ProfilesNode from "./ProfilesNode.ts"
 export * as ScreenNode from "./ScreenNode.ts"

@@ -202,6 +202,9 @@ export const eagerContentBytesMax = 1024 * 1024
  */
 export const stretchAheadMilliseconds = 20
 
+/** A client's file of one profile: four short lines, bytes. */
+export const profileBytesMax = 16 * 1024
+
 /** The key exchange, and one login attempt, as a client waits for them: longer than a server's patience. */
 export const handshakeMillisecondsMax = 35_000
 

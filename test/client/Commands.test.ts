@@ -135,7 +135,7 @@ describe("commands", () => {
         err: [
           "paradrop: could not find the file in clientSide to upload: none",
           "paradrop: could not find the file in clientSide to parallelize: none",
-          "paradrop: cannot read dir (EISDIR): it is a folder",
+          "paradrop: cannot read dir (EISDIR): -r takes folders",
           ""
         ].join("\n")
       })
@@ -306,6 +306,7 @@ describe("commands", () => {
         { event: "uploaded", name, reused: 0, equal: false, size: 5, digest, milliseconds: 0 },
         {
           event: "summary",
+          removed: 0,
           command: "upload",
           files: 1,
           equal: 0,
@@ -345,12 +346,12 @@ describe("the shell", () => {
         second.err,
         "\u001b[31mparadrop: invalid command: the client must pay attention to acceptable input patterns\u001b[39m\n"
       )
-      assert.include(second.err, "  upload FILE... [--as NAME]                     send files to the server\n")
+      assert.include(second.err, "  upload [-r] FILE... [--as NAME]                  send files to the server\n")
       assert.include(second.err, "did you mean 'upload'?\n")
       assert.include(second.out, "my file.txt")
       assert.isTrue(yield* shell(["nonsense"], { interactive: true }))
       assert.isTrue(yield* shell(["help"]))
-      assert.include(taken(here).out, "download NAME... [--to PATH]")
+      assert.include(taken(here).out, "download [-r] NAME... [--to PATH]")
     }).pipe(Effect.provide(layer))
   )
 
@@ -461,8 +462,8 @@ describe("completion", () => {
     ["download x --to l", "l", ["local\\ file "]],
     ["upload l", "l", ["local\\ file "]],
     ["upload local\\ f", "local\\ f", ["local\\ file "]],
-    ["upload x --", "--", ["--as "]],
-    ["para x --e", "--e", ["--expect "]],
+    ["upload x --", "--", ["--as ", "--recursive ", "--dry-run ", "--delete ", "--include ", "--exclude "]],
+    ["para x --e", "--e", ["--expect ", "--exclude "]],
     ["fetch --", "--", ["--digest "]],
     ["verify d", "d", ["docs/"]],
     ["verify docs/one l", "l", ["local\\ file "]],

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Stream } from "effect"
 import { LocalFiles } from "../../src/client/LocalFiles.ts"
 import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
 import * as LocalFilesNode from "../../src/client/LocalFilesNode.ts"
@@ -103,6 +103,58 @@ describe("the file system", () => {
       assert.strictEqual(yield* codeOf(put(join(folder, "fifo"))), "ENOTREG")
       assert.strictEqual(yield* codeOf(put(`${folder}/new/`)), "ENOENT")
     })
+  )
+
+  it.effect("a tree follows no link below it: nothing outside is read, written or removed", () =>
+    Effect.gen(function* () {
+      fs.mkdirSync(join(folder, "outside"))
+      fs.writeFileSync(join(folder, "outside", "precious"), "old")
+      fs.symlinkSync(join(folder, "outside"), join(folder, "w", "way"))
+      fs.symlinkSync(join(folder, "outside", "precious"), join(folder, "w", "file"))
+      const tree = yield* (yield* LocalFiles).tree(join(folder, "w"), false)
+      const declared = { size: content.length, modified: 5000 }
+      for (const name of ["way/precious", "way/new"]) {
+        assert.include(["ELOOP", "ENOTDIR"], yield* codeOf(tree.place(name).stage(declared)))
+        assert.include(["ELOOP", "ENOTDIR"], yield* codeOf(tree.place(name).open))
+        assert.include(["ELOOP", "ENOTDIR"], yield* codeOf(tree.place(name).settle({ modified: 1 })))
+        assert.include(["ELOOP", "ENOTDIR"], yield* codeOf(tree.remove(name)))
+      }
+      assert.strictEqual(yield* codeOf(tree.place("file").open), "ELOOP")
+      for (const name of ["../outside/precious", "/etc/passwd", "a/../../outside/precious", ""]) {
+        assert.strictEqual(yield* codeOf(tree.remove(name)), "EINVAL")
+        assert.strictEqual(yield* codeOf(tree.place(name).open), "EINVAL")
+      }
+      // A link is replaced and removed as what it is.
+      const staging = yield* tree.place("file").stage(declared)
+      yield* staging.write([content])
+      yield* staging.commit({ size: content.length, digest: digestOf(yield* Digest, [content]) })
+      yield* tree.remove("way")
+      assert.deepStrictEqual(fs.readdirSync(join(folder, "w")), ["file"])
+      assert.deepStrictEqual(fs.readdirSync(join(folder, "outside")), ["precious"])
+      assert.strictEqual(fs.readFileSync(join(folder, "outside", "precious"), "utf8"), "old")
+    }).pipe(Effect.scoped, Effect.provide(real))
+  )
+
+  it.effect("a walk tells what it leaves out, and goes on where it may not look", () =>
+    Effect.gen(function* () {
+      const root = join(folder, "w")
+      fs.mkdirSync(join(root, "empty"))
+      fs.mkdirSync(join(root, "full"))
+      fs.writeFileSync(join(root, "full", "a"), "a")
+      fs.symlinkSync("full", join(root, "link"))
+      execFileSync("mkfifo", [join(root, "pipe")])
+      fs.writeFileSync(join(root, `.a.${"0".repeat(24)}.part`), "left")
+      const found = yield* Stream.runCollect((yield* LocalFiles).walk(root, () => true))
+      assert.deepStrictEqual(
+        found.map((one) => [one.name, one._tag === "LeftOut" ? one.kind : one._tag]),
+        [
+          ["empty", "empty-folder"],
+          ["full/a", "File"],
+          ["link", "link"],
+          ["pipe", "special"]
+        ]
+      )
+    }).pipe(Effect.provide(real))
   )
 
   it.effect("takes the longest names", () =>

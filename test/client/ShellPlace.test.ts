@@ -317,6 +317,25 @@ describe("WorkingFolder", () => {
   )
 })
 
+describe("folders from a folder", () => {
+  const { layer, shell } = world()
+  it.effect("whole folders go to and come from where a person stands; . is that folder without its name", () =>
+    Effect.gen(function* () {
+      const files = yield* LocalFilesMemory.MemoryFiles
+      for (const path of ["t/a", "t/s/b"]) files.set(path, { bytes: new Uint8Array(3), modified: 60_000 })
+      assert.isTrue((yield* shell(["cd x", "upload -r t", "upload -r t/. --as /y"])).succeeded)
+      assert.deepStrictEqual(names((yield* shell(["fetch"])).out), ["x/t/a", "x/t/s/b", "y/a", "y/s/b"])
+      const lines = ["cd x/t", "download -r s --to 1", "download -r . --to 2", "download -r /y --to 3", "cd ..", "pwd"]
+      assert.isTrue((yield* shell(lines)).succeeded)
+      assert.deepStrictEqual([...files.keys()], ["t/a", "t/s/b", "1/s/b", "2/a", "2/s/b", "3/y/a", "3/y/s/b"])
+      assert.isTrue((yield* shell(["cd x", "para -r t --exclude s --delete"])).succeeded)
+      files.delete("t/a")
+      assert.isTrue((yield* shell(["cd x", "para -r t --exclude=s --delete"])).succeeded)
+      assert.deepStrictEqual(names((yield* shell(["fetch"])).out), ["x/t/s/b", "y/a", "y/s/b"])
+    }).pipe(Effect.provide(layer))
+  )
+})
+
 describe("help COMMAND", () => {
   const { layer, shell } = world()
   const doc = Layer.succeed(CommandHelp, {
@@ -351,7 +370,7 @@ describe("help COMMAND", () => {
       assert.strictEqual(
         out,
         [
-          "upload FILE... [--as NAME]",
+          "upload [-r] FILE... [--as NAME]",
           "  send files to the server",
           "  FILE       a file",
           "  --as NAME  a name",

@@ -154,7 +154,7 @@ describe("transfers that send what changed", () => {
       const before = session.traffic.received
       const got = collect()
       const updated = yield* session.update(name, sourceOf(base), got.receive)
-      assert.deepStrictEqual(updated, { ...uploaded, equal: false })
+      assert.deepStrictEqual(updated, { ...uploaded, equal: false, modified: sourceOf(base).modified })
       assert.isTrue(Bytes.equals(got.bytes(), target))
       assert.isBelow(session.traffic.received - before, 160 * 1024)
     }).pipe(Effect.provide(world))
@@ -165,7 +165,8 @@ describe("transfers that send what changed", () => {
       const session = yield* connect
       const uploaded = yield* session.upload(name, sourceOf(base))
       const got = collect()
-      assert.deepStrictEqual(yield* session.update(name, sourceOf(base), got.receive), { ...uploaded, equal: true })
+      const updated = yield* session.update(name, sourceOf(base), got.receive)
+      assert.deepStrictEqual(updated, { ...uploaded, equal: true, modified: sourceOf(base).modified })
       assert.strictEqual(got.bytes().length, 0)
       // The session goes on: the offer was given back.
       assert.deepStrictEqual((yield* session.describe(name)).digest, uploaded.digest)

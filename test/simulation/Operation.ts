@@ -59,6 +59,8 @@ const listenTo = (said: Said): Reporter["Service"] => ({
   changed: () => Effect.void,
   verified: (verified) => Effect.sync(() => void (said.verified = verified)),
   summed: () => Effect.void,
+  planned: () => Effect.void,
+  leftOut: () => Effect.void,
   failed: ({ error }) => Effect.sync(() => void (said.failure = error)),
   note: () => Effect.void
 })

@@ -1,4 +1,5 @@
 /**
- * What tests of the client's ports need: the contract suite of `LocalFiles`, to hold a layer of your own to it.
+ * What tests of the client's ports need: their contract suites, to hold layers of your own to them.
  */
 export * as localFilesContract from "./localFilesContract.ts"
+export * as profilesContract from "./profilesContract.ts"

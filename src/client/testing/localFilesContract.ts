@@ -2,7 +2,7 @@
  * What every layer of `LocalFiles` keeps to. Paths are below the folder that is given.
  */
 import { Effect, Stream } from "effect"
-import { type LocalFound, LocalFiles } from "../LocalFiles.ts"
+import { type LocalFound, LocalFiles, type LocalPlace } from "../LocalFiles.ts"
 import { ContentDigest, Digest, digestOf } from "../../domain/file/Digest.ts"
 import { headBytes, resumeBytesMin } from "../../domain/limits.ts"
 import { shortDigest } from "../../domain/transfer/Signature.ts"
@@ -19,8 +19,88 @@ type Services = Digest | LocalFiles
 export const localFilesContract = (folder: string): ReadonlyArray<ContractCase<Services>> => [
   ...wholeFiles(folder),
   ...leftovers(`${folder}/a`),
-  ...trees(folder)
+  ...trees(folder),
+  ...onePlace(folder)
 ]
+
+/** A folder whose places are named by text that came from elsewhere. */
+const onePlace = (folder: string): ReadonlyArray<ContractCase<Services>> => {
+  const put = Effect.fnUntraced(function* (place: LocalPlace, content: Uint8Array, modified: number) {
+    const staging = yield* place.stage({ size: content.length, modified })
+    yield* staging.write([content])
+    yield* staging.commit({ size: content.length, digest: digestOf(yield* Digest, [content]) })
+  }, Effect.scoped)
+  const names = Effect.flatMap(LocalFiles, ({ walk }) =>
+    Effect.map(Stream.runCollect(walk(folder, () => true)), (all) => all.map(({ name }) => name))
+  )
+  return [
+    {
+      name: "a tree makes the folders of what is put into it, and takes those away that a removal leaves empty",
+      effect: Effect.gen(function* () {
+        const tree = yield* (yield* LocalFiles).tree(folder, true)
+        yield* put(tree.place("x/y/z"), bytes, 5000)
+        yield* put(tree.place("x/a"), bytes.subarray(0, 3), 6000)
+        yield* put(tree.place("b"), bytes, 7000)
+        yield* equal("names", yield* names, ["b", "x/a", "x/y/z"])
+        const source = yield* tree.place("x/y/z").open
+        yield* equal("size and time", [source?.size, source?.modified], [bytes.length, 5000])
+        yield* equal("nothing", yield* tree.place("x/none").open, undefined)
+        yield* tree.remove("x/y/z")
+        yield* equal("the rest", yield* names, ["b", "x/a"])
+        yield* tree.remove("x/a")
+        yield* equal("all of it", yield* names, ["b"])
+        yield* failure("removing nothing", tree.remove("x/a"))
+        yield* put(tree.place("x/y/z"), bytes, 5000)
+        yield* equal("folders are made again", yield* names, ["b", "x/y/z"])
+      }).pipe(Effect.scoped)
+    },
+    {
+      name: "a tree that is missing is made only when it is asked for",
+      effect: Effect.gen(function* () {
+        const { tree } = yield* LocalFiles
+        yield* failure("missing", tree(`${folder}/none`, false))
+        const made = yield* tree(`${folder}/new/er`, true)
+        yield* put(made.place("f"), bytes, 5000)
+        yield* equal("name", yield* names, ["new/er/f"])
+      }).pipe(Effect.scoped)
+    },
+    {
+      name: "a place is settled: its file has another time and the same content",
+      effect: Effect.gen(function* () {
+        const files = yield* LocalFiles
+        const tree = yield* files.tree(folder, true)
+        yield* put(tree.place("x/f"), bytes, 5000)
+        yield* tree.place("x/f").settle({ modified: 9000 })
+        const look = Effect.map(files.look(`${folder}/x/f`), (found) => [found?.size, found?.modified])
+        yield* equal("below a tree", yield* look, [bytes.length, 9000])
+        yield* files.settle(`${folder}/x/f`, { modified: 11_000 })
+        yield* equal("by its path", yield* look, [bytes.length, 11_000])
+        yield* failure("nothing", files.settle(`${folder}/none`, { modified: 1 }))
+        yield* failure("nothing below a tree", tree.place("none").settle({ modified: 1 }))
+      }).pipe(Effect.scoped)
+    },
+    {
+      name: "what a staging below a tree leaves is gone on with, and no file of the tree",
+      effect: Effect.gen(function* () {
+        const begin = Effect.gen(function* () {
+          const tree = yield* (yield* LocalFiles).tree(folder, true)
+          const { write } = yield* tree.place("x/f").stage({ size: large.length, modified: 77, resumable: true })
+          yield* write([large.subarray(0, resumeBytesMin + 5)])
+        })
+        yield* Effect.scoped(begin)
+        yield* equal("names", yield* names, [])
+        const tree = yield* (yield* LocalFiles).tree(folder, true)
+        const left = yield* tree.place("x/f").leftover
+        yield* equal("from", left?.from, resumeBytesMin + 5)
+        yield* equal("another file has none", yield* tree.place("x/g").leftover, undefined)
+        const staging = yield* left?.resume ?? Effect.die("nothing was left")
+        yield* staging.write([large.subarray(resumeBytesMin + 5)])
+        yield* staging.commit({ size: large.length, digest: digestOf(yield* Digest, [large]) })
+        yield* equal("names", yield* names, ["x/f"])
+      }).pipe(Effect.scoped)
+    }
+  ]
+}
 
 /** Trees are made of what was staged: in folders that the layer made itself. */
 const trees = (folder: string): ReadonlyArray<ContractCase<Services>> => {

@@ -1,0 +1,117 @@
+/**
+ * What has to happen so that one end has what the other has: made from two listings, before anything moves. Pure.
+ */
+import * as FileName from "../domain/file/FileName.ts"
+import { printable } from "../domain/file/Printable.ts"
+import { NamesCollide } from "./ClientError.ts"
+import { collisions } from "./Collisions.ts"
+
+/** One file of a listing. Its name is the one that it has, or would have, at the end that is brought up to date. */
+export interface Known {
+  readonly name: string
+  /** bytes */
+  readonly size: number
+  /** milliseconds */
+  readonly modified: number
+}
+
+/**
+ * How files are known to be equal: not at all, by size and modification time, or by size and what is known of their
+ * content.
+ */
+export type Compare = "never" | "quick" | ((name: string) => boolean)
+
+/** Two listings, and what is to be done about their differences. */
+export interface PlanRequest<Source extends Known> {
+  /** what is to be at the other end */
+  readonly source: ReadonlyArray<Source>
+  /** what is there, also where the command is not about it */
+  readonly target: ReadonlyArray<Known>
+  readonly compare: Compare
+  /** whether a file that the source lacks goes; asked for no other */
+  readonly removes: (name: string) => boolean
+}
+
+/** A file that moves, and why. */
+export interface Transfer<Source> {
+  readonly file: Source
+  /** `new`: the other end has none; `changed`: it has another, as far as was compared */
+  readonly why: "changed" | "new"
+}
+
+/** What has to happen, in this order. Every file of the source is in one of `refused`, `equal` and `transfers`. */
+export interface Plan<Source> {
+  /** they cannot be at the other end: nothing moves for them */
+  readonly refused: ReadonlyArray<{ readonly file: Source; readonly error: FileName.NameRefused | NamesCollide }>
+  readonly equal: ReadonlyArray<Source>
+  /** what goes before anything moves: it stands where something else is to be */
+  readonly makeRoom: ReadonlyArray<string>
+  readonly transfers: ReadonlyArray<Transfer<Source>>
+  /** what goes at the end */
+  readonly remove: ReadonlyArray<string>
+}
+
+/** Time and memory grow with the parts of all names. */
+export const make = <Source extends Known>(request: PlanRequest<Source>): Plan<Source> => {
+  const { compare, source, target } = request
+  const named = new Set(source.map(({ name }) => name))
+  const others = target.filter(({ name }) => !named.has(name)).map(({ name }) => name)
+  const going = others.filter(request.removes)
+  const goes = new Set(going)
+  const staying = others.filter((name) => !goes.has(name))
+
+  const there = new Map(target.map((file) => [file.name, file]))
+  const errors = refusals(source, there, staying)
+  const accepted = source.filter((_, index) => !errors.has(index))
+  const isEqual = (file: Source): boolean => equals(compare, file, there.get(file.name))
+  const inTheWay = new Set(colliding(accepted, going))
+  return {
+    refused: source.flatMap((file, index) => {
+      const error = errors.get(index)
+      return error === undefined ? [] : [{ file, error }]
+    }),
+    equal: accepted.filter(isEqual),
+    makeRoom: going.filter((name) => inTheWay.has(name)),
+    transfers: accepted
+      .filter((file) => !isEqual(file))
+      .map((file) => ({ file, why: there.has(file.name) ? "changed" : "new" })),
+    remove: going.filter((name) => !inTheWay.has(name))
+  }
+}
+
+/** Files of the source of which only content can tell whether they are equal. */
+export const doubtful = <Source extends Known>(
+  source: ReadonlyArray<Source>,
+  target: ReadonlyArray<Known>
+): ReadonlyArray<Source> => {
+  const sizes = new Map(target.map(({ name, size }) => [name, size]))
+  return source.filter(({ name, size }) => sizes.get(name) === size)
+}
+
+const equals = (compare: Compare, file: Known, other: Known | undefined): boolean => {
+  if (other === undefined || compare === "never" || file.size !== other.size) return false
+  return compare === "quick" ? file.modified === other.modified : compare(file.name)
+}
+
+/** Why a file cannot be at the other end, by its place in the list. What is there already can. */
+const refusals = (source: ReadonlyArray<Known>, there: ReadonlyMap<string, Known>, staying: ReadonlyArray<string>) => {
+  const names = source.map(({ name }) => name)
+  const found = new Map<number, FileName.NameRefused | NamesCollide>()
+  for (const [index, name] of names.entries()) {
+    const rule = FileName.brokenRule(name)
+    if (rule !== undefined) found.set(index, new FileName.NameRefused({ name: printable(name), rule }))
+  }
+  for (const [index, other] of collisions([...names, ...staying])) {
+    const name = names[index]
+    if (name === undefined || found.has(index) || (there.has(name) && other !== name)) continue
+    found.set(index, new NamesCollide({ name: printable(name), other: printable(other) }))
+  }
+  return found
+}
+
+/** Those of the names that cannot stand beside the source. */
+const colliding = (source: ReadonlyArray<Known>, names: ReadonlyArray<string>): ReadonlyArray<string> => {
+  if (names.length === 0) return []
+  const found = collisions([...source.map(({ name }) => name), ...names])
+  return names.filter((_, index) => found.has(source.length + index))
+}

@@ -1,0 +1,139 @@
+/**
+ * What `paradrop profile ...` does. Data goes to standard output, words for a person to standard error.
+ */
+import { Effect, FileSystem, Schema } from "effect"
+import type { Password } from "../domain/channel/Opaque.ts"
+import { asciiJson, printable } from "../domain/file/Printable.ts"
+import { NoPassword } from "./PasswordSource.ts"
+import {
+  NoSuchProfile,
+  type Profile,
+  type ProfileExists,
+  ProfileName,
+  Profiles,
+  type ProfilesFailed
+} from "./Profiles.ts"
+import { Screen } from "./Screen.ts"
+import * as ServerAddress from "./ServerAddress.ts"
+
+/** The text can be no profile's name. */
+export class ProfileNameRefused extends Schema.TaggedError<ProfileNameRefused>()("ProfileNameRefused", {
+  /** printable */
+  text: Schema.String
+}) {
+  override get message(): string {
+    return `'${this.text}' is no name for a profile: use 1 to 64 of a-z, 0-9, '_' and '-'`
+  }
+}
+
+/** What the shared flags and the arguments say of a new profile. */
+export interface Added {
+  readonly name: string
+  readonly server: ServerAddress.ServerAddress
+  readonly user: string
+  readonly passwordFile: string | undefined
+  readonly passwordCommand: string | undefined
+  /** whether one of that name may go */
+  readonly replace: boolean
+  /** gives a password that is to be kept; undefined: none is */
+  readonly password: Effect.Effect<Password, NoPassword> | undefined
+}
+
+const parseName = (text: string): Effect.Effect<ProfileName, ProfileNameRefused> =>
+  Effect.mapError(Schema.decodeEffect(ProfileName)(text), () => new ProfileNameRefused({ text: printable(text) }))
+
+/** The password before the profile: after a crash no profile names a password that is not there. */
+export const add = Effect.fnUntraced(function* (
+  added: Added
+): Effect.fn.Return<
+  void,
+  NoPassword | ProfileExists | ProfileNameRefused | ProfilesFailed,
+  FileSystem.FileSystem | Profiles | Screen
+> {
+  const profiles = yield* Profiles
+  const name = yield* parseName(added.name)
+  const base: Profile = { server: ServerAddress.show(added.server), user: added.user }
+  const { passwordCommand, replace } = added
+  if (added.password === undefined) {
+    const source =
+      added.passwordFile !== undefined
+        ? { passwordFile: yield* absolute(added.passwordFile) }
+        : passwordCommand === undefined
+          ? {}
+          : { passwordCommand }
+    yield* profiles.add(name, { ...base, ...source }, { replace })
+  } else {
+    const password = yield* added.password
+    // Refused before a password is written beside the profile that stays.
+    yield* profiles.add(name, base, { replace })
+    const passwordFile = yield* profiles.keepPassword(name, password)
+    yield* profiles.add(name, { ...base, passwordFile }, { replace: true })
+  }
+  yield* (yield* Screen).err.write(`profile '${name}' added: --server ${name} names it\n`)
+})
+
+// As it is named now; the profile is used from other folders.
+const absolute = (path: string) =>
+  Effect.mapError(
+    Effect.flatMap(FileSystem.FileSystem, (fs) => fs.realPath(path)),
+    (cause) => new NoPassword({ detail: `the password file ${printable(path)} is not there: make it first`, cause })
+  )
+
+/** One line for each; one that cannot be understood is told, and the rest goes on: false then. */
+export const list = Effect.fnUntraced(function* (
+  json: boolean
+): Effect.fn.Return<boolean, ProfilesFailed, Profiles | Screen> {
+  const profiles = yield* Profiles
+  const { err, out } = yield* Screen
+  const names = yield* profiles.list
+  const width = Math.max(0, ...names.map((name) => name.length))
+  let good = true
+  for (const name of names) {
+    yield* Effect.matchEffect(profiles.get(name), {
+      onFailure: (error) => {
+        good = false
+        return err.write(`${error.message}\n`)
+      },
+      onSuccess: (profile) =>
+        profile === undefined
+          ? Effect.void
+          : out.write(json ? `${asciiJson({ name, ...profile })}\n` : `${name.padEnd(width)}  ${lineOf(profile)}\n`)
+    })
+  }
+  if (names.length === 0) yield* err.write("no profile yet: 'profile add NAME USER@HOST:PORT' makes one\n")
+  return good
+})
+
+const lineOf = ({ passwordCommand, passwordFile, server, user }: Profile): string => {
+  const source = passwordFile !== undefined ? "from a file" : passwordCommand !== undefined ? "from a command" : "asked"
+  return printable(`${user === undefined ? "" : `${user}@`}${server}  password ${source}`)
+}
+
+/** All that a profile says: where its password comes from, never the password. */
+export const show = Effect.fnUntraced(function* (
+  text: string,
+  json: boolean
+): Effect.fn.Return<void, NoSuchProfile | ProfileNameRefused | ProfilesFailed, Profiles | Screen> {
+  const name = yield* parseName(text)
+  const profile = yield* (yield* Profiles).get(name)
+  if (profile === undefined) return yield* new NoSuchProfile({ name })
+  const { out } = yield* Screen
+  if (json) return yield* out.write(`${asciiJson({ name, ...profile })}\n`)
+  const lines = [
+    ["server", profile.server],
+    ["user", profile.user],
+    ["password-file", profile.passwordFile],
+    ["password-command", profile.passwordCommand]
+  ] as const
+  yield* out.write(
+    lines.flatMap(([key, value]) => (value === undefined ? [] : [`${key} = ${printable(value)}\n`])).join("")
+  )
+})
+
+export const remove = Effect.fnUntraced(function* (
+  text: string
+): Effect.fn.Return<void, NoSuchProfile | ProfileNameRefused | ProfilesFailed, Profiles | Screen> {
+  const name = yield* parseName(text)
+  yield* (yield* Profiles).remove(name)
+  yield* (yield* Screen).err.write(`profile '${name}' removed\n`)
+})

@@ -1,0 +1,100 @@
+/**
+ * Port: servers by short names, as a person has noted them down.
+ *
+ * ## Contract (test: `profilesContract`)
+ *
+ * - A profile holds no password, only where one comes from.
+ * - `add` without `replace` never changes a profile that is there. After a crash it is there whole or not at all.
+ * - `get` gives what was added last, undefined for a name without a profile, and fails for one that cannot be
+ *   understood: it is never taken for absent.
+ * - `keepPassword` keeps a password where nobody else can read it, and gives the path for `passwordFile`. `remove`
+ *   drops that too.
+ */
+import { Context, Effect, Layer, Redacted, Schema } from "effect"
+import type { Password } from "../domain/channel/Opaque.ts"
+
+/** A profile's name: a word without dots and colons, so that no address of the network looks like one. */
+export const ProfileName = Schema.String.check(Schema.isPattern(/^(?!localhost$)[a-z0-9][a-z0-9_-]{0,63}$/)).pipe(
+  Schema.brand("ProfileName")
+)
+export type ProfileName = typeof ProfileName.Type
+
+/** What a profile says. */
+export interface Profile {
+  /** as `--server` takes it, without an account */
+  readonly server: string
+  readonly user?: string
+  /** a file whose first line is the password */
+  readonly passwordFile?: string
+  /** a command line that prints the password */
+  readonly passwordCommand?: string
+}
+
+/** The profiles cannot be read or written. */
+export class ProfilesFailed extends Schema.TaggedError<ProfilesFailed>()("ProfilesFailed", {
+  /** printable: what is wrong, where, and what to do; never a value */
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return this.detail
+  }
+}
+
+/** `add` replaces only when asked to. */
+export class ProfileExists extends Schema.TaggedError<ProfileExists>()("ProfileExists", { name: Schema.String }) {
+  override get message(): string {
+    return `there is a profile '${this.name}' already: --replace writes over it`
+  }
+}
+
+/** There is no profile of that name. */
+export class NoSuchProfile extends Schema.TaggedError<NoSuchProfile>()("NoSuchProfile", { name: Schema.String }) {
+  override get message(): string {
+    return `there is no profile '${this.name}': 'profile list' shows what there is`
+  }
+}
+
+/** Port: the profiles of the person who runs the client. */
+export class Profiles extends Context.Service<
+  Profiles,
+  {
+    readonly get: (name: ProfileName) => Effect.Effect<Profile | undefined, ProfilesFailed>
+    /** Names, sorted. */
+    readonly list: Effect.Effect<ReadonlyArray<ProfileName>, ProfilesFailed>
+    readonly add: (
+      name: ProfileName,
+      profile: Profile,
+      options?: { readonly replace?: boolean }
+    ) => Effect.Effect<void, ProfileExists | ProfilesFailed>
+    readonly remove: (name: ProfileName) => Effect.Effect<void, NoSuchProfile | ProfilesFailed>
+    /** Keeps a password for the profile of that name, which need not be there yet; gives the file's path. */
+    readonly keepPassword: (name: ProfileName, password: Password) => Effect.Effect<string, ProfilesFailed>
+  }
+>()("paradrop/client/Profiles") {
+  /** Profiles in memory: gone with the layer. `passwords` shows what was kept, by path. */
+  static readonly layerMemory = (passwords: Map<string, string> = new Map()): Layer.Layer<Profiles> =>
+    Layer.sync(Profiles, () => {
+      const profiles = new Map<ProfileName, Profile>()
+      const pathOf = (name: ProfileName) => `/passwords/${name}`
+      return Profiles.of({
+        get: (name) => Effect.sync(() => profiles.get(name)),
+        list: Effect.sync(() => [...profiles.keys()].toSorted()),
+        add: (name, profile, { replace = false } = {}) =>
+          Effect.suspend(() => {
+            if (profiles.has(name) && !replace) return Effect.fail(new ProfileExists({ name }))
+            profiles.set(name, profile)
+            return Effect.void
+          }),
+        remove: (name) =>
+          Effect.suspend(() => {
+            passwords.delete(pathOf(name))
+            return profiles.delete(name) ? Effect.void : Effect.fail(new NoSuchProfile({ name }))
+          }),
+        keepPassword: (name, password) =>
+          Effect.sync(() => {
+            passwords.set(pathOf(name), `${Redacted.value(password)}\n`)
+            return pathOf(name)
+          })
+      })
+    })
+}

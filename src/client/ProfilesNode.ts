@@ -1,0 +1,163 @@
+/**
+ * Profiles in the person's own folder of configuration, one file for each: `profiles/NAME.toml`.
+ *
+ * One file each, so that a program that adds one never touches another, nor what a person has written there by hand.
+ * Passwords that are kept lie apart, in `passwords/NAME`. Both are readable by their owner alone.
+ */
+import { Effect, FileSystem, Layer, Path, type PlatformError, Redacted, Result, Schema } from "effect"
+import { Toml } from "effect/encoding"
+import { printable } from "../domain/file/Printable.ts"
+import { profileBytesMax } from "../domain/limits.ts"
+import { nearest } from "../domain/Nearest.ts"
+import * as StateFile from "../domain/session/StateFile.ts"
+import { NoSuchProfile, type Profile, ProfileExists, ProfileName, Profiles, ProfilesFailed } from "./Profiles.ts"
+
+/**
+ * Where a person's configuration is on this platform: `XDG_CONFIG_HOME/paradrop` or `~/.config/paradrop`,
+ * `~/Library/Application Support/paradrop` on macOS, `%APPDATA%\paradrop` on Windows. Undefined without a home.
+ *
+ * @param platform as Node names it
+ */
+export const configFolder = (
+  environment: Readonly<Record<string, string | undefined>>,
+  platform: string
+): Effect.Effect<string | undefined, never, Path.Path> =>
+  Effect.map(Path.Path, (path) => {
+    const candidates: ReadonlyArray<readonly [string, ...ReadonlyArray<string>]> =
+      platform === "win32"
+        ? [["APPDATA"]]
+        : platform === "darwin"
+          ? [["HOME", "Library", "Application Support"]]
+          : [["XDG_CONFIG_HOME"], ["HOME", ".config"]]
+    for (const [variable, ...below] of candidates) {
+      const base = environment[variable] ?? ""
+      // A relative folder would be another one in each working folder.
+      if (path.isAbsolute(base)) return path.join(base, ...below, "paradrop")
+    }
+    return undefined
+  })
+
+/** @param folder an absolute path, which need not exist; undefined: there are no profiles and none can be added */
+export const layer = (folder: string | undefined): Layer.Layer<Profiles, never, FileSystem.FileSystem | Path.Path> =>
+  Layer.effect(Profiles, make(folder))
+
+const isName = Schema.is(ProfileName)
+const extension = ".toml"
+
+const make = Effect.fnUntraced(function* (folder: string | undefined) {
+  const context = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const inFolder = (kind: "passwords" | "profiles", name: string) => path.join(folder ?? "", kind, name)
+  const fileOf = (name: ProfileName) => inFolder("profiles", `${name}${extension}`)
+  const passwordOf = (name: ProfileName) => inFolder("passwords", name)
+
+  const write = (file: string, text: string) =>
+    folder === undefined
+      ? Effect.fail(failed("this user has no home folder for profiles: set XDG_CONFIG_HOME"))
+      : Effect.andThen(
+          fs.makeDirectory(path.dirname(file), { recursive: true, mode: 0o700 }),
+          StateFile.replace(file, text)
+        ).pipe(Effect.mapError(unusable(file)), Effect.provideContext(context))
+
+  const exists = (file: string) => Effect.mapError(fs.exists(file), unusable(file))
+
+  return Profiles.of({
+    get: Effect.fnUntraced(function* (name) {
+      const file = fileOf(name)
+      if (folder === undefined || !(yield* exists(file))) return undefined
+      const { text } = yield* StateFile.read(file, profileBytesMax).pipe(
+        Effect.catchTag("StateFileTooLarge", () =>
+          Effect.fail(failed(`${printable(file)} is too large for a profile`))
+        ),
+        Effect.catchTag("PlatformError", (error) => Effect.fail(unusable(file)(error))),
+        Effect.provideContext(context)
+      )
+      return yield* Effect.fromResult(Result.mapError(parse(text, printable(file)), failed))
+    }),
+    list: Effect.gen(function* () {
+      const profiles = path.join(folder ?? "", "profiles")
+      if (folder === undefined || !(yield* exists(profiles))) return []
+      const entries = yield* Effect.mapError(fs.readDirectory(profiles), unusable(profiles))
+      return entries
+        .filter((entry) => entry.endsWith(extension))
+        .map((entry) => entry.slice(0, -extension.length))
+        .filter((name) => isName(name))
+        .toSorted()
+    }),
+    add: Effect.fnUntraced(function* (name, profile, { replace = false } = {}) {
+      const file = fileOf(name)
+      if (!replace && (yield* exists(file))) return yield* new ProfileExists({ name })
+      yield* write(file, textOf(profile))
+    }),
+    remove: Effect.fnUntraced(function* (name) {
+      const file = fileOf(name)
+      const there = folder !== undefined && (yield* exists(file))
+      // The profile first: after a crash none is left that names a password that is gone.
+      if (there) yield* Effect.mapError(fs.remove(file), unusable(file))
+      if (folder !== undefined) {
+        yield* Effect.mapError(fs.remove(passwordOf(name), { force: true }), unusable(passwordOf(name)))
+      }
+      if (!there) return yield* new NoSuchProfile({ name })
+    }),
+    keepPassword: (name, password) =>
+      Effect.as(write(passwordOf(name), `${Redacted.value(password)}\n`), passwordOf(name))
+  })
+})
+
+const failed = (detail: string): ProfilesFailed => new ProfilesFailed({ detail })
+
+const unusable =
+  (file: string) =>
+  ({ reason }: PlatformError.PlatformError): ProfilesFailed =>
+    failed(`${printable(file)} cannot be used (${reason._tag}): check who may read and write it`)
+
+// -----------------------------------------------------------------------------
+// The text of one profile
+// -----------------------------------------------------------------------------
+
+const keys = new Map<string, keyof Profile>([
+  ["server", "server"],
+  ["user", "user"],
+  ["password-file", "passwordFile"],
+  ["password-command", "passwordCommand"]
+])
+
+/** JSON's strings are TOML's too, but for one control character. */
+const textOf = (profile: Profile): string =>
+  Array.from(keys, ([key, field]) => [key, profile[field]] as const)
+    .flatMap(([key, value]) =>
+      value === undefined ? [] : [`${key} = ${JSON.stringify(value).replaceAll("\x7f", "\\u007f")}\n`]
+    )
+    .join("")
+
+/** A profile, or what is wrong with the text and where; no value is repeated, for it may be a password. */
+const parse = (text: string, file: string): Result.Result<Profile, string> => {
+  const parsed = Toml.parse(text)
+  if (Result.isFailure(parsed)) return Result.fail(`${file} is no TOML: write KEY = "VALUE" in each line`)
+  const found: { -readonly [field in keyof Profile]: Profile[field] } = { server: "" }
+  for (const [key, value] of Object.entries(parsed.success)) {
+    const place = placeOf(text, key, file)
+    const field = keys.get(key)
+    if (field === undefined) return Result.fail(`${place}: ${unknown(key)}`)
+    if (typeof value !== "string" || value === "") return Result.fail(`${place}: '${key}' must be a text in quotes`)
+    found[field] = value
+  }
+  if (found.server === "") return Result.fail(`${file}: 'server' is missing`)
+  if (found.passwordFile !== undefined && found.passwordCommand !== undefined) {
+    return Result.fail(`${file}: 'password-file' and 'password-command' exclude each other`)
+  }
+  return Result.succeed(found)
+}
+
+const unknown = (key: string): string => {
+  if (key === "password") return "a password has no place here: name a 'password-file' or a 'password-command'"
+  const meant = nearest(key, [...keys.keys()])
+  const known = meant === undefined ? `it may be ${[...keys.keys()].join(", ")}` : `did you mean '${meant}'?`
+  return `unknown key '${printable(key)}': ${known}`
+}
+
+const placeOf = (text: string, key: string, file: string): string => {
+  const index = text.split("\n").findIndex((line) => line.trimStart().replace(/^["']/, "").startsWith(key))
+  return index < 0 ? file : `line ${index + 1} of ${file}`
+}

@@ -1,0 +1,231 @@
+/**
+ * The files that a command about folders is about: those of local folders, of the server's, and what is at the
+ * destination of a download.
+ *
+ * A file keeps its path below the named folder, behind that folder's own name; of a path that ends in `.` or `..` the
+ * content alone is meant. What is no file is told and left out.
+ */
+import { Effect, type Scope, Stream } from "effect"
+import type { FileEntry } from "../domain/file/FileEntry.ts"
+import * as FileName from "../domain/file/FileName.ts"
+import { printable } from "../domain/file/Printable.ts"
+import { LocalFileFailed, RequestRefused, SourceMissing } from "./ClientError.ts"
+import type { Filter } from "./Filter.ts"
+import * as Glob from "./Glob.ts"
+import { LocalFiles, type LocalPlace, placeAt } from "./LocalFiles.ts"
+import type { Known } from "./Plan.ts"
+import { Reporter } from "./Reporter.ts"
+import * as Selection from "./Selection.ts"
+
+/** Files of one side, by the names that they will have at the other. */
+export interface Selected<File> {
+  readonly files: ReadonlyArray<File>
+  /** the folders that were named, by the names that they will have; `""`: everything */
+  readonly roots: ReadonlyArray<string>
+  /** how much went wrong, which was told */
+  readonly failed: number
+  /** Whether a name at the other side is below one of the roots, and nothing here hides it or stands in its place. */
+  readonly mayRemove: (name: string) => boolean
+}
+
+/** The name of a file in a folder; `""` is the outermost. */
+const within = (folder: string, name: string): string =>
+  folder === "" ? name : name === "" ? folder : `${folder}/${name}`
+
+/** The path below a root, or undefined. */
+const below = (root: string, name: string): string | undefined => {
+  if (root === "") return name
+  return name.startsWith(`${root}/`) ? name.slice(root.length + 1) : undefined
+}
+
+const removable =
+  (roots: ReadonlyArray<string>, filter: Filter, kept: ReadonlySet<string>) =>
+  (name: string): boolean => {
+    const isKept = name.split("/").some((_, depth, parts) => kept.has(parts.slice(0, depth + 1).join("/")))
+    return !isKept && roots.some((root) => filter.takes(below(root, name) ?? "") && below(root, name) !== undefined)
+  }
+
+/** A folder's name as a person writes it: `.` and `/` mean the outermost, a `/` at the end means nothing. */
+const folderName = (text: string): string => text.replace(/^(?:\.?\/+)+|(?:\/+\.?)+$|^\.$/g, "")
+
+// -----------------------------------------------------------------------------
+// Local folders
+// -----------------------------------------------------------------------------
+
+/** A local file, under the name that it is to have. */
+export interface LocalSelected extends Known {
+  readonly place: LocalPlace
+}
+
+/** Local files, and whether all that is in the folders could be seen. */
+export interface LocalSelection extends Selected<LocalSelected> {
+  readonly whole: boolean
+}
+
+/** @param as the folder that they go into */
+export const local = Effect.fnUntraced(function* (
+  command: "para" | "upload",
+  paths: ReadonlyArray<string>,
+  as: string | undefined,
+  filter: Filter
+): Effect.fn.Return<LocalSelection, never, LocalFiles | Reporter | Scope.Scope> {
+  const files = yield* LocalFiles
+  const reporter = yield* Reporter
+  const into = folderName(as ?? "")
+  const rule = into === "" ? undefined : FileName.brokenRule(into)
+  if (rule !== undefined) {
+    yield* reporter.failed({ error: new FileName.NameRefused({ name: printable(into), rule }), command })
+    return { files: [], roots: [], failed: 1, whole: false, mayRemove: () => false }
+  }
+  const found: Array<LocalSelected> = []
+  const roots: Array<string> = []
+  const kept = new Set<string>()
+  let failed = 0
+  const fail = (name: string, error: LocalFileFailed | SourceMissing) => {
+    failed += 1
+    return reporter.failed({ error, command, name })
+  }
+
+  const folder = Effect.fnUntraced(function* (path: string) {
+    const root = within(into, ownName(files.baseName(path)))
+    const tree = yield* files.tree(path, false)
+    roots.push(root)
+    yield* Stream.runForEachArray(files.walk(path, filter.enters), (all) =>
+      Effect.forEach(
+        all,
+        (one) => {
+          const whole = files.join(path, one.name)
+          if (one._tag === "Failed") return fail(whole, one.error)
+          if (one._tag === "LeftOut" && one.kind === "empty-folder")
+            return reporter.leftOut({ command, path: whole, kind: one.kind })
+          if (!filter.takes(one.name)) return Effect.void
+          if (one._tag === "LeftOut") {
+            kept.add(within(root, one.name))
+            return reporter.leftOut({ command, path: whole, kind: one.kind })
+          }
+          const { modified, name, size } = one
+          found.push({ name: within(root, name), size, modified, place: tree.place(name) })
+          return Effect.void
+        },
+        { discard: true }
+      )
+    )
+  })
+
+  const one = Effect.fnUntraced(function* (path: string) {
+    const here = yield* files.look(path)
+    if (here === undefined) return yield* new SourceMissing({ path: printable(path), command: missing[command] })
+    if (here.kind === "folder") return yield* folder(path)
+    if (here.kind === "special") {
+      return yield* new LocalFileFailed({ path: printable(path), operation: "read", code: "ENOTREG" })
+    }
+    const name = files.baseName(path)
+    if (!filter.takes(name)) return
+    found.push({ name: within(into, name), size: here.size, modified: here.modified, place: placeAt(files, path) })
+  })
+
+  for (const text of paths) {
+    for (const path of yield* meant(text)) yield* Effect.catch(one(path), (error) => fail(path, error))
+  }
+  return { files: found, roots, failed, whole: failed === 0, mayRemove: removable(roots, filter, kept) }
+})
+
+/** The path itself when something stands there; otherwise what fits it as a pattern. */
+const meant = Effect.fnUntraced(function* (text: string) {
+  if (!Glob.isPattern(text)) return [text]
+  const here = yield* Effect.option((yield* LocalFiles).look(text))
+  if (here._tag === "None" || here.value !== undefined) return [text]
+  const fitting = yield* Selection.fitting(text, true)
+  return fitting.length > 0 ? fitting.map(({ path }) => path) : [text]
+})
+
+const missing = { upload: "upload", para: "parallelize" } as const
+
+/** Of a path that names no part of its own the content is meant. */
+const ownName = (base: string): string => (base === "." || base === ".." ? "" : base)
+
+// -----------------------------------------------------------------------------
+// The server's folders
+// -----------------------------------------------------------------------------
+
+/** A file of the server, under the name that it is to have below the destination. */
+export interface RemoteSelected extends Known {
+  readonly remote: FileName.FileName
+}
+
+/**
+ * What the arguments mean in a listing: a folder, a file, or a pattern as `fetch` takes it. What fits a pattern keeps
+ * its whole name.
+ */
+export const remote = Effect.fnUntraced(function* (
+  texts: ReadonlyArray<string>,
+  listed: ReadonlyArray<FileEntry>,
+  filter: Filter
+): Effect.fn.Return<Selected<RemoteSelected>, never, Reporter> {
+  const reporter = yield* Reporter
+  const found = new Map<string, RemoteSelected>()
+  const roots: Array<string> = []
+  let failed = 0
+  const add = (name: string, { modified, name: remote, size }: FileEntry, path: string) => {
+    if (filter.takes(path)) found.set(`${name}\n${remote}`, { name, remote, size, modified })
+  }
+  for (const text of texts) {
+    const folder = folderName(text)
+    const root = /(?:^|\/)\.\/*$/.test(text) ? "" : (folder.split("/").at(-1) ?? "")
+    const inside = listed.flatMap((entry) => {
+      const path = below(folder, entry.name)
+      return path === undefined ? [] : [{ entry, path }]
+    })
+    const same = folder === "" ? undefined : listed.find(({ name }) => name === folder)
+    if (same !== undefined) add(FileName.baseName(same.name), same, FileName.baseName(same.name))
+    else if (inside.length > 0 || folder === "") {
+      roots.push(root)
+      for (const { entry, path } of inside) add(within(root, path), entry, path)
+    } else {
+      const fitting = Glob.isPattern(text) ? listed.filter(({ name }) => Glob.matches(text, name)) : []
+      for (const entry of fitting) add(entry.name, entry, entry.name)
+      if (fitting.length > 0) continue
+      failed += 1
+      const error = new RequestRefused({ name: printable(text), reason: "no-such-file", detail: "" })
+      yield* reporter.failed({ error, command: "download", name: text })
+    }
+  }
+  return { files: [...found.values()], roots, failed, mayRemove: removable(roots, filter, new Set()) }
+})
+
+/** What is at the places that a download would write to, and below the roots when it may remove. */
+export const destination = Effect.fnUntraced(function* (
+  folder: string,
+  { files: source, roots }: Selected<RemoteSelected>,
+  filter: Filter,
+  removes: boolean
+): Effect.fn.Return<{ readonly files: ReadonlyArray<Known>; readonly failed: number }, never, LocalFiles | Reporter> {
+  const files = yield* LocalFiles
+  const reporter = yield* Reporter
+  const found: Array<Known> = []
+  let failed = 0
+  const wanted = new Set(
+    source.flatMap(({ name }) => name.split("/").map((_, depth, parts) => parts.slice(0, depth).join("/")))
+  )
+  const seen = new Set<string>()
+  const add = (known: Known) => {
+    if (!seen.has(known.name)) found.push(known)
+    seen.add(known.name)
+  }
+  for (const root of roots) {
+    const path = root === "" ? folder : files.join(folder, root)
+    if (!(yield* files.isFolder(path))) continue
+    const enter = (name: string) => (removes ? filter.enters(name) : wanted.has(within(root, name)))
+    yield* Stream.runForEach(files.walk(path, enter), (one) => {
+      if (one._tag === "File") return Effect.sync(() => add({ ...one, name: within(root, one.name) }))
+      if (one._tag === "LeftOut" || !removes) return Effect.void
+      failed += 1
+      return reporter.failed({ error: one.error, command: "download", name: files.join(path, one.name) })
+    })
+  }
+  for (const { name } of source.filter(({ name }) => !roots.some((root) => below(root, name) !== undefined))) {
+    const here = yield* Effect.orElseSucceed(files.look(files.join(folder, name)), () => undefined)
+    if (here?.kind === "file") add({ name, size: here.size, modified: here.modified })
+  }
+  return { files: found, failed }
+})

@@ -1,0 +1,313 @@
+/**
+ * Whole folders: what is here, what is there, a plan of it (`Plan`), and then all of it at once (`Batch`).
+ *
+ * Nothing moves before the plan is made, so that what cannot be at the other end is told first. Nothing is removed but
+ * what the plan says: below the named folders, on the side that is brought up to date, and only when both sides were
+ * seen whole.
+ */
+import { Effect, Semaphore, Stream } from "effect"
+import { Digest } from "../domain/file/Digest.ts"
+import type { FileEntry } from "../domain/file/FileEntry.ts"
+import * as FileName from "../domain/file/FileName.ts"
+import { deltaBytesMin, filesAheadMax, largeFilesAheadMax } from "../domain/limits.ts"
+import * as Batch from "./Batch.ts"
+import type { ClientSession } from "./ClientSession.ts"
+import * as Filter from "./Filter.ts"
+import { LocalFiles, type LocalPlace } from "./LocalFiles.ts"
+import * as Plan from "./Plan.ts"
+import type { OnProgress } from "./Progress.ts"
+import { Reporter, type TransferCommand } from "./Reporter.ts"
+import * as Sender from "./Sender.ts"
+import { type NoSession, Sessions } from "./Sessions.ts"
+import * as Transfer from "./Transfer.ts"
+import * as TreeSelection from "./TreeSelection.ts"
+
+/** What a person has asked for besides the folders themselves. */
+export interface TreeOptions extends Filter.Patterns {
+  /** say what would be done, and do nothing */
+  readonly dryRun: boolean
+  /** remove files of the side that is brought up to date which the other does not have */
+  readonly remove: boolean
+  /** compare digests instead of times */
+  readonly checksum: boolean
+}
+
+type Services = Transfer.Services
+
+// -----------------------------------------------------------------------------
+// To the server
+// -----------------------------------------------------------------------------
+
+/** A local file, under the name that it is to have at the server. */
+interface ToSend extends Plan.Known {
+  readonly place: LocalPlace
+}
+
+/**
+ * Sends folders, and files beside them. `upload` sends every file; `para` those that the server does not have like
+ * that.
+ *
+ * @param as the server's folder that they go into
+ */
+export const send = (
+  command: "para" | "upload",
+  paths: ReadonlyArray<string>,
+  as: string | undefined,
+  options: TreeOptions
+): Effect.Effect<boolean, NoSession, Services> =>
+  Effect.gen(function* () {
+    const reporter = yield* Reporter
+    const filter = Filter.make(options)
+    const here = yield* TreeSelection.local(command, paths, as, filter)
+    let failed = here.failed
+    if (here.files.length === 0 && here.roots.length === 0) return failed === 0
+    const optional = command === "upload" && !options.remove
+    const listed = yield* listing(command, optional)
+    if (listed === undefined) return false
+
+    const removing = options.remove && here.whole
+    if (options.remove && !here.whole) yield* reporter.note("nothing is removed: not all of what is here could be read")
+    const compare = command === "upload" ? "never" : options.checksum ? yield* sameToSend(here.files, listed) : "quick"
+    const plan = Plan.make<ToSend>({
+      source: here.files,
+      target: listed,
+      compare,
+      removes: (name) => removing && here.mayRemove(name)
+    })
+    failed += yield* reportRefused(command, plan)
+    const before = { equal: plan.equal.length, failed }
+    if (options.dryRun) return yield* tell(command, plan, before)
+    return yield* Batch.run(
+      command,
+      [
+        plan.makeRoom.map(removal),
+        plan.transfers.map((transfer) => sending(command, transfer)),
+        plan.remove.map(removal)
+      ],
+      true,
+      before
+    )
+  }).pipe(Effect.scoped)
+
+const sending = (command: "para" | "upload", { file, why }: Plan.Transfer<ToSend>): Batch.Item<Services> => {
+  const upload = (along: OnProgress) => Transfer.send(Transfer.uploading, file.place, file.name, along)
+  const run =
+    command === "upload" || why === "new" || file.size < deltaBytesMin
+      ? upload
+      : (along: OnProgress) =>
+          Effect.catchIf(
+            Transfer.send(Transfer.parallelizing(), file.place, file.name, along),
+            // It went since the listing.
+            isMissing,
+            () => upload(along)
+          )
+  return { name: file.place.path, size: file.size, run }
+}
+
+const isMissing = (error: { readonly _tag: string; readonly reason?: string }): boolean =>
+  error._tag === "RequestRefused" && error.reason === "no-such-file"
+
+/** What somebody else has removed meanwhile is gone as well. */
+const removal = (text: string): Batch.Item<Services> => ({
+  name: text,
+  size: 0,
+  run: () =>
+    Effect.gen(function* () {
+      const name = yield* FileName.parse(text)
+      const session = yield* (yield* Sessions).session
+      const removed = yield* Effect.catchIf(session.remove(name), isMissing, () => Effect.undefined)
+      if (removed !== undefined) yield* (yield* Reporter).changed({ command: "remove", name: removed })
+      return gone
+    })
+})
+
+const gone: Batch.Moved = { size: 0, reused: 0, equal: false, removed: true }
+
+/** All of the server's files; undefined when they could not be listed, which was told. */
+const listing = Effect.fnUntraced(function* (
+  command: TransferCommand,
+  optional: boolean
+): Effect.fn.Return<ReadonlyArray<FileEntry> | undefined, NoSession, Reporter | Sessions> {
+  const reporter = yield* Reporter
+  const listed = Effect.flatMap(
+    Effect.flatMap(Sessions, ({ session }) => session),
+    ({ fetch }) => Stream.runCollect(fetch)
+  )
+  return yield* Effect.catchTag(listed, "RequestRefused", (error) =>
+    optional && error.reason === "not-permitted"
+      ? Effect.succeed([])
+      : Effect.as(reporter.failed({ error, command }), undefined)
+  )
+})
+
+// -----------------------------------------------------------------------------
+// From the server
+// -----------------------------------------------------------------------------
+
+/** A file of the server, under the name that it is to have below the destination. */
+interface ToGet extends Plan.Known {
+  readonly remote: FileName.FileName
+}
+
+/**
+ * Gets folders, and files beside them, but what is here already.
+ *
+ * @param to the local folder that they go into, made when it is missing; the working folder without it
+ */
+export const get = (
+  texts: ReadonlyArray<string>,
+  to: string | undefined,
+  options: TreeOptions
+): Effect.Effect<boolean, NoSession, Services> =>
+  Effect.gen(function* () {
+    const files = yield* LocalFiles
+    const folder = to ?? "."
+    const filter = Filter.make(options)
+    const listed = yield* listing("download", false)
+    if (listed === undefined) return false
+    const there = yield* TreeSelection.remote(texts, listed, filter)
+    let failed = there.failed
+    const target = yield* TreeSelection.destination(folder, there, filter, options.remove)
+    failed += target.failed
+    const compare = options.checksum ? yield* sameToGet(there.files, target.files, folder) : "quick"
+    const plan = Plan.make<ToGet>({
+      source: there.files,
+      target: target.files,
+      compare,
+      removes: (name) => options.remove && there.mayRemove(name)
+    })
+    failed += yield* reportRefused("download", plan)
+    const before = { equal: plan.equal.length, failed }
+    if (options.dryRun) return yield* tell("download", plan, before)
+    const idle = plan.transfers.length + plan.makeRoom.length + plan.remove.length === 0
+    if (idle) return yield* Batch.run<Services>("download", [], true, before)
+
+    const tree = yield* files.tree(folder, true)
+    const download = yield* Transfer.downloadsOfMany
+    const away = (name: string): Batch.Item<Services> => ({
+      name,
+      size: 0,
+      run: () =>
+        Effect.gen(function* () {
+          yield* tree.remove(name)
+          yield* (yield* Reporter).changed({ command: "remove", name: tree.place(name).path, here: true })
+          return gone
+        })
+    })
+    const getting = ({ file: { name, remote, size } }: Plan.Transfer<ToGet>): Batch.Item<Services> => ({
+      name: remote,
+      size,
+      run: (along) => download({ name: remote, place: tree.place(name), size }, along)
+    })
+    return yield* Batch.run(
+      "download",
+      [plan.makeRoom.map(away), plan.transfers.map(getting), plan.remove.map(away)],
+      true,
+      before
+    )
+  }).pipe(
+    Effect.catchTag("LocalFileFailed", (error) =>
+      Effect.flatMap(Reporter, ({ failed }) => Effect.as(failed({ error, command: "download" }), false))
+    ),
+    Effect.scoped
+  )
+
+// -----------------------------------------------------------------------------
+// What they share
+// -----------------------------------------------------------------------------
+
+/** Tells what cannot be at the other end; how many there are. */
+const reportRefused = Effect.fnUntraced(function* <Source extends Plan.Known>(
+  command: TransferCommand,
+  { refused }: Plan.Plan<Source>
+) {
+  const reporter = yield* Reporter
+  yield* Effect.forEach(refused, ({ error, file }) => reporter.failed({ error, command, name: file.name }), {
+    discard: true
+  })
+  return refused.length
+})
+
+/** A dry run: what would be done. */
+const tell = Effect.fnUntraced(function* <Source extends Plan.Known>(
+  command: TransferCommand,
+  { makeRoom, remove, transfers }: Plan.Plan<Source>,
+  { equal, failed }: Batch.Before
+) {
+  const going = [...makeRoom, ...remove]
+  const moving = transfers.map(({ file: { name, size }, why }) => {
+    return { command, action: why === "new" ? ("add" as const) : ("change" as const), name, size }
+  })
+  const add = moving.filter(({ action }) => action === "add").length
+  yield* (yield* Reporter).planned(
+    [...moving, ...going.map((name) => ({ command, action: "remove" as const, name, size: 0 }))],
+    {
+      command,
+      add,
+      change: moving.length - add,
+      remove: going.length,
+      equal,
+      failed,
+      size: moving.reduce((sum, { size }) => sum + size, 0)
+    }
+  )
+  return failed === 0
+})
+
+/** Which local files have the content of the server's file of that name; both have the same size. */
+const sameToSend = Effect.fnUntraced(function* (source: ReadonlyArray<ToSend>, target: ReadonlyArray<FileEntry>) {
+  const doubtful = new Map(Plan.doubtful(source, target).map(({ name, place }) => [name, place]))
+  return yield* sameContent(
+    target.flatMap(({ name }) => {
+      const place = doubtful.get(name)
+      return place === undefined ? [] : [{ name, place, remote: name }]
+    })
+  )
+})
+
+const sameToGet = Effect.fnUntraced(function* (
+  source: ReadonlyArray<ToGet>,
+  target: ReadonlyArray<Plan.Known>,
+  folder: string
+) {
+  const doubtful = Plan.doubtful(source, target)
+  if (doubtful.length === 0) return yield* sameContent([])
+  const tree = yield* (yield* LocalFiles).tree(folder, false)
+  return yield* sameContent(doubtful.map(({ name, remote }) => ({ name, remote, place: tree.place(name) })))
+})
+
+/** A file here and one there whose contents are to be compared. */
+interface Pair {
+  /** which pair it is */
+  readonly name: string
+  readonly place: LocalPlace
+  readonly remote: FileName.FileName
+}
+
+/** Digests are asked for one by one: the server hashes no file that nobody asks about. */
+const sameContent = Effect.fnUntraced(function* (pairs: ReadonlyArray<Pair>) {
+  const session: ClientSession = yield* (yield* Sessions).session
+  const reading = yield* Semaphore.make(largeFilesAheadMax)
+  const same = new Set<string>()
+  yield* Effect.forEach(
+    pairs,
+    ({ name, place, remote }) =>
+      Effect.gen(function* () {
+        const [own, { digest }] = yield* Effect.all([reading.withPermit(digestHere(place)), session.describe(remote)], {
+          concurrency: 2
+        })
+        if (own === digest) same.add(name)
+        // What cannot be compared is sent, and then it is told why that cannot be done.
+      }).pipe(Effect.catchTag(["LocalFileFailed", "RequestRefused", "SourceShrank"], () => Effect.void)),
+    { concurrency: filesAheadMax, discard: true }
+  )
+  return (name: string) => same.has(name)
+})
+
+const digestHere = Effect.fnUntraced(function* ({ open }: LocalPlace) {
+  const source = yield* open
+  if (source === undefined) return undefined
+  const digest = yield* Sender.digestOf(yield* Digest, source)
+  yield* source.unchanged
+  return digest
+}, Effect.scoped)

@@ -1,0 +1,241 @@
+import * as fs from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
+import { Effect, Layer, Redacted } from "effect"
+import { LineEditor } from "../../src/client/LineEditor.ts"
+import * as PasswordSource from "../../src/client/PasswordSource.ts"
+import * as ProfileCommands from "../../src/client/ProfileCommands.ts"
+import { ProfileName, Profiles } from "../../src/client/Profiles.ts"
+import * as ProfilesNode from "../../src/client/ProfilesNode.ts"
+import * as ReporterText from "../../src/client/ReporterText.ts"
+import { Screen } from "../../src/client/Screen.ts"
+import { profilesContract } from "../../src/client/testing/profilesContract.ts"
+import { passwordBytesMax } from "../../src/domain/limits.ts"
+
+let folder = ""
+beforeEach(() => {
+  folder = fs.realpathSync(fs.mkdtempSync(join(tmpdir(), "paradrop-")))
+})
+afterEach(() => fs.rmSync(folder, { recursive: true, force: true }))
+
+const home = ProfileName.make("home")
+
+/** In a folder that is not there yet. */
+const real = Layer.unwrap(Effect.sync(() => ProfilesNode.layer(join(folder, "new", "paradrop")))).pipe(
+  Layer.provideMerge(NodeServices.layer)
+)
+
+const profileFile = () => join(folder, "new", "paradrop", "profiles", "home.toml")
+const written = (text: string) => {
+  fs.mkdirSync(join(folder, "new", "paradrop", "profiles"), { recursive: true })
+  fs.writeFileSync(profileFile(), text)
+}
+
+describe("memory", () => {
+  for (const { effect, name } of profilesContract) it.effect(name, () => Effect.provide(effect, Profiles.layerMemory()))
+})
+
+describe("the file system", () => {
+  for (const { effect, name } of profilesContract) it.effect(name, () => Effect.provide(effect, real))
+
+  it.effect("lets nobody else read profiles and passwords, and leaves nothing else behind", () =>
+    Effect.gen(function* () {
+      const profiles = yield* Profiles
+      yield* profiles.add(home, { server: "files.example" })
+      const path = yield* profiles.keepPassword(home, Redacted.make("s3cret"))
+      assert.strictEqual(fs.readFileSync(path, "utf8"), "s3cret\n")
+      for (const file of [path, profileFile()]) assert.strictEqual(fs.statSync(file).mode & 0o777, 0o600)
+      assert.strictEqual(fs.statSync(join(folder, "new", "paradrop", "passwords")).mode & 0o777, 0o700)
+      yield* profiles.remove(home)
+      const left = fs.readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
+      assert.deepStrictEqual(left, [])
+    }).pipe(Effect.provide(real))
+  )
+
+  it.effect("says of a profile that cannot be understood where and why, and never a value", () =>
+    Effect.gen(function* () {
+      const profiles = yield* Profiles
+      const cases: ReadonlyArray<readonly [string, string, string]> = [
+        ['server = "a"\n\npassword-flie = "s3cret"\n', "line 3 of ", "did you mean 'password-file'?"],
+        ['server = "a"\npassword = "s3cret"\n', "line 2 of ", "a password has no place here"],
+        ['server = "a"\nzebra = "s3cret"\n', "line 2 of ", "it may be server, user, password-file, password-command"],
+        ["server = 5\n", "line 1 of ", "must be a text in quotes"],
+        ['user = "ada"\n', "", "'server' is missing"],
+        ["server = s3cret\n", "", "is no TOML"],
+        ['server = "a"\npassword-file = "b"\npassword-command = "c"\n', "", "exclude each other"],
+        ["#".repeat(20_000), "", "too large"]
+      ]
+      for (const [text, place, why] of cases) {
+        written(text)
+        const { message } = yield* Effect.flip(profiles.get(home))
+        assert.include(message, `${place}${profileFile()}`)
+        assert.include(message, why)
+        assert.notInclude(message, "s3cret")
+      }
+    }).pipe(Effect.provide(real))
+  )
+
+  it.effect("is in the platform's place, and nowhere without a home", () =>
+    Effect.gen(function* () {
+      const at = (environment: Record<string, string>, platform: string) =>
+        ProfilesNode.configFolder(environment, platform)
+      assert.strictEqual(yield* at({ XDG_CONFIG_HOME: "/x", HOME: "/h" }, "linux"), "/x/paradrop")
+      assert.strictEqual(yield* at({ XDG_CONFIG_HOME: "x", HOME: "/h" }, "linux"), "/h/.config/paradrop")
+      assert.strictEqual(yield* at({ HOME: "/h" }, "darwin"), "/h/Library/Application Support/paradrop")
+      assert.strictEqual(yield* at({}, "linux"), undefined)
+      const nowhere = Effect.provide(
+        Effect.flatMap(Profiles, (profiles) =>
+          Effect.all([profiles.get(home), profiles.list, Effect.flip(profiles.add(home, { server: "a" }))])
+        ),
+        ProfilesNode.layer(undefined)
+      )
+      const [found, names, refused] = yield* nowhere
+      assert.deepStrictEqual([found, names], [undefined, []])
+      assert.include(refused.message, "XDG_CONFIG_HOME")
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+})
+
+describe("profile names", () => {
+  for (const name of ["", "Home", "a.b", "a:1", "-a", "localhost", "::1", "a/b", "..", "a".repeat(65)]) {
+    it.effect(`refuses '${name}'`, () =>
+      Effect.gen(function* () {
+        const screen = Screen.layerMemory({ written: { out: "", err: "" } })
+        const error = yield* Effect.flip(Effect.provide(ProfileCommands.remove(name), screen))
+        assert.strictEqual(error._tag, "ProfileNameRefused")
+      }).pipe(Effect.provide(Profiles.layerMemory()))
+    )
+  }
+})
+
+describe("profile commands", () => {
+  const added = {
+    name: "home",
+    server: { host: "files.example", port: 8080 },
+    user: "ada",
+    passwordFile: undefined,
+    passwordCommand: undefined,
+    replace: false,
+    password: undefined
+  }
+  const screen = () => {
+    const text = { out: "", err: "" }
+    return { text, layer: Screen.layerMemory({ written: text }) }
+  }
+
+  it.effect("add, list, show and remove", () =>
+    Effect.gen(function* () {
+      const { layer, text } = screen()
+      yield* Effect.gen(function* () {
+        yield* ProfileCommands.add({ ...added, passwordCommand: "pass show x" })
+        yield* ProfileCommands.add({ ...added, name: "w" })
+        assert.isTrue(yield* ProfileCommands.list(false))
+        yield* ProfileCommands.show("home", false)
+        yield* ProfileCommands.show("home", true)
+        yield* ProfileCommands.remove("w")
+      }).pipe(Effect.provide(layer))
+      assert.deepStrictEqual(text.out.split("\n"), [
+        "home  ada@files.example:8080  password from a command",
+        "w     ada@files.example:8080  password asked",
+        "server = files.example:8080",
+        "user = ada",
+        "password-command = pass show x",
+        '{"name":"home","server":"files.example:8080","user":"ada","passwordCommand":"pass show x"}',
+        ""
+      ])
+      assert.include(text.err, "profile 'w' removed")
+    }).pipe(Effect.provide([Profiles.layerMemory(), NodeServices.layer]))
+  )
+
+  it.effect("keeps a password apart, and not when the profile is refused", () => {
+    const passwords = new Map<string, string>()
+    return Effect.gen(function* () {
+      const { layer } = screen()
+      const password = Effect.succeed(Redacted.make("s3cret"))
+      yield* Effect.provide(ProfileCommands.add({ ...added, password }), layer)
+      const profile = yield* (yield* Profiles).get(home)
+      assert.strictEqual(passwords.get(profile?.passwordFile ?? ""), "s3cret\n")
+      const other = Effect.succeed(Redacted.make("other"))
+      yield* Effect.flip(Effect.provide(ProfileCommands.add({ ...added, password: other }), layer))
+      assert.deepStrictEqual([...passwords.values()], ["s3cret\n"])
+    }).pipe(Effect.provide([Profiles.layerMemory(passwords), NodeServices.layer]))
+  })
+
+  it.effect("lists what can be understood and tells what cannot", () =>
+    Effect.gen(function* () {
+      const { layer, text } = screen()
+      yield* Effect.provide(ProfileCommands.add({ ...added, name: "w" }), layer)
+      written("nonsense")
+      assert.isFalse(yield* Effect.provide(ProfileCommands.list(false), layer))
+      assert.include(text.err, "is no TOML")
+      assert.include(text.out, "w     ada@files.example:8080")
+    }).pipe(Effect.provide(real))
+  )
+})
+
+describe("where the password comes from", () => {
+  const nobody = LineEditor.of({ interactive: false, open: Effect.die("nobody is there") })
+  const services = Layer.mergeAll(
+    NodeServices.layer,
+    Layer.succeed(LineEditor, nobody),
+    Layer.provide(ReporterText.layer(""), Screen.layerMemory({ written: { out: "", err: "" } }))
+  )
+  const asked = {
+    server: { host: "files.example", port: 1 },
+    user: "ada",
+    file: undefined,
+    environment: undefined
+  }
+  const given = (more: Partial<PasswordSource.Asked>) =>
+    Effect.map(PasswordSource.password({ ...asked, ...more }), ({ password }) => Redacted.value(password))
+  const refusal = (more: Partial<PasswordSource.Asked>) =>
+    Effect.map(Effect.flip(PasswordSource.password({ ...asked, ...more })), ({ message }) => message)
+  const place = (mode: number) => {
+    const path = join(folder, "password")
+    fs.writeFileSync(path, "in the file\n", { mode })
+    fs.chmodSync(path, mode)
+    return path
+  }
+
+  it.effect("a profile's file, which others must not be able to read", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(yield* given({ profile: { passwordFile: place(0o600) } }), "in the file")
+      for (const mode of [0o640, 0o604, 0o620, 0o666]) {
+        assert.include(yield* refusal({ profile: { passwordFile: place(mode) } }), "chmod 600")
+      }
+      assert.strictEqual(yield* given({ profile: { passwordFile: place(0o644) }, modeless: true }), "in the file")
+      assert.include(yield* refusal({ profile: { passwordFile: join(folder, "none") } }), "cannot be read")
+    }).pipe(Effect.provide(services))
+  )
+
+  it.effect("what is said for this run counts more than the variable, and that more than the profile", () =>
+    Effect.gen(function* () {
+      const profile = { passwordCommand: "printf from-profile" }
+      const environment = Redacted.make("from-environment")
+      assert.strictEqual(yield* given({ profile }), "from-profile")
+      assert.strictEqual(yield* given({ profile, environment }), "from-environment")
+      assert.strictEqual(yield* given({ profile, environment, command: "printf from-flag" }), "from-flag")
+    }).pipe(Effect.provide(services))
+  )
+
+  it.effect("a command: its first line, its words quoted as in the shell, without a shell", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(yield* given({ command: "printf 'one two\\nthree'" }), "one two")
+      assert.strictEqual(yield* given({ command: "printf %s $HOME;id" }), "$HOME;id")
+      assert.include(yield* refusal({ command: "false" }), "'false' failed with code 1")
+      assert.include(yield* refusal({ command: "true" }), "printed no password")
+      assert.include(yield* refusal({ command: "/nowhere/at/all s3cret" }), "cannot be run")
+      assert.notInclude(yield* refusal({ command: "/nowhere/at/all s3cret" }), "s3cret")
+      assert.include(yield* refusal({ command: "printf 'x" }), "open quote")
+    }).pipe(Effect.provide(services))
+  )
+
+  it.effect("a command that prints without end is read to its end and kept in part", () =>
+    Effect.gen(function* () {
+      const line = `head -c ${passwordBytesMax * 1024} /dev/zero`
+      assert.isAtMost((yield* given({ command: line })).length, passwordBytesMax + 1024 * 1024)
+    }).pipe(Effect.provide(services))
+  )
+})

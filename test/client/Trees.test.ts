@@ -1,0 +1,376 @@
+/**
+ * Whole folders over a whole server, in memory.
+ */
+import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, Schema, Stream } from "effect"
+import * as Client from "../../src/client/Client.ts"
+import * as Commands from "../../src/client/Commands.ts"
+import { LocalFileFailed } from "../../src/client/ClientError.ts"
+import { LocalFiles } from "../../src/client/LocalFiles.ts"
+import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
+import * as ReporterJson from "../../src/client/ReporterJson.ts"
+import { Screen } from "../../src/client/Screen.ts"
+import { Sessions } from "../../src/client/Sessions.ts"
+import type { TreeOptions } from "../../src/client/Trees.ts"
+import { FileName } from "../../src/domain/file/FileName.ts"
+import { deltaBytesMin } from "../../src/domain/limits.ts"
+import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
+import * as Fixture from "../../src/domain/testing/Fixture.ts"
+import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
+import * as Server from "../../src/server/Server.ts"
+import { quickCrypto } from "../crypto.ts"
+
+const text = (content: string) => new TextEncoder().encode(content)
+
+/** Names to contents, at both ends. A time goes with each content: equal contents have equal times. */
+type Files = Readonly<Record<string, string>>
+
+const modifiedOf = (content: string) => 1000 * (content.length + 1 + (content.codePointAt(0) ?? 0))
+
+const world = (server: Files, folders: ReadonlyArray<string> = []) => {
+  const written = { out: "", err: "" }
+  const files = Object.entries(server).map(([name, content]) => {
+    return { name: FileName.make(name), content: text(content), modified: modifiedOf(content) }
+  })
+  const network = Server.layer.pipe(
+    Layer.provideMerge([MemorySocket.layer, Fixture.accounts, FileStoreMemory.layer({ files })]),
+    Layer.provideMerge(Layer.merge(quickCrypto, NodeCrypto.layerSecureRandom))
+  )
+  const sessions = Layer.unwrap(
+    Effect.map(MemorySocket.MemoryNetwork, ({ dial }) =>
+      Sessions.layer(Client.connect({ server: "memory", dial, ...Fixture.ada }))
+    )
+  )
+  const layer = Layer.mergeAll(sessions, LocalFilesMemory.layer({ folders }), ReporterJson.layer("")).pipe(
+    Layer.provideMerge([Screen.layerMemory({ written }), network])
+  )
+  /** What was told since the last time, each event as its fields, without figures that depend on time. */
+  const told = () => {
+    const events = written.out.split("\n").filter((line) => line !== "")
+    written.out = written.err = ""
+    return events.map((line) => JSON.parse(line) as Record<string, unknown>)
+  }
+  return { layer, told }
+}
+
+const here = (files: Files) =>
+  Effect.map(LocalFilesMemory.MemoryFiles, (all) => {
+    all.clear()
+    for (const [path, content] of Object.entries(files)) {
+      all.set(path, { bytes: text(content), modified: modifiedOf(content) })
+    }
+  })
+
+const locally = Effect.map(LocalFilesMemory.MemoryFiles, (all) =>
+  Object.fromEntries([...all].map(([path, { bytes }]) => [path, new TextDecoder().decode(bytes)]).toSorted())
+)
+
+/** All that the server has. */
+const there = Effect.gen(function* () {
+  const session = yield* (yield* Sessions).session
+  const listed = yield* Stream.runCollect(session.fetch)
+  const contents = yield* Effect.forEach(listed, ({ name }) =>
+    Effect.gen(function* () {
+      const got: Array<Uint8Array> = []
+      const receiver = {
+        write: (parts: ReadonlyArray<Uint8Array>) =>
+          Effect.sync(() => void got.push(...parts.map((part) => part.slice()))),
+        commit: () => Effect.void
+      }
+      yield* session.download(name, () => Effect.succeed(receiver))
+      return [name, got.map((part) => new TextDecoder().decode(part)).join("")] as const
+    })
+  )
+  return Object.fromEntries(contents.toSorted())
+})
+
+const tree: TreeOptions = { dryRun: false, remove: false, checksum: false, include: [], exclude: [] }
+const upload = (files: ReadonlyArray<string>, more: Partial<TreeOptions> = {}, as?: string) =>
+  Commands.run({ _tag: "Upload", files, as, tree: { ...tree, ...more } })
+const para = (files: ReadonlyArray<string>, more: Partial<TreeOptions> = {}, as?: string) =>
+  Commands.run({ _tag: "Para", files, as, tree: { ...tree, ...more } })
+const download = (names: ReadonlyArray<string>, more: Partial<TreeOptions> = {}, to?: string) =>
+  Commands.run({ _tag: "Download", names, to, tree: { ...tree, ...more } })
+
+/** The events of one kind, and what they are about. */
+const about = (events: ReadonlyArray<Record<string, unknown>>, kind: string) =>
+  events.filter(({ event }) => event === kind).map(({ name, path }) => name ?? path)
+
+const summary = (events: ReadonlyArray<Record<string, unknown>>) => {
+  const { equal, failed, files, removed } = events.find(({ event }) => event === "summary") ?? {}
+  return { files, equal, removed, failed }
+}
+
+describe("upload -r", () => {
+  const { layer, told } = world({ old: "server's" }, ["photos/none"])
+  it.effect("keeps the path below the named folder, behind its name; /. means what is in it; --as is a folder", () =>
+    Effect.gen(function* () {
+      yield* here({ "photos/a": "1", "photos/sub/b": "2", "photos/notes.txt": "3", "up/deep/c": "4", single: "5" })
+      assert.isTrue(yield* upload(["photos"]))
+      const events = told()
+      assert.deepStrictEqual(about(events, "left-out"), ["photos/none"])
+      assert.deepStrictEqual(summary(events), { files: 3, equal: 0, removed: 0, failed: 0 })
+      assert.isTrue(yield* upload(["photos/", "single"], { exclude: ["*.txt"] }, "x/y/"))
+      assert.isTrue(yield* upload(["up/deep/."], {}, "z"))
+      assert.isTrue(yield* upload(["./up/d*"], {}))
+      assert.deepStrictEqual(yield* there, {
+        "deep/c": "4",
+        old: "server's",
+        "photos/a": "1",
+        "photos/notes.txt": "3",
+        "photos/sub/b": "2",
+        "x/y/photos/a": "1",
+        "x/y/photos/sub/b": "2",
+        "x/y/single": "5",
+        "z/c": "4"
+      })
+    }).pipe(Effect.provide(layer))
+  )
+
+  const other = world({ "photos/CASE": "server's", keep: "server's" })
+  it.effect("what cannot be there is told with its rule before anything is sent, and the rest goes on", () =>
+    Effect.gen(function* () {
+      yield* here({ "photos/a": "1", "photos/b\\c": "2", "photos/case": "3", "photos/x": "4", "photos/X": "5" })
+      assert.isFalse(yield* upload(["photos", "nothing"]))
+      const events = other.told()
+      assert.deepStrictEqual(
+        events.filter(({ event }) => event !== "progress").map(({ error, event }) => error ?? event),
+        ["SourceMissing", "NamesCollide", "NameRefused", "NamesCollide", "NamesCollide", "uploaded", "summary"]
+      )
+      assert.deepStrictEqual(about(events, "uploaded"), ["photos/a"])
+      assert.deepStrictEqual(summary(events), { files: 1, equal: 0, removed: 0, failed: 5 })
+      assert.isFalse(yield* upload(["photos"], {}, "../x"))
+      assert.deepStrictEqual(about(other.told(), "failed"), [undefined])
+    }).pipe(Effect.provide(other.layer))
+  )
+})
+
+describe("para -r", () => {
+  const large = (seed: string) => seed + "x".repeat(deltaBytesMin)
+  const server = { "t/same": "1", "t/less": "2", "t/big": large("a"), "t/gone": "3", "other/gone": "4", "t/log": "5" }
+  const local = { "t/same": "1", "t/less": "22", "t/big": large("b"), "t/new": "6", "t/log": "55" }
+
+  const dry = world(server)
+  it.effect("a dry run tells all of it and does none of it", () =>
+    Effect.gen(function* () {
+      yield* here(local)
+      assert.isTrue(yield* para(["t"], { dryRun: true, remove: true, exclude: ["log"] }))
+      assert.deepStrictEqual(
+        dry.told().map(({ action, event, name, ...rest }) => (event === "plan" ? rest : [action, name])),
+        [
+          ["change", "t/big"],
+          ["change", "t/less"],
+          ["add", "t/new"],
+          ["remove", "t/gone"],
+          { command: "para", add: 1, change: 2, remove: 1, equal: 1, failed: 0, size: deltaBytesMin + 4 }
+        ]
+      )
+      assert.deepStrictEqual(yield* there, Object.fromEntries(Object.entries(server).toSorted()))
+      assert.isTrue(yield* download(["t"], { dryRun: true, remove: true }, "new"))
+      assert.strictEqual(dry.told().length, 6)
+      assert.deepStrictEqual(Object.keys(yield* locally), Object.keys(local).toSorted())
+    }).pipe(Effect.provide(dry.layer))
+  )
+
+  const sync = world(server)
+  it.effect("sends what differs, as a delta where that pays, and removes below the folder alone when asked", () =>
+    Effect.gen(function* () {
+      yield* here(local)
+      assert.isTrue(yield* para(["t"], { exclude: ["log"] }))
+      const events = sync.told()
+      assert.deepStrictEqual(about(events, "uploaded").toSorted(), ["t/less", "t/new"])
+      assert.deepStrictEqual(about(events, "parallelized"), ["t/big"])
+      assert.deepStrictEqual(summary(events), { files: 4, equal: 1, removed: 0, failed: 0 })
+      assert.isTrue(yield* para(["t"], { exclude: ["log"], remove: true }))
+      const again = sync.told()
+      assert.deepStrictEqual(about(again, "removed"), ["t/gone"])
+      assert.deepStrictEqual(summary(again), { files: 4, equal: 4, removed: 1, failed: 0 })
+      const { "t/log": _, ...rest } = local
+      assert.deepStrictEqual(
+        yield* there,
+        Object.fromEntries(Object.entries({ ...rest, "other/gone": "4", "t/log": "5" }).toSorted())
+      )
+    }).pipe(Effect.provide(sync.layer))
+  )
+
+  const touched = world({ "t/big": large("a"), "t/small": "1" })
+  it.effect("a file of which only the time is another is settled at once, and equal from then on", () =>
+    Effect.gen(function* () {
+      const files = yield* LocalFilesMemory.MemoryFiles
+      files.set("t/big", { bytes: text(large("a")), modified: 99_000 })
+      files.set("t/small", { bytes: text("1"), modified: 98_000 })
+      assert.isTrue(yield* para(["t"]))
+      assert.deepStrictEqual(summary(touched.told()), { files: 2, equal: 0, removed: 0, failed: 0 })
+      assert.isTrue(yield* para(["t"]))
+      assert.deepStrictEqual(summary(touched.told()), { files: 2, equal: 2, removed: 0, failed: 0 })
+      // The other way round as well.
+      files.set("t/big", { bytes: text(large("a")), modified: 1000 })
+      assert.isTrue(yield* download(["t"]))
+      assert.strictEqual(files.get("t/big")?.modified, 99_000)
+      assert.deepStrictEqual(summary(touched.told()), { files: 2, equal: 2, removed: 0, failed: 0 })
+    }).pipe(Effect.provide(touched.layer))
+  )
+
+  const fooled = world({ "t/a": "one", "t/b": "two", "t/c": "six" })
+  it.effect("equal size and time are believed, unless --checksum asks for digests, which believes no time", () =>
+    Effect.gen(function* () {
+      const files = yield* LocalFilesMemory.MemoryFiles
+      files.set("t/a", { bytes: text("ONE"), modified: modifiedOf("one") })
+      files.set("t/b", { bytes: text("two"), modified: 1 })
+      files.set("t/c", { bytes: text("six"), modified: modifiedOf("six") })
+      assert.isTrue(yield* para(["t/a", "t/c"]))
+      assert.deepStrictEqual(summary(fooled.told()), { files: 2, equal: 0, removed: 0, failed: 0 })
+      assert.isTrue(yield* para(["t"], { checksum: true, dryRun: true }))
+      assert.deepStrictEqual(about(fooled.told(), "planned"), ["t/a"])
+      assert.isTrue(yield* download(["t"], { checksum: true }))
+      assert.deepStrictEqual(about(fooled.told(), "downloaded"), ["t/a"])
+      assert.deepStrictEqual(yield* locally, { "t/a": "one", "t/b": "two", "t/c": "six" })
+    }).pipe(Effect.provide(fooled.layer))
+  )
+
+  const unreadable = world({ "t/gone": "1", "t/x/a": "2" })
+  it.effect("when a folder cannot be read nothing is removed, the rest is sent, and the command has failed", () =>
+    Effect.gen(function* () {
+      yield* here({ "t/b": "3", "t/x/a": "2" })
+      const files = yield* LocalFiles
+      const error = new LocalFileFailed({ path: "t/x", operation: "read", code: "EACCES" })
+      const blind = LocalFiles.of({
+        ...files,
+        walk: (folder, enter) =>
+          Stream.map(files.walk(folder, enter), (found) =>
+            found.name === "x/a" ? { _tag: "Failed", name: "x", error } : found
+          )
+      })
+      assert.isFalse(yield* Effect.provideService(para(["t"], { remove: true }), LocalFiles, blind))
+      const events = unreadable.told()
+      assert.deepStrictEqual(about(events, "uploaded"), ["t/b"])
+      assert.deepStrictEqual(summary(events), { files: 1, equal: 0, removed: 0, failed: 1 })
+      assert.deepStrictEqual(Object.keys(yield* there), ["t/b", "t/gone", "t/x/a"])
+    }).pipe(Effect.provide(unreadable.layer))
+  )
+
+  const linked = world({ "t/link/a": "1", "t/gone": "3" })
+  it.effect("what stands in the place of a link here is left alone there", () =>
+    Effect.gen(function* () {
+      yield* here({ "t/b": "3" })
+      const files = yield* LocalFiles
+      const withLink = LocalFiles.of({
+        ...files,
+        walk: (folder, enter) =>
+          Stream.concat(
+            files.walk(folder, enter),
+            Stream.make({ _tag: "LeftOut", name: "link", kind: "link" } as const)
+          )
+      })
+      assert.isTrue(yield* Effect.provideService(para(["t"], { remove: true }), LocalFiles, withLink))
+      assert.deepStrictEqual(about(linked.told(), "removed"), ["t/gone"])
+      assert.deepStrictEqual(Object.keys(yield* there), ["t/b", "t/link/a"])
+    }).pipe(Effect.provide(linked.layer))
+  )
+
+  const vanishing = world({})
+  it.effect("a file that goes between the look and the sending is told, and the rest goes on", () =>
+    Effect.gen(function* () {
+      yield* here({ "t/a": "1", "t/b": "2", "t/c": "3" })
+      const files = yield* LocalFiles
+      const memory = yield* LocalFilesMemory.MemoryFiles
+      const thief = LocalFiles.of({
+        ...files,
+        walk: (folder, enter) =>
+          Stream.concat(files.walk(folder, enter), Stream.fromEffectDrain(Effect.sync(() => memory.delete("t/b"))))
+      })
+      assert.isFalse(yield* Effect.provideService(para(["t"]), LocalFiles, thief))
+      const events = vanishing.told()
+      assert.deepStrictEqual(about(events, "failed"), ["t/b"])
+      assert.deepStrictEqual(Object.keys(yield* there), ["t/a", "t/c"])
+    }).pipe(Effect.provide(vanishing.layer))
+  )
+})
+
+describe("download -r", () => {
+  const server = { "p/a": "1", "p/s/b": "2", "p/log": "3", single: "4", "q.txt": "5", "q/r.txt": "6" }
+  const { layer, told } = world(server)
+  it.effect("writes below the destination, skips what is here, and removes there alone when asked", () =>
+    Effect.gen(function* () {
+      yield* here({ "to/p/extra": "x", "to/mine": "y", "to/p/log": "z" })
+      assert.isTrue(yield* download(["p/", "single"], { exclude: ["log"] }, "to"))
+      assert.deepStrictEqual(about(told(), "downloaded").toSorted(), ["p/a", "p/s/b", "single"])
+      assert.isTrue(yield* download(["p"], { exclude: ["log"], remove: true }, "to"))
+      const events = told()
+      assert.deepStrictEqual(
+        events.filter(({ event }) => event === "removed"),
+        [{ event: "removed", name: "to/p/extra", here: true }]
+      )
+      assert.deepStrictEqual(summary(events), { files: 2, equal: 2, removed: 1, failed: 0 })
+      assert.deepStrictEqual(yield* locally, {
+        "to/mine": "y",
+        "to/p/a": "1",
+        "to/p/log": "z",
+        "to/p/s/b": "2",
+        "to/single": "4"
+      })
+    }).pipe(Effect.provide(layer))
+  )
+
+  const more = world(server)
+  it.effect("/. is what is in a folder, . is everything, and what fits a pattern keeps its name", () =>
+    Effect.gen(function* () {
+      assert.isTrue(yield* download(["p/s/."], {}, "one"))
+      assert.isTrue(yield* download(["*.txt"], {}, "two"))
+      assert.isTrue(yield* download(["."], { include: ["*.txt", "/single"] }, "three"))
+      assert.isFalse(yield* download(["none", "*.none"], {}, "four"))
+      assert.deepStrictEqual(about(more.told(), "failed"), ["none", "*.none"])
+      assert.deepStrictEqual(yield* locally, {
+        "one/b": "2",
+        "three/q.txt": "5",
+        "three/q/r.txt": "6",
+        "three/single": "4",
+        "two/q.txt": "5",
+        "two/q/r.txt": "6"
+      })
+    }).pipe(Effect.provide(more.layer))
+  )
+})
+
+describe("any tree", () => {
+  const part = Schema.Literals(["a", "b", "é", "x y"])
+  const name = Schema.Union([part, Schema.TemplateLiteral([part, "/", part, "-f"])])
+  const trees = Schema.Record(name, Schema.Literals(["1", "22", "3".repeat(100)]))
+  it.effect.prop(
+    "para -r --delete and download -r --delete make the two sides equal, and a second time nothing moves",
+    [trees, trees],
+    ([mine, theirs]) => {
+      const beside = (files: Files) =>
+        Object.fromEntries(
+          Object.entries(files).filter(([path]) => !Object.keys(files).some((one) => one.startsWith(`${path}/`)))
+        )
+      const below = (files: Files) =>
+        Object.fromEntries(
+          Object.entries(beside(files))
+            .map(([path, one]) => [`t/${path}`, one])
+            .toSorted()
+        )
+      const { layer, told } = world({ ...below(theirs), out: "side" })
+      return Effect.gen(function* () {
+        yield* here({ ...below(mine), out: "here" })
+        const isThere = Object.keys(mine).length > 0
+        if (!isThere) return
+        assert.isTrue(yield* para(["t"], { remove: true }))
+        assert.deepStrictEqual(yield* there, { out: "side", ...below(mine) })
+        told()
+        assert.isTrue(yield* para(["t"], { remove: true }))
+        const again = told()
+        assert.deepStrictEqual([about(again, "uploaded"), about(again, "removed")], [[], []])
+        yield* here({ ...below(theirs), out: "here" })
+        assert.isTrue(yield* download(["t"], { remove: true }))
+        assert.deepStrictEqual(yield* locally, { out: "here", ...below(mine) })
+        told()
+        assert.isTrue(yield* download(["t"], { remove: true }))
+        const last = told()
+        assert.deepStrictEqual([about(last, "downloaded"), about(last, "removed")], [[], []])
+      }).pipe(Effect.provide(layer))
+    },
+    { arbitrary: { runs: 20 } }
+  )
+})
