@@ -117,11 +117,7 @@ export const run = Effect.fnUntraced(function* <R>(
   return total.failed === 0
 })
 
-/** What crossed in the session that stands. */
-const traffic = Effect.gen(function* () {
-  const session = yield* (yield* Sessions).standing
-  return { sent: session?.traffic.sent ?? 0, received: session?.traffic.received ?? 0 }
-})
+const traffic = Effect.map(Sessions, (sessions) => sessions.traffic())
 
 /** What one file tells the progress of all. */
 interface Part {

@@ -73,8 +73,12 @@ export class ConnectionLost extends Schema.TaggedError<ConnectionLost>()("Connec
   /** the channel's reason, or what the server said when it closed */
   reason: Schema.String
 }) {
-  override get message(): string {
+  /** Another connection would end the same way. */
+  get isFinal(): boolean {
     return this.reason.endsWith(": revoked")
+  }
+  override get message(): string {
+    return this.isFinal
       ? "the server ended the session (revoked): your account was disabled, removed or moved, ask its administrator"
       : `the connection was lost (${this.reason}): run the same command again`
   }

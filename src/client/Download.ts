@@ -107,7 +107,7 @@ const behind = (request: DownloadRequest, left: Leftover, copy: LocalSource | un
   })
 
 /** What is shown waits until a second try has caught up with the first. */
-const floor = (onProgress: OnProgress): OnProgress => {
+export const floor = (onProgress: OnProgress): OnProgress => {
   let shown = 0
   return (progress) => {
     shown = Math.min(progress.total, Math.max(shown, progress.done))

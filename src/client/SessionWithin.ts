@@ -17,6 +17,8 @@ export const sessions = (all: Sessions["Service"], place: Place): Sessions["Serv
     : {
         ...all,
         session: Effect.map(all.session, (session) => within(session, place)),
+        // What stands here is never what stands at the top: it is made there and seen from here.
+        renewed: (make) => Effect.map(all.renewed(make), (session) => within(session, place)),
         standing: Effect.map(all.standing, (session) => session && within(session, place))
       }
 

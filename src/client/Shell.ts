@@ -17,6 +17,7 @@ import { History } from "./History.ts"
 import { LineEditor, type Lines } from "./LineEditor.ts"
 import type { LocalFiles } from "./LocalFiles.ts"
 import { OwnPassword } from "./PasswordCommand.ts"
+import * as Reconnect from "./Reconnect.ts"
 import { Reporter } from "./Reporter.ts"
 import { Screen } from "./Screen.ts"
 import * as SessionWithin from "./SessionWithin.ts"
@@ -170,7 +171,13 @@ type PasswordLine = Extract<ShellLine.Line, { readonly _tag: "Passwd" }>
 const placed = (typed: Commands.Command, from: ShellPlace.Place) =>
   Effect.flatMap(Sessions, (sessions) => {
     const { command, place } = ShellPlace.placed(from, typed)
-    return Effect.provideService(Commands.run(command), Sessions, SessionWithin.sessions(sessions, place))
+    const run = Commands.run(command)
+    // A question is asked again as a whole; of what moves files, each file is gone on with.
+    const asks = command._tag === "Fetch" || command._tag === "Verify"
+    return (asks ? Reconnect.persistently(() => run) : run).pipe(
+      Effect.provideService(Reconnect.Persistence, true),
+      Effect.provideService(Sessions, SessionWithin.sessions(sessions, place))
+    )
   })
 
 /** A folder need not exist: the first file that is sent there makes it. That none is there yet is worth a word. */

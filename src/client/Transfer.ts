@@ -14,6 +14,7 @@ import type { ClientSession, Committed, Incoming, Receiver } from "./ClientSessi
 import * as Download from "./Download.ts"
 import type { LocalFiles, LocalPlace, LocalSource } from "./LocalFiles.ts"
 import type { OnProgress } from "./Progress.ts"
+import * as Reconnect from "./Reconnect.ts"
 import { Reporter, type TransferCommand } from "./Reporter.ts"
 import { Sessions } from "./Sessions.ts"
 
@@ -28,6 +29,8 @@ export type Services = Digest | LocalFiles | Reporter | Sessions
 export interface Sending {
   readonly command: "para" | "upload"
   readonly missing: SourceMissing["command"]
+  /** whether it may be done once more when nobody knows how the first time ended */
+  readonly again: boolean
   readonly run: (
     session: ClientSession,
     name: FileName.FileName,
@@ -39,6 +42,7 @@ export interface Sending {
 export const uploading: Sending = {
   command: "upload",
   missing: "upload",
+  again: true,
   run: (session, name, source, onProgress) => session.upload(name, source, onProgress)
 }
 
@@ -46,6 +50,8 @@ export const uploading: Sending = {
 export const parallelizing = (expect?: ContentDigest): Sending => ({
   command: "para",
   missing: "parallelize",
+  // The version that is expected is gone once the first try was committed.
+  again: expect === undefined,
   run: (session, name, source, onProgress) => session.para(name, source, onProgress, expect)
 })
 
@@ -62,10 +68,12 @@ export const send = Effect.fnUntraced(function* (
   along?: OnProgress
 ) {
   const { command, missing } = sending
+  const { again } = sending
   const source = yield* along === undefined ? openSource(place, missing) : openOfMany(place, missing)
   const name = yield* FileName.parse(text)
-  const session = yield* (yield* Sessions).session
-  return yield* timed({ command, name, session, along }, (onProgress) => sending.run(session, name, source, onProgress))
+  return yield* timed({ command, name, along, again }, (onProgress, session) =>
+    sending.run(session, name, source, onProgress)
+  )
 }, Effect.scoped)
 
 /** Opens a local file that must be there. */
@@ -98,8 +106,7 @@ const openOfMany = Effect.fnUntraced(function* (place: LocalPlace, command: Sour
 export const download = Effect.fnUntraced(function* (text: string, placeOf: (base: string) => LocalPlace) {
   const name = yield* FileName.parse(text)
   const place = placeOf(FileName.baseName(name))
-  const session = yield* (yield* Sessions).session
-  yield* timed({ command: "download", name, path: place.path, session, along: undefined }, (onProgress) =>
+  yield* timed({ command: "download", name, path: place.path, along: undefined, again: true }, (onProgress, session) =>
     Download.download({ session, name, place, onProgress })
   )
 })
@@ -116,8 +123,7 @@ export interface OneOfMany {
 /** Getting many files: what they share. */
 export const downloadsOfMany = Effect.map(Semaphore.make(smallFilesWrittenAtOnceMax), (writing) =>
   Effect.fnUntraced(function* ({ name, place, size }: OneOfMany, along: OnProgress) {
-    const session = yield* (yield* Sessions).session
-    return yield* timed({ command: "download", name, path: place.path, session, along }, (onProgress) =>
+    return yield* timed({ command: "download", name, path: place.path, along, again: true }, (onProgress, session) =>
       size !== undefined && size <= smallFileBytesMax
         ? small(session, name, place, writing, onProgress)
         : Download.download({ session, name, place, size, onProgress })
@@ -163,37 +169,46 @@ interface Transferring {
   readonly command: TransferCommand
   readonly name: string
   readonly path?: string
-  readonly session: ClientSession
   /** the progress of many */
   readonly along: OnProgress | undefined
+  /** whether it may be done once more when the connection is lost */
+  readonly again: boolean
 }
 
 /** Follows a transfer and reports its end. */
 const timed = Effect.fnUntraced(function* <E, R>(
   transferring: Transferring,
-  transfer: (onProgress: OnProgress) => Effect.Effect<Committed & { readonly equal?: boolean }, E, R>
+  transfer: (
+    onProgress: OnProgress,
+    session: ClientSession
+  ) => Effect.Effect<Committed & { readonly equal?: boolean }, E, R>
 ) {
-  const { along, command, name, path, session } = transferring
+  const { again, along, command, name, path } = transferring
+  const sessions = yield* Sessions
+  // The login is no part of it.
+  yield* sessions.session
   const reporter = yield* Reporter
   const began = yield* Clock.currentTimeMillis
-  const before = { ...session.traffic }
+  const before = sessions.traffic()
   let reused = 0
   let equal = false
   const followed = along === undefined ? reporter.follow({ command, name }) : Effect.succeed(along)
   const committed = yield* Effect.scoped(
-    Effect.flatMap(followed, (follow) =>
-      transfer((progress) => {
+    Effect.flatMap(followed, (follow) => {
+      const shown = again ? Download.floor(follow) : follow
+      const onProgress: OnProgress = (progress) => {
         reused = progress.reused
         // At the commit nothing had to be put in place: what is to be there was there.
         if (progress.phase === "committing") equal = progress.done === 0 && progress.total > 0
-        follow(progress)
-      })
-    )
+        shown(progress)
+      }
+      return Reconnect.persistently((session) => transfer(onProgress, session), again)
+    })
   )
   const milliseconds = (yield* Clock.currentTimeMillis) - began
   const where = path === undefined ? {} : { path }
-  const sent = session.traffic.sent - before.sent
-  const received = session.traffic.received - before.received
+  const after = sessions.traffic()
+  const [sent, received] = [after.sent - before.sent, after.received - before.received]
   const crossed = along === undefined ? { sent, received } : {}
   const { digest, size } = committed
   const ended = { size, digest, reused, equal: committed.equal ?? equal, milliseconds }

@@ -424,3 +424,15 @@ export const shellHistoryLineBytesMax = 4_096
 
 /** Their file, bytes: one that has grown beyond it is cut to the newest lines when a shell begins. */
 export const shellHistoryFileBytesMax = 256 * 1024
+
+/** A connection that was lost in the middle of a transfer is tried for so often: at once, and after longer waits. */
+export const reconnectTriesMax = 7
+
+/** The first of these waits; each is twice the one before, half a minute in all. */
+export const reconnectMilliseconds = 500
+
+/** A transfer goes on after so many losses in a row. */
+export const reconnectsMax = 10
+
+/** A connection that held so long was a good one: losses are counted anew. */
+export const settledMilliseconds = 60_000

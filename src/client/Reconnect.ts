@@ -1,0 +1,77 @@
+/**
+ * Going on after a connection was lost: the session is made again, with patience, and the work is done once more.
+ *
+ * For work that may be done twice: transfers, which go on where they stopped, and questions. Whoever runs several at
+ * once shares one new connection, and one patience.
+ */
+import { Clock, Context, Effect, Result, Schedule } from "effect"
+import { reconnectMilliseconds, reconnectsMax, reconnectTriesMax, settledMilliseconds } from "../domain/limits.ts"
+import { ConnectionLost } from "./ClientError.ts"
+import type { ClientSession } from "./ClientSession.ts"
+import { Reporter } from "./Reporter.ts"
+import { type NoSession, Sessions } from "./Sessions.ts"
+
+/** Whether lost connections are made again by themselves: in the shell. One call says so and ends, for its caller. */
+export class Persistence extends Context.Reference<boolean>("paradrop/client/Persistence", {
+  defaultValue: () => false
+}) {}
+
+/** Whether another connection might do better. */
+export const isPassing = (error: NoSession): boolean => {
+  switch (error._tag) {
+    case "ConnectionLost":
+      return !error.isFinal
+    case "ConnectFailed":
+      return error.reason !== "not-paradrop" && error.reason !== "other-version"
+    case "LoginRejected":
+      return true
+    default:
+      return false
+  }
+}
+
+/**
+ * Does the work on the session that stands. When the connection is lost meanwhile it does it again on the next one, at
+ * most `reconnectsMax` times; a connection that has held for `settledMilliseconds` starts the count anew.
+ *
+ * @param again false for work that may not be done twice
+ */
+export const persistently = Effect.fnUntraced(function* <A, E, R>(
+  work: (session: ClientSession) => Effect.Effect<A, E, R>,
+  again = true
+): Effect.fn.Return<A, E | NoSession, R | Reporter | Sessions> {
+  const sessions = yield* Sessions
+  let session = yield* sessions.session
+  if (!again || !(yield* Persistence)) return yield* work(session)
+  let losses = 0
+  while (true) {
+    const began = yield* Clock.currentTimeMillis
+    const outcome = yield* Effect.result(work(session))
+    if (Result.isSuccess(outcome)) return outcome.success
+    const error = outcome.failure
+    if (!(error instanceof ConnectionLost) || !isPassing(error)) return yield* Effect.fail(error)
+    losses = (yield* Clock.currentTimeMillis) - began > settledMilliseconds ? 1 : losses + 1
+    if (losses > reconnectsMax) return yield* Effect.fail(error)
+    session = yield* nextAfter(error)
+  }
+})
+
+/** The next session: the one that another has made meanwhile, or a new one, tried for again and again. */
+const nextAfter = Effect.fnUntraced(function* (
+  lost: ConnectionLost
+): Effect.fn.Return<ClientSession, NoSession, Reporter | Sessions> {
+  const sessions = yield* Sessions
+  const { note } = yield* Reporter
+  return yield* sessions.renewed((connect) =>
+    Effect.gen(function* () {
+      yield* note(`the connection was lost (${lost.reason}): connecting again`, "bad")
+      const session = yield* Effect.retry(connect, {
+        while: isPassing,
+        schedule: Schedule.exponential(reconnectMilliseconds),
+        times: reconnectTriesMax - 1
+      })
+      yield* note("connected again: going on", "good")
+      return session
+    })
+  )
+})

@@ -1,0 +1,161 @@
+/**
+ * A connection that is lost in the middle: who goes on, how long, and what is never done twice.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, Effect, Fiber, Layer } from "effect"
+import { TestClock } from "effect/testing"
+import { ConnectFailed, ConnectionLost, LoginIncorrect } from "../../src/client/ClientError.ts"
+import type { ClientSession } from "../../src/client/ClientSession.ts"
+import * as Reconnect from "../../src/client/Reconnect.ts"
+import * as ReporterText from "../../src/client/ReporterText.ts"
+import { Screen } from "../../src/client/Screen.ts"
+import { type NoSession, Sessions } from "../../src/client/Sessions.ts"
+import {
+  reconnectMilliseconds,
+  reconnectsMax,
+  reconnectTriesMax,
+  settledMilliseconds
+} from "../../src/domain/limits.ts"
+
+const lost = new ConnectionLost({ reason: "truncated" })
+const refused = new ConnectFailed({ server: "s", reason: "connection-refused", code: "ECONNREFUSED" })
+
+/** Sessions that end when they are told to; `answers` says how each try to connect ends, the last one for ever. */
+const world = (answers: ReadonlyArray<NoSession | undefined> = []) => {
+  const written = { out: "", err: "" }
+  const tries: Array<number> = []
+  const over = new Set<number>()
+  const connect = Effect.gen(function* () {
+    tries.push(yield* Clock.currentTimeMillis)
+    const answer = answers[Math.min(tries.length, answers.length) - 1]
+    if (answer !== undefined) return yield* Effect.fail(answer)
+    const number = tries.length
+    return { ended: () => over.has(number), traffic: { sent: number, received: 0 } } as ClientSession
+  })
+  const layer = Layer.merge(Sessions.layer(connect), ReporterText.layer("")).pipe(
+    Layer.provide(Screen.layerMemory({ written }))
+  )
+  /** Breaks the session that stands, as its work finds out. */
+  const breaks = Effect.sync(() => void over.add(tries.length))
+  const breaksFirst = Effect.sync(() => void over.add(1))
+  const losing = (times: number) => {
+    let done = 0
+    return Effect.suspend(() =>
+      (done += 1) > times ? Effect.succeed(done) : Effect.andThen(breaks, Effect.fail<NoSession>(lost))
+    )
+  }
+  const run = <A, E>(work: Effect.Effect<A, E, Reporter>, persistent = true) =>
+    work.pipe(Effect.provideService(Reconnect.Persistence, persistent), Effect.provide(layer))
+  return { written, tries, losing, run, breaks, breaksFirst }
+}
+
+type Reporter = Layer.Success<ReturnType<typeof ReporterText.layer>> | Sessions
+
+describe("work on a connection that is lost", () => {
+  it.effect("is done again on the next one, which is told", () =>
+    Effect.gen(function* () {
+      const { losing, run, tries, written } = world()
+      const work = losing(2)
+      assert.strictEqual(yield* run(Reconnect.persistently(() => work)), 3)
+      assert.strictEqual(tries.length, 3)
+      const told = "the connection was lost (truncated): connecting again\nconnected again: going on\n"
+      assert.strictEqual(written.err, told + told)
+    })
+  )
+
+  it.effect("ends when nobody persists, and when it may not be done twice", () =>
+    Effect.gen(function* () {
+      const one = world()
+      const call = one.losing(1)
+      assert.strictEqual(
+        yield* Effect.flip(
+          one.run(
+            Reconnect.persistently(() => call),
+            false
+          )
+        ),
+        lost
+      )
+      const other = world()
+      const once = other.losing(1)
+      assert.strictEqual(yield* Effect.flip(other.run(Reconnect.persistently(() => once, false))), lost)
+      assert.deepStrictEqual([one.tries.length, other.tries.length], [1, 1])
+    })
+  )
+
+  it.effect("waits longer from try to try, and gives up with the last error", () =>
+    Effect.gen(function* () {
+      const { losing, run, tries } = world([undefined, refused])
+      const work = losing(1)
+      const fiber = yield* Effect.forkChild(Effect.flip(run(Reconnect.persistently(() => work))))
+      yield* TestClock.adjust(reconnectMilliseconds * 2 ** reconnectTriesMax)
+      assert.strictEqual(yield* Fiber.join(fiber), refused)
+      const waits = tries.slice(1).map((at, index, all) => at - (all[index - 1] ?? 0))
+      assert.deepStrictEqual(
+        waits,
+        Array.from({ length: reconnectTriesMax }, (_, index) =>
+          index === 0 ? 0 : reconnectMilliseconds * 2 ** (index - 1)
+        )
+      )
+    })
+  )
+
+  it.effect("is given up at once when another connection would end the same way", () =>
+    Effect.gen(function* () {
+      const revoked = world()
+      const gone = new ConnectionLost({ reason: "the server closed the session: revoked" })
+      const work = Effect.andThen(revoked.breaks, Effect.fail(gone))
+      assert.strictEqual(yield* Effect.flip(revoked.run(Reconnect.persistently(() => work))), gone)
+      const incorrect = new LoginIncorrect({ user: "ada", attemptsLeft: 0 })
+      const changed = world([undefined, incorrect])
+      const once = changed.losing(1)
+      assert.strictEqual(yield* Effect.flip(changed.run(Reconnect.persistently(() => once))), incorrect)
+      assert.deepStrictEqual([revoked.tries.length, changed.tries.length], [1, 2])
+    })
+  )
+
+  it.effect("does not go on for ever with a server that drops it each time, but does when it holds between", () =>
+    Effect.gen(function* () {
+      const dropping = world()
+      const never = dropping.losing(Number.POSITIVE_INFINITY)
+      assert.strictEqual(yield* Effect.flip(dropping.run(Reconnect.persistently(() => never))), lost)
+      assert.strictEqual(dropping.tries.length, reconnectsMax + 1)
+      const holding = world()
+      const losing = holding.losing(3 * reconnectsMax)
+      const long = Effect.andThen(Effect.sleep(settledMilliseconds + 1), losing)
+      const fiber = yield* Effect.forkChild(holding.run(Reconnect.persistently(() => long)))
+      yield* TestClock.adjust((3 * reconnectsMax + 1) * (settledMilliseconds + 1))
+      assert.strictEqual(yield* Fiber.join(fiber), 3 * reconnectsMax + 1)
+    })
+  )
+
+  it.effect("shares one new connection and one word about it with all that ran at once", () =>
+    Effect.gen(function* () {
+      const { breaksFirst, run, tries, written } = world()
+      const works = Array.from({ length: 20 }, (_, index) => {
+        let done = false
+        return Effect.suspend(() => {
+          if (done) return Effect.succeed(index)
+          done = true
+          return Effect.andThen(Effect.andThen(Effect.yieldNow, breaksFirst), Effect.fail(lost))
+        })
+      })
+      const all = Effect.forEach(works, (work) => Reconnect.persistently(() => work), { concurrency: "unbounded" })
+      assert.lengthOf(yield* run(all), 20)
+      assert.strictEqual(tries.length, 2)
+      assert.strictEqual(written.err.split("connecting again").length, 2)
+    })
+  )
+
+  it.effect("counts what crossed in all sessions together", () =>
+    Effect.gen(function* () {
+      const { losing, run } = world()
+      const work = losing(2)
+      const both = Effect.andThen(
+        Reconnect.persistently(() => work),
+        Effect.map(Sessions, (sessions) => sessions.traffic())
+      )
+      assert.deepStrictEqual(yield* run(both), { sent: 1 + 2 + 3, received: 0 })
+    })
+  )
+})

@@ -1,0 +1,187 @@
+/**
+ * The shell as a person has it: a real process on a real pseudo-terminal, with keys and what they show.
+ */
+import { type ChildProcess, spawn } from "node:child_process"
+import { randomBytes } from "node:crypto"
+import { once } from "node:events"
+import * as fs from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { type Relay, relay } from "./relay.ts"
+import * as terminal from "./terminal.ts"
+
+const source = join(import.meta.dirname, "..", "..", "src")
+const password = "correct horse battery"
+const MiB = 1024 * 1024
+
+let folder = ""
+let served = ""
+let work = ""
+let serverPort = 0
+let network: Relay
+let server: ChildProcess | undefined
+const shells = new Set<terminal.Terminal>()
+
+const environment = () => ({ PATH: process.env["PATH"], HOME: folder, XDG_STATE_HOME: join(folder, "state") })
+
+const serverProcess = (...args: ReadonlyArray<string>) =>
+  spawn(process.execPath, [join(source, "server", "main.ts"), ...args], {
+    cwd: folder,
+    env: environment(),
+    stdio: ["pipe", "pipe", "inherit"]
+  })
+
+/** A shell of ada's over the network that can be held and cut; with her password already unless it is to be typed. */
+const shell = (options: { readonly columns?: number; readonly typed?: boolean } = {}): terminal.Terminal => {
+  const { columns = 100, typed = false } = options
+  const address = `paradrop://ada@127.0.0.1:${network.port}`
+  const opened = terminal.open([process.execPath, join(source, "client", "main.ts"), "shell", address], {
+    cwd: work,
+    columns,
+    env: { ...environment(), ...(!typed && { PARADROP_PASSWORD: password }) }
+  })
+  shells.add(opened)
+  return opened
+}
+
+const [enter, tab, up, ctrlC, ctrlD] = ["\r", "\t", "\u001b[A", "\u0003", "\u0004"]
+const history = () => fs.readFileSync(join(folder, "state", "paradrop", "shell-history"), "utf8")
+
+describe.skipIf(!terminal.available)("a shell on a terminal", { timeout: 240_000 }, () => {
+  beforeAll(async () => {
+    folder = fs.realpathSync(fs.mkdtempSync(join(tmpdir(), "paradrop-shell-")))
+    served = join(folder, "files")
+    work = join(folder, "w")
+    fs.mkdirSync(served)
+    fs.mkdirSync(work)
+    const add = serverProcess("user", "add", "ada")
+    add.stdin.end(`${password}\n`)
+    assert.deepStrictEqual(await once(add, "close"), [0, null])
+    const serving = serverProcess("--port", "0", "--log-level", "error")
+    server = serving
+    let said = ""
+    serving.stdout.on("data", (chunk) => (said += String(chunk)))
+    while (!said.includes("\n")) await once(serving.stdout, "data")
+    serverPort = Number(/:(\d+)\n/.exec(said)?.[1])
+    network = await relay(() => serverPort)
+  }, 120_000)
+  afterAll(() => {
+    for (const opened of shells) opened.kill()
+    server?.kill("SIGKILL")
+    network?.close()
+    fs.rmSync(folder, { recursive: true, force: true })
+  })
+
+  it("asks for the password unseen, completes, says how to leave, and knows its lines the next time", async () => {
+    fs.writeFileSync(join(work, "my notes.txt"), "notes")
+    fs.mkdirSync(join(served, "plans"))
+    fs.writeFileSync(join(served, "plans", "old plan.txt"), "plan")
+    const first = shell({ typed: true })
+    await first.until("Password of 'ada' at ")
+    first.type(`guess horse${enter}`)
+    await first.until("incorrect")
+    await first.until("(2 tries are left): ")
+    first.type(password + enter)
+    await first.until("correct")
+    await first.until("Ctrl-D leaves")
+    await first.until("paradrop> ")
+
+    first.type(`upl${tab}`)
+    await first.until("upload ")
+    first.type(`m${tab}`)
+    await first.until("my\\ notes.txt ")
+    first.type(enter)
+    await first.until("File 'my notes.txt' uploaded successfully.")
+    await first.until("paradrop> ")
+    first.type(`down${tab}`)
+    await first.until("download ")
+    first.type(`p${tab}`)
+    await first.until("plans/")
+    first.type(tab)
+    await first.until("old\\ plan.txt ")
+    first.type(enter)
+    await first.until("File 'plans/old plan.txt' downloaded to old plan.txt")
+    await first.until("paradrop> ")
+
+    first.type(`${password}${enter}`)
+    await first.until("invalid command")
+    await first.until("paradrop> ")
+    first.type("half a li")
+    await first.until("half a li")
+    first.type(ctrlC)
+    await first.until("^C")
+    await first.until("paradrop> ")
+    first.type(ctrlC)
+    await first.until("to leave, type exit or press Ctrl-D")
+    await first.until("paradrop> ")
+    first.type(`exit${enter}`)
+    assert.strictEqual(await first.ended, 0)
+    // Typed as a command, it shows, as anything does; at the question it did not, and it is kept nowhere.
+    assert.strictEqual(first.shown().split(password).length, 2)
+    assert.notInclude(first.shown(), "guess horse")
+    assert.strictEqual(history(), "upload my\\ notes.txt \ndownload plans/old\\ plan.txt \nexit\n")
+
+    const second = shell()
+    await second.until("paradrop> ")
+    second.type(up + up)
+    await second.until("download plans/old\\ plan.txt")
+    second.type(enter)
+    await second.until("File 'plans/old plan.txt' downloaded to old plan.txt")
+    await second.until("paradrop> ")
+    second.type(ctrlD)
+    assert.strictEqual(await second.ended, 0)
+  })
+
+  it("fits its bar to the terminal when that changes; Ctrl-C cancels the transfer and not the shell", async () => {
+    fs.writeFileSync(join(work, "large"), randomBytes(24 * MiB))
+    const held = shell({ columns: 100 })
+    await held.until("paradrop> ")
+    network.holdAfter(4 * MiB)
+    held.type(`upload large${enter}`)
+    const bar = /\rupload large[^\r]*%[^\r]*\r/
+    const widthOf = (shown: string) => Array.from(bar.exec(shown)?.[0].trim() ?? "").length
+    const wide = widthOf(await held.until(bar))
+    assert.isTrue(wide > 60 && wide < 100, `${wide} columns`)
+    held.resize(50, 20)
+    const narrow = /\rupload large[^\r]{1,37}\r/
+    assert.isBelow(widthOf(await held.until(narrow)), 50)
+    held.type(ctrlC)
+    await held.until("cancelled")
+    await held.until("paradrop> ")
+    network.release()
+    held.type(`fetch my*${enter}`)
+    await held.until("my notes.txt")
+    await held.until("paradrop> ")
+    held.type(`exit${enter}`)
+    assert.strictEqual(await held.ended, 0)
+    assert.isFalse(fs.existsSync(join(served, "large")))
+  })
+
+  it("connects again after the connection was lost, and goes on with the transfer", async () => {
+    const content = randomBytes(32 * MiB)
+    fs.writeFileSync(join(work, "moving"), content)
+    const cut = shell()
+    await cut.until("paradrop> ")
+    const before = network.sent()
+    network.holdAfter(16 * MiB)
+    cut.type(`upload moving${enter}`)
+    await cut.until(/\d\d %/)
+    network.cut()
+    await cut.until("the connection was lost (")
+    await cut.until("connected again: going on")
+    await cut.until("File 'moving' uploaded successfully.")
+    await cut.until("paradrop> ")
+    assert.isTrue(content.equals(fs.readFileSync(join(served, "moving"))))
+    // Sent again: less than what the first connection had brought.
+    assert.isBelow(network.sent() - before, content.length + 15 * MiB)
+
+    // At the prompt it is lost without a word, and made again for the next line.
+    network.cut()
+    cut.type(`verify moving moving${enter}`)
+    await cut.until("moving is equal to the server's moving (32.0 MiB)")
+    await cut.until("paradrop> ")
+    cut.type(ctrlD)
+    assert.strictEqual(await cut.ended, 0)
+  })
+})
