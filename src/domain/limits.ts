@@ -184,6 +184,9 @@ export const nameHashBytes = 8
 /** Addresses that logged in before and are spared when seats grow scarce. */
 export const trustedAddressesMax = 4_096
 
+/** Connections that the kernel holds until the server takes them: one that finds no room waits a second and more. */
+export const listenBacklogMax = 1_024
+
 /** What follows the first 16 bytes of a proxy's header: two addresses take 36, the rest is skipped. */
 export const proxyHeaderBytesMax = 4_096
 

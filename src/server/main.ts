@@ -19,7 +19,7 @@ import * as Transport from "../domain/channel/Transport.ts"
 import * as KemNode from "../domain/channel/KemNode.ts"
 import * as OpaqueNode from "../domain/channel/OpaqueNode.ts"
 import * as DigestNode from "../domain/file/DigestNode.ts"
-import { goodbyeMillisecondsMax, notifyMillisecondsMax, socketReadBytes } from "../domain/limits.ts"
+import { goodbyeMillisecondsMax, listenBacklogMax, notifyMillisecondsMax, socketReadBytes } from "../domain/limits.ts"
 import { Accounts } from "../domain/session/Accounts.ts"
 import * as AccountsFile from "../domain/session/AccountsFile.ts"
 import { type LockFailed, type LockHeld, StateLock } from "../domain/session/StateLock.ts"
@@ -197,6 +197,7 @@ const cannotServe = (root: string, { code }: DiskError | { readonly code: string
 const listen = ({ host, port }: Pick<Listen, "host" | "port">, given: number | undefined) =>
   NodeSocketServer.layer({
     ...(given === undefined ? { host, port } : { fd: given }),
+    backlog: listenBacklogMax,
     noDelay: true,
     keepAlive: true,
     allowHalfOpen: true,
