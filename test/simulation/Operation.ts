@@ -6,14 +6,14 @@ import * as Client from "../../src/client/Client.ts"
 import * as Commands from "../../src/client/Commands.ts"
 import { type LocalFiles } from "../../src/client/LocalFiles.ts"
 import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
-import { type Failure, Reporter, type Transferred, type Verified } from "../../src/client/Reporter.ts"
+import { type Changed, type Failure, Reporter, type Transferred, type Verified } from "../../src/client/Reporter.ts"
 import { Sessions } from "../../src/client/Sessions.ts"
 import { type ContentDigest, Digest, digestOf } from "../../src/domain/file/Digest.ts"
 import type { FileEntry } from "../../src/domain/file/FileEntry.ts"
 import * as FileName from "../../src/domain/file/FileName.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as Content from "./Content.ts"
-import type { Write } from "./History.ts"
+import type { Change } from "./History.ts"
 import * as Schedule from "./Schedule.ts"
 import * as World from "./World.ts"
 
@@ -48,6 +48,7 @@ export const person = Effect.fnUntraced(function* (
 interface Said {
   readonly listed: Array<FileEntry>
   transferred: Transferred | undefined
+  changed: Changed | undefined
   verified: Verified | undefined
   failure: Failure["error"] | undefined
 }
@@ -56,7 +57,7 @@ const listenTo = (said: Said): Reporter["Service"] => ({
   listed: (entries) => Effect.sync(() => void said.listed.push(...entries)),
   follow: () => Effect.succeed(() => {}),
   transferred: (transferred) => Effect.sync(() => void (said.transferred = transferred)),
-  changed: () => Effect.void,
+  changed: (changed) => Effect.sync(() => void (said.changed = changed)),
   verified: (verified) => Effect.sync(() => void (said.verified = verified)),
   summed: () => Effect.void,
   planned: () => Effect.void,
@@ -89,6 +90,9 @@ const slowDownload = Effect.fnUntraced(function* (name: string, milliseconds: nu
   return { ...sent, found: digestOf(yield* Digest, [sink.content()]) }
 })
 
+const expected = (world: World.World, { expect }: { readonly expect: Content.Content | undefined }) =>
+  expect === undefined ? {} : { expect: digestIn(world, Content.bytesOf(expect)) }
+
 /** The command as the executable would run it; what must be true of the bytes is checked at once. */
 const perform = Effect.fnUntraced(function* (world: World.World, command: Schedule.Command, id: number, said: Said) {
   const files = yield* LocalFilesMemory.MemoryFiles
@@ -100,11 +104,17 @@ const perform = Effect.fnUntraced(function* (world: World.World, command: Schedu
   switch (command._tag) {
     case "Upload":
       return yield* Commands.run({ _tag: "Upload", files: [local(command.content)], as: command.name })
-    case "Para": {
-      const { content, expect, name } = command
-      const expected = expect === undefined ? {} : { expect: digestIn(world, Content.bytesOf(expect)) }
-      return yield* Commands.run({ _tag: "Para", files: [local(content)], as: name, ...expected })
-    }
+    case "Para":
+      return yield* Commands.run({
+        _tag: "Para",
+        files: [local(command.content)],
+        as: command.name,
+        ...expected(world, command)
+      })
+    case "Remove":
+      return yield* Commands.run({ _tag: "Remove", names: [command.name], ...expected(world, command) })
+    case "Rename":
+      return yield* Commands.run(command)
     case "Download":
       return yield* Commands.run({ _tag: "Download", names: [command.name], to: localPath(command.name) })
     case "SlowDownload": {
@@ -121,6 +131,33 @@ const perform = Effect.fnUntraced(function* (world: World.World, command: Schedu
   }
 })
 
+/** What a command does to names, from now on. */
+const changesOf = ({ history, ...world }: World.World, command: Schedule.Command): ReadonlyArray<Change> => {
+  switch (command._tag) {
+    case "Upload":
+    case "Para": {
+      const content = Content.bytesOf(command.content)
+      const digest = digestOf(Context.get(world.shared.services, Digest), [content])
+      return [history.begin(keyOf(command.name), { _tag: "Content", digest, size: content.length })]
+    }
+    case "Remove":
+      return [history.begin(keyOf(command.name), { _tag: "Nothing" })]
+    case "Rename":
+      return history.beginMove(keyOf(command.name), keyOf(command.to))
+    default:
+      return []
+  }
+}
+
+const orderOf = (world: World.World, command: Schedule.Command, changes: ReadonlyArray<Change>): World.Order => {
+  const name = "name" in command ? command.name : ""
+  const key = World.recordKey(command._tag, name, "to" in command ? command.to : undefined)
+  const digests = new Set(changes.flatMap(({ puts }) => (puts._tag === "Content" ? [puts.digest] : [])))
+  const order: World.Order = { key, digests, status: "pending", at: 0, excused: false }
+  if (changes.length > 0) world.orders.push(order)
+  return order
+}
+
 /** Runs a command and judges its end. Never fails. */
 export const run = Effect.fnUntraced(function* (
   world: World.World,
@@ -128,19 +165,22 @@ export const run = Effect.fnUntraced(function* (
   command: Schedule.Command,
   id: number
 ): Effect.fn.Return<void> {
-  const { history } = world
-  const said: Said = { listed: [], transferred: undefined, verified: undefined, failure: undefined }
+  const said: Said = {
+    listed: [],
+    transferred: undefined,
+    changed: undefined,
+    verified: undefined,
+    failure: undefined
+  }
   World.note(world, `#${id} client ${one.number}: ${Schedule.showCommand(command)}`)
-  const content = "content" in command && command._tag !== "Verify" ? Content.bytesOf(command.content) : undefined
-  const write =
-    content === undefined || !("name" in command)
-      ? undefined
-      : history.begin(keyOf(command.name), digestIn(world, content), content.length)
-  const began = history.now()
+  const changes = changesOf(world, command)
+  const order = orderOf(world, command, changes)
+  const began = world.history.now()
+  World.enter(world, one.number, command)
   yield* perform(world, command, id, said).pipe(
     Effect.provideService(Reporter, listenTo(said)),
     Effect.provide(one.services),
-    Effect.onExit((exit) => Effect.sync(() => judge({ world, one, command, id, began, write, said }, exit))),
+    Effect.onExit((exit) => Effect.sync(() => judge({ world, one, command, id, began, changes, order, said }, exit))),
     Effect.ignoreCause
   )
 })
@@ -156,7 +196,10 @@ interface Case {
   readonly id: number
   /** when it began */
   readonly began: number
-  readonly write: Write | undefined
+  /** what it does to names */
+  readonly changes: ReadonlyArray<Change>
+  /** what the audit log says of it */
+  readonly order: World.Order
   readonly said: Said
 }
 
@@ -169,6 +212,8 @@ const nothingChanged = new Set([
   "size-mismatch",
   "source-changed",
   "conflict",
+  "already-exists",
+  "quota-exceeded",
   "taken-over",
   "draining"
 ])
@@ -177,7 +222,7 @@ const nothingChanged = new Set([
 const neverRefused = new Set(["not-permitted", "too-large", "size-mismatch", "cancelled"])
 
 const judge = (one: Case, exit: Exit.Exit<boolean, { readonly _tag: string; readonly message: string }>): void => {
-  const { id, said, world, write } = one
+  const { changes, command, id, said, world } = one
   const failure = Exit.isSuccess(exit) ? said.failure : Option.getOrUndefined(Cause.findErrorOption(exit.cause))
   const text =
     failure === undefined
@@ -190,15 +235,41 @@ const judge = (one: Case, exit: Exit.Exit<boolean, { readonly _tag: string; read
     World.violate(world, `#${id} ended with a defect: ${Cause.pretty(exit.cause)}`)
   }
   if (failure !== undefined) judgeFailure(one, failure)
-  const { transferred } = said
-  if (write !== undefined) {
-    const refused = failure !== undefined && "reason" in failure && nothingChanged.has(String(failure.reason))
-    world.history.end(write, transferred !== undefined ? "acknowledged" : refused ? "refused" : "unknown")
-    if (transferred !== undefined && transferred.digest !== write.digest) {
-      World.violate(world, `#${id} was acknowledged with content that was not sent`)
-    }
-  } else if (transferred !== undefined) judgeRead(one, transferred.digest)
+  const { changed, transferred } = said
+  World.leave(world, one.one.number, command)
+  const refused = failure !== undefined && "reason" in failure && nothingChanged.has(String(failure.reason))
+  const done = transferred !== undefined || changed !== undefined
+  const status = done ? "acknowledged" : refused ? "refused" : "unknown"
+  for (const change of changes) world.history.end(change, status)
+  Object.assign(one.order, { status, at: world.machine.elapsed() })
+  if (command._tag === "Rename" && status === "unknown") world.doubled = true
+  judgeDigest(one)
+  World.count(world, outcomeOf(one, failure))
   if (Exit.isSuccess(exit) && failure === undefined) judgeSuccess(one)
+}
+
+/** What was sent is what was acknowledged; what was taken is what some client had sent. */
+const judgeDigest = (one: Case): void => {
+  const { changes, id, said, world } = one
+  const { transferred } = said
+  if (transferred === undefined) return
+  const [change] = changes
+  if (change === undefined) return judgeRead(one, transferred.digest)
+  if (change.puts._tag === "Content" && transferred.digest !== change.puts.digest) {
+    World.violate(world, `#${id} was acknowledged with content that was not sent`)
+  }
+}
+
+/** What happened, for the count of what the simulations have seen. */
+const outcomeOf = ({ command, said }: Case, failure: { readonly _tag: string } | undefined): string => {
+  if (failure !== undefined) return "reason" in failure ? `${String(failure.reason)}` : failure._tag
+  const { changed, transferred } = said
+  if (transferred?.equal === true) return `${command._tag}, equal already`
+  if (command._tag === "Upload" && transferred !== undefined && transferred.reused > 0) return "Upload, resumed"
+  if (command._tag === "Para" && transferred !== undefined && transferred.reused > 0) return "Para, with copies"
+  return transferred !== undefined || changed !== undefined || said.listed.length > 0
+    ? `${command._tag}, done`
+    : `${command._tag}, ended`
 }
 
 const judgeFailure = (
@@ -217,7 +288,13 @@ const judgeFailure = (
       if (neverRefused.has(reason)) bad("was refused for nothing")
       if (reason === "store-failed" && !world.hurt) bad("met a store that failed on a sound disk")
       const name = "name" in command ? command.name : ""
-      if (reason === "no-such-file" && world.history.mustExist(keyOf(name), began)) bad("missed a committed file")
+      const { history } = world
+      const now = history.now()
+      if (reason === "no-such-file" && history.mustExist(keyOf(name), began, now)) bad("missed a committed file")
+      if (reason === "quota-exceeded" && world.quota === undefined) bad("met a quota that nobody has")
+      if (reason === "already-exists" && command._tag === "Rename") {
+        if (history.contents(keyOf(command.to), began, now).length === 0) bad("met a file that nobody has sent")
+      }
       return undefined
     }
     default:
@@ -228,8 +305,8 @@ const judgeFailure = (
 /** What somebody has read is what somebody had sent, and not outdated when the reading began. */
 const judgeRead = ({ began, command, id, world }: Case, digest: ContentDigest): void => {
   const name = "name" in command ? command.name : ""
-  const found = world.history.candidates(keyOf(name), began, world.history.now())
-  if (!found.some((write) => write.digest === digest)) {
+  const found = world.history.contents(keyOf(name), began, world.history.now())
+  if (!found.some((held) => held.digest === digest)) {
     World.violate(world, `#${id} read ${digest} from ${name}, which no client had sent or which was replaced before`)
   }
 }
@@ -242,15 +319,16 @@ const judgeSuccess = (one: Case): void => {
   for (const entry of said.listed) {
     if (entry.digest !== undefined) judgeRead({ ...one, command: { _tag: "Download", name: entry.name } }, entry.digest)
     else {
-      const found = world.history.candidates(keyOf(entry.name), began, world.history.now())
+      const found = world.history.contents(keyOf(entry.name), began, world.history.now())
       if (!found.some(({ size }) => size === entry.size)) {
         World.violate(world, `#${one.id} listed ${entry.name} with ${entry.size} bytes, which no client had sent`)
       }
     }
   }
+  const now = world.history.now()
   const listed = new Set(said.listed.map(({ name }) => keyOf(name)))
   for (const key of world.history.keys()) {
-    if (world.history.mustExist(key, began) && !listed.has(key)) {
+    if (world.history.mustExist(key, began, now) && !listed.has(key)) {
       World.violate(world, `#${one.id} listed the files without ${key}`)
     }
   }
@@ -261,7 +339,7 @@ const judgeLocal = ({ command, id, one, world }: Case): void => {
   const key = keyOf("name" in command ? command.name : "")
   const file = Context.get(one.services, LocalFilesMemory.MemoryFiles).get(localPath(key))
   const digest = file && digestIn(world, file.bytes)
-  if (!world.history.candidates(key, 0, world.history.now()).some((write) => write.digest === digest)) {
+  if (!world.history.contents(key, 0, world.history.now()).some((held) => held.digest === digest)) {
     World.violate(world, `#${id} left a local file that is nobody's content`)
   }
 }

@@ -4,6 +4,7 @@
  * A schedule is plain data: it can be printed, and steps can be left out of it.
  */
 import type { Faults } from "../../src/domain/testing/FaultySocket.ts"
+import type { Quota } from "../../src/domain/store/Meter.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as Content from "./Content.ts"
 
@@ -22,6 +23,8 @@ export type Command =
   | { readonly _tag: "SlowDownload"; readonly name: string; readonly milliseconds: number }
   | { readonly _tag: "Fetch"; readonly digests: boolean }
   | { readonly _tag: "Verify"; readonly name: string; readonly content: Content.Content }
+  | { readonly _tag: "Remove"; readonly name: string; readonly expect: Content.Content | undefined }
+  | { readonly _tag: "Rename"; readonly name: string; readonly to: string; readonly replace: boolean }
 
 /** How long the world goes on before the next step: time, or turns of whoever can run. */
 export type Pause = { readonly milliseconds: number } | { readonly turns: number }
@@ -59,6 +62,8 @@ export interface Schedule {
   /** the next fiber is one of so many that can run */
   readonly choices: number
   readonly capacityBytes: number
+  /** what all accounts together may hold */
+  readonly quota: Quota | undefined
   readonly steps: ReadonlyArray<Step>
   /** for one connection after the other, and then again from the first */
   readonly links: ReadonlyArray<Link>
@@ -91,11 +96,14 @@ const drawer = (seed: number) => {
 // Commands
 // -----------------------------------------------------------------------------
 
+/** Content of this size or more is worth a resume, and so a take-over. */
+const largeBytesMin = 1_050_000
+
 const drawSize = (draw: Draw): number => {
   const kind = draw.below(10)
   if (kind === 0) return draw.below(2)
   if (kind <= 3) return 16 + draw.upTo(60_000)
-  return kind <= 6 ? 66_000 + draw.below(500_000) : 1_050_000 + draw.below(900_000)
+  return kind <= 6 ? 66_000 + draw.below(500_000) : largeBytesMin + draw.below(900_000)
 }
 
 /** Sizes go by lineage: only contents of one size can be taken for each other. */
@@ -115,23 +123,40 @@ interface Memory {
   readonly sent: Array<{ readonly client: number; readonly command: Command }>
 }
 
+/** What was tried before, by the same client or by another session of its account: for a resume, and a take-over. */
+const drawAgain = (draw: Draw, { sent }: Memory): Extract<Action, { readonly _tag: "Run" }> => {
+  const { client, command } = draw.one(sent)
+  const other = client < 2 && draw.chance(0.4)
+  return { _tag: "Run", client: other ? 1 - client : client, command }
+}
+
+const drawName = (draw: Draw): string => draw.one(draw.chance(0.5) ? names.slice(0, 1) : names)
+
 const drawRun = (draw: Draw, memory: Memory): Extract<Action, { readonly _tag: "Run" }> => {
-  // What was tried before is tried again: that is what a resume is for.
-  if (draw.chance(0.3)) return { _tag: "Run", ...draw.one(memory.sent) }
+  if (draw.chance(0.3)) return drawAgain(draw, memory)
   const client = draw.below(clients)
   const run = (command: Command) => ({ _tag: "Run" as const, client, command })
-  const name = draw.one(draw.chance(0.5) ? names.slice(0, 1) : names)
+  const name = drawName(draw)
   const content = drawContent(draw, memory.sizes)
-  const kind = draw.below(20)
+  const expect = draw.chance(0.15) ? drawContent(draw, memory.sizes) : undefined
+  const kind = draw.below(27)
   if (kind < 13) {
-    const expect = draw.chance(0.15) ? drawContent(draw, memory.sizes) : undefined
     const sent = run(kind < 7 ? { _tag: "Upload", name, content } : { _tag: "Para", name, content, expect })
     memory.sent.push({ client, command: sent.command })
     return sent
   }
   if (kind < 16) return run({ _tag: "Download", name })
   if (kind < 17) return run({ _tag: "SlowDownload", name, milliseconds: draw.upTo(100_000) })
-  return run(kind < 19 ? { _tag: "Fetch", digests: draw.chance(0.5) } : { _tag: "Verify", name, content })
+  if (kind < 19) return run({ _tag: "Fetch", digests: draw.chance(0.5) })
+  if (kind < 20) return run({ _tag: "Verify", name, content })
+  if (kind < 23) return run({ _tag: "Remove", name, expect })
+  return run({ _tag: "Rename", name, to: draw.one(names), replace: draw.chance(0.6) })
+}
+
+/** Often little more than one file: then whoever comes second is refused, unless the first gives back what it had. */
+const drawQuota = (draw: Draw): Quota | undefined => {
+  if (draw.chance(0.65)) return undefined
+  return { bytes: 100_000 + draw.below(3_500_000), ...(draw.chance(0.5) && { files: 1 + draw.below(3) }) }
 }
 
 // -----------------------------------------------------------------------------
@@ -188,6 +213,18 @@ const drawPause = (draw: Draw): Pause => {
   return { milliseconds: draw.upTo(kind < 9 ? 3_000 : 90_000) }
 }
 
+/** Now and then both sessions of an account send the same large file, the second a moment after the first. */
+const drawTwice = (draw: Draw, step: Step): ReadonlyArray<Step> => {
+  const { action, pause } = step
+  if (action._tag !== "Run" || action.client > 1 || !draw.chance(0.4)) return [step]
+  const { client, command } = action
+  if ((command._tag !== "Upload" && command._tag !== "Para") || command.content.size < largeBytesMin) return [step]
+  return [
+    { action, pause: { turns: draw.upTo(1_500) } },
+    { action: { _tag: "Run", client: 1 - client, command }, pause }
+  ]
+}
+
 /** The same seed gives the same schedule. */
 export const fromSeed = (seed: number): Schedule => {
   const draw = drawer(seed)
@@ -196,10 +233,11 @@ export const fromSeed = (seed: number): Schedule => {
     seed,
     choices: draw.one([1, 1, 2, 8]),
     capacityBytes: draw.chance(0.25) ? 2_000_000 + draw.below(3_000_000) : 64_000_000,
+    quota: drawQuota(draw),
     steps: Array.from({ length: 6 + draw.below(24) }, (_, index) => ({
       action: index < 3 ? drawFirst(draw, memory) : drawAction(draw, memory),
       pause: drawPause(draw)
-    })),
+    })).flatMap((step) => drawTwice(draw, step)),
     links: Array.from({ length: 12 }, () => drawLink(draw))
   }
 }
@@ -208,14 +246,16 @@ export const fromSeed = (seed: number): Schedule => {
 // For people
 // -----------------------------------------------------------------------------
 
+const showExpected = ({ expect }: { readonly expect: Content.Content | undefined }): string =>
+  expect === undefined ? "" : `, expecting ${Content.show(expect)}`
+
+/** A command in words. */
 export const showCommand = (command: Command): string => {
   switch (command._tag) {
     case "Upload":
       return `upload ${command.name}: ${Content.show(command.content)}`
     case "Para":
-      return `para ${command.name}: ${Content.show(command.content)}${
-        command.expect === undefined ? "" : `, expecting ${Content.show(command.expect)}`
-      }`
+      return `para ${command.name}: ${Content.show(command.content)}${showExpected(command)}`
     case "Download":
       return `download ${command.name}`
     case "SlowDownload":
@@ -224,6 +264,10 @@ export const showCommand = (command: Command): string => {
       return command.digests ? "fetch with digests" : "fetch"
     case "Verify":
       return `verify ${command.name} against ${Content.show(command.content)}`
+    case "Remove":
+      return `remove ${command.name}${showExpected(command)}`
+    case "Rename":
+      return `rename ${command.name} to ${command.to}${command.replace ? ", replacing" : ""}`
   }
 }
 
@@ -253,9 +297,10 @@ const showPause = (pause: Pause): string =>
   "turns" in pause ? (pause.turns === 0 ? "" : `, then ${pause.turns} turns`) : `, then ${pause.milliseconds} ms`
 
 /** One line for each step, and then the network. */
-export const show = ({ capacityBytes, choices, links, seed, steps }: Schedule): string =>
+export const show = ({ capacityBytes, choices, links, quota, seed, steps }: Schedule): string =>
   [
-    `seed ${seed}, one of ${choices} ready fibers goes next, a disk of ${capacityBytes} bytes`,
+    `seed ${seed}, one of ${choices} ready fibers goes next, a disk of ${capacityBytes} bytes, ` +
+      (quota === undefined ? "no quota" : `a quota of ${JSON.stringify(quota)}`),
     ...steps.map(({ action, pause }, index) => `${index + 1}. ${showAction(action)}${showPause(pause)}`),
     ...links.map((link, index) => `connection ${index}: ${JSON.stringify(link)}`)
   ].join("\n")

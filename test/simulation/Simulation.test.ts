@@ -13,8 +13,11 @@ beforeAll(async () => {
   shared = await Effect.runPromise(Simulation.shared)
 })
 
-/** The seeds of every test run. */
-const seeds = Array.from({ length: 24 }, (_, index) => index + 1)
+/** The seeds of every test run; the last two meet what is rare: a resume, a take-over, a rename to a name in use. */
+const seeds = [...Array.from({ length: 22 }, (_, index) => index + 1), 82, 94]
+
+/** What each has met. */
+const seen = new Set<string>()
 
 /** The first of the fixed seeds that fails with a broken layer. */
 const firstFailure = (broken: World.Broken): Simulation.Result | undefined => {
@@ -87,6 +90,19 @@ const defect = (store: FileStore["Service"]): FileStore["Service"] => ({
     Effect.map(store.stage(request), (staging) => ({ ...staging, commit: () => Effect.die("broken on purpose") }))
 })
 
+/** Says that a file is gone, and keeps it. */
+const removalSaid = (store: FileStore["Service"]): FileStore["Service"] => ({
+  ...store,
+  remove: ({ name }) => store.stat(name)
+})
+
+/** Takes the old name away and never gives the new one. */
+const renameForgets = (store: FileStore["Service"]): FileStore["Service"] => ({
+  ...store,
+  rename: ({ name, to }) =>
+    Effect.map(store.remove({ name }), (entry) => ({ from: entry.name, entry: { ...entry, name: to } }))
+})
+
 /** What is broken on purpose, and how the simulation says it. */
 const mutants: ReadonlyArray<readonly [title: string, broken: World.Broken, says: RegExp]> = [
   ["a rename before the fsync of the content", { disk: noFileSync }, /that no client had sent/],
@@ -95,7 +111,11 @@ const mutants: ReadonlyArray<readonly [title: string, broken: World.Broken, says
   ["a file that is never closed", { store: leakedFile }, /files are open for nobody|left \d+ files open/],
   ["a byte that is read wrong", { store: wrongByte }, /which no client had sent/],
   ["a commit that never ends", { store: hangs }, /something hangs/],
-  ["a defect in a commit", { store: defect }, /a defect/]
+  ["a defect in a commit", { store: defect }, /a defect/],
+  ["a removal that is only said", { store: removalSaid }, /that were replaced by what was acknowledged/],
+  ["a rename that loses the file", { store: renameForgets }, /is under neither name|was acknowledged and is gone/],
+  ["a quota that holds for nobody", { quota: () => ({}) }, /are held, and the quota is/],
+  ["an audit log that is never fsynced", { auditDisk: noFileSync }, /times on record|the audit log cannot be read/]
 ]
 
 describe("the simulation", () => {
@@ -103,8 +123,28 @@ describe("the simulation", () => {
     it(`finds nothing wrong with seed ${seed}`, () => {
       const result = Simulation.run(shared, Schedule.fromSeed(seed))
       assert.deepStrictEqual(result.violations, [], result.trace.join("\n"))
+      for (const what of result.seen.keys()) seen.add(what)
     })
   }
+
+  it("meets with these seeds what it is for", () => {
+    assert.includeMembers(
+      [...seen],
+      [
+        "Remove, done",
+        "Rename, done",
+        "Upload, resumed",
+        "Para, with copies",
+        "taken-over",
+        "two paras of one name at once",
+        "quota-exceeded",
+        "already-exists",
+        "store-failed",
+        "connection-lost",
+        "the audit log read after a start"
+      ]
+    )
+  })
 
   it("does the same again with the same seed, and something else with another", () => {
     const hashes = () => [1, 2].map((seed) => Simulation.run(shared, Schedule.fromSeed(seed)).hash)

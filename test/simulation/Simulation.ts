@@ -11,6 +11,7 @@ import { Digest, digestOf } from "../../src/domain/file/Digest.ts"
 import { FileName, stagingFolder } from "../../src/domain/file/FileName.ts"
 import { resumeBytesMin } from "../../src/domain/limits.ts"
 import { FileStore } from "../../src/domain/store/FileStore.ts"
+import { Meter } from "../../src/domain/store/Meter.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import { Seats } from "../../src/server/Seats.ts"
 import * as Operation from "./Operation.ts"
@@ -29,6 +30,8 @@ export interface Result {
   /** virtual */
   readonly milliseconds: number
   readonly tasks: number
+  /** how often what was seen */
+  readonly seen: ReadonlyMap<string, number>
 }
 
 /** Made once: keys, accounts and native libraries do not change what happens. */
@@ -69,7 +72,15 @@ export const run = (shared: World.Shared, schedule: Schedule.Schedule, broken: W
   const hash = digestOf(Context.get(shared.services, Digest), [
     fromUtf8([...trace, ...journal, machine.tasks(), machine.elapsed()].join("\n"))
   ])
-  return { schedule, violations, trace, hash, milliseconds: machine.elapsed(), tasks: machine.tasks() }
+  return {
+    schedule,
+    violations,
+    trace,
+    hash,
+    milliseconds: machine.elapsed(),
+    tasks: machine.tasks(),
+    seen: world?.seen ?? new Map()
+  }
 }
 
 // -----------------------------------------------------------------------------
@@ -200,6 +211,8 @@ const checkStore = Effect.fnUntraced(function* (world: World.World): Effect.fn.R
   const { control, history, shared } = world
   const digest = Context.get(shared.services, Digest)
   const found = new Map<string, string>()
+  const digests = new Map<string, string>()
+  let total = 0
   const now = history.now()
   for (const [path, bytes] of yield* control.files) {
     if (isStaged(path)) continue
@@ -208,15 +221,31 @@ const checkStore = Effect.fnUntraced(function* (world: World.World): Effect.fn.R
     if (other !== undefined) World.violate(world, `${other} and ${path} are the same name`)
     found.set(key, path)
     const own = digestOf(digest, [bytes])
-    if (history.candidates(key, now, history.now()).some((write) => write.digest === own)) continue
-    const sent = history.candidates(key, 0, history.now()).some((write) => write.digest === own)
+    digests.set(key, own)
+    total += bytes.length
+    if (history.contents(key, now, history.now()).some((held) => held.digest === own)) continue
+    const sent = history.contents(key, 0, history.now()).some((held) => held.digest === own)
     const why = sent ? "that were replaced by what was acknowledged" : "that no client had sent"
     World.violate(world, `${path} holds ${bytes.length} bytes ${why}`)
   }
   for (const key of history.keys()) {
-    if (history.mustExist(key, now) && !found.has(key)) World.violate(world, `${key} was acknowledged and is gone`)
+    if (history.mustExist(key, now, now) && !found.has(key)) World.violate(world, `${key} was acknowledged and is gone`)
   }
+  for (const { content, from, to } of history.moves()) {
+    if (digests.get(from) === content.digest || digests.get(to) === content.digest) continue
+    World.violate(world, `what was renamed from ${from} to ${to} is under neither name`)
+  }
+  checkQuota(world, total, found.size)
 })
+
+/** Nobody holds more than the quota. */
+const checkQuota = (world: World.World, bytes: number, files: number): void => {
+  const { doubled, quota, underway } = world
+  if (quota === undefined || doubled || underway.some(({ command }) => command._tag === "Rename")) return
+  const { bytes: bytesMax = Number.POSITIVE_INFINITY, files: filesMax = Number.POSITIVE_INFINITY } = quota
+  if (bytes > bytesMax) World.violate(world, `${bytes} bytes are held, and the quota is ${bytesMax}`)
+  if (files > filesMax) World.violate(world, `${files} files are held, and the quota is ${filesMax}`)
+}
 
 /** Longer than any command may take: dialling with its retries, and a transfer that moves now and then. */
 const commandMillisecondsMax = 30 * 60_000
@@ -251,6 +280,8 @@ const settle = Effect.fnUntraced(function* (life: Life): Effect.fn.Return<void> 
   yield* checkStore(world)
   yield* World.crash(world)
   yield* checkStore(world)
+  // The last client is to find room.
+  world.quota = undefined
   yield* World.start(world)
   yield* checkUse(life)
   yield* checkStore(world)
@@ -275,6 +306,10 @@ const checkQuiet = Effect.fnUntraced(function* (world: World.World): Effect.fn.R
     if (!isStaged(path) || world.hurt) continue
     if (!path.includes("/r-")) World.violate(world, `${path} is staged for nobody`)
     if (bytes.length < resumeBytesMin) World.violate(world, `${path} is not worth keeping`)
+  }
+  const usage = yield* Context.get(server.services, Meter).usage(undefined)
+  if (usage !== undefined && usage.reserved.bytes + usage.reserved.files > 0) {
+    World.violate(world, `${JSON.stringify(usage.reserved)} of the quota are reserved for nobody`)
   }
   // All that is free can be had: nothing is reserved any more.
   const store = Context.get(server.services, FileStore)
@@ -301,7 +336,8 @@ const checkUse = Effect.fnUntraced(function* (life: Life): Effect.fn.Return<void
     const content = { lineage: 7, version: 1, size: 100, grows: false, modified: 1 }
     yield* does({ _tag: "Upload", name: spelling, content })
     yield* awaitAll(again)
-    if (!world.history.mustExist(key, world.history.now())) World.violate(world, `${name} can no longer be uploaded`)
+    if (!world.history.mustExist(key, world.history.now(), world.history.now()))
+      World.violate(world, `${name} can no longer be uploaded`)
   }
   yield* leave(world, last)
 })

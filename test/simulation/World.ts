@@ -1,27 +1,46 @@
 /**
  * The world of a simulation: one server on a disk that can lose power, a network, and what is watched.
  */
-import { Cause, Context, Deferred, Effect, Exit, FileSystem, Layer, Logger, Path, References, Scope } from "effect"
+import {
+  Cause,
+  Context,
+  Deferred,
+  Effect,
+  Exit,
+  FileSystem,
+  Layer,
+  Logger,
+  Path,
+  References,
+  Scope,
+  Stream
+} from "effect"
 import { SecureRandom } from "effect/crypto"
 import { Socket } from "effect/socket"
 import type { Cipher } from "../../src/domain/channel/Cipher.ts"
 import type { Kem } from "../../src/domain/channel/Kem.ts"
 import type { Opaque } from "../../src/domain/channel/Opaque.ts"
-import type { Digest } from "../../src/domain/file/Digest.ts"
+import type { ContentDigest, Digest } from "../../src/domain/file/Digest.ts"
+import * as FileName from "../../src/domain/file/FileName.ts"
+import { auditDelayMilliseconds } from "../../src/domain/limits.ts"
 import { Accounts } from "../../src/domain/session/Accounts.ts"
+import { everything, type Grant } from "../../src/domain/session/Grant.ts"
 import { Disk } from "../../src/domain/store/Disk.ts"
 import { FileStore } from "../../src/domain/store/FileStore.ts"
+import { Meter, type Quota } from "../../src/domain/store/Meter.ts"
 import * as FileStoreDisk from "../../src/domain/store/FileStoreDisk.ts"
 import * as FaultySocket from "../../src/domain/testing/FaultySocket.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as MemoryDisk from "../../src/domain/testing/MemoryDisk.ts"
 import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
 import * as SignatureKeepFiles from "../../src/domain/transfer/SignatureKeepFiles.ts"
+import { Audit, type AuditRecord } from "../../src/server/Audit.ts"
+import * as AuditFile from "../../src/server/AuditFile.ts"
 import { Seats } from "../../src/server/Seats.ts"
 import * as Server from "../../src/server/Server.ts"
 import * as History from "./History.ts"
 import * as MemoryFolder from "./MemoryFolder.ts"
-import type { Schedule } from "./Schedule.ts"
+import type { Command, Schedule } from "./Schedule.ts"
 import type { Machine } from "./VirtualMachine.ts"
 
 /** What is the same in every simulation and costs time to make. */
@@ -34,12 +53,27 @@ export interface Shared {
 export interface Broken {
   readonly disk?: (disk: Disk["Service"]) => Disk["Service"]
   readonly store?: (store: FileStore["Service"]) => FileStore["Service"]
+  readonly auditDisk?: (disk: Disk["Service"]) => Disk["Service"]
+  /** what the accounts may hold instead of what they should */
+  readonly quota?: (quota: Quota) => Quota
+}
+
+/** A change that a client has asked for, and what the audit log may and must say of it. */
+export interface Order {
+  /** as `recordKey` */
+  readonly key: string
+  readonly digests: ReadonlySet<ContentDigest>
+  status: "pending" | "acknowledged" | "refused" | "unknown"
+  /** when it was acknowledged, virtual milliseconds */
+  at: number
+  /** the power went before it had to be on disk */
+  excused: boolean
 }
 
 /** A server that runs, and everything of it that ends with it. */
 interface Running {
   readonly scope: Scope.Closeable
-  readonly services: Context.Context<FileStore | MemorySocket.MemoryNetwork | Seats>
+  readonly services: Context.Context<Audit | FileStore | MemorySocket.MemoryNetwork | Meter | Seats>
   /** completes when its connections break */
   readonly gone: Deferred.Deferred<void>
   /** fibers of everybody, while nobody is connected */
@@ -54,6 +88,9 @@ export interface World {
   readonly broken: Broken
   readonly disk: Disk["Service"]
   readonly control: MemoryDisk.MemoryDisk["Service"]
+  /** where the audit log is */
+  readonly auditDisk: Disk["Service"]
+  readonly auditControl: MemoryDisk.MemoryDisk["Service"]
   readonly folder: MemoryFolder.MemoryFolder
   readonly random: () => number
   readonly trace: Array<string>
@@ -65,6 +102,15 @@ export interface World {
   faultAt: number
   /** the disk has failed, was cut or filled up: a store may say so */
   hurt: boolean
+  /** what all accounts together may hold */
+  quota: Quota | undefined
+  /** a rename was broken off: its file may stand under both names, more than a quota allows */
+  doubled: boolean
+  /** commands under way, by client */
+  readonly underway: Array<{ readonly client: number; readonly command: Command }>
+  readonly orders: Array<Order>
+  /** how often what was seen */
+  readonly seen: Map<string, number>
 }
 
 export const make = Effect.fnUntraced(function* (
@@ -75,6 +121,7 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<World> {
   const random = Fixture.seeded(schedule.seed ^ 0x5f37_59df)
   const { control, disk } = yield* MemoryDisk.make({ seed: schedule.seed, capacityBytes: schedule.capacityBytes })
+  const audit = yield* MemoryDisk.make({ seed: schedule.seed ^ 0x0a0d_17 })
   return {
     shared,
     schedule,
@@ -83,6 +130,8 @@ export const make = Effect.fnUntraced(function* (
     broken,
     disk: broken.disk?.(disk) ?? disk,
     control,
+    auditDisk: broken.auditDisk?.(audit.disk) ?? audit.disk,
+    auditControl: audit.control,
     folder: MemoryFolder.make(random),
     random,
     trace: [],
@@ -90,7 +139,12 @@ export const make = Effect.fnUntraced(function* (
     server: undefined,
     dials: 0,
     faultAt: 0,
-    hurt: false
+    hurt: false,
+    quota: schedule.quota,
+    doubled: false,
+    underway: [],
+    orders: [],
+    seen: new Map()
   }
 })
 
@@ -100,6 +154,71 @@ export const note = (world: World, text: string): void =>
 export const violate = (world: World, text: string): void => {
   world.violations.push(text)
   note(world, `VIOLATION: ${text}`)
+}
+
+/** Counts something that has happened. */
+export const count = (world: World, what: string): void => void world.seen.set(what, (world.seen.get(what) ?? 0) + 1)
+
+const writesTo = (command: Command, other: Command): boolean =>
+  (command._tag === "Para" || command._tag === "Upload") &&
+  (other._tag === "Para" || other._tag === "Upload") &&
+  recordKey("", command.name) === recordKey("", other.name)
+
+/** A command begins; whom it meets is counted. */
+export const enter = (world: World, client: number, command: Command): void => {
+  const met = world.underway.filter((one) => one.client !== client && writesTo(command, one.command))
+  if (met.length > 0) count(world, "two clients write one name at once")
+  if (command._tag === "Para" && met.some((one) => one.command._tag === "Para"))
+    count(world, "two paras of one name at once")
+  world.underway.push({ client, command })
+}
+
+/** It has ended. */
+export const leave = (world: World, client: number, command: Command): void => {
+  const at = world.underway.findIndex((one) => one.client === client && one.command === command)
+  if (at >= 0) world.underway.splice(at, 1)
+}
+
+// -----------------------------------------------------------------------------
+// What must be on record
+// -----------------------------------------------------------------------------
+
+/** What a change is called, here and in the audit log. */
+export const recordKey = (command: string, name: string, to?: string): string =>
+  [command.toLowerCase(), ...[name, ...(to === undefined ? [] : [to])].map((one) => FileName.segmentKey(one))].join(" ")
+
+const onRecord = (record: AuditRecord): string | undefined =>
+  record._tag === "command" && record.outcome === "done" && record.name !== undefined
+    ? recordKey(record.command, record.name, record.to)
+    : undefined
+
+const changing = new Set(["upload", "para", "remove", "rename"])
+
+/** Every change that was acknowledged long enough ago is on record, and nothing that did not happen. */
+const checkAudit = (world: World, records: ReadonlyArray<AuditRecord>): void => {
+  const counts = new Map<string, number>()
+  for (const record of records) {
+    const key = onRecord(record)
+    if (key === undefined || record._tag !== "command" || !changing.has(record.command)) continue
+    counts.set(key, (counts.get(key) ?? 0) + 1)
+    const asked = world.orders.filter((order) => order.key === key)
+    const { after } = record
+    if (after !== undefined && !asked.some(({ digests }) => digests.size === 0 || digests.has(after))) {
+      violate(world, `on record is ${key} with content that nobody has sent`)
+    }
+  }
+  const times = records.map(({ time }) => time)
+  if (times.join() !== times.toSorted().join()) violate(world, "the audit log is not in its order")
+  for (const key of new Set([...counts.keys(), ...world.orders.map((order) => order.key)])) {
+    const orders = world.orders.filter((order) => order.key === key)
+    const due = orders.filter(({ excused, status }) => status === "acknowledged" && !excused)
+    const possible = orders.filter(({ status }) => status !== "refused")
+    const found = counts.get(key) ?? 0
+    if (found < due.length)
+      violate(world, `${key} was acknowledged ${due.length} times and is ${found} times on record`)
+    if (found > possible.length) violate(world, `${key} is ${found} times on record and was not done as often`)
+  }
+  if (records.length > 0) count(world, "the audit log read after a start")
 }
 
 // -----------------------------------------------------------------------------
@@ -122,9 +241,18 @@ const logTo = (world: World) =>
   ])
 
 const serverLayer = (world: World) => {
-  const { broken, disk, folder, random, shared } = world
+  const { auditDisk, broken, disk, folder, quota, random, shared } = world
+  const grant: Grant = quota === undefined ? everything : { ...everything, quota: broken.quota?.(quota) ?? quota }
   const { records, setup } = shared.registered
-  const accounts = Accounts.layerMemory(setup, 1, records)
+  const accounts = Layer.effectDiscard(
+    Effect.forEach(
+      records.keys(),
+      (user) => Accounts.use((known) => known.change(user, (one) => ({ ...one, grant }))),
+      {
+        discard: true
+      }
+    )
+  ).pipe(Layer.provideMerge(Accounts.layerMemory(setup, 1, records)), Layer.orDie)
   const store = FileStoreDisk.layer().pipe(
     (layer) =>
       Layer.effect(
@@ -134,8 +262,9 @@ const serverLayer = (world: World) => {
     Layer.provide(Layer.succeed(Disk, disk))
   )
   const bytes = (size: number): Uint8Array => Uint8Array.from({ length: size }, () => Math.floor(random() * 256))
-  // The seats are those of the server: one layer is built once.
-  return Layer.merge(Server.layer, Seats.layer).pipe(
+  // Seats and meter are those of the server: one layer is built once.
+  return Layer.mergeAll(Server.layer, Seats.layer, Meter.layer).pipe(
+    Layer.provideMerge(Layer.provide(AuditFile.layer(), Layer.succeed(Disk, auditDisk))),
     Layer.provide(SignatureKeepFiles.layer("/signatures")),
     Layer.provideMerge([store, MemorySocket.layer, accounts]),
     Layer.provide([Layer.succeed(FileSystem.FileSystem, folder.fileSystem), Path.layer]),
@@ -158,12 +287,19 @@ export const start = Effect.fnUntraced(function* (world: World): Effect.fn.Retur
       for (let turn = 0; turn < 50; turn += 1) yield* Effect.yieldNow
       const gone = yield* Deferred.make<void>()
       world.server = { scope, services: built.value, gone, fibers: world.machine.fibers() }
+      yield* readAudit(world, built.value)
       return note(world, "the server has started")
     }
     yield* Scope.close(scope, Exit.void)
     note(world, "the server could not start")
     if (!world.hurt || attempt === startsMax) violate(world, "the server does not start")
   }
+})
+
+const readAudit = Effect.fnUntraced(function* (world: World, services: Context.Context<Audit>) {
+  const records = yield* Effect.exit(Stream.runCollect(Context.get(services, Audit).records))
+  if (Exit.isSuccess(records)) checkAudit(world, records.value)
+  else violate(world, `the audit log cannot be read: ${Cause.pretty(records.cause)}`)
 })
 
 /** Longer than a drain may take, with what is said at its end. */
@@ -179,7 +315,7 @@ export const stop = Effect.fnUntraced(function* (world: World): Effect.fn.Return
   if (stopped._tag === "None") violate(world, `the server did not stop within ${stopMillisecondsMax} ms`)
   yield* Deferred.succeed(server.gone, undefined)
   world.history.serverStopped()
-  const open = yield* world.control.openFiles
+  const open = (yield* world.control.openFiles) + (yield* world.auditControl.openFiles)
   if (open > 0) violate(world, `the server has stopped and left ${open} files open`)
 })
 
@@ -188,9 +324,15 @@ export const crash = Effect.fnUntraced(function* (world: World): Effect.fn.Retur
   note(world, "the power goes")
   world.hurt = true
   yield* world.control.cutAt((yield* world.control.operations) + 1)
+  yield* world.auditControl.cutAt((yield* world.auditControl.operations) + 1)
+  const now = world.machine.elapsed()
+  for (const order of world.orders) {
+    if (order.status === "pending" || order.at + auditDelayMilliseconds >= now) order.excused = true
+  }
   if (world.server !== undefined) yield* Deferred.succeed(world.server.gone, undefined)
   yield* stop(world)
   yield* world.control.crash
+  yield* world.auditControl.crash
   world.folder.crash()
 })
 

@@ -55,6 +55,7 @@ const began = seconds()
 let last = began
 let done = 0
 let virtual = 0
+const seen = new Map<string, number>()
 const rate = (): string => {
   const passed = seconds() - began
   const hours = (virtual / 3_600_000).toFixed(0)
@@ -66,6 +67,7 @@ while (done < seeds && (minutes === undefined || seconds() - began < minutes * 6
   const result = Simulation.run(shared, Schedule.fromSeed(from + done))
   done += 1
   virtual += result.milliseconds
+  for (const [what, times] of result.seen) seen.set(what, (seen.get(what) ?? 0) + times)
   if (seed !== undefined)
     console.log(`${Schedule.show(result.schedule)}\n\n${result.trace.join("\n")}\n\nhash ${result.hash}`)
   if (result.violations.length > 0) {
@@ -77,4 +79,6 @@ while (done < seeds && (minutes === undefined || seconds() - began < minutes * 6
   last = seconds()
   console.log(`seed ${from + done - 1}: ${rate()}`)
 }
+const counted = [...seen].toSorted(([, a], [, b]) => b - a)
+console.log(`seen: ${counted.map(([what, times]) => `${what} ${times}`).join("; ")}`)
 console.log(`clean from seed ${from}: ${rate()}`)
