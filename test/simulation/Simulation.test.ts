@@ -16,12 +16,19 @@ beforeAll(async () => {
 /** The seeds of every test run; the last two meet what is rare: a resume, a take-over, a rename to a name in use. */
 const seeds = [...Array.from({ length: 22 }, (_, index) => index + 1), 82, 94]
 
-/** What each has met. */
-const seen = new Set<string>()
+const results = new Map<number, Simulation.Result>()
+
+/** What comes of a seed, run once. */
+const resultOf = (seed: number): Simulation.Result => {
+  const result = results.get(seed) ?? Simulation.run(shared, Schedule.fromSeed(seed))
+  results.set(seed, result)
+  return result
+}
 
 /** The first of the fixed seeds that fails with a broken layer. */
 const firstFailure = (broken: World.Broken): Simulation.Result | undefined => {
-  for (const seed of seeds) {
+  // Those first that meet much.
+  for (const seed of new Set([1, 5, 13, 17, ...seeds])) {
     const result = Simulation.run(shared, Schedule.fromSeed(seed), broken)
     if (result.violations.length > 0) return result
   }
@@ -121,13 +128,13 @@ const mutants: ReadonlyArray<readonly [title: string, broken: World.Broken, says
 describe("the simulation", () => {
   for (const seed of seeds) {
     it(`finds nothing wrong with seed ${seed}`, () => {
-      const result = Simulation.run(shared, Schedule.fromSeed(seed))
+      const result = resultOf(seed)
       assert.deepStrictEqual(result.violations, [], result.trace.join("\n"))
-      for (const what of result.seen.keys()) seen.add(what)
     })
   }
 
   it("meets with these seeds what it is for", () => {
+    const seen = new Set(seeds.flatMap((seed) => [...resultOf(seed).seen.keys()]))
     assert.includeMembers(
       [...seen],
       [
