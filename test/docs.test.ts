@@ -5,6 +5,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { dirname, join } from "node:path"
+import { manualSections } from "../src/client/ClientConfig.ts"
+import { ConnectFailed, LoginIncorrect } from "../src/client/ClientError.ts"
 import * as limits from "../src/domain/limits.ts"
 import { example, text } from "./protocolExample.ts"
 import { FileStoreMemory } from "../src/domain/index.ts"
@@ -92,6 +94,44 @@ describe("documents", () => {
     }
     // A server inside another application takes this many lines, and no more.
     assert.isBelow(blockAfter("docs/EMBEDDING.md", "examples/embed.ts#server")?.split("\n").length ?? 99, 15)
+  })
+
+  it("session.svg is a picture of session.txt", () => {
+    const shown = Array.from(read("docs/session.svg").matchAll(/<text[^>]*>(.*?)<\/text>/g), ([, line = ""]) =>
+      line
+        .replace(/<[^>]*>/g, "")
+        .replaceAll("&lt;", "<")
+        .replaceAll("&gt;", ">")
+        .replaceAll("&amp;", "&")
+        .trimEnd()
+    )
+    assert.deepStrictEqual(shown, read("docs/session.txt").trimEnd().split("\n"))
+    assert.match(shown.join("\n"), /^upload .*\[#+\.+\]  \d\d %/m)
+  })
+
+  it("CLIENT.md has the exit codes that the manual page has", () => {
+    const [section] = manualSections.filter(({ title }) => title === "Exit status")
+    const codes = Array.from(read("docs/CLIENT.md").matchAll(/^\| (\d+(?:, \d+)*) \| /gm), ([, code]) => code)
+    assert.deepStrictEqual(
+      codes,
+      section?.items.map(([code]) => code)
+    )
+  })
+
+  it("CLIENT.md says of a first try that fails what the client says", () => {
+    const rows = tableOf("docs/CLIENT.md", "what happened").map(([, said = ""]) => said.replaceAll("`", ""))
+    const [server, code] = ["HOST:PORT", "code"]
+    const reasons = [
+      "connection-refused",
+      "name-not-found",
+      "unreachable",
+      "timeout",
+      "not-paradrop",
+      "other-version"
+    ] as const
+    const said = reasons.map((reason) => new ConnectFailed({ server, reason, code }).message.replace(" (code)", ""))
+    assert.deepStrictEqual(rows.slice(0, said.length), said)
+    assert.strictEqual(rows[said.length], new LoginIncorrect({ user: "USER", attemptsLeft: 1 }).message)
   })
 
   it.effect("README.md shows a test that passes", () =>
