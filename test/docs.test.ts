@@ -110,7 +110,7 @@ describe("documents", () => {
   })
 
   it("CLIENT.md has the exit codes that the manual page has", () => {
-    const [section] = manualSections.filter(({ title }) => title === "Exit status")
+    const section = manualSections.find(({ title }) => title === "Exit status")
     const codes = Array.from(read("docs/CLIENT.md").matchAll(/^\| (\d+(?:, \d+)*) \| /gm), ([, code]) => code)
     assert.deepStrictEqual(
       codes,

@@ -87,6 +87,18 @@ describe("a manual page", () => {
     })
   }
 
+  for (const side of ["client", "server"] as const) {
+    it(`of the ${side} has an example for every command`, () => {
+      const [, ...commands] = output(side, "--man").split(/^\.SS /m)
+      assert.isAbove(commands.length, 10)
+      const without = commands.filter((command) => !command.includes(".RS 4"))
+      assert.deepStrictEqual(
+        without.map((command) => command.split("\n")[0]),
+        []
+      )
+    })
+  }
+
   it("of the client shows its examples and exit codes", () => {
     const page = output("client", "--man")
     assert.include(page, "\nparadrop download report.pdf \\-\\-to old.pdf\n")

@@ -367,15 +367,26 @@ const listProfiles = Command.make("list", {}, () =>
   Effect.flatMap(root, (flags) =>
     Effect.flatMap(ProfileCommands.list(flags.json), (good) => (good ? Effect.void : new SomeFailed()))
   )
-).pipe(Command.withDescription("List the profiles: server, account, and where the password comes from"))
+).pipe(
+  Command.withDescription("List the profiles: server, account, and where the password comes from"),
+  Command.withExamples([{ command: "paradrop profile list", description: "one a line" }])
+)
 
 const showProfile = Command.make("show", { name: ClientConfig.profileName }, ({ name }) =>
   Effect.flatMap(root, (flags) => ProfileCommands.show(name, flags.json))
-).pipe(Command.withDescription("Show what a profile says; never a password"))
+).pipe(
+  Command.withDescription("Show what a profile says; never a password"),
+  Command.withExamples([
+    { command: "paradrop profile show home", description: "its server, account and source of the password" }
+  ])
+)
 
 const removeProfile = Command.make("remove", { name: ClientConfig.profileName }, ({ name }) =>
   ProfileCommands.remove(name)
-).pipe(Command.withDescription("Remove a profile, and the password that was kept for it"))
+).pipe(
+  Command.withDescription("Remove a profile, and the password that was kept for it"),
+  Command.withExamples([{ command: "paradrop profile remove home", description: "the server is not told" }])
+)
 
 const profile = Command.make("profile").pipe(
   Command.withDescription("Servers under short names, for --server"),

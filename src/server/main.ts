@@ -256,7 +256,15 @@ const proxies = (listen: Listen) => Layer.succeed(Peer.TrustedProxies, Peer.trus
 
 const server = Command.make(ServerConfig.program).pipe(
   Command.withSharedFlags(ServerConfig.shared),
-  Command.withDescription("Serves one folder over an encrypted channel to those who know a password.")
+  Command.withDescription("Serves one folder over an encrypted channel to those who know a password."),
+  Command.withExamples([
+    {
+      command: "paradrop-server --root files",
+      description: "on this machine alone, with the public account while there is no other"
+    },
+    { command: "paradrop-server --root files --host 0.0.0.0", description: "to everybody who has an account" },
+    { command: "paradrop-server --config server.toml", description: "as the file says" }
+  ])
 )
 
 /** The state folder that the configuration names. */
@@ -281,30 +289,68 @@ const add = Command.make(
   { user: userName, ...passwordFlags, ...GrantOptions.flags },
   ({ allowWeak, generate, user, ...granted }) =>
     named(user, (name) => UserCommands.add(name, { allowWeak, generate }, granted))
-).pipe(Command.withDescription("Add an account; the password comes from a prompt or from standard input"))
+).pipe(
+  Command.withDescription("Add an account; the password comes from a prompt or from standard input"),
+  Command.withExamples([
+    { command: "paradrop-server user add ada", description: "asks for the password" },
+    {
+      command: "paradrop-server user add ada --generate --folder ada --rights list,read",
+      description: "with a strong one that is printed once, for a folder of her own"
+    }
+  ])
+)
 
 const passwd = Command.make("passwd", { user: userName, ...passwordFlags }, ({ user, ...options }) =>
   named(user, (name) => UserCommands.passwd(name, options))
-).pipe(Command.withDescription("Change the password of an account"))
+).pipe(
+  Command.withDescription("Change the password of an account"),
+  Command.withExamples([
+    { command: "paradrop-server user passwd ada", description: "asks for the new one" },
+    { command: "paradrop-server user passwd ada --generate", description: "makes one and prints it once" }
+  ])
+)
 
 const remove = Command.make("remove", { user: userName }, ({ user }) => named(user, UserCommands.remove)).pipe(
-  Command.withDescription("Remove an account")
+  Command.withDescription("Remove an account"),
+  Command.withExamples([
+    { command: "paradrop-server user remove ada", description: "her sessions end; her files stay" }
+  ])
 )
 
 const change = Command.make("change", { user: userName, ...GrantOptions.flags }, ({ user, ...options }) =>
   named(user, (name) => UserCommands.change(name, options))
-).pipe(Command.withDescription("Change what an account may do: its folder, rights, quota and rates"))
+).pipe(
+  Command.withDescription("Change what an account may do: its folder, rights, quota and rates"),
+  Command.withExamples([
+    {
+      command: "paradrop-server user change ada --quota-bytes 10G --up-rate 5M",
+      description: "within a second, without a restart"
+    }
+  ])
+)
 
 const disable = Command.make("disable", { user: userName }, ({ user }) =>
   named(user, (name) => UserCommands.setDisabled(name, true))
-).pipe(Command.withDescription("Keep an account and let nobody in with it; its sessions end"))
+).pipe(
+  Command.withDescription("Keep an account and let nobody in with it; its sessions end"),
+  Command.withExamples([{ command: "paradrop-server user disable ada", description: "until it is enabled again" }])
+)
 
 const enable = Command.make("enable", { user: userName }, ({ user }) =>
   named(user, (name) => UserCommands.setDisabled(name, false))
-).pipe(Command.withDescription("Let a disabled account in again"))
+).pipe(
+  Command.withDescription("Let a disabled account in again"),
+  Command.withExamples([{ command: "paradrop-server user enable ada", description: "with the password that it had" }])
+)
 
 const list = Command.make("list", {}, () => onAccounts(UserCommands.list)).pipe(
-  Command.withDescription("List the accounts: the day each was made, whether it is enabled, and what it may do")
+  Command.withDescription("List the accounts: the day each was made, whether it is enabled, and what it may do"),
+  Command.withExamples([
+    {
+      command: "paradrop-server user list --root files",
+      description: "those who may log in to what is served from there"
+    }
+  ])
 )
 
 /** A server that runs has told its clients what it has found at its start. */
@@ -314,7 +360,10 @@ const stretching = Command.make("stretching", { wanted: ServerConfig.stretching 
     if (Option.isSome(wanted)) yield* lockState(folder, "this state")
     yield* Effect.provide(UserCommands.stretching(Option.getOrUndefined(wanted)), AccountsFile.layer(folder))
   }).pipe(Effect.scoped)
-).pipe(Command.withDescription("Say how clients stretch passwords, or choose it before there is an account"))
+).pipe(
+  Command.withDescription("Say how clients stretch passwords, or choose it before there is an account"),
+  Command.withExamples([{ command: "paradrop-server user stretching", description: "what holds for all accounts" }])
+)
 
 const user = Command.make("user").pipe(
   Command.withDescription("Accounts: who may log in"),
@@ -332,16 +381,32 @@ const check = Command.make("check", {}, () =>
       )
     )
   )
-).pipe(Command.withDescription("Say whether the configuration is good, and else all that is wrong with it"))
+).pipe(
+  Command.withDescription("Say whether the configuration is good, and else all that is wrong with it"),
+  Command.withExamples([
+    { command: "paradrop-server config check --config server.toml", description: "code 1 when something is wrong" }
+  ])
+)
 
 const show = Command.make("show", {}, () =>
   Effect.flatMap(server, (said) => ServerConfig.load(said, process.env)).pipe(
     Effect.flatMap((configuration) => Console.log(ConfigCommands.showText(configuration)))
   )
-).pipe(Command.withDescription("Print every setting as it is, and where its value comes from; never a secret"))
+).pipe(
+  Command.withDescription("Print every setting as it is, and where its value comes from; never a secret"),
+  Command.withExamples([
+    {
+      command: "paradrop-server config show --config server.toml",
+      description: "with what variables and flags say as well"
+    }
+  ])
+)
 
 const defaults = Command.make("default", {}, () => Console.log(ConfigCommands.defaultText())).pipe(
-  Command.withDescription("Print every setting with its meaning and default: a file to begin with")
+  Command.withDescription("Print every setting with its meaning and default: a file to begin with"),
+  Command.withExamples([
+    { command: "paradrop-server config default > server.toml", description: "every setting, commented out" }
+  ])
 )
 
 const config = Command.make("config").pipe(
@@ -356,11 +421,18 @@ const asked = <A, E>(run: Effect.Effect<A, E, Control>) =>
 const { json, whose } = ServerConfig
 
 const status = Command.make("status", { json }, ({ json }) => asked(ControlCommands.status(json))).pipe(
-  Command.withDescription("Say what the running server does: sessions, transfers, rates, and who is banned")
+  Command.withDescription("Say what the running server does: sessions, transfers, rates, and who is banned"),
+  Command.withExamples([
+    { command: "paradrop-server status --root files", description: "of the server that serves this folder" },
+    { command: "paradrop-server status --json", description: "for a program" }
+  ])
 )
 
 const bansList = Command.make("list", { json }, ({ json }) => asked(ControlCommands.bansList(json))).pipe(
-  Command.withDescription("List who may not try to log in now, and for how long")
+  Command.withDescription("List who may not try to log in now, and for how long"),
+  Command.withExamples([
+    { command: "paradrop-server bans list", description: "users, addresses, and users at addresses" }
+  ])
 )
 
 const bansLift = Command.make("lift", whose, ({ address, all, user }) =>
@@ -371,7 +443,13 @@ const bansLift = Command.make("lift", whose, ({ address, all, user }) =>
       ...(Option.isSome(address) && { address: address.value })
     })
   )
-).pipe(Command.withDescription("Let somebody try again at once"))
+).pipe(
+  Command.withDescription("Let somebody try again at once"),
+  Command.withExamples([
+    { command: "paradrop-server bans lift --user ada", description: "from everywhere" },
+    { command: "paradrop-server bans lift --all", description: "everybody" }
+  ])
+)
 
 const bans = Command.make("bans").pipe(
   Command.withDescription("Who is kept from logging in for a while, after too many attempts"),
