@@ -192,6 +192,9 @@ describe("serving", () => {
     const entries = readdirSync(state, { recursive: true, encoding: "utf8" }).toSorted()
     for (const name of ["accounts.json", "accounts.lock", "audit/audit-00000002.jsonl", "server.lock", "signatures"])
       assert.include(entries, name)
+    // Whoever keeps copies of it is told what each thing is.
+    const backup = readFileSync(join(import.meta.dirname, "../../docs/OPERATIONS.md"), "utf8").split("## Backup")[1]
+    for (const name of entries.filter((entry) => !entry.includes("/"))) assert.include(backup, `\`${name}\``)
     for (const name of entries) {
       const { mode } = statSync(join(state, name))
       assert.strictEqual((mode & 0o077).toString(8), "0", name)
