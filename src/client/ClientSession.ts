@@ -10,7 +10,7 @@ import * as Bytes from "../domain/Bytes.ts"
 import type { Opaque } from "../domain/channel/Opaque.ts"
 import type { ContentDigest } from "../domain/file/Digest.ts"
 import { Digest } from "../domain/file/Digest.ts"
-import type { FileEntry, FileSize, Milliseconds } from "../domain/file/FileEntry.ts"
+import { type FileEntry, type FileSize, mayRun, type Milliseconds } from "../domain/file/FileEntry.ts"
 import type { FileName } from "../domain/file/FileName.ts"
 import { Owned } from "../domain/channel/Transport.ts"
 import { eagerContentBytesMax, frameHeaderBytes, resumeBytesMin } from "../domain/limits.ts"
@@ -29,6 +29,7 @@ import * as Updater from "./Updater.ts"
 /** A file to send: its bytes and its modification time. */
 export interface Sendable<E> extends Source<E> {
   readonly modified: Milliseconds
+  readonly executable?: true
 }
 
 /** Where a download goes. */
@@ -51,12 +52,14 @@ export interface Updated extends Committed {
   readonly equal: boolean
   /** the server's modification time */
   readonly modified: Milliseconds
+  readonly executable?: true
 }
 
 /** What a download is, before its first byte. */
 export interface Incoming {
   readonly size: FileSize
   readonly modified: Milliseconds
+  readonly executable?: true
   /** the first byte that will come: behind the part that is here already */
   readonly from: FileSize
 }
@@ -75,6 +78,7 @@ export interface Partial {
 /** What the server says of one file. */
 export interface Described extends Committed {
   readonly modified: Milliseconds
+  readonly executable?: true
 }
 
 /** How a file is renamed. */
@@ -127,14 +131,18 @@ export interface ClientSession {
     partial?: Partial
   ) => Effect.Effect<Updated, CommandError | E | SourceShrank>
   /**
-   * Makes the server's existing file equal to the source, its time included, sending what it lacks. Refused with
-   * `no-such-file` when it has none, and with `conflict` when `expect` is given and not the digest that it has.
+   * Makes the server's existing file equal to the source, sending what it lacks. Refused with `no-such-file` when it
+   * has none, and with `conflict` when `expect` is given and not the digest that it has.
+   *
+   * An equal file is left alone, unless one may be run and the other not. With `settle` it is made anew, out of itself,
+   * also when only its time is another.
    */
   readonly para: <E>(
     name: FileName,
     source: Sendable<E>,
     onProgress?: OnProgress,
-    expect?: ContentDigest
+    expect?: ContentDigest,
+    settle?: boolean
   ) => Effect.Effect<Committed, CommandError | E | SourceShrank>
   /** Changes the account's own password, which is proved again for that. The session goes on. */
   readonly changePassword: (change: PasswordChange.Change) => Effect.Effect<void, CommandError, Opaque>
@@ -215,11 +223,11 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
 
   const upload: ClientSession["upload"] = (name, source, onProgress = ignoreProgress) =>
     Effect.suspend(() => {
-      const { modified, size } = source
+      const { executable, modified, size } = source
       const count = counter(size, onProgress)
       const attempt = Effect.gen(function* () {
         const head = size >= resumeBytesMin ? { head: yield* Sender.headOf(digest, source) } : {}
-        const request = yield* requests.begin({ _tag: "Upload", name, size, modified, ...head })
+        const request = yield* requests.begin({ _tag: "Upload", name, size, modified, ...mayRun(executable), ...head })
         const sender = Sender.make(digest, request, source, count)
         // Small content goes at once, unless something before it has the server's attention.
         if (size <= eagerContentBytesMax && head.head === undefined && request.atOnce) {
@@ -234,19 +242,20 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
       return againWhenStale(inTurn(attempt), count)
     }).pipe(orEnd)
 
-  const para: ClientSession["para"] = (name, source, onProgress = ignoreProgress, expect) =>
+  const para: ClientSession["para"] = (name, source, onProgress = ignoreProgress, expect, settle = false) =>
     Effect.suspend(() => {
-      const { modified, size } = source
+      const { executable, modified, size } = source
       const count = counter(size, onProgress)
       const attempt = Effect.gen(function* () {
         const head = size >= resumeBytesMin ? { head: yield* Sender.headOf(digest, source) } : {}
-        const command = { name, size, modified, ...head, ...(expect !== undefined && { expect }) }
+        const facts = { name, size, modified, ...mayRun(executable) }
+        const command = { ...facts, ...head, ...(expect !== undefined && { expect }) }
         const request = yield* requests.begin({ _tag: "Para", ...command })
         const base = yield* expectMessage(request, name, "SameFileHere")
         const { from, signature, size: baseSize } = base
         if (from > size) return yield* new ProtocolBroken({ detail: "more is staged than was declared" })
         const sender = Sender.make(digest, request, source, count)
-        const isSettled = base.modified === modified
+        const isSettled = base.executable === executable && (!settle || base.modified === modified)
         const sending =
           signature === undefined
             ? from > 0
@@ -263,8 +272,8 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
   const describe: ClientSession["describe"] = (name) =>
     Effect.gen(function* () {
       const request = yield* requests.begin({ _tag: "Describe", name })
-      const { digest, modified, size } = yield* expectMessage(request, name, "Described")
-      return { digest, modified, size }
+      const { digest, executable, modified, size } = yield* expectMessage(request, name, "Described")
+      return { digest, modified, size, ...mayRun(executable) }
     }).pipe(Effect.scoped, orEnd)
 
   const remove: ClientSession["remove"] = (name, expect) =>
@@ -323,8 +332,8 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
   const download: ClientSession["download"] = (name, receive, onProgress = ignoreProgress, partial) =>
     Effect.gen(function* () {
       const request = yield* requests.begin({ _tag: "Download", name, ...(partial && { partial }) })
-      const { from, modified, size } = yield* sendingFrom(request, name, partial)
-      const receiver = yield* receive({ size, modified, from })
+      const { executable, from, modified, size } = yield* sendingFrom(request, name, partial)
+      const receiver = yield* receive({ size, modified, from, ...mayRun(executable) })
       const count = counter(size, onProgress)
       count.reused(from)
       yield* receiveRun(request, name, size - from, (parts) =>
@@ -340,14 +349,15 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
   const update: ClientSession["update"] = (name, copy, receive, onProgress = ignoreProgress, partial) =>
     Effect.gen(function* () {
       const request = yield* requests.begin({ _tag: "Download", name, delta: true, ...(partial && { partial }) })
-      const { from, modified, signature, size } = yield* sendingFrom(request, name, partial)
+      const { executable, from, modified, signature, size } = yield* sendingFrom(request, name, partial)
+      const facts = { modified, ...mayRun(executable) }
       const count = counter(size, onProgress)
       const found = yield* planFor(request, name, copy, size, signature, count)
       if (found.equal !== undefined) {
         count.finish()
-        return { ...found.equal, equal: true, modified }
+        return { ...found.equal, equal: true, ...facts }
       }
-      const receiver = yield* receive({ size, modified, from })
+      const receiver = yield* receive({ size, from, ...facts })
       count.reused(from)
       const parts = Updater.behind(found.parts, from)
       const ranges = Updater.wanted(parts)
@@ -372,7 +382,7 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
       count.phase("committing")
       yield* receiver.commit(sent)
       count.finish()
-      return { ...sent, equal: false, modified }
+      return { ...sent, equal: false, ...facts }
     }).pipe(Effect.scoped, orEnd)
 
   /** What to take from the copy and what to ask for; `equal` when the copy is the server's file already. */

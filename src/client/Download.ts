@@ -3,6 +3,7 @@
  * left, or all of it.
  */
 import { Effect } from "effect"
+import { mayRun } from "../domain/file/FileEntry.ts"
 import type { FileName } from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { deltaBytesMin, resumeBytesMin } from "../domain/limits.ts"
@@ -52,8 +53,9 @@ const settled = (
   copy: LocalSource,
   updated: Updated
 ): Effect.Effect<Downloaded, LocalFileFailed> => {
-  const { modified } = updated
-  const settle = updated.equal && modified !== copy.modified ? place.settle({ modified }) : Effect.void
+  const { equal, executable, modified } = updated
+  const differs = modified !== copy.modified || executable !== copy.executable
+  const settle = equal && differs ? place.settle({ modified, ...mayRun(executable) }) : Effect.void
   return Effect.as(settle, updated)
 }
 

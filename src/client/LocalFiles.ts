@@ -10,6 +10,8 @@
  *   `commit`, after size and digest were verified and the content is durable. Closing the scope without a commit leaves
  *   nothing behind and the destination untouched. Missing folders are not made. A link at the destination is replaced,
  *   not followed; a folder or special file there is refused before the first byte.
+ * - The committed file may be run when it is declared `executable`, by those who may read it, and otherwise by nobody.
+ *   Where the platform has no such bit, no file has it.
  * - With `resumable`, closing the scope without a commit keeps what was written when that is at least `resumeBytesMin`
  *   and nothing was found wrong with it. It is no file of the person's: it stays hidden beside the destination, and is
  *   removed when a later resumable staging of that destination finds it `stagedLeftoverMillisecondsMax` old.
@@ -25,8 +27,8 @@
  * - `tree` is one folder, which is made when it is missing and asked for. What it gives for a name below it follows no
  *   link below it, also when one is swapped in meanwhile, and never leaves it: names may come from a server. Reading
  *   and staging are as above, but missing folders are made, and a folder is looked through for leftovers once. `settle`
- *   gives a file that is there the modification time that is given. `remove` takes a file or link, never a folder, and
- *   then the folders that it leaves empty, the tree's own excepted.
+ *   gives a file that is there the modification time that is given, and the bit by which it may be run. `remove` takes
+ *   a file or link, never a folder, and then the folders that it leaves empty, the tree's own excepted.
  */
 import { Context, type Effect, type Scope, type Stream } from "effect"
 import type { Parts } from "../domain/Bytes.ts"
@@ -38,12 +40,14 @@ import type { LocalFileFailed } from "./ClientError.ts"
 /** A local file to send. */
 export interface LocalSource extends Source<LocalFileFailed> {
   readonly modified: Milliseconds
+  readonly executable?: true
 }
 
 /** What a staged file is declared to be. */
 export interface Declared {
   readonly size: FileSize
   readonly modified: Milliseconds
+  readonly executable?: true
   /** keep what is there when it ends early */
   readonly resumable?: boolean
 }
@@ -77,6 +81,7 @@ export interface LocalEntry {
   readonly kind: "file" | "folder" | "special"
   readonly size: FileSize
   readonly modified: Milliseconds
+  readonly executable?: true
 }
 
 /** Why something in a folder is no file to move. */
@@ -95,6 +100,7 @@ export interface LocalPlace {
 /** What a file has besides its content. */
 export interface Facts {
   readonly modified: Milliseconds
+  readonly executable?: true
 }
 
 /** A folder, and places below it. Names have `/` between their parts. */
@@ -105,7 +111,13 @@ export interface LocalTree {
 
 /** What a walk has found. `name` is the path below the root, `/` between its parts. */
 export type LocalFound =
-  | { readonly _tag: "File"; readonly name: string; readonly size: FileSize; readonly modified: Milliseconds }
+  | {
+      readonly _tag: "File"
+      readonly name: string
+      readonly size: FileSize
+      readonly modified: Milliseconds
+      readonly executable?: true
+    }
   /** left out: neither file nor folder, or a folder that holds nothing */
   | { readonly _tag: "LeftOut"; readonly name: string; readonly kind: LeftOutKind }
   | { readonly _tag: "Failed"; readonly name: string; readonly error: LocalFileFailed }

@@ -4,7 +4,7 @@
 import { Context, Effect, Layer, type Scope, Stream } from "effect"
 import * as Bytes from "../domain/Bytes.ts"
 import { Digest } from "../domain/file/Digest.ts"
-import type { Milliseconds } from "../domain/file/FileEntry.ts"
+import { mayRun, type Milliseconds } from "../domain/file/FileEntry.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { headBytes, nameDepthMax, resumeBytesMin } from "../domain/limits.ts"
 import { shortDigest } from "../domain/transfer/Signature.ts"
@@ -24,6 +24,7 @@ import {
 export interface MemoryFile {
   readonly bytes: Uint8Array
   readonly modified: Milliseconds
+  readonly executable?: true
 }
 
 /** The files themselves: path to content. What is staged is not among them. */
@@ -76,7 +77,7 @@ const make = (
     look: (path) =>
       Effect.sync(() => {
         const file = files.get(plainPath(path))
-        if (file !== undefined) return { kind: "file", size: file.bytes.length, modified: file.modified }
+        if (file !== undefined) return { kind: "file", ...factsOf(file) }
         return isFolder(path) ? { kind: "folder", size: 0, modified: 0 } : undefined
       }),
     walk: (folder, enter) =>
@@ -96,11 +97,16 @@ const withoutEnd = (path: string): string => path.replace(/\/+$/, "")
 const join = (folder: string, name: string): string =>
   folder === "." || folder === "" ? name : `${withoutEnd(folder)}/${name}`
 
-const settle = (files: World["files"], path: string, { modified }: Facts) =>
+/** What is known of a file without reading it. */
+const factsOf = ({ bytes, executable, modified }: MemoryFile) => {
+  return { size: bytes.length, modified, ...mayRun(executable) }
+}
+
+const settle = (files: World["files"], path: string, { executable, modified }: Facts) =>
   Effect.suspend(() => {
     const file = files.get(path)
     if (file === undefined) return Effect.fail(failed(path, "write", "ENOENT"))
-    files.set(path, { ...file, modified })
+    files.set(path, { bytes: file.bytes, modified, ...mayRun(executable) })
     return Effect.void
   })
 
@@ -166,7 +172,7 @@ const walk = (
     const name = parts.join("/")
     if (stopped) continue
     if (file === undefined) found.push({ _tag: "LeftOut", name, kind: "empty-folder" })
-    else found.push({ _tag: "File", name, size: file.bytes.length, modified: file.modified })
+    else found.push({ _tag: "File", name, ...factsOf(file) })
   }
   return found
 }
@@ -189,8 +195,7 @@ const openAt = (files: ReadonlyMap<string, MemoryFile>, path: string, folder: bo
     const file = files.get(path)
     if (file === undefined) return folder ? Effect.fail(failed(path, "read", "EISDIR")) : Effect.undefined
     return Effect.succeed({
-      size: file.bytes.length,
-      modified: file.modified,
+      ...factsOf(file),
       read: (offset: number, length: number) => Effect.sync(() => file.bytes.slice(offset, offset + length)),
       // A file that was replaced reads on as it was; one that was written in place is another map entry too, so this
       // layer cannot tell them apart and takes both for a change, which the contract allows.
@@ -237,7 +242,7 @@ const leftover = (
 
 const staging = Effect.fnUntraced(function* ({ digest, files, left }: World, begun: Left) {
   const { declared, path } = begun
-  const { modified, resumable = false, size } = declared
+  const { executable, modified, resumable = false, size } = declared
   const parts = [...begun.parts]
   const hasher = digest.make()
   parts.forEach(hasher.update)
@@ -267,7 +272,7 @@ const staging = Effect.fnUntraced(function* ({ digest, files, left }: World, beg
         if (bytes.length !== expected.size || bytes.length !== size) return broken("size-mismatch")
         if (hasher.digest() !== expected.digest) return broken("digest-mismatch")
         ended = true
-        files.set(path, { bytes, modified })
+        files.set(path, { bytes, modified, ...mayRun(executable) })
         return Effect.void
       })
   } satisfies LocalStaging

@@ -6,6 +6,7 @@ import * as nodePath from "node:path"
 import { Context, Effect, Layer, type Scope, Stream } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { Digest } from "../domain/file/Digest.ts"
+import { mayRun } from "../domain/file/FileEntry.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { listingStatsAtOnceMax, nameDepthMax } from "../domain/limits.ts"
 import { DiskError, modifiedOf } from "../domain/store/Disk.ts"
@@ -146,8 +147,8 @@ const takePermissions = (from: string, to: string): Effect.Effect<void, DiskErro
     )
   )
 
-// Not set-user-id and its kin: the content comes from elsewhere.
-const permissionBits = 0o777
+// Not set-user-id and its kin: the content comes from elsewhere, and whether it may be run as well.
+const permissionBits = 0o666
 
 // By descriptor: a path could have become a link to another file.
 const setPermissions = (path: string, mode: number): Effect.Effect<void, DiskError> =>
@@ -171,7 +172,8 @@ const look = (path: string): Effect.Effect<LocalEntry | undefined, LocalFileFail
   call<nodeFs.BigIntStats>((done) => nodeFs.stat(path, { bigint: true }, done)).pipe(
     Effect.map((stats) => {
       const { kind, ...stat } = DiskNode.toStat(stats)
-      return { kind: kind === "link" ? "special" : kind, size: stat.size, modified: modifiedOf({ kind, ...stat }) }
+      const facts = { size: stat.size, modified: modifiedOf({ kind, ...stat }), ...mayRun(stat.executable) }
+      return { kind: kind === "link" ? "special" : kind, ...facts }
     }),
     Effect.catchIf(
       ({ code }) => code === "ENOENT" || code === "ENOTDIR",
@@ -246,7 +248,7 @@ const kindOf = (name: string, folder: string, entry: nodeFs.Dirent): Effect.Effe
       const stat = DiskNode.toStat(stats)
       if (stat.kind === "folder") return { _tag: "Folder", name }
       if (stat.kind !== "file") return { _tag: "LeftOut", name, kind: stat.kind }
-      return { _tag: "File", name, size: stat.size, modified: modifiedOf(stat) }
+      return { _tag: "File", name, size: stat.size, modified: modifiedOf(stat), ...mayRun(stat.executable) }
     }),
     Effect.catch(({ code }) =>
       Effect.succeed({

@@ -2,6 +2,7 @@
  * A folder of the client as a tree, over the narrow `Disk` port: that follows no link, and so neither does this.
  */
 import { Effect, Option, type Scope, Stream } from "effect"
+import { mayRun } from "../domain/file/FileEntry.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { type Disk, type DiskEntry, type DiskError, type DiskFile, type DiskPath } from "../domain/store/Disk.ts"
 import { modifiedOf, sameContent } from "../domain/store/Disk.ts"
@@ -112,6 +113,7 @@ export const sourceOf = (file: DiskFile, path: string): Effect.Effect<LocalSourc
     return {
       size: before.size,
       modified: modifiedOf(before),
+      ...mayRun(before.executable),
       read: (offset: number, length: number) => Effect.mapError(file.read(offset, length), failed),
       readInto: (offset: number, target: Uint8Array) => Effect.mapError(file.readInto(offset, target), failed),
       unchanged: Effect.flatMap(Effect.mapError(file.stat, failed), (after) =>
@@ -121,8 +123,8 @@ export const sourceOf = (file: DiskFile, path: string): Effect.Effect<LocalSourc
   })
 
 /** Gives an open file what it has besides its content. */
-export const settle = (file: DiskFile, { modified }: Facts): Effect.Effect<void, DiskError> =>
-  file.setModified(modified)
+export const settle = (file: DiskFile, { executable, modified }: Facts): Effect.Effect<void, DiskError> =>
+  Effect.andThen(file.setExecutable(executable === true), file.setModified(modified))
 
 /** A local file cannot be read, in a person's words. */
 export const readFailed =

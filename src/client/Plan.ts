@@ -13,11 +13,13 @@ export interface Known {
   readonly size: number
   /** milliseconds */
   readonly modified: number
+  /** whether it may be run */
+  readonly executable?: true
 }
 
 /**
  * How files are known to be equal: not at all, by size and modification time, or by size and what is known of their
- * content.
+ * content. Whether they may be run counts as well.
  */
 export type Compare = "never" | "quick" | ((name: string) => boolean)
 
@@ -90,6 +92,7 @@ export const doubtful = <Source extends Known>(
 
 const equals = (compare: Compare, file: Known, other: Known | undefined): boolean => {
   if (other === undefined || compare === "never" || file.size !== other.size) return false
+  if (file.executable !== other.executable) return false
   return compare === "quick" ? file.modified === other.modified : compare(file.name)
 }
 

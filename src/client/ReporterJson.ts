@@ -2,10 +2,8 @@
  * Tells a script: one JSON object a line on standard output, and nothing else there. Errors are said on standard error
  * too, as everywhere.
  *
- * A listing gives `{"name", "size", "modified"}` for each file, with `digest` when it is known. Everything else has an
- * `event`: `progress`, `uploaded`, `downloaded`, `parallelized`, `verified`, `removed`, `renamed`, `failed`,
- * `left-out`; `planned` for each file and `plan` at the end of a dry run; `summary` at the end of a command about
- * several files. Sizes are bytes, times ISO 8601 in UTC.
+ * A listing gives `{"name", "size", "modified"}` for each file, with `executable` when it may be run and `digest` when
+ * it is known. Everything else has an `event`; docs/CLIENT.md has the schema. Sizes are bytes, times ISO 8601 in UTC.
  * The text is ASCII: every other character is escaped, so names are exact and harmless on a terminal.
  */
 import { Effect, Layer, Schedule } from "effect"
@@ -42,10 +40,11 @@ export const layer = (prefix: string): Layer.Layer<Reporter, never, Screen> =>
 
 const line = (value: Readonly<Record<string, unknown>>): string => `${asciiJson(value)}\n`
 
-const entryObject = ({ digest, modified, name, size }: FileEntry) => ({
+const entryObject = ({ digest, executable, modified, name, size }: FileEntry) => ({
   name,
   size,
   modified: new Date(modified).toISOString(),
+  ...(executable === true && { executable }),
   ...(digest !== undefined && { digest })
 })
 

@@ -36,7 +36,7 @@ export interface Sender<E> {
   /**
    * What the server's file does not have; nothing when the two are equal.
    *
-   * @param settled false when an equal file must be made anew all the same, because its time is another
+   * @param settled false when an equal file must be made anew all the same, because its time or bit is another
    */
   readonly changes: (
     from: number,
@@ -94,8 +94,8 @@ export const make = <E>(
         sendDelta({ local: source, from, coarse, digest, chunksOf, blocksOf, send: perform })
       )
       yield* source.unchanged
-      if (delta.equal && !settled && source.size > 0) {
-        yield* perform({ _tag: "Copy", offset: 0, length: source.size })
+      if (delta.equal && !settled && source.size > from) {
+        yield* perform({ _tag: "Copy", offset: from, length: source.size - from })
       }
       return { size: source.size, digest: delta.digest }
     })

@@ -199,6 +199,8 @@ const staging = (
     write,
     commit: Effect.fnUntraced(function* (expected) {
       yield* spoils(verify(expected))
+      // What it replaces has given it no such bit.
+      if (request.executable === true) yield* Effect.mapError(file.setExecutable(true), failed)
       yield* Effect.mapError(Effect.andThen(file.setModified(modified), file.sync), failed)
       yield* place
     })

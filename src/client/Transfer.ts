@@ -4,6 +4,7 @@
 import { Clock, Effect, Exit, Scope, Semaphore } from "effect"
 import type { Parts } from "../domain/Bytes.ts"
 import type { ContentDigest, Digest } from "../domain/file/Digest.ts"
+import { mayRun } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { smallFileBytesMax, smallFilesWrittenAtOnceMax } from "../domain/limits.ts"
@@ -46,13 +47,16 @@ export const uploading: Sending = {
   run: (session, name, source, onProgress) => session.upload(name, source, onProgress)
 }
 
-/** @param expect the digest that the server's file must have */
-export const parallelizing = (expect?: ContentDigest): Sending => ({
+/**
+ * @param expect the digest that the server's file must have
+ * @param settle whether an equal file gets another time as well
+ */
+export const parallelizing = (expect?: ContentDigest, settle = false): Sending => ({
   command: "para",
   missing: "parallelize",
   // The version that is expected is gone once the first try was committed.
   again: expect === undefined,
-  run: (session, name, source, onProgress) => session.para(name, source, onProgress, expect)
+  run: (session, name, source, onProgress) => session.para(name, source, onProgress, expect, settle)
 })
 
 /**
@@ -93,6 +97,7 @@ const openOfMany = Effect.fnUntraced(function* (place: LocalPlace, command: Sour
   return {
     size: source.size,
     modified: source.modified,
+    ...mayRun(source.executable),
     read: (offset: number, length: number) => Effect.sync(() => bytes.slice(offset, offset + length)),
     unchanged: Effect.void
   } satisfies LocalSource

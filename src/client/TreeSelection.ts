@@ -6,7 +6,7 @@
  * content alone is meant. What is no file is told and left out.
  */
 import { Effect, type Scope, Stream } from "effect"
-import type { FileEntry } from "../domain/file/FileEntry.ts"
+import { type FileEntry, mayRun } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { LocalFileFailed, RequestRefused, SourceMissing } from "./ClientError.ts"
@@ -103,8 +103,9 @@ export const local = Effect.fnUntraced(function* (
             kept.add(within(root, one.name))
             return reporter.leftOut({ command, path: whole, kind: one.kind })
           }
-          const { modified, name, size } = one
-          found.push({ name: within(root, name), size, modified, place: tree.place(name) })
+          const { executable, modified, name, size } = one
+          const facts = { size, modified, ...mayRun(executable) }
+          found.push({ name: within(root, name), ...facts, place: tree.place(name) })
           return Effect.void
         },
         { discard: true }
@@ -121,7 +122,9 @@ export const local = Effect.fnUntraced(function* (
     }
     const name = files.baseName(path)
     if (!filter.takes(name)) return
-    found.push({ name: within(into, name), size: here.size, modified: here.modified, place: placeAt(files, path) })
+    const { executable, modified, size } = here
+    const facts = { size, modified, ...mayRun(executable) }
+    found.push({ name: within(into, name), ...facts, place: placeAt(files, path) })
   })
 
   for (const text of paths) {
@@ -166,8 +169,9 @@ export const remote = Effect.fnUntraced(function* (
   const found = new Map<string, RemoteSelected>()
   const roots: Array<string> = []
   let failed = 0
-  const add = (name: string, { modified, name: remote, size }: FileEntry, path: string) => {
-    if (filter.takes(path)) found.set(`${name}\n${remote}`, { name, remote, size, modified })
+  const add = (name: string, { executable, modified, name: remote, size }: FileEntry, path: string) => {
+    const facts = { size, modified, ...mayRun(executable) }
+    if (filter.takes(path)) found.set(`${name}\n${remote}`, { name, remote, ...facts })
   }
   for (const text of texts) {
     const folder = folderName(text)
@@ -225,7 +229,7 @@ export const destination = Effect.fnUntraced(function* (
   }
   for (const { name } of source.filter(({ name }) => !roots.some((root) => below(root, name) !== undefined))) {
     const here = yield* Effect.orElseSucceed(files.look(files.join(folder, name)), () => undefined)
-    if (here?.kind === "file") add({ name, size: here.size, modified: here.modified })
+    if (here?.kind === "file") add({ ...here, name })
   }
   return { files: found, failed }
 })

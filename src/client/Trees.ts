@@ -96,7 +96,7 @@ const sending = (command: "para" | "upload", { file, why }: Plan.Transfer<ToSend
       ? upload
       : (along: OnProgress) =>
           Effect.catchIf(
-            Transfer.send(Transfer.parallelizing(), file.place, file.name, along),
+            Transfer.send(Transfer.parallelizing(undefined, true), file.place, file.name, along),
             // It went since the listing.
             isMissing,
             () => upload(along)

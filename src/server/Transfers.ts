@@ -9,7 +9,7 @@ import * as Bytes from "../domain/Bytes.ts"
 import type { ChannelFailed } from "../domain/channel/ChannelError.ts"
 import { Owned } from "../domain/channel/Transport.ts"
 import { Digest, digestOf } from "../domain/file/Digest.ts"
-import type { FileEntry } from "../domain/file/FileEntry.ts"
+import { type FileEntry, mayRun } from "../domain/file/FileEntry.ts"
 import * as FileNames from "../domain/file/FileName.ts"
 import type { FileName } from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
@@ -138,7 +138,7 @@ export const make = Effect.fnUntraced(function* (options: {
 
   const stage = (asked: Asked<"Stage">): Effect.Effect<ActionResult> =>
     Effect.gen(function* () {
-      const { command, expect, id, modified, size, target } = asked
+      const { command, executable, expect, id, modified, size, target } = asked
       const base = command === "Para" ? yield* openSigned(asked.name, true) : undefined
       const name = base?.value.entry.name ?? asked.name
       if (base !== undefined && expect !== undefined) {
@@ -155,7 +155,7 @@ export const make = Effect.fnUntraced(function* (options: {
       }
       // Taking over from an older session may wait for what that is doing.
       const staging = yield* aliveMeanwhile(
-        hold(store.stage({ name, size, modified, ...resume, ...(target && { target }) }))
+        hold(store.stage({ name, size, modified, ...mayRun(executable), ...resume, ...(target && { target }) }))
       )
       const value = ours && size >= resumeBytesMin ? givingBack(staging.value) : staging.value
       incoming = {
@@ -211,13 +211,13 @@ export const make = Effect.fnUntraced(function* (options: {
   const open = ({ delta, id, name, partial }: Asked<"Open">): Effect.Effect<ActionResult> =>
     Effect.gen(function* () {
       const { signature, value } = yield* openSigned(name, delta === true)
-      const { modified, size } = value.entry
+      const { executable, modified, size } = value.entry
       const same =
         partial !== undefined && partial.size === size && partial.modified === modified && partial.from <= size
       const head = same ? shortDigest(digest, [yield* value.read(0, Math.min(headBytes, size))]) : undefined
       const from = partial !== undefined && head === partial.head ? partial.from : 0
       const offer = signature && { signature: offerOf(signature) }
-      return { _tag: "Opened", id, size, modified, from, ...offer } as const
+      return { _tag: "Opened", id, size, modified, from, ...mayRun(executable), ...offer } as const
     }).pipe(
       Effect.onError(() => discard),
       Effect.catch((error) => refused(id, error))
@@ -269,11 +269,18 @@ export const make = Effect.fnUntraced(function* (options: {
       Effect.scoped(
         Effect.gen(function* () {
           const file = yield* store.open(name)
-          const { modified, size } = file.entry
+          const { executable, modified, size } = file.entry
           const signature = yield* aliveMeanwhile(signatures.of(file))
           return yield* unlessStopped(
             id,
-            Effect.succeed<ActionResult>({ _tag: "Described", id, size, modified, digest: signature.digest })
+            Effect.succeed<ActionResult>({
+              _tag: "Described",
+              id,
+              size,
+              modified,
+              digest: signature.digest,
+              ...mayRun(executable)
+            })
           )
         })
       )
@@ -412,6 +419,7 @@ const givingBack = (staging: Staging): Staging => ({
 const baseOf = ({ signature, value }: Opened): Base => ({
   size: value.entry.size,
   modified: value.entry.modified,
+  ...mayRun(value.entry.executable),
   ...(signature && { signature: offerOf(signature) })
 })
 

@@ -212,6 +212,31 @@ describe("para -r", () => {
     }).pipe(Effect.provide(touched.layer))
   )
 
+  const tools = world({ "t/big": large("a") })
+  it.effect("whether a file may be run goes along both ways, also when nothing else has changed", () =>
+    Effect.gen(function* () {
+      const files = yield* LocalFilesMemory.MemoryFiles
+      const bit = (path: string) => files.get(path)?.executable
+      files.set("t/big", { bytes: text(large("a")), modified: modifiedOf(large("a")), executable: true })
+      files.set("t/run", { bytes: text("1"), modified: 1000, executable: true })
+      files.set("t/plain", { bytes: text("2"), modified: 1000 })
+      assert.isTrue(yield* para(["t"]))
+      assert.deepStrictEqual(summary(tools.told()), { files: 3, equal: 0, removed: 0, failed: 0 })
+      assert.isTrue(yield* download(["t"], {}, "copy"))
+      assert.deepStrictEqual(["copy/t/big", "copy/t/run", "copy/t/plain"].map(bit), [true, true, undefined])
+      tools.told()
+      assert.isTrue(yield* para(["t"]))
+      assert.deepStrictEqual(summary(tools.told()), { files: 3, equal: 3, removed: 0, failed: 0 })
+      files.set("t/big", { bytes: text(large("a")), modified: modifiedOf(large("a")) })
+      assert.isTrue(yield* download(["t"]))
+      assert.strictEqual(bit("t/big"), true)
+      files.set("t/big", { bytes: text(large("a")), modified: modifiedOf(large("a")) })
+      assert.isTrue(yield* para(["t"]))
+      assert.isTrue(yield* download(["t"], {}, "copy"))
+      assert.strictEqual(bit("copy/t/big"), undefined)
+    }).pipe(Effect.provide(tools.layer))
+  )
+
   const fooled = world({ "t/a": "one", "t/b": "two", "t/c": "six" })
   it.effect("equal size and time are believed, unless --checksum asks for digests, which believes no time", () =>
     Effect.gen(function* () {

@@ -80,6 +80,34 @@ const onePlace = (folder: string): ReadonlyArray<ContractCase<Services>> => {
       }).pipe(Effect.scoped)
     },
     {
+      name: "a file may be run when it is declared so or settled so, and what replaces it says so for itself",
+      effect: Effect.gen(function* () {
+        const files = yield* LocalFiles
+        const tree = yield* files.tree(folder, true)
+        const put = Effect.fnUntraced(function* (facts: object) {
+          const staging = yield* tree.place("x/f").stage({ size: 3, modified: 5000, ...facts })
+          yield* staging.write([bytes.subarray(0, 3)])
+          yield* staging.commit({ size: 3, digest: digestOf(yield* Digest, [bytes.subarray(0, 3)]) })
+        }, Effect.scoped)
+        const found = Effect.gen(function* () {
+          const walked = yield* Stream.runCollect(files.walk(folder, () => true))
+          const opened = yield* tree.place("x/f").open
+          const looked = yield* files.look(`${folder}/x/f`)
+          return [opened?.executable, looked?.executable, ...walked.map((one) => one._tag === "File" && one.executable)]
+        })
+        yield* put({})
+        yield* equal("plain", yield* found, [undefined, undefined, undefined])
+        yield* put({ executable: true })
+        yield* equal("declared", yield* found, [true, true, true])
+        yield* put({})
+        yield* equal("replaced", yield* found, [undefined, undefined, undefined])
+        yield* tree.place("x/f").settle({ modified: 5000, executable: true })
+        yield* equal("settled", yield* found, [true, true, true])
+        yield* files.settle(`${folder}/x/f`, { modified: 5000 })
+        yield* equal("settled by its path", yield* found, [undefined, undefined, undefined])
+      }).pipe(Effect.scoped)
+    },
+    {
       name: "what a staging below a tree leaves is gone on with, and no file of the tree",
       effect: Effect.gen(function* () {
         const begin = Effect.gen(function* () {

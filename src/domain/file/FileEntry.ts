@@ -17,6 +17,17 @@ export const millisecondsMax = 253_402_300_799_999
 export const Milliseconds = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: millisecondsMax }))
 export type Milliseconds = typeof Milliseconds.Type
 
+/** Whether whoever may read a file may also run it. The key is there only when it is so: one encoding of each fact. */
+export const Executable = Schema.optionalKey(Schema.Literal(true))
+
+/** What carries the bit. */
+export interface MayRun {
+  readonly executable?: true
+}
+
+/** The key of a file that may be run, and none of another. */
+export const mayRun = (executable: boolean | undefined): MayRun => (executable === true ? { executable } : {})
+
 /** One committed file. The digest is there when it is known without reading the file. */
 export const FileEntry = Schema.Struct({
   name: FileName,
@@ -24,6 +35,7 @@ export const FileEntry = Schema.Struct({
   size: FileSize,
   /** modification time */
   modified: Milliseconds,
+  executable: Executable,
   digest: Schema.optionalKey(ContentDigest)
 })
 export type FileEntry = typeof FileEntry.Type

@@ -14,6 +14,7 @@
  */
 import { Result } from "effect"
 import { blocksAskedBytesMax, loginAttemptsMax, requestsInFlightMax } from "../limits.ts"
+import { mayRun } from "../file/FileEntry.ts"
 import * as Grant from "./Grant.ts"
 import { connectionId, type RequestId } from "../wire/Frame.ts"
 import type { ClientMessage, ServerMessage } from "../wire/Message.ts"
@@ -273,9 +274,9 @@ const transferring = (state: Transferring, input: SessionInput): Step => {
       return isChanging(state, id) ? finish(state, [send(id, { _tag: "Renamed", name, to })]) : violation
     }
     case "Described": {
-      const { digest, id, modified, size } = input
+      const { digest, executable, id, modified, size } = input
       return state.transfer._tag === "Describing" && state.transfer.id === id
-        ? finish(state, [send(id, { _tag: "Described", size, modified, digest })])
+        ? finish(state, [send(id, { _tag: "Described", size, modified, digest, ...mayRun(executable) })])
         : violation
     }
     case "Listed":
@@ -508,8 +509,9 @@ const staged = (state: Transferring, input: Extract<SessionInput, { readonly _ta
 const opened = (state: Transferring, input: Extract<SessionInput, { readonly _tag: "Opened" }>): Step => {
   const { id, size } = input
   if (state.transfer._tag !== "Opening" || state.transfer.id !== id) return violation
-  const { from, modified, signature } = input
-  const offer = send(id, { _tag: "Sending", size, modified, from, ...(signature && { signature }) })
+  const { executable, from, modified, signature } = input
+  const facts = { size, modified, from, ...mayRun(executable), ...(signature && { signature }) }
+  const offer = send(id, { _tag: "Sending", ...facts })
   if (signature !== undefined) {
     return { state: { ...state, transfer: { _tag: "Offering", id, size } }, outputs: [offer] }
   }

@@ -79,6 +79,7 @@ export type Transfer =
 export interface Base {
   readonly size: FileSize
   readonly modified: Milliseconds
+  readonly executable?: true
   readonly signature?: SignatureOffer
 }
 
@@ -146,6 +147,7 @@ export type ActionResult =
       readonly id: RequestId
       readonly size: FileSize
       readonly modified: Milliseconds
+      readonly executable?: true
       readonly from: FileSize
       readonly signature?: SignatureOffer
     }
@@ -154,6 +156,7 @@ export type ActionResult =
       readonly id: RequestId
       readonly size: FileSize
       readonly modified: Milliseconds
+      readonly executable?: true
       readonly digest: ContentDigest
     }
   | {
@@ -202,6 +205,7 @@ export type SessionOutput =
       readonly name: FileName
       readonly size: FileSize
       readonly modified: Milliseconds
+      readonly executable?: true
       readonly head?: string
       readonly expect?: ContentDigest
       /** what must be at the name, when the account may not do both */

@@ -42,6 +42,8 @@ export interface DiskStat {
   readonly size: number
   /** modification time, milliseconds */
   readonly modified: number
+  /** whether its owner may run it */
+  readonly executable: boolean
   /** modification and change time in nanoseconds: a file's content is unchanged when identity and both are */
   readonly modifiedNanoseconds: bigint
   readonly changedNanoseconds: bigint
@@ -72,6 +74,8 @@ export interface DiskFile {
   readonly write: (offset: number, parts: Parts) => Effect.Effect<void, DiskError>
   /** Sets the modification time, milliseconds. */
   readonly setModified: (milliseconds: number) => Effect.Effect<void, DiskError>
+  /** Lets those run it who may read it, or nobody. A system without such a bit takes no notice. */
+  readonly setExecutable: (executable: boolean) => Effect.Effect<void, DiskError>
   /** fsync: content and size are durable. */
   readonly sync: Effect.Effect<void, DiskError>
 }

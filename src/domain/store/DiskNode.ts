@@ -273,8 +273,23 @@ const diskFile = (descriptor: SharedDescriptor): DiskFile => ({
     descriptor.use("setModified", (fd) =>
       call<void>("setModified", (done) => nodeFs.futimes(fd, milliseconds / 1000, milliseconds / 1000, (e) => done(e)))
     ),
+  setExecutable: (executable) => descriptor.use("setExecutable", (fd) => setExecutable(fd, executable)),
   sync: descriptor.use("sync", (fd) => call<void>("sync", (done) => nodeFs.fsync(fd, (e) => done(e))))
 })
+
+const setExecutable = (fd: number, executable: boolean): Effect.Effect<void, DiskError> =>
+  Effect.flatMap(statFd("setExecutable", fd), (stats) => {
+    const now = Number(stats.mode) & 0o777
+    const plain = now & ~executeBits
+    const wanted = executable ? plain | ((plain & readBits) >> 2) : plain
+    return wanted === now
+      ? Effect.void
+      : call<void>("setExecutable", (done) => nodeFs.fchmod(fd, wanted, (e) => done(e)))
+  })
+
+const executeBits = 0o111
+const readBits = 0o444
+const ownerExecuteBit = 0o100n
 
 const readFully = (fd: number, offset: number, length: number): Effect.Effect<Uint8Array, DiskError> =>
   Effect.suspend(() => {
@@ -447,6 +462,7 @@ export const toStat = (stats: nodeFs.BigIntStats): DiskStat => ({
   size: Number(stats.size),
   // Rounded: a time set in milliseconds may be stored a few nanoseconds short.
   modified: Number((stats.mtimeNs + 500_000n) / 1_000_000n),
+  executable: stats.isFile() && (stats.mode & ownerExecuteBit) !== 0n,
   modifiedNanoseconds: stats.mtimeNs,
   changedNanoseconds: stats.ctimeNs,
   device: stats.dev,

@@ -69,6 +69,8 @@ export interface StageRequest {
   readonly size: FileSize
   /** the modification time that the committed file will have */
   readonly modified: Milliseconds
+  /** whether the committed file may be run */
+  readonly executable?: true
   /** 32 hex digits that name account, file and source content: what was staged under it before is gone on with */
   readonly resume?: string
   /** what must be at the name, now and at the commit: `absent` fails with `FileExists`, `present` with `NoSuchFile` */

@@ -14,7 +14,7 @@ import { Clock, Effect, Fiber, Exit, Layer, Option, Schema, Scope, Semaphore, St
 import { SecureRandom } from "effect/crypto"
 import * as Bytes from "../Bytes.ts"
 import { type ContentDigest, Digest } from "../file/Digest.ts"
-import type { FileEntry } from "../file/FileEntry.ts"
+import { type FileEntry, mayRun } from "../file/FileEntry.ts"
 import { FileName, key, segmentKey, segments, stagingFolder } from "../file/FileName.ts"
 import {
   durableFoldersMax,
@@ -248,7 +248,8 @@ const entryAt = (disk: Disk["Service"], path: DiskPath): Effect.Effect<Option.Op
 const entryOf = (name: FileName, stat: DiskStat): FileEntry => ({
   name,
   size: Math.min(stat.size, fileBytesMax),
-  modified: modifiedOf(stat)
+  modified: modifiedOf(stat),
+  ...mayRun(stat.executable)
 })
 
 // -----------------------------------------------------------------------------
@@ -689,6 +690,8 @@ const staging = (
   const commit = Effect.fnUntraced(function* (expected: CommitRequest): Effect.fn.Return<FileEntry, StoreError> {
     yield* usable
     const digest = yield* verify(expected)
+    // A staged file may not be run until it is whole.
+    if (request.executable === true) yield* Effect.mapError(staged.file.setExecutable(true), full(name))
     yield* Effect.mapError(staged.file.setModified(request.modified), full(name))
     if (context.durable) yield* Effect.mapError(staged.file.sync, full(name))
     const move = Effect.andThen(context.disk.rename(staged.path, segments(name)), staged.moved).pipe(
@@ -700,7 +703,7 @@ const staging = (
       yield* place(context, name, () => move)
     })
     yield* context.lockName(key(name))(Effect.uninterruptible(replace))
-    return { name, size, modified: request.modified, digest }
+    return { name, size, modified: request.modified, digest, ...mayRun(request.executable) }
   })
 
   return {

@@ -6,7 +6,7 @@
 import { Clock, Effect, Layer, Option, type Scope, Stream } from "effect"
 import * as Bytes from "../Bytes.ts"
 import { Digest, digestOf } from "../file/Digest.ts"
-import type { FileEntry, FileSize, Milliseconds } from "../file/FileEntry.ts"
+import { type FileEntry, type FileSize, mayRun, type Milliseconds } from "../file/FileEntry.ts"
 import { type FileName, segmentKey, segments } from "../file/FileName.ts"
 import { fileBytesMax, resumeBytesMin } from "../limits.ts"
 import {
@@ -39,6 +39,7 @@ export interface InitialFile {
   readonly name: FileName
   readonly content: Uint8Array
   readonly modified?: Milliseconds
+  readonly executable?: true
 }
 
 /** What the store holds from the start, and how much it may hold. */
@@ -66,8 +67,9 @@ export const make = Effect.fnUntraced(function* (
     commits: 0,
     resumable: new Map()
   }
-  for (const { name, content, modified = 0 } of options.files ?? []) {
-    const entry = { name, size: content.length, modified, digest: digestOf(digest, [content]) }
+  for (const { name, content, executable, modified = 0 } of options.files ?? []) {
+    const facts = { name, size: content.length, modified, ...mayRun(executable) }
+    const entry = { ...facts, digest: digestOf(digest, [content]) }
     yield* Effect.ignore(put(store, entry, content.slice(), 0))
   }
   return FileStore.of({
@@ -360,7 +362,7 @@ const write = Effect.fnUntraced(function* (
 
 const commit = Effect.fnUntraced(function* (
   store: Store,
-  { modified, name, size, target }: StageRequest,
+  { executable, modified, name, size, target }: StageRequest,
   staged: Staged,
   expected: CommitRequest
 ): Effect.fn.Return<FileEntry, StoreError> {
@@ -376,7 +378,7 @@ const commit = Effect.fnUntraced(function* (
     forget(store, staged)
     return yield* new DigestMismatch({ name, declared: expected.digest, received: digest })
   }
-  const entry: FileEntry = { name, size, modified, digest }
+  const entry: FileEntry = { name, size, modified, digest, ...mayRun(executable) }
   yield* put(store, entry, content, yield* Clock.currentTimeMillis, {
     ...(target && { target }),
     ...(expected.replaces !== undefined && { replaces: expected.replaces })

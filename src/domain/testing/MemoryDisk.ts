@@ -79,6 +79,7 @@ interface FileNode {
   pending: Array<{ readonly offset: number; readonly bytes: Uint8Array }>
   modified: bigint
   changed: bigint
+  executable: boolean
   links: number
   handles: number
 }
@@ -318,6 +319,11 @@ const diskFile = (
         node.modified = BigInt(milliseconds) * 1_000_000n
         node.changed = now
       }),
+    setExecutable: (executable) =>
+      run("setExecutable", (now) => {
+        node.executable = executable
+        node.changed = now
+      }),
     sync: run("sync", () => {
       node.durable = node.content.buffer.slice(0, node.content.length)
       node.pending = []
@@ -476,6 +482,7 @@ const newFile = (machine: Machine, now: bigint): FileNode => ({
   durable: new Uint8Array(0),
   pending: [],
   modified: now,
+  executable: false,
   changed: now,
   links: 0,
   handles: 0
@@ -496,6 +503,7 @@ const statOf = (node: Node): DiskStat => {
     kind: node.kind,
     size: node.kind === "file" ? node.content.length : 0,
     modified: Number(modified / 1_000_000n),
+    executable: node.kind === "file" && node.executable,
     modifiedNanoseconds: modified,
     changedNanoseconds: node.kind === "file" ? node.changed : modified,
     device: node.kind === "folder" ? node.device : rootDevice,

@@ -101,6 +101,22 @@ export const diskContract: ReadonlyArray<ContractCase<Disk>> = [
     }).pipe(Effect.scoped)
   },
   {
+    name: "whether a file may be run is set and cleared, and goes along with a rename",
+    effect: Effect.gen(function* () {
+      const disk = yield* Disk
+      const file = yield* disk.create(["a"])
+      yield* equal("a new file", (yield* file.stat).executable, false)
+      yield* file.setExecutable(true)
+      yield* equal("set", [(yield* file.stat).executable, (yield* disk.stat(["a"])).executable], [true, true])
+      yield* disk.rename(["a"], ["b"])
+      yield* equal("under another name", (yield* disk.stat(["b"])).executable, true)
+      yield* file.setExecutable(false)
+      yield* equal("cleared", (yield* disk.stat(["b"])).executable, false)
+      yield* disk.makeFolder(["f"], "shared")
+      yield* equal("a folder is no such file", (yield* disk.stat(["f"])).executable, false)
+    }).pipe(Effect.scoped)
+  },
+  {
     name: "create never takes a name that is there",
     effect: Effect.gen(function* () {
       const disk = yield* Disk

@@ -2,6 +2,7 @@
  * What every `FileStore` layer keeps. Each case runs on an empty store of its own.
  */
 import { Effect, Exit, Fiber, Scope, Stream } from "effect"
+import { mayRun } from "../file/FileEntry.ts"
 import * as Bytes from "../Bytes.ts"
 import { ContentDigest, Digest, digestOf } from "../file/Digest.ts"
 import { FileName } from "../file/FileName.ts"
@@ -72,6 +73,30 @@ const content: ReadonlyArray<ContractCase<FileStore | Digest>> = [
       yield* equal("stat", stat, { name: named("a.txt"), size: 7, modified })
       yield* equal("content", yield* load("a.txt"), text("one two"))
       yield* equal("listing", yield* listNames, ["a.txt"])
+    })
+  },
+  {
+    name: "a file may be run when it was declared so, and no longer when what replaces it was not",
+    effect: Effect.gen(function* () {
+      const store = yield* FileStore
+      const put = Effect.fnUntraced(function* (executable: boolean) {
+        const request = { name: named("a"), size: 3, modified, ...mayRun(executable) }
+        const staging = yield* store.stage(request)
+        yield* staging.write([text("one")])
+        return yield* staging.commit({ size: 3, digest: digestOf(yield* Digest, [text("one")]) })
+      }, Effect.scoped)
+      const found = Effect.gen(function* () {
+        const listed = yield* Stream.runCollect(store.list)
+        const open = yield* Effect.scoped(Effect.map(store.open(listed[0]?.name ?? named("a")), ({ entry }) => entry))
+        return [(yield* store.stat(open.name)).executable, open.executable, ...listed.map((one) => one.executable)]
+      })
+      yield* equal("commit's entry", (yield* put(true)).executable, true)
+      yield* equal("everywhere", yield* found, [true, true, true])
+      yield* store.rename({ name: named("a"), to: named("b/c"), replace: false })
+      yield* equal("renamed", yield* found, [true, true, true])
+      yield* store.rename({ name: named("b/c"), to: named("a"), replace: false })
+      yield* equal("replaced", (yield* put(false)).executable, undefined)
+      yield* equal("everywhere", yield* found, [undefined, undefined, undefined])
     })
   },
   {

@@ -8,7 +8,7 @@ import { decode as decodeCbor, encode as encodeCbor, rfc8949EncodeOptions } from
 import { Effect, Schema } from "effect"
 import * as Bytes from "../Bytes.ts"
 import { ContentDigest } from "../file/Digest.ts"
-import { FileEntry, FileSize, Milliseconds } from "../file/FileEntry.ts"
+import { Executable, FileEntry, FileSize, Milliseconds } from "../file/FileEntry.ts"
 import { FileName } from "../file/FileName.ts"
 import {
   chunkAverageLog2Max,
@@ -37,6 +37,7 @@ const outgoing = {
   name: FileName,
   size: FileSize,
   modified: Milliseconds,
+  executable: Executable,
   /** asks to go on with what an earlier try has left */
   head: Schema.optionalKey(HeadDigest)
 }
@@ -128,11 +129,12 @@ export const ServerMessage = Schema.TaggedUnion({
   /** The upload is committed. */
   Uploaded: { size: FileSize, digest: ContentDigest },
   /** The answer to `Describe`. */
-  Described: { size: FileSize, modified: Milliseconds, digest: ContentDigest },
+  Described: { size: FileSize, modified: Milliseconds, executable: Executable, digest: ContentDigest },
   /** Content frames from this byte on, and `Sent`, follow; with a signature only after `Want`. */
   Sending: {
     size: FileSize,
     modified: Milliseconds,
+    executable: Executable,
     from: FileSize,
     signature: Schema.optionalKey(SignatureOffer)
   },
@@ -142,6 +144,7 @@ export const ServerMessage = Schema.TaggedUnion({
   SameFileHere: {
     size: FileSize,
     modified: Milliseconds,
+    executable: Executable,
     from: FileSize,
     signature: Schema.optionalKey(SignatureOffer)
   },

@@ -85,6 +85,10 @@ const frozenClient: ReadonlyArray<readonly [ClientMessage, string]> = [
     client.Upload.make({ name, size, modified }),
     "a4645f7461676655706c6f6164646e616d6568612fc3a92e7478746473697a651903e8686d6f6469666965641b0000018bcfe56800"
   ],
+  [
+    client.Upload.make({ name, size, modified, executable: true }),
+    `a5645f7461676655706c6f6164${nameHex}${sizeHex}${modifiedHex}6a65786563757461626c65f5`
+  ],
   [client.Fetch.make({ digest: true }), "a2645f74616765466574636866646967657374f5"],
   [
     client.Upload.make({ name, size, modified, head }),
