@@ -29,7 +29,7 @@ const serverProcess = (...args: ReadonlyArray<string>) =>
   spawn(process.execPath, [join(source, "server", "main.ts"), ...args], {
     cwd: folder,
     env: environment(),
-    stdio: ["pipe", "pipe", "inherit"]
+    stdio: ["pipe", "pipe", "ignore"]
   })
 
 /** A shell of ada's over the network that can be held and cut; with her password already unless it is to be typed. */
