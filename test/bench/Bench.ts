@@ -18,6 +18,8 @@ export interface Options {
   /** seconds to wait for others to be quiet */
   readonly patience: number
   readonly contestants: ReadonlyArray<Contestant>
+  /** where CPU profiles of our own go; none are taken without */
+  readonly profile: string | undefined
 }
 
 /** A case: what it is, and how it is run. */

@@ -57,8 +57,9 @@ export const tree = (path: string, files: number): string => {
 
 const noiseOf = (bytes: number): Uint8Array => randomFillSync(new Uint8Array(bytes))
 
-/** A folder of empty files `f000000`, `f000001` and so on. */
+/** A folder of empty files `f000000`, `f000001` and so on, unless it is there. */
 export const names = (path: string, files: number): string => {
+  if (existsSync(path)) return path
   mkdirSync(path, { recursive: true })
   for (const index of Array.from({ length: files }).keys()) writeFileSync(join(path, nameOf(index)), "")
   return path

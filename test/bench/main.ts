@@ -4,16 +4,19 @@
  * Interleaved rounds; medians; ratios are taken within each round. A run that was ended goes on where it stopped when
  * the same `--json` file is named.
  */
-import { existsSync, mkdtempSync, rmSync } from "node:fs"
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { join, resolve } from "node:path"
 import { parseArgs } from "node:util"
 import * as Bench from "./Bench.ts"
 import { cases } from "./cases.ts"
 import { type Contestant, lacks } from "./Contestant.ts"
 import { ours, peers } from "./contestants.ts"
+import { profiledFor } from "./contestants/paradrop.ts"
 import * as Place from "./Place.ts"
 import { stopAll } from "./Processes.ts"
+import { parse } from "./Results.ts"
+import { write } from "./Document.ts"
 import { ofResults } from "./Table.ts"
 
 const usage = `npm run bench -- [--peers] [--only CASE,...] [--rounds N] [--mib N] [--json FILE] [--minutes N]
@@ -27,6 +30,8 @@ const usage = `npm run bench -- [--peers] [--only CASE,...] [--rounds N] [--mib 
   --minutes N      begins nothing new after that
   --patience N     seconds to wait for a quiet machine before each timing (default: 20; 0 takes every timing once)
   --folder DIR     where the files are (default: /dev/shm if it is there)
+  --profile DIR    CPU profiles of our client and server; 'node test/bench/profile.ts DIR/CASE' sums them up
+  --document       measures nothing: puts what --json FILE holds into docs/PERFORMANCE.md and docs/performance.svg
 `
 
 const fail = (text: string): never => {
@@ -42,8 +47,8 @@ const numberOf = (name: string, text: string | undefined, otherwise: number): nu
 const optionsOf = () => {
   const text = { type: "string" } as const
   const flag = { type: "boolean", default: false } as const
-  const which = { peers: flag, help: flag, only: text, with: text, rounds: text, mib: text }
-  const options = { ...which, json: text, minutes: text, patience: text, folder: text }
+  const which = { peers: flag, help: flag, document: flag, only: text, with: text, rounds: text, mib: text }
+  const options = { ...which, json: text, minutes: text, patience: text, folder: text, profile: text }
   try {
     return parseArgs({ options }).values
   } catch (error) {
@@ -76,6 +81,11 @@ const present = (all: ReadonlyArray<Contestant>): ReadonlyArray<Contestant> =>
 const main = async (): Promise<void> => {
   const values = optionsOf()
   if (values.help) return console.log(usage)
+  if (values.document) {
+    return values.json !== undefined && existsSync(values.json)
+      ? write(parse(readFileSync(values.json, "utf8")))
+      : fail("--document needs the results of a run: --json FILE")
+  }
   const some = chosen(cases, values.only)
   const everybody = chosen([...ours, ...peers], values.with)
   const wanted = everybody.filter((one) => values.peers || ours.includes(one) || values.with !== undefined)
@@ -84,7 +94,8 @@ const main = async (): Promise<void> => {
   const minutes = numberOf("minutes", values.minutes, Number.POSITIVE_INFINITY)
   const patience = numberOf("patience", values.patience, 20)
   const until = performance.now() + minutes * 60_000
-  const options = { rounds, mib, json: values.json, until, patience, contestants: present(wanted) }
+  const { json, profile } = values
+  const options = { rounds, mib, json, until, patience, profile, contestants: present(wanted) }
   await Place.prepare()
   const folder = mkdtempSync(join(values.folder ?? (existsSync("/dev/shm") ? "/dev/shm" : tmpdir()), "paradrop-bench-"))
   const { bench, results } = Bench.make(options, folder, some)
@@ -114,6 +125,7 @@ const main = async (): Promise<void> => {
 const runCase = async (bench: Bench.Bench, one: Bench.Case): Promise<void> => {
   bench.check()
   console.log(`\n${one.name}: ${one.about(bench.scale)}`)
+  if (bench.options.profile !== undefined) profiledFor(join(resolve(bench.options.profile), one.name))
   const missing = one.wire === Place.loopback ? undefined : Place.wireLacks()
   if (missing !== undefined) return console.log(`left out: ${missing}`)
   try {

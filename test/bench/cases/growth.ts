@@ -46,24 +46,30 @@ const tell = (bench: Bench, { contestant, lists, name }: Growing): void => {
 }
 
 const growing = (spec: Growing): Case => {
-  const all = transfers({
+  const sized = (scale: Scale) => Object.values(spec.lists(scale)).flat()
+  // A server that holds this one thing alone: who lists a folder may have walked all of them.
+  const alone = (item: string) =>
+    transfers({
+      name: spec.name,
+      about: () => spec.about,
+      wire: loopback,
+      contestants: [spec.contestant],
+      data: spec.data,
+      steps: (scale) =>
+        sized(scale)
+          .map(({ step }) => step)
+          .filter((step) => step.item === item)
+    })
+  return {
     name: spec.name,
     about: () => spec.about,
     wire: loopback,
-    contestants: [spec.contestant],
-    data: spec.data,
-    steps: (scale) =>
-      Object.values(spec.lists(scale))
-        .flat()
-        .map(({ step }) => step)
-  })
-  return {
-    ...all,
     run: async (bench) => {
       try {
-        await all.run(bench)
+        const items = new Set(sized(bench.scale).map(({ step }) => step.item))
+        for (const item of items) await alone(item).run(bench)
       } finally {
-        for (const { step } of Object.values(spec.lists(bench.scale)).flat()) {
+        for (const { step } of sized(bench.scale)) {
           rmSync(join(bench.data, step.item), { recursive: true, force: true })
         }
       }

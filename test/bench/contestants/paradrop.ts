@@ -20,6 +20,18 @@ const limits = [
   "sessions-per-account"
 ].flatMap((name) => ["--set", `limits.${name}=4096`])
 
+let profiles: string | undefined
+
+/** From now on our own processes leave CPU profiles there: they cost time, so nothing that is timed then counts. */
+export const profiledFor = (folder: string): void => {
+  profiles = folder
+}
+
+const node = (side: "client" | "server"): readonly [string, ...ReadonlyArray<string>] =>
+  profiles === undefined
+    ? [process.execPath]
+    : [process.execPath, "--cpu-prof", `--cpu-prof-dir=${join(profiles, side)}`]
+
 /** The peers do not fsync either. */
 const common = ["--port", "0", "--durability", "os", "--log-level", "warn"]
 
@@ -40,7 +52,7 @@ const files = (site: Site) => ({
 /** How a client is called at that site. */
 export const clientOf = (site: Site, port: string) => {
   const args = ["--server", `${site.place.host}:${port}`, "--user", "bench", "--password-file", files(site).password]
-  return (...command: ReadonlyArray<string>): Command => ({ argv: [process.execPath, client, ...args, ...command] })
+  return (...command: ReadonlyArray<string>): Command => ({ argv: [...node("client"), client, ...args, ...command] })
 }
 
 /** Starts the server with one account; its process and port. */
@@ -55,7 +67,7 @@ export const serve = async (site: Site, stretching: 1 | 2, settings: ReadonlyArr
   await said(add, /bench/)
   const child = start(
     site.place.far({
-      argv: [process.execPath, server, ...folders, ...common, "--host", site.place.host, ...limits, ...settings]
+      argv: [...node("server"), server, ...folders, ...common, "--host", site.place.host, ...limits, ...settings]
     })
   )
   const [, port = ""] = await said(child, /listening on .*:(\d+)\n/)
