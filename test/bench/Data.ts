@@ -14,7 +14,7 @@ import {
   writeFileSync,
   writeSync
 } from "node:fs"
-import { basename, join } from "node:path"
+import { join, relative } from "node:path"
 
 export const mebibyte = 1024 * 1024
 const block = new Uint8Array(4 * mebibyte)
@@ -67,13 +67,10 @@ export const names = (path: string, files: number): string => {
 
 export const nameOf = (index: number): string => `f${String(index).padStart(6, "0")}`
 
-/** Hidden folders and the one named so are left out. */
-const filesBelow = (path: string, besides?: string): ReadonlyArray<string> =>
-  readdirSync(path, { withFileTypes: true }).flatMap((entry) => {
-    const inner = join(path, entry.name)
-    if (!entry.isDirectory()) return entry.isFile() ? [inner] : []
-    return entry.name.startsWith(".") || inner === besides ? [] : filesBelow(inner)
-  })
+const filesBelow = (path: string): ReadonlyArray<string> =>
+  readdirSync(path, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
 
 const sameFile = (one: string, other: string): boolean => {
   if (!existsSync(other) || statSync(one).size !== statSync(other).size) return false
@@ -90,24 +87,23 @@ const sameFile = (one: string, other: string): boolean => {
   return same
 }
 
-/** Whether there is the same content; of trees, under the same last part of the name, `besides` left out. */
-export const same = (one: string, other: string, besides?: string): boolean => {
+/** Whether there is the same content; of trees, under the same names. */
+export const same = (one: string, other: string): boolean => {
   if (!lstatSync(one).isDirectory()) return sameFile(one, other)
   if (!existsSync(other)) return false
-  const there = new Map(filesBelow(other, besides).map((path) => [basename(path), path]))
   const here = filesBelow(one)
   return (
-    here.length === there.size &&
+    here.length === filesBelow(other).length &&
     here.every((path) => {
-      const found = there.get(basename(path))
-      return found !== undefined && readFileSync(path).equals(readFileSync(found))
+      const there = join(other, relative(one, path))
+      return existsSync(there) && readFileSync(path).equals(readFileSync(there))
     })
   )
 }
 
 /** As `same`, by size or number alone. */
-export const alike = (one: string, other: string, besides?: string): boolean =>
+export const alike = (one: string, other: string): boolean =>
   existsSync(other) &&
   (lstatSync(one).isDirectory()
-    ? filesBelow(one).length === filesBelow(other, besides).length
+    ? filesBelow(one).length === filesBelow(other).length
     : statSync(one).size === statSync(other).size)

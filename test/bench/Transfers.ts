@@ -1,5 +1,5 @@
 /** Cases that move the same files with every contestant, round by round, one after the other. */
-import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs"
+import { mkdirSync, readdirSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import type { Bench, Case, Scale } from "./Bench.ts"
 import type { Contestant, Operation, Service } from "./Contestant.ts"
@@ -89,17 +89,16 @@ const pathsOf = (bench: Bench, { client, root }: Stand, { item, operation }: Ste
     const target = join(client, item)
     return { from: join(served, item), to: target, source, target }
   }
-  const target = join(root, uploaded)
-  // A contestant that cannot name the folder of a tree puts its files into the root.
-  return { from: operation === "list" ? join(served, item) : source, to: uploaded, source, target }
+  // A folder keeps its name: not everybody can give it another.
+  const to = operation === "putTree" ? item : uploaded
+  return { from: operation === "list" ? join(served, item) : source, to, source, target: join(root, to) }
 }
 
-const arrived = (stand: Stand, { operation, times }: Step, { source, target }: Paths, first: boolean): boolean => {
+const arrived = ({ operation, times }: Step, { source, target }: Paths, first: boolean): boolean => {
   if (operation === "list") return true
   const look = first ? Data.same : Data.alike
   if (times !== undefined) return [...numbers(times)].every((index) => look(source, `${target}-${index}`))
-  const flat = operation === "putTree" && !existsSync(target)
-  return flat ? look(source, stand.root, join(stand.root, served)) : look(source, target)
+  return look(source, target)
 }
 
 const numbers = (count: number) => Array.from({ length: count }).keys()
@@ -153,7 +152,7 @@ const one = async (bench: Bench, spec: Transfers, place: Place.Place, stand: Sta
   if (result.code !== 0 || missed) {
     throw new Error(`ended with ${String(result.code)}: ${`${result.errors}\n${result.output}`.trim().slice(-300)}`)
   }
-  if (!arrived(stand, step, paths, round === 0)) throw new Error("what arrived is not what was sent")
+  if (!arrived(step, paths, round === 0)) throw new Error("what arrived is not what was sent")
   bench.record({
     ...key,
     seconds: result.printed ?? result.seconds,

@@ -1,6 +1,6 @@
 /** Paradrop as it is installed: the two executables of the build. */
 import { existsSync, mkdirSync, writeFileSync } from "node:fs"
-import { join, resolve } from "node:path"
+import { dirname, join, resolve } from "node:path"
 import { type Contestant, pidOf, type Site } from "../Contestant.ts"
 import { type Command, said, start, stop } from "../Processes.ts"
 import { bundle, sessions } from "../Sessions.ts"
@@ -88,11 +88,9 @@ export const make = ({ about, name, stretching }: Paradrop): Contestant => ({
       commands: {
         put: (from, to) => paradrop("upload", from, "--as", to),
         get: (from, to) => paradrop("download", from, "--to", to),
-        putTree: (from) => paradrop("upload", join(from, "**")),
-        getTree: (from, to) => {
-          mkdirSync(to)
-          return paradrop("download", `${from}/**`, "--to", to)
-        },
+        // A folder keeps its name.
+        putTree: (from) => paradrop("upload", "-r", from),
+        getTree: (from, to) => paradrop("download", "-r", from, "--to", dirname(to)),
         list: (from) => paradrop("fetch", `${from}/*`),
         update: (from, to) => paradrop("para", from, "--as", to)
       },
