@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { filled } from "./Document.ts"
 import { plot } from "./Plot.ts"
 import { median, parse, type Results, type Sample, slope, tables } from "./Results.ts"
 import { ofResults } from "./Table.ts"
@@ -14,7 +15,7 @@ const sample = (contestant: string, round: number, seconds: number, cpu = 1): Sa
   bytes: round === 0 ? 9 : 1_500_000,
   clientMiB: round === 0 ? 70 : null,
   serverMiB: round === 0 ? 80 : null,
-  foreignCores: 0,
+  foreignCores: round / 5,
   commit: "abc",
   at: "2026-01-01T00:00:00.000Z"
 })
@@ -70,7 +71,7 @@ describe("bench results", () => {
 
   it("tables name what was measured and where", () => {
     const text = ofResults(results)
-    assert.include(text, "**one file <of 16 MiB>: put** (3 to 4 rounds)")
+    assert.include(text, "**one file <of 16 MiB>: put** (3 to 4 rounds, others used 0.4 cores)")
     assert.include(text, "| paradrop   | 2.00    | 1.00 to 9.00    |")
     assert.include(text, "1.5 MB")
   })
@@ -81,6 +82,16 @@ describe("bench results", () => {
     assert.include(svg, "one file &lt;of 16 MiB&gt;: put")
     assert.include(svg, "11.00 s, ours 0.50 x")
     assert.notInclude(svg, "NaN")
+  })
+
+  it("a document gets the results between its markers, and again", () => {
+    const text = "before\n<!-- bench -->\nold\n<!-- /bench -->\nafter"
+    const once = filled(text, results)
+    assert.match(once, /^before\n<!-- bench -->\n\nMeasured 2026-01-01 on two cores; version abc;/)
+    assert.match(once, /\n\n<!-- \/bench -->\nafter$/)
+    assert.notInclude(once, "old")
+    assert.strictEqual(filled(once, results), once)
+    assert.throws(() => filled("nothing", results), "there is no")
   })
 
   it("what is kept is what is read", () => {

@@ -100,6 +100,8 @@ export interface Row {
 export interface Table {
   readonly case: string
   readonly operation: string
+  /** cores that others used meanwhile; the median */
+  readonly foreignCores: number
   readonly rows: ReadonlyArray<Row>
 }
 
@@ -166,6 +168,7 @@ export const tables = ({ samples }: Pick<Results, "samples">): ReadonlyArray<Tab
     const each = Map.groupBy(group, ({ contestant }) => contestant)
     const ours = (each.get(us) ?? []).filter(({ round }) => round > 0)
     const rows = [...each].flatMap(([contestant, own]) => rowOf(contestant, own, ours))
-    return [{ case: first.case, operation: first.operation, rows }]
+    const foreignCores = median(group.filter(({ round }) => round > 0).map((sample) => sample.foreignCores))
+    return [{ case: first.case, operation: first.operation, foreignCores, rows }]
   })
 }

@@ -76,7 +76,8 @@ const timings = (results: Results): ReadonlyArray<string> =>
     .map((table) => {
       const all = table.rows.map((row) => row.rounds)
       const [least, most] = [Math.min(...all), Math.max(...all)]
-      const rounds = least === most ? `${most}` : `${least} to ${most}`
+      const rounds = `${least === most ? "" : `${least} to `}${most} ${most === 1 ? "round" : "rounds"}`
       const title = results.cases[table.case] ?? table.case
-      return `**${title}: ${table.operation}** (${rounds} ${rounds === "1" ? "round" : "rounds"})\n\n${ofTable(table)}`
+      const others = `others used ${figure(table.foreignCores, 1)} cores`
+      return `**${title}: ${table.operation}** (${rounds}, ${others})\n\n${ofTable(table)}`
     })

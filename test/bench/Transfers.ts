@@ -39,6 +39,8 @@ export interface Step {
 }
 
 export interface Transfers extends Omit<Case, "run"> {
+  /** no more rounds than that, however many are asked for */
+  readonly roundsMax?: number
   /** those that take part, if they are here */
   readonly contestants: ReadonlyArray<string>
   /** Makes what is moved in the folder of data. */
@@ -201,10 +203,11 @@ export const rounds = async (
   bench: Bench,
   name: string,
   all: ReadonlyArray<Stand>,
-  turns: ReadonlyArray<Turn>
+  turns: ReadonlyArray<Turn>,
+  roundsMax = Number.POSITIVE_INFINITY
 ): Promise<void> => {
   const out = new Set<string>()
-  for (let round = 0; round <= bench.options.rounds; round += 1) {
+  for (let round = 0; round <= Math.min(bench.options.rounds, roundsMax); round += 1) {
     for (const { label, run } of turns) {
       for (const stand of turned(all, round)) {
         const contestant = stand.contestant.name
@@ -236,7 +239,7 @@ export const transfers = (spec: Transfers): Case => ({
       run: (stand: Stand, round: number) => one(bench, spec, place, stand, step, round)
     }))
     try {
-      await rounds(bench, spec.name, all, turns)
+      await rounds(bench, spec.name, all, turns, spec.roundsMax)
     } finally {
       for (const { service } of all) await service.stop()
       await place.close()

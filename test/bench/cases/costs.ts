@@ -12,6 +12,7 @@ const withStands =
     name: string,
     names: ReadonlyArray<string>,
     label: string,
+    roundsMax: number,
     step: (bench: Bench, stand: Stand, round: number) => Promise<void>
   ) =>
   async (bench: Bench): Promise<void> => {
@@ -19,7 +20,7 @@ const withStands =
     const place = await Place.open(Place.loopback, folder)
     const all = await stands(bench, name, names, place, [])
     try {
-      await rounds(bench, name, all, [{ label, run: (stand, round) => step(bench, stand, round) }])
+      await rounds(bench, name, all, [{ label, run: (stand, round) => step(bench, stand, round) }], roundsMax)
     } finally {
       for (const { service } of all) await service.stop()
       rmSync(folder, { recursive: true, force: true })
@@ -60,7 +61,7 @@ export const idle: Case = {
   name: "idle",
   about: () => "memory of a server for each idle session",
   wire: Place.loopback,
-  run: withStands("idle", ["paradrop-sessions", "sftp"], "hold", idleOf)
+  run: withStands("idle", ["paradrop-sessions", "sftp"], "hold", 2, idleOf)
 }
 
 const loginOf = async (bench: Bench, stand: Stand, round: number): Promise<void> => {
@@ -83,5 +84,5 @@ export const login: Case = {
   name: "login",
   about: () => "CPU of a server for each login, one after the other",
   wire: Place.loopback,
-  run: withStands("login", ["paradrop-sessions", "sftp"], "login", loginOf)
+  run: withStands("login", ["paradrop-sessions", "sftp"], "login", 5, loginOf)
 }
