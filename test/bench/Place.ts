@@ -92,7 +92,7 @@ export const wireLacks = (): string | undefined => {
   return undefined
 }
 
-/** 1 ms of the rate, and not less than what one window may be: as a router at home has it. */
+/** What a router holds: the product of rate and delay, and not less than 64 KiB. */
 const queueBytes = ({ rate, roundTrip }: Wire): number => Math.max((rate * 1000 * roundTrip) / 8, 64 * 1024)
 
 /** Makes that place; `folder` is for what has to be built. */

@@ -152,7 +152,8 @@ const one = async (bench: Bench, spec: Transfers, place: Place.Place, stand: Sta
   })
   const missed = step.wanted !== undefined && result.printed === undefined
   if (result.code !== 0 || missed) {
-    throw new Error(`ended with ${String(result.code)}: ${`${result.errors}\n${result.output}`.trim().slice(-300)}`)
+    const said = result.errors.trim() === "" ? result.output : result.errors
+    throw new Error(`ended with ${String(result.code)}: ${said.trim().slice(-300)}`)
   }
   if (!arrived(step, paths, round === 0)) throw new Error("what arrived is not what was sent")
   bench.record({

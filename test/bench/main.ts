@@ -98,7 +98,7 @@ const main = async (): Promise<void> => {
   const options = { rounds, mib, json, until, patience, profile, contestants: present(wanted) }
   await Place.prepare()
   const folder = mkdtempSync(join(values.folder ?? (existsSync("/dev/shm") ? "/dev/shm" : tmpdir()), "paradrop-bench-"))
-  const { bench, results } = Bench.make(options, folder, some)
+  const { bench, results } = made(options, folder, some)
   // In a namespace of its own nobody ends it but itself.
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.once(signal, () => {
@@ -119,6 +119,16 @@ const main = async (): Promise<void> => {
   for (const { case: name, contestant, detail, operation } of results().failures) {
     console.log(`FAILED ${name} ${operation} ${contestant}: ${detail}`)
     process.exitCode = 1
+  }
+}
+
+/** Results of another size, or of no form that is known, are left alone. */
+const made = (options: Bench.Options, folder: string, some: ReadonlyArray<Bench.Case>) => {
+  try {
+    return Bench.make(options, folder, some)
+  } catch (error) {
+    rmSync(folder, { recursive: true, force: true })
+    return fail(error instanceof Error ? error.message : String(error))
   }
 }
 

@@ -35,38 +35,54 @@ const node = (side: "client" | "server"): readonly [string, ...ReadonlyArray<str
 /** The peers do not fsync either. */
 const common = ["--port", "0", "--durability", "os", "--log-level", "warn"]
 
+/** Of passwords, as `paradrop-server user stretching` names them: full is the default, light the lowest. */
+type Stretching = 1 | 3
+const lowest = 3
+
 /** What the server runs with: more and other settings for cases that need them. */
 export interface Paradrop {
   readonly name: string
   readonly about: string
-  /** of passwords: 1 is the default, 2 the lowest that there is */
-  readonly stretching: 1 | 2
+  readonly stretching: Stretching
 }
 
 const files = (site: Site) => ({
   state: join(site.folder, "state"),
   password: join(site.folder, "password"),
-  log: join(site.folder, "log")
+  cache: join(site.folder, "cache")
 })
+
+/** What Node has compiled is kept from one start to the next, as it is for everybody who has a folder for it. */
+const environment = (site: Site) => ({ XDG_CACHE_HOME: files(site).cache })
 
 /** How a client is called at that site. */
 export const clientOf = (site: Site, port: string) => {
   const args = ["--server", `${site.place.host}:${port}`, "--user", "bench", "--password-file", files(site).password]
-  return (...command: ReadonlyArray<string>): Command => ({ argv: [...node("client"), client, ...args, ...command] })
+  const env = environment(site)
+  return (...command: ReadonlyArray<string>): Command => ({
+    argv: [...node("client"), client, ...args, ...command],
+    env
+  })
 }
 
 /** Starts the server with one account; its process and port. */
-export const serve = async (site: Site, stretching: 1 | 2, settings: ReadonlyArray<string> = []) => {
+export const serve = async (site: Site, stretching: Stretching, settings: ReadonlyArray<string> = []) => {
   if (!existsSync(client) || !existsSync(server)) throw new Error("there is no build: run npm run build")
-  const { password: passwordFile, state } = files(site)
+  const { cache, password: passwordFile, state } = files(site)
+  mkdirSync(cache, { mode: 0o700 })
   mkdirSync(state, { recursive: true, mode: 0o700 })
   writeFileSync(join(state, "accounts.json"), JSON.stringify({ version: 2, stretching, accounts: [] }), { mode: 0o600 })
   writeFileSync(passwordFile, `${password}\n`, { mode: 0o600 })
   const folders = ["--root", site.root, "--state", state]
-  const add = start({ argv: [process.execPath, server, "user", "add", "bench", ...folders], input: passwordFile })
+  const add = start({
+    argv: [process.execPath, server, "user", "add", "bench", ...folders],
+    input: passwordFile,
+    env: environment(site)
+  })
   await said(add, /bench/)
   const child = start(
     site.place.far({
+      env: environment(site),
       argv: [...node("server"), server, ...folders, ...common, "--host", site.place.host, ...limits, ...settings]
     })
   )
@@ -101,8 +117,8 @@ export const make = ({ about, name, stretching }: Paradrop): Contestant => ({
 
 export const paradrop = make({
   name: "paradrop",
-  about: "paradrop, passwords stretched at the lowest setting (Argon2id, 19 MiB, 2 passes), durability os",
-  stretching: 2
+  about: "paradrop, the lowest stretching (light: for passwords that nobody can guess), durability os",
+  stretching: lowest
 })
 
 export const paradropDefault = make({
@@ -113,11 +129,11 @@ export const paradropDefault = make({
 
 export const paradropSessions: Contestant = {
   name: "paradrop-sessions",
-  about: "paradrop, all sessions of one client process, stretching at the lowest setting, durability os",
+  about: "paradrop, all sessions of one client process, the lowest stretching, durability os",
   needs: {},
   start: async (site) => {
     await bundle()
-    const { child, password, port } = await serve(site, 2)
+    const { child, password, port } = await serve(site, lowest)
     const server = `${site.place.host}:${port}`
     return {
       server: [pidOf(child)],
