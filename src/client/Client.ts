@@ -75,7 +75,9 @@ export const connect = Effect.fnUntraced(function* (
       times: connectRetriesMax
     })
   )
-  const requests = yield* Requests.make(secure, options.client ?? "paradrop", Scope.close(connection, Exit.void))
+  // A connection that takes nothing more may never tell a writer: saying Hello has a deadline too.
+  const hello = Requests.make(secure, options.client ?? "paradrop", Scope.close(connection, Exit.void))
+  const requests = yield* timed(options.server, handshakeMillisecondsMax, hello)
   if (options.eager !== true) yield* timed(options.server, handshakeMillisecondsMax, requests.confirmed)
   return yield* ClientSession.make(requests)
 })

@@ -125,10 +125,33 @@ const mutants: ReadonlyArray<readonly [title: string, broken: World.Broken, says
   ["an audit log that is never fsynced", { auditDisk: noFileSync }, /times on record|the audit log cannot be read/]
 ]
 
+const content = { lineage: 0, version: 7, size: 1_473_741, grows: false, modified: 1_000 }
+
+/** What the simulation has found wrong with the product, as small as it made it. */
+const regressions: Record<string, Schedule.Schedule> = {
+  "a client that waits for ever to say Hello, on a connection that takes nothing more": {
+    seed: 1_460_294_847,
+    choices: 1,
+    capacityBytes: 64_000_000,
+    quota: undefined,
+    steps: [
+      { action: { _tag: "Run", client: 2, command: { _tag: "Upload", name: "a", content } }, pause: { turns: 0 } }
+    ],
+    links: [{ reads: {}, writes: { fragmentBytesMax: 125_674, cutAfterBytes: 1_465 }, hangWhenCut: true }]
+  }
+}
+
 describe("the simulation", () => {
   for (const seed of seeds) {
     it(`finds nothing wrong with seed ${seed}`, () => {
       const result = resultOf(seed)
+      assert.deepStrictEqual(result.violations, [], result.trace.join("\n"))
+    })
+  }
+
+  for (const [title, schedule] of Object.entries(regressions)) {
+    it(`no longer finds ${title}`, () => {
+      const result = Simulation.run(shared, schedule)
       assert.deepStrictEqual(result.violations, [], result.trace.join("\n"))
     })
   }
