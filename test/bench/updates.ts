@@ -19,6 +19,8 @@ import {
   openSync,
   readFileSync,
   rmSync,
+  statSync,
+  utimesSync,
   writeFileSync,
   writeSync
 } from "node:fs"
@@ -60,7 +62,15 @@ const noise = (path: string, from: number, to: number): void => {
 
 const base = join(folder, "base")
 const edits: Record<string, { readonly what: string; readonly make: (path: string) => void }> = {
-  a: { what: "identical", make: (path) => copyFileSync(base, path) },
+  // In its time as well: a file whose time alone differs is made anew, for its new time.
+  a: {
+    what: "identical",
+    make: (path) => {
+      copyFileSync(base, path)
+      const { atime, mtime } = statSync(base)
+      utimesSync(path, atime, mtime)
+    }
+  },
   b: {
     what: "100 overwrites of 100 KiB",
     make: (path) => {
