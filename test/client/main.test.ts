@@ -147,6 +147,27 @@ describe("one call", () => {
     assert.deepStrictEqual([removed.code, fs.existsSync(join(served, "taken"))], [1, false])
   })
 
+  it("takes whole folders both ways, with times and the executable bit, and leaves out what is no file", async () => {
+    fs.mkdirSync(join(work, "tree", "sub"), { recursive: true })
+    write("tree/run", "#!/bin/sh\n")
+    fs.chmodSync(join(work, "tree", "run"), 0o755)
+    write("tree/sub/ü", "text")
+    fs.utimesSync(join(work, "tree", "sub", "ü"), 1, 1)
+    fs.symlinkSync("run", join(work, "tree", "link"))
+    const up = await run(["para", "-r", "tree", "--as", "folders"])
+    assert.strictEqual(up.stderr, "left out: tree/link (a symbolic link)\n")
+    assert.match(up.stdout, /\npara: 2 files \(/)
+    assert.strictEqual(fs.statSync(join(served, "folders/tree/run")).mode & 0o100, 0o100)
+    const down = await run(["download", "-r", "folders/tree", "--to", "back"])
+    assert.deepStrictEqual([up.code, down.code], [0, 0])
+    assert.strictEqual(fs.statSync(join(work, "back/tree/run")).mode & 0o100, 0o100)
+    const { mode, mtimeMs } = fs.statSync(join(work, "back/tree/sub/ü"))
+    assert.deepStrictEqual([mode & 0o111, mtimeMs], [0, 1000])
+    const again = await run(["para", "-r", "tree", "--as", "folders", "--delete"])
+    assert.match(again.stdout, /^para: 2 files, 2 equal already \(/)
+    assert.strictEqual((await run(["upload", "tree", "--delete"])).code, 2)
+  })
+
   it("says what is wrong in one line: missing files, wrong password, no password, nobody there", async () => {
     const cases: ReadonlyArray<readonly [Promise<Ended>, string]> = [
       [run(["download", "none"]), "none: the server does not have this file: 'fetch' shows what it has"],
