@@ -62,7 +62,7 @@ const noise = (path: string, from: number, to: number): void => {
 
 const base = join(folder, "base")
 const edits: Record<string, { readonly what: string; readonly make: (path: string) => void }> = {
-  // In its time as well: a file whose time alone differs is made anew, for its new time.
+  // In its time as well.
   a: {
     what: "identical",
     make: (path) => {
