@@ -160,6 +160,33 @@ export const parseTree = ({
     : Effect.undefined
 }
 
+/** Of `fetch`. */
+export const watchListing = Flag.Boolean("watch").pipe(
+  Flag.withoutNegation,
+  Flag.withDescription("go on: show what is added (+), changed (~) and removed (-), until Ctrl-C"),
+  Flag.withDefault(false)
+)
+
+/** Of `para`. */
+export const watchFiles = Flag.Boolean("watch").pipe(
+  Flag.withoutNegation,
+  Flag.withDescription("as -r, and go on: bring the server up to date whenever something changes here, until Ctrl-C"),
+  Flag.withDefault(false)
+)
+
+/** What follows local files speaks of folders as `-r` does, and of no single moment. */
+export const parseWatched = (
+  flags: TreeFlags,
+  expect: Option.Option<string>
+): Effect.Effect<TreeOptions, WrongUsage> => {
+  const { dryRun, recursive: _, remove, checksum = false, include, exclude } = flags
+  if (dryRun) return Effect.fail(new WrongUsage({ detail: "--dry-run moves nothing, and --watch goes on: give one" }))
+  if (Option.isSome(expect)) {
+    return Effect.fail(new WrongUsage({ detail: "--expect speaks of one version, and --watch of all that come" }))
+  }
+  return Effect.succeed({ dryRun, remove, checksum, include, exclude })
+}
+
 /** Said of `passwd`. */
 export const newPassword = {
   ...passwordFlags,

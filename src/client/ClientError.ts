@@ -4,7 +4,7 @@
  * Text that came from a server is in them only through `printable`.
  */
 import { Schema } from "effect"
-import { nameDepthMax } from "../domain/limits.ts"
+import { fetchWatchEntriesMax, nameDepthMax } from "../domain/limits.ts"
 import { RejectReason } from "../domain/channel/HandshakeMessage.ts"
 import { RefusalReason } from "../domain/wire/Refusal.ts"
 
@@ -81,6 +81,13 @@ export class ConnectionLost extends Schema.TaggedError<ConnectionLost>()("Connec
     return this.isFinal
       ? "the server ended the session (revoked): your account was disabled, removed or moved, ask its administrator"
       : `the connection was lost (${this.reason}): run the same command again`
+  }
+}
+
+/** A live listing remembers every file, and there are more than it may. */
+export class TooManyToWatch extends Schema.TaggedError<TooManyToWatch>()("TooManyToWatch", {}) {
+  override get message(): string {
+    return `more than ${fetchWatchEntriesMax} files are too many to watch: give a pattern, such as 'photos/**'`
   }
 }
 

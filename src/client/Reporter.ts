@@ -108,6 +108,12 @@ export type Changed =
     }
   | { readonly command: "rename"; readonly name: string; readonly to: string }
 
+/** What a live listing has seen; of a removed file what it was. */
+export interface ListingChange {
+  readonly kind: "added" | "changed" | "removed"
+  readonly entry: FileEntry
+}
+
 /** What went wrong, and with what. The message is printable: errors keep to that. */
 export interface Failure {
   readonly error: { readonly _tag: string; readonly message: string }
@@ -122,6 +128,8 @@ export class Reporter extends Context.Service<
   {
     /** A part of a listing. */
     readonly listed: (entries: ReadonlyArray<FileEntry>, options?: ListedOptions) => Effect.Effect<void>
+    /** What has happened to a listing since it was told. */
+    readonly listingChanged: (changes: ReadonlyArray<ListingChange>, options?: ListedOptions) => Effect.Effect<void>
     /** Shows progress while the scope is open. */
     readonly follow: (transfer: {
       readonly command: TransferCommand

@@ -21,6 +21,8 @@ export const layer = (prefix: string): Layer.Layer<Reporter, never, Screen> =>
     Effect.map(Screen, ({ err, out }) =>
       Reporter.of({
         listed: (entries) => out.write(entries.map((entry) => line(entryObject(entry))).join("")),
+        listingChanged: (changes) =>
+          out.write(changes.map(({ entry, kind }) => line({ event: kind, ...entryObject(entry) })).join("")),
         follow: ({ command, name }) => follow(out, command, name),
         transferred: (transferred) => out.write(line(transferredObject(transferred))),
         changed: ({ command, ...names }) => out.write(line({ event: `${command}d`, ...names })),

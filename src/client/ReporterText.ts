@@ -39,6 +39,8 @@ export const layer = (prefix: string): Layer.Layer<Reporter, never, Screen> =>
       return Reporter.of({
         listed: (entries, { digests } = { digests: false }) =>
           out.write(entries.map((entry) => entryLine(entry, digests)).join("")),
+        listingChanged: (changes, { digests } = { digests: false }) =>
+          out.write(changes.map(({ entry, kind }) => `${marks[kind]} ${entryLine(entry, digests)}`).join("")),
         changed: (changed) => out.write(`${green(out, changedText(changed))}\n`),
         follow: ({ command, name }) =>
           Effect.andThen(following, (err.columns() === undefined ? lines : bar)(err, command, printable(name))),
@@ -68,6 +70,9 @@ const entryLine = ({ digest, modified, name, size }: FileEntry, digests: boolean
   const shown = digests ? `${(digest ?? "-").padEnd(digestColumns)}  ` : ""
   return `${Figures.size(size).padStart(10)}  ${Figures.minute(modified)}  ${shown}${printable(name)}\n`
 }
+
+/** What stands before the line of a change. */
+const marks = { added: "+", changed: "~", removed: "-" } as const
 
 const digestColumns = 64
 

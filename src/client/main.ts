@@ -30,6 +30,7 @@ import * as CompletionScripts from "./CompletionScripts.ts"
 import * as HistoryNode from "./HistoryNode.ts"
 import * as LineEditorNode from "./LineEditorNode.ts"
 import * as LocalFilesNode from "./LocalFilesNode.ts"
+import * as LocalWatchNode from "./LocalWatchNode.ts"
 import { OwnPassword } from "./PasswordCommand.ts"
 import * as PasswordSource from "./PasswordSource.ts"
 import * as ProfileCommands from "./ProfileCommands.ts"
@@ -44,6 +45,7 @@ import * as ScreenNode from "./ScreenNode.ts"
 import * as ServerAddress from "./ServerAddress.ts"
 import { Sessions } from "./Sessions.ts"
 import * as Shell from "./Shell.ts"
+import * as Watching from "./Watching.ts"
 import * as WorkingFolderNode from "./WorkingFolderNode.ts"
 
 // The OPAQUE library asks whether there is one, and Node would load its HTTP client for the answer: 20 ms for nothing.
@@ -178,15 +180,21 @@ const once = (command: Commands.Command, named?: ServerAddress.Named) =>
 const { as, digest, expect, file, files, name, names, newName, oneName, pattern, replace, to } = ClientConfig
 const { parseExpected, parseName, parseNames } = ClientConfig
 
-const fetch = Command.make("fetch", { pattern, digest }, ({ digest, pattern }) =>
-  Effect.flatMap(parseName(pattern, { nameless: true }), ({ name, named }) =>
-    once({ _tag: "Fetch", pattern: name, digests: digest }, named)
-  )
+const fetch = Command.make(
+  "fetch",
+  { pattern, digest, watch: ClientConfig.watchListing },
+  ({ digest, pattern, watch }) =>
+    Effect.flatMap(parseName(pattern, { nameless: true }), ({ name, named }) =>
+      watch
+        ? Effect.flatMap(root, (flags) => running(flags, Watching.fetch(name, digest), prefix, named))
+        : once({ _tag: "Fetch", pattern: name, digests: digest }, named)
+    )
 ).pipe(
   Command.withDescription("List the server's files"),
   Command.withExamples([
     { command: "paradrop fetch", description: "all files" },
     { command: "paradrop fetch '*.pdf'", description: "those whose name ends so, in any folder" },
+    { command: "paradrop fetch --watch", description: "all files, and then what happens to them" },
     { command: "paradrop fetch paradrop://ada@files.example:8080", description: "at that server, as that account" }
   ])
 )
@@ -228,10 +236,20 @@ const download = Command.make("download", { names, to, ...ClientConfig.comparedT
   ])
 )
 
-const paraFlags = { files, as, expect, ...ClientConfig.comparedTree }
-const para = Command.make("para", paraFlags, ({ as, expect, files, ...flags }) =>
+/** Goes on until it is interrupted, or until the server wants no more of it. */
+const followed = (command: Extract<Commands.Command, { readonly _tag: "Para" }>, named?: ServerAddress.Named) =>
+  Effect.flatMap(root, (flags) =>
+    running(flags, Watching.follow(command.files, Commands.run(command)), prefix, named)
+  ).pipe(Effect.provide(LocalWatchNode.layer))
+
+const paraFlags = { files, as, expect, ...ClientConfig.comparedTree, watch: ClientConfig.watchFiles }
+const para = Command.make("para", paraFlags, ({ as, expect, files, watch, ...flags }) =>
   Effect.gen(function* () {
     const { name, named } = yield* parseName(as)
+    if (watch) {
+      const tree = yield* ClientConfig.parseWatched(flags, expect)
+      return yield* followed({ _tag: "Para", files, as: name, tree }, named)
+    }
     const tree = yield* ClientConfig.parseTree(flags)
     if (tree === undefined) yield* oneName(files, name)
     else if (Option.isSome(expect)) {
@@ -246,7 +264,8 @@ const para = Command.make("para", paraFlags, ({ as, expect, files, ...flags }) =
     { command: "paradrop para report.pdf", description: "the server must have report.pdf" },
     { command: "paradrop para report.pdf --as 2026/report.pdf", description: "under that name there" },
     { command: "paradrop para -r site", description: "the server's site/... becomes yours: what is new or differs" },
-    { command: "paradrop para -r site --delete --dry-run", description: "what would be sent, and what would go" }
+    { command: "paradrop para -r site --delete --dry-run", description: "what would be sent, and what would go" },
+    { command: "paradrop para --watch site", description: "the server's site/... follows yours, until Ctrl-C" }
   ])
 )
 

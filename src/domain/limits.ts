@@ -205,6 +205,36 @@ export const eagerContentBytesMax = 1024 * 1024
  */
 export const stretchAheadMilliseconds = 20
 
+/** After a local change a watching client waits until nothing has changed for so long: editors save in steps. */
+export const watchQuietMilliseconds = 300
+
+/** A file that never stops changing is sent nevertheless, so long after the first change. */
+export const watchQuietMillisecondsMax = 5_000
+
+/** What failed, a file that was in the middle of a save for one, is tried once more after so long. */
+export const watchAgainMilliseconds = 2_000
+
+/** A watching client looks at everything that often, for changes that the system did not tell. */
+export const watchRescanMilliseconds = 5 * 60_000
+
+/** The same where the system cannot tell changes at all. */
+export const watchBlindMilliseconds = 10_000
+
+/** The first pause before a watching client dials again after a loss; each further one is twice as long. */
+export const watchRetryMilliseconds = 1_000
+
+/** The longest such pause. */
+export const watchRetryMillisecondsMax = 60_000
+
+/** A live listing asks the server again after so long, and not before ten times what the last listing took. */
+export const fetchWatchMilliseconds = 2_000
+
+/** How much longer than a listing took the pause behind it is: who watches takes a tenth of a server's time. */
+export const fetchWatchPauseFactor = 10
+
+/** Files that a live listing remembers, to tell what has changed. */
+export const fetchWatchEntriesMax = 200_000
+
 /** A client's file of one profile: four short lines, bytes. */
 export const profileBytesMax = 16 * 1024
 

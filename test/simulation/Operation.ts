@@ -55,6 +55,7 @@ interface Said {
 
 const listenTo = (said: Said): Reporter["Service"] => ({
   listed: (entries) => Effect.sync(() => void said.listed.push(...entries)),
+  listingChanged: () => Effect.void,
   follow: () => Effect.succeed(() => {}),
   transferred: (transferred) => Effect.sync(() => void (said.transferred = transferred)),
   changed: (changed) => Effect.sync(() => void (said.changed = changed)),

@@ -2,4 +2,5 @@
  * What tests of the client's ports need: their contract suites, to hold layers of your own to them.
  */
 export * as localFilesContract from "./localFilesContract.ts"
+export * as localWatchContract from "./localWatchContract.ts"
 export * as profilesContract from "./profilesContract.ts"

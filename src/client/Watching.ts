@@ -1,0 +1,194 @@
+/**
+ * Commands that do not end: the server's copy follows local files as they change, and a listing the server's files.
+ *
+ * Both are passes: one looks at everything and does what is to be done, so one more is never wrong, and after a loss
+ * the next one finds out by itself where the last one stood. What is told here is when a pass runs.
+ *
+ * - After a local change it runs when nothing has changed for `watchQuietMilliseconds`, at the latest
+ *   `watchQuietMillisecondsMax` after the first change.
+ * - When the network is lost it runs again after a pause, 1 s at first and twice as long each time, up to a minute.
+ *   Before the first pass has ended well a failure ends the command: a name or a password was probably mistyped.
+ */
+import { Clock, Deferred, Effect, Option, Queue, Stream } from "effect"
+import type { FileEntry } from "../domain/file/FileEntry.ts"
+import { printable } from "../domain/file/Printable.ts"
+import {
+  fetchWatchEntriesMax,
+  fetchWatchMilliseconds,
+  fetchWatchPauseFactor,
+  watchAgainMilliseconds,
+  watchBlindMilliseconds,
+  watchQuietMilliseconds,
+  watchQuietMillisecondsMax,
+  watchRescanMilliseconds,
+  watchRetryMilliseconds,
+  watchRetryMillisecondsMax
+} from "../domain/limits.ts"
+import { TooManyToWatch } from "./ClientError.ts"
+import * as Glob from "./Glob.ts"
+import { LocalWatch } from "./LocalWatch.ts"
+import { type ListingChange, Reporter } from "./Reporter.ts"
+import { type NoSession, Sessions } from "./Sessions.ts"
+
+// -----------------------------------------------------------------------------
+// Passes that survive the network
+// -----------------------------------------------------------------------------
+
+/** The pause that the server asks for before the next try, in milliseconds; undefined when none can do better. */
+const pauseAfter = (error: NoSession | TooManyToWatch): number | undefined => {
+  switch (error._tag) {
+    case "ConnectionLost":
+      return error.reason.endsWith(": revoked") ? undefined : 0
+    case "ConnectFailed":
+      return error.reason === "other-version" ? undefined : 0
+    case "LoginRejected":
+      return error.retryAfterMilliseconds
+    default:
+      return undefined
+  }
+}
+
+const textOf = (error: NoSession | TooManyToWatch): string =>
+  error._tag === "ConnectionLost" ? `the connection was lost (${error.reason})` : error.message
+
+/** The same pass, run again until it ends in another way than by a loss. Made once for all passes of a command. */
+const surviving = <A, E extends NoSession | TooManyToWatch, R>(
+  pass: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R | Reporter> => {
+  let everWell = false
+  return Effect.gen(function* () {
+    const reporter = yield* Reporter
+    let pause = watchRetryMilliseconds
+    while (true) {
+      const outcome = yield* Effect.result(pass)
+      if (outcome._tag === "Success") {
+        everWell = true
+        return outcome.success
+      }
+      const asked = pauseAfter(outcome.failure)
+      if (!everWell || asked === undefined) return yield* Effect.fail(outcome.failure)
+      const wait = Math.max(asked, pause)
+      yield* reporter.note(`${textOf(outcome.failure)}: the next try is in ${Math.ceil(wait / 1000)} s`, "bad")
+      yield* Effect.sleep(wait)
+      pause = Math.min(pause * 2, watchRetryMillisecondsMax)
+    }
+  })
+}
+
+// -----------------------------------------------------------------------------
+// Local files
+// -----------------------------------------------------------------------------
+
+/** Tells nothing of a pass that has found nothing to do. */
+const quietly = (reporter: Reporter["Service"]): Reporter["Service"] => ({
+  ...reporter,
+  summed: (summary) =>
+    summary.files === summary.equal && summary.failed + summary.removed === 0 ? Effect.void : reporter.summed(summary)
+})
+
+/**
+ * Runs the pass, and again whenever something at the paths has changed.
+ *
+ * @param pass brings the server up to date with all of the paths; false when some of it failed, which it has reported
+ */
+export const follow = <R>(
+  paths: ReadonlyArray<string>,
+  pass: Effect.Effect<boolean, NoSession, R>
+): Effect.Effect<never, NoSession, LocalWatch | R | Reporter> =>
+  Effect.gen(function* () {
+    const reporter = yield* Reporter
+    const { changes } = yield* LocalWatch
+    const changed = yield* Queue.sliding<true>(1)
+    const ready = yield* Deferred.make<void>()
+    let rescan = watchRescanMilliseconds
+    yield* Effect.forkScoped(
+      Stream.runForEach(changes(paths), (change): Effect.Effect<unknown> => {
+        if (change._tag === "Ready") return Deferred.succeed(ready, undefined)
+        if (change._tag === "Changed") return Queue.offer(changed, true)
+        rescan = watchBlindMilliseconds
+        return reporter.note(
+          `${printable(change.path)} cannot be watched (${change.code}): it is looked at every ${rescan / 1000} s`
+        )
+      })
+    )
+    // What changes during a pass is told, and leads to another.
+    yield* Deferred.await(ready)
+    const run = surviving(pass)
+    yield* run
+    yield* reporter.note(`watching ${paths.map(printable).join(", ")}: Ctrl-C ends it`)
+    const next = Effect.provideService(run, Reporter, quietly(reporter))
+    let repeated = false
+    while (true) {
+      const told = yield* Effect.timeoutOption(Queue.take(changed), repeated ? watchAgainMilliseconds : rescan)
+      if (Option.isSome(told)) yield* settled(changed)
+      const well = yield* next
+      // Once: what fails for good is not told again and again.
+      repeated = !well && !repeated
+    }
+  }).pipe(Effect.scoped)
+
+/** Waits until nothing has changed for a while. */
+const settled = Effect.fnUntraced(function* (changed: Queue.Dequeue<true>) {
+  const began = yield* Clock.currentTimeMillis
+  while (true) {
+    const left = began + watchQuietMillisecondsMax - (yield* Clock.currentTimeMillis)
+    if (left <= 0) return
+    const more = yield* Effect.timeoutOption(Queue.take(changed), Math.min(watchQuietMilliseconds, left))
+    if (Option.isNone(more)) return
+  }
+})
+
+// -----------------------------------------------------------------------------
+// The server's files
+// -----------------------------------------------------------------------------
+
+type Listing = ReadonlyMap<string, FileEntry>
+
+const differs = (one: FileEntry, other: FileEntry): boolean =>
+  one.size !== other.size || one.modified !== other.modified || one.digest !== other.digest
+
+/** What has happened between two listings, by name. */
+export const changesBetween = (before: Listing, after: Listing): ReadonlyArray<ListingChange> => {
+  const changes: Array<ListingChange> = []
+  for (const entry of after.values()) {
+    const known = before.get(entry.name)
+    if (known === undefined) changes.push({ kind: "added", entry })
+    else if (differs(known, entry)) changes.push({ kind: "changed", entry })
+  }
+  for (const entry of before.values()) if (!after.has(entry.name)) changes.push({ kind: "removed", entry })
+  return changes.toSorted((a, b) => (a.entry.name < b.entry.name ? -1 : 1))
+}
+
+/** Lists the server's files, then what is added, changed and removed, as it happens. */
+export const fetch = (
+  pattern: string | undefined,
+  digests: boolean
+): Effect.Effect<never, NoSession | TooManyToWatch, Reporter | Sessions> =>
+  Effect.gen(function* () {
+    const reporter = yield* Reporter
+    let known: Listing | undefined
+    const listing = Effect.gen(function* () {
+      const session = yield* (yield* Sessions).session
+      // The login counts not: the next listing has none.
+      const began = yield* Clock.currentTimeMillis
+      const entries = new Map<string, FileEntry>()
+      yield* Stream.runForEachArray(digests ? session.fetchWithDigests : session.fetch, (page) => {
+        for (const entry of page) {
+          if (pattern === undefined || Glob.matches(pattern, entry.name)) entries.set(entry.name, entry)
+        }
+        return entries.size > fetchWatchEntriesMax ? Effect.fail(new TooManyToWatch()) : Effect.void
+      })
+      return { entries, took: (yield* Clock.currentTimeMillis) - began }
+    })
+    const pass = surviving(listing)
+    while (true) {
+      const { entries, took } = yield* pass
+      if (known === undefined) {
+        const sorted = [...entries.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1))
+        yield* reporter.listed(sorted, { digests })
+        yield* reporter.note("watching: Ctrl-C ends it")
+      } else yield* reporter.listingChanged(changesBetween(known, entries), { digests })
+      known = entries
+      yield* Effect.sleep(Math.max(fetchWatchMilliseconds, took * fetchWatchPauseFactor))
+    }
+  })

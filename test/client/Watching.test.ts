@@ -1,0 +1,251 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, Layer } from "effect"
+import { TestClock } from "effect/testing"
+import { ConnectFailed, ConnectionLost, LoginIncorrect, LoginRejected } from "../../src/client/ClientError.ts"
+import { layerMemory, type LocalWatch, MemoryWatch } from "../../src/client/LocalWatch.ts"
+import * as ReporterJson from "../../src/client/ReporterJson.ts"
+import * as ReporterText from "../../src/client/ReporterText.ts"
+import { Reporter } from "../../src/client/Reporter.ts"
+import { Screen } from "../../src/client/Screen.ts"
+import { type NoSession, Sessions } from "../../src/client/Sessions.ts"
+import * as Watching from "../../src/client/Watching.ts"
+import { FileName } from "../../src/domain/file/FileName.ts"
+import {
+  fetchWatchMilliseconds,
+  watchAgainMilliseconds,
+  watchBlindMilliseconds,
+  watchQuietMilliseconds,
+  watchQuietMillisecondsMax,
+  watchRescanMilliseconds,
+  watchRetryMilliseconds,
+  watchRetryMillisecondsMax
+} from "../../src/domain/limits.ts"
+import * as Fixture from "../../src/domain/testing/Fixture.ts"
+import { connect, layer as server, settle } from "../server/world.ts"
+
+const lost = new ConnectionLost({ reason: "truncated" })
+const refused = new ConnectFailed({ server: "here:1", reason: "connection-refused", code: "ECONNREFUSED" })
+
+/** A command that watches `w`, whose passes end as the script says, and well behind its end. */
+const following = (script: ReadonlyArray<boolean | NoSession> = []) =>
+  Effect.gen(function* () {
+    let passes = 0
+    const written = { out: "", err: "" }
+    const pass = Effect.suspend((): Effect.Effect<boolean, NoSession> => {
+      const outcome = script[passes] ?? true
+      passes += 1
+      return typeof outcome === "boolean" ? Effect.succeed(outcome) : Effect.fail(outcome)
+    })
+    const reporter = Layer.provide(ReporterText.layer(""), Screen.layerMemory({ written }))
+    const fiber = yield* Effect.forkChild(Effect.provide(Watching.follow(["w"], pass), reporter))
+    yield* settle
+    const { say } = yield* MemoryWatch
+    return {
+      fiber,
+      written,
+      passes: () => passes,
+      change: Effect.andThen(say({ _tag: "Changed", path: "w/a" }), settle),
+      blind: Effect.andThen(say({ _tag: "Blind", path: "w", code: "ENOSPC" }), settle),
+      after: (milliseconds: number) => Effect.andThen(TestClock.adjust(milliseconds), settle)
+    }
+  })
+
+const scenario = (name: string, body: () => Effect.Effect<void, never, LocalWatch | MemoryWatch>) =>
+  it.effect(name, () => Effect.provide(body(), layerMemory))
+
+describe("following local files", () => {
+  scenario("a pass at the start, and one when a change is over", () =>
+    Effect.gen(function* () {
+      const { after, change, passes } = yield* following()
+      assert.strictEqual(passes(), 1)
+      yield* change
+      yield* after(watchQuietMilliseconds - 1)
+      assert.strictEqual(passes(), 1)
+      yield* after(1)
+      assert.strictEqual(passes(), 2)
+      yield* after(watchRescanMilliseconds / 2)
+      assert.strictEqual(passes(), 2)
+    })
+  )
+
+  scenario("many changes in a row are one pass, and one that never ends is sent nevertheless", () =>
+    Effect.gen(function* () {
+      const { after, change, passes } = yield* following()
+      for (let step = 0; step < 4; step += 1) {
+        yield* change
+        yield* after(watchQuietMilliseconds - 1)
+      }
+      assert.strictEqual(passes(), 1)
+      yield* after(1)
+      assert.strictEqual(passes(), 2)
+      const step = watchQuietMilliseconds / 2
+      for (let waited = 0; waited < watchQuietMillisecondsMax; waited += step) {
+        assert.strictEqual(passes(), 2)
+        yield* change
+        yield* after(step)
+      }
+      assert.strictEqual(passes(), 3)
+    })
+  )
+
+  scenario("looks by itself now and then, and more often where changes cannot be told", () =>
+    Effect.gen(function* () {
+      const { after, blind, change, passes, written } = yield* following()
+      yield* after(watchRescanMilliseconds)
+      assert.strictEqual(passes(), 2)
+      yield* blind
+      assert.include(written.err, "w cannot be watched (ENOSPC): it is looked at every 10 s")
+      yield* change
+      yield* after(watchQuietMilliseconds)
+      assert.strictEqual(passes(), 3)
+      yield* after(watchBlindMilliseconds)
+      assert.strictEqual(passes(), 4)
+    })
+  )
+
+  scenario("what failed is tried once more, and then when something changes", () =>
+    Effect.gen(function* () {
+      const { after, change, passes } = yield* following([true, false, false, true])
+      yield* change
+      yield* after(watchQuietMilliseconds)
+      assert.strictEqual(passes(), 2)
+      yield* after(watchAgainMilliseconds)
+      assert.strictEqual(passes(), 3)
+      yield* after(10 * watchAgainMilliseconds)
+      assert.strictEqual(passes(), 3)
+      yield* change
+      yield* after(watchQuietMilliseconds)
+      assert.strictEqual(passes(), 4)
+    })
+  )
+
+  scenario("a loss of the network is waited out, longer each time up to a minute", () =>
+    Effect.gen(function* () {
+      const losses = Array.from({ length: 8 }, (_, index) => (index === 0 ? lost : refused))
+      const { after, change, passes, written } = yield* following([true, ...losses, true, lost])
+      yield* change
+      yield* after(watchQuietMilliseconds)
+      assert.strictEqual(passes(), 2)
+      assert.include(written.err, "the connection was lost (truncated): the next try is in 1 s")
+      let pause = watchRetryMilliseconds
+      for (let tries = 3; tries <= 10; tries += 1) {
+        yield* after(pause - 1)
+        assert.strictEqual(passes(), tries - 1)
+        yield* after(1)
+        assert.strictEqual(passes(), tries)
+        pause = Math.min(pause * 2, watchRetryMillisecondsMax)
+      }
+      // The next loss begins with a short pause again.
+      yield* change
+      yield* after(watchQuietMilliseconds)
+      assert.strictEqual(passes(), 11)
+      yield* after(watchRetryMilliseconds)
+      assert.strictEqual(passes(), 12)
+    })
+  )
+
+  scenario("a server that asks for more patience gets it", () =>
+    Effect.gen(function* () {
+      const busy = new LoginRejected({ reason: "too-many-attempts", retryAfterMilliseconds: 7_000 })
+      const { after, change, passes } = yield* following([true, busy])
+      yield* change
+      yield* after(watchQuietMilliseconds)
+      yield* after(6_999)
+      assert.strictEqual(passes(), 2)
+      yield* after(1)
+      assert.strictEqual(passes(), 3)
+    })
+  )
+
+  scenario("what fails at the start, or for good, ends the command", () =>
+    Effect.gen(function* () {
+      for (const first of [refused, lost]) {
+        const { fiber } = yield* following([first])
+        assert.strictEqual(yield* Effect.flip(Fiber.join(fiber)), first)
+      }
+      const revoked = new ConnectionLost({ reason: "the server closed the session: revoked" })
+      const other = new ConnectFailed({ server: "here:1", reason: "other-version", code: "other-version" })
+      const { user } = Fixture.ada
+      for (const last of [revoked, other, new LoginIncorrect({ user, attemptsLeft: 0 })]) {
+        const { after, change, fiber } = yield* following([true, last])
+        yield* change
+        yield* after(watchQuietMilliseconds)
+        assert.strictEqual(yield* Effect.flip(Fiber.join(fiber)), last)
+      }
+      assert.strictEqual((yield* MemoryWatch).watching(), 0)
+    })
+  )
+
+  scenario("tells the summary of a pass that did something, and of the first", () =>
+    Effect.gen(function* () {
+      const written = { out: "", err: "" }
+      const idle = {
+        command: "para",
+        files: 3,
+        equal: 3,
+        failed: 0,
+        removed: 0,
+        size: 1,
+        reused: 1,
+        sent: 1,
+        received: 1
+      } as const
+      let passes = 0
+      const pass = Effect.gen(function* () {
+        passes += 1
+        const { summed } = yield* Reporter
+        yield* summed({ ...idle, equal: passes === 3 ? 2 : 3, milliseconds: passes })
+        return true
+      })
+      const reporter = Layer.provide(ReporterJson.layer(""), Screen.layerMemory({ written }))
+      yield* Effect.forkChild(Effect.provide(Watching.follow(["w"], pass), reporter))
+      yield* settle
+      for (const _ of [2, 3, 4]) {
+        yield* (yield* MemoryWatch).say({ _tag: "Changed", path: "w" })
+        yield* settle
+        yield* TestClock.adjust(watchQuietMilliseconds)
+        yield* settle
+      }
+      assert.deepStrictEqual(
+        written.out.match(/"milliseconds":\d/g),
+        ["1", "3"].map((pass) => `"milliseconds":${pass}`)
+      )
+    })
+  )
+})
+
+describe("a live listing", () => {
+  const name = (text: string) => FileName.make(text)
+  const content = (text: string) => Fixture.source(new TextEncoder().encode(text))
+
+  it.effect("tells what was there, and then what is added, changed and removed", () =>
+    Effect.gen(function* () {
+      const other = yield* connect(Fixture.grace)
+      yield* other.upload(name("b.txt"), content("one"))
+      const written = { out: "", err: "" }
+      const services = Layer.mergeAll(
+        Sessions.layer(connect()),
+        Layer.provide(ReporterText.layer(""), Screen.layerMemory({ written }))
+      )
+      yield* Effect.forkChild(Effect.provide(Watching.fetch("*.txt", false), services))
+      const wait = Effect.gen(function* () {
+        yield* settle
+        yield* settle
+        yield* TestClock.adjust(fetchWatchMilliseconds)
+        yield* settle
+        yield* settle
+      })
+      yield* wait
+      yield* other.upload(name("a.txt"), content("new"))
+      yield* other.upload(name("hidden.pdf"), content("new"))
+      yield* other.para(name("b.txt"), content("longer"))
+      yield* wait
+      yield* wait
+      yield* other.remove(name("a.txt"))
+      yield* wait
+      yield* wait
+      const marks = written.out.split("\n").map((line) => `${line.slice(0, 2)}${line.split("  ").at(-1) ?? ""}`)
+      assert.deepStrictEqual(marks, ["  b.txt", "+ a.txt", "~ b.txt", "- a.txt", ""])
+    }).pipe(Effect.scoped, Effect.provide(server()))
+  )
+})
