@@ -357,8 +357,18 @@ const list = Command.make("list", {}, () => onAccounts(UserCommands.list)).pipe(
 const stretching = Command.make("stretching", { wanted: ServerConfig.stretching }, ({ wanted }) =>
   Effect.gen(function* () {
     const folder = yield* stateFolder
-    if (Option.isSome(wanted)) yield* lockState(folder, "this state")
-    yield* Effect.provide(UserCommands.stretching(Option.getOrUndefined(wanted)), AccountsFile.layer(folder))
+    const alone = Effect.mapError(
+      lockState(folder, ""),
+      () => new CannotStart({ detail: "the server runs, or its state cannot be locked: stop the server first" })
+    )
+    yield* Effect.provide(
+      Effect.andThen(
+        Option.isSome(wanted) ? alone : Effect.void,
+        UserCommands.stretching(Option.getOrUndefined(wanted))
+      ),
+      // Makes the folder, where this is the first that is done.
+      AccountsFile.layer(folder)
+    )
   }).pipe(Effect.scoped)
 ).pipe(
   Command.withDescription("Say how clients stretch passwords, or choose it before there is an account"),
