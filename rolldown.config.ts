@@ -34,17 +34,25 @@ const notices: Plugin = {
   }
 }
 
+/** Modules of Node's that a short command does not use, and that take milliseconds to load. */
+const seldomUsed = new Set(["node:child_process", "node:readline", "node:tls", "node:worker_threads"])
+
 /**
  * Node's modules without their ES facades: to make one, Node reads every property of the module, and some of them load
- * a whole HTTP client or the system's certificates. Those that the program imports by name are all read here at once.
+ * a whole HTTP client or the system's certificates. Those that the program imports by name are all read here at once;
+ * seldom used ones that it imports as a whole are loaded at their first use.
  */
 const builtins: Plugin = {
   name: "builtins",
   renderChunk: (code) => {
     const direct = code.replace(
       /^import (?:\* as )?([\w$]+|\{[^}]*\}) from "(node:[\w/]+)";$/gm,
-      (_, names: string, module: string) =>
-        `const ${names.replaceAll(" as ", ": ")} = process.getBuiltinModule("${module}");`
+      (_, names: string, module: string) => {
+        const loaded = `process.getBuiltinModule("${module}")`
+        const lazily = seldomUsed.has(module) && !names.startsWith("{")
+        const value = lazily ? `new Proxy({}, { get: (_, name) => ${loaded}[name] })` : loaded
+        return `const ${names.replaceAll(" as ", ": ")} = ${value};`
+      }
     )
     if (/^import .* from "node:/m.test(direct)) throw new Error("an import of Node's that was not understood")
     return direct

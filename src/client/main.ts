@@ -48,8 +48,9 @@ import * as Shell from "./Shell.ts"
 import * as Watching from "./Watching.ts"
 import * as WorkingFolderNode from "./WorkingFolderNode.ts"
 
-// The OPAQUE library asks whether there is one, and Node would load its HTTP client for the answer: 20 ms for nothing.
+// The OPAQUE library asks whether there are any, and Node would load its HTTP client for the answer: 20 ms for nothing.
 Reflect.deleteProperty(globalThis, "Request")
+Reflect.deleteProperty(globalThis, "Response")
 
 const { version } = Schema.decodeUnknownSync(Schema.Struct({ version: Schema.String }))(
   createRequire(import.meta.url)("../../package.json")

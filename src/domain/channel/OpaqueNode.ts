@@ -6,13 +6,14 @@
  * of 212.
  */
 import { Effect, type Layer, Schema } from "effect"
-import { Worker } from "node:worker_threads"
+import * as threads from "node:worker_threads"
 import { inPlace, isQuick, layerStretchedBy, type Opaque, OpaqueRejected, type Stretcher } from "./Opaque.ts"
 
 // Plain text, so that it runs from sources, from a build and from a bundle alike; the library is found by its address.
-// It asks whether there is a `Request`: Node would load its HTTP client for the answer, which takes 20 ms.
+// It asks whether there are requests and responses: Node would load its HTTP client for the answer, which takes 20 ms.
 const program = `
   delete globalThis.Request
+  delete globalThis.Response
   const { parentPort, workerData } = require("node:worker_threads")
   parentPort.once("message", async ({ step, params }) => {
     const library = await loading
@@ -25,8 +26,8 @@ const program = `
   })
 `
 
-const start = (): Worker => {
-  const worker = new Worker(program, {
+const start = (): threads.Worker => {
+  const worker = new threads.Worker(program, {
     eval: true,
     workerData: import.meta.resolve("@serenity-kit/opaque"),
     execArgv: []
@@ -57,7 +58,7 @@ const RegistrationAnswer = Answer(
 
 const makeStretcher = (here: Stretcher): Stretcher => {
   // One that was started ahead of its question.
-  let ready: Worker | undefined
+  let ready: threads.Worker | undefined
 
   const take = Effect.sync(() => {
     const worker = ready ?? start()
@@ -95,7 +96,7 @@ const makeStretcher = (here: Stretcher): Stretcher => {
   }
 }
 
-const answerOf = (worker: Worker, question: object): Effect.Effect<unknown, OpaqueRejected> =>
+const answerOf = (worker: threads.Worker, question: object): Effect.Effect<unknown, OpaqueRejected> =>
   Effect.callback((resume) => {
     worker.once("message", (message) => resume(Effect.succeed(message)))
     worker.once("error", () => resume(Effect.fail(new OpaqueRejected())))
@@ -103,7 +104,7 @@ const answerOf = (worker: Worker, question: object): Effect.Effect<unknown, Opaq
     worker.postMessage(question)
   })
 
-const stop = (worker: Worker): Effect.Effect<void> => Effect.asVoid(Effect.promise(() => worker.terminate()))
+const stop = (worker: threads.Worker): Effect.Effect<void> => Effect.asVoid(Effect.promise(() => worker.terminate()))
 
 /** OPAQUE with Argon2id stretched by Node, off the main thread. */
 export const layer: Layer.Layer<Opaque> = layerStretchedBy((library) => makeStretcher(inPlace(library)))
