@@ -145,7 +145,10 @@ const settled = Effect.fnUntraced(function* (changed: Queue.Dequeue<true>) {
 type Listing = ReadonlyMap<string, FileEntry>
 
 const differs = (one: FileEntry, other: FileEntry): boolean =>
-  one.size !== other.size || one.modified !== other.modified || one.digest !== other.digest
+  one.size !== other.size ||
+  one.modified !== other.modified ||
+  one.digest !== other.digest ||
+  one.executable !== other.executable
 
 /** What has happened between two listings, by name. */
 export const changesBetween = (before: Listing, after: Listing): ReadonlyArray<ListingChange> => {
