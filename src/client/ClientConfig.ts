@@ -41,6 +41,11 @@ export const shared = {
     Flag.withDescription(`the account to log in to; without it that of the server's URL, else '${publicUser}'`),
     Flag.optional
   ),
+  quiet: Flag.Boolean("quiet").pipe(
+    Flag.withoutNegation,
+    Flag.withDescription("say only what was asked for and what went wrong: no progress, no news of each file"),
+    Flag.withDefault(false)
+  ),
   json: Flag.Boolean("json").pipe(
     Flag.withoutNegation,
     Flag.withDescription("one JSON object a line on standard output, progress included"),

@@ -38,6 +38,7 @@ import type { Profile } from "./Profiles.ts"
 import * as ProfilesNode from "./ProfilesNode.ts"
 import { Reporter } from "./Reporter.ts"
 import * as ReporterJson from "./ReporterJson.ts"
+import * as ReporterQuiet from "./ReporterQuiet.ts"
 import * as ReporterText from "./ReporterText.ts"
 import * as ReporterVerbose from "./ReporterVerbose.ts"
 import { red, Screen } from "./Screen.ts"
@@ -167,7 +168,8 @@ const running = Effect.fnUntraced(function* <E, R>(
     ...(yield* ClientConfig.parsePassword(flags)),
     profile
   }
-  const plain = (flags.json ? ReporterJson : ReporterText).layer(reportPrefix)
+  const told = (flags.json ? ReporterJson : ReporterText).layer(reportPrefix)
+  const plain = flags.quiet ? ReporterQuiet.layer(told) : told
   const reporter = verbose ? ReporterVerbose.layer(plain) : plain
   const succeeded = yield* Effect.provide(work, Layer.provideMerge(sessions(target), reporter))
   if (!succeeded) return yield* new SomeFailed()

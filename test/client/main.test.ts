@@ -166,6 +166,12 @@ describe("one call", () => {
     const again = await run(["para", "-r", "tree", "--as", "folders", "--delete"])
     assert.match(again.stdout, /^para: 2 files, 2 equal already \(/)
     assert.strictEqual((await run(["upload", "tree", "--delete"])).code, 2)
+    const quiet = await run(["--quiet", "upload", "-r", "tree", "none"])
+    assert.deepStrictEqual(quiet, {
+      code: 1,
+      stdout: "",
+      stderr: "paradrop: could not find the file in clientSide to upload: none\n"
+    })
   })
 
   it("says what is wrong in one line: missing files, wrong password, no password, nobody there", async () => {
