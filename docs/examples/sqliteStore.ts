@@ -24,18 +24,26 @@ const tables = `
   PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
   CREATE TABLE IF NOT EXISTS files (
     id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT UNIQUE NOT NULL, name TEXT NOT NULL, size INTEGER NOT NULL,
-    modified INTEGER NOT NULL, digest TEXT NOT NULL, changed INTEGER NOT NULL, content BLOB NOT NULL)`
+    modified INTEGER NOT NULL, executable INTEGER NOT NULL, digest TEXT NOT NULL, changed INTEGER NOT NULL,
+    content BLOB NOT NULL)`
 
 const Row = Schema.Struct({
   id: Schema.Int,
   ...FileEntry.FileEntry.fields,
+  executable: Schema.Int,
   digest: Digest.ContentDigest,
   changed: Schema.Int
 })
 type Row = typeof Row.Type
 const toRow = Schema.decodeUnknownSync(Row)
 
-const entryOf = ({ digest, modified, name, size }: Row): FileEntry.FileEntry => ({ name, size, modified, digest })
+const entryOf = ({ digest, executable, modified, name, size }: Row): FileEntry.FileEntry => ({
+  name,
+  size,
+  modified,
+  digest,
+  ...FileEntry.mayRun(executable === 1)
+})
 const versionOf = ({ id }: Row): string => `sqlite:${id}`
 
 type Outcome<A> = Result.Result<A, StoreError.StoreError>
@@ -44,7 +52,7 @@ type Outcome<A> = Result.Result<A, StoreError.StoreError>
 const openDatabase = (path: string) => {
   const database = new DatabaseSync(path)
   database.exec(tables)
-  const columns = "id, name, size, modified, digest, changed"
+  const columns = "id, name, size, modified, executable, digest, changed"
   const byKey = database.prepare(`SELECT ${columns} FROM files WHERE key = ?`)
   // '0' follows '/': everything in a folder, and nothing else.
   const inFolder = database.prepare(`SELECT ${columns} FROM files WHERE key >= ? || '/' AND key < ? || '0' LIMIT 1`)
@@ -65,7 +73,8 @@ const openDatabase = (path: string) => {
         .map((row) => entryOf(toRow(row))),
     content: database.prepare("SELECT content FROM files WHERE id = ?"),
     insert: database.prepare(
-      "INSERT INTO files (key, name, size, modified, digest, changed, content) VALUES (?, ?, ?, ?, ?, ?, ?)"
+      `INSERT INTO files (key, name, size, modified, executable, digest, changed, content)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
     ),
     move: database.prepare("UPDATE files SET key = ?, name = ? WHERE id = ?"),
     drop: database.prepare("DELETE FROM files WHERE id = ?"),
@@ -165,7 +174,7 @@ const stage = Effect.fnUntraced(function* (
   kept: Map<string, Staged>,
   request: FileStore.StageRequest
 ) {
-  const { modified, name, resume, size } = request
+  const { executable, modified, name, resume, size } = request
   yield* database.atomically("stage", () => demanded(database, request))
   if (size > contentBytesMax) return yield* new StoreError.NoSpace({ name })
   const before = resume === undefined ? undefined : kept.get(resume)
@@ -210,12 +219,12 @@ const stage = Effect.fnUntraced(function* (
         if (expected.replaces !== undefined && expected.replaces !== (row && versionOf(row)))
           return Result.fail(new StoreError.BaseChanged({ name }))
         if (row !== undefined) database.drop.run(row.id)
-        database.insert.run(FileName.key(name), name, size, modified, found, changed, content)
+        database.insert.run(FileName.key(name), name, size, modified, executable ? 1 : 0, found, changed, content)
         return Result.void
       })
     )
     yield* release(false)
-    return { name, size, modified, digest: found }
+    return { name, size, modified, digest: found, ...FileEntry.mayRun(executable) }
   })
 
   return {
