@@ -60,12 +60,14 @@ export interface Before {
  * Runs all of them, one list after the other; false when one failed, before or now.
  *
  * @param summarize false leaves the summary out when all went well
+ * @param removals what goes at the end, and only when nothing has failed, before or now
  */
 export const run = Effect.fnUntraced(function* <R>(
   command: TransferCommand,
   lists: ReadonlyArray<ReadonlyArray<Item<R>>>,
   summarize: boolean,
-  before: Before = { equal: 0, failed: 0 }
+  before: Before = { equal: 0, failed: 0 },
+  removals: ReadonlyArray<Item<R>> = []
 ): Effect.fn.Return<boolean, Exclude<NoSession, FileError>, R | Reporter | Sessions> {
   const reporter = yield* Reporter
   const crossedBefore = yield* traffic
@@ -91,21 +93,19 @@ export const run = Effect.fnUntraced(function* <R>(
     )
     return (item.size ?? smallFileBytesMax + 1) > smallFileBytesMax ? large.withPermit(counted) : counted
   }
-  const all = lists.flat()
+  const all = [...lists.flat(), ...removals]
   const outcome = yield* Effect.flatMap(progressOfAll(command, all), (part) => {
     let index = 0
-    return Effect.forEach(
-      lists,
-      (items) => {
-        const first = index
-        index += items.length
-        return Effect.forEach(items, (item, at) => one(item, part(first + at)), {
-          concurrency: filesAheadMax,
-          discard: true
-        })
-      },
-      { discard: true }
+    const inTurn = (items: ReadonlyArray<Item<R>>) => {
+      const first = index
+      index += items.length
+      const ahead = { concurrency: filesAheadMax, discard: true } as const
+      return Effect.forEach(items, (item, at) => one(item, part(first + at)), ahead)
+    }
+    const last = Effect.suspend(() =>
+      removals.length > 0 && total.failed > 0 ? reporter.note(nothingRemoved, "bad") : inTurn(removals)
     )
+    return Effect.andThen(Effect.forEach(lists, inTurn, { discard: true }), last)
   }).pipe(Effect.scoped, Effect.exit)
   if (summarize || total.failed > 0 || Exit.isFailure(outcome)) {
     const milliseconds = (yield* Clock.currentTimeMillis) - began
@@ -116,6 +116,9 @@ export const run = Effect.fnUntraced(function* <R>(
   yield* outcome
   return total.failed === 0
 })
+
+/** What is said where removals were asked for and something has failed. */
+export const nothingRemoved = "nothing is removed: something of the same command has failed"
 
 const traffic = Effect.map(Sessions, (sessions) => sessions.traffic())
 

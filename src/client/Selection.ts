@@ -4,7 +4,7 @@
 import { Effect, Stream } from "effect"
 import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
-import { RequestRefused } from "./ClientError.ts"
+import { type LocalFileFailed, RequestRefused } from "./ClientError.ts"
 import * as Glob from "./Glob.ts"
 import { LocalFiles } from "./LocalFiles.ts"
 import { type NoSession, Sessions } from "./Sessions.ts"
@@ -26,11 +26,17 @@ export const local = Effect.fnUntraced(function* (
       if (here !== undefined) return [{ path, size: here.size }]
       if (!Glob.isPattern(path)) return [{ path, size: undefined }]
       const found = yield* fitting(path, false)
-      return found.length > 0 ? found : [{ path, size: undefined }]
+      return found.files.length > 0 ? found.files : [{ path, size: undefined }]
     })
   )
   return all.flat()
 })
+
+/** What fits a local pattern, and the folders that could not be read, in which more may fit. */
+export interface Fitting {
+  readonly files: ReadonlyArray<Local>
+  readonly failed: ReadonlyArray<{ readonly path: string; readonly error: LocalFileFailed }>
+}
 
 /**
  * What fits a local pattern: from the folder that it names outright, and no deeper than it speaks of.
@@ -40,7 +46,7 @@ export const local = Effect.fnUntraced(function* (
 export const fitting = Effect.fnUntraced(function* (
   pattern: string,
   folders: boolean
-): Effect.fn.Return<ReadonlyArray<Local>, never, LocalFiles> {
+): Effect.fn.Return<Fitting, never, LocalFiles> {
   const files = yield* LocalFiles
   const parts = pattern.split(/[/\\]/)
   const first = parts.findIndex(Glob.isPattern)
@@ -49,6 +55,7 @@ export const fitting = Effect.fnUntraced(function* (
   const depth = wanted.includes("**") ? Number.POSITIVE_INFINITY : wanted.length
   const pathOf = (name: string) => (first === 0 ? name : files.join(folder, name))
   const fits: Array<Local> = []
+  const failed: Array<Fitting["failed"][number]> = []
   const enter = (name: string) => {
     const whole = folders && Glob.matchesPath(wanted.join("/"), name)
     if (whole) fits.push({ path: pathOf(name), size: undefined })
@@ -56,11 +63,12 @@ export const fitting = Effect.fnUntraced(function* (
   }
   yield* Stream.runForEach(files.walk(folder, enter), (one) =>
     Effect.sync(() => {
+      if (one._tag === "Failed") failed.push({ path: pathOf(one.name), error: one.error })
       if (one._tag !== "File" || !Glob.matchesPath(wanted.join("/"), one.name)) return
       fits.push({ path: pathOf(one.name), size: one.size })
     })
   )
-  return fits
+  return { files: fits, failed }
 })
 
 /** A file of the server; its size when a listing was asked for. */

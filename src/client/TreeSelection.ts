@@ -24,7 +24,12 @@ export interface Selected<File> {
   readonly roots: ReadonlyArray<string>
   /** how much went wrong, which was told */
   readonly failed: number
-  /** Whether a name at the other side is below one of the roots, and nothing here hides it or stands in its place. */
+  /** the named folders that hold no file at all, as a person reads them: nothing below them is removed */
+  readonly empty: ReadonlyArray<string>
+  /**
+   * Whether a name at the other side is below one of the roots, and nothing here hides it or stands in its place. Never
+   * below an empty folder: a disk that is not mounted, or a server that lost its files, is one.
+   */
   readonly mayRemove: (name: string) => boolean
 }
 
@@ -41,7 +46,8 @@ const below = (root: string, name: string): string | undefined => {
 const removable =
   (roots: ReadonlyArray<string>, filter: Filter, kept: ReadonlySet<string>) =>
   (name: string): boolean => {
-    const isKept = name.split("/").some((_, depth, parts) => kept.has(parts.slice(0, depth + 1).join("/")))
+    const isKept =
+      kept.has("") || name.split("/").some((_, depth, parts) => kept.has(parts.slice(0, depth + 1).join("/")))
     return !isKept && roots.some((root) => filter.takes(below(root, name) ?? "") && below(root, name) !== undefined)
   }
 
@@ -75,10 +81,11 @@ export const local = Effect.fnUntraced(function* (
   const rule = into === "" ? undefined : FileName.brokenRule(into)
   if (rule !== undefined) {
     yield* reporter.failed({ error: new FileName.NameRefused({ name: printable(into), rule }), command })
-    return { files: [], roots: [], failed: 1, whole: false, mayRemove: () => false }
+    return { files: [], roots: [], empty: [], failed: 1, whole: false, mayRemove: () => false }
   }
   const found: Array<LocalSelected> = []
   const roots: Array<string> = []
+  const empty: Array<string> = []
   const kept = new Set<string>()
   let failed = 0
   const fail = (name: string, error: LocalFileFailed | SourceMissing) => {
@@ -90,19 +97,26 @@ export const local = Effect.fnUntraced(function* (
     const root = within(into, ownName(files.baseName(path)))
     const tree = yield* files.tree(path, false)
     roots.push(root)
-    yield* Stream.runForEachArray(files.walk(path, filter.enters), (all) =>
+    // What a pattern hides shows as well that the folder is what it was.
+    let holds = false
+    const enter = (name: string) => {
+      const enters = filter.enters(name)
+      holds ||= !enters
+      return enters
+    }
+    yield* Stream.runForEachArray(files.walk(path, enter), (all) =>
       Effect.forEach(
         all,
         (one) => {
           const whole = files.join(path, one.name)
+          const bare = one._tag === "LeftOut" && one.kind === "empty-folder"
+          holds ||= !bare
           if (one._tag === "Failed") return fail(whole, one.error)
-          if (one._tag === "LeftOut" && one.kind === "empty-folder")
-            return reporter.leftOut({ command, path: whole, kind: one.kind })
+          if (bare) return reporter.leftOut({ command, path: whole, kind: one.kind })
+          // Also where a pattern hides it: it may fit files behind the link.
+          if (one._tag === "LeftOut") kept.add(within(root, one.name))
           if (!filter.takes(one.name)) return Effect.void
-          if (one._tag === "LeftOut") {
-            kept.add(within(root, one.name))
-            return reporter.leftOut({ command, path: whole, kind: one.kind })
-          }
+          if (one._tag === "LeftOut") return reporter.leftOut({ command, path: whole, kind: one.kind })
           const { executable, modified, name, size } = one
           const facts = { size, modified, ...mayRun(executable) }
           found.push({ name: within(root, name), ...facts, place: tree.place(name) })
@@ -111,6 +125,9 @@ export const local = Effect.fnUntraced(function* (
         { discard: true }
       )
     )
+    if (holds) return
+    empty.push(path)
+    kept.add(root)
   })
 
   const one = Effect.fnUntraced(function* (path: string) {
@@ -128,18 +145,21 @@ export const local = Effect.fnUntraced(function* (
   })
 
   for (const text of paths) {
-    for (const path of yield* meant(text)) yield* Effect.catch(one(path), (error) => fail(path, error))
+    const { paths, unread } = yield* meant(text)
+    for (const { error, path } of unread) yield* fail(path, error)
+    for (const path of paths) yield* Effect.catch(one(path), (error) => fail(path, error))
   }
-  return { files: found, roots, failed, whole: failed === 0, mayRemove: removable(roots, filter, kept) }
+  return { files: found, roots, empty, failed, whole: failed === 0, mayRemove: removable(roots, filter, kept) }
 })
 
-/** The path itself when something stands there; otherwise what fits it as a pattern. */
+/** The path itself when something stands there; otherwise what fits it as a pattern, and what could not be read. */
 const meant = Effect.fnUntraced(function* (text: string) {
-  if (!Glob.isPattern(text)) return [text]
+  const itself = { paths: [text], unread: [] }
+  if (!Glob.isPattern(text)) return itself
   const here = yield* Effect.option((yield* LocalFiles).look(text))
-  if (here._tag === "None" || here.value !== undefined) return [text]
-  const fitting = yield* Selection.fitting(text, true)
-  return fitting.length > 0 ? fitting.map(({ path }) => path) : [text]
+  if (here._tag === "None" || here.value !== undefined) return itself
+  const { failed, files } = yield* Selection.fitting(text, true)
+  return { paths: files.length > 0 ? files.map(({ path }) => path) : [text], unread: failed }
 })
 
 const missing = { upload: "upload", para: "parallelize" } as const
@@ -156,24 +176,39 @@ export interface RemoteSelected extends Known {
   readonly remote: FileName.FileName
 }
 
+/** Files of the server, and where it has what is below the destination. */
+export interface RemoteSelection extends Selected<RemoteSelected> {
+  /** The names at the server that a name below the destination stands for; several when folders share a root. */
+  readonly remoteNames: (name: string) => ReadonlyArray<string>
+}
+
 /**
  * What the arguments mean in a listing: a folder, a file, or a pattern as `fetch` takes it. What fits a pattern keeps
- * its whole name.
+ * its whole name. An empty argument is refused: it is a script's unset variable, and does not mean everything.
  */
 export const remote = Effect.fnUntraced(function* (
   texts: ReadonlyArray<string>,
   listed: ReadonlyArray<FileEntry>,
   filter: Filter
-): Effect.fn.Return<Selected<RemoteSelected>, never, Reporter> {
+): Effect.fn.Return<RemoteSelection, never, Reporter> {
   const reporter = yield* Reporter
   const found = new Map<string, RemoteSelected>()
-  const roots: Array<string> = []
+  const folders: Array<{ readonly root: string; readonly folder: string }> = []
+  const empty: Array<string> = []
   let failed = 0
+  const fail = (name: string, error: FileName.NameRefused | RequestRefused) => {
+    failed += 1
+    return reporter.failed({ error, command: "download", name })
+  }
   const add = (name: string, { executable, modified, name: remote, size }: FileEntry, path: string) => {
     const facts = { size, modified, ...mayRun(executable) }
     if (filter.takes(path)) found.set(`${name}\n${remote}`, { name, remote, ...facts })
   }
   for (const text of texts) {
+    if (text === "") {
+      yield* fail(text, new FileName.NameRefused({ name: text, rule: "empty" }))
+      continue
+    }
     const folder = folderName(text)
     const root = /(?:^|\/)\.\/*$/.test(text) ? "" : (folder.split("/").at(-1) ?? "")
     const inside = listed.flatMap((entry) => {
@@ -183,18 +218,25 @@ export const remote = Effect.fnUntraced(function* (
     const same = folder === "" ? undefined : listed.find(({ name }) => name === folder)
     if (same !== undefined) add(FileName.baseName(same.name), same, FileName.baseName(same.name))
     else if (inside.length > 0 || folder === "") {
-      roots.push(root)
+      folders.push({ root, folder })
+      if (inside.length === 0) empty.push(text)
       for (const { entry, path } of inside) add(within(root, path), entry, path)
     } else {
       const fitting = Glob.isPattern(text) ? listed.filter(({ name }) => Glob.matches(text, name)) : []
       for (const entry of fitting) add(entry.name, entry, entry.name)
       if (fitting.length > 0) continue
-      failed += 1
-      const error = new RequestRefused({ name: printable(text), reason: "no-such-file", detail: "" })
-      yield* reporter.failed({ error, command: "download", name: text })
+      yield* fail(text, new RequestRefused({ name: printable(text), reason: "no-such-file", detail: "" }))
     }
   }
-  return { files: [...found.values()], roots, failed, mayRemove: removable(roots, filter, new Set()) }
+  const roots = folders.map(({ root }) => root)
+  const remoteNames = (name: string) =>
+    folders.flatMap(({ folder, root }) => {
+      const path = below(root, name)
+      return path === undefined ? [] : [within(folder, path)]
+    })
+  // Only the outermost folder can be there and hold nothing.
+  const mayRemove = removable(roots, filter, new Set(empty.map(() => "")))
+  return { files: [...found.values()], roots, empty, failed, mayRemove, remoteNames }
 })
 
 /** What is at the places that a download would write to, and below the roots when it may remove. */

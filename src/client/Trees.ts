@@ -3,12 +3,14 @@
  *
  * Nothing moves before the plan is made, so that what cannot be at the other end is told first. Nothing is removed but
  * what the plan says: below the named folders, on the side that is brought up to date, and only when both sides were
- * seen whole.
+ * seen whole and everything else went well. A local file goes only when the server says of its name that there is none:
+ * a listing leaves out what the server may not look into.
  */
 import { Effect, Semaphore, Stream } from "effect"
 import { Digest } from "../domain/file/Digest.ts"
 import type { FileEntry } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
+import { printable } from "../domain/file/Printable.ts"
 import { deltaBytesMin, filesAheadMax, largeFilesAheadMax } from "../domain/limits.ts"
 import * as Batch from "./Batch.ts"
 import type { ClientSession } from "./ClientSession.ts"
@@ -66,26 +68,25 @@ export const send = (
     if (listed === undefined) return false
 
     const removing = options.remove && here.whole
-    if (options.remove && !here.whole) yield* reporter.note("nothing is removed: not all of what is here could be read")
+    if (options.remove && !here.whole) yield* reporter.note(notWhole, "bad")
+    if (options.remove) yield* tellEmpty(here.empty, "it is empty here")
     const compare = command === "upload" ? "never" : options.checksum ? yield* sameToSend(here.files, listed) : "quick"
-    const plan = Plan.make<ToSend>({
+    const made = Plan.make<ToSend>({
       source: here.files,
       target: listed,
       compare,
       removes: (name) => removing && here.mayRemove(name)
     })
-    failed += yield* reportRefused(command, plan)
+    failed += yield* reportRefused(command, made)
+    const plan = yield* removingOnlyWhen(failed === 0, made)
     const before = { equal: plan.equal.length, failed }
     if (options.dryRun) return yield* tell(command, plan, before)
     return yield* Batch.run(
       command,
-      [
-        plan.makeRoom.map(removal),
-        plan.transfers.map((transfer) => sending(command, transfer)),
-        plan.remove.map(removal)
-      ],
+      [plan.makeRoom.map(removal), plan.transfers.map((transfer) => sending(command, transfer))],
       true,
-      before
+      before,
+      plan.remove.map(removal)
     )
   }).pipe(Effect.scoped)
 
@@ -169,14 +170,21 @@ export const get = (
     let failed = there.failed
     const target = yield* TreeSelection.destination(folder, there, filter, options.remove)
     failed += target.failed
+    const removing = options.remove && failed === 0
+    if (options.remove && !removing) yield* (yield* Reporter).note(notWhole, "bad")
+    if (options.remove) yield* tellEmpty(there.empty, "the server has no file there")
     const compare = options.checksum ? yield* sameToGet(there.files, target.files, folder) : "quick"
-    const plan = Plan.make<ToGet>({
+    const made = Plan.make<ToGet>({
       source: there.files,
       target: target.files,
       compare,
-      removes: (name) => options.remove && there.mayRemove(name)
+      // No server can have had a file of a name that is none.
+      removes: (name) => removing && there.mayRemove(name) && FileName.brokenRule(name) === undefined
     })
-    failed += yield* reportRefused("download", plan)
+    failed += yield* reportRefused("download", made)
+    const plan = yield* goneThere(yield* removingOnlyWhen(failed === 0, made), there.remoteNames, (name) =>
+      files.join(folder, name)
+    )
     const before = { equal: plan.equal.length, failed }
     if (options.dryRun) return yield* tell("download", plan, before)
     const idle = plan.transfers.length + plan.makeRoom.length + plan.remove.length === 0
@@ -201,9 +209,10 @@ export const get = (
     })
     return yield* Batch.run(
       "download",
-      [plan.makeRoom.map(away), plan.transfers.map(getting), plan.remove.map(away)],
+      [plan.makeRoom.map(away), plan.transfers.map(getting)],
       true,
-      before
+      before,
+      plan.remove.map(away)
     )
   }).pipe(
     Effect.catchTag("LocalFileFailed", (error) =>
@@ -212,9 +221,59 @@ export const get = (
     Effect.scoped
   )
 
+/**
+ * The plan without the removals of what the server does not call gone: it is asked about each name. What goes to make
+ * room needs no question, for the server has another file there.
+ */
+const goneThere = Effect.fnUntraced(function* (
+  plan: Plan.Plan<ToGet>,
+  remoteNames: TreeSelection.RemoteSelection["remoteNames"],
+  pathOf: (name: string) => string
+) {
+  if (plan.remove.length === 0) return plan
+  const session: ClientSession = yield* (yield* Sessions).session
+  const isGone = (text: string) =>
+    Effect.flatMap(FileName.parse(text), session.describe).pipe(
+      Effect.as(false),
+      Effect.catchTag(["NameRefused", "RequestRefused"], (error) => Effect.succeed(isMissing(error)))
+    )
+  const answers = yield* Effect.forEach(
+    plan.remove,
+    (name) => Effect.map(Effect.forEach(remoteNames(name), isGone), (all) => all.every(Boolean)),
+    { concurrency: filesAheadMax }
+  )
+  const kept = plan.remove.filter((_, index) => answers[index] !== true)
+  const [first] = kept
+  if (first !== undefined) {
+    const some = `${printable(pathOf(first))}${kept.length > 1 ? ", ..." : ""}`
+    const text = `${kept.length} kept that the server does not list and does not call gone: ${some}`
+    yield* (yield* Reporter).note(text, "bad")
+  }
+  return { ...plan, remove: plan.remove.filter((_, index) => answers[index] === true) }
+})
+
 // -----------------------------------------------------------------------------
 // What they share
 // -----------------------------------------------------------------------------
+
+const notWhole = "nothing is removed: not all of what was asked for could be read"
+
+/** A side that holds nothing is no reason to empty the other. */
+const tellEmpty = Effect.fnUntraced(function* (folders: ReadonlyArray<string>, why: string) {
+  const reporter = yield* Reporter
+  yield* Effect.forEach(
+    folders,
+    (folder) => reporter.note(`nothing is removed below ${printable(folder)}: ${why}`, "bad"),
+    { discard: true }
+  )
+})
+
+/** The plan without its removals, which is told, when something has failed before. */
+const removingOnlyWhen = Effect.fnUntraced(function* <Source>(well: boolean, plan: Plan.Plan<Source>) {
+  if (well || plan.remove.length === 0) return plan
+  yield* (yield* Reporter).note(Batch.nothingRemoved, "bad")
+  return { ...plan, remove: [] }
+})
 
 /** Tells what cannot be at the other end; how many there are. */
 const reportRefused = Effect.fnUntraced(function* <Source extends Plan.Known>(

@@ -7,7 +7,7 @@ import { Effect, Layer, Schema, Stream } from "effect"
 import * as Client from "../../src/client/Client.ts"
 import * as Commands from "../../src/client/Commands.ts"
 import { LocalFileFailed } from "../../src/client/ClientError.ts"
-import { LocalFiles } from "../../src/client/LocalFiles.ts"
+import { type LocalFound, LocalFiles } from "../../src/client/LocalFiles.ts"
 import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
 import * as ReporterJson from "../../src/client/ReporterJson.ts"
 import { Screen } from "../../src/client/Screen.ts"
@@ -15,6 +15,7 @@ import { Sessions } from "../../src/client/Sessions.ts"
 import type { TreeOptions } from "../../src/client/Trees.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
 import { deltaBytesMin } from "../../src/domain/limits.ts"
+import { FileStore } from "../../src/domain/store/FileStore.ts"
 import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
@@ -28,13 +29,24 @@ type Files = Readonly<Record<string, string>>
 
 const modifiedOf = (content: string) => 1000 * (content.length + 1 + (content.codePointAt(0) ?? 0))
 
-const world = (server: Files, folders: ReadonlyArray<string> = []) => {
+interface WorldOptions {
+  /** local folders that hold nothing */
+  readonly folders?: ReadonlyArray<string>
+  /** what the server has and its listing leaves out, as it does with what it may not look into */
+  readonly hidden?: (name: string) => boolean
+}
+
+const world = (server: Files, { folders = [], hidden = () => false }: WorldOptions = {}) => {
   const written = { out: "", err: "" }
   const files = Object.entries(server).map(([name, content]) => {
     return { name: FileName.make(name), content: text(content), modified: modifiedOf(content) }
   })
+  const store = Layer.effect(
+    FileStore,
+    Effect.map(FileStore, (all) => ({ ...all, list: Stream.filter(all.list, ({ name }) => !hidden(name)) }))
+  ).pipe(Layer.provide(FileStoreMemory.layer({ files })))
   const network = Server.layer.pipe(
-    Layer.provideMerge([MemorySocket.layer, Fixture.accounts, FileStoreMemory.layer({ files })]),
+    Layer.provideMerge([MemorySocket.layer, Fixture.accounts, store]),
     Layer.provideMerge(Layer.merge(quickCrypto, NodeCrypto.layerSecureRandom))
   )
   const sessions = Layer.unwrap(
@@ -51,7 +63,9 @@ const world = (server: Files, folders: ReadonlyArray<string> = []) => {
     written.out = written.err = ""
     return events.map((line) => JSON.parse(line) as Record<string, unknown>)
   }
-  return { layer, told }
+  /** What a person was told of what stays; before `told`. */
+  const notes = () => written.err.split("\n").filter((line) => /^nothing is removed|^\d+ kept/.test(line))
+  return { layer, told, notes }
 }
 
 const here = (files: Files) =>
@@ -103,7 +117,7 @@ const summary = (events: ReadonlyArray<Record<string, unknown>>) => {
 }
 
 describe("upload -r", () => {
-  const { layer, told } = world({ old: "server's" }, ["photos/none"])
+  const { layer, told } = world({ old: "server's" }, { folders: ["photos/none"] })
   it.effect("keeps the path below the named folder, behind its name; /. means what is in it; --as is a folder", () =>
     Effect.gen(function* () {
       yield* here({ "photos/a": "1", "photos/sub/b": "2", "photos/notes.txt": "3", "up/deep/c": "4", single: "5" })
@@ -355,6 +369,158 @@ describe("download -r", () => {
         "two/q/r.txt": "6"
       })
     }).pipe(Effect.provide(more.layer))
+  )
+})
+
+/** Local files of which the walk is another than the memory's. */
+const walking = (walk: (found: Stream.Stream<LocalFound>) => Stream.Stream<LocalFound>) =>
+  Effect.map(LocalFiles, (files) =>
+    LocalFiles.of({ ...files, walk: (folder, enter) => walk(files.walk(folder, enter)) })
+  )
+
+const notWhole = "nothing is removed: not all of what was asked for could be read"
+const someFailed = "nothing is removed: something of the same command has failed"
+
+describe("--delete, to the server", () => {
+  const empty = world({ "disk/a": "1", "disk/s/b": "2", "t/gone": "3" }, { folders: ["disk", "bare", "bare/none"] })
+  it.effect("an empty folder here, as of a disk that is not mounted, empties nothing there, and is told", () =>
+    Effect.gen(function* () {
+      yield* here({ "t/x": "1" })
+      assert.isTrue(yield* para(["disk", "t"], { remove: true }))
+      assert.deepStrictEqual(empty.notes(), ["nothing is removed below disk: it is empty here"])
+      assert.deepStrictEqual(about(empty.told(), "removed"), ["t/gone"])
+      // Nor as the content of a place there, nor beside another argument that goes there.
+      assert.isTrue(yield* para(["disk/."], { remove: true }))
+      assert.isTrue(yield* para(["disk", "t/."], { remove: true, dryRun: true }))
+      assert.isTrue(yield* para(["bare/."], { remove: true }, "disk"))
+      assert.deepStrictEqual(Object.keys(yield* there), ["disk/a", "disk/s/b", "t/x"])
+    }).pipe(Effect.provide(empty.layer))
+  )
+
+  const hiding = world({ "t/log/a": "1", "t/gone": "2" })
+  it.effect("a folder in which a pattern hides everything is not empty", () =>
+    Effect.gen(function* () {
+      yield* here({ "t/log/a": "1" })
+      assert.isTrue(yield* para(["t"], { remove: true, exclude: ["log/"] }))
+      assert.deepStrictEqual(hiding.notes(), [])
+      assert.deepStrictEqual(about(hiding.told(), "removed"), ["t/gone"])
+    }).pipe(Effect.provide(hiding.layer))
+  )
+
+  const linked = world({ "t/link/a.md": "1", "t/gone.md": "2" })
+  it.effect("what a link here stands for is left alone there, also when no pattern fits the link itself", () =>
+    Effect.gen(function* () {
+      yield* here({ "t/b.md": "3" })
+      const link = { _tag: "LeftOut", name: "link", kind: "link" } as const
+      const files = yield* walking((found) => Stream.concat(found, Stream.make(link)))
+      const done = para(["t"], { remove: true, include: ["*.md"] })
+      assert.isTrue(yield* Effect.provideService(done, LocalFiles, files))
+      assert.deepStrictEqual(about(linked.told(), "removed"), ["t/gone.md"])
+    }).pipe(Effect.provide(linked.layer))
+  )
+
+  const partly = world({ "t/gone": "1" })
+  it.effect("nothing goes when a file could not be sent, whether that shows before or on the way", () =>
+    Effect.gen(function* () {
+      yield* here({ "t/a": "1", "t/b\\c": "2" })
+      assert.isFalse(yield* para(["t"], { remove: true, dryRun: true }))
+      assert.deepStrictEqual(partly.notes(), [someFailed])
+      assert.deepStrictEqual(
+        partly.told().map(({ action }) => action),
+        [undefined, "add", undefined]
+      )
+      assert.isFalse(yield* para(["t"], { remove: true }))
+      assert.deepStrictEqual(partly.notes(), [someFailed])
+      partly.told()
+      yield* here({ "t/a": "1", "t/b": "2" })
+      const memory = yield* LocalFilesMemory.MemoryFiles
+      const thief = yield* walking((found) =>
+        Stream.concat(found, Stream.fromEffectDrain(Effect.sync(() => memory.delete("t/b"))))
+      )
+      assert.isFalse(yield* Effect.provideService(para(["t"], { remove: true }), LocalFiles, thief))
+      assert.deepStrictEqual(partly.notes(), [someFailed])
+      assert.deepStrictEqual(Object.keys(yield* there), ["t/a", "t/gone"])
+    }).pipe(Effect.provide(partly.layer))
+  )
+
+  const pattern = world({ "t/gone": "1" })
+  it.effect("a folder that could not be read while a pattern was looked for has failed, and nothing goes", () =>
+    Effect.gen(function* () {
+      yield* here({ "t/b": "1" })
+      const error = new LocalFileFailed({ path: "secret", operation: "read", code: "EACCES" })
+      const files = yield* LocalFiles
+      const blind = LocalFiles.of({
+        ...files,
+        walk: (folder, enter) =>
+          folder === "."
+            ? Stream.concat(files.walk(folder, enter), Stream.make({ _tag: "Failed", name: "secret", error } as const))
+            : files.walk(folder, enter)
+      })
+      assert.isFalse(yield* Effect.provideService(para(["t*"], { remove: true }), LocalFiles, blind))
+      assert.deepStrictEqual(pattern.notes(), [notWhole])
+      assert.deepStrictEqual(about(pattern.told(), "failed"), ["secret"])
+      assert.deepStrictEqual(Object.keys(yield* there), ["t/b", "t/gone"])
+    }).pipe(Effect.provide(pattern.layer))
+  )
+})
+
+describe("--delete, from the server", () => {
+  const hidden = world({ "p/a": "1", "p/s/b": "2" }, { hidden: (name) => name.startsWith("p/s/") })
+  it.effect("what the server has and does not list stays here, and is told; what it calls gone goes", () =>
+    Effect.gen(function* () {
+      yield* here({ "to/p/a": "1", "to/p/s/b": "good copy", "to/p/gone": "x", "to/p/c\\d": "y" })
+      assert.isTrue(yield* download(["p"], { remove: true }, "to"))
+      assert.deepStrictEqual(hidden.notes(), ["1 kept that the server does not list and does not call gone: to/p/s/b"])
+      assert.deepStrictEqual(about(hidden.told(), "removed"), ["to/p/gone"])
+      yield* here({ "to/a": "1", "to/s/b": "good copy", "to/gone": "x" })
+      assert.isTrue(yield* download(["p/."], { remove: true, dryRun: true }, "to"))
+      assert.deepStrictEqual(
+        hidden.told().flatMap(({ action, name }) => (action === "remove" ? [name] : [])),
+        ["gone"]
+      )
+    }).pipe(Effect.provide(hidden.layer))
+  )
+
+  const none = world({})
+  it.effect("a server without any file, and an argument that is empty, remove nothing here", () =>
+    Effect.gen(function* () {
+      const mine = { "to/a": "1", "to/s/b": "2" }
+      yield* here(mine)
+      assert.isTrue(yield* download(["."], { remove: true }, "to"))
+      assert.deepStrictEqual(none.notes(), ["nothing is removed below .: the server has no file there"])
+      none.told()
+      assert.isFalse(yield* download([""], { remove: true }, "to"))
+      assert.deepStrictEqual(none.notes(), [notWhole])
+      assert.deepStrictEqual(
+        none.told().map(({ error, event }) => error ?? event),
+        ["NameRefused", "summary"]
+      )
+      assert.deepStrictEqual(yield* locally, mine)
+    }).pipe(Effect.provide(none.layer))
+  )
+
+  const full = world({ "p/a": "1" })
+  it.effect("an empty argument does not mean everything", () =>
+    Effect.gen(function* () {
+      yield* here({ "to/mine": "1" })
+      assert.isFalse(yield* download([""], { remove: true }, "to"))
+      assert.deepStrictEqual(yield* locally, { "to/mine": "1" })
+    }).pipe(Effect.provide(full.layer))
+  )
+
+  const failing = world({ "p/a": "1", "p/dir": "2" })
+  it.effect("nothing goes when an argument is not there, or a file did not come", () =>
+    Effect.gen(function* () {
+      yield* here({ "to/p/a": "1", "to/p/gone": "x" })
+      assert.isFalse(yield* download(["p", "none"], { remove: true }, "to"))
+      assert.deepStrictEqual(failing.notes(), [notWhole])
+      failing.told()
+      // What is to be a file is a folder with something in it that a pattern hides.
+      yield* here({ "to/p/a": "1", "to/p/gone": "x", "to/p/dir/log": "y" })
+      assert.isFalse(yield* download(["p"], { remove: true, exclude: ["log"] }, "to"))
+      assert.deepStrictEqual(about(failing.told(), "removed"), [])
+      assert.deepStrictEqual(Object.keys(yield* locally), ["to/p/a", "to/p/dir/log", "to/p/gone"])
+    }).pipe(Effect.provide(failing.layer))
   )
 })
 
