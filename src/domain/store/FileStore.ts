@@ -8,6 +8,8 @@
  *   that differs from an existing one only in that way fails with `NameCollision`.
  * - **Listing** shows committed regular files only: never staged content, folders, links or special files, nor a file
  *   whose name the grammar refuses. It is streamed, in no promised order, and holds a bounded part in memory.
+ *   What the store may not look into is left out of it, and is not gone for that: asked for by its name it fails with
+ *   another error than `NoSuchFile`.
  * - **Reading** is positional and sees one version: `unchanged` fails with `SourceChanged` when the bytes read may be
  *   a mixture. A file that is replaced while it is open reads on as it was.
  * - **Staging** is invisible until `commit`. `write` appends; what would exceed the declared size fails with

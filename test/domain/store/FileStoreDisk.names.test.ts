@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Layer } from "effect"
+import { Effect, Exit, Layer, Stream } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { fromUtf8 } from "../../../src/domain/Bytes.ts"
 import * as DigestNode from "../../../src/domain/file/DigestNode.ts"
@@ -216,6 +216,27 @@ describe("FileStoreDisk, names that others hold", () => {
         )
       )
       assert.strictEqual(error._tag, "FileExists")
+    })
+  )
+
+  it.effect("what a listing leaves out, because it may not be looked into, is not said to be gone", () =>
+    Effect.gen(function* () {
+      const { disk } = yield* newDisk({}, [])
+      for (const code of ["EACCES", "EPERM", "ELOOP"]) {
+        const error = new DiskError({ operation: "open", code })
+        const closed: Disk["Service"] = {
+          ...disk,
+          list: (path) => (path[0] === "from" ? Stream.fail(error) : disk.list(path)),
+          stat: (path) => (path[0] === "from" && path.length > 1 ? Effect.fail(error) : disk.stat(path)),
+          openRead: (path) => (path[0] === "from" ? Effect.fail(error) : disk.openRead(path))
+        }
+        yield* Effect.gen(function* () {
+          assert.deepStrictEqual(yield* listNames, ["kept/b"])
+          const store = yield* FileStore
+          const open = Effect.flip(Effect.scoped(store.open(FileName.make("from/a"))))
+          assert.strictEqual((yield* open)._tag, code === "ELOOP" ? "NotAFile" : "StoreFailed")
+        }).pipe(Effect.provide(onDisk(closed)))
+      }
     })
   )
 
