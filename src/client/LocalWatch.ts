@@ -5,7 +5,8 @@
  *
  * - `changes` of paths first gives `Ready`: from then on a change at or below one of them is said, whoever makes it.
  *   A path is a file or a folder with all below it; a file counts as changed too when another is renamed over it, and
- *   when it comes, goes, or comes back. Systems lose some now and then: who must be sure also looks without being told.
+ *   when it comes, goes, or comes back. So does a folder, and what is below the new one is said from then on. Systems
+ *   lose some now and then: who must be sure also looks without being told.
  * - More may be said than has happened, and several changes may be said once: whoever listens looks for himself.
  * - What cannot be watched is `Blind`, once, in place of its changes; the stream goes on for the others, and never
  *   ends or fails.

@@ -1,11 +1,12 @@
 /**
  * Watching by the operating system: of a file its folder, for a save that renames another file over it takes the one
- * that was watched away.
+ * that was watched away. A folder is watched from above too, and anew when it was made again. The folder that holds a
+ * path is not, nor are `.` and `..`, which have no name there: when those are made again, the next look finds out.
  */
 import { watch } from "node:fs"
 import { stat } from "node:fs/promises"
 import { basename, dirname, join } from "node:path"
-import { Effect, Layer, Queue, Stream } from "effect"
+import { Deferred, Effect, Layer, Queue, type Scope, Stream } from "effect"
 import { type LocalChange, LocalWatch } from "./LocalWatch.ts"
 
 type Say = (change: LocalChange) => void
@@ -14,13 +15,13 @@ type Say = (change: LocalChange) => void
 const watchFolder = (
   folder: string,
   recursive: boolean,
-  told: (name: string | null) => void,
+  told: (event: string, name: string | null) => void,
   failed: (error: NodeJS.ErrnoException) => void
 ) =>
   Effect.acquireRelease(
     Effect.try({
       try: () => {
-        const watcher = watch(folder, { recursive }, (_event, name) => told(name))
+        const watcher = watch(folder, { recursive }, told)
         watcher.on("error", failed)
         return watcher
       },
@@ -32,45 +33,67 @@ const watchFolder = (
 const codeOf = (error: unknown): string =>
   error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "unknown"
 
+// Whoever is above tells of it.
+const isGone = (code: string): boolean => code === "ENOENT" || code === "ENOTDIR"
+
+const isFolder = (path: string): Effect.Effect<boolean> =>
+  Effect.promise(() =>
+    stat(path).then(
+      (found) => found.isDirectory(),
+      () => false
+    )
+  )
+
 const watchPath = (path: string, say: Say) =>
   Effect.gen(function* () {
-    const isFolder = yield* Effect.promise(() =>
-      stat(path).then(
-        (found) => found.isDirectory(),
-        () => false
-      )
-    )
+    const folder = dirname(path)
+    const own = basename(path)
+    // `.`, `..` and the like have no name of their own in the folder above.
+    const named = own !== "" && own !== "." && own !== ".." && folder !== path
     let blind = false
     const failed = (error: unknown) => {
       if (blind) return
       blind = true
       say({ _tag: "Blind", path, code: codeOf(error) })
     }
-    const folder = dirname(path)
-    const own = basename(path)
+    const replaced = yield* Queue.sliding<void>(1)
     // A folder that is replaced, or comes later, is seen from above; below it everything is seen from itself.
     const above = watchFolder(
       folder,
       false,
-      (name) => {
-        if (name === null || name === own) say({ _tag: "Changed", path })
+      (event, name) => {
+        if (name !== null && name !== own) return
+        if (event === "rename" || name === null) Queue.offerUnsafe(replaced, undefined)
+        else say({ _tag: "Changed", path })
       },
       failed
     )
-    const below = isFolder
-      ? watchFolder(
-          path,
-          true,
-          (name) => say({ _tag: "Changed", path: name === null ? path : join(path, name) }),
-          failed
-        )
-      : Effect.void
-    // `.`, `..` and the like have no name of their own in the folder above.
-    const named = own !== "" && own !== "." && own !== ".." && folder !== path
-    yield* Effect.matchEffect(named ? Effect.andThen(below, above) : below, {
-      onFailure: (error) => Effect.sync(() => failed(error)),
-      onSuccess: () => Effect.void
-    })
+    const failedBelow = (error: unknown) => {
+      if (!named || !isGone(codeOf(error))) failed(error)
+    }
+    const below = watchFolder(
+      path,
+      true,
+      (_event, name) => say({ _tag: "Changed", path: name === null ? path : join(path, name) }),
+      failedBelow
+    )
+    const begin = <E>(watching: Effect.Effect<unknown, E, Scope.Scope>, failed: (error: E) => void) =>
+      Effect.matchEffect(watching, {
+        onFailure: (error) => Effect.sync(() => failed(error)),
+        onSuccess: () => Effect.void
+      })
+    // What was watched is gone with what was there: what is there now is watched anew, and then looked at.
+    const round = (begun: Effect.Effect<unknown>) =>
+      Effect.gen(function* () {
+        if (yield* isFolder(path)) yield* begin(below, failedBelow)
+        yield* begun
+        yield* Queue.take(replaced)
+      }).pipe(Effect.scoped)
+    if (named) yield* begin(above, failed)
+    const first = yield* Deferred.make<void>()
+    const again = Effect.forever(round(Effect.sync(() => say({ _tag: "Changed", path }))))
+    yield* Effect.forkScoped(Effect.andThen(round(Deferred.succeed(first, undefined)), again))
+    yield* Deferred.await(first)
   })
 
 /** Node's `fs.watch`. */

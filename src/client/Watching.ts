@@ -106,9 +106,11 @@ export const follow = <R>(
         if (change._tag === "Ready") return Deferred.succeed(ready, undefined)
         if (change._tag === "Changed") return Queue.offer(changed, true)
         rescan = watchBlindMilliseconds
-        return reporter.note(
+        const told = reporter.note(
           `${printable(change.path)} cannot be watched (${change.code}): it is looked at every ${rescan / 1000} s`
         )
+        // The wait under way is too long, and something may have been lost.
+        return Effect.andThen(told, Effect.when(Queue.offer(changed, true), Deferred.isDone(ready)))
       })
     )
     // What changes during a pass is told, and leads to another.

@@ -38,7 +38,7 @@ describe("the file system", () => {
       fs.writeFileSync(`${path}~`, "another\n")
       fs.renameSync(`${path}~`, path)
     })
-  const remove = (path: string) => Effect.sync(() => fs.rmSync(path))
+  const remove = (path: string) => Effect.sync(() => fs.rmSync(path, { recursive: true }))
 
   for (const { effect, name } of localWatchContract) {
     it.live(name, () =>

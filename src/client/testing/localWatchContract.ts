@@ -15,6 +15,7 @@ export interface LocalWatchWorld {
   readonly write: (path: string) => Effect.Effect<void>
   /** Renames a new file over the one of that path, as careful editors do. */
   readonly replace: (path: string) => Effect.Effect<void>
+  /** a file, or a folder with all below it */
   readonly remove: (path: string) => Effect.Effect<void>
 }
 
@@ -41,6 +42,10 @@ const until = (said: Queue.Queue<LocalChange>, path: string): Effect.Effect<void
   Effect.flatMap(Queue.take(said), (change) =>
     change._tag === "Changed" && change.path === path ? Effect.void : until(said, path)
   )
+
+/** Changes the file again and again until it is said: when the watching has caught up nobody is told. */
+const heard = (said: Queue.Queue<LocalChange>, { write }: LocalWatchWorld, path: string): Effect.Effect<void> =>
+  Effect.raceFirst(until(said, path), Effect.forever(Effect.andThen(write(path), Effect.yieldNow)))
 
 /** What every `LocalWatch` layer promises. */
 export const localWatchContract: ReadonlyArray<LocalWatchCase> = [
@@ -96,6 +101,33 @@ export const localWatchContract: ReadonlyArray<LocalWatchCase> = [
         yield* until(said, `${folder}/a/b/deep.txt`)
         yield* remove(`${folder}/a/b/deep.txt`)
         yield* until(said, `${folder}/a/b/deep.txt`)
+      }).pipe(Effect.scoped)
+  },
+  {
+    name: "files below a folder that goes and comes back, again and again",
+    effect: (world) =>
+      Effect.gen(function* () {
+        const path = `${world.folder}/dist`
+        yield* world.write(`${path}/old.txt`)
+        const said = yield* watched([path])
+        for (const name of ["one", "two"]) {
+          yield* world.remove(path)
+          yield* until(said, path)
+          yield* heard(said, world, `${path}/${name}/deep.txt`)
+        }
+      }).pipe(Effect.scoped)
+  },
+  {
+    name: "files below a folder that comes later, or in place of a file",
+    effect: (world) =>
+      Effect.gen(function* () {
+        const [later, file] = [`${world.folder}/later`, `${world.folder}/file`]
+        yield* world.write(file)
+        const said = yield* watched([later, file])
+        yield* heard(said, world, `${later}/sub/deep.txt`)
+        yield* world.remove(file)
+        yield* until(said, file)
+        yield* heard(said, world, `${file}/deep.txt`)
       }).pipe(Effect.scoped)
   },
   {
