@@ -9,6 +9,8 @@ import { UserName } from "../domain/channel/HandshakeMessage.ts"
 import { ContentDigest } from "../domain/file/Digest.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { userNameBytesMax } from "../domain/limits.ts"
+import * as Glob from "./Glob.ts"
+import { LocalFiles } from "./LocalFiles.ts"
 import * as Location from "./Location.ts"
 import { publicUser } from "./PasswordSource.ts"
 import { type Profile, ProfileName, Profiles, type ProfilesFailed } from "./Profiles.ts"
@@ -182,15 +184,25 @@ export const watchFiles = Flag.Boolean("watch").pipe(
 /** What follows local files speaks of folders as `-r` does, and of no single moment. */
 export const parseWatched = (
   flags: TreeFlags,
-  expect: Option.Option<string>
-): Effect.Effect<TreeOptions, WrongUsage> => {
-  const { dryRun, recursive: _, remove, checksum = false, include, exclude } = flags
-  if (dryRun) return Effect.fail(new WrongUsage({ detail: "--dry-run moves nothing, and --watch goes on: give one" }))
-  if (Option.isSome(expect)) {
-    return Effect.fail(new WrongUsage({ detail: "--expect speaks of one version, and --watch of all that come" }))
-  }
-  return Effect.succeed({ dryRun, remove, checksum, include, exclude })
-}
+  expect: Option.Option<string>,
+  paths: ReadonlyArray<string>
+): Effect.Effect<TreeOptions, WrongUsage, LocalFiles> =>
+  Effect.gen(function* () {
+    const { dryRun, recursive: _, remove, checksum = false, include, exclude } = flags
+    if (dryRun) return yield* new WrongUsage({ detail: "--dry-run moves nothing, and --watch goes on: give one" })
+    if (Option.isSome(expect)) {
+      return yield* new WrongUsage({ detail: "--expect speaks of one version, and --watch of all that come" })
+    }
+    const files = yield* LocalFiles
+    for (const path of paths.filter(Glob.isPattern)) {
+      // A name may look like a pattern.
+      if ((yield* Effect.orElseSucceed(files.look(path), () => undefined)) !== undefined) continue
+      return yield* new WrongUsage({
+        detail: `--watch takes paths, and '${printable(path)}' is a pattern: let the shell expand it`
+      })
+    }
+    return { dryRun, remove, checksum, include, exclude }
+  })
 
 /** Said of `passwd`. */
 export const newPassword = {

@@ -250,7 +250,7 @@ const para = Command.make("para", paraFlags, ({ as, expect, files, watch, ...fla
   Effect.gen(function* () {
     const { name, named } = yield* parseName(as)
     if (watch) {
-      const tree = yield* ClientConfig.parseWatched(flags, expect)
+      const tree = yield* ClientConfig.parseWatched(flags, expect, files)
       return yield* followed({ _tag: "Para", files, as: name, tree }, named)
     }
     const tree = yield* ClientConfig.parseTree(flags)

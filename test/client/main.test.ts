@@ -212,7 +212,13 @@ describe("one call", () => {
     assert.strictEqual(code, 1)
   })
 
-  for (const args of [["bogus"], ["upload", "a", "b", "--as", "c"], ["--server", "a:b", "fetch"], []]) {
+  for (const args of [
+    ["bogus"],
+    ["upload", "a", "b", "--as", "c"],
+    ["para", "--watch", "*.none"],
+    ["--server", "a:b", "fetch"],
+    []
+  ]) {
     it(`wrong usage: ${args.join(" ")}`, async () => {
       const { code, stderr, stdout } = await plain(args)
       assert.deepStrictEqual([code, stdout], [2, ""])
