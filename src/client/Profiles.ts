@@ -8,7 +8,7 @@
  * - `get` gives what was added last, undefined for a name without a profile, and fails for one that cannot be
  *   understood: it is never taken for absent.
  * - `keepPassword` keeps a password where nobody else can read it, and gives the path for `passwordFile`. `remove`
- *   drops that too.
+ *   drops that too, and so does an `add` of a profile of that name with another `passwordFile` or none.
  */
 import { Context, Effect, Layer, Redacted, Schema } from "effect"
 import type { Password } from "../domain/channel/Opaque.ts"
@@ -83,6 +83,7 @@ export class Profiles extends Context.Service<
           Effect.suspend(() => {
             if (profiles.has(name) && !replace) return Effect.fail(new ProfileExists({ name }))
             profiles.set(name, profile)
+            if (profile.passwordFile !== pathOf(name)) passwords.delete(pathOf(name))
             return Effect.void
           }),
         remove: (name) =>

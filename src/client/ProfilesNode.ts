@@ -60,6 +60,9 @@ const make = Effect.fnUntraced(function* (folder: string | undefined) {
           StateFile.replace(file, text)
         ).pipe(Effect.mapError(unusable(file)), Effect.provideContext(context))
 
+  const dropPassword = (name: ProfileName) =>
+    Effect.mapError(fs.remove(passwordOf(name), { force: true }), unusable(passwordOf(name)))
+
   const exists = (file: string) => Effect.mapError(fs.exists(file), unusable(file))
 
   return Profiles.of({
@@ -89,15 +92,17 @@ const make = Effect.fnUntraced(function* (folder: string | undefined) {
       const file = fileOf(name)
       if (!replace && (yield* exists(file))) return yield* new ProfileExists({ name })
       yield* write(file, textOf(profile))
+      // The one that was kept for the profile before it.
+      if (profile.passwordFile === undefined || path.resolve(profile.passwordFile) !== passwordOf(name)) {
+        yield* dropPassword(name)
+      }
     }),
     remove: Effect.fnUntraced(function* (name) {
       const file = fileOf(name)
       const there = folder !== undefined && (yield* exists(file))
       // The profile first: after a crash none is left that names a password that is gone.
       if (there) yield* Effect.mapError(fs.remove(file), unusable(file))
-      if (folder !== undefined) {
-        yield* Effect.mapError(fs.remove(passwordOf(name), { force: true }), unusable(passwordOf(name)))
-      }
+      if (folder !== undefined) yield* dropPassword(name)
       if (!there) return yield* new NoSuchProfile({ name })
     }),
     keepPassword: (name, password) =>

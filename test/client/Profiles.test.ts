@@ -34,11 +34,17 @@ const written = (text: string) => {
 }
 
 describe("memory", () => {
-  for (const { effect, name } of profilesContract) it.effect(name, () => Effect.provide(effect, Profiles.layerMemory()))
+  for (const { effect, name } of profilesContract) {
+    it.effect(name, () => {
+      const passwords = new Map<string, string>()
+      const isKept = (path: string) => passwords.has(path)
+      return Effect.provide(effect(isKept), Profiles.layerMemory(passwords))
+    })
+  }
 })
 
 describe("the file system", () => {
-  for (const { effect, name } of profilesContract) it.effect(name, () => Effect.provide(effect, real))
+  for (const { effect, name } of profilesContract) it.effect(name, () => Effect.provide(effect(fs.existsSync), real))
 
   it.effect("lets nobody else read profiles and passwords, and leaves nothing else behind", () =>
     Effect.gen(function* () {

@@ -11,7 +11,8 @@ import { type Profile, ProfileName, Profiles } from "../Profiles.ts"
 /** One promise of the port and the effect that checks it. */
 export interface ProfilesCase {
   readonly name: string
-  readonly effect: Effect.Effect<void, unknown, Profiles>
+  /** @param isKept whether there is something at the path of a kept password */
+  readonly effect: (isKept: (path: string) => boolean) => Effect.Effect<void, unknown, Profiles>
 }
 
 const home = ProfileName.make("home")
@@ -72,11 +73,29 @@ const keepsPasswords = Effect.gen(function* () {
   yield* equal("the profile that was removed", yield* profiles.get(home), undefined)
 })
 
+const dropsPasswords = (isKept: (path: string) => boolean) =>
+  Effect.gen(function* () {
+    const profiles = yield* Profiles
+    const server = "files.example"
+    for (const next of [{}, { passwordCommand: "pass show x" }, { passwordFile: "/secret" }]) {
+      const passwordFile = yield* profiles.keepPassword(home, Redacted.make("s3cret"))
+      yield* profiles.add(home, { server, passwordFile }, { replace: true })
+      yield* failure("adding again", profiles.add(home, { server, ...next }))
+      yield* equal("whether it is kept for its profile", isKept(passwordFile), true)
+      yield* profiles.add(home, { server, ...next }, { replace: true })
+      yield* equal("whether it is kept for the next one", isKept(passwordFile), false)
+    }
+    const path = yield* profiles.keepPassword(home, Redacted.make("s3cret"))
+    yield* profiles.remove(home)
+    yield* equal("whether it is kept for none", isKept(path), false)
+  })
+
 /** What every `Profiles` layer promises. */
 export const profilesContract: ReadonlyArray<ProfilesCase> = [
-  { name: "gives what was added, every character of it", effect: givesWhatWasAdded },
-  { name: "lists the names, sorted", effect: listsByName },
-  { name: "replaces a profile only when asked to", effect: replacesOnlyWhenAsked },
-  { name: "removes one, and says when there is none", effect: removesOne },
-  { name: "keeps a password beside it, one for each name", effect: keepsPasswords }
+  { name: "gives what was added, every character of it", effect: () => givesWhatWasAdded },
+  { name: "lists the names, sorted", effect: () => listsByName },
+  { name: "replaces a profile only when asked to", effect: () => replacesOnlyWhenAsked },
+  { name: "removes one, and says when there is none", effect: () => removesOne },
+  { name: "keeps a password beside it, one for each name", effect: () => keepsPasswords },
+  { name: "drops a kept password with the profile that named it", effect: dropsPasswords }
 ]
