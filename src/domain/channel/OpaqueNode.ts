@@ -26,12 +26,11 @@ const program = `
   })
 `
 
-const start = (): threads.Worker => {
-  const worker = new threads.Worker(program, {
-    eval: true,
-    workerData: import.meta.resolve("@serenity-kit/opaque"),
-    execArgv: []
-  })
+const start = (library: string, over: (worker: threads.Worker) => void): threads.Worker => {
+  const worker = new threads.Worker(program, { eval: true, workerData: library, execArgv: [] })
+  // Whoever asks hears of it too; unheard before that, it would end the whole process.
+  worker.on("error", () => over(worker))
+  worker.on("exit", () => over(worker))
   // A worker that is not asked after all must not keep the process alive.
   worker.unref()
   return worker
@@ -56,12 +55,17 @@ const RegistrationAnswer = Answer(
   })
 )
 
-const makeStretcher = (here: Stretcher): Stretcher => {
+const makeStretcher = (here: Stretcher, address: () => string): Stretcher => {
   // One that was started ahead of its question.
   let ready: threads.Worker | undefined
 
+  const begin = () =>
+    start(address(), (worker) => {
+      if (ready === worker) ready = undefined
+    })
+
   const take = Effect.sync(() => {
-    const worker = ready ?? start()
+    const worker = ready ?? begin()
     ready = undefined
     worker.ref()
     return worker
@@ -82,7 +86,7 @@ const makeStretcher = (here: Stretcher): Stretcher => {
     )
 
   return {
-    prepare: Effect.sync(() => void (ready ??= start())),
+    prepare: Effect.sync(() => void (ready ??= begin())),
     finishLogin: (params) =>
       isQuick(params.keyStretching)
         ? quickly(here.finishLogin(params))
@@ -106,5 +110,13 @@ const answerOf = (worker: threads.Worker, question: object): Effect.Effect<unkno
 
 const stop = (worker: threads.Worker): Effect.Effect<void> => Effect.asVoid(Effect.promise(() => worker.terminate()))
 
+/**
+ * As `layer`, with another library in the worker.
+ *
+ * @param address gives what the worker imports; asked when one starts
+ */
+export const layerFrom = (address: () => string): Layer.Layer<Opaque> =>
+  layerStretchedBy((library) => makeStretcher(inPlace(library), address))
+
 /** OPAQUE with Argon2id stretched by Node, off the main thread. */
-export const layer: Layer.Layer<Opaque> = layerStretchedBy((library) => makeStretcher(inPlace(library)))
+export const layer: Layer.Layer<Opaque> = layerFrom(() => import.meta.resolve("@serenity-kit/opaque"))

@@ -1,0 +1,43 @@
+/**
+ * Stretching in a worker: what becomes of one that ends before it is asked.
+ */
+import process from "node:process"
+import type { Worker } from "node:worker_threads"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Redacted } from "effect"
+import { Opaque } from "../../../src/domain/channel/Opaque.ts"
+import * as OpaqueNode from "../../../src/domain/channel/OpaqueNode.ts"
+
+const real = import.meta.resolve("@serenity-kit/opaque")
+const broken = "data:text/javascript,throw new Error()"
+
+/** Waits for the end of the next worker that starts. */
+const nextEnds = () =>
+  new Promise<void>((resolve) => {
+    process.once("worker", (worker: Worker) => void worker.once("exit", () => resolve()))
+  })
+
+describe("a worker that was started ahead", () => {
+  it.live("and ends before it is asked harms nobody, and another is started for the question", () => {
+    const addresses = [broken, real]
+    return Effect.gen(function* () {
+      const opaque = yield* Opaque
+      const setup = yield* opaque.createSetup
+      const ended = nextEnds()
+      yield* opaque.prepare
+      yield* Effect.promise(() => ended)
+      const credentials = { user: "ada", password: Redacted.make("123456"), stretching: 2 } as const
+      yield* opaque.register(setup, credentials)
+      assert.deepStrictEqual(addresses, [])
+    }).pipe(Effect.provide(OpaqueNode.layerFrom(() => addresses.shift() ?? real)))
+  })
+
+  it.live("and cannot work refuses the question instead of leaving it open", () =>
+    Effect.gen(function* () {
+      const opaque = yield* Opaque
+      const setup = yield* opaque.createSetup
+      const asked = opaque.register(setup, { user: "ada", password: Redacted.make("123456"), stretching: 2 })
+      assert.strictEqual((yield* Effect.flip(asked))._tag, "OpaqueRejected")
+    }).pipe(Effect.provide(OpaqueNode.layerFrom(() => broken)))
+  )
+})
