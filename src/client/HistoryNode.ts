@@ -1,6 +1,7 @@
 /**
  * The shell's history in a file of the person's own: a line for each, added at the end.
  */
+import { randomUUID } from "node:crypto"
 import * as nodeFs from "node:fs/promises"
 import { constants } from "node:fs"
 import * as nodePath from "node:path"
@@ -62,31 +63,47 @@ const noFollow = constants.O_NOFOLLOW ?? 0
 /** The newest lines. A file that has grown, or whose last line is torn, is written anew without what is too much. */
 const load = async (path: string): Promise<ReadonlyArray<string>> => {
   const file = await nodeFs.open(path, constants.O_RDONLY | noFollow)
-  const { size, text } = await tail(file).finally(() => file.close())
+  const { size, inode, text } = await tail(file).finally(() => file.close())
   const lines = text.split("\n")
   // Behind the last line's end is nothing; in front of the first line's beginning may be a part of an older one.
   const whole = lines.slice(size > shellHistoryFileBytesMax ? 1 : 0, -1)
-  if (size > shellHistoryFileBytesMax || lines.at(-1) !== "") await rewrite(path, tidied(whole))
+  if (size > shellHistoryFileBytesMax || lines.at(-1) !== "") await rewrite(path, { size, inode }, tidied(whole))
   return tidied(whole)
 }
 
-const tail = async (file: nodeFs.FileHandle): Promise<{ readonly size: number; readonly text: string }> => {
-  const { size } = await file.stat()
-  const length = Math.min(size, shellHistoryFileBytesMax)
-  const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, size - length)
-  return { size, text: buffer.toString("utf8", 0, bytesRead) }
+/** What tells one state of the file from another: it only grows, and is written anew as another. */
+interface State {
+  /** bytes */
+  readonly size: number
+  readonly inode: number
 }
 
-/** Beside it first, then in its place: a crash leaves the old one or the new one. */
-const rewrite = async (path: string, lines: ReadonlyArray<string>): Promise<void> => {
-  const beside = `${path}.new`
-  await nodeFs.rm(beside, { force: true })
+const tail = async (file: nodeFs.FileHandle): Promise<State & { readonly text: string }> => {
+  const { ino: inode, size } = await file.stat()
+  const length = Math.min(size, shellHistoryFileBytesMax)
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, size - length)
+  return { size, inode, text: buffer.toString("utf8", 0, bytesRead) }
+}
+
+/**
+ * Beside it first, then in its place: a crash leaves the old one or the new one. Another shell may do the same, or may
+ * have added a line meanwhile: what is no longer as it was read stays for the next start.
+ */
+const rewrite = async (path: string, read: State, lines: ReadonlyArray<string>): Promise<void> => {
+  const beside = `${path}.${randomUUID()}.new`
   const file = await nodeFs.open(beside, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600)
-  await file
+  const written = file
     .writeFile(lines.map((line) => `${line}\n`).join(""))
     .then(() => file.sync())
     .finally(() => file.close())
-  await nodeFs.rename(beside, path)
+  // Nothing is there any more when it has taken its place.
+  await takePlace(path, read, beside, written).finally(() => nodeFs.rm(beside, { force: true }))
+}
+
+const takePlace = async (path: string, read: State, beside: string, written: Promise<void>): Promise<void> => {
+  await written
+  const now = await nodeFs.lstat(path)
+  if (now.size === read.size && now.ino === read.inode) await nodeFs.rename(beside, path)
 }
 
 const append = async (path: string, line: string): Promise<void> => {

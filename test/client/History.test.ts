@@ -70,13 +70,32 @@ describe("the history's file", () => {
       for (let bytes = 0, index = 0; bytes <= shellHistoryFileBytesMax; bytes += line.length + 5, index += 1) {
         fs.appendFileSync(path, `${line}${1000 + index}\n`)
       }
-      fs.writeFileSync(`${path}.new`, "left by a crash")
       const kept = yield* load(path)
       assert.notInclude(kept, "fetch")
       assert.isTrue(kept.every((one) => /^upload x{1000}\d{4}$/.test(one)))
       assert.isAtMost(fs.statSync(path).size, shellHistoryFileBytesMax)
       assert.deepStrictEqual(fs.readFileSync(path, "utf8"), kept.map((one) => `${one}\n`).join(""))
-      assert.deepStrictEqual([mode(path), fs.existsSync(`${path}.new`)], ["600", false])
+      assert.deepStrictEqual([mode(path), fs.readdirSync(join(path, ".."))], ["600", ["shell-history"]])
+    })
+  )
+
+  it.effect("is cut by several shells at once as by one", () =>
+    Effect.gen(function* () {
+      const path = fresh()
+      yield* keep(path, "fetch")
+      const line = `upload ${"x".repeat(1000)}`
+      for (let round = 0; round < 5; round += 1) {
+        for (let bytes = 0, index = 0; bytes <= shellHistoryFileBytesMax; bytes += line.length + 5, index += 1) {
+          fs.appendFileSync(path, `${line}${1000 + index}\n`)
+        }
+        const loaded = yield* Effect.all(
+          Array.from({ length: 6 }, () => load(path)),
+          { concurrency: "unbounded" }
+        )
+        const text = fs.readFileSync(path, "utf8")
+        for (const kept of loaded) assert.strictEqual(kept.map((one) => `${one}\n`).join(""), text)
+        assert.deepStrictEqual(fs.readdirSync(join(path, "..")), ["shell-history"])
+      }
     })
   )
 
