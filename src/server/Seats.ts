@@ -3,7 +3,8 @@
  *
  * A seat is taken before a byte is read and given back by the connection's scope, so that neither a key exchange nor
  * memory can be had for nothing. Where a limit is reached, a newcomer gets the seat of a connection that has not logged
- * in: strangers who say nothing cannot keep anybody out.
+ * in: strangers who say nothing cannot keep anybody out. Those who spend counted guesses can keep new addresses out for
+ * `attemptMillisecondsMax` a guess.
  */
 import { Clock, Context, Deferred, Effect, Layer, Schema, type Scope } from "effect"
 import { attemptMillisecondsMax, trustedAddressesMax } from "../domain/limits.ts"
