@@ -2,6 +2,7 @@
  * What a server answers within one request: the next message, unless it is a refusal, and the one that is due.
  */
 import { Effect } from "effect"
+import * as Bytes from "../domain/Bytes.ts"
 import { printable } from "../domain/file/Printable.ts"
 import type { ServerMessage } from "../domain/wire/Message.ts"
 import type { Refusal } from "../domain/wire/Refusal.ts"
@@ -18,6 +19,26 @@ export const messageOf = (answer: Answer): Effect.Effect<ServerMessage, Protocol
 /** @param name whom or what the refusal is about, for people */
 export const unlessRefused = (message: ServerMessage, name: string): Effect.Effect<ServerMessage, RequestRefused> =>
   message._tag === "Refused" ? Effect.fail(refused(name, message)) : Effect.succeed(message)
+
+/** Content frames of one run of bytes, whatever their sizes: all of it or an error. */
+export const content = Effect.fnUntraced(function* <E>(
+  request: Request,
+  name: string,
+  length: number,
+  take: (parts: Bytes.Parts) => Effect.Effect<void, E>
+): Effect.fn.Return<void, CommandError | E> {
+  for (let received = 0; received < length;) {
+    const answer = yield* request.next
+    if (answer._tag === "Message") {
+      const { _tag } = yield* unlessRefused(answer.message, name)
+      return yield* new ProtocolBroken({ detail: `${_tag} before all content` })
+    }
+    received += Bytes.lengthOf(answer.parts)
+    // Refused before it is written: a server cannot fill the disk beyond its word.
+    if (received > length) return yield* new ProtocolBroken({ detail: "more content than was declared" })
+    yield* take(answer.parts)
+  }
+})
 
 /** A refusal in a client's words. */
 export const refused = (name: string, { detail = "", reason }: Refusal): RequestRefused =>

@@ -18,6 +18,7 @@ import type { Source, SourceShrank } from "../domain/transfer/Outgoing.ts"
 import type { ClientMessage, ServerMessage, SignatureOffer } from "../domain/wire/Message.ts"
 import { packRanges } from "../domain/file/Packed.ts"
 import * as Answers from "./Answers.ts"
+import * as Bundles from "./Bundles.ts"
 import { type CommandError, ProtocolBroken, type RequestRefused } from "./ClientError.ts"
 import { type Counter, counter, type OnProgress } from "./Progress.ts"
 import * as PasswordChange from "./PasswordChange.ts"
@@ -144,6 +145,10 @@ export interface ClientSession {
     expect?: ContentDigest,
     settle?: boolean
   ) => Effect.Effect<Committed, CommandError | E | SourceShrank>
+  /** Sends small files in one request: those that are not among the refusals are committed as they were sent. */
+  readonly uploadBundle: Bundles.Bundles["upload"]
+  /** Gets small files in one request, some at a time; those that are among the refusals did not come. */
+  readonly downloadBundle: Bundles.Bundles["download"]
   /** Changes the account's own password, which is proved again for that. The session goes on. */
   readonly changePassword: (change: PasswordChange.Change) => Effect.Effect<void, CommandError, Opaque>
   /**
@@ -180,6 +185,8 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
         )
       })
     )
+
+  const bundles = yield* Bundles.make(requests, inTurn)
 
   /** The content, and then the server's last word: its own refusal counts more than our stopping for it. */
   const thenAnswer = <E>(
@@ -292,27 +299,18 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
       return { name: answer.name, to }
     }).pipe(Effect.scoped, orEnd)
 
-  /** Content frames of one run of bytes, whatever their sizes: all of it or an error. */
-  const receiveRun = Effect.fnUntraced(function* <E>(
+  const receiveRun = <E>(
     request: Request,
     name: FileName,
     length: number,
     take: (parts: Bytes.Parts) => Effect.Effect<void, E>
-  ) {
-    for (let received = 0; received < length;) {
-      const answer = yield* request.next
-      if (answer._tag === "Message") {
-        const { _tag } = yield* Answers.unlessRefused(answer.message, name)
-        return yield* new ProtocolBroken({ detail: `${_tag} before all content` })
-      }
-      received += Bytes.lengthOf(answer.parts)
-      // Refused before it is written: a server cannot fill the disk beyond its word.
-      if (received > length) return yield* new ProtocolBroken({ detail: "more content than was declared" })
-      yield* take(answer.parts)
+  ) =>
+    Answers.content(request, name, length, (parts) =>
       // A receiver of a smaller file may hold it in memory whole.
-      if (ours && length >= resumeBytesMin) Bytes.giveBack(answer.parts, frameHeaderBytes)
-    }
-  })
+      ours && length >= resumeBytesMin
+        ? Effect.map(take(parts), () => Bytes.giveBack(parts, frameHeaderBytes))
+        : take(parts)
+    )
 
   const sentAll = Effect.fnUntraced(function* (request: Request, name: FileName, size: number) {
     const last = yield* nextMessage(request, name)
@@ -420,6 +418,8 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
     download,
     update,
     para,
+    uploadBundle: (files) => orEnd(bundles.upload(files)),
+    downloadBundle: (names, take) => orEnd(bundles.download(names, take)),
     changePassword: (change) => orEnd(PasswordChange.change(requests, change)),
     remove,
     rename,

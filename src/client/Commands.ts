@@ -4,7 +4,7 @@
  * Each looks at its own side first and dials only when there is something to ask. One file that fails does not stop the
  * others; the loss of the session does, as a typed failure.
  */
-import { Effect, type Scope, Stream } from "effect"
+import { Effect, Schema, type Scope, Stream } from "effect"
 import { type ContentDigest, Digest } from "../domain/file/Digest.ts"
 import type { FileEntry } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
@@ -60,6 +60,8 @@ export type Command =
       readonly replace?: boolean
       readonly expect?: ContentDigest | undefined
     }
+
+const isName = Schema.is(FileName.FileName)
 
 type Services = Digest | LocalFiles | Reporter | Sessions
 
@@ -134,11 +136,14 @@ const sends = Effect.fnUntraced(function* (
   const colliding = Collisions.collisions(names)
   const items = found.map(({ path, size }, index) => {
     const name = names[index] ?? path
+    const place = placeAt(files, path)
     const run = (along: OnProgress) =>
-      Effect.andThen(apart(name, colliding.get(index)), Transfer.send(sending, placeAt(files, path), name, along))
-    return { name: path, size, run }
+      Effect.andThen(apart(name, colliding.get(index)), Transfer.send(sending, place, name, along))
+    const bundled = colliding.has(index) || !isName(name) ? undefined : { name, place }
+    return { name: path, size, run, bundled }
   })
-  return yield* Batch.run(command, [items], found.length > paths.length)
+  const together = command === "upload" ? { together: Transfer.sendTogether } : {}
+  return yield* Batch.run(command, [items], found.length > paths.length, together)
 })
 
 /** Fails for a file whose name is another one's too. */
@@ -172,15 +177,16 @@ const downloads = Effect.fnUntraced(function* (
   const colliding = Collisions.collisions(bases)
   // The folder is looked through once for all of them.
   const tree = yield* Effect.orElseSucceed(files.tree(to ?? ".", false), () => undefined)
-  const download = yield* Transfer.downloadsOfMany
   const items = found.map(({ name, size }, index) => {
     const base = FileName.baseName(name)
     const place = tree?.place(base) ?? placeOf(base)
     const run = (along: OnProgress) =>
-      Effect.andThen(apart(base, colliding.get(index)), download({ name, size, place }, along))
-    return { name, size, run }
+      Effect.andThen(apart(base, colliding.get(index)), Transfer.downloadOfMany({ name, size, place }, along))
+    return { name, size, run, bundled: colliding.has(index) ? undefined : { name, place } }
   })
-  const succeeded = yield* Batch.run("download", [items], texts.some(Glob.isPattern))
+  const succeeded = yield* Batch.run("download", [items], texts.some(Glob.isPattern), {
+    together: Transfer.getTogether
+  })
   return succeeded && missing.length === 0
 }, Effect.scoped)
 

@@ -20,6 +20,7 @@
  *   told `taken-over`, at the latest at its commit. What is taken and neither
  *   committed nor dropped is there again once the scope has closed. Whether its bytes are right shows at the commit: a
  *   wrong digest drops it.
+ * - `readSmall` and `placeSmall` are `open` and `stage` for many small files at once, each apart from the others.
  * - `look` follows links, as `open` does. `walk` follows the path that it is given and no link below it: neither link
  *   nor special file is a file of the tree. It comes folder by folder, in the order of the names' code units, a file or
  *   folder at a time. A folder that cannot be read is a finding, and the walk goes on; so is one too deep to be named,
@@ -30,7 +31,7 @@
  *   gives a file that is there the modification time that is given, and the bit by which it may be run. `remove` takes
  *   a file or link, never a folder, and then the folders that it leaves empty, the tree's own excepted.
  */
-import { Context, type Effect, type Scope, type Stream } from "effect"
+import { Context, type Effect, type Result, type Scope, type Stream } from "effect"
 import type { Parts } from "../domain/Bytes.ts"
 import type { ContentDigest } from "../domain/file/Digest.ts"
 import type { FileSize, Milliseconds } from "../domain/file/FileEntry.ts"
@@ -76,6 +77,29 @@ export interface Leftover {
   readonly drop: Effect.Effect<void>
 }
 
+/** A small local file, whole and of one version. */
+export interface LocalSmall {
+  readonly modified: Milliseconds
+  readonly executable?: true
+  readonly content: Uint8Array
+}
+
+/** New content of a small local file, whole. */
+export interface NewLocal {
+  /** its path, or its name in a tree */
+  readonly path: string
+  readonly modified: Milliseconds
+  readonly executable?: true
+  readonly parts: Parts
+  /** what the content must have */
+  readonly digest: ContentDigest
+}
+
+/** How durable what is written here must be before it counts: `full` survives a power cut, `os` the process's end. */
+export const Durability = Context.Reference<"full" | "os">("paradrop/client/Durability", {
+  defaultValue: () => "full"
+})
+
 /** What stands at a path. */
 export interface LocalEntry {
   readonly kind: "file" | "folder" | "special"
@@ -87,8 +111,24 @@ export interface LocalEntry {
 /** Why something in a folder is no file to move. */
 export type LeftOutKind = "empty-folder" | "link" | "special"
 
+/** Many small files at once, each by what it is called there. */
+export interface SmallPlaces {
+  /** Reads files of at most `bytesMax` each; undefined for what cannot be had so: `open` says why. */
+  readonly readSmall: (
+    names: ReadonlyArray<string>,
+    bytesMax: number
+  ) => Effect.Effect<ReadonlyArray<LocalSmall | undefined>>
+  /** Puts whole files to their places. */
+  readonly placeSmall: (
+    files: ReadonlyArray<NewLocal>
+  ) => Effect.Effect<ReadonlyArray<Result.Result<void, LocalFileFailed>>>
+}
+
 /** The place of one file. */
 export interface LocalPlace {
+  /** the files among which it can be read and written together with others, and what it is called there */
+  readonly among: SmallPlaces
+  readonly key: string
   /** as a person reads it; not yet printable */
   readonly path: string
   readonly open: Effect.Effect<LocalSource | undefined, LocalFileFailed, Scope.Scope>
@@ -104,7 +144,7 @@ export interface Facts {
 }
 
 /** A folder, and places below it. Names have `/` between their parts. */
-export interface LocalTree {
+export interface LocalTree extends SmallPlaces {
   readonly place: (name: string) => LocalPlace
   readonly remove: (name: string) => Effect.Effect<void, LocalFileFailed>
 }
@@ -124,7 +164,7 @@ export type LocalFound =
 
 export class LocalFiles extends Context.Service<
   LocalFiles,
-  {
+  SmallPlaces & {
     /** Opens a file for sending; undefined when there is none of that path. */
     readonly open: (path: string) => Effect.Effect<LocalSource | undefined, LocalFileFailed, Scope.Scope>
     /** Begins new content for a path. */
@@ -157,10 +197,12 @@ export class LocalFiles extends Context.Service<
 >()("paradrop/client/LocalFiles") {}
 
 /** The place of a path that a person named. */
-export const placeAt = ({ leftover, open, settle, stage }: LocalFiles["Service"], path: string): LocalPlace => ({
+export const placeAt = (files: LocalFiles["Service"], path: string): LocalPlace => ({
+  among: files,
+  key: path,
   path,
-  open: open(path),
-  stage: (declared) => stage(path, declared),
-  leftover: leftover(path),
-  settle: (facts) => settle(path, facts)
+  open: files.open(path),
+  stage: (declared) => files.stage(path, declared),
+  leftover: files.leftover(path),
+  settle: (facts) => files.settle(path, facts)
 })

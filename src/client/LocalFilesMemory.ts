@@ -16,9 +16,11 @@ import {
   type Leftover,
   LocalFiles,
   type LocalFound,
+  type LocalPlace,
   type LocalStaging,
   type LocalTree
 } from "./LocalFiles.ts"
+import * as SmallLocalFiles from "./SmallLocalFiles.ts"
 
 /** A file and its modification time. */
 export interface MemoryFile {
@@ -58,16 +60,19 @@ const make = (
       path === "" || plain === "." || folders.has(plain) || [...files.keys()].some((one) => one.startsWith(`${plain}/`))
     )
   }
+  const open: LocalFiles["Service"]["open"] = (path) => openAt(files, path, isFolder(path))
+  const stage: LocalFiles["Service"]["stage"] = (path, declared) =>
+    Effect.suspend(() => {
+      if (isFolder(path)) return Effect.fail(failed(path, "write", "EISDIR"))
+      if (!isFolder(path.slice(0, Math.max(0, path.lastIndexOf("/"))))) {
+        return Effect.fail(failed(path, "write", "ENOENT"))
+      }
+      return staging({ files, digest, left }, { path, declared, parts: [] })
+    })
   return LocalFiles.of({
-    open: (path) => openAt(files, path, isFolder(path)),
-    stage: (path, declared) =>
-      Effect.suspend(() => {
-        if (isFolder(path)) return Effect.fail(failed(path, "write", "EISDIR"))
-        if (!isFolder(path.slice(0, Math.max(0, path.lastIndexOf("/"))))) {
-          return Effect.fail(failed(path, "write", "ENOENT"))
-        }
-        return staging(world, { path, declared, parts: [] })
-      }),
+    open,
+    stage,
+    ...SmallLocalFiles.make({ open, stage }),
     leftover: (path) => leftover(world, path),
     settle: (path, facts) => settle(files, path, facts),
     tree: (folder, make) =>
@@ -113,24 +118,32 @@ const settle = (files: World["files"], path: string, { executable, modified }: F
 /** There are no links here, and folders need no making. */
 const tree = (world: World, folder: string, isFolder: (path: string) => boolean): LocalTree => {
   const { files } = world
+  const among = SmallLocalFiles.make({
+    open: (name) => Effect.suspend(() => place(name).open),
+    stage: (name, declared) => place(name).stage(declared)
+  })
+  const place = (name: string): LocalPlace => {
+    const path = join(folder, name)
+    return {
+      among,
+      key: name,
+      path,
+      open: Effect.suspend(() => openAt(files, path, isFolder(path))),
+      stage: (declared) =>
+        Effect.suspend(() =>
+          isFolder(path)
+            ? Effect.fail(failed(path, "write", "EISDIR"))
+            : path.split("/").some((_, depth, parts) => depth > 0 && files.has(parts.slice(0, depth).join("/")))
+              ? Effect.fail(failed(path, "write", "ENOTDIR"))
+              : staging(world, { path, declared, parts: [] })
+        ),
+      leftover: leftover(world, path),
+      settle: (facts) => settle(files, path, facts)
+    }
+  }
   return {
-    place: (name) => {
-      const path = join(folder, name)
-      return {
-        path,
-        open: Effect.suspend(() => openAt(files, path, isFolder(path))),
-        stage: (declared) =>
-          Effect.suspend(() =>
-            isFolder(path)
-              ? Effect.fail(failed(path, "write", "EISDIR"))
-              : path.split("/").some((_, depth, parts) => depth > 0 && files.has(parts.slice(0, depth).join("/")))
-                ? Effect.fail(failed(path, "write", "ENOTDIR"))
-                : staging(world, { path, declared, parts: [] })
-          ),
-        leftover: leftover(world, path),
-        settle: (facts) => settle(files, path, facts)
-      }
-    },
+    ...among,
+    place,
     remove: (name) =>
       Effect.suspend(() =>
         files.delete(join(folder, name)) ? Effect.void : Effect.fail(failed(join(folder, name), "write", "ENOENT"))

@@ -3,17 +3,20 @@
  */
 import * as nodeFs from "node:fs"
 import * as nodePath from "node:path"
-import { Context, Effect, Layer, type Scope, Stream } from "effect"
+import { Context, Effect, Layer, Result, type Scope, Stream } from "effect"
 import { SecureRandom } from "effect/crypto"
-import { Digest } from "../domain/file/Digest.ts"
+import { Digest, digestOf } from "../domain/file/Digest.ts"
 import { mayRun } from "../domain/file/FileEntry.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { listingStatsAtOnceMax, nameDepthMax } from "../domain/limits.ts"
 import { DiskError, modifiedOf } from "../domain/store/Disk.ts"
 import * as DiskNode from "../domain/store/DiskNode.ts"
+import * as SmallFilesNode from "../domain/store/SmallFilesNode.ts"
+import { toStat } from "../domain/store/StatNode.ts"
 import { LocalFileFailed } from "./ClientError.ts"
 import {
   type Declared,
+  Durability,
   type Facts,
   type Leftover,
   type LocalEntry,
@@ -21,9 +24,11 @@ import {
   type LocalFound,
   type LocalSource,
   type LocalStaging,
-  type LocalTree
+  type LocalTree,
+  type NewLocal
 } from "./LocalFiles.ts"
 import * as LocalTreeDisk from "./LocalTreeDisk.ts"
+import * as SmallLocalFiles from "./SmallLocalFiles.ts"
 import * as StagedFile from "./StagedFile.ts"
 
 /** Files of this process's machine; relative paths are below its working folder. */
@@ -34,9 +39,13 @@ export const layer: Layer.Layer<LocalFiles, never, Digest | SecureRandom.SecureR
     const services = Context.make(Digest, yield* Digest).pipe(
       Context.add(SecureRandom.SecureRandom, yield* SecureRandom.SecureRandom)
     )
+    const staged: LocalFiles["Service"]["stage"] = (path, declared) =>
+      Effect.provideContext(stage(path, declared), services)
     return LocalFiles.of({
       open,
-      stage: (path, declared) => Effect.provideContext(stage(path, declared), services),
+      stage: staged,
+      readSmall: SmallFilesNode.readWholes,
+      placeSmall: (files) => Effect.provideContext(Effect.uninterruptible(placeSmall(files, staged)), services),
       leftover: (path) => Effect.provideContext(leftover(path), services),
       settle,
       tree: (folder, make) => Effect.provideContext(tree(folder, make), services),
@@ -95,8 +104,8 @@ const destination = Effect.fnUntraced(function* (
   const failed = (code: string) => new LocalFileFailed({ path: printable(path), operation: "write", code })
   const absolute = nodePath.resolve(path)
   const [folder, name] = [nodePath.dirname(absolute), nodePath.basename(absolute)]
-  // `name/` means a folder, and the root has no name.
-  if (name === "" || /[/\\]$/.test(path)) return yield* failed("ENOENT")
+  // The root has no name.
+  if (name === "" || endsFolder(path)) return yield* failed("ENOENT")
   const disk = yield* Effect.mapError(DiskNode.make(folder), ({ code }) => failed(code))
   const prepare = (temporary: string) => takePermissions(nodePath.join(folder, name), nodePath.join(folder, temporary))
   return { path, disk, name, prepare, held }
@@ -158,6 +167,61 @@ const setPermissions = (path: string, mode: number): Effect.Effect<void, DiskErr
     (fd) => Effect.ignore(call<void>((done) => nodeFs.close(fd, (error) => done(error ?? null))))
   )
 
+/** Files of one folder that follow one another go there together; what does not arrive so is tried by itself. */
+const placeSmall = Effect.fnUntraced(function* (
+  files: ReadonlyArray<NewLocal>,
+  stage: LocalFiles["Service"]["stage"]
+): Effect.fn.Return<ReadonlyArray<Result.Result<void, LocalFileFailed>>, never, Digest | SecureRandom.SecureRandom> {
+  const outcomes: Array<Result.Result<void, LocalFileFailed>> = []
+  for (let from = 0; from < files.length;) {
+    const folder = nodePath.dirname(nodePath.resolve(files[from]?.path ?? ""))
+    const rest = files.slice(from)
+    const end = rest.findIndex(({ path }) => nodePath.dirname(nodePath.resolve(path)) !== folder)
+    const run = end < 0 ? rest : rest.slice(0, end)
+    const together = yield* Effect.orElseSucceed(Effect.scoped(placeTogether(folder, run)), () => [])
+    for (const [index, file] of run.entries()) {
+      const outcome = together[index]
+      if (outcome !== undefined && Result.isSuccess(outcome)) outcomes.push(Result.void)
+      else outcomes.push(...(yield* SmallLocalFiles.make({ open, stage }).placeSmall([file])))
+    }
+    from += run.length
+  }
+  return outcomes
+})
+
+const placeTogether = Effect.fnUntraced(function* (folder: string, run: ReadonlyArray<NewLocal>) {
+  const digest = yield* Digest
+  const { randomBytes } = yield* SecureRandom.SecureRandom
+  const disk = yield* DiskNode.make(folder)
+  const random = yield* randomBytes(StagedFile.temporaryRandomBytes)
+  const right = run.map(
+    ({ digest: declared, parts, path }) => !endsFolder(path) && digestOf(digest, parts) === declared
+  )
+  const placed = yield* disk.placeAll({
+    staging: [],
+    folder: [],
+    durable: (yield* Durability) === "full",
+    likeReplaced: true,
+    files: run
+      .filter((_, index) => right[index])
+      .map(({ executable, modified, parts, path }) => {
+        const name = nodePath.basename(nodePath.resolve(path))
+        return {
+          temporary: StagedFile.temporaryName(name, undefined, random),
+          name,
+          parts,
+          modified,
+          executable
+        }
+      })
+  })
+  const next = placed.values()
+  return right.map((fit) => (fit ? next.next().value : undefined))
+})
+
+/** `name/` means a folder. */
+const endsFolder = (path: string): boolean => /[/\\]$/.test(path)
+
 // -----------------------------------------------------------------------------
 // Looking
 // -----------------------------------------------------------------------------
@@ -171,7 +235,7 @@ const isFolder = (path: string): Effect.Effect<boolean> =>
 const look = (path: string): Effect.Effect<LocalEntry | undefined, LocalFileFailed> =>
   call<nodeFs.BigIntStats>((done) => nodeFs.stat(path, { bigint: true }, done)).pipe(
     Effect.map((stats) => {
-      const { kind, ...stat } = DiskNode.toStat(stats)
+      const { kind, ...stat } = toStat(stats)
       const facts = { size: stat.size, modified: modifiedOf({ kind, ...stat }), ...mayRun(stat.executable) }
       return { kind: kind === "link" ? "special" : kind, ...facts }
     }),
@@ -245,7 +309,7 @@ const kindOf = (name: string, folder: string, entry: nodeFs.Dirent): Effect.Effe
   const path = nodePath.join(folder, entry.name)
   return call<nodeFs.BigIntStats>((done) => nodeFs.lstat(path, { bigint: true }, done)).pipe(
     Effect.map((stats): FolderFound | LocalFound => {
-      const stat = DiskNode.toStat(stats)
+      const stat = toStat(stats)
       if (stat.kind === "folder") return { _tag: "Folder", name }
       if (stat.kind !== "file") return { _tag: "LeftOut", name, kind: stat.kind }
       return { _tag: "File", name, size: stat.size, modified: modifiedOf(stat), ...mayRun(stat.executable) }

@@ -1,14 +1,27 @@
 /**
  * A folder of the client as a tree, over the narrow `Disk` port: that follows no link, and so neither does this.
  */
-import { Effect, Option, type Scope, Stream } from "effect"
+import { Effect, Option, Result, type Scope, Stream } from "effect"
+import { SecureRandom } from "effect/crypto"
+import { Digest, digestOf } from "../domain/file/Digest.ts"
 import { mayRun } from "../domain/file/FileEntry.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { type Disk, type DiskEntry, type DiskError, type DiskFile, type DiskPath } from "../domain/store/Disk.ts"
 import { modifiedOf, sameContent } from "../domain/store/Disk.ts"
 import * as KeyedLock from "../domain/store/KeyedLock.ts"
 import { LocalFileFailed } from "./ClientError.ts"
-import type { Declared, Facts, LocalPlace, LocalSource, LocalTree } from "./LocalFiles.ts"
+import {
+  type Declared,
+  Durability,
+  type Facts,
+  type LocalPlace,
+  type LocalSmall,
+  type LocalSource,
+  type LocalTree,
+  type NewLocal,
+  type SmallPlaces
+} from "./LocalFiles.ts"
+import * as SmallLocalFiles from "./SmallLocalFiles.ts"
 import * as StagedFile from "./StagedFile.ts"
 
 /** The folder, and what the platform does about it. */
@@ -69,6 +82,8 @@ export const make = (options: TreeOptions): LocalTree => {
       held: options.held
     }
     return {
+      among,
+      key: name,
       path,
       open: disk.openRead(parts).pipe(
         Effect.flatMap((file) => sourceOf(file, path)),
@@ -103,8 +118,112 @@ export const make = (options: TreeOptions): LocalTree => {
     }
   })
 
-  return { place, remove }
+  const alone = SmallLocalFiles.make({
+    open: (name) => Effect.suspend(() => place(name).open),
+    stage: (name, declared) => place(name).stage(declared)
+  })
+
+  /** Files of one folder that follow one another go there together. */
+  const placeTogether = Effect.fnUntraced(function* (folder: DiskPath, run: ReadonlyArray<NewLocal>) {
+    yield* makeFolders(folder)
+    const digest = yield* Digest
+    const { randomBytes } = yield* SecureRandom.SecureRandom
+    const random = yield* randomBytes(StagedFile.temporaryRandomBytes)
+    const right = run.map(({ digest: declared, parts }) => digestOf(digest, parts) === declared)
+    const placed = yield* disk.placeAll({
+      staging: folder,
+      folder,
+      durable: (yield* Durability) === "full",
+      likeReplaced: true,
+      files: run
+        .filter((_, index) => right[index])
+        .map(({ executable, modified, parts, path }) => {
+          const name = path.slice(path.lastIndexOf("/") + 1)
+          return {
+            temporary: StagedFile.temporaryName(name, undefined, random),
+            name,
+            parts,
+            modified,
+            executable
+          }
+        })
+    })
+    const next = placed.values()
+    return right.map((fit) => (fit ? next.next().value : undefined))
+  })
+
+  const among: SmallPlaces = {
+    readSmall: (names, bytesMax) =>
+      Effect.map(
+        Effect.forEach(
+          runsOf(names, (name) => name),
+          ({ folder, run }) => readRun(disk, folder, run, bytesMax)
+        ),
+        (all) => all.flat()
+      ),
+    // What does not arrive with the others is tried by itself, and says what it is.
+    placeSmall: (files) =>
+      Effect.map(
+        Effect.forEach(
+          runsOf(files, ({ path }) => path),
+          ({ folder, run }) =>
+            services(placeTogether(folder, run)).pipe(
+              Effect.orElseSucceed(() => []),
+              Effect.flatMap((placed) =>
+                Effect.forEach(run, (file, index): ReturnType<SmallPlaces["placeSmall"]> => {
+                  const outcome = placed[index]
+                  const arrived = outcome !== undefined && Result.isSuccess(outcome)
+                  return arrived ? Effect.succeed([Result.void]) : alone.placeSmall([file])
+                })
+              ),
+              Effect.scoped,
+              Effect.uninterruptible
+            )
+        ),
+        (all) => all.flat(2)
+      )
+  }
+
+  return { place, remove, ...among }
 }
+
+/** What follows one another in one folder. */
+const runsOf = <A>(all: ReadonlyArray<A>, nameOf: (one: A) => string) => {
+  const runs: Array<{ readonly folder: DiskPath; readonly run: Array<A> }> = []
+  let last: string | undefined
+  for (const one of all) {
+    const parts = nameOf(one).split("/").slice(0, -1)
+    const folder = parts.join("/")
+    const run = runs.at(-1)
+    if (run !== undefined && folder === last) run.run.push(one)
+    else runs.push({ folder: parts, run: [one] })
+    last = folder
+  }
+  return runs
+}
+
+/** As many at once as fit, and then the next; what cannot be had is undefined. */
+const readRun = Effect.fnUntraced(function* (
+  disk: Disk["Service"],
+  folder: DiskPath,
+  names: ReadonlyArray<string>,
+  bytesMax: number
+): Effect.fn.Return<ReadonlyArray<LocalSmall | undefined>> {
+  const all: Array<LocalSmall | undefined> = []
+  while (all.length < names.length) {
+    const rest = names.slice(all.length).map((name) => name.slice(name.lastIndexOf("/") + 1))
+    const read = yield* Effect.orElseSucceed(disk.readAll(folder, rest, bytesMax), () => [])
+    for (const one of read) {
+      const file = Result.isSuccess(one) ? one.success : undefined
+      all.push(
+        file?.content && { modified: modifiedOf(file.stat), content: file.content, ...mayRun(file.stat.executable) }
+      )
+    }
+    // A folder that cannot be read.
+    if (read.length === 0) all.push(undefined)
+  }
+  return all
+})
 
 /** An open file as something to send. */
 export const sourceOf = (file: DiskFile, path: string): Effect.Effect<LocalSource, DiskError> =>
@@ -156,6 +275,8 @@ const within = (
     remove: (path) => disk.remove(at(path)),
     removeFolder: (path) => disk.removeFolder(at(path)),
     syncFolder: (path) => disk.syncFolder(at(path)),
+    placeAll: (request) => disk.placeAll({ ...request, staging: at(request.staging), folder: at(request.folder) }),
+    readAll: (path, ...rest) => disk.readAll(at(path), ...rest),
     freeBytes: disk.freeBytes
   }
 }

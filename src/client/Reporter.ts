@@ -136,6 +136,8 @@ export class Reporter extends Context.Service<
       readonly name: string
     }) => Effect.Effect<OnProgress, never, Scope.Scope>
     readonly transferred: (transferred: Transferred) => Effect.Effect<void>
+    /** Several at once. */
+    readonly transferredAll: (all: ReadonlyArray<Transferred>) => Effect.Effect<void>
     readonly changed: (changed: Changed) => Effect.Effect<void>
     /** The end of a command about several files. */
     readonly summed: (summary: Summary) => Effect.Effect<void>

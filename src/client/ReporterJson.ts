@@ -25,6 +25,7 @@ export const layer = (prefix: string): Layer.Layer<Reporter, never, Screen> =>
           out.write(changes.map(({ entry, kind }) => line({ event: kind, ...entryObject(entry) })).join("")),
         follow: ({ command, name }) => follow(out, command, name),
         transferred: (transferred) => out.write(line(transferredObject(transferred))),
+        transferredAll: (all) => out.write(all.map((transferred) => line(transferredObject(transferred))).join("")),
         changed: ({ command, ...names }) => out.write(line({ event: `${command}d`, ...names })),
         summed: (summary) => out.write(line({ event: "summary", ...summary })),
         planned: (planned, summary) =>

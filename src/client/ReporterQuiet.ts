@@ -13,6 +13,7 @@ export const layer = <E, R>(inner: Layer.Layer<Reporter, E, R>): Layer.Layer<Rep
         ...reporter,
         follow: () => Effect.succeed(() => {}),
         transferred: () => Effect.void,
+        transferredAll: () => Effect.void,
         changed: () => Effect.void,
         summed: () => Effect.void,
         leftOut: () => Effect.void,

@@ -44,7 +44,9 @@ export const layer = (prefix: string): Layer.Layer<Reporter, never, Screen> =>
         changed: (changed) => out.write(`${green(out, changedText(changed))}\n`),
         follow: ({ command, name }) =>
           Effect.andThen(following, (err.columns() === undefined ? lines : bar)(err, command, printable(name))),
-        transferred: (transferred) => Effect.andThen(clear, out.write(`${transferredLine(out, transferred)}\n`)),
+        transferred: (transferred) => Effect.andThen(clear, out.write(transferredLine(out, transferred))),
+        transferredAll: (all) =>
+          Effect.andThen(clear, out.write(all.map((transferred) => transferredLine(out, transferred)).join(""))),
         summed: (summary) => out.write(`${summaryLine(out, summary)}\n`),
         planned: (planned, summary) => out.write([...planned.map(plannedLine), `${planText(summary)}\n`].join("")),
         leftOut: ({ kind, path }) =>
@@ -76,9 +78,8 @@ const marks = { added: "+", changed: "~", removed: "-" } as const
 
 const digestColumns = 64
 
-const transferredLine = (out: Output, transferred: Transferred): string => {
-  return `${green(out, successText(transferred))} (${figuresText(transferred)})`
-}
+const transferredLine = (out: Output, transferred: Transferred): string =>
+  `${green(out, successText(transferred))} (${figuresText(transferred)})\n`
 
 /** A rate where all was moved; otherwise what crossed instead of it. */
 const figuresText = ({ command, equal, milliseconds, received, reused, sent, size }: Transferred): string => {

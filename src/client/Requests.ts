@@ -40,6 +40,8 @@ export interface Request {
   readonly refused: () => boolean
   /** Sends content of this request: at most one frame's worth. */
   readonly sendContent: (block: Uint8Array) => Effect.Effect<void, CommandError>
+  /** The same of content in parts. */
+  readonly sendParts: (parts: Parts) => Effect.Effect<void, CommandError>
   /** Sends a further message of this request. */
   readonly send: (message: Message.ClientMessage) => Effect.Effect<void, CommandError>
 }
@@ -74,6 +76,7 @@ const isLast = Message.ServerMessage.isAnyOf([
   "Described",
   "Uploaded",
   "Sent",
+  "BundleDone",
   "SameFileNotHere",
   "SuccessfullyParallelized",
   "PasswordChanged",
@@ -223,7 +226,7 @@ export const make = Effect.fnUntraced(function* (
     const answers = yield* Queue.bounded<Answer, CommandError>(answersWaitingMax)
     const entry: Entry = {
       answers,
-      upload: command._tag === "Upload",
+      upload: command._tag === "Upload" || command._tag === "UploadBundle",
       refused: false,
       abandoned: false,
       finished: false
@@ -253,6 +256,7 @@ export const make = Effect.fnUntraced(function* (
       next: Queue.take(answers),
       refused: () => entry.refused,
       sendContent: (block) => send({ kind: "content", id, parts: [block] }),
+      sendParts: (parts) => send({ kind: "content", id, parts }),
       send: (message) => sendMessage(id, message)
     }
   })

@@ -1,11 +1,14 @@
 /**
  * A session as it looks from one of the server's folders: names are said and shown without the folder's part.
  */
-import { Effect, Stream } from "effect"
+import { Effect, Result, Stream } from "effect"
+import * as Bytes from "../domain/Bytes.ts"
 import type { FileEntry } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
+import { bundledBytes, bundlesOf } from "../domain/file/PackedFiles.ts"
 import { printable } from "../domain/file/Printable.ts"
-import { type CommandError, RequestRefused } from "./ClientError.ts"
+import { RequestRefused } from "./ClientError.ts"
+import type { Refusals, SmallDownload, SmallUpload } from "./Bundles.ts"
 import type { ClientSession } from "./ClientSession.ts"
 import type { Sessions } from "./Sessions.ts"
 import type { Place } from "./ShellPlace.ts"
@@ -31,13 +34,54 @@ export const within = (session: ClientSession, place: Place): ClientSession => {
       Stream.map((entry) => renamed(entry, entry.name.slice(start.length)))
     )
   /** The whole name: longer and deeper than the part that was checked when it was typed. */
-  const whole = (name: FileName.FileName): Effect.Effect<FileName.FileName, CommandError> =>
+  const whole = (name: FileName.FileName): Effect.Effect<FileName.FileName, RequestRefused> =>
     Effect.mapError(FileName.parse(`${start}${name}`), ({ rule }) => {
       const detail = `limit on names (${rule})`
       return new RequestRefused({ name: printable(`${start}${name}`), reason: "not-a-file", detail })
     })
+  /** Longer names may take more bundles. */
+  const bundles = Effect.fnUntraced(function* <A, E>(
+    all: ReadonlyArray<A>,
+    nameOf: (one: A) => FileName.FileName,
+    contentOf: (one: A) => number,
+    run: (some: ReadonlyArray<Within<A>>) => Effect.Effect<Refusals, E>
+  ): Effect.fn.Return<Refusals, E> {
+    const refusals = new Map<number, RequestRefused>()
+    const inside: Array<Within<A>> = []
+    for (const [position, one] of all.entries()) {
+      const name = yield* Effect.result(whole(nameOf(one)))
+      if (Result.isSuccess(name)) inside.push({ one, name: name.success, position })
+      else refusals.set(position, name.failure)
+    }
+    const cost = ({ name, one }: Within<A>) => ({
+      packed: Bytes.utf8Length(name) + bundledBytes,
+      content: contentOf(one)
+    })
+    for (const some of bundlesOf(inside, cost)) {
+      for (const [index, refusal] of yield* run(some)) refusals.set(some[index]?.position ?? index, refusal)
+    }
+    return refusals
+  })
   return {
     ...session,
+    uploadBundle: (files) =>
+      bundles(
+        files,
+        ({ name }) => name,
+        ({ size }) => size,
+        (some) => session.uploadBundle(some.map(({ name, one }) => withName(one, name)))
+      ),
+    downloadBundle: (names, take) =>
+      bundles(
+        names,
+        (name) => name,
+        () => 0,
+        (some) =>
+          session.downloadBundle(
+            some.map(({ name }) => name),
+            (files) => take(files.map((file) => withIndex(file, some[file.index]?.position ?? file.index)))
+          )
+      ),
     fetch: inside(session.fetch),
     fetchWithDigests: inside(session.fetchWithDigests),
     describe: (name) => Effect.flatMap(whole(name), session.describe),
@@ -49,6 +93,18 @@ export const within = (session: ClientSession, place: Place): ClientSession => {
     rename: (name, to, ...rest) =>
       Effect.flatMap(whole(name), (name) => Effect.flatMap(whole(to), (to) => session.rename(name, to, ...rest)))
   }
+}
+
+const withName = (file: SmallUpload, name: FileName.FileName): SmallUpload => ({ ...file, name })
+
+const withIndex = (file: SmallDownload, index: number): SmallDownload => ({ ...file, index })
+
+/** A file of a bundle, under its whole name. */
+interface Within<A> {
+  readonly one: A
+  readonly name: FileName.FileName
+  /** in the bundle that was asked for */
+  readonly position: number
 }
 
 const renamed = (entry: FileEntry, name: string): FileEntry => ({ ...entry, name: FileName.FileName.make(name) })

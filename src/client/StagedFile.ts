@@ -20,7 +20,7 @@ import type { Disk, DiskError, DiskFile, DiskStat } from "../domain/store/Disk.t
 import * as ReadWindow from "../domain/store/ReadWindow.ts"
 import { shortDigest } from "../domain/transfer/Signature.ts"
 import { LocalFileFailed } from "./ClientError.ts"
-import type { Declared, Leftover, LocalStaging } from "./LocalFiles.ts"
+import { type Declared, Durability, type Leftover, type LocalStaging } from "./LocalFiles.ts"
 
 /** Where a file goes. */
 export interface Destination {
@@ -192,7 +192,7 @@ const staging = (
   const place = Effect.gen(function* () {
     yield* Effect.mapError(disk.rename([temporary], [name]), takenOver(path))
     state.moved = true
-    yield* Effect.mapError(disk.syncFolder([]), failed)
+    if ((yield* Durability) === "full") yield* Effect.mapError(disk.syncFolder([]), failed)
   }).pipe(Effect.uninterruptible)
 
   return {
@@ -201,7 +201,8 @@ const staging = (
       yield* spoils(verify(expected))
       // What it replaces has given it no such bit.
       if (request.executable === true) yield* Effect.mapError(file.setExecutable(true), failed)
-      yield* Effect.mapError(Effect.andThen(file.setModified(modified), file.sync), failed)
+      yield* Effect.mapError(file.setModified(modified), failed)
+      if ((yield* Durability) === "full") yield* Effect.mapError(file.sync, failed)
       yield* place
     })
   }
@@ -295,10 +296,10 @@ interface Version {
 const random = Effect.flatMap(SecureRandom.SecureRandom, ({ randomBytes }) => randomBytes(temporaryRandomBytes))
 
 /** 96 bits: no two downloads meet. */
-const temporaryRandomBytes = 12
+export const temporaryRandomBytes = 12
 
 /** `.NAME.RANDOM.part`, hidden; between them what it is the beginning of, when it may be gone on with. */
-const temporaryName = (name: string, version: Version | undefined, random: Uint8Array): string => {
+export const temporaryName = (name: string, version: Version | undefined, random: Uint8Array): string => {
   const hex = Array.from(random, (byte) => byte.toString(16).padStart(2, "0")).join("")
   const end = `${version === undefined ? "" : `.${version.size}-${version.modified}`}.${hex}.part`
   return `.${cut(name, nameSegmentBytesMax - end.length - 1)}${end}`

@@ -1,19 +1,19 @@
 /**
  * One file's transfer, alone or among many: what is sent or got, how far it is, and the report of its end.
  */
-import { Clock, Effect, Exit, Scope, Semaphore } from "effect"
-import type { Parts } from "../domain/Bytes.ts"
-import type { ContentDigest, Digest } from "../domain/file/Digest.ts"
+import { Clock, Effect, Exit, Result, Scope } from "effect"
+import { type ContentDigest, Digest, digestOf } from "../domain/file/Digest.ts"
 import { mayRun } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
-import { smallFileBytesMax, smallFilesWrittenAtOnceMax } from "../domain/limits.ts"
+import { bundleBytesMax, smallFileBytesMax } from "../domain/limits.ts"
 import { SourceShrank } from "../domain/transfer/Outgoing.ts"
-import type { Moved } from "./Batch.ts"
-import { type CommandError, type LocalFileFailed, SourceMissing } from "./ClientError.ts"
-import type { ClientSession, Committed, Incoming, Receiver } from "./ClientSession.ts"
+import type { FileError, Moved, Together } from "./Batch.ts"
+import type { Refusals, SmallDownload } from "./Bundles.ts"
+import { type CommandError, type LocalFileFailed, RequestRefused, SourceMissing } from "./ClientError.ts"
+import type { ClientSession, Committed } from "./ClientSession.ts"
 import * as Download from "./Download.ts"
-import type { LocalFiles, LocalPlace, LocalSource } from "./LocalFiles.ts"
+import type { LocalFiles, LocalPlace, LocalSource, SmallPlaces } from "./LocalFiles.ts"
 import type { OnProgress } from "./Progress.ts"
 import * as Reconnect from "./Reconnect.ts"
 import { Reporter, type TransferCommand } from "./Reporter.ts"
@@ -125,45 +125,128 @@ export interface OneOfMany {
   readonly size: number | undefined
 }
 
-/** Getting many files: what they share. */
-export const downloadsOfMany = Effect.map(Semaphore.make(smallFilesWrittenAtOnceMax), (writing) =>
-  Effect.fnUntraced(function* ({ name, place, size }: OneOfMany, along: OnProgress) {
-    return yield* timed({ command: "download", name, path: place.path, along, again: true }, (onProgress, session) =>
-      size !== undefined && size <= smallFileBytesMax
-        ? small(session, name, place, writing, onProgress)
-        : Download.download({ session, name, place, size, onProgress })
-    )
-  })
-)
-
-/** A small file is there before anything of it is written: what waits for the server holds no descriptor. */
-const small = Effect.fnUntraced(function* (
-  session: ClientSession,
-  name: FileName.FileName,
-  { stage }: LocalPlace,
-  writing: Semaphore.Semaphore,
-  onProgress: OnProgress
-) {
-  const receive = (incoming: Incoming): Effect.Effect<Receiver<LocalFileFailed>, LocalFileFailed, Scope.Scope> => {
-    // The listing was of another version.
-    if (incoming.size > smallFileBytesMax) return stage(incoming)
-    const kept: Array<Parts[number]> = []
-    return Effect.succeed({
-      write: (parts) => Effect.sync(() => void kept.push(...parts.map((part) => part.slice()))),
-      commit: (expected) =>
-        writing.withPermit(
-          Effect.scoped(
-            Effect.gen(function* () {
-              const staging = yield* stage(incoming)
-              yield* staging.write(kept)
-              yield* staging.commit(expected)
-            })
-          )
-        )
-    })
-  }
-  return { ...(yield* session.download(name, receive, onProgress)), equal: false }
+/** Gets a file among others. */
+export const downloadOfMany = Effect.fnUntraced(function* ({ name, place, size }: OneOfMany, along: OnProgress) {
+  return yield* timed({ command: "download", name, path: place.path, along, again: true }, (onProgress, session) =>
+    Download.download({ session, name, place, size, onProgress })
+  )
 })
+
+// -----------------------------------------------------------------------------
+// Bundles
+// -----------------------------------------------------------------------------
+
+/** Sends small files in one request. What is not small and whole any more is left to be sent alone. */
+export const sendTogether: Together<Services> = Effect.fnUntraced(function* (items) {
+  const digest = yield* Digest
+  const began = yield* Clock.currentTimeMillis
+  const read = yield* perPlaces(
+    items,
+    ({ place }) => place,
+    (among, some) =>
+      among.readSmall(
+        some.map(({ place }) => place.key),
+        smallFileBytesMax
+      )
+  )
+  let room = bundleBytesMax
+  const found = items.flatMap(({ name }, index) => {
+    const small = read[index]
+    if (small === undefined || small.content.length > room) return []
+    const { content, executable, modified } = small
+    room -= content.length
+    const facts = { modified, size: content.length, ...mayRun(executable) }
+    return [{ index, name, content, ...facts, digest: digestOf(digest, [content]) }]
+  })
+  const outcomes = items.map((): Result.Result<Moved, FileError> | undefined => undefined)
+  if (found.length === 0) return outcomes
+  const refusals = yield* bundle(found, (session) => session.uploadBundle(found))
+  const milliseconds = (yield* Clock.currentTimeMillis) - began
+  const sent = found.flatMap(({ digest, index, name, size }, position) => {
+    const refusal = refusals.get(position)
+    outcomes[index] = refusal === undefined ? Result.succeed(whole(size)) : Result.fail(refusal)
+    return refusal === undefined ? [{ command: "upload" as const, name, ...whole(size), digest, milliseconds }] : []
+  })
+  if (sent.length > 0) yield* (yield* Reporter).transferredAll(sent)
+  return outcomes
+})
+
+/** Runs those that lie among the same files together; gives their outcomes in their order. */
+const perPlaces = Effect.fnUntraced(function* <A, B>(
+  all: ReadonlyArray<A>,
+  placeOf: (one: A) => LocalPlace,
+  run: (among: SmallPlaces, some: ReadonlyArray<A>) => Effect.Effect<ReadonlyArray<B>>
+): Effect.fn.Return<ReadonlyArray<B | undefined>> {
+  const outcomes = all.map((): B | undefined => undefined)
+  for (const among of new Set(all.map((one) => placeOf(one).among))) {
+    const positions = all.flatMap((one, position) => (placeOf(one).among === among ? [{ one, position }] : []))
+    const some = yield* run(
+      among,
+      positions.map(({ one }) => one)
+    )
+    for (const [index, { position }] of positions.entries()) outcomes[position] = some[index]
+  }
+  return outcomes
+})
+
+/** Gets small files in one request. What is not small any more is left to be got alone. */
+export const getTogether: Together<Services> = Effect.fnUntraced(function* (items) {
+  const reporter = yield* Reporter
+  const began = yield* Clock.currentTimeMillis
+  const outcomes = items.map((): Result.Result<Moved, FileError> | undefined => undefined)
+  const take = Effect.fnUntraced(function* (some: ReadonlyArray<SmallDownload>) {
+    const files = some.flatMap(({ index, ...file }) => {
+      const item = items[index]
+      return item === undefined ? [] : [{ ...file, index, item }]
+    })
+    const placed = yield* perPlaces(
+      files,
+      ({ item }) => item.place,
+      (among, some) =>
+        among.placeSmall(
+          some.map(({ digest, executable, item, modified, parts }) => ({
+            path: item.place.key,
+            digest,
+            modified,
+            parts,
+            ...mayRun(executable)
+          }))
+        )
+    )
+    const milliseconds = (yield* Clock.currentTimeMillis) - began
+    const got = files.flatMap(({ digest, index, item, size }, position) => {
+      const outcome = placed[position]
+      outcomes[index] = outcome && Result.map(outcome, () => whole(size))
+      if (outcome === undefined || Result.isFailure(outcome)) return []
+      return [
+        { command: "download" as const, name: item.name, path: item.place.path, ...whole(size), digest, milliseconds }
+      ]
+    })
+    if (got.length > 0) yield* reporter.transferredAll(got)
+  })
+  const names = items.map(({ name }) => name)
+  for (const [index, refusal] of yield* bundle(items, (session) => session.downloadBundle(names, take))) {
+    if (refusal.reason !== "too-large") outcomes[index] ??= Result.fail(refusal)
+  }
+  return outcomes
+})
+
+/** Runs a bundle; the refusal of the whole is that of each of its files. */
+const bundle = (
+  files: ReadonlyArray<{ readonly name: string }>,
+  move: (session: ClientSession) => Effect.Effect<Refusals, CommandError>
+) =>
+  Effect.gen(function* () {
+    return yield* Reconnect.persistently(move)
+  }).pipe(
+    Effect.catchTag("RequestRefused", ({ detail, reason }) =>
+      Effect.succeed<Refusals>(
+        new Map(files.map(({ name }, index) => [index, new RequestRefused({ name: printable(name), reason, detail })]))
+      )
+    )
+  )
+
+const whole = (size: number): Moved => ({ size, reused: 0, equal: false })
 
 // -----------------------------------------------------------------------------
 // Its end

@@ -6,7 +6,7 @@
  * seen whole and everything else went well. A local file goes only when the server says of its name that there is none:
  * a listing leaves out what the server may not look into.
  */
-import { Effect, Semaphore, Stream } from "effect"
+import { Effect, Schema, Semaphore, Stream } from "effect"
 import { Digest } from "../domain/file/Digest.ts"
 import type { FileEntry } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
@@ -85,8 +85,7 @@ export const send = (
       command,
       [plan.makeRoom.map(removal), plan.transfers.map((transfer) => sending(command, transfer))],
       true,
-      before,
-      plan.remove.map(removal)
+      { before, removals: plan.remove.map(removal), together: Transfer.sendTogether }
     )
   }).pipe(Effect.scoped)
 
@@ -102,13 +101,17 @@ const sending = (command: "para" | "upload", { file, why }: Plan.Transfer<ToSend
             isMissing,
             () => upload(along)
           )
-  return { name: file.place.path, size: file.size, run }
+  const { name, place } = file
+  const bundled = run === upload && isName(name) ? { name, place } : undefined
+  return { name: file.place.path, size: file.size, run, bundled }
 }
 
 const isMissing = (error: { readonly _tag: string; readonly reason?: string }): boolean =>
   error._tag === "RequestRefused" && error.reason === "no-such-file"
 
 /** What somebody else has removed meanwhile is gone as well. */
+const isName = Schema.is(FileName.FileName)
+
 const removal = (text: string): Batch.Item<Services> => ({
   name: text,
   size: 0,
@@ -188,10 +191,9 @@ export const get = (
     const before = { equal: plan.equal.length, failed }
     if (options.dryRun) return yield* tell("download", plan, before)
     const idle = plan.transfers.length + plan.makeRoom.length + plan.remove.length === 0
-    if (idle) return yield* Batch.run<Services>("download", [], true, before)
+    if (idle) return yield* Batch.run<Services>("download", [], true, { before })
 
     const tree = yield* files.tree(folder, true)
-    const download = yield* Transfer.downloadsOfMany
     const away = (name: string): Batch.Item<Services> => ({
       name,
       size: 0,
@@ -205,15 +207,14 @@ export const get = (
     const getting = ({ file: { name, remote, size } }: Plan.Transfer<ToGet>): Batch.Item<Services> => ({
       name: remote,
       size,
-      run: (along) => download({ name: remote, place: tree.place(name), size }, along)
+      run: (along) => Transfer.downloadOfMany({ name: remote, place: tree.place(name), size }, along),
+      bundled: { name: remote, place: tree.place(name) }
     })
-    return yield* Batch.run(
-      "download",
-      [plan.makeRoom.map(away), plan.transfers.map(getting)],
-      true,
+    return yield* Batch.run("download", [plan.makeRoom.map(away), plan.transfers.map(getting)], true, {
       before,
-      plan.remove.map(away)
-    )
+      removals: plan.remove.map(away),
+      together: Transfer.getTogether
+    })
   }).pipe(
     Effect.catchTag("LocalFileFailed", (error) =>
       Effect.flatMap(Reporter, ({ failed }) => Effect.as(failed({ error, command: "download" }), false))

@@ -9,7 +9,7 @@ import { Effect, Layer } from "effect"
 import { printable } from "../domain/file/Printable.ts"
 import { listingStatsAtOnceMax } from "../domain/limits.ts"
 import { modifiedOf } from "../domain/store/Disk.ts"
-import * as DiskNode from "../domain/store/DiskNode.ts"
+import { toStat } from "../domain/store/StatNode.ts"
 import { LocalFileFailed } from "./ClientError.ts"
 import { type LocalNamed, WorkingFolder } from "./WorkingFolder.ts"
 
@@ -35,7 +35,7 @@ const attempt = <A>(path: string, work: () => Promise<A>): Effect.Effect<A, Loca
 
 const look = (path: string, name: string): Effect.Effect<LocalNamed, LocalFileFailed> =>
   attempt(path, async () => {
-    const { kind, ...stat } = DiskNode.toStat(await nodeFs.stat(path, { bigint: true }))
+    const { kind, ...stat } = toStat(await nodeFs.stat(path, { bigint: true }))
     return { name, kind: kind === "link" ? "special" : kind, size: stat.size, modified: modifiedOf({ kind, ...stat }) }
   })
 

@@ -13,8 +13,20 @@ const encoder = new TextEncoder()
 /** UTF-8 of a well-formed string. */
 export const fromUtf8 = (text: string): Uint8Array => encoder.encode(text)
 
-/** Length of a string in UTF-8, in bytes. */
-export const utf8Length = (text: string): number => fromUtf8(text).length
+/** Length of a string in UTF-8, in bytes; a lone surrogate counts as the mark that stands for it. Encodes nothing. */
+export const utf8Length = (text: string): number => {
+  let length = text.length
+  for (let index = 0; index < text.length; index += 1) {
+    const code = text.charCodeAt(index)
+    if (code >= 0x800) {
+      // A pair of surrogates is two units and four bytes.
+      const pair = code >= 0xd800 && code < 0xdc00 && (text.charCodeAt(index + 1) & 0xfc00) === 0xdc00
+      if (pair) index += 1
+      length += 2
+    } else if (code >= 0x80) length += 1
+  }
+  return length
+}
 
 /** How many bytes the parts hold together. */
 export const lengthOf = (parts: Parts): number => {
@@ -69,8 +81,13 @@ export const giveBack = (parts: Parts, before = Number.POSITIVE_INFINITY): void 
 }
 
 /** Equal length and bytes. Not constant time: never for secrets. */
-export const equals = (a: Uint8Array, b: Uint8Array): boolean =>
-  a.length === b.length && a.every((byte, index) => byte === b[index])
+export const equals = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && differsAt(a, b) === a.length
+
+const differsAt = (a: Uint8Array, b: Uint8Array): number => {
+  let index = 0
+  while (index < a.length && a[index] === b[index]) index += 1
+  return index
+}
 
 /** Big-endian u24 at `offset`. The caller has checked the length. */
 export const readU24 = (bytes: Uint8Array, offset: number): number =>

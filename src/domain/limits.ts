@@ -69,6 +69,15 @@ export const loginAttemptsMax = 3
 /** Commands that a client may have sent and not yet seen answered. The client keeps to it, the server enforces it. */
 export const requestsInFlightMax = 1024
 
+/** Content of all files of one bundle together, bytes: one frame. */
+export const bundleBytesMax = recordPlaintextBytesMax - frameHeaderBytes
+
+/** Files of one bundle. */
+export const bundleFilesMax = 256
+
+/** Bundles among the commands that a client may have sent and not yet seen answered: each may take a whole message. */
+export const bundlesInFlightMax = 16
+
 // -----------------------------------------------------------------------------
 // Tuning constants: one end's own business; `ServerConfig` and `ClientConfig` may change them.
 // -----------------------------------------------------------------------------
@@ -359,20 +368,29 @@ export const progressEventMilliseconds = 250
 /** How often progress is logged where there is no terminal. */
 export const progressLineMilliseconds = 10_000
 
+/** Small files of one batch that are fsynced at once: Node's pool has four threads, and one is left to the others. */
+export const diskSyncsAtOnceMax = 3
+
+/** Small files that are put in place before the event loop has its turn. */
+export const filesPlacedInTurnMax = 16
+
+/** Small files are read for so long before the event loop has its turn. */
+export const blockingMillisecondsMax = 5
+
 /** Files that a client sorts before it lists them; a longer listing is shown as it comes. */
 export const listingSortedEntriesMax = 50_000
 
 /** Files of one command that a client has under way at once: so many answers fit into one round trip. */
 export const filesAheadMax = 512
 
+/** Bundles of small files that a client has under way at once: what fills a link of 100 ms at 160 Mbit/s. */
+export const bundlesAheadMax = 8
+
 /** Larger files than this are not held in memory whole, and few of them are under way at once. */
 export const smallFileBytesMax = 64 * 1024
 
 /** That few: each holds a descriptor. */
 export const largeFilesAheadMax = 8
-
-/** Small files that are written to a client's disk at once. */
-export const smallFilesWrittenAtOnceMax = 16
 
 /** Names of the server that completion looks at, and how long it may take. */
 export const completionEntriesMax = 20_000

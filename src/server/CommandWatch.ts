@@ -3,8 +3,10 @@
  *
  * It serves those who look on: the audit log, metrics and traces. Whatever happens, each command that began ends once.
  */
+import { Result } from "effect"
 import type { ContentDigest } from "../domain/file/Digest.ts"
 import type { FileName } from "../domain/file/FileName.ts"
+import { unpackFiles, unpackNames } from "../domain/file/PackedFiles.ts"
 import type { SessionInput, SessionOutput } from "../domain/session/SessionState.ts"
 import type { RequestId } from "../domain/wire/Frame.ts"
 import type { ClientMessage, ServerMessage } from "../domain/wire/Message.ts"
@@ -38,6 +40,15 @@ export interface Seen {
   readonly ended: ReadonlyArray<Ended>
 }
 
+/** What became of one file of a bundle. */
+export interface FileSeen {
+  readonly outcome: CommandOutcome
+  /** bytes of content that crossed */
+  readonly bytes: number
+  readonly before?: ContentDigest
+  readonly after?: ContentDigest
+}
+
 export interface CommandWatch {
   readonly step: (input: SessionInput, outputs: ReadonlyArray<SessionOutput>) => Seen
   /** So many bytes of content were sent for it. */
@@ -46,6 +57,8 @@ export interface CommandWatch {
   readonly committed: (id: RequestId, after: ContentDigest) => void
   /** What it asked for was done, whether or not the machine or the client will ever hear. */
   readonly happened: (id: RequestId) => void
+  /** What one file of a bundle came to, in the store or on the wire. */
+  readonly file: (id: RequestId, index: number, seen: FileSeen) => void
   /** The file had this content when the command began. */
   readonly had: (id: RequestId, before: ContentDigest) => void
   /** The session is over: what is still open ends. */
@@ -60,6 +73,10 @@ interface Open extends Command {
   before: ContentDigest | undefined
   after: ContentDigest | undefined
   happened: boolean
+  /** of a bundle: its files, once its turn has come */
+  files: ReadonlyArray<FileName> | undefined
+  readonly message: ClientMessage
+  readonly seen: Map<number, FileSeen>
 }
 
 export const make = (): CommandWatch => {
@@ -70,8 +87,16 @@ export const make = (): CommandWatch => {
     if (command === undefined || open.has(id)) return []
     const name = "name" in message ? message.name : undefined
     const to = message._tag === "Rename" ? { to: message.to } : {}
-    const nothing = { bytes: 0, staging: 0, before: undefined, after: undefined, happened: false }
-    open.set(id, { id, command, name, ...to, ...nothing })
+    const nothing = {
+      bytes: 0,
+      staging: 0,
+      before: undefined,
+      after: undefined,
+      happened: false,
+      files: undefined,
+      seen: new Map()
+    }
+    open.set(id, { id, command, name, ...to, ...nothing, message })
     return [{ id, command, name, ...to }]
   }
 
@@ -79,7 +104,10 @@ export const make = (): CommandWatch => {
     const one = open.get(id)
     open.delete(id)
     if (one === undefined) return []
-    const { happened, staging: _, ...rest } = one
+    const { files, happened, message, seen, staging: _, ...rest } = one
+    // One that ended before its turn came is on record all the same.
+    const named = files ?? namesIn(message)
+    if (named !== undefined) return named.map((name, index) => ofBundle(rest, name, outcome, seen.get(index)))
     // What nobody heard of has happened all the same.
     return [{ ...rest, outcome: outcome === "interrupted" && happened ? "done" : outcome }]
   }
@@ -98,6 +126,11 @@ export const make = (): CommandWatch => {
     const one = "id" in output ? open.get(output.id) : undefined
     if (one === undefined) return []
     if (output._tag === "Stage") one.staging = output.size
+    if (output._tag === "SendBundle") one.files = output.names
+    if (output._tag === "Gather") {
+      one.files = output.files.map(({ name }) => name)
+      one.staging = output.files.reduce((total, { size }) => total + size, 0)
+    }
     return []
   }
 
@@ -123,6 +156,7 @@ export const make = (): CommandWatch => {
       const one = open.get(id)
       if (one !== undefined) one.happened = true
     },
+    file: (id, index, seen) => void open.get(id)?.seen.set(index, seen),
     had: (id, before) => {
       const one = open.get(id)
       if (one !== undefined) one.before = before
@@ -135,6 +169,36 @@ export const make = (): CommandWatch => {
   }
 }
 
+/** A file that nothing was heard of came to what the bundle came to. */
+const ofBundle = (
+  { command, id }: Command,
+  name: FileName,
+  outcome: CommandOutcome,
+  seen: FileSeen = { outcome, bytes: 0 }
+): Ended => ({
+  id,
+  command,
+  name,
+  outcome: seen.outcome,
+  bytes: seen.bytes,
+  before: seen.before,
+  after: seen.after
+})
+
+/** What a bundle names; undefined for one that makes no sense, and for everything else. */
+const namesIn = (message: ClientMessage): ReadonlyArray<FileName> | undefined => {
+  switch (message._tag) {
+    case "UploadBundle": {
+      const files = Result.getOrUndefined(unpackFiles(message.files))
+      return files?.map(({ name }) => name)
+    }
+    case "DownloadBundle":
+      return Result.getOrUndefined(unpackNames(message.names))
+    default:
+      return undefined
+  }
+}
+
 const commandOf = (message: ClientMessage): CommandName | undefined => {
   switch (message._tag) {
     case "Fetch":
@@ -142,8 +206,10 @@ const commandOf = (message: ClientMessage): CommandName | undefined => {
     case "Describe":
       return "describe"
     case "Upload":
+    case "UploadBundle":
       return "upload"
     case "Download":
+    case "DownloadBundle":
       return "download"
     case "Para":
       return "para"
@@ -165,6 +231,7 @@ const outcomeOf = (message: ServerMessage): CommandOutcome | undefined => {
     case "Uploaded":
     case "Described":
     case "Sent":
+    case "BundleDone":
     case "SuccessfullyParallelized":
     case "Removed":
     case "Renamed":

@@ -401,7 +401,11 @@ const makeDriver = Effect.fnUntraced(function* (options: {
       output: State.SessionOutput
     ): Effect.fn.Return<State.ActionResult | undefined, InboxError | NoSeat> {
       const refusal = yield* watch.refusal(output)
-      if (refusal !== undefined) return refusal
+      if (refusal !== undefined) {
+        // What was gathered goes nowhere.
+        if (output._tag === "PlaceBundle") yield* transfers.discard
+        return refusal
+      }
       switch (output._tag) {
         case "Send":
           return void (yield* answer(channel, message(output.id, output.message)))
@@ -409,6 +413,14 @@ const makeDriver = Effect.fnUntraced(function* (options: {
           return yield* transfers.write(output.id, content())
         case "Stage":
           return yield* transfers.stage(output)
+        case "Gather":
+          return void (yield* transfers.gather(output))
+        case "Keep":
+          return void (yield* transfers.keep(content()))
+        case "PlaceBundle":
+          return yield* transfers.placeBundle(output)
+        case "SendBundle":
+          return void (yield* transfers.sendBundle(output))
         case "Copy":
           return yield* transfers.copy(output)
         case "SendChunks":

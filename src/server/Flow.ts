@@ -114,7 +114,7 @@ export const make: Effect.Effect<Flow> = Effect.gen(function* () {
     through,
     share: (joined) => void (share = joined),
     awaited: (state, next) =>
-      state._tag !== "Transferring" || state.transfer._tag !== "Receiving"
+      state._tag !== "Transferring" || !(state.transfer._tag === "Receiving" || state.transfer._tag === "Gathering")
         ? next
         : Effect.suspend(() => {
             dueSince = clock.currentTimeMillisUnsafe()

@@ -37,6 +37,7 @@ export const logEvents = {
     meaning: "a connection was ended by a fault of the program: report the cause"
   },
   "file-committed": { level: "Info", meaning: "a file has new content, which is on disk" },
+  "files-committed": { level: "Info", meaning: "several small files have new content, which is on disk" },
   "file-removed": { level: "Info", meaning: "a file was removed" },
   "file-renamed": { level: "Info", meaning: "a file has another name; one that had it before is gone" },
   "store-failed": { level: "Error", meaning: "the disk failed a command; the client was told `store-failed`" },

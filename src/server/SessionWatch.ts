@@ -28,6 +28,10 @@ export interface SessionWatch {
   /** Whether somebody wants to know what a file held before it is replaced. */
   readonly audited: boolean
   readonly had: (id: RequestId, before: ContentDigest) => void
+  /** What one file of a bundle came to. */
+  readonly file: (id: RequestId, index: number, seen: CommandWatch.FileSeen) => void
+  /** Runs the commits of a bundle as `commit` does. */
+  readonly place: <A, E, R>(id: RequestId, run: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** Runs a commit to its end, so that what has happened is on record whatever becomes of the session. */
   readonly commit: <A, E, R>(id: RequestId, after: ContentDigest, run: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** Runs what changes something to its end, as a commit. When it succeeds the command has happened. */
@@ -53,17 +57,28 @@ export const make = Effect.fnUntraced(function* (peer: () => Peer): Effect.fn.Re
     spans.set(id, yield* Effect.makeSpan(`paradrop.${command}`))
   })
 
-  const ended = Effect.fnUntraced(function* (one: CommandWatch.Ended) {
-    const { after, before, bytes, command, id, name, outcome, to } = one
-    yield* endSpan(spans.get(id), outcome)
-    spans.delete(id)
-    const refused = outcome !== "done" && outcome !== "interrupted"
-    yield* Metrics.commandEnded({ command, outcome: refused ? "refused" : outcome })
-    if (refused) yield* Metrics.commandRefused({ reason: outcome })
-    if (user === undefined) return
-    const who = { user, peer: peer().address, command, outcome, bytes }
-    const what = { ...(name && { name }), ...(to && { to }), ...(before && { before }), ...(after && { after }) }
-    yield* record((time) => ({ _tag: "command", time, ...who, ...what }))
+  /** Commands that ended in one step, a bundle's files among them: counted together, and each on record. */
+  const ended = Effect.fnUntraced(function* (all: ReadonlyArray<CommandWatch.Ended>) {
+    const counts = new Map<string, { readonly one: CommandWatch.Ended; count: number }>()
+    for (const one of all) {
+      if (spans.has(one.id)) yield* endSpan(spans.get(one.id), one.outcome)
+      spans.delete(one.id)
+      const same = counts.get(`${one.command} ${one.outcome}`)
+      if (same === undefined) counts.set(`${one.command} ${one.outcome}`, { one, count: 1 })
+      else same.count += 1
+    }
+    for (const { count, one } of counts.values()) {
+      const { command, outcome } = one
+      const refused = outcome !== "done" && outcome !== "interrupted"
+      yield* Metrics.commandEnded({ command, outcome: refused ? "refused" : outcome }, count)
+      if (refused) yield* Metrics.commandRefused({ reason: outcome }, count)
+    }
+    if (user === undefined || audit === undefined) return
+    for (const { after, before, bytes, command, name, outcome, to } of all) {
+      const who = { user, peer: peer().address, command, outcome, bytes }
+      const what = { ...(name && { name }), ...(to && { to }), ...(before && { before }), ...(after && { after }) }
+      yield* record((time) => ({ _tag: "command", time, ...who, ...what }))
+    }
   })
 
   /** Brings the gauges to what is open now. */
@@ -92,12 +107,12 @@ export const make = Effect.fnUntraced(function* (peer: () => Peer): Effect.fn.Re
     const admission = outputs.find((output) => output._tag === "Admit")
     if (admission !== undefined) yield* admitted(admission.user)
     for (const one of seen.begun) yield* begun(one)
-    for (const one of seen.ended) yield* ended(one)
+    if (seen.ended.length > 0) yield* ended(seen.ended)
     if (outputs.length > 0) yield* gauges
   })
 
   const end = Effect.fnUntraced(function* (outcome: EndReason) {
-    for (const one of commands.end()) yield* ended(one)
+    yield* ended(commands.end())
     yield* gauges
     if (user === undefined) yield* endSpan(login, outcome)
     yield* Metrics.sessions.change({ state: user === undefined ? "before-login" : "logged-in" }, -1)
@@ -106,11 +121,19 @@ export const make = Effect.fnUntraced(function* (peer: () => Peer): Effect.fn.Re
   })
 
   const refusal = (output: SessionOutput): Effect.Effect<ActionResult | undefined> =>
-    audit === undefined || !("id" in output) || !(TransferProgress.begins(output) || output._tag === "ChangePassword")
+    audit === undefined || !("id" in output) || !asksSomething(output)
       ? Effect.undefined
       : Effect.map(audit.writing, (writing) =>
           writing ? undefined : { _tag: "Refused", id: output.id, refusal: { reason: "store-failed" } }
         )
+
+  const timed: SessionWatch["place"] = (id, run) =>
+    Effect.gen(function* () {
+      const since = yield* Clock.currentTimeMillis
+      const done = yield* run
+      yield* Metrics.commitSeconds(((yield* Clock.currentTimeMillis) - since) / 1000)
+      return done
+    }).pipe(Effect.withSpan("paradrop.commit", { parent: spans.get(id) }), Effect.uninterruptible)
 
   return {
     step,
@@ -120,16 +143,21 @@ export const make = Effect.fnUntraced(function* (peer: () => Peer): Effect.fn.Re
     audited: audit !== undefined,
     had: commands.had,
     change: (id, run) => Effect.uninterruptible(Effect.tap(run, () => Effect.sync(() => commands.happened(id)))),
+    file: commands.file,
+    place: timed,
     commit: (id, after, run) =>
-      Effect.gen(function* () {
-        const since = yield* Clock.currentTimeMillis
-        const done = yield* run
-        commands.committed(id, after)
-        yield* Metrics.commitSeconds(((yield* Clock.currentTimeMillis) - since) / 1000)
-        return done
-      }).pipe(Effect.withSpan("paradrop.commit", { parent: spans.get(id) }), Effect.uninterruptible)
+      timed(
+        id,
+        Effect.tap(run, () => Effect.sync(() => commands.committed(id, after)))
+      )
   }
 })
+
+/** A bundle asks the store for nothing until it is whole; a password is changed in its second step. */
+const asksSomething = (output: SessionOutput): boolean =>
+  output._tag === "PlaceBundle" ||
+  output._tag === "ChangePassword" ||
+  (output._tag !== "Gather" && TransferProgress.begins(output))
 
 const counted =
   (commands: CommandWatch.CommandWatch) =>

@@ -24,7 +24,8 @@ export interface Step {
 export const step = (before: Progress | undefined, { input, outputs, state }: Step): Progress | undefined => {
   let progress = before && resultOf(before, input)
   for (const output of outputs) progress = begunBy(output) ?? progress
-  const written = input._tag === "Content" && outputs.some(({ _tag }) => _tag === "Write") ? input.bytes : 0
+  const written =
+    input._tag === "Content" && outputs.some(({ _tag }) => _tag === "Write" || _tag === "Keep") ? input.bytes : 0
   progress = moved(progress, written + copiedBy(outputs))
   return state._tag === "Transferring" ? progress : undefined
 }
@@ -40,6 +41,10 @@ const begunBy = (output: SessionOutput): Progress | undefined => {
   switch (output._tag) {
     case "Stage":
       return { command: output.command === "Para" ? "para" : "upload", name: output.name, size: output.size, bytes: 0 }
+    case "Gather":
+      return { command: "upload", size: output.files.reduce((total, { size }) => total + size, 0), bytes: 0 }
+    case "SendBundle":
+      return { command: "download", bytes: 0 }
     case "Open":
       return { command: "download", name: output.name, bytes: 0 }
     case "Describe":

@@ -20,17 +20,18 @@ import type { Watchdog } from "../domain/session/Watchdog.ts"
 import type { Confined } from "../domain/store/Confined.ts"
 import type { FileStore, OpenFile, Staging } from "../domain/store/FileStore.ts"
 import { BaseChanged, type StoreError } from "../domain/store/StoreError.ts"
-import { sendAll, sendRanges, type SourceShrank } from "../domain/transfer/Outgoing.ts"
+import { sendAll, sendRanges } from "../domain/transfer/Outgoing.ts"
 import { type Piece, shortDigest, type Signature } from "../domain/transfer/Signature.ts"
 import { Signatures } from "../domain/transfer/Signatures.ts"
 import type { RequestId } from "../domain/wire/Frame.ts"
 import * as Message from "../domain/wire/Message.ts"
 import type { SignatureOffer } from "../domain/wire/Message.ts"
 import { packDigests, packPieces, type Range } from "../domain/file/Packed.ts"
-import type { Refusal } from "../domain/wire/Refusal.ts"
 import * as Assembly from "./Assembly.ts"
+import * as Bundles from "./Bundles.ts"
 import * as KeepAlive from "./KeepAlive.ts"
 import { log } from "./LogEvent.ts"
+import { isRefusable, type Refusable, refused, refusedTarget, stop, type Stopped } from "./Refusals.ts"
 import type { SessionWatch } from "./SessionWatch.ts"
 import { SignatureMaker } from "./SignatureMaker.ts"
 
@@ -39,11 +40,12 @@ type Asked<Tag extends SessionOutput["_tag"]> = Extract<SessionOutput, { readonl
 /** What an action has come to; nothing when the session just goes on. */
 type Outcome = Effect.Effect<ActionResult | undefined>
 
-export interface Transfers {
+export interface Transfers extends Pick<Bundles.Bundles, "gather" | "keep"> {
   readonly stage: (asked: Asked<"Stage">) => Effect.Effect<ActionResult>
   readonly write: (id: RequestId, content: Bytes.Parts) => Outcome
   readonly copy: (asked: Asked<"Copy">) => Outcome
   readonly commit: (asked: Asked<"Commit">) => Effect.Effect<ActionResult>
+  readonly placeBundle: (asked: Asked<"PlaceBundle">) => Effect.Effect<ActionResult>
   /** Lets go of whatever the transfer under way holds. */
   readonly discard: Effect.Effect<void>
   readonly open: (asked: Asked<"Open">) => Effect.Effect<ActionResult>
@@ -52,9 +54,10 @@ export interface Transfers {
   readonly blocks: (id: RequestId, range: Range) => Effect.Effect<ReadonlyArray<Piece> | ActionResult>
   /** Removes or renames. */
   readonly change: (asked: Asked<"Remove" | "Rename">) => Effect.Effect<ActionResult>
-  /** Starts; the result comes through `report`. So do the next two. */
+  /** Starts; the result comes through `report`. So do the next three. */
   readonly sendContent: (asked: Asked<"SendContent">) => Effect.Effect<void>
   readonly describe: (asked: Asked<"Describe">) => Effect.Effect<void>
+  readonly sendBundle: (asked: Asked<"SendBundle">) => Effect.Effect<void>
   readonly list: (asked: Asked<"List">) => Effect.Effect<void>
   /** Lets the block that is being sent finish, then reports `cancelled`. */
   readonly stopSending: (id: RequestId) => Effect.Effect<void>
@@ -81,6 +84,19 @@ interface Opened extends Held<OpenFile> {
   readonly signature: Signature | undefined
 }
 
+const holdIn =
+  (connection: Scope.Scope) =>
+  <A>(resource: Effect.Effect<A, StoreError, Scope.Scope>): Effect.Effect<Held<A>, StoreError> =>
+    Effect.flatMap(Scope.fork(connection), (scope) =>
+      Scope.provide(resource, scope).pipe(
+        Effect.map((value) => ({ value, scope })),
+        Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+      )
+    )
+
+const release = (held: Held<unknown> | undefined): Effect.Effect<void> =>
+  held === undefined ? Effect.void : Scope.close(held.scope, Exit.void)
+
 export const make = Effect.fnUntraced(function* (options: {
   readonly channel: FrameChannel
   readonly watch: SessionWatch
@@ -96,29 +112,20 @@ export const make = Effect.fnUntraced(function* (options: {
   const { store } = files
   const [digest, signatures, maker] = [yield* Digest, yield* Signatures, yield* SignatureMaker]
   const { received: ours } = yield* Owned
-  const connection = yield* Effect.scope
-  const aliveMeanwhile = yield* KeepAlive.make(channel, watchdog)
+  const [connection, aliveMeanwhile] = [yield* Effect.scope, yield* KeepAlive.make(channel, watchdog)]
   const sending = yield* FiberHandle.make<void, never>()
   let incoming: Incoming | undefined
-  let opened: Opened | undefined
-  let stopped: RequestId | undefined
+  let [opened, stopped]: [Opened?, RequestId?] = []
+  const known = (name: FileName) => knownDigest({ store, signatures, digest }, name)
+  const bundles = Bundles.make({ channel, digest, files, known, maker, user, watch })
 
-  const hold = <A>(resource: Effect.Effect<A, StoreError, Scope.Scope>): Effect.Effect<Held<A>, StoreError> =>
-    Effect.flatMap(Scope.fork(connection), (scope) =>
-      Scope.provide(resource, scope).pipe(
-        Effect.map((value) => ({ value, scope })),
-        Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
-      )
-    )
-
-  const release = (held: Held<unknown> | undefined): Effect.Effect<void> =>
-    held === undefined ? Effect.void : Scope.close(held.scope, Exit.void)
-
+  const hold = holdIn(connection)
   const discard: Effect.Effect<void> = Effect.suspend(() => {
     const ended = incoming
     const base = opened
     incoming = undefined
     opened = undefined
+    bundles.discard()
     // The last use of a file that was replaced gives its blocks back, which takes long: nobody waits for that.
     return Effect.andThen(
       release(ended),
@@ -150,8 +157,8 @@ export const make = Effect.fnUntraced(function* (options: {
           ? {}
           : { resume: resumeKey(digest, user(), files.whole(asked.name), asked, asked.head) }
       if (watch.audited) {
-        const known = base?.signature?.digest ?? (yield* knownDigest({ store, signatures, digest }, name))
-        if (known !== undefined) watch.had(id, known)
+        const before = base?.signature?.digest ?? (yield* known(name))
+        if (before !== undefined) watch.had(id, before)
       }
       // Taking over from an older session may wait for what that is doing.
       const staging = yield* aliveMeanwhile(
@@ -223,10 +230,7 @@ export const make = Effect.fnUntraced(function* (options: {
       Effect.catch((error) => refused(id, error))
     )
 
-  const beside = (
-    id: RequestId,
-    work: Effect.Effect<ActionResult, Stopped | StoreError | SourceShrank | ChannelFailed>
-  ) =>
+  const beside = (id: RequestId, work: Effect.Effect<ActionResult, Refusable | ChannelFailed>) =>
     work.pipe(
       Effect.catchIf(isRefusable, (error) => refused(id, error)),
       Effect.exit,
@@ -314,10 +318,13 @@ export const make = Effect.fnUntraced(function* (options: {
     )
 
   return {
+    ...bundles,
     stage,
     write,
     copy,
     commit,
+    placeBundle: ({ id }) => aliveMeanwhile(bundles.place(id)),
+    sendBundle: (asked) => beside(asked.id, bundles.send(asked, unlessStopped)),
     discard,
     open,
     change: changer({ files, signatures, maker, watch, user, aliveMeanwhile }),
@@ -441,59 +448,4 @@ const coversAll = (ranges: ReadonlyArray<Range>, size: number): boolean => {
 const committedText = {
   Upload: (name: string) => `File '${name}' uploaded successfully.`,
   Para: (name: string) => `File '${name}' parallelized successfully.`
-}
-
-/** The peer cancelled what was being sent. */
-interface Stopped {
-  readonly _tag: "Stopped"
-}
-const stop: Stopped = { _tag: "Stopped" }
-
-type Refusable = Stopped | StoreError | SourceShrank
-
-const isRefusable = (error: Refusable | ChannelFailed): error is Refusable => error._tag !== "ChannelFailed"
-
-const refused = (id: RequestId, error: Refusable): Effect.Effect<ActionResult> => {
-  const result: ActionResult = { _tag: "Refused", id, refusal: refusalOf(error) }
-  // Only what the administrator must look into is logged; a refusal is the client's to mend.
-  return error._tag === "StoreFailed" ? Effect.as(log("store-failed", error.message), result) : Effect.succeed(result)
-}
-
-/** The same for an upload of an account that may replace and not make files: that there is none is no news to it. */
-const refusedTarget = (id: RequestId, target: Asked<"Stage">["target"], error: Refusable) =>
-  target === "present" && error._tag === "NoSuchFile"
-    ? Effect.succeed<ActionResult>({ _tag: "Refused", id, refusal: { reason: "not-permitted", detail: "write" } })
-    : refused(id, error)
-
-/** What a client may know of an error of the store. */
-const refusalOf = (error: Refusable): Refusal => {
-  switch (error._tag) {
-    case "Stopped":
-      return { reason: "cancelled" }
-    case "NoSuchFile":
-      return { reason: "no-such-file" }
-    case "FileExists":
-      return { reason: "not-permitted", detail: "replace" }
-    case "NameCollision":
-      return { reason: "name-collision", detail: error.existing }
-    case "NotAFile":
-      return { reason: "not-a-file", detail: error.found }
-    case "NoSpace":
-      return { reason: "no-space" }
-    case "QuotaExceeded":
-      return { reason: "quota-exceeded", detail: error.figures }
-    case "SizeMismatch":
-      return { reason: "size-mismatch" }
-    case "DigestMismatch":
-      return { reason: "digest-mismatch" }
-    case "SourceChanged":
-    case "SourceShrank":
-      return { reason: "source-changed" }
-    case "BaseChanged":
-      return { reason: "conflict" }
-    case "TakenOver":
-      return { reason: "taken-over" }
-    case "StoreFailed":
-      return { reason: "store-failed" }
-  }
 }

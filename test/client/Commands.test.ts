@@ -313,8 +313,8 @@ describe("commands", () => {
           failed: 1,
           size: 5,
           reused: 0,
-          sent: 203,
-          received: 168,
+          sent: 136,
+          received: 98,
           milliseconds: 0
         },
         { name, size: 5, modified: "1970-01-01T00:01:00.000Z", digest }

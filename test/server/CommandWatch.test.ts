@@ -3,6 +3,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { ContentDigest } from "../../src/domain/file/Digest.ts"
+import { packFiles, packNames } from "../../src/domain/file/PackedFiles.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
 import { rights as allRights } from "../../src/domain/session/Grant.ts"
 import * as Session from "../../src/domain/session/Session.ts"
@@ -98,6 +99,52 @@ describe("one command", () => {
         ["remove", name, "done"]
       ]
     )
+  })
+
+  it("a bundle is an upload of each of its files", () => {
+    const { begun, ended, take, watch } = session()
+    const other = FileName.make("b")
+    const files = [name, other].map((name) => ({ name, size: 3, modified: 0, digest: after }))
+    take({ _tag: "Message", id, message: { _tag: "UploadBundle", files: packFiles(files) } })
+    assert.deepStrictEqual(begun, [{ id, command: "upload", name: undefined }])
+    assert.deepStrictEqual(watch.open(), { commands: 1, stagingBytes: 6 })
+    take({ _tag: "Content", id, bytes: 6 })
+    watch.file(id, 0, { outcome: "done", bytes: 3, before, after })
+    watch.file(id, 1, { outcome: "not-a-file", bytes: 3 })
+    const both: Array<CommandWatch.Ended> = [
+      { id, command: "upload", name, outcome: "done", bytes: 3, before, after },
+      { id, command: "upload", name: other, outcome: "not-a-file", bytes: 3, before: undefined, after: undefined }
+    ]
+    take({ _tag: "Placed", id, count: 1, refused: [{ index: 1, refusal: { reason: "not-a-file" } }] })
+    assert.deepStrictEqual(ended, both)
+    assert.deepStrictEqual(watch.open(), { commands: 0, stagingBytes: 0 })
+  })
+
+  it("a bundle that its session cuts short was done as far as it came", () => {
+    const { take, watch } = session()
+    take({ _tag: "Message", id, message: { _tag: "DownloadBundle", names: packNames([name, FileName.make("b")]) } })
+    watch.file(id, 0, { outcome: "done", bytes: 3, after })
+    assert.deepStrictEqual(
+      watch.end().map(({ after, bytes, command, name, outcome }) => [command, name, outcome, bytes, after]),
+      [
+        ["download", "a", "done", 3, after],
+        ["download", "b", "interrupted", 0, undefined]
+      ]
+    )
+  })
+
+  it("a bundle that ends before its turn has come names its files all the same", () => {
+    const { ended, take, watch } = session()
+    take(upload(1, 10))
+    const second = RequestId.make(2)
+    const files = [name, FileName.make("b")].map((name) => ({ name, size: 3, modified: 0, digest: after }))
+    take({ _tag: "Message", id: second, message: { _tag: "UploadBundle", files: packFiles(files) } })
+    take({ _tag: "Message", id: second, message: { _tag: "Cancel" } })
+    assert.deepStrictEqual(
+      ended.map(({ name, outcome }) => `${name} ${outcome}`),
+      ["a cancelled", "b cancelled"]
+    )
+    assert.deepStrictEqual(watch.open(), { commands: 1, stagingBytes: 10 })
   })
 
   it("a refusal is its reason", () => {

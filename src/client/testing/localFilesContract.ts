@@ -1,8 +1,10 @@
 /**
  * What every layer of `LocalFiles` keeps to. Paths are below the folder that is given.
  */
-import { Effect, Stream } from "effect"
-import { type LocalFound, LocalFiles, type LocalPlace } from "../LocalFiles.ts"
+import { Effect, Result, type Scope, Stream } from "effect"
+import * as Bytes from "../../domain/Bytes.ts"
+import type { LocalFileFailed } from "../ClientError.ts"
+import { type LocalFound, LocalFiles, type LocalPlace, type SmallPlaces } from "../LocalFiles.ts"
 import { ContentDigest, Digest, digestOf } from "../../domain/file/Digest.ts"
 import { headBytes, resumeBytesMin } from "../../domain/limits.ts"
 import { shortDigest } from "../../domain/transfer/Signature.ts"
@@ -18,10 +20,94 @@ type Services = Digest | LocalFiles
 /** @param folder an existing, empty folder */
 export const localFilesContract = (folder: string): ReadonlyArray<ContractCase<Services>> => [
   ...wholeFiles(folder),
+  ...manySmall(folder, (path) => `${folder}/${path}`, "ENOENT", LocalFiles),
+  ...manySmall(
+    folder,
+    (path) => path,
+    "placed",
+    Effect.flatMap(LocalFiles, ({ tree }) => tree(folder, false))
+  ).map(({ effect, name }) => ({ name: `in a tree: ${name}`, effect })),
   ...leftovers(`${folder}/a`),
   ...trees(folder),
   ...onePlace(folder)
 ]
+
+/** Many small files at once. */
+const manySmall = (
+  folder: string,
+  pathOf: (name: string) => string,
+  /** what comes of a folder that is not there */
+  missing: string,
+  places: Effect.Effect<SmallPlaces, LocalFileFailed, LocalFiles | Scope.Scope>
+): ReadonlyArray<ContractCase<Services>> => {
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes)
+  const put = Effect.fnUntraced(function* (
+    all: ReadonlyArray<readonly [path: string, content: string, other?: string]>
+  ) {
+    const digest = yield* Digest
+    const files = all.map(([path, content, other = content]) => ({
+      path: pathOf(path),
+      modified: 5000,
+      parts: [Bytes.fromUtf8(content)],
+      digest: digestOf(digest, [Bytes.fromUtf8(other)])
+    }))
+    const placed = yield* (yield* places).placeSmall(files)
+    return placed.map((one) => (Result.isFailure(one) ? one.failure.code : "placed"))
+  }, Effect.scoped)
+  const read = (paths: ReadonlyArray<string>, bytesMax: number) =>
+    Effect.flatMap(places, ({ readSmall }) =>
+      Effect.map(readSmall(paths.map(pathOf), bytesMax), (all) =>
+        all.map((one) => one && `${text(one.content)} ${one.modified}`)
+      )
+    ).pipe(Effect.scoped)
+  return [
+    {
+      name: "small files are placed and read at once",
+      effect: Effect.gen(function* () {
+        yield* equal(
+          "placed",
+          yield* put([
+            ["a", "old"],
+            ["b", ""]
+          ]),
+          ["placed", "placed"]
+        )
+        yield* equal(
+          "replaced",
+          yield* put([
+            ["a", "new"],
+            ["c", "longer"]
+          ]),
+          ["placed", "placed"]
+        )
+        const found = yield* read(["a", "b", "c", "none", "."], 5)
+        yield* equal("read", found, ["new 5000", " 5000", undefined, undefined, undefined])
+        const { walk } = yield* LocalFiles
+        const names = (yield* Stream.runCollect(walk(folder, () => true))).map(({ name }) => name)
+        yield* equal("nothing else", names, ["a", "b", "c"])
+      })
+    },
+    {
+      name: "of small files each fails by itself",
+      effect: Effect.gen(function* () {
+        const outcomes = yield* put([
+          ["a", "x"],
+          ["b", "x", "y"],
+          ["none/c", "x"],
+          ["", "x"],
+          ["d", "x"]
+        ])
+        yield* equal(
+          "outcomes",
+          [outcomes[0], outcomes[1], outcomes[2], outcomes[4]],
+          ["placed", "digest-mismatch", missing, "placed"]
+        )
+        yield* equal("a folder is none", outcomes[3] === "placed", false)
+        yield* equal("read", yield* read(["a", "b", "d"], 5), ["x 5000", undefined, "x 5000"])
+      })
+    }
+  ]
+}
 
 /** A folder whose places are named by text that came from elsewhere. */
 const onePlace = (folder: string): ReadonlyArray<ContractCase<Services>> => {

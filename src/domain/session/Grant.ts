@@ -67,8 +67,10 @@ export const needs = (command: Command): ReadonlyArray<Right> => {
       return command.digest === true ? ["list", "read"] : ["list"]
     case "Describe":
     case "Download":
+    case "DownloadBundle":
       return ["read"]
     case "Upload":
+    case "UploadBundle":
       return ["write"]
     case "Para":
       return ["read", "replace"]
@@ -89,7 +91,7 @@ const reading = ({ expect }: { readonly expect?: string }): ReadonlyArray<Right>
 
 /** The first right that the command needs and the account lacks. */
 export const lacking = (held: Rights, command: Command): Right | undefined =>
-  command._tag === "Upload" && held.includes("replace")
+  (command._tag === "Upload" || command._tag === "UploadBundle") && held.includes("replace")
     ? undefined
     : needs(command).find((right) => !held.includes(right))
 

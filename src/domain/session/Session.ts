@@ -13,12 +13,13 @@
  * A message that is illegal in a state ends the session and touches nothing. Before Ready no output reaches the store.
  */
 import { Result } from "effect"
-import { blocksAskedBytesMax, loginAttemptsMax, requestsInFlightMax } from "../limits.ts"
+import { blocksAskedBytesMax, bundlesInFlightMax, loginAttemptsMax, requestsInFlightMax } from "../limits.ts"
 import { mayRun } from "../file/FileEntry.ts"
 import * as Grant from "./Grant.ts"
 import { connectionId, type RequestId } from "../wire/Frame.ts"
 import type { ClientMessage, ServerMessage } from "../wire/Message.ts"
 import { unpackRanges } from "../file/Packed.ts"
+import { type BundledFile, unpackFiles, unpackNames } from "../file/PackedFiles.ts"
 import type { Refusal } from "../wire/Refusal.ts"
 import type {
   Admitted,
@@ -167,7 +168,9 @@ const readyMessage = (state: Ready, id: RequestId, message: ClientMessage): Step
     case "Fetch":
     case "Describe":
     case "Upload":
+    case "UploadBundle":
     case "Download":
+    case "DownloadBundle":
     case "Para":
     case "PasswordStart":
     case "Remove":
@@ -219,6 +222,16 @@ const begin = (session: Admitted, queue: Transferring["queue"], id: RequestId, c
     case "Remove":
     case "Rename":
       return next({ _tag: "Changing", id }, { ...command, id })
+    case "UploadBundle":
+      return Result.match(unpackFiles(command.files), {
+        onFailure: () => violation,
+        onSuccess: (files) => gather({ ...session, queue }, id, files)
+      })
+    case "DownloadBundle":
+      return Result.match(unpackNames(command.names), {
+        onFailure: () => violation,
+        onSuccess: (names) => next({ _tag: "Sending", id }, { _tag: "SendBundle", id, names })
+      })
     case "Upload":
     case "Para": {
       const target = command._tag === "Para" ? undefined : Grant.mayPlace(session.rights)
@@ -230,10 +243,40 @@ const begin = (session: Admitted, queue: Transferring["queue"], id: RequestId, c
   }
 }
 
+/** A bundle's turn has come: its content is asked for, unless there is none. */
+const gather = (session: Waiting, id: RequestId, files: ReadonlyArray<BundledFile>): Step => {
+  const target = Grant.mayPlace(session.rights)
+  const declared = files.reduce((total, { size }) => total + size, 0)
+  const outputs: ReadonlyArray<SessionOutput> = [
+    { _tag: "Gather", id, files, ...(target && { target }) },
+    send(id, { _tag: "Proceed", from: 0 })
+  ]
+  return declared === 0
+    ? placing(session, id, outputs)
+    : {
+        state: { ...session, _tag: "Transferring", transfer: { _tag: "Gathering", id, declared, received: 0 } },
+        outputs
+      }
+}
+
+const placing = (session: Waiting, id: RequestId, outputs: ReadonlyArray<SessionOutput>): Step => ({
+  state: { ...session, _tag: "Transferring", transfer: { _tag: "Placing", id } },
+  outputs: [...outputs, { _tag: "PlaceBundle", id }]
+})
+
+const placed = (state: Transferring, input: Extract<SessionInput, { readonly _tag: "Placed" }>): Step => {
+  const { count, id, refused } = input
+  if (state.transfer._tag !== "Placing" || state.transfer.id !== id) return violation
+  return finish(state, [
+    ...refused.map(({ index, refusal }) => send(id, { _tag: "FileRefused", index, ...refusal })),
+    send(id, { _tag: "BundleDone", count })
+  ])
+}
+
 /** The account lacks a right: nothing is asked of the store. */
 const deny = (session: Waiting, id: RequestId, { _tag }: Command, right: Grant.Right): Step =>
   // An upload's content may already be on its way; other commands wait for an answer.
-  finish({ ...session, discarding: _tag === "Upload" ? id : session.discarding }, [
+  finish({ ...session, discarding: _tag === "Upload" || _tag === "UploadBundle" ? id : session.discarding }, [
     send(id, { _tag: "Refused", reason: "not-permitted", detail: right })
   ])
 
@@ -264,6 +307,12 @@ const transferring = (state: Transferring, input: SessionInput): Step => {
     case "Delivered":
       return state.transfer._tag === "Sending" && state.transfer.id === input.id
         ? finish(state, [send(input.id, { _tag: "Sent", size: input.size, digest: input.digest })])
+        : violation
+    case "Placed":
+      return placed(state, input)
+    case "BundleSent":
+      return state.transfer._tag === "Sending" && state.transfer.id === input.id
+        ? finish(state, [send(input.id, { _tag: "BundleDone", count: input.count })])
         : violation
     case "Removed": {
       const { id, name } = input
@@ -302,7 +351,7 @@ const isChanging = ({ transfer }: Transferring, id: RequestId): boolean =>
 /** Content that was promised will not come. What is being sent may still be wanted. */
 const peerEnded = (state: Transferring): Step => {
   const { transfer } = state
-  if (transfer._tag === "Receiving" || transfer._tag === "Offering") {
+  if (transfer._tag === "Receiving" || transfer._tag === "Offering" || transfer._tag === "Gathering") {
     return closed("ended-early", { _tag: "Discard", id: transfer.id })
   }
   if (transfer._tag === "AwaitingPassword") return closed("ended-early")
@@ -317,7 +366,7 @@ const peerEnded = (state: Transferring): Step => {
   }
 }
 
-const isIncoming = (command: Command): boolean => command._tag === "Upload" || command._tag === "Para"
+const isIncoming = ({ _tag }: Command): boolean => _tag === "Upload" || _tag === "UploadBundle" || _tag === "Para"
 
 /** The client asks for nothing more; the server's own order to end stays the stronger one. */
 const ending = (state: Transferring): Transferring =>
@@ -328,12 +377,14 @@ const transferringMessage = (state: Transferring, id: RequestId, message: Client
     case "Fetch":
     case "Describe":
     case "Upload":
+    case "UploadBundle":
     case "Download":
+    case "DownloadBundle":
     case "Para":
     case "PasswordStart":
     case "Remove":
     case "Rename":
-      if (!isNew(state, id) || state.queue.length >= requestsInFlightMax) return violation
+      if (!isNew(state, id) || !hasRoom(state.queue, message)) return violation
       return stay({ ...state, lastId: id, queue: [...state.queue, { id, command: message }] })
     case "NeedChunks":
     case "NeedBlocks":
@@ -356,6 +407,13 @@ const transferringMessage = (state: Transferring, id: RequestId, message: Client
       return violation
   }
 }
+
+/** Bundles are large: fewer of them may wait. */
+const hasRoom = (queue: Transferring["queue"], command: Command): boolean =>
+  queue.length < requestsInFlightMax &&
+  (!isBundle(command) || queue.filter((waiting) => isBundle(waiting.command)).length < bundlesInFlightMax)
+
+const isBundle = ({ _tag }: Command): boolean => _tag === "UploadBundle" || _tag === "DownloadBundle"
 
 /** Questions about a file that the client may copy from, or that it is being offered. */
 const question = (
@@ -453,11 +511,27 @@ const commit = (
 const content = (state: Transferring, input: Extract<FromPeer, { readonly _tag: "Content" }>): Step => {
   const { transfer } = state
   if (input.id === state.discarding) return stay(state)
+  if (transfer._tag === "Gathering" && transfer.id === input.id) return bundled(state, transfer, input.bytes)
   if (transfer._tag !== "Receiving" || transfer.id !== input.id) return violation
   const received = transfer.received + input.bytes
   // Refused before it is written: a peer cannot fill the disk beyond its word.
   if (received > transfer.declared) return abandon(state, { reason: "size-mismatch" }, input.id)
   return { state: { ...state, transfer: { ...transfer, received } }, outputs: [{ _tag: "Write", id: input.id }] }
+}
+
+/** Content of a bundle; with the last of it the files go to their names. */
+const bundled = (
+  state: Transferring,
+  transfer: Extract<Transfer, { readonly _tag: "Gathering" }>,
+  bytes: number
+): Step => {
+  const { declared, id } = transfer
+  const received = transfer.received + bytes
+  if (received > declared) return abandon(state, { reason: "size-mismatch" }, id)
+  const outputs: ReadonlyArray<SessionOutput> = [{ _tag: "Keep", id }]
+  return received === declared
+    ? placing({ ...admitted(state), queue: state.queue }, id, outputs)
+    : { state: { ...state, transfer: { ...transfer, received } }, outputs }
 }
 
 const cancel = (state: Transferring, id: RequestId): Step => {
@@ -471,6 +545,7 @@ const cancel = (state: Transferring, id: RequestId): Step => {
   }
   switch (transfer._tag) {
     case "Receiving":
+    case "Gathering":
       return abandon(state, { reason: "cancelled" }, undefined)
     case "Staging":
       return stay({ ...state, transfer: { ...transfer, cancelled: true } })
@@ -487,6 +562,7 @@ const cancel = (state: Transferring, id: RequestId): Step => {
     case "Opening":
     case "Changing":
     case "Committing":
+    case "Placing":
       // Too late, or too early by a moment: the answer is on its way.
       return stay(state)
   }
@@ -543,6 +619,7 @@ const refuse = (state: Transferring, refusal: Refusal): Step => {
             send(transfer.id, refusedMessage(refusal))
           ])
     case "Receiving":
+    case "Gathering":
       return abandon(state, refusal, transfer.id)
     case "Offering":
       return finish(state, [{ _tag: "Discard", id: transfer.id }, send(transfer.id, refusedMessage(refusal))])
@@ -554,6 +631,7 @@ const refuse = (state: Transferring, refusal: Refusal): Step => {
     case "Describing":
     case "Listing":
     case "Opening":
+    case "Placing":
     case "Sending":
       return finish(state, [send(transfer.id, refusedMessage(refusal))])
   }
@@ -601,7 +679,7 @@ const admitted = ({ discarding, ending, lastId, rights, user }: Admitted): Admit
   ending
 })
 
-const incoming = ({ command, declared, id }: Extract<Transfer, { readonly declared: unknown }>) => ({
+const incoming = ({ command, declared, id }: Extract<Transfer, { readonly command: unknown }>) => ({
   id,
   command,
   declared

@@ -9,6 +9,7 @@ import type { FileName } from "../file/FileName.ts"
 import type { RequestId } from "../wire/Frame.ts"
 import type { ClientMessage, ServerMessage, SignatureOffer } from "../wire/Message.ts"
 import type { Range } from "../file/Packed.ts"
+import type { BundledFile } from "../file/PackedFiles.ts"
 import type { Refusal } from "../wire/Refusal.ts"
 import type { Rights, Target } from "./Grant.ts"
 
@@ -61,6 +62,14 @@ export type Transfer =
   /** a file of `size` bytes and its signature are offered; the client says what it wants */
   | { readonly _tag: "Offering"; readonly id: RequestId; readonly size: FileSize }
   | { readonly _tag: "Sending"; readonly id: RequestId }
+  /** a bundle comes: `declared` bytes of content, then all its files are put in place */
+  | {
+      readonly _tag: "Gathering"
+      readonly id: RequestId
+      readonly declared: number
+      readonly received: number
+    }
+  | { readonly _tag: "Placing"; readonly id: RequestId }
   /** a change of the password: the proof of the present one is asked for, awaited, and worked on */
   | { readonly _tag: "AnsweringPassword"; readonly id: RequestId }
   | { readonly _tag: "AwaitingPassword"; readonly id: RequestId }
@@ -93,7 +102,19 @@ export interface Incoming {
 /** A request that has to wait while another one is under way. */
 export type Command = Extract<
   ClientMessage,
-  { readonly _tag: "Fetch" | "Describe" | "Upload" | "Download" | "Para" | "Remove" | "Rename" | "PasswordStart" }
+  {
+    readonly _tag:
+      | "Fetch"
+      | "Describe"
+      | "Upload"
+      | "UploadBundle"
+      | "Download"
+      | "DownloadBundle"
+      | "Para"
+      | "Remove"
+      | "Rename"
+      | "PasswordStart"
+  }
 >
 
 /** Logged in, with one transfer under way and others waiting. */
@@ -169,11 +190,26 @@ export type ActionResult =
   | { readonly _tag: "PasswordChanged"; readonly id: RequestId }
   | { readonly _tag: "Delivered"; readonly id: RequestId; readonly size: FileSize; readonly digest: ContentDigest }
   | { readonly _tag: "Listed"; readonly id: RequestId; readonly count: number }
+  /** `count` files of a bundle are in place; the others were refused */
+  | {
+      readonly _tag: "Placed"
+      readonly id: RequestId
+      readonly count: number
+      readonly refused: ReadonlyArray<FileRefusal>
+    }
+  /** `count` files of a bundle were sent */
+  | { readonly _tag: "BundleSent"; readonly id: RequestId; readonly count: number }
   /** `name` as it was spelt */
   | { readonly _tag: "Removed"; readonly id: RequestId; readonly name: FileName }
   | { readonly _tag: "Renamed"; readonly id: RequestId; readonly name: FileName; readonly to: FileName }
   /** the store refused, or sending was stopped */
   | { readonly _tag: "Refused"; readonly id: RequestId; readonly refusal: Refusal }
+
+/** Of a bundle one file was refused. */
+export interface FileRefusal {
+  readonly index: number
+  readonly refusal: Refusal
+}
 
 /** What the server orders, whatever the peer does. */
 export type FromServer =
@@ -213,6 +249,19 @@ export type SessionOutput =
     }
   /** the content of the present input goes into the staging */
   | { readonly _tag: "Write"; readonly id: RequestId }
+  /** a bundle begins: the content of its files will come */
+  | {
+      readonly _tag: "Gather"
+      readonly id: RequestId
+      readonly files: ReadonlyArray<BundledFile>
+      readonly target?: Target
+    }
+  /** the content of the present input belongs to the bundle */
+  | { readonly _tag: "Keep"; readonly id: RequestId }
+  /** all content of the bundle is there: its files go to their names */
+  | { readonly _tag: "PlaceBundle"; readonly id: RequestId }
+  /** files are read and sent */
+  | { readonly _tag: "SendBundle"; readonly id: RequestId; readonly names: ReadonlyArray<FileName> }
   /** ranges of the live file go into the staging */
   | { readonly _tag: "Copy"; readonly id: RequestId; readonly ranges: ReadonlyArray<Range> }
   | { readonly _tag: "SendChunks"; readonly id: RequestId; readonly first: number; readonly count: number }
@@ -245,6 +294,10 @@ export type SessionOutput =
 /** Outputs that touch the store. Before Ready none of them can come out: a property test says so. */
 export const storeOutputs: ReadonlySet<SessionOutput["_tag"]> = new Set<SessionOutput["_tag"]>([
   "Stage",
+  "Gather",
+  "Keep",
+  "PlaceBundle",
+  "SendBundle",
   "Write",
   "Copy",
   "SendChunks",

@@ -5,10 +5,11 @@
  * the store is asked for are the same parsed value. The store may find a file under another spelling of its name; one
  * whose folder is spelt otherwise belongs to somebody else and is not there.
  */
-import { Effect, Option, Schema, Stream } from "effect"
+import { Effect, Option, Result, Schema, Stream } from "effect"
 import type { FileEntry } from "../file/FileEntry.ts"
 import { FileName, segments } from "../file/FileName.ts"
-import type { FileStore, OpenFile, Staging } from "./FileStore.ts"
+import type { FileStore, OpenFile, SmallContent, Staging } from "./FileStore.ts"
+import * as SmallFiles from "./SmallFiles.ts"
 import {
   BaseChanged,
   DigestMismatch,
@@ -77,6 +78,32 @@ const below = (store: Store, root: FileName): Confined => {
 
   const list = store.listIn === undefined ? store.list : store.listIn(root)
 
+  /** Those that have a name in the store below go there together; the others fail as `without` says. */
+  const together = <A, B>(
+    all: ReadonlyArray<A>,
+    full: (one: A) => A | undefined,
+    run: (inside: ReadonlyArray<A>) => Effect.Effect<ReadonlyArray<Result.Result<B, StoreError>>>,
+    back: (one: A, outcome: Result.Result<B, StoreError>) => Result.Result<B, StoreError>,
+    without: (one: A) => StoreError
+  ): Effect.Effect<ReadonlyArray<Result.Result<B, StoreError>>> => {
+    const inside = all.map(full)
+    return Effect.map(run(inside.filter((one) => one !== undefined)), (outcomes) => {
+      const done: Array<Result.Result<B, StoreError>> = []
+      let next = 0
+      for (const [index, one] of all.entries()) {
+        if (inside[index] === undefined) {
+          done.push(Result.fail(without(one)))
+          continue
+        }
+        const outcome = outcomes[next]
+        if (outcome === undefined) break
+        next += 1
+        done.push(back(one, outcome))
+      }
+      return done
+    })
+  }
+
   return {
     whole: (name) => absolute(name) ?? name,
     store: {
@@ -108,6 +135,38 @@ const below = (store: Store, root: FileName): Confined => {
         }
         return view
       }),
+      placeAll: (files, target) =>
+        together(
+          files,
+          (file) => {
+            const full = absolute(file.name)
+            return full === undefined ? undefined : { ...file, name: full }
+          },
+          (inside) => SmallFiles.placeAll(store, inside, target),
+          ({ name }, outcome) =>
+            Result.mapBoth(outcome, {
+              onFailure: (error) => renamed(error, name, depth),
+              onSuccess: (entry) => ({ ...entry, name })
+            }),
+          () => new StoreFailed({ operation: "stage", code: "ENAMETOOLONG" })
+        ),
+      readAll: (names, bytesMax) =>
+        together<FileName, SmallContent>(
+          names,
+          absolute,
+          (inside) => SmallFiles.readAll(store, inside, bytesMax),
+          (name, outcome) =>
+            Result.flatMap(
+              Result.mapError(outcome, (error) => renamed(error, name, depth)),
+              ({ content, entry }) => {
+                const own = relative(entry.name)
+                return own === undefined
+                  ? Result.fail(new NoSuchFile({ name }))
+                  : Result.succeed({ content, entry: { ...entry, name: own } })
+              }
+            ),
+          (name) => new NoSuchFile({ name })
+        ),
       remove: Effect.fnUntraced(function* ({ name, version }) {
         const live = yield* own(name)
         const request = { name: live.entry.name, version: version ?? live.version }

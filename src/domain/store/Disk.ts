@@ -16,7 +16,7 @@
  * - An operation that was started is finished even when its fiber is interrupted; handles close with their scope.
  * - Durability: bytes are durable after `sync` of the file; names are durable after `syncFolder` of the folder.
  */
-import { Context, type Effect, Schema, type Scope, type Stream } from "effect"
+import { Context, type Effect, type Result, Schema, type Scope, type Stream } from "effect"
 import type { Parts } from "../Bytes.ts"
 import { millisecondsMax } from "../file/FileEntry.ts"
 
@@ -80,6 +80,37 @@ export interface DiskFile {
   readonly sync: Effect.Effect<void, DiskError>
 }
 
+/** A small new file for `placeAll`. */
+export interface NewFile {
+  /** what it is called while it is written */
+  readonly temporary: string
+  readonly name: string
+  readonly parts: Parts
+  /** modification time, milliseconds */
+  readonly modified: number
+  /** whether those may run it who may read it; otherwise nobody may */
+  readonly executable?: true | undefined
+}
+
+/** Small new files for one folder. */
+export interface PlaceRequest {
+  /** where they are written first */
+  readonly staging: DiskPath
+  readonly folder: DiskPath
+  readonly files: ReadonlyArray<NewFile>
+  /** fsync: each file before it gets its name, and the folder at the end */
+  readonly durable: boolean
+  /** each gets the permission bits of the file that it replaces; what is neither file nor link is not replaced */
+  readonly likeReplaced: boolean
+}
+
+/** A whole small file. */
+export interface WholeFile {
+  readonly stat: DiskStat
+  /** undefined when it is larger than was asked for, or changed while it was read */
+  readonly content: Uint8Array | undefined
+}
+
 export class Disk extends Context.Service<
   Disk,
   {
@@ -108,6 +139,24 @@ export class Disk extends Context.Service<
     readonly removeFolder: (path: DiskPath) => Effect.Effect<void, DiskError>
     /** fsync of a folder: the names in it are durable. */
     readonly syncFolder: (path: DiskPath) => Effect.Effect<void, DiskError>
+    /**
+     * Puts small new files into a folder in one go: what `create`, `write`, `setModified`, `sync`, `rename` and one
+     * `syncFolder` would do, for each apart: one that fails is told so, and leaves nothing behind where that can be
+     * helped. Fails as a whole, having done nothing, when one of the folders cannot be used.
+     */
+    readonly placeAll: (
+      request: PlaceRequest
+    ) => Effect.Effect<ReadonlyArray<Result.Result<void, DiskError>>, DiskError>
+    /**
+     * Reads small files of a folder in one go, in the order given, each of at most `bytesMax` and of one version. Ends
+     * before the first whose content would make more than `bytesMax` together, and may end sooner, with at least one,
+     * where reading takes long.
+     */
+    readonly readAll: (
+      folder: DiskPath,
+      names: ReadonlyArray<string>,
+      bytesMax: number
+    ) => Effect.Effect<ReadonlyArray<Result.Result<WholeFile, DiskError>>, DiskError>
     /** Bytes that a file may still take here. */
     readonly freeBytes: Effect.Effect<number, DiskError>
   }

@@ -16,15 +16,9 @@
 import * as nodeFs from "node:fs"
 import { Cause, Effect, Layer, type Scope, Stream } from "effect"
 import * as Bytes from "../Bytes.ts"
-import {
-  Disk,
-  type DiskEntry,
-  DiskError,
-  type DiskFile,
-  type DiskPath,
-  type DiskStat,
-  type FolderAccess
-} from "./Disk.ts"
+import { Disk, type DiskEntry, DiskError, type DiskFile, type DiskPath, type FolderAccess } from "./Disk.ts"
+import * as SmallFilesNode from "./SmallFilesNode.ts"
+import { isPart, kindOf, toStat } from "./StatNode.ts"
 
 const { constants } = nodeFs
 
@@ -92,6 +86,13 @@ const service = (folders: Folders, rootFd: number, { access }: Options): Disk["S
     use: (folder: string) => Effect.Effect<A, DiskError>
   ): Effect.Effect<A, DiskError> =>
     path.every(isPart) ? folders(operation, path, "read", use) : refused(operation, "EINVAL")
+  /** The same for a folder in which names change. */
+  const writable = <A>(
+    operation: string,
+    path: DiskPath,
+    use: (folder: string) => Effect.Effect<A, DiskError>
+  ): Effect.Effect<A, DiskError> =>
+    path.every(isPart) ? folders(operation, path, "write", use) : refused(operation, "EINVAL")
 
   return Disk.of({
     openRead: (path) => openFile("openRead", (open) => at("openRead", path, "read", open), readFlags),
@@ -126,6 +127,18 @@ const service = (folders: Folders, rootFd: number, { access }: Options): Disk["S
     remove: (path) =>
       at("remove", path, "write", (place) => call<void>("remove", (done) => nodeFs.unlink(place, (e) => done(e)))),
     syncFolder: (path) => inside("syncFolder", path, syncFolder),
+    placeAll: (request) =>
+      writable("placeAll", request.staging, (staging) =>
+        writable("placeAll", request.folder, (folder) => SmallFilesNode.placeAll(staging, folder, request))
+      ),
+    readAll: (path, names, bytesMax) =>
+      inside("readAll", path, (folder) =>
+        Effect.flatMap(SmallFilesNode.monotonic, (now) => {
+          const all = SmallFilesNode.readAll(folder, names, bytesMax, now)
+          // Whoever asks for the rest at once keeps nobody waiting.
+          return all.length < names.length ? Effect.as(SmallFilesNode.turn, all) : Effect.succeed(all)
+        })
+      ),
     freeBytes: inside("freeBytes", [], freeBytes)
   })
 }
@@ -198,10 +211,6 @@ const joinedFolders =
       }
       return yield* use(folder)
     }).pipe(Effect.uninterruptible)
-
-// `:` and `\` would mean more than a name on Windows.
-const unfitPart = process.platform === "win32" ? /[/\\:\0]/ : /[/\0]/
-const isPart = (part: string): boolean => part !== "" && part !== "." && part !== ".." && !unfitPart.test(part)
 
 // -----------------------------------------------------------------------------
 // Open files
@@ -289,7 +298,6 @@ const setExecutable = (fd: number, executable: boolean): Effect.Effect<void, Dis
 
 const executeBits = 0o111
 const readBits = 0o444
-const ownerExecuteBit = 0o100n
 
 const readFully = (fd: number, offset: number, length: number): Effect.Effect<Uint8Array, DiskError> =>
   Effect.suspend(() => {
@@ -448,24 +456,3 @@ const statFd = (operation: string, fd: number): Effect.Effect<nodeFs.BigIntStats
 
 const lstat = (operation: string, path: string): Effect.Effect<nodeFs.BigIntStats, DiskError> =>
   call(operation, (done) => nodeFs.lstat(path, { bigint: true }, done))
-
-const kindOf = (stats: {
-  readonly isFile: () => boolean
-  readonly isDirectory: () => boolean
-  readonly isSymbolicLink: () => boolean
-}): DiskStat["kind"] =>
-  stats.isFile() ? "file" : stats.isDirectory() ? "folder" : stats.isSymbolicLink() ? "link" : "special"
-
-/** What Node says of a file, as the port says it. */
-export const toStat = (stats: nodeFs.BigIntStats): DiskStat => ({
-  kind: kindOf(stats),
-  size: Number(stats.size),
-  // Rounded: a time set in milliseconds may be stored a few nanoseconds short.
-  modified: Number((stats.mtimeNs + 500_000n) / 1_000_000n),
-  executable: stats.isFile() && (stats.mode & ownerExecuteBit) !== 0n,
-  modifiedNanoseconds: stats.mtimeNs,
-  changedNanoseconds: stats.ctimeNs,
-  device: stats.dev,
-  inode: stats.ino,
-  links: Number(stats.nlink)
-})

@@ -33,10 +33,12 @@
  *   changed anything, except when the disk breaks behind the change itself. Renames, removals and commits that
  *   share a name run one after the other: content that was staged before a removal and is committed after it stands.
  *   A file that is removed or renamed while it is open reads on as it was.
+ * - **Many small files**: `placeAll` is a staging, a write and a commit of each file, in the order given, each with an
+ *   outcome of its own; it runs to its end even when it is interrupted. `readAll` finds and reads as `open` does.
  * - **Release**: closing the scope of `stage` without a commit and without a `resume` key leaves
  *   nothing behind. Closing the scope of `open` closes the file. Interruption is a release.
  */
-import { Context, type Effect, type Scope, type Stream } from "effect"
+import { Context, type Effect, type Result, type Scope, type Stream } from "effect"
 import type { Parts } from "../Bytes.ts"
 import type { ContentDigest } from "../file/Digest.ts"
 import type { FileEntry, FileSize, Milliseconds } from "../file/FileEntry.ts"
@@ -111,6 +113,28 @@ export interface Renamed {
   readonly replaced?: FileEntry
 }
 
+/** A whole small file, to be committed. */
+export interface SmallFile {
+  readonly name: FileName
+  /** the modification time that the committed file will have */
+  readonly modified: Milliseconds
+  /** whether the committed file may be run */
+  readonly executable?: true
+  readonly parts: Parts
+  /** what the content must have */
+  readonly digest: ContentDigest
+}
+
+/** A committed file that was read. */
+export interface SmallContent {
+  readonly entry: FileEntry
+  /** undefined when it is larger than was asked for */
+  readonly content: Uint8Array | undefined
+}
+
+/** What several files came to, in their order. */
+export type Outcomes<A> = ReadonlyArray<Result.Result<A, StoreError>>
+
 /** Content on its way into the store. One owner; calls one at a time. */
 export interface Staging {
   /** bytes that an earlier staging has left here: `write` goes on behind them */
@@ -136,6 +160,16 @@ export class FileStore extends Context.Service<
     readonly open: (name: FileName) => Effect.Effect<OpenFile, StoreError, Scope.Scope>
     /** Begins new content for a name. */
     readonly stage: (request: StageRequest) => Effect.Effect<Staging, StoreError, Scope.Scope>
+    /** Commits small files. Where it is missing, each is staged (see SmallFiles). */
+    readonly placeAll?: (
+      files: ReadonlyArray<SmallFile>,
+      target: StageRequest["target"]
+    ) => Effect.Effect<Outcomes<FileEntry>>
+    /**
+     * Reads small files of at most `bytesMax`, in the order given; ends before the first whose content would make more
+     * than that together. Where it is missing, each is opened.
+     */
+    readonly readAll?: (names: ReadonlyArray<FileName>, bytesMax: number) => Effect.Effect<Outcomes<SmallContent>>
     /** Removes a committed file; gives what it was. */
     readonly remove: (request: RemoveRequest) => Effect.Effect<FileEntry, StoreError>
     /** Gives a committed file another name. */

@@ -10,10 +10,10 @@
  *
  * A replaced file gets a new inode: owner, mode and further hard links of the old one are not carried over.
  */
-import { Clock, Effect, Fiber, Exit, Layer, Option, Schema, Scope, Semaphore, Stream } from "effect"
+import { Clock, Effect, Fiber, Exit, Layer, Option, Result, Schema, Scope, Semaphore, Stream } from "effect"
 import { SecureRandom } from "effect/crypto"
 import * as Bytes from "../Bytes.ts"
-import { type ContentDigest, Digest } from "../file/Digest.ts"
+import { type ContentDigest, Digest, digestOf } from "../file/Digest.ts"
 import { type FileEntry, mayRun } from "../file/FileEntry.ts"
 import { FileName, key, segmentKey, segments, stagingFolder } from "../file/FileName.ts"
 import {
@@ -39,15 +39,19 @@ import {
   type CommitRequest,
   FileStore,
   type OpenFile,
+  type Outcomes,
   type RemoveRequest,
   type Renamed,
   type RenameRequest,
+  type SmallContent,
+  type SmallFile,
   type StageRequest,
   type Staging
 } from "./FileStore.ts"
 import * as KeyedLock from "./KeyedLock.ts"
 import * as NameIndex from "./NameIndex.ts"
 import * as ReadWindow from "./ReadWindow.ts"
+import * as SmallFiles from "./SmallFiles.ts"
 import {
   BaseChanged,
   DigestMismatch,
@@ -119,6 +123,8 @@ export const make = Effect.fnUntraced(function* (
     stat: (name) => Effect.map(locate(context, name), ({ name, stat }) => entryOf(name, stat)),
     open: (name) => open(context, name),
     stage: (request) => stage(context, request),
+    placeAll: (files, target) => placeAll(context, files, target),
+    readAll: (names, bytesMax) => readAll(context, names, bytesMax),
     remove: (request) => remove(context, request),
     rename: (request) => rename(context, request)
   })
@@ -769,6 +775,17 @@ const place = (
   arrive: Arrive,
   leaving?: FileName
 ): Effect.Effect<void, StoreError> => {
+  const steps = Effect.gen(function* () {
+    for (const step of stepsOf(name)) {
+      yield* inFolder(context, step.folder)(placeStep(context, name, step, arrive, leaving))
+    }
+    if (context.durable) yield* Effect.mapError(context.disk.syncFolder(folderOf(name)), full(name))
+  })
+  return whilePlacing(context, name, steps)
+}
+
+/** While it runs, no folder of the name is removed because it is empty. */
+const whilePlacing = <A, E>(context: Context, name: FileName, work: Effect.Effect<A, E>): Effect.Effect<A, E> => {
   const folders = stepsOf(name).map(({ folder }) => folderKey(folder))
   const count = (by: number) =>
     Effect.sync(() => {
@@ -778,15 +795,9 @@ const place = (
         else context.placing.set(folder, users)
       }
     })
-  const steps = Effect.gen(function* () {
-    for (const step of stepsOf(name)) {
-      yield* inFolder(context, step.folder)(placeStep(context, name, step, arrive, leaving))
-    }
-    if (context.durable) yield* Effect.mapError(context.disk.syncFolder(folderOf(name)), full(name))
-  })
   return Effect.acquireUseRelease(
     count(1),
-    () => steps,
+    () => work,
     () => count(-1)
   )
 }
@@ -836,22 +847,25 @@ const stepsOf = (name: FileName): ReadonlyArray<Step> =>
   }))
 
 /** Whether the part stands there, fit for its use. Fails when something else is in the way. */
-const stands = (
+const stands = (context: Context, name: FileName, step: Step, found: NameIndex.Found) =>
+  Effect.fromResult(standing(context, name, step, found))
+
+const standing = (
   { root }: Context,
   name: FileName,
   { folder, part, kind }: Step,
   found: NameIndex.Found
-): Effect.Effect<boolean, NotAFile | NameCollision> => {
-  if (found.folder.device !== root.device) return Effect.fail(new NotAFile({ name, found: "mount-point" }))
+): Result.Result<boolean, NotAFile | NameCollision> => {
+  if (found.folder.device !== root.device) return Result.fail(new NotAFile({ name, found: "mount-point" }))
   const exact = found.entries.find((entry) => entry.name === part)
   const [other] = found.entries
   if (exact === undefined) {
     return other === undefined
-      ? Effect.succeed(false)
-      : Effect.fail(new NameCollision({ name, existing: [...folder, other.name].join("/") }))
+      ? Result.succeed(false)
+      : Result.fail(new NameCollision({ name, existing: [...folder, other.name].join("/") }))
   }
-  if (exact.kind === kind) return Effect.succeed(true)
-  return Effect.fail(new NotAFile({ name, found: exact.kind === "file" ? "file-as-folder" : exact.kind }))
+  if (exact.kind === kind) return Result.succeed(true)
+  return Result.fail(new NotAFile({ name, found: exact.kind === "file" ? "file-as-folder" : exact.kind }))
 }
 
 /**
@@ -865,6 +879,191 @@ const makeDurable = Effect.fnUntraced(function* (context: Context, name: FileNam
   yield* Effect.mapError(context.disk.syncFolder(folder.slice(0, -1)), full(name))
   if (context.durableFolders.size >= durableFoldersMax) context.durableFolders.clear()
   context.durableFolders.set(path, fileId(stat))
+})
+
+// -----------------------------------------------------------------------------
+// Many small files
+// -----------------------------------------------------------------------------
+
+/** Runs of files that follow one another, lie in one folder and have different names. */
+const runsOf = <A>(all: ReadonlyArray<A>, nameOf: (one: A) => FileName): ReadonlyArray<ReadonlyArray<A>> => {
+  const runs: Array<Array<A>> = []
+  let folder: string | undefined
+  let keys = new Set<string>()
+  for (const one of all) {
+    const name = nameOf(one)
+    const slash = name.lastIndexOf("/")
+    const last = segmentKey(name.slice(slash + 1))
+    const run = runs.at(-1)
+    const own = name.slice(0, Math.max(0, slash))
+    if (run !== undefined && own === folder && !keys.has(last)) run.push(one)
+    else {
+      runs.push([one])
+      folder = own
+      keys = new Set()
+    }
+    keys.add(last)
+  }
+  return runs
+}
+
+const placeAll = Effect.fnUntraced(function* (
+  context: Context,
+  files: ReadonlyArray<SmallFile>,
+  target: StageRequest["target"]
+): Effect.fn.Return<Outcomes<FileEntry>> {
+  const outcomes: Array<Result.Result<FileEntry, StoreError>> = []
+  for (const run of runsOf(files, ({ name }) => name)) {
+    // Whatever is unusual goes the way of a single file, which knows what to say of it.
+    const together = target === undefined ? yield* Effect.result(placeRun(context, run)) : undefined
+    if (together !== undefined && Result.isSuccess(together)) outcomes.push(...together.success)
+    else outcomes.push(...(yield* Effect.forEach(run, (file) => Effect.result(placeAlone(context, file, target)))))
+  }
+  return outcomes
+}, Effect.uninterruptible)
+
+const placeAlone = (context: Context, file: SmallFile, target: StageRequest["target"]) =>
+  SmallFiles.placeOne({ stage: (request) => stage(context, request) }, file, target)
+
+/** The whole run in one step of the disk. Fails, having changed nothing, when that is not how it can be done. */
+const placeRun = (
+  context: Context,
+  run: ReadonlyArray<SmallFile>
+): Effect.Effect<Outcomes<FileEntry>, StoreError | DiskError> => {
+  const { disk, lockName, reserved } = context
+  const bytes = run.reduce((total, { parts }) => total + Bytes.lengthOf(parts), 0)
+  const hold = Effect.flatMap(disk.freeBytes, (free) => {
+    if (bytes > free - reserved.bytes) return Effect.fail(new StoreFailed({ operation: "place", code: "ENOSPC" }))
+    reserved.bytes += bytes
+    return Effect.void
+  })
+  return Effect.acquireUseRelease(
+    hold,
+    () =>
+      KeyedLock.all(
+        lockName,
+        run.map(({ name }) => key(name))
+      )(placeTogether(context, run)),
+    () => Effect.sync(() => void (reserved.bytes -= bytes))
+  )
+}
+
+const placeTogether = (context: Context, run: ReadonlyArray<SmallFile>) => {
+  const [first] = run
+  if (first === undefined) return Effect.succeed([])
+  const { name } = first
+  const received = run.map(({ parts }) => digestOf(context.digest, parts))
+  // No folder is made for content that is not to be kept: each file by itself says what is wrong with it.
+  if (!run.some(({ digest }, index) => digest === received[index])) {
+    return Effect.fail(new StoreFailed({ operation: "place", code: "EILSEQ" }))
+  }
+  const folders = stepsOf(name).filter(({ kind }) => kind === "folder")
+  const work = Effect.gen(function* () {
+    for (const step of folders) {
+      yield* inFolder(context, step.folder)(placeStep(context, name, step, () => Effect.void, undefined))
+    }
+    return yield* inFolder(context, folderOf(name))(arriveAll(context, folderOf(name), run, received))
+  })
+  return Effect.tap(whilePlacing(context, name, work), (outcomes) =>
+    outcomes.some(Result.isSuccess) ? Effect.void : prune(context, folderOf(name))
+  )
+}
+
+/** A file that nothing stands against, and the last part of its name. */
+interface Ready {
+  readonly file: SmallFile
+  readonly part: string
+}
+
+/** Puts the files of a run to their names. The caller holds the locks of the names and of the folder. */
+const arriveAll = Effect.fnUntraced(function* (
+  context: Context,
+  folder: DiskPath,
+  run: ReadonlyArray<SmallFile>,
+  digests: ReadonlyArray<ContentDigest>
+): Effect.fn.Return<Outcomes<FileEntry>, StoreError | DiskError> {
+  const { disk, durable, names } = context
+  const parts = run.map(({ name }) => ({ part: lastOf(name), key: segmentKey(lastOf(name)) }))
+  const found = yield* names.findAll(folder, new Set(parts.map(({ key }) => key)))
+  const ready = run.map((file, index): Result.Result<Ready, StoreError> => {
+    const { key = "", part = "" } = parts[index] ?? {}
+    const there = { entries: found.entriesOf(key), folder: found.folder }
+    return Result.flatMap(standing(context, file.name, { folder, part, kind: "file" }, there), () => {
+      const received = digests[index] ?? file.digest
+      return received === file.digest
+        ? Result.succeed({ file, part })
+        : Result.fail(new DigestMismatch({ name: file.name, declared: file.digest, received }))
+    })
+  })
+  const fit = ready.flatMap((one) => (Result.isSuccess(one) ? [one.success] : []))
+  const [first] = fit
+  if (first !== undefined) yield* makeDurable(context, first.file.name, folder, found.folder)
+  const temporary = yield* context.newStagedName
+  const files = fit.map(({ file: { executable, modified, parts }, part }, index) => ({
+    temporary: `${temporary}-${index}`,
+    name: part,
+    parts,
+    modified,
+    executable
+  }))
+  const request = { staging: [stagingFolder], folder, files, durable, likeReplaced: false }
+  const placed = (yield* disk.placeAll(request)).values()
+  const outcomes: Array<Result.Result<FileEntry, StoreError>> = []
+  const arrived: Array<DiskEntry> = []
+  for (const one of ready) {
+    if (Result.isFailure(one)) {
+      outcomes.push(Result.fail(one.failure))
+      continue
+    }
+    const { file, part } = one.success
+    const { digest, executable, modified, name } = file
+    const outcome = placed.next().value
+    if (outcome !== undefined && Result.isFailure(outcome)) {
+      outcomes.push(Result.fail(yield* Effect.flip(blocked(context, name, outcome.failure))))
+      continue
+    }
+    arrived.push({ name: part, kind: "file" })
+    outcomes.push(Result.succeed({ name, size: Bytes.lengthOf(file.parts), modified, digest, ...mayRun(executable) }))
+  }
+  // One that failed may have its name all the same: its folder could not be made durable.
+  yield* arrived.length === fit.length ? names.addedAll(folder, arrived) : names.forgotten(folder)
+  return outcomes
+})
+
+const readAll = Effect.fnUntraced(function* (
+  context: Context,
+  wanted: ReadonlyArray<FileName>,
+  bytesMax: number
+): Effect.fn.Return<Outcomes<SmallContent>> {
+  const outcomes: Array<Result.Result<SmallContent, StoreError>> = []
+  let room = bytesMax
+  for (const run of runsOf(wanted, (name) => name)) {
+    const [first] = run
+    const folder = first === undefined ? [] : folderOf(first)
+    for (let from = 0; from < run.length;) {
+      const rest = run.slice(from)
+      const read = yield* Effect.orElseSucceed(context.disk.readAll(folder, rest.map(lastOf), room), () => [])
+      for (const [index, name] of rest.slice(0, Math.max(1, read.length)).entries()) {
+        const one = read[index]
+        // Found under another spelling, changed while it was read, or not to be had: a single look says which.
+        const outcome =
+          one !== undefined && Result.isSuccess(one) && one.success.content !== undefined
+            ? Result.succeed({ entry: entryOf(name, one.success.stat), content: one.success.content })
+            : yield* Effect.result(SmallFiles.readOne({ open: (name) => open(context, name) }, name, bytesMax, room))
+        from += 1
+        if (Result.isFailure(outcome)) {
+          outcomes.push(Result.fail(outcome.failure))
+          continue
+        }
+        const length = outcome.success?.content?.length ?? 0
+        // A single look may have taken the room of what was read with it.
+        if (outcome.success === undefined || length > room) return outcomes
+        room -= length
+        outcomes.push(Result.succeed(outcome.success))
+      }
+    }
+  }
+  return outcomes
 })
 
 // -----------------------------------------------------------------------------

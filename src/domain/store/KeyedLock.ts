@@ -26,3 +26,11 @@ export const make = (): KeyedLock => {
         })
     )
 }
+
+/** Holds the locks of several keys, always taken in one order, so that no two ever wait for each other. */
+export const all =
+  (lock: KeyedLock, keys: Iterable<string>) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Array.from(new Set(keys))
+      .toSorted()
+      .reduceRight((inner, key) => lock(key)(inner), effect)

@@ -19,13 +19,16 @@ import { fileBytesMax, quotaRecountMillisecondsMax, quotaRecountMillisecondsMin 
 import type { FileEntry } from "../file/FileEntry.ts"
 import {
   FileStore,
+  type Outcomes,
   type RemoveRequest,
   type RenameRequest,
   type Renamed,
+  type SmallFile,
   type StageRequest,
   type Staging
 } from "./FileStore.ts"
 import * as KeyedLock from "./KeyedLock.ts"
+import * as SmallFiles from "./SmallFiles.ts"
 import { QuotaExceeded, type StoreError } from "./StoreError.ts"
 
 /** What a folder may hold; what is absent is not limited. */
@@ -68,6 +71,7 @@ export class Meter extends Context.Service<
         storeFor: (root, quota) => ({
           ...store,
           stage: (request) => stage(meter, root, quota, request),
+          placeAll: (files, target) => placeAll(meter, root, quota, files, target),
           remove: (request) => remove(meter, request),
           rename: (request) => rename(meter, request)
         }),
@@ -212,6 +216,21 @@ const stage = Effect.fnUntraced(function* (
     }).pipe(meter.lockName(key(name)))
   return { ...staging, commit }
 })
+
+/** One by one where somebody counts; otherwise as the store does it. */
+const placeAll = (
+  meter: State,
+  root: FileName | undefined,
+  quota: () => Quota | undefined,
+  files: ReadonlyArray<SmallFile>,
+  target: StageRequest["target"]
+): Effect.Effect<Outcomes<FileEntry>> =>
+  Effect.suspend(() => {
+    const counted = quota() !== undefined || files.some(({ name }) => around(meter, name).length > 0)
+    if (!counted) return SmallFiles.placeAll(meter.store, files, target)
+    const { placeAll: _, ...store } = meter.store
+    return SmallFiles.placeAll({ ...store, stage: (request) => stage(meter, root, quota, request) }, files, target)
+  })
 
 const remove = (meter: State, request: RemoveRequest): Effect.Effect<FileEntry, StoreError> =>
   Effect.suspend(() => {

@@ -23,9 +23,21 @@ export interface Found {
   readonly folder: DiskStat
 }
 
+/** What a folder says about several folded names. */
+export interface FoundAll {
+  readonly entriesOf: (key: string) => ReadonlyArray<DiskEntry>
+  readonly folder: DiskStat
+}
+
 export interface NameIndex {
   /** All entries of the folder whose name has the key. Fails as `Disk.stat` and `Disk.list` do. */
   readonly find: (folder: DiskPath, key: string) => Effect.Effect<Found, DiskError>
+  /** The same for several keys, in one look. */
+  readonly findAll: (folder: DiskPath, keys: ReadonlySet<string>) => Effect.Effect<FoundAll, DiskError>
+  /** Own changes: the entries are now in the folder. Comes as `added` does. */
+  readonly addedAll: (folder: DiskPath, entries: ReadonlyArray<DiskEntry>) => Effect.Effect<void>
+  /** Nobody can tell what is in the folder now: it is read again at the next question. */
+  readonly forgotten: (folder: DiskPath) => Effect.Effect<void>
   /** An own change: the entry is now in the folder. Comes right after `find`, in the same hold of the lock. */
   readonly added: (folder: DiskPath, entry: DiskEntry) => Effect.Effect<void>
   /** An own change: nothing has that very name any more. Comes as `added` does. */
@@ -59,14 +71,14 @@ export const make = (disk: Disk["Service"], entriesMax: number): NameIndex => {
     }
   }
 
-  const read = Effect.fnUntraced(function* (folder: DiskPath, stamp: DiskStat, key: string) {
+  const read = Effect.fnUntraced(function* (folder: DiskPath, stamp: DiskStat, keys: ReadonlySet<string>) {
     const names: Names = { stamp, byKey: new Map(), count: 0 }
-    const matching: Array<DiskEntry> = []
+    const matching = new Map<string, Array<DiskEntry>>()
     yield* Stream.runForEachArray(disk.list(folder), (batch) =>
       Effect.sync(() => {
         for (const entry of batch) {
           const entryKey = segmentKey(entry.name)
-          if (entryKey === key) matching.push(entry)
+          if (keys.has(entryKey)) matching.set(entryKey, [...(matching.get(entryKey) ?? []), entry])
           if (names.count <= entriesMax) put(names, entryKey, entry)
           else names.byKey.clear()
         }
@@ -93,17 +105,30 @@ export const make = (disk: Disk["Service"], entriesMax: number): NameIndex => {
     )
   }
 
+  const findAll: NameIndex["findAll"] = Effect.fnUntraced(function* (folder, keys) {
+    const stamp = yield* disk.stat(folder)
+    const known = folders.get(idOf(folder))
+    if (known === undefined || !sameStamp(known.stamp, stamp)) {
+      const matching = yield* read(folder, stamp, keys)
+      return { entriesOf: (key) => matching.get(key) ?? [], folder: stamp }
+    }
+    folders.delete(idOf(folder))
+    folders.set(idOf(folder), known)
+    return { entriesOf: (key) => known.byKey.get(key) ?? [], folder: stamp }
+  })
+
   return {
-    find: Effect.fnUntraced(function* (folder, key) {
-      const stamp = yield* disk.stat(folder)
-      const known = folders.get(idOf(folder))
-      if (known === undefined || !sameStamp(known.stamp, stamp)) {
-        return { entries: yield* read(folder, stamp, key), folder: stamp }
-      }
-      folders.delete(idOf(folder))
-      folders.set(idOf(folder), known)
-      return { entries: known.byKey.get(key) ?? [], folder: stamp }
-    }),
+    find: (folder, key) =>
+      Effect.map(findAll(folder, new Set([key])), (found) => ({
+        entries: found.entriesOf(key),
+        folder: found.folder
+      })),
+    findAll,
+    addedAll: (folder, entries) =>
+      change(folder, (names) => {
+        for (const entry of entries) put(names, segmentKey(entry.name), entry)
+      }),
+    forgotten: (folder) => Effect.sync(() => forget(idOf(folder))),
     added: (folder, entry) => change(folder, (names) => put(names, segmentKey(entry.name), entry)),
     removed: (folder, name) => change(folder, (names) => drop(names, segmentKey(name), name))
   }

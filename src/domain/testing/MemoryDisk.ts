@@ -8,9 +8,19 @@
  *
  * Every operation of the port counts as one, is numbered from 1, and lets other fibers run first.
  */
-import { Cause, Clock, Context, Effect, Layer, type Scope, Stream } from "effect"
+import { Cause, Clock, Context, Effect, Layer, Result, type Scope, Stream } from "effect"
 import * as Bytes from "../Bytes.ts"
-import { Disk, type DiskEntry, DiskError, type DiskFile, type DiskPath, type DiskStat } from "../store/Disk.ts"
+import {
+  Disk,
+  type DiskEntry,
+  DiskError,
+  type DiskFile,
+  type DiskPath,
+  type DiskStat,
+  type NewFile,
+  type PlaceRequest,
+  type WholeFile
+} from "../store/Disk.ts"
 
 /** How much fits, and what a crash leaves. */
 export interface Options {
@@ -202,8 +212,111 @@ const diskOf = (machine: Machine): Disk["Service"] => {
         const folder = resolveFolder(machine, "syncFolder", path)
         return isError(folder) ? folder : syncNames(folder)
       }),
+    placeAll: (request) => placeAll(machine, run, request),
+    readAll: (folder, names, bytesMax) =>
+      run("readAll", () => {
+        const found = resolveFolder(machine, "readAll", folder)
+        return isError(found) ? found : readAll(found, names, bytesMax)
+      }),
     freeBytes: run("freeBytes", () => Math.max(0, machine.capacity - used(machine)))
   })
+}
+
+type Run = <A>(
+  operation: string,
+  act: (now: bigint) => A | DiskError,
+  partly?: (now: bigint) => void
+) => Effect.Effect<A, DiskError>
+
+/** Each step of each file is an operation of its own: the power may go, and the disk fail, at any of them. */
+const placeAll = (
+  machine: Machine,
+  run: Run,
+  { durable, files, folder, likeReplaced, staging }: PlaceRequest
+): Effect.Effect<ReadonlyArray<Result.Result<void, DiskError>>, DiskError> => {
+  const usable = (path: DiskPath) =>
+    run("placeAll", () => {
+      // The name does not matter: whether the folder may be written to does.
+      const place = placeOf(machine, "placeAll", [...path, "-"])
+      return isError(place) ? place : undefined
+    })
+  const orRemoved =
+    ({ temporary }: NewFile) =>
+    (steps: Effect.Effect<void, DiskError>) => {
+      const from = [...staging, temporary]
+      return Effect.result(
+        Effect.tapError(steps, ({ code }) =>
+          code === "EEXIST" ? Effect.void : Effect.ignore(run("remove", (now) => remove(machine, from, now)))
+        )
+      )
+    }
+  const stage = (file: NewFile) => {
+    const { executable, modified, name, parts, temporary } = file
+    const from = [...staging, temporary]
+    const steps = Effect.gen(function* () {
+      if (!isPart(name)) return yield* fault("placeAll", "EINVAL")
+      const { made, there } = yield* run("create", (now) => {
+        const place = freePlace(machine, "create", from)
+        if (isError(place)) return place
+        const there = resolve(machine, "create", [...folder, name])
+        return { made: link(place, newFile(machine, now), now), there: isError(there) ? undefined : there.kind }
+      })
+      if (likeReplaced && there === "folder") return yield* fault("placeAll", "EISDIR")
+      if (likeReplaced && there === "special") return yield* fault("placeAll", "ENOTREG")
+      const whole = Bytes.concat(parts)
+      yield* run(
+        "write",
+        (now) => write(machine, made, 0, whole, now),
+        (now) => write(machine, made, 0, whole.subarray(0, whole.length >> 1), now)
+      )
+      yield* run("setModified", (now) => setModified(made, modified, now))
+      if (executable === true) yield* run("setExecutable", () => void (made.executable = true))
+      if (durable) yield* run("sync", () => sync(made))
+    })
+    return orRemoved(file)(steps)
+  }
+  const arrive = (file: NewFile) =>
+    orRemoved(file)(run("rename", (now) => rename(machine, [...staging, file.temporary], [...folder, file.name], now)))
+  return Effect.gen(function* () {
+    yield* usable(staging)
+    yield* usable(folder)
+    const staged = yield* Effect.forEach(files, stage)
+    const placed = yield* Effect.forEach(files, (file, index) => {
+      const before = staged[index] ?? Result.void
+      return Result.isFailure(before) ? Effect.succeed(before) : arrive(file)
+    })
+    if (!durable) return placed
+    const synced = yield* Effect.result(
+      run("syncFolder", () => {
+        const found = resolveFolder(machine, "syncFolder", folder)
+        return isError(found) ? found : syncNames(found)
+      })
+    )
+    return placed.map((one) => Result.flatMap(one, () => synced))
+  }).pipe(Effect.uninterruptible)
+}
+
+const readAll = (
+  folder: FolderNode,
+  names: ReadonlyArray<string>,
+  bytesMax: number
+): ReadonlyArray<Result.Result<WholeFile, DiskError>> => {
+  const all: Array<Result.Result<WholeFile, DiskError>> = []
+  let room = bytesMax
+  for (const name of names) {
+    const node = folder.entries.get(name)
+    if (!isPart(name)) all.push(Result.fail(fault("readAll", "EINVAL")))
+    else if (node === undefined) all.push(Result.fail(fault("readAll", "ENOENT")))
+    else if (node.kind === "link") all.push(Result.fail(fault("readAll", "ELOOP")))
+    else if (node.kind !== "file") all.push(Result.fail(fault("readAll", "ENOTREG")))
+    else {
+      const small = node.content.length <= bytesMax
+      if (small && node.content.length > room) break
+      room -= small ? node.content.length : 0
+      all.push(Result.succeed({ stat: statOf(node), content: small ? contentOf(node) : undefined }))
+    }
+  }
+  return all
 }
 
 /** Counts the operation, lets others run, and then does it in one step or fails as planned. */
@@ -314,20 +427,13 @@ const diskFile = (
         (now) => write(machine, node, offset, Bytes.concat(parts), now),
         (now) => write(machine, node, offset, Bytes.concat(Bytes.slice(parts, 0, Bytes.lengthOf(parts) >> 1)), now)
       ),
-    setModified: (milliseconds) =>
-      run("setModified", (now) => {
-        node.modified = BigInt(milliseconds) * 1_000_000n
-        node.changed = now
-      }),
+    setModified: (milliseconds) => run("setModified", (now) => setModified(node, milliseconds, now)),
     setExecutable: (executable) =>
       run("setExecutable", (now) => {
         node.executable = executable
         node.changed = now
       }),
-    sync: run("sync", () => {
-      node.durable = node.content.buffer.slice(0, node.content.length)
-      node.pending = []
-    })
+    sync: run("sync", () => sync(node))
   }
 }
 
@@ -345,6 +451,16 @@ const write = (
   node.modified = now
   node.changed = now
   return fitting.length < bytes.length ? fault("write", "ENOSPC") : undefined
+}
+
+const setModified = (node: FileNode, milliseconds: number, now: bigint): void => {
+  node.modified = BigInt(milliseconds) * 1_000_000n
+  node.changed = now
+}
+
+const sync = (node: FileNode): void => {
+  node.durable = node.content.buffer.slice(0, node.content.length)
+  node.pending = []
 }
 
 const put = (content: Content, offset: number, bytes: Uint8Array): void => {

@@ -7,10 +7,11 @@
 import { Result } from "effect"
 import * as Bytes from "../Bytes.ts"
 import { type ContentDigest, type Digest, digestOf } from "../file/Digest.ts"
-import type { FileEntry } from "../file/FileEntry.ts"
+import { type FileEntry, mayRun } from "../file/FileEntry.ts"
 import { type FileName, key, segmentKey, segments } from "../file/FileName.ts"
 import { packDigests, packPieces, unpackRanges } from "../file/Packed.ts"
-import { deltaBytesMin, loginAttemptsMax } from "../limits.ts"
+import { type BundledFile, packSent, unpackFiles, unpackNames } from "../file/PackedFiles.ts"
+import { bundleBytesMax, deltaBytesMin, loginAttemptsMax } from "../limits.ts"
 import { blockRules, makeBuilder, makeCutter, type Signature } from "../transfer/Signature.ts"
 import type { ClientMessage, ServerMessage } from "../wire/Message.ts"
 import type { Refusal } from "../wire/Refusal.ts"
@@ -44,7 +45,10 @@ export type Answers = ReadonlyArray<Answer>
 
 type Command = Extract<
   ClientMessage,
-  { readonly _tag: "Describe" | "Download" | "Fetch" | "Para" | "Remove" | "Rename" | "Upload" }
+  {
+    readonly _tag:
+      "Describe" | "Download" | "DownloadBundle" | "Fetch" | "Para" | "Remove" | "Rename" | "Upload" | "UploadBundle"
+  }
 >
 type Incoming = Extract<Command, { readonly _tag: "Para" | "Upload" }>
 
@@ -62,6 +66,12 @@ export type Waiting =
       readonly id: number
       readonly command: Incoming
       readonly base: File | undefined
+      readonly received: Uint8Array
+    }
+  | {
+      readonly _tag: "Gathering"
+      readonly id: number
+      readonly files: ReadonlyArray<BundledFile>
       readonly received: Uint8Array
     }
 
@@ -181,6 +191,8 @@ const begin = (model: Model, session: Session, id: number, command: Command): An
     session.discarding = id
     return finish(model, session, [refused(id, why)])
   }
+  if (command._tag === "UploadBundle") return gather(model, session, id, unpackFiles(command.files))
+  if (command._tag === "DownloadBundle") return deliver(model, session, id, unpackNames(command.names))
   const file = find(model, command.name)
   if (!isFile(file)) {
     const missing = command._tag === "Para" && file.reason === "no-such-file"
@@ -208,6 +220,68 @@ const begin = (model: Model, session: Session, id: number, command: Command): An
     case "Rename":
       return finish(model, session, [change(model, id, file, command)])
   }
+}
+
+/** A bundle's turn: with its last byte all of its files go to their names. */
+const gather = (
+  model: Model,
+  session: Session,
+  id: number,
+  unpacked: Result.Result<ReadonlyArray<BundledFile>, unknown>
+): Answers => {
+  if (Result.isFailure(unpacked)) return violation
+  session.waiting = { _tag: "Gathering", id, files: unpacked.success, received: new Uint8Array(0) }
+  return [message(id, { _tag: "Proceed", from: 0 }), ...append(model, session, id, new Uint8Array(0))]
+}
+
+const place = (model: Model, id: number, files: ReadonlyArray<BundledFile>, content: Uint8Array): Answers => {
+  const no: Array<Answer> = []
+  let offset = 0
+  for (const [index, { digest, executable, modified, name, size }] of files.entries()) {
+    const own = content.slice(offset, offset + size)
+    offset += size
+    const why =
+      obstacle(model, name) ??
+      (digestOf(model.digest, [own]) === digest ? undefined : ({ reason: "digest-mismatch" } as const))
+    if (why === undefined) {
+      model.files.set(key(name), { name, size, modified, digest, ...mayRun(executable), content: own })
+    } else no.push(message(id, { _tag: "FileRefused", index, ...why }))
+  }
+  return [...no, message(id, { _tag: "BundleDone", count: files.length - no.length })]
+}
+
+/** As many files at once as fit into a frame; what is refused among them is told first. */
+const deliver = (
+  model: Model,
+  session: Session,
+  id: number,
+  unpacked: Result.Result<ReadonlyArray<FileName>, unknown>
+): Answers => {
+  if (Result.isFailure(unpacked)) return violation
+  const names = unpacked.success
+  const answers: Array<Answer> = []
+  let count = 0
+  for (let index = 0; index < names.length;) {
+    const some: Array<{ readonly index: number; readonly file: File }> = []
+    let room = bundleBytesMax
+    for (let name = names[index]; name !== undefined; index += 1, name = names[index]) {
+      const file = find(model, name)
+      if (!isFile(file)) answers.push(message(id, { _tag: "FileRefused", index, ...file }))
+      else if (file.size > bundleBytesMax) {
+        answers.push(message(id, { _tag: "FileRefused", index, reason: "too-large" }))
+      } else if (file.size > room) break
+      else {
+        some.push({ index, file })
+        room -= file.size
+      }
+    }
+    const files = packSent(some.map(({ file, index }) => ({ ...file, index })))
+    const bytes = Bytes.concat([new Uint8Array(0), ...some.map(({ file }) => file.content), new Uint8Array(0)])
+    if (some.length > 0) answers.push(message(id, { _tag: "BundleSending", files }))
+    if (bytes.length > 0) answers.push({ _tag: "Content", id, bytes })
+    count += some.length
+  }
+  return finish(model, session, [...answers, message(id, { _tag: "BundleDone", count })])
 }
 
 /** A name goes or changes, in one step. */
@@ -290,9 +364,16 @@ const commit = (
 /** More of a file; content that is too much is refused, and what else comes of it is dropped. */
 const append = (model: Model, session: Session, id: number, bytes: Uint8Array): Answers => {
   const { waiting } = session
-  if (waiting?._tag !== "Receiving" || waiting.id !== id) return violation
+  if (waiting === undefined || waiting._tag === "Offering" || waiting.id !== id) return violation
   const received = Bytes.concat([waiting.received, bytes])
-  if (received.length <= waiting.command.size) {
+  if (waiting._tag === "Gathering") {
+    const declared = waiting.files.reduce((total, { size }) => total + size, 0)
+    if (received.length === declared) return finish(model, session, place(model, id, waiting.files, received))
+    if (received.length < declared) {
+      session.waiting = { ...waiting, received }
+      return []
+    }
+  } else if (received.length <= waiting.command.size) {
     session.waiting = { ...waiting, received }
     return []
   }
@@ -313,7 +394,7 @@ const cancel = (model: Model, session: Session, id: number): Answers => {
 
 /** The file whose parts a client may ask for now, under that id. */
 const inQuestion = ({ waiting }: Session, id: number): File | undefined => {
-  if (waiting?.id !== id) return undefined
+  if (waiting?.id !== id || waiting._tag === "Gathering") return undefined
   return waiting._tag === "Offering" ? waiting.file : waiting.base
 }
 
@@ -343,7 +424,9 @@ const hearMessage = (model: Model, session: Session, id: number, said: ClientMes
     case "Fetch":
     case "Describe":
     case "Upload":
+    case "UploadBundle":
     case "Download":
+    case "DownloadBundle":
     case "Para":
     case "Remove":
     case "Rename":

@@ -58,6 +58,13 @@ export const Action = Schema.TaggedUnion({
   Put: { name, file },
   /** Some of the same, and a request behind them, all sent at once. */
   Pipeline: { names: Schema.Array(name).check(Schema.isMaxLength(3)), file, behind: Schema.Literals(["list", "get"]) },
+  /** Several files in one request: all at once, the request alone, or all at once with a wrong digest for the last. */
+  PutBundle: {
+    names: Schema.Array(name).check(Schema.isMaxLength(3)),
+    file,
+    said: Schema.Literals(["all", "request", "wrong"])
+  },
+  GetBundle: { names: Schema.Array(name).check(Schema.isMaxLength(3)) },
   /** A para, its content and its commit, each when its turn has come. */
   Update: { name, file },
   Content: { amount: Schema.Literals(["rest", "some", "too-much"]) },
@@ -114,11 +121,13 @@ const {
   Describe,
   Download,
   Fetch,
+  GetBundle,
   NeedBlocks,
   NeedChunks,
   Para,
   Pipeline,
   Put,
+  PutBundle,
   Remove,
   Rename,
   Update,
@@ -126,8 +135,23 @@ const {
   Want
 } = Action.cases
 
-const whole = Schema.Union([Put, Put, Put, Put, Update, Pipeline, Remove, Rename, Rename, Download, Describe, Fetch])
-const begin = Schema.Union([Upload, Para, Download])
+const whole = Schema.Union([
+  Put,
+  Put,
+  Put,
+  Put,
+  PutBundle,
+  GetBundle,
+  Update,
+  Pipeline,
+  Remove,
+  Rename,
+  Rename,
+  Download,
+  Describe,
+  Fetch
+])
+const begin = Schema.Union([Upload, Para, PutBundle, Download])
 const goOn = Schema.Union([Content, Content, Commit, Commit, Copies, NeedChunks, NeedBlocks, Want, Cancel])
 
 // Most turns move files, whole or part by part: single actions at random would mostly break off or do nothing.
@@ -182,6 +206,11 @@ function* simpler(script: Script): IterableIterator<Script> {
     if (action._tag === "Pipeline") {
       const [first] = action.names
       if (first !== undefined) yield as({ _tag: "Put", name: first, file: action.file })
+      if (first !== undefined) yield as({ ...action, names: action.names.slice(1) })
+    }
+    if (action._tag === "PutBundle" || action._tag === "GetBundle") {
+      const [first] = action.names
+      if (first !== undefined && action._tag === "PutBundle") yield as({ _tag: "Put", name: first, file: action.file })
       if (first !== undefined) yield as({ ...action, names: action.names.slice(1) })
     }
     if ("file" in action) for (let file = 0; file < action.file; file++) yield as({ ...action, file })

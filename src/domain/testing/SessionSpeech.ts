@@ -6,6 +6,7 @@ import * as Bytes from "../Bytes.ts"
 import { ContentDigest, digestOf } from "../file/Digest.ts"
 import { FileName, key } from "../file/FileName.ts"
 import { packRanges } from "../file/Packed.ts"
+import { packFiles, packNames } from "../file/PackedFiles.ts"
 import * as Frame from "../wire/Frame.ts"
 import * as Message from "../wire/Message.ts"
 import { type File, type Model, newSession, type Said, type Session } from "./SessionModel.ts"
@@ -40,6 +41,8 @@ export const utter = (model: Model, speaker: Speaker, action: Action): ReadonlyA
     case "Download":
     case "Upload":
     case "Put":
+    case "PutBundle":
+    case "GetBundle":
     case "Para":
     case "Pipeline":
     case "Remove":
@@ -71,7 +74,19 @@ export const utter = (model: Model, speaker: Speaker, action: Action): ReadonlyA
   }
 }
 
-type Request = Asked<"Describe" | "Download" | "Fetch" | "Para" | "Pipeline" | "Put" | "Remove" | "Rename" | "Upload">
+type Request = Asked<
+  | "Describe"
+  | "Download"
+  | "Fetch"
+  | "GetBundle"
+  | "Para"
+  | "Pipeline"
+  | "Put"
+  | "PutBundle"
+  | "Remove"
+  | "Rename"
+  | "Upload"
+>
 
 const request = (model: Model, speaker: Speaker, action: Request): ReadonlyArray<Said> => {
   const id = speaker.session.lastId + 1
@@ -86,6 +101,12 @@ const request = (model: Model, speaker: Speaker, action: Request): ReadonlyArray
       return [begin(speaker, id, "Upload", action)]
     case "Put":
       return put(model, speaker, id, action)
+    case "PutBundle":
+      return action.names.length === 0 ? [] : putBundle(model, speaker, id, action)
+    case "GetBundle": {
+      const names = packNames(action.names.map(nameAt))
+      return action.names.length === 0 ? [] : [say(id, { _tag: "DownloadBundle", names })]
+    }
     case "Para": {
       const said = begin(speaker, id, "Para", action)
       return [said._tag === "Message" ? { ...said, message: { ...said.message, ...expected(model, action) } } : said]
@@ -139,6 +160,26 @@ const put = (model: Model, speaker: Speaker, id: number, named: Named): Readonly
   ]
 }
 
+/** Several files in one request; the first of a content, the others smaller, so that they fit. */
+const putBundle = (
+  model: Model,
+  speaker: Speaker,
+  id: number,
+  { file, names, said }: Asked<"PutBundle">
+): ReadonlyArray<Said> => {
+  const files = names.map((name, index) => {
+    const { content, modified } = sourceAt(index === 0 ? file : Math.min(file, index))
+    const wrong = said === "wrong" && index === names.length - 1
+    const digest = wrong ? nobody : digestOf(model.digest, [content])
+    return { name: nameAt(name), size: content.length, modified, digest, content }
+  })
+  const content = Bytes.concat([new Uint8Array(0), ...files.map(({ content }) => content)])
+  speaker.sources.set(id, content)
+  const request = say(id, { _tag: "UploadBundle", files: packFiles(files) })
+  const waits = said === "request" || speaker.session.waiting !== undefined || content.length === 0
+  return waits ? [request] : [request, { _tag: "Content", id, bytes: content }]
+}
+
 type GoingOn = Asked<"Commit" | "Content" | "Copies" | "NeedBlocks" | "NeedChunks" | "Want">
 
 /** What belongs to the request that waits for its client, or to one that was refused a moment ago. */
@@ -148,6 +189,7 @@ const goOn = (model: Model, { session, sources }: Speaker, action: GoingOn): Rea
   if (id === undefined) return []
   if (waiting?._tag === "Offering") return question(id, waiting.file, action)
   const source = sources.get(id) ?? new Uint8Array(0)
+  const base = waiting?._tag === "Receiving" ? waiting.base : undefined
   const received = waiting?.received ?? new Uint8Array(0)
   switch (action._tag) {
     case "Content": {
@@ -160,11 +202,11 @@ const goOn = (model: Model, { session, sources }: Speaker, action: GoingOn): Rea
       return [say(id, { _tag: "Commit", size: whole.length, digest })]
     }
     case "Copies": {
-      const length = Math.min(waiting?.base?.size ?? 0, source.length - received.length)
+      const length = Math.min(base?.size ?? 0, source.length - received.length)
       return length === 0 ? [] : [say(id, { _tag: "Copies", ranges: packRanges([{ offset: 0, length }]) })]
     }
     default:
-      return waiting?.base === undefined ? [] : question(id, waiting.base, action)
+      return base === undefined ? [] : question(id, base, action)
   }
 }
 

@@ -1,9 +1,10 @@
 /**
  * What every `Disk` layer keeps. Each case runs on an empty root of its own.
  */
-import { Effect, Exit, Scope, Stream } from "effect"
+import { Effect, Exit, Result, Scope, Stream } from "effect"
 import * as Bytes from "../Bytes.ts"
-import { Disk, type DiskError, type DiskPath } from "../store/Disk.ts"
+import { bundleBytesMax } from "../limits.ts"
+import { Disk, type DiskError, type DiskPath, type NewFile, type PlaceRequest, type WholeFile } from "../store/Disk.ts"
 import { type ContractCase, equal, failure } from "./Contract.ts"
 
 const text = Bytes.fromUtf8
@@ -28,6 +29,32 @@ const namesIn = Effect.fnUntraced(function* (path: DiskPath) {
   const entries = yield* Stream.runCollect(disk.list(path))
   return entries.map(({ kind, name }) => `${kind} ${name}`).toSorted()
 })
+
+const newFile = (name: string, content: string, parts: ReadonlyArray<string> = [content]): NewFile => ({
+  temporary: `t-${name.replaceAll(".", "-")}`,
+  name,
+  parts: parts.map(text),
+  modified: 5000
+})
+
+const place = (folder: DiskPath, files: ReadonlyArray<NewFile>, options: Partial<PlaceRequest> = {}): PlaceRequest => ({
+  staging: ["staging"],
+  folder,
+  files,
+  durable: false,
+  likeReplaced: false,
+  ...options
+})
+
+const codes = (all: ReadonlyArray<Result.Result<void, DiskError>>) =>
+  all.map((one) => (Result.isFailure(one) ? one.failure.code : "placed"))
+
+const contents = (all: ReadonlyArray<Result.Result<WholeFile, DiskError>>) =>
+  all.map((one) => {
+    if (Result.isFailure(one)) return one.failure.code
+    const { content, stat } = one.success
+    return content === undefined ? `${stat.size} bytes` : new TextDecoder().decode(content)
+  })
 
 /** Every promise of `Disk`: run each case on an empty disk of its own. */
 export const diskContract: ReadonlyArray<ContractCase<Disk>> = [
@@ -256,6 +283,74 @@ export const diskContract: ReadonlyArray<ContractCase<Disk>> = [
       yield* Scope.close(scope, Exit.void)
       yield* equal("read", yield* code("closed", file.read(0, 1)), "EBADF")
       yield* equal("stat", yield* code("closed", file.stat), "EBADF")
+    })
+  },
+  {
+    name: "small files are placed at once, over files and links of the name, and read back at once",
+    effect: Effect.gen(function* () {
+      const disk = yield* Disk
+      yield* disk.makeFolder(["f"], "shared")
+      yield* disk.makeFolder(["staging"], "private")
+      yield* save(["f", "b"], "old and longer")
+      const all = [newFile("a", "one"), newFile("b", "two", ["tw", "", "o"]), newFile("c", "")]
+      for (const durable of [true, false]) {
+        yield* equal("outcomes", codes(yield* disk.placeAll(place(["f"], all, { durable }))), [
+          "placed",
+          "placed",
+          "placed"
+        ])
+        yield* equal("staging", yield* namesIn(["staging"]), [])
+        const read = yield* disk.readAll(["f"], ["c", "b", "a", "none"], 100)
+        yield* equal("contents", contents(read), ["", "two", "one", "ENOENT"])
+        const [c] = read
+        yield* equal("time", c !== undefined && Result.isSuccess(c) ? c.success.stat.modified : undefined, 5000)
+      }
+    })
+  },
+  {
+    name: "a small file may come in as many parts as it has bytes",
+    effect: Effect.gen(function* () {
+      const disk = yield* Disk
+      yield* disk.makeFolder(["staging"], "private")
+      const content = text("0123456789abcdef".repeat(Math.floor(bundleBytesMax / 16)))
+      const parts = Array.from(content, (_, index) => content.subarray(index, index + 1))
+      const file = { ...newFile("pieces", ""), parts }
+      yield* equal("outcome", codes(yield* disk.placeAll(place([], [file]))), ["placed"])
+      const read = contents(yield* disk.readAll([], ["pieces"], bundleBytesMax))
+      yield* equal("content", read, [new TextDecoder().decode(content)])
+    })
+  },
+  {
+    name: "of small files that are placed each fails by itself and leaves nothing",
+    effect: Effect.gen(function* () {
+      const disk = yield* Disk
+      yield* disk.makeFolder(["staging"], "private")
+      yield* disk.makeFolder(["folder"], "shared")
+      yield* save(["staging", "t-taken"], "somebody's")
+      const all = [newFile("folder", "x"), newFile("ok", "y"), newFile("..", "z"), newFile("taken", "w")]
+      for (const likeReplaced of [true, false]) {
+        const outcomes = yield* disk.placeAll(place([], all, { likeReplaced }))
+        yield* equal("outcomes", codes(outcomes), ["EISDIR", "placed", "EINVAL", "EEXIST"])
+      }
+      yield* equal("all", yield* namesIn([]), ["file ok", "folder folder", "folder staging"])
+      yield* equal("staging", yield* namesIn(["staging"]), ["file t-taken"])
+      const nowhere = yield* code("no such folder", disk.placeAll(place(["none"], all)))
+      yield* equal("the whole", nowhere, "ENOENT")
+      yield* equal("a file as folder", yield* code("file", disk.placeAll(place(["ok"], all))), "ENOTDIR")
+      yield* equal("reading", yield* code("no such folder", disk.readAll(["none"], ["a"], 9)), "ENOENT")
+    })
+  },
+  {
+    name: "small files are read as far as they fit together; a larger one is only looked at",
+    effect: Effect.gen(function* () {
+      const disk = yield* Disk
+      yield* disk.makeFolder(["d"], "shared")
+      for (const name of ["a", "b", "c"]) yield* save([name], "12345")
+      yield* save(["large"], "1234567890 and more")
+      const read = (names: ReadonlyArray<string>) => Effect.map(disk.readAll([], names, 12), contents)
+      yield* equal("two fit", yield* read(["a", "large", "b", "c"]), ["12345", "19 bytes", "12345"])
+      yield* equal("others", yield* read(["d", "..", "c"]), ["ENOTREG", "EINVAL", "12345"])
+      yield* equal("none", yield* read([]), [])
     })
   },
   {

@@ -1,7 +1,7 @@
 /**
  * What every `FileStore` layer keeps. Each case runs on an empty store of its own.
  */
-import { Effect, Exit, Fiber, Scope, Stream } from "effect"
+import { Effect, Exit, Fiber, Result, Scope, Stream } from "effect"
 import { mayRun } from "../file/FileEntry.ts"
 import * as Bytes from "../Bytes.ts"
 import { ContentDigest, Digest, digestOf } from "../file/Digest.ts"
@@ -9,6 +9,7 @@ import { FileName } from "../file/FileName.ts"
 import { keptVersionBytesMax, resumeBytesMin } from "../limits.ts"
 import { FileStore, type Staging } from "../store/FileStore.ts"
 import * as ReadWindow from "../store/ReadWindow.ts"
+import * as SmallFiles from "../store/SmallFiles.ts"
 import { type ContractCase, equal, failure } from "./Contract.ts"
 import { ContractBroken } from "./ContractBroken.ts"
 import { bytes as random } from "./Fixture.ts"
@@ -829,6 +830,135 @@ const changes: ReadonlyArray<ContractCase<FileStore | Digest>> = [
   }
 ]
 
+const smallFile = Effect.fnUntraced(function* (name: string, content: string, declared = content) {
+  const digest = digestOf(yield* Digest, [text(declared)])
+  return { name: named(name), modified, parts: content === "" ? [] : [text(content)], digest }
+})
+
+const placed = Effect.fnUntraced(function* (
+  files: ReadonlyArray<readonly [name: string, content: string, declared?: string]>,
+  target?: "absent" | "present"
+) {
+  const all = yield* Effect.forEach(files, ([name, content, declared]) => smallFile(name, content, declared))
+  const outcomes = yield* SmallFiles.placeAll(yield* FileStore, all, target)
+  return outcomes.map((one) =>
+    Result.isFailure(one) ? one.failure._tag : `${one.success.name} ${one.success.size} ${one.success.modified}`
+  )
+})
+
+const gotten = Effect.fnUntraced(function* (names: ReadonlyArray<string>, bytesMax: number) {
+  const outcomes = yield* SmallFiles.readAll(yield* FileStore, names.map(named), bytesMax)
+  return outcomes.map((one) => {
+    if (Result.isFailure(one)) return one.failure._tag
+    const { content, entry } = one.success
+    return `${entry.name} ${content === undefined ? entry.size : new TextDecoder().decode(content)}`
+  })
+})
+
+const manySmall: ReadonlyArray<ContractCase<FileStore | Digest>> = [
+  {
+    name: "small files are committed at once, in folders old and new, each as it would be by itself",
+    effect: Effect.gen(function* () {
+      yield* save("old/kept", "before")
+      const outcomes = yield* placed([
+        ["a", "one"],
+        ["old/kept", "after"],
+        ["old/new", ""],
+        ["new/deep/b", "two"],
+        ["c", "three"]
+      ])
+      yield* equal("outcomes", outcomes, [
+        `a 3 ${modified}`,
+        `old/kept 5 ${modified}`,
+        `old/new 0 ${modified}`,
+        `new/deep/b 3 ${modified}`,
+        `c 5 ${modified}`
+      ])
+      yield* equal("listing", yield* listNames, ["a", "c", "new/deep/b", "old/kept", "old/new"])
+      yield* equal("content", yield* load("old/kept"), text("after"))
+      yield* equal("read", yield* gotten(["c", "new/deep/b", "old/new"], 100), [
+        "c three",
+        "new/deep/b two",
+        "old/new "
+      ])
+    })
+  },
+  {
+    name: "of small files each fails by itself: wrong content, spellings, folders and files in the way",
+    effect: Effect.gen(function* () {
+      yield* save("dir/file", "x")
+      yield* save("Name", "kept")
+      const outcomes = yield* placed([
+        ["ok", "1"],
+        ["wrong", "2", "other"],
+        ["name", "3"],
+        ["dir", "4"],
+        ["dir/file/below", "5"],
+        ["DIR/x", "6"],
+        ["ok", "again"],
+        ["OK", "7"],
+        ["last", "8"]
+      ])
+      yield* equal("outcomes", outcomes, [
+        `ok 1 ${modified}`,
+        "DigestMismatch",
+        "NameCollision",
+        "NotAFile",
+        "NotAFile",
+        "NameCollision",
+        `ok 5 ${modified}`,
+        "NameCollision",
+        `last 1 ${modified}`
+      ])
+      yield* equal("listing", yield* listNames, ["Name", "dir/file", "last", "ok"])
+      yield* equal("the later of two", yield* load("ok"), text("again"))
+    })
+  },
+  {
+    name: "small files of wrong content leave no folder",
+    effect: Effect.gen(function* () {
+      yield* equal("wrong", yield* placed([["B/one", "1", "other"]]), ["DigestMismatch"])
+      yield* equal("another spelling", yield* placed([["b/two", "2"]]), [`b/two 1 ${modified}`])
+    })
+  },
+  {
+    name: "small files keep to what must be at their names",
+    effect: Effect.gen(function* () {
+      yield* save("there", "x")
+      const both: ReadonlyArray<readonly [string, string]> = [
+        ["there", "new"],
+        ["not", "new"]
+      ]
+      yield* equal("absent", yield* placed(both, "absent"), ["FileExists", `not 3 ${modified}`])
+      yield* remove("not")
+      yield* equal("present", yield* placed(both, "present"), [`there 3 ${modified}`, "NoSuchFile"])
+    })
+  },
+  {
+    name: "small files are read under the name that reading finds, as far as they fit",
+    effect: Effect.gen(function* () {
+      yield* save("Name", "12345")
+      yield* save("f/a", "67890")
+      yield* save("large", "0123456789abcdef")
+      yield* equal("found", yield* gotten(["name", "none", "f", "large", "f/a"], 12), [
+        "Name 12345",
+        "NoSuchFile",
+        "NotAFile",
+        "large 16",
+        "f/a 67890"
+      ])
+      yield* equal("as far as they fit", yield* gotten(["Name", "f/a", "Name"], 12), ["Name 12345", "f/a 67890"])
+      yield* save("b", "abcde")
+      yield* save("c", "fghij")
+      yield* equal("one found by another spelling takes room", yield* gotten(["name", "b", "c", "f/a"], 12), [
+        "Name 12345",
+        "b abcde"
+      ])
+      yield* equal("the first fits", yield* gotten(["Name"], 5), ["Name 12345"])
+    })
+  }
+]
+
 /** Every promise of `FileStore`: run each case on an empty store of its own. */
 export const fileStoreContract: ReadonlyArray<ContractCase<FileStore | Digest>> = [
   ...content,
@@ -836,5 +966,6 @@ export const fileStoreContract: ReadonlyArray<ContractCase<FileStore | Digest>> 
   ...staging,
   ...resume,
   ...versions,
-  ...changes
+  ...changes,
+  ...manySmall
 ]

@@ -11,6 +11,7 @@ import { ContentDigest } from "../file/Digest.ts"
 import { Executable, FileEntry, FileSize, Milliseconds } from "../file/FileEntry.ts"
 import { FileName } from "../file/FileName.ts"
 import {
+  bundleFilesMax,
   chunkAverageLog2Max,
   chunkAverageLog2Min,
   groupsAskedMax,
@@ -61,6 +62,10 @@ export const ClientMessage = Schema.TaggedUnion({
   Fetch: { digest: Schema.optionalKey(Schema.Boolean) },
   /** Content frames and a Commit follow; without `head` they may follow at once. */
   Upload: outgoing,
+  /** Several small files at once: packed files; content frames follow as those of an Upload, file behind file. */
+  UploadBundle: { files: PackedBytes },
+  /** Asks for several small files: packed names. */
+  DownloadBundle: { names: PackedBytes },
   /** The server's version of a file, without its content. */
   Describe: { name: FileName },
   /** With `delta` the server offers a signature and waits for questions and `Want`. */
@@ -128,6 +133,15 @@ export const ServerMessage = Schema.TaggedUnion({
   Proceed: { from: FileSize },
   /** The upload is committed. */
   Uploaded: { size: FileSize, digest: ContentDigest },
+  /** Of a bundle the file at `index` was refused; the others go on. */
+  FileRefused: {
+    index: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: bundleFilesMax })),
+    ...Refusal.fields
+  },
+  /** Files of a DownloadBundle: packed; their content follows, file behind file. */
+  BundleSending: { files: PackedBytes },
+  /** A bundle is done: so many of its files are committed, or were sent. */
+  BundleDone: { count: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: bundleFilesMax })) },
   /** The answer to `Describe`. */
   Described: { size: FileSize, modified: Milliseconds, executable: Executable, digest: ContentDigest },
   /** Content frames from this byte on, and `Sent`, follow; with a signature only after `Want`. */

@@ -22,7 +22,7 @@ export const RefusalReason = Schema.Literals([
   "not-a-file",
   /** the account lacks the right */
   "not-permitted",
-  /** the declared size is more than the server takes */
+  /** a file does not fit into a bundle */
   "too-large",
   /** no room on the server's disk */
   "no-space",

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Effect } from "effect"
 import { FileName } from "../../../src/domain/file/FileName.ts"
-import { loginAttemptsMax, requestsInFlightMax } from "../../../src/domain/limits.ts"
+import { bundlesInFlightMax, loginAttemptsMax, requestsInFlightMax } from "../../../src/domain/limits.ts"
 import { lacking, type Rights, rights } from "../../../src/domain/session/Grant.ts"
 import * as Session from "../../../src/domain/session/Session.ts"
 import {
@@ -13,11 +13,13 @@ import {
 } from "../../../src/domain/session/SessionState.ts"
 import { RequestId } from "../../../src/domain/wire/Frame.ts"
 import { packRanges } from "../../../src/domain/file/Packed.ts"
+import { packFiles, packNames } from "../../../src/domain/file/PackedFiles.ts"
 import { ClientMessage } from "../../../src/domain/wire/Message.ts"
 import { aDigest, aUser, input, state } from "./arbitraries.ts"
 import { play, script } from "./ModelDriver.ts"
 
 const name = FileName.make("a")
+const aBundle = packFiles([{ name, size: 1, modified: 0, digest: aDigest }])
 const oneByte = packRanges([{ offset: 0, length: 1 }])
 const ke1 = new Uint8Array(96)
 const say = (id: number, message: ClientMessage): SessionInput => ({
@@ -71,6 +73,7 @@ const withResult = new Set<string>([
   "SendBlocks",
   "Commit",
   "Open",
+  "PlaceBundle",
   "Remove",
   "Rename"
 ])
@@ -123,9 +126,18 @@ describe("any state, any input", () => {
         if (state._tag !== "Ready" && state._tag !== "Transferring") return true
         const began =
           next._tag === "Message" &&
-          ["Fetch", "Describe", "Upload", "Download", "Para", "Remove", "Rename", "PasswordStart"].includes(
-            next.message._tag
-          )
+          [
+            "Fetch",
+            "Describe",
+            "Upload",
+            "UploadBundle",
+            "Download",
+            "DownloadBundle",
+            "Para",
+            "Remove",
+            "Rename",
+            "PasswordStart"
+          ].includes(next.message._tag)
         return began ? state.lastId === next.id && next.id > before.lastId : state.lastId === before.lastId
       },
       20_000
@@ -220,6 +232,12 @@ describe("any state, any input", () => {
 
 const isCommand = ClientMessage.isAnyOf(["Fetch", "Describe", "Upload", "Download", "Para", "PasswordStart"])
 
+const mayWrite = (held: Rights, target: "absent" | "present" | undefined): boolean => {
+  if (target === "absent") return held.includes("write")
+  if (target === "present") return held.includes("replace")
+  return held.includes("write") && held.includes("replace")
+}
+
 /** Whether an output that begins work on the store is one that those rights allow. */
 const isPermitted = (held: Rights, output: SessionOutput): boolean => {
   switch (output._tag) {
@@ -227,12 +245,13 @@ const isPermitted = (held: Rights, output: SessionOutput): boolean => {
       return held.includes("list") && (!output.digest || held.includes("read"))
     case "Describe":
     case "Open":
+    case "SendBundle":
       return held.includes("read")
+    case "Gather":
+      return mayWrite(held, output.target)
     case "Stage": {
       if (output.command === "Para") return held.includes("read") && held.includes("replace")
-      if (output.target === "absent") return held.includes("write")
-      if (output.target === "present") return held.includes("replace")
-      return held.includes("write") && held.includes("replace")
+      return mayWrite(held, output.target)
     }
     default:
       return true
@@ -249,7 +268,9 @@ const everyMessage: { readonly [Tag in ClientMessage["_tag"]]: Extract<ClientMes
   Copies: { _tag: "Copies", ranges: oneByte },
   Want: { _tag: "Want", ranges: oneByte },
   Upload: { _tag: "Upload", name, size: 1, modified: 0 },
+  UploadBundle: { _tag: "UploadBundle", files: aBundle },
   Download: { _tag: "Download", name },
+  DownloadBundle: { _tag: "DownloadBundle", names: packNames([name]) },
   Para: { _tag: "Para", name, size: 1, modified: 0 },
   Remove: { _tag: "Remove", name },
   Rename: { _tag: "Rename", name, to: name },
@@ -474,6 +495,93 @@ describe("cancel", () => {
     for (const id of [0, 1, 9]) {
       assert.deepStrictEqual(Session.step(ready, say(id, { _tag: "Cancel" })), { state: ready, outputs: [] })
     }
+  })
+})
+
+describe("a bundle", () => {
+  const entry = (size: number) => ({ name, size, modified: 0, digest: aDigest })
+  const bundle = (...sizes: ReadonlyArray<number>): ClientMessage => ({
+    _tag: "UploadBundle",
+    files: packFiles(sizes.map(entry))
+  })
+  const fetched = (...names: ReadonlyArray<FileName>): ClientMessage => ({
+    _tag: "DownloadBundle",
+    names: packNames(names)
+  })
+  const placed = (id: number, count: number, ...indices: ReadonlyArray<number>): SessionInput => ({
+    _tag: "Placed",
+    id: RequestId.make(id),
+    count,
+    refused: indices.map((index) => ({ index, refusal: { reason: "not-a-file" } }))
+  })
+
+  it("is placed with the last byte of its content, and each refusal is told before its end", () => {
+    const begun = run(ready, [say(1, bundle(2, 0, 3)), content(1, 4)])
+    assert.deepStrictEqual(tags(begun.outputs), ["Gather", "1 Proceed", "Keep"])
+    const { outputs, state } = run(begun.state, [content(1, 1), placed(1, 2, 1)])
+    assert.deepStrictEqual(tags(outputs), ["Keep", "PlaceBundle", "1 FileRefused", "1 BundleDone"])
+    assert.strictEqual(state._tag, "Ready")
+  })
+
+  it("without content is placed at once", () => {
+    assert.deepStrictEqual(tags(run(ready, [say(1, bundle(0, 0))]).outputs), ["Gather", "1 Proceed", "PlaceBundle"])
+  })
+
+  it("with more content than it declares is refused, and the rest is dropped", () => {
+    const { outputs, state } = run(ready, [say(1, bundle(2)), content(1, 3), content(1, 9)])
+    assert.deepStrictEqual(tags(outputs), ["Gather", "1 Proceed", "Discard", "1 Refused"])
+    assert.strictEqual(state._tag, "Ready")
+  })
+
+  it("is cancelled until its last byte, and not any more then", () => {
+    const cancel = say(1, { _tag: "Cancel" })
+    const early = run(ready, [say(1, bundle(2)), content(1, 1), cancel])
+    assert.deepStrictEqual(tags(early.outputs), ["Gather", "1 Proceed", "Keep", "Discard", "1 Refused"])
+    const late = run(ready, [say(1, bundle(2)), content(1, 2), cancel, placed(1, 1)])
+    assert.deepStrictEqual(tags(late.outputs), ["Gather", "1 Proceed", "Keep", "PlaceBundle", "1 BundleDone"])
+  })
+
+  it("needs the rights that its files need, and says which must be there", () => {
+    const without = (...missing: ReadonlyArray<string>): State => ({
+      ...ready,
+      rights: rights.filter((right) => !missing.includes(right))
+    })
+    const target = (from: State) =>
+      run(from, [say(1, bundle(1))]).outputs.map((output) => "target" in output && output.target)
+    assert.deepStrictEqual(target(without("replace")), ["absent", false])
+    assert.deepStrictEqual(target(without("write")), ["present", false])
+    const none = run(without("write", "replace"), [say(1, bundle(1)), content(1, 1)])
+    assert.deepStrictEqual([tags(none.outputs), none.state._tag], [["1 Refused"], "Ready"])
+    assert.deepStrictEqual(tags(run(without("read"), [say(1, fetched(name))]).outputs), ["1 Refused"])
+  })
+
+  it("that makes no sense ends the session, also when its turn comes later", () => {
+    const bad: ClientMessage = { _tag: "UploadBundle", files: new Uint8Array(3) }
+    assert.strictEqual(run(ready, [say(1, bad)]).state._tag, "Closed")
+    const none: ClientMessage = { _tag: "DownloadBundle", names: new Uint8Array(0) }
+    const listed: SessionInput = { _tag: "Listed", id: RequestId.make(1), count: 0 }
+    assert.strictEqual(run(ready, [say(1, { _tag: "Fetch" }), say(2, none), listed]).state._tag, "Closed")
+  })
+
+  it("is sent beside, stopped by a cancel, and over when all was sent", () => {
+    const done: SessionInput = { _tag: "BundleSent", id: RequestId.make(1), count: 1 }
+    assert.deepStrictEqual(tags(run(ready, [say(1, fetched(name)), done]).outputs), ["SendBundle", "1 BundleDone"])
+    const { outputs } = run(ready, [say(1, fetched(name)), say(1, { _tag: "Cancel" }), refused(1)])
+    assert.deepStrictEqual(tags(outputs), ["SendBundle", "StopSending", "1 Refused"])
+  })
+
+  it("few of them may wait", () => {
+    const waiting = Array.from({ length: bundlesInFlightMax }, (_, index) => say(index + 2, fetched(name)))
+    const full = run(ready, [say(1, { _tag: "Fetch" }), ...waiting])
+    assert.strictEqual(full.state._tag, "Transferring")
+    assert.strictEqual(run(full.state, [say(bundlesInFlightMax + 2, fetched(name))]).state._tag, "Closed")
+    assert.strictEqual(run(full.state, [say(bundlesInFlightMax + 2, download)]).state._tag, "Transferring")
+  })
+
+  it("whose client has ended is discarded", () => {
+    const { outputs, state } = run(ready, [say(1, bundle(5)), content(1, 1), { _tag: "PeerEnded" }])
+    assert.deepStrictEqual(tags(outputs), ["Gather", "1 Proceed", "Keep", "Discard", "Close"])
+    assert.deepStrictEqual(state, { _tag: "Closed", reason: "ended-early" })
   })
 })
 

@@ -8,6 +8,8 @@ import { ContentDigest } from "../../../src/domain/file/Digest.ts"
 import type { SessionInput, Session } from "../../../src/domain/session/SessionState.ts"
 import { Right, Rights } from "../../../src/domain/session/Grant.ts"
 import { packRanges } from "../../../src/domain/file/Packed.ts"
+import { packFiles, packNames } from "../../../src/domain/file/PackedFiles.ts"
+import { FileName } from "../../../src/domain/file/FileName.ts"
 import { Refusal } from "../../../src/domain/wire/Refusal.ts"
 
 export const idMax = 4
@@ -34,7 +36,9 @@ const clientMessages = {
   Fetch: Schema.TaggedStruct("Fetch", {}),
   Describe: Schema.TaggedStruct("Describe", { name }),
   Upload: Schema.TaggedStruct("Upload", { name, size, modified: size }),
+  UploadBundle: Schema.TaggedStruct("UploadBundle", { files: bytes }),
   Download: Schema.TaggedStruct("Download", { name }),
+  DownloadBundle: Schema.TaggedStruct("DownloadBundle", { names: bytes }),
   Para: Schema.TaggedStruct("Para", { name, size, modified: size }),
   Remove: Schema.TaggedStruct("Remove", { name }),
   Rename: Schema.TaggedStruct("Rename", { name, to: name, replace: Schema.optionalKey(Schema.Boolean) }),
@@ -54,7 +58,9 @@ const command = Schema.Union([
   clientMessages.Fetch,
   clientMessages.Describe,
   clientMessages.Upload,
+  clientMessages.UploadBundle,
   clientMessages.Download,
+  clientMessages.DownloadBundle,
   clientMessages.Para,
   clientMessages.PasswordStart,
   clientMessages.Remove,
@@ -95,6 +101,8 @@ const anyInput = Arbitrary.schema(
     Schema.TaggedStruct("PasswordChanged", { id }),
     Schema.TaggedStruct("Delivered", { id, size, digest }),
     Schema.TaggedStruct("Listed", { id, count: size }),
+    Schema.TaggedStruct("BundleSent", { id, count: size }),
+    Schema.TaggedStruct("Placed", { id, count: size, refused: Schema.Tuple([]) }),
     Schema.TaggedStruct("Removed", { id, name }),
     Schema.TaggedStruct("Renamed", { id, name, to: name }),
     Schema.TaggedStruct("Refused", { id, refusal: Schema.Struct({ reason: Refusal.fields.reason }) }),
@@ -116,11 +124,28 @@ const rangesOf = (random: Uint8Array): Uint8Array =>
     random
   ][random.length % 4] ?? random
 
-export const input: Arbitrary.Arbitrary<SessionInput> = Arbitrary.map(anyInput, (any) =>
-  any._tag === "Message" && "ranges" in any.message
-    ? { ...any, message: { ...any.message, ranges: rangesOf(any.message.ranges) } }
-    : any
-)
+// The same of bundles: without content, with some, and none at all.
+const filesOf = (random: Uint8Array): Uint8Array => {
+  const file = { name: FileName.make("a"), modified: 0, digest: aDigest }
+  const some = [
+    [{ ...file, size: 0 }],
+    [
+      { ...file, size: 2 },
+      { ...file, size: 1 }
+    ]
+  ][random.length % 3]
+  return some === undefined ? random : packFiles(some)
+}
+const namesOf = (random: Uint8Array): Uint8Array =>
+  random.length % 3 === 0 ? random : packNames([FileName.make("a"), FileName.make("b/c")])
+
+export const input: Arbitrary.Arbitrary<SessionInput> = Arbitrary.map(anyInput, (any) => {
+  if (any._tag !== "Message") return any
+  const { message } = any
+  if ("ranges" in message) return { ...any, message: { ...message, ranges: rangesOf(message.ranges) } }
+  if ("files" in message) return { ...any, message: { ...message, files: filesOf(message.files) } }
+  return "names" in message ? { ...any, message: { ...message, names: namesOf(message.names) } } : any
+})
 
 const phase = Schema.Union([
   Schema.TaggedStruct("AwaitingStart", {}),
@@ -145,6 +170,8 @@ const transfer = Schema.Union([
   Schema.TaggedStruct("Changing", { id }),
   Schema.TaggedStruct("Offering", { id, size }),
   Schema.TaggedStruct("Sending", { id }),
+  Schema.TaggedStruct("Gathering", { id, declared: size, received: size }),
+  Schema.TaggedStruct("Placing", { id }),
   Schema.TaggedStruct("AnsweringPassword", { id }),
   Schema.TaggedStruct("AwaitingPassword", { id }),
   Schema.TaggedStruct("ChangingPassword", { id }),

@@ -1,13 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Layer } from "effect"
+import { Effect, Exit, Layer, Result } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { fromUtf8 } from "../../../src/domain/Bytes.ts"
-import { Digest } from "../../../src/domain/file/Digest.ts"
+import { Digest, digestOf } from "../../../src/domain/file/Digest.ts"
 import * as DigestNode from "../../../src/domain/file/DigestNode.ts"
 import { FileName, stagingFolder } from "../../../src/domain/file/FileName.ts"
 import { Disk } from "../../../src/domain/store/Disk.ts"
 import { FileStore } from "../../../src/domain/store/FileStore.ts"
 import * as FileStoreDisk from "../../../src/domain/store/FileStoreDisk.ts"
+import * as SmallFiles from "../../../src/domain/store/SmallFiles.ts"
 import { loadFile, saveFile } from "../../../src/domain/testing/fileStoreContract.ts"
 import * as MemoryDisk from "../../../src/domain/testing/MemoryDisk.ts"
 
@@ -123,6 +124,99 @@ for (const { name, old, title } of scenarios) {
     }
   })
 }
+
+const bundle = [
+  { name: FileName.make("kept/file"), content: "new", old: beforeText },
+  { name: FileName.make("kept/other"), content: "other", old: "absent" },
+  { name: FileName.make("new/folder/file"), content: "third", old: "absent" }
+]
+
+/** Commits all of them at once; gives those that were said to be there. */
+const saveBundle = Effect.gen(function* () {
+  const digest = yield* Digest
+  const files = bundle.map(({ content, name }) => {
+    const parts = [fromUtf8(content)]
+    return { name, modified: 1000, parts, digest: digestOf(digest, parts) }
+  })
+  const outcomes = yield* SmallFiles.placeAll(yield* FileStore, files, undefined)
+  return bundle.filter((_, index) => outcomes[index]?._tag === "Success")
+})
+
+const bundleOperations = Effect.gen(function* () {
+  const { control, disk } = yield* newDisk(1)
+  return yield* Effect.gen(function* () {
+    const first = (yield* control.operations) + 1
+    assert.strictEqual((yield* saveBundle).length, bundle.length)
+    return { first, last: yield* control.operations }
+  }).pipe(Effect.provide(onDisk(disk)))
+})
+
+describe("FileStoreDisk on a disk that breaks: many small files", () => {
+  it.effect("a power cut at any operation leaves each file old or new, and new those that were said to be there", () =>
+    Effect.gen(function* () {
+      const { first, last } = yield* bundleOperations
+      const seen = new Set<string>()
+      for (let seed = 1; seed <= 8; seed += 1) {
+        for (let cut = first; cut <= last + 1; cut += 1) {
+          const { control, disk } = yield* newDisk(seed)
+          const done = yield* Effect.andThen(control.cutAt(cut), saveBundle).pipe(Effect.provide(onDisk(disk)))
+          yield* control.crash
+          for (const one of bundle) {
+            const found = yield* Effect.provide(readBack(one.name), onDisk(disk))
+            assert.include(done.includes(one) ? [one.content] : [one.old, one.content], found, `${seed}, cut at ${cut}`)
+            seen.add(found)
+          }
+        }
+      }
+      assert.deepStrictEqual(seen, new Set([beforeText, "absent", ...bundle.map(({ content }) => content)]))
+    })
+  )
+
+  it.effect("a file that is there though it was said to have failed stands against other spellings of its name", () =>
+    Effect.gen(function* () {
+      const save = Effect.fnUntraced(function* (name: string) {
+        const parts = [fromUtf8(name)]
+        const file = { name: FileName.make(name), modified: 1000, parts, digest: digestOf(yield* Digest, parts) }
+        const outcomes = yield* SmallFiles.placeAll(yield* FileStore, [file], undefined)
+        return outcomes.map((one) => (Result.isFailure(one) ? one.failure._tag : "placed"))
+      })
+      const run = Effect.fnUntraced(function* (failing: number | undefined) {
+        const { control, disk } = yield* newDisk(1)
+        return yield* Effect.gen(function* () {
+          yield* save("kept/first")
+          if (failing !== undefined) yield* control.failAt(failing, "EIO")
+          const second = yield* save("kept/odd")
+          const journal = yield* control.journal
+          return { second, journal, third: yield* save("kept/ODD") }
+        }).pipe(Effect.provide(onDisk(disk)))
+      })
+      const undisturbed = yield* run(undefined)
+      assert.deepStrictEqual(undisturbed.second, ["placed"])
+      const broken = yield* run(undisturbed.journal.lastIndexOf("syncFolder") + 1)
+      assert.deepStrictEqual([broken.second, broken.third], [["StoreFailed"], ["NameCollision"]])
+    })
+  )
+
+  for (const code of ["ENOSPC", "EIO"]) {
+    it.effect(`${code} at any operation leaves each file whole, and nothing staged or open`, () =>
+      Effect.gen(function* () {
+        const { first, last } = yield* bundleOperations
+        for (let nth = first; nth <= last; nth += 1) {
+          const { control, disk } = yield* newDisk(nth)
+          const done = yield* Effect.andThen(control.failAt(nth, code), saveBundle).pipe(Effect.provide(onDisk(disk)))
+          const where = `${code} at ${nth} (${(yield* control.journal)[nth - 1]})`
+          for (const one of bundle) {
+            const found = yield* Effect.provide(readBack(one.name), onDisk(disk))
+            assert.include(done.includes(one) ? [one.content] : [one.old, one.content], found, where)
+          }
+          const staged = [...(yield* control.files).keys()].filter((path) => path.startsWith(stagingFolder))
+          assert.deepStrictEqual(staged, [], where)
+          assert.strictEqual(yield* control.openFiles, 0, where)
+        }
+      })
+    )
+  }
+})
 
 describe("FileStoreDisk on a disk that breaks", () => {
   it.effect("a folder that another commit made is made durable too", () =>

@@ -1,15 +1,17 @@
 import * as nodeChild from "node:child_process"
 import * as nodeFs from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer } from "effect"
+import { Effect, Fiber, Layer, Result } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { fromUtf8 } from "../../../src/domain/Bytes.ts"
 import * as DigestNode from "../../../src/domain/file/DigestNode.ts"
 import { FileName, stagingFolder } from "../../../src/domain/file/FileName.ts"
+import { bundleFilesMax, diskSyncsAtOnceMax, blockingMillisecondsMax } from "../../../src/domain/limits.ts"
 import { Disk } from "../../../src/domain/store/Disk.ts"
 import * as DiskNode from "../../../src/domain/store/DiskNode.ts"
 import { FileStore } from "../../../src/domain/store/FileStore.ts"
 import * as FileStoreDisk from "../../../src/domain/store/FileStoreDisk.ts"
+import * as SmallFilesNode from "../../../src/domain/store/SmallFilesNode.ts"
 import { listNames, loadFile, saveFile } from "../../../src/domain/testing/fileStoreContract.ts"
 import { temporaryFolder } from "./temporaryDisk.ts"
 
@@ -207,3 +209,57 @@ describe("FileStoreDisk on the real disk", () => {
     }).pipe(Effect.scoped)
   )
 })
+
+describe("many small files on the real disk", () => {
+  it.effect("are synced with few descriptors, and the event loop has its turns meanwhile", () =>
+    Effect.gen(function* () {
+      const root = yield* temporaryFolder
+      nodeFs.mkdirSync(`${root}/staging`)
+      const disk = yield* DiskNode.make(root)
+      for (const durable of [true, false]) {
+        const files = Array.from({ length: bundleFilesMax }, (_, index) => ({
+          temporary: `t-${index}`,
+          name: `${durable}-${index}`,
+          parts: content,
+          modified: 1000
+        }))
+        let most = 0
+        const seen = new Set<number>()
+        const look = Effect.sync(() => {
+          seen.add(nodeFs.readdirSync(root).filter((name) => name.startsWith(`${durable}-`)).length)
+          const open = nodeFs.readdirSync("/proc/self/fd").filter((fd) => linkOf(fd).startsWith(`${root}/staging/`))
+          most = Math.max(most, open.length)
+        })
+        const looking = yield* Effect.forkChild(Effect.forever(Effect.andThen(SmallFilesNode.turn, look)))
+        const placed = yield* disk.placeAll({ staging: ["staging"], folder: [], files, durable, likeReplaced: false })
+        yield* Fiber.interrupt(looking)
+        assert.isTrue(placed.every(Result.isSuccess))
+        assert.isAtMost(most, diskSyncsAtOnceMax)
+        assert.isAbove(seen.size, 2, "some are there and some are not")
+      }
+      assert.strictEqual(nodeFs.readdirSync(root).length, 2 * bundleFilesMax + 1)
+    })
+  )
+
+  it.effect("are read for a few milliseconds at a time, at least one of them", () =>
+    Effect.gen(function* () {
+      const root = yield* temporaryFolder
+      const names = ["a", "b", "c", "d"]
+      for (const name of names) nodeFs.writeFileSync(`${root}/${name}`, name)
+      const after = (milliseconds: number) => {
+        let time = 0
+        const all = SmallFilesNode.readAll(root, names, 100, () => (time += milliseconds))
+        return all.length
+      }
+      assert.deepStrictEqual([0, blockingMillisecondsMax / 2, blockingMillisecondsMax].map(after), [names.length, 2, 1])
+    })
+  )
+})
+
+const linkOf = (fd: string): string => {
+  try {
+    return nodeFs.readlinkSync(`/proc/self/fd/${fd}`)
+  } catch {
+    return ""
+  }
+}

@@ -92,9 +92,9 @@ describe("a script", () => {
         }
       }
       const expected =
-        "Closing Content Described Ended Listing Lost Pieces Pong Proceed Removed Renamed SameFileHere " +
-        "SameFileNotHere Sending Sent SuccessfullyParallelized Uploaded already-exists cancelled conflict " +
-        "digest-mismatch name-collision no-such-file not-a-file size-mismatch"
+        "BundleDone BundleSending Closing Content Described Ended FileRefused Listing Lost Pieces Pong " +
+        "Proceed Removed Renamed SameFileHere SameFileNotHere Sending Sent SuccessfullyParallelized Uploaded " +
+        "already-exists cancelled conflict digest-mismatch name-collision no-such-file not-a-file size-mismatch"
       assert.strictEqual([...heard].toSorted().join(" "), expected)
     }).pipe(Effect.provide(DigestNode.layer))
   )
@@ -140,7 +140,7 @@ const breakages = {
           }
         })
     })),
-    steps: [`client 0: Upload {"name":"a","file":0}`, `client 0: Commit {"of":"something-else"}`]
+    steps: [`client 0: PutBundle {"names":[6],"file":0,"said":"wrong"}`]
   },
   "takes two spellings of a name for two files": {
     seed: 5,

@@ -10,6 +10,7 @@ const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
 const bytesOf = (digits: string): Uint8Array => Uint8Array.from(Buffer.from(digits, "hex"))
 
 const name = FileName.make("a/\u00e9.txt")
+const packed = Uint8Array.of(1, 2, 3)
 const digest = ContentDigest.make("00".repeat(32))
 const { cases: client } = ClientMessage
 const { cases: server } = ServerMessage
@@ -132,6 +133,8 @@ const frozenClient: ReadonlyArray<readonly [ClientMessage, string]> = [
   ],
   [client.Cancel.make({}), "a1645f7461676643616e63656c"],
   [client.Ping.make({}), "a1645f7461676450696e67"],
+  [client.UploadBundle.make({ files: packed }), `a2645f7461676c55706c6f616442756e646c656566696c657343010203`],
+  [client.DownloadBundle.make({ names: packed }), `a2645f7461676e446f776e6c6f616442756e646c65656e616d657343010203`],
   [client.Bye.make({}), "a1645f74616763427965"]
 ]
 
@@ -196,6 +199,12 @@ const frozenServer: ReadonlyArray<readonly [ServerMessage, string]> = [
     server.Pieces.make({ list: 0, pieces, last: true }),
     `a4645f74616766506965636573646c617374f5646c697374006670696563657356${"01".repeat(22)}`
   ],
+  [
+    server.FileRefused.make({ index: 1, reason: "no-such-file" }),
+    "a3645f7461676b46696c655265667573656465696e6465780166726561736f6e6c6e6f2d737563682d66696c65"
+  ],
+  [server.BundleSending.make({ files: packed }), "a2645f7461676d42756e646c6553656e64696e676566696c657343010203"],
+  [server.BundleDone.make({ count: 1 }), "a2645f7461676a42756e646c65446f6e6565636f756e7401"],
   [server.Pong.make({}), "a1645f74616764506f6e67"],
   [server.Closing.make({ reason: "r" }), "a2645f74616767436c6f73696e6766726561736f6e6172"]
 ]

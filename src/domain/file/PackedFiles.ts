@@ -1,0 +1,261 @@
+/**
+ * The files of a bundle, packed: many small files in one message cost a structure each otherwise.
+ *
+ * ```
+ * file = name length u16 | name (UTF-8) | size u24 | modified u48 | digest (32)     whole, on its way to the server
+ * name = name length u16 | name (UTF-8)                                             asked for
+ * sent = index u16 | size u24 | modified u48 | digest (32)                          on its way to the client
+ * ```
+ *
+ * The top bit of a size says that the file may be run. Numbers are big-endian. What does not fit exactly is refused
+ * before anything is done with it.
+ */
+import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js"
+import { Option, Result, Schema } from "effect"
+import * as Bytes from "../Bytes.ts"
+import { bundleBytesMax, bundleFilesMax, packedBytesMax } from "../limits.ts"
+import { ContentDigest } from "./Digest.ts"
+import { mayRun, Milliseconds } from "./FileEntry.ts"
+import { FileName } from "./FileName.ts"
+
+/** What is said of one small file beside its name. */
+export interface BundledContent {
+  /** bytes */
+  readonly size: number
+  readonly modified: Milliseconds
+  readonly digest: ContentDigest
+  readonly executable?: true
+}
+
+/** A small file that is sent to the server. */
+export interface BundledFile extends BundledContent {
+  readonly name: FileName
+}
+
+/** A small file that the server sends: of those that were asked for the one at `index`. */
+export interface SentFile extends BundledContent {
+  readonly index: number
+}
+
+/** A bundle is not what it should be. The session ends. */
+export class BundleRefused extends Schema.TaggedError<BundleRefused>()("BundleRefused", {
+  reason: Schema.Literals(["length", "count", "name", "modified", "order", "too-much-content"])
+}) {
+  override get message(): string {
+    return `the peer sent a bundle that makes no sense (${this.reason})`
+  }
+}
+
+/** Of one packed file: everything but its name, which has `utf8Length` bytes. */
+export const bundledBytes = 2 + 3 + 6 + 32
+
+/** Of one packed name: everything but the name itself. */
+export const bundledNameBytes = 2
+
+const sentBytes = 2 + 3 + 6 + 32
+
+/** Files fit into one message, and their content into one frame. The caller takes care of that. */
+export const packFiles = (files: ReadonlyArray<BundledFile>): Uint8Array => {
+  const names = files.map(({ name }) => Bytes.fromUtf8(name))
+  const bytes = new Uint8Array(Bytes.lengthOf(names) + files.length * bundledBytes)
+  let at = 0
+  for (const [index, file] of files.entries()) {
+    at = writeName(bytes, at, names[index] ?? new Uint8Array(0))
+    at = writeContent(bytes, at, file)
+  }
+  return bytes
+}
+
+/** Names fit into one message. */
+export const packNames = (all: ReadonlyArray<FileName>): Uint8Array => {
+  const names = all.map(Bytes.fromUtf8)
+  const bytes = new Uint8Array(Bytes.lengthOf(names) + names.length * bundledNameBytes)
+  let at = 0
+  for (const name of names) at = writeName(bytes, at, name)
+  return bytes
+}
+
+/** `sentBytes` for each file, in order. */
+export const packSent = (files: ReadonlyArray<SentFile>): Uint8Array => {
+  const bytes = new Uint8Array(files.length * sentBytes)
+  let at = 0
+  for (const file of files) {
+    writeU16(bytes, at, file.index)
+    at = writeContent(bytes, at + 2, file)
+  }
+  return bytes
+}
+
+/** At least one file, at most `bundleFilesMax`, with at most `bundleBytesMax` of content together. */
+export const unpackFiles = (bytes: Uint8Array): Result.Result<ReadonlyArray<BundledFile>, BundleRefused> => {
+  const files: Array<BundledFile> = []
+  let total = 0
+  for (let at = 0; at < bytes.length;) {
+    const name = readName(bytes, at)
+    if (Result.isFailure(name)) return Result.fail(name.failure)
+    at = name.success.end
+    const content = readContent(bytes, at)
+    if (Result.isFailure(content)) return Result.fail(content.failure)
+    at += contentBytes
+    total += content.success.size
+    files.push({ name: name.success.name, ...content.success })
+    if (files.length > bundleFilesMax) return refused("count")
+  }
+  if (files.length === 0) return refused("count")
+  return total > bundleBytesMax ? refused("too-much-content") : Result.succeed(files)
+}
+
+/** At least one name, at most `bundleFilesMax`. */
+export const unpackNames = (bytes: Uint8Array): Result.Result<ReadonlyArray<FileName>, BundleRefused> => {
+  const names: Array<FileName> = []
+  for (let at = 0; at < bytes.length;) {
+    const name = readName(bytes, at)
+    if (Result.isFailure(name)) return Result.fail(name.failure)
+    at = name.success.end
+    names.push(name.success.name)
+    if (names.length > bundleFilesMax) return refused("count")
+  }
+  return names.length === 0 ? refused("count") : Result.succeed(names)
+}
+
+/**
+ * At least one file, with at most `bundleBytesMax` of content together.
+ *
+ * @param from the first index that may come
+ * @param count how many files were asked for
+ */
+export const unpackSent = (
+  bytes: Uint8Array,
+  from: number,
+  count: number
+): Result.Result<ReadonlyArray<SentFile>, BundleRefused> => {
+  if (bytes.length === 0 || bytes.length % sentBytes !== 0) return refused("length")
+  const files: Array<SentFile> = []
+  let next = from
+  let total = 0
+  for (let at = 0; at < bytes.length; at += sentBytes) {
+    const index = readU16(bytes, at)
+    if (index < next || index >= count) return refused("order")
+    next = index + 1
+    const content = readContent(bytes, at + 2)
+    if (Result.isFailure(content)) return Result.fail(content.failure)
+    total += content.success.size
+    files.push({ index, ...content.success })
+  }
+  return total > bundleBytesMax ? refused("too-much-content") : Result.succeed(files)
+}
+
+/**
+ * Cuts a list into bundles: each fits into one message, its content into one frame, and it has no more files than it
+ * may have.
+ *
+ * @param cost bytes of a file's packed form, and of its content
+ */
+export const bundlesOf = <A>(
+  all: ReadonlyArray<A>,
+  cost: (one: A) => { readonly packed: number; readonly content: number }
+): ReadonlyArray<ReadonlyArray<A>> => {
+  const bundles: Array<Array<A>> = []
+  let packed = 0
+  let content = 0
+  for (const one of all) {
+    const more = cost(one)
+    packed += more.packed
+    content += more.content
+    const last = bundles.at(-1)
+    if (last !== undefined && packed <= packedBytesMax && content <= bundleBytesMax && last.length < bundleFilesMax) {
+      last.push(one)
+    } else {
+      bundles.push([one])
+      packed = more.packed
+      content = more.content
+    }
+  }
+  return bundles
+}
+
+/** The content of each of a bundle's files: in one walk over the parts, however many there are. */
+export const contentsOf = (
+  files: ReadonlyArray<{ readonly size: number }>,
+  parts: Bytes.Parts
+): ReadonlyArray<Bytes.Parts> => {
+  let part = 0
+  let offset = 0
+  return files.map(({ size }) => {
+    const own: Array<Uint8Array> = []
+    for (let left = size; left > 0;) {
+      const whole = parts[part]
+      if (whole === undefined) break
+      const view = whole.subarray(offset, offset + left)
+      if (view.length > 0) own.push(view)
+      left -= view.length
+      offset += view.length
+      if (offset === whole.length) {
+        part += 1
+        offset = 0
+      }
+    }
+    return own
+  })
+}
+
+// -----------------------------------------------------------------------------
+// Parts of an entry
+// -----------------------------------------------------------------------------
+
+const contentBytes = 3 + 6 + 32
+const executableBit = 2 ** 23
+
+const writeName = (bytes: Uint8Array, at: number, name: Uint8Array): number => {
+  writeU16(bytes, at, name.length)
+  bytes.set(name, at + 2)
+  return at + 2 + name.length
+}
+
+const writeContent = (
+  bytes: Uint8Array,
+  at: number,
+  { digest, executable, modified, size }: BundledContent
+): number => {
+  Bytes.writeU24(bytes, at, executable === true ? size + executableBit : size)
+  writeU16(bytes, at + 3, Math.floor(modified / 2 ** 32))
+  Bytes.writeU32(bytes, at + 5, modified % 2 ** 32)
+  bytes.set(hexToBytes(digest), at + 9)
+  return at + contentBytes
+}
+
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+const decodeName = Schema.decodeOption(FileName)
+const isTime = Schema.is(Milliseconds)
+
+const readName = (
+  bytes: Uint8Array,
+  at: number
+): Result.Result<{ readonly name: FileName; readonly end: number }, BundleRefused> => {
+  const start = at + 2
+  const end = start + readU16(bytes, at)
+  if (end > bytes.length) return refused("length")
+  const text = Result.try({ try: () => decoder.decode(bytes.subarray(start, end)), catch: () => undefined })
+  const name = Result.isSuccess(text) ? Option.getOrUndefined(decodeName(text.success)) : undefined
+  return name === undefined ? refused("name") : Result.succeed({ name, end })
+}
+
+const readContent = (bytes: Uint8Array, at: number): Result.Result<BundledContent, BundleRefused> => {
+  if (at + contentBytes > bytes.length) return refused("length")
+  const modified = readU16(bytes, at + 3) * 2 ** 32 + Bytes.readU32(bytes, at + 5)
+  if (!isTime(modified)) return refused("modified")
+  const digest = ContentDigest.make(bytesToHex(bytes.subarray(at + 9, at + contentBytes)))
+  const facts = Bytes.readU24(bytes, at)
+  const size = facts % executableBit
+  return Result.succeed({ size, modified, digest, ...mayRun(facts >= executableBit) })
+}
+
+const readU16 = (bytes: Uint8Array, at: number): number => ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0)
+
+const writeU16 = (bytes: Uint8Array, at: number, value: number): void => {
+  bytes[at] = value >>> 8
+  bytes[at + 1] = value
+}
+
+const refused = (reason: BundleRefused["reason"]): Result.Result<never, BundleRefused> =>
+  Result.fail(new BundleRefused({ reason }))

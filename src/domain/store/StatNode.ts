@@ -1,0 +1,35 @@
+/**
+ * What Node says of files, as the `Disk` port says it, and which words can be a part of a path.
+ */
+import type * as nodeFs from "node:fs"
+import type { DiskStat } from "./Disk.ts"
+
+// `:` and `\` would mean more than a name on Windows.
+const unfitPart = process.platform === "win32" ? /[/\\:\0]/ : /[/\0]/
+
+/** Whether a word names an entry of a folder and nothing else. */
+export const isPart = (part: string): boolean => part !== "" && part !== "." && part !== ".." && !unfitPart.test(part)
+
+/** The kind of an entry or of a file, by what Node says of either. */
+export const kindOf = (stats: {
+  readonly isFile: () => boolean
+  readonly isDirectory: () => boolean
+  readonly isSymbolicLink: () => boolean
+}): DiskStat["kind"] =>
+  stats.isFile() ? "file" : stats.isDirectory() ? "folder" : stats.isSymbolicLink() ? "link" : "special"
+
+/** What Node says of a file. */
+export const toStat = (stats: nodeFs.BigIntStats): DiskStat => ({
+  kind: kindOf(stats),
+  size: Number(stats.size),
+  // Rounded: a time set in milliseconds may be stored a few nanoseconds short.
+  modified: Number((stats.mtimeNs + 500_000n) / 1_000_000n),
+  executable: stats.isFile() && (stats.mode & ownerExecuteBit) !== 0n,
+  modifiedNanoseconds: stats.mtimeNs,
+  changedNanoseconds: stats.ctimeNs,
+  device: stats.dev,
+  inode: stats.ino,
+  links: Number(stats.nlink)
+})
+
+const ownerExecuteBit = 0o100n

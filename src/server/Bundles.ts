@@ -1,0 +1,194 @@
+/**
+ * The server's side of bundles: many small files at once, without a request, a descriptor or a log line for each.
+ *
+ * The content of a bundle that comes is held until it is whole (`bundleBytesMax`), and then all its files go to their
+ * names in a few steps of the disk. Each file succeeds or fails by itself.
+ */
+import { Effect, Result } from "effect"
+import type * as Bytes from "../domain/Bytes.ts"
+import type { ChannelFailed } from "../domain/channel/ChannelError.ts"
+import { type ContentDigest, type Digest, digestOf } from "../domain/file/Digest.ts"
+import { mayRun } from "../domain/file/FileEntry.ts"
+import type { FileName } from "../domain/file/FileName.ts"
+import { contentsOf, packSent, type SentFile } from "../domain/file/PackedFiles.ts"
+import { printable } from "../domain/file/Printable.ts"
+import { bundleBytesMax, deltaBytesMin } from "../domain/limits.ts"
+import type { FrameChannel } from "../domain/session/FrameChannel.ts"
+import type { ActionResult, FileRefusal, SessionOutput } from "../domain/session/SessionState.ts"
+import type { Confined } from "../domain/store/Confined.ts"
+import type { SmallFile } from "../domain/store/FileStore.ts"
+import * as SmallFiles from "../domain/store/SmallFiles.ts"
+import { StoreFailed } from "../domain/store/StoreError.ts"
+import type { RequestId } from "../domain/wire/Frame.ts"
+import * as Message from "../domain/wire/Message.ts"
+import type { Refusal } from "../domain/wire/Refusal.ts"
+import { log } from "./LogEvent.ts"
+import { logged, refusalOf, refusalOfTarget, type Stopped } from "./Refusals.ts"
+import type { SignatureMaker } from "./SignatureMaker.ts"
+import type { SessionWatch } from "./SessionWatch.ts"
+
+type Asked<Tag extends SessionOutput["_tag"]> = Extract<SessionOutput, { readonly _tag: Tag }>
+
+export interface Bundles {
+  readonly gather: (asked: Asked<"Gather">) => Effect.Effect<void>
+  readonly keep: (content: Bytes.Parts) => Effect.Effect<void>
+  /** Puts the files of the bundle to their names, to the end whatever becomes of the session. */
+  readonly place: (id: RequestId) => Effect.Effect<ActionResult>
+  /** Reads and sends what is asked for, as much at once as one frame holds. */
+  readonly send: (asked: Asked<"SendBundle">, unlessStopped: Guard) => Effect.Effect<ActionResult, SendError>
+  /** Lets go of the bundle under way. */
+  readonly discard: () => void
+}
+
+/** Runs work unless the peer has cancelled. */
+type Guard = <A, E>(id: RequestId, work: Effect.Effect<A, E>) => Effect.Effect<A, E | Stopped>
+
+/** A bundle on its way. However small the pieces are in which its content comes, what is kept of it is one. */
+interface Gathering extends Asked<"Gather"> {
+  /** as long as all its files together; `length` bytes of it have come */
+  readonly content: Uint8Array
+  length: number
+}
+
+type SendError = ChannelFailed | Stopped
+
+export const make = (options: {
+  readonly channel: FrameChannel
+  readonly digest: Digest["Service"]
+  readonly files: Confined
+  /** the digest of a committed file, where knowing it costs no reading of much */
+  readonly known: (name: FileName) => Effect.Effect<ContentDigest | undefined>
+  readonly maker: SignatureMaker["Service"]
+  readonly user: () => string
+  readonly watch: SessionWatch
+}): Bundles => {
+  const { channel, digest, files, known, maker, user, watch } = options
+  const { store } = files
+  let gathering: Gathering | undefined
+
+  /** What the files held before, where somebody wants to know. */
+  const digestsBefore = (names: ReadonlyArray<FileName>) =>
+    Effect.gen(function* () {
+      const all: Array<ContentDigest | undefined> = []
+      while (watch.audited && all.length < names.length) {
+        const read = yield* SmallFiles.readAll(store, names.slice(all.length), bundleBytesMax)
+        for (const one of read.length > 0 ? read : [Result.fail(missing)]) {
+          const found = Result.isSuccess(one) ? one.success : undefined
+          all.push(
+            found?.content === undefined ? found && (yield* known(found.entry.name)) : digestOf(digest, [found.content])
+          )
+        }
+      }
+      return all
+    })
+
+  const place = Effect.fnUntraced(function* (id: RequestId): Effect.fn.Return<ActionResult> {
+    const bundle = gathering
+    gathering = undefined
+    if (bundle === undefined) return { _tag: "Refused", id, refusal: { reason: "store-failed" } }
+    const all = wholeFiles(bundle)
+    const before = yield* digestsBefore(all.map(({ name }) => name))
+    const outcomes = yield* SmallFiles.placeAll(store, all, bundle.target)
+    const refused: Array<FileRefusal> = []
+    for (const [index, file] of bundle.files.entries()) {
+      const outcome = outcomes[index] ?? Result.fail(missing)
+      const had = before[index]
+      const seen = { bytes: file.size, ...(had !== undefined && { before: had }) }
+      if (Result.isSuccess(outcome)) {
+        watch.file(id, index, { ...seen, outcome: "done", after: file.digest })
+        if (file.size >= deltaBytesMin) yield* maker.committed(files.whole(file.name), file.size)
+        continue
+      }
+      yield* logged(outcome.failure)
+      const refusal = refusalOfTarget(bundle.target, outcome.failure)
+      watch.file(id, index, { ...seen, outcome: refusal.reason })
+      refused.push({ index, refusal })
+    }
+    const count = all.length - refused.length
+    const first = all.find((_, index) => !refused.some((one) => one.index === index))
+    if (first !== undefined) {
+      const whose = printable(files.whole(first.name))
+      yield* log("files-committed", `${count} files uploaded successfully, '${whose}' first.`, { user: user() })
+    }
+    return { _tag: "Placed", id, count, refused }
+  })
+
+  const refuse = (id: RequestId, index: number, refusal: Refusal) => {
+    watch.file(id, index, { bytes: 0, outcome: refusal.reason })
+    const body = Message.Server.encode({ _tag: "FileRefused", index, ...refusal })
+    return channel.send({ kind: "message", id, body })
+  }
+
+  /** Sends what fits into one frame of those that are left; gives how many it went through and how many it sent. */
+  const sendSome = Effect.fnUntraced(function* (id: RequestId, names: ReadonlyArray<FileName>, from: number) {
+    const read = yield* SmallFiles.readAll(store, names.slice(from), bundleBytesMax)
+    const sent: Array<SentFile> = []
+    const parts: Array<Uint8Array> = []
+    for (const [offset, outcome] of (read.length > 0 ? read : [Result.fail(missing)]).entries()) {
+      const index = from + offset
+      if (Result.isFailure(outcome)) {
+        yield* logged(outcome.failure)
+        yield* refuse(id, index, refusalOf(outcome.failure))
+      } else if (outcome.success.content === undefined) yield* refuse(id, index, { reason: "too-large" })
+      else {
+        const { content, entry } = outcome.success
+        sent.push({
+          index,
+          size: content.length,
+          modified: entry.modified,
+          digest: digestOf(digest, [content]),
+          ...mayRun(entry.executable)
+        })
+        if (content.length > 0) parts.push(content)
+      }
+    }
+    if (sent.length > 0) {
+      const body = Message.Server.encode({ _tag: "BundleSending", files: packSent(sent) })
+      yield* channel.send({ kind: "message", id, body })
+    }
+    if (parts.length > 0) yield* channel.send({ kind: "content", id, parts })
+    for (const { digest, index, size } of sent) watch.file(id, index, { bytes: size, outcome: "done", after: digest })
+    return { seen: Math.max(1, read.length), sent: sent.length }
+  })
+
+  return {
+    gather: (asked) =>
+      Effect.sync(() => {
+        const declared = asked.files.reduce((total, { size }) => total + size, 0)
+        gathering = { ...asked, content: new Uint8Array(declared), length: 0 }
+      }),
+    keep: (parts) =>
+      Effect.sync(() => {
+        if (gathering === undefined) return
+        for (const part of parts) {
+          gathering.content.set(part, gathering.length)
+          gathering.length += part.length
+        }
+      }),
+    place: (id) => watch.place(id, place(id)),
+    send: Effect.fnUntraced(function* ({ id, names }, unlessStopped) {
+      let count = 0
+      for (let from = 0; from < names.length;) {
+        const { seen, sent } = yield* unlessStopped(id, sendSome(id, names, from))
+        from += seen
+        count += sent
+      }
+      return { _tag: "BundleSent", id, count }
+    }),
+    discard: () => void (gathering = undefined)
+  }
+}
+
+/** A store that says nothing of a file. */
+const missing = new StoreFailed({ operation: "bundle", code: "EIO" })
+
+const wholeFiles = ({ content, files }: Gathering): ReadonlyArray<SmallFile> => {
+  const contents = contentsOf(files, [content])
+  return files.map(({ digest, executable, modified, name }, index) => ({
+    name,
+    modified,
+    digest,
+    parts: contents[index] ?? [],
+    ...mayRun(executable)
+  }))
+}

@@ -1,0 +1,75 @@
+/**
+ * Why a command is refused: what a client may know of an error of the store.
+ */
+import { Effect } from "effect"
+import type { ChannelFailed } from "../domain/channel/ChannelError.ts"
+import type { Target } from "../domain/session/Grant.ts"
+import type { ActionResult } from "../domain/session/SessionState.ts"
+import type { StoreError } from "../domain/store/StoreError.ts"
+import type { SourceShrank } from "../domain/transfer/Outgoing.ts"
+import type { RequestId } from "../domain/wire/Frame.ts"
+import type { Refusal } from "../domain/wire/Refusal.ts"
+import { log } from "./LogEvent.ts"
+
+/** The peer cancelled what was being sent. */
+export interface Stopped {
+  readonly _tag: "Stopped"
+}
+
+/** The one value of it. */
+export const stop: Stopped = { _tag: "Stopped" }
+
+/** What a client hears of. */
+export type Refusable = Stopped | StoreError | SourceShrank
+
+/** All but the loss of the connection. */
+export const isRefusable = (error: Refusable | ChannelFailed): error is Refusable => error._tag !== "ChannelFailed"
+
+/** The refusal of one command. */
+export const refused = (id: RequestId, error: Refusable): Effect.Effect<ActionResult> =>
+  Effect.as(logged(error), { _tag: "Refused", id, refusal: refusalOf(error) })
+
+/** Only what the administrator must look into is logged; a refusal is the client's to mend. */
+export const logged = (error: Refusable): Effect.Effect<void> =>
+  error._tag === "StoreFailed" ? log("store-failed", error.message) : Effect.void
+
+/** The same for an upload of an account that may replace and not make files: that there is none is no news to it. */
+export const refusedTarget = (id: RequestId, target: Target | undefined, error: Refusable) =>
+  Effect.as(logged(error), { _tag: "Refused", id, refusal: refusalOfTarget(target, error) } as const)
+
+/** Why, for that upload. */
+export const refusalOfTarget = (target: Target | undefined, error: Refusable): Refusal =>
+  target === "present" && error._tag === "NoSuchFile" ? { reason: "not-permitted", detail: "write" } : refusalOf(error)
+
+/** What a client may know of an error of the store. */
+export const refusalOf = (error: Refusable): Refusal => {
+  switch (error._tag) {
+    case "Stopped":
+      return { reason: "cancelled" }
+    case "NoSuchFile":
+      return { reason: "no-such-file" }
+    case "FileExists":
+      return { reason: "not-permitted", detail: "replace" }
+    case "NameCollision":
+      return { reason: "name-collision", detail: error.existing }
+    case "NotAFile":
+      return { reason: "not-a-file", detail: error.found }
+    case "NoSpace":
+      return { reason: "no-space" }
+    case "QuotaExceeded":
+      return { reason: "quota-exceeded", detail: error.figures }
+    case "SizeMismatch":
+      return { reason: "size-mismatch" }
+    case "DigestMismatch":
+      return { reason: "digest-mismatch" }
+    case "SourceChanged":
+    case "SourceShrank":
+      return { reason: "source-changed" }
+    case "BaseChanged":
+      return { reason: "conflict" }
+    case "TakenOver":
+      return { reason: "taken-over" }
+    case "StoreFailed":
+      return { reason: "store-failed" }
+  }
+}

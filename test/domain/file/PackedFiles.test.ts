@@ -1,0 +1,138 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Result, Schema } from "effect"
+import * as Bytes from "../../../src/domain/Bytes.ts"
+import { ContentDigest } from "../../../src/domain/file/Digest.ts"
+import { Milliseconds } from "../../../src/domain/file/FileEntry.ts"
+import { FileName } from "../../../src/domain/file/FileName.ts"
+import * as PackedFiles from "../../../src/domain/file/PackedFiles.ts"
+import { bundleBytesMax, bundleFilesMax, packedBytesMax } from "../../../src/domain/limits.ts"
+
+const size = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1000 }))
+const entry = { size, modified: Milliseconds, digest: ContentDigest }
+const File = Schema.Struct({ name: FileName, ...entry })
+const few = <S extends Schema.Top>(schema: S) =>
+  Schema.Array(schema).check(Schema.isMinLength(1), Schema.isMaxLength(20))
+const file = (name: string, size: number): PackedFiles.BundledFile => ({
+  name: FileName.make(name),
+  size,
+  modified: 1_700_000_000_123,
+  digest: ContentDigest.make("ab".repeat(32))
+})
+const sentFile = (index: number, size: number): PackedFiles.SentFile => {
+  const { digest, modified } = file("a", size)
+  return { index, size, modified, digest }
+}
+const reason = <A>(result: Result.Result<A, PackedFiles.BundleRefused>): string =>
+  Result.isFailure(result) ? result.failure.reason : "taken"
+
+describe("packed files", () => {
+  it.prop("come back as they were", [few(File)], ([files]) => {
+    assert.deepStrictEqual(PackedFiles.unpackFiles(PackedFiles.packFiles(files)), Result.succeed(files))
+  })
+
+  it.prop("so do names", [few(FileName)], ([names]) => {
+    assert.deepStrictEqual(PackedFiles.unpackNames(PackedFiles.packNames(names)), Result.succeed(names))
+  })
+
+  it.prop("so does what is sent, of any files in their order", [few(Schema.Struct(entry))], ([contents]) => {
+    const sent = contents.map((content, index) => ({ index: index * 3, ...content }))
+    assert.deepStrictEqual(PackedFiles.unpackSent(PackedFiles.packSent(sent), 0, 60), Result.succeed(sent))
+  })
+
+  it.prop("any bytes are files in one form, or refused", [Schema.Uint8Array], ([bytes]) => {
+    const files = PackedFiles.unpackFiles(bytes)
+    if (Result.isSuccess(files)) assert.deepStrictEqual(PackedFiles.packFiles(files.success), bytes)
+    const names = PackedFiles.unpackNames(bytes)
+    if (Result.isSuccess(names)) assert.deepStrictEqual(PackedFiles.packNames(names.success), bytes)
+  })
+
+  it("cut anywhere they are refused", () => {
+    const bytes = PackedFiles.packFiles([file("a/b", 3), file("c", 4)])
+    const whole = new Set([PackedFiles.packFiles([file("a/b", 3)]).length, bytes.length])
+    for (let length = 0; length <= bytes.length; length += 1) {
+      const taken = reason(PackedFiles.unpackFiles(bytes.subarray(0, length))) === "taken"
+      assert.strictEqual(taken, whole.has(length), `${length} bytes`)
+    }
+  })
+
+  it("what is too much, out of order or no name is refused", () => {
+    const many = (count: number) => Array.from({ length: count }, (_, index) => file(`f${index}`, 0))
+    const badName = PackedFiles.packFiles([file("zz", 1)]).map((byte) => (byte === 0x7a ? 0x2e : byte))
+    const badText = PackedFiles.packFiles([file("zz", 1)]).map((byte) => (byte === 0x7a ? 0xff : byte))
+    const late = PackedFiles.packFiles([{ ...file("a", 1), modified: 2 ** 48 - 1 }])
+    assert.strictEqual(reason(PackedFiles.unpackFiles(PackedFiles.packFiles(many(bundleFilesMax)))), "taken")
+    assert.strictEqual(reason(PackedFiles.unpackFiles(PackedFiles.packFiles(many(bundleFilesMax + 1)))), "count")
+    assert.strictEqual(reason(PackedFiles.unpackFiles(new Uint8Array(0))), "count")
+    assert.strictEqual(reason(PackedFiles.unpackNames(new Uint8Array(0))), "count")
+    const names = many(bundleFilesMax + 1).map(({ name }) => name)
+    assert.strictEqual(reason(PackedFiles.unpackNames(PackedFiles.packNames(names))), "count")
+    assert.strictEqual(reason(PackedFiles.unpackFiles(badName)), "name")
+    assert.strictEqual(reason(PackedFiles.unpackFiles(badText)), "name")
+    assert.strictEqual(reason(PackedFiles.unpackFiles(late)), "modified")
+    const full = [file("a", bundleBytesMax - 1), file("b", 1)]
+    assert.strictEqual(reason(PackedFiles.unpackFiles(PackedFiles.packFiles(full))), "taken")
+    assert.strictEqual(
+      reason(PackedFiles.unpackFiles(PackedFiles.packFiles([...full, file("c", 1)]))),
+      "too-much-content"
+    )
+  })
+
+  it("what is sent comes in order, within what was asked for, and not again", () => {
+    const sent = (...indices: ReadonlyArray<number>) => PackedFiles.packSent(indices.map((index) => sentFile(index, 1)))
+    assert.strictEqual(reason(PackedFiles.unpackSent(sent(0, 2), 0, 3)), "taken")
+    assert.strictEqual(reason(PackedFiles.unpackSent(sent(2, 0), 0, 3)), "order")
+    assert.strictEqual(reason(PackedFiles.unpackSent(sent(1, 1), 0, 3)), "order")
+    assert.strictEqual(reason(PackedFiles.unpackSent(sent(3), 0, 3)), "order")
+    assert.strictEqual(reason(PackedFiles.unpackSent(sent(1), 2, 3)), "order")
+    assert.strictEqual(reason(PackedFiles.unpackSent(new Uint8Array(0), 0, 3)), "length")
+    assert.strictEqual(reason(PackedFiles.unpackSent(sent(0).subarray(1), 0, 3)), "length")
+    const large = PackedFiles.packSent([0, 1].map((index) => sentFile(index, bundleBytesMax)))
+    assert.strictEqual(reason(PackedFiles.unpackSent(large, 0, 3)), "too-much-content")
+  })
+})
+
+const Costs = Schema.Array(
+  Schema.Struct({
+    packed: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1100 })),
+    content: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 65_536 }))
+  })
+)
+
+describe("bundles", () => {
+  it.prop(
+    "hold everything in its order, each within the bounds, and no two neighbours fit into one",
+    [Costs],
+    ([costs]) => {
+      // Repeated, so that every bound is met.
+      const all = Array.from({ length: 40 }, () => costs).flat()
+      const bundles = PackedFiles.bundlesOf(all, (cost) => cost)
+      assert.deepStrictEqual(bundles.flat(), all)
+      const fits = (bundle: ReadonlyArray<(typeof all)[number]>) =>
+        bundle.length <= bundleFilesMax &&
+        bundle.reduce((sum, { packed }) => sum + packed, 0) <= packedBytesMax &&
+        bundle.reduce((sum, { content }) => sum + content, 0) <= bundleBytesMax
+      for (const [index, bundle] of bundles.entries()) {
+        assert.isTrue(fits(bundle))
+        const [next] = bundles[index + 1] ?? []
+        if (next !== undefined) assert.isFalse(fits([...bundle, next]))
+      }
+    }
+  )
+
+  it.prop("content is cut by sizes, however it came", [Schema.Array(size), Schema.Array(size)], ([sizes, cuts]) => {
+    const total = sizes.reduce((sum, one) => sum + one, 0)
+    const content = Uint8Array.from({ length: total }, (_, index) => index)
+    const parts: Array<Uint8Array> = []
+    for (let at = 0, turn = 0; at < total; turn += 1) {
+      const length = Math.min(total - at, turn < cuts.length ? (cuts[turn] ?? 0) : total)
+      parts.push(content.subarray(at, at + length))
+      at += length
+    }
+    const contents = PackedFiles.contentsOf(
+      sizes.map((size) => ({ size })),
+      parts
+    )
+    assert.deepStrictEqual(contents.map(Bytes.lengthOf), sizes)
+    assert.deepStrictEqual(Bytes.concat([new Uint8Array(0), ...contents.flat(), new Uint8Array(0)]), content)
+  })
+})
