@@ -380,8 +380,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     "cancel-of-upload-ignored",
     "the Cancel of an upload does nothing",
     session,
-    `case "Receiving":\n      return abandon(state, { reason: "cancelled" }, undefined)`,
-    `case "Receiving":\n      return stay(state)`,
+    `case "Gathering":\n      return abandon(state, { reason: "cancelled" }, undefined)`,
+    `case "Gathering":\n      return stay(state)`,
     machine
   ),
   mutant(
@@ -397,7 +397,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     "queue-without-end",
     "a client may queue commands without end",
     session,
-    " || state.queue.length >= requestsInFlightMax",
+    "  queue.length < requestsInFlightMax &&\n",
     "",
     machine
   ),
@@ -413,8 +413,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     "right-skipped-for-one-command",
     "describing a file needs no right",
     "domain/session/Grant.ts",
-    `case "Describe":\n    case "Download":\n      return ["read"]`,
-    `case "Describe":\n      return []\n    case "Download":\n      return ["read"]`,
+    `case "Describe":\n    case "Download":\n`,
+    `case "Describe":\n      return []\n    case "Download":\n`,
     machine,
     "server/rights"
   ),
@@ -528,8 +528,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     "login-without-deadline",
     "a connection may wait for its login without end",
     "server/Connection.ts",
-    "    Effect.raceFirst(loginDeadline),\n",
-    "",
+    "seat.lost, loginDeadline, stopping]",
+    "seat.lost, stopping]",
     "server/hostile",
     "server/tour"
   ),
@@ -616,8 +616,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     "interrupted-command-off-record",
     "a command that its session ends is not on record",
     "server/SessionWatch.ts",
-    "for (const one of commands.end()) yield* ended(one)\n",
-    "commands.end()\n",
+    "    yield* ended(commands.end())\n",
+    "    commands.end()\n",
     "server/SessionWatch",
     "server/tour"
   ),
@@ -710,14 +710,14 @@ export const mutants: ReadonlyArray<Mutant> = [
     "client-fsync-skipped",
     "a download is not fsynced before it is renamed",
     staged,
-    "Effect.andThen(file.setModified(modified), file.sync)",
-    "file.setModified(modified)",
+    `      if ((yield* Durability) === "full") yield* Effect.mapError(file.sync, failed)\n`,
+    "",
     "client/LocalFiles"
   ),
   mutant(
     "client-takes-too-much",
     "a server may send more than it announced",
-    client,
+    "client/Answers.ts",
     "if (received > length)",
     "if (received < 0)",
     "client/hostile"
