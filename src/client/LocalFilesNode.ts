@@ -5,7 +5,7 @@ import * as nodeFs from "node:fs"
 import * as nodePath from "node:path"
 import { Context, Effect, Layer, Result, type Scope, Stream } from "effect"
 import { SecureRandom } from "effect/crypto"
-import { Digest, digestOf } from "../domain/file/Digest.ts"
+import { Digest } from "../domain/file/Digest.ts"
 import { mayRun } from "../domain/file/FileEntry.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { listingStatsAtOnceMax, nameDepthMax } from "../domain/limits.ts"
@@ -16,7 +16,6 @@ import { toStat } from "../domain/store/StatNode.ts"
 import { LocalFileFailed } from "./ClientError.ts"
 import {
   type Declared,
-  Durability,
   type Facts,
   type Leftover,
   type LocalEntry,
@@ -190,33 +189,10 @@ const placeSmall = Effect.fnUntraced(function* (
 })
 
 const placeTogether = Effect.fnUntraced(function* (folder: string, run: ReadonlyArray<NewLocal>) {
-  const digest = yield* Digest
-  const { randomBytes } = yield* SecureRandom.SecureRandom
   const disk = yield* DiskNode.make(folder)
-  const random = yield* randomBytes(StagedFile.temporaryRandomBytes)
-  const right = run.map(
-    ({ digest: declared, parts, path }) => !endsFolder(path) && digestOf(digest, parts) === declared
+  return yield* SmallLocalFiles.placeTogether(disk, [], run, (path) =>
+    endsFolder(path) ? undefined : nodePath.basename(nodePath.resolve(path))
   )
-  const placed = yield* disk.placeAll({
-    staging: [],
-    folder: [],
-    durable: (yield* Durability) === "full",
-    likeReplaced: true,
-    files: run
-      .filter((_, index) => right[index])
-      .map(({ executable, modified, parts, path }) => {
-        const name = nodePath.basename(nodePath.resolve(path))
-        return {
-          temporary: StagedFile.temporaryName(name, undefined, random),
-          name,
-          parts,
-          modified,
-          executable
-        }
-      })
-  })
-  const next = placed.values()
-  return right.map((fit) => (fit ? next.next().value : undefined))
 })
 
 /** `name/` means a folder. */

@@ -2,8 +2,6 @@
  * A folder of the client as a tree, over the narrow `Disk` port: that follows no link, and so neither does this.
  */
 import { Effect, Option, Result, type Scope, Stream } from "effect"
-import { SecureRandom } from "effect/crypto"
-import { Digest, digestOf } from "../domain/file/Digest.ts"
 import { mayRun } from "../domain/file/FileEntry.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { type Disk, type DiskEntry, type DiskError, type DiskFile, type DiskPath } from "../domain/store/Disk.ts"
@@ -12,7 +10,6 @@ import * as KeyedLock from "../domain/store/KeyedLock.ts"
 import { LocalFileFailed } from "./ClientError.ts"
 import {
   type Declared,
-  Durability,
   type Facts,
   type LocalPlace,
   type LocalSmall,
@@ -126,30 +123,7 @@ export const make = (options: TreeOptions): LocalTree => {
   /** Files of one folder that follow one another go there together. */
   const placeTogether = Effect.fnUntraced(function* (folder: DiskPath, run: ReadonlyArray<NewLocal>) {
     yield* makeFolders(folder)
-    const digest = yield* Digest
-    const { randomBytes } = yield* SecureRandom.SecureRandom
-    const random = yield* randomBytes(StagedFile.temporaryRandomBytes)
-    const right = run.map(({ digest: declared, parts }) => digestOf(digest, parts) === declared)
-    const placed = yield* disk.placeAll({
-      staging: folder,
-      folder,
-      durable: (yield* Durability) === "full",
-      likeReplaced: true,
-      files: run
-        .filter((_, index) => right[index])
-        .map(({ executable, modified, parts, path }) => {
-          const name = path.slice(path.lastIndexOf("/") + 1)
-          return {
-            temporary: StagedFile.temporaryName(name, undefined, random),
-            name,
-            parts,
-            modified,
-            executable
-          }
-        })
-    })
-    const next = placed.values()
-    return right.map((fit) => (fit ? next.next().value : undefined))
+    return yield* SmallLocalFiles.placeTogether(disk, folder, run, (path) => path.slice(path.lastIndexOf("/") + 1))
   })
 
   const among: SmallPlaces = {

@@ -1,10 +1,45 @@
 /**
- * Small local files one by one, for what has nothing better for many at once.
+ * Small local files: many in one folder together, and one by one for what has nothing better.
  */
 import { Effect } from "effect"
+import { SecureRandom } from "effect/crypto"
 import * as Bytes from "../domain/Bytes.ts"
+import { Digest, digestOf } from "../domain/file/Digest.ts"
 import { mayRun } from "../domain/file/FileEntry.ts"
-import type { LocalFiles, SmallPlaces } from "./LocalFiles.ts"
+import type { Disk, DiskPath } from "../domain/store/Disk.ts"
+import { Durability, type LocalFiles, type NewLocal, type SmallPlaces } from "./LocalFiles.ts"
+import * as StagedFile from "./StagedFile.ts"
+
+/**
+ * Files of one folder in one step of the disk, each written beside its name first. Gives what each came to, in their
+ * order; undefined: it was not placed so, as its content is not what was declared or it has no name there.
+ *
+ * @param nameOf what the file at a path is called in the folder
+ */
+export const placeTogether = Effect.fnUntraced(function* (
+  disk: Disk["Service"],
+  folder: DiskPath,
+  run: ReadonlyArray<NewLocal>,
+  nameOf: (path: string) => string | undefined
+) {
+  const digest = yield* Digest
+  const { randomBytes } = yield* SecureRandom.SecureRandom
+  const random = yield* randomBytes(StagedFile.temporaryRandomBytes)
+  const files = run.map(({ digest: declared, executable, modified, parts, path }) => {
+    const name = nameOf(path)
+    if (name === undefined || digestOf(digest, parts) !== declared) return undefined
+    return { temporary: StagedFile.temporaryName(name, undefined, random), name, parts, modified, executable }
+  })
+  const placed = yield* disk.placeAll({
+    staging: folder,
+    folder,
+    durable: (yield* Durability) === "full",
+    likeReplaced: true,
+    files: files.filter((file) => file !== undefined)
+  })
+  const next = placed.values()
+  return files.map((file) => file && next.next().value)
+})
 
 /** Opens and reads each, stages, writes and commits each. */
 export const make = ({ open, stage }: Pick<LocalFiles["Service"], "open" | "stage">): SmallPlaces => ({
