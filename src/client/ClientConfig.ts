@@ -19,6 +19,10 @@ import type { TreeOptions } from "./Trees.ts"
 
 export const program = "paradrop"
 
+/** Off unless it is given; there is no --no- form. */
+const given = (name: string, description: string) =>
+  Flag.Boolean(name).pipe(Flag.withoutNegation, Flag.withDescription(description), Flag.withDefault(false))
+
 /** The command line is wrong: exit code 2. */
 export class WrongUsage extends Schema.TaggedError<WrongUsage>()("WrongUsage", { detail: Schema.String }) {
   override get message(): string {
@@ -108,20 +112,13 @@ export const to = Flag.String("to").pipe(
   Flag.optional
 )
 
-export const digest = Flag.Boolean("digest").pipe(
-  Flag.withoutNegation,
-  Flag.withDescription("show the digest of each file (BLAKE3), which the server may have to compute"),
-  Flag.withDefault(false)
-)
+export const digest = given("digest", "show the digest of each file (BLAKE3), which the server may have to compute")
 
 export const expect = Flag.String("expect").pipe(
   Flag.withMetavar("DIGEST"),
   Flag.withDescription("refuse unless the server's file has this digest now; for one file"),
   Flag.optional
 )
-
-const given = (name: string, description: string) =>
-  Flag.Boolean(name).pipe(Flag.withoutNegation, Flag.withDescription(description), Flag.withDefault(false))
 
 const patterns = (name: string, description: string) =>
   Flag.String(name).pipe(Flag.withMetavar("PATTERN"), Flag.withDescription(description), Flag.atLeast(0))
@@ -168,17 +165,12 @@ export const parseTree = ({
 }
 
 /** Of `fetch`. */
-export const watchListing = Flag.Boolean("watch").pipe(
-  Flag.withoutNegation,
-  Flag.withDescription("go on: show what is added (+), changed (~) and removed (-), until Ctrl-C"),
-  Flag.withDefault(false)
-)
+export const watchListing = given("watch", "go on: show what is added (+), changed (~) and removed (-), until Ctrl-C")
 
 /** Of `para`. */
-export const watchFiles = Flag.Boolean("watch").pipe(
-  Flag.withoutNegation,
-  Flag.withDescription("as -r, and go on: bring the server up to date whenever something changes here, until Ctrl-C"),
-  Flag.withDefault(false)
+export const watchFiles = given(
+  "watch",
+  "as -r, and go on: bring the server up to date whenever something changes here, until Ctrl-C"
 )
 
 /** What follows local files speaks of folders as `-r` does, and of no single moment. */
@@ -214,11 +206,7 @@ export const newPassword = {
   )
 }
 
-export const replace = Flag.Boolean("replace").pipe(
-  Flag.withoutNegation,
-  Flag.withDescription("replace a file that has the new name; without it such a file is left alone"),
-  Flag.withDefault(false)
-)
+export const replace = given("replace", "replace a file that has the new name; without it such a file is left alone")
 
 export const newName = Argument.String("NEW").pipe(Argument.withDescription("its new name, folders included"))
 
@@ -232,17 +220,9 @@ export const profileServer = Argument.String("SERVER").pipe(
   Argument.withDescription("the server and the account: USER@HOST:PORT, HOST, or paradrop://USER@HOST:PORT")
 )
 
-export const keepPassword = Flag.Boolean("keep-password").pipe(
-  Flag.withoutNegation,
-  Flag.withDescription("ask for the password and keep it in a file that only you can read"),
-  Flag.withDefault(false)
-)
+export const keepPassword = given("keep-password", "ask for the password and keep it in a file that only you can read")
 
-export const replaceProfile = Flag.Boolean("replace").pipe(
-  Flag.withoutNegation,
-  Flag.withDescription("write over a profile that has the name"),
-  Flag.withDefault(false)
-)
+export const replaceProfile = given("replace", "write over a profile that has the name")
 
 const isProfileName = Schema.is(ProfileName)
 
