@@ -23,6 +23,8 @@ export interface Site {
   /** the folder that is served */
   readonly root: string
   readonly place: Place
+  /** whether a file is to be fsynced before the client hears that it is there; who cannot do it does it not */
+  readonly durable: boolean
 }
 
 /** A contestant whose server runs. */
@@ -30,6 +32,11 @@ export interface Service {
   /** the server's processes; their children belong to them */
   readonly server: ReadonlyArray<number>
   readonly commands: Partial<Record<Operation, (from: string, to: string) => Command>>
+  /**
+   * Names of what the server keeps of its files beside them: one more a moment after a large one was put. Without, it
+   * keeps nothing.
+   */
+  readonly kept?: () => ReadonlyArray<string>
   /** One program that puts a file so many times at once, as `to-0`, `to-1` and so on. */
   readonly putMany?: (from: string, to: string, count: number) => Command
   /** Sessions that stay idle until their programs are ended. */

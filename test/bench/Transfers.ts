@@ -58,13 +58,14 @@ export const stand = async (
   name: string,
   contestant: Contestant,
   place: Place.Place,
-  items: ReadonlyArray<string>
+  items: ReadonlyArray<string>,
+  durable = false
 ): Promise<Stand> => {
   const folder = bench.folder(join(name, contestant.name))
   const [root, client, own] = [join(folder, "root"), join(folder, "client"), join(folder, "own")]
   for (const path of [root, client, own, join(root, served)]) mkdirSync(path)
   for (const item of items) await output("cp", "-al", join(bench.data, item), join(root, served, item))
-  const service = await contestant.start({ folder: own, root, place })
+  const service = await contestant.start({ folder: own, root, place, durable })
   return { contestant, service, root, client }
 }
 
@@ -174,12 +175,13 @@ export const stands = async (
   name: string,
   names: ReadonlyArray<string>,
   place: Place.Place,
-  items: ReadonlyArray<string>
+  items: ReadonlyArray<string>,
+  durable = false
 ): Promise<ReadonlyArray<Stand>> => {
   const all: Array<Stand> = []
   for (const contestant of bench.contestants.filter((one) => names.includes(one.name))) {
     try {
-      all.push(await stand(bench, name, contestant, place, items))
+      all.push(await stand(bench, name, contestant, place, items, durable))
     } catch (error) {
       bench.failed({ case: name, operation: "start", contestant: contestant.name, detail: String(error) })
     }

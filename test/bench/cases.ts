@@ -3,6 +3,7 @@ import { rmSync } from "node:fs"
 import { join } from "node:path"
 import type { Bench, Case, Scale } from "./Bench.ts"
 import { idle, login } from "./cases/costs.ts"
+import { engine } from "./cases/engine.ts"
 import { growth } from "./cases/growth.ts"
 import { updates } from "./cases/updates.ts"
 import * as Data from "./Data.ts"
@@ -110,8 +111,10 @@ export const cases: ReadonlyArray<Case> = [
   setup("setup-far", far),
   tidied(smallFar, "hundred"),
   tidied(middleFar, "middle"),
-  updates("updates", loopback),
-  updates("updates-slow", slow),
+  updates({ name: "updates", wire: loopback, durable: false }),
+  updates({ name: "updates-fsync", wire: loopback, durable: true }),
+  updates({ name: "updates-slow", wire: slow, durable: true }),
+  engine,
   tidied(clients, "crowd"),
   idle,
   login,

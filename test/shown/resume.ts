@@ -5,12 +5,12 @@
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { stat } from "node:fs/promises"
-import { join, resolve } from "node:path"
+import { join } from "node:path"
 import { claim, digestOfFile, inFolder, makeFile, startServer } from "./processes.ts"
 
 const mebibyte = 1024 * 1024
 const size = Number(process.argv.slice(2).find((arg) => arg !== "--dist") ?? 1024) * mebibyte
-const bench = resolve(import.meta.dirname, "../bench")
+const here = import.meta.dirname
 /** At most 51 % and one chunk, whatever was on its way when the link broke. */
 const sentBytesMax = 0.51 * size + 256 * 1024
 const firstSecondsMax = 0.5
@@ -24,7 +24,7 @@ const textOf = async (args: ReadonlyArray<string>): Promise<string> => {
 }
 
 const throughLink = async <A>(port: number, cut: number, use: (port: string) => Promise<A>): Promise<A> => {
-  const link = spawn(process.execPath, [join(bench, "link.ts"), String(port), "--cut", String(cut)], {
+  const link = spawn(process.execPath, [join(here, "link.ts"), String(port), "--cut", String(cut)], {
     stdio: ["ignore", "pipe", "inherit"]
   })
   const [line] = await once(link.stdout, "data")
@@ -40,7 +40,7 @@ await inFolder(async (folder) => {
   try {
     const local = join(folder, "big.bin")
     const digest = await makeFile(local, size)
-    const upload = (port: string) => textOf([join(bench, "paraClient.ts"), port, local, "big", "127.0.0.1", "upload"])
+    const upload = (port: string) => textOf([join(here, "uploadClient.ts"), port, local, "big"])
     const broken = await throughLink(server.port, size / 2, upload)
     claim("the first command did not end well: its network was cut at 50 %", broken === "")
     const again: { sent: number; firstMoved: number; seconds: number } = JSON.parse(await upload(String(server.port)))

@@ -2,42 +2,71 @@
  * Six updates of one large file, beside rsync over ssh.
  *
  * What counts is what the update takes beyond a trivial one of a file of one byte, time, bytes and CPU alike: start and
- * login have cases of their own. Before each, the server's file is the old version again, and everything has come to
- * rest: what a server keeps of a file is then as it is a moment after any transfer.
+ * login have cases of their own. Before each, the old version is put as a user would put it, from the server's side of
+ * the wire, and the server has come to rest: what it keeps of a file is then as it is a moment after any transfer.
  */
-import { copyFileSync, rmSync, writeFileSync } from "node:fs"
+import { rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import type { Bench, Case } from "../Bench.ts"
 import * as Data from "../Data.ts"
 import { type Edit, edits } from "../Edits.ts"
 import * as Place from "../Place.ts"
-import { run, type Run, settle } from "../Processes.ts"
+import { type Command, pause, run, type Run, settle } from "../Processes.ts"
 import { rounds, type Stand, stands, timed } from "../Transfers.ts"
 
 const target = "updated"
 const tiny = "tiny"
+/** The server makes what it keeps of a file one second after the last transfer at the earliest. */
+const keptSecondsMax = 60
+
+/** Which updates: over what, and whether they are fsynced. */
+export interface Updates {
+  readonly name: string
+  readonly wire: Place.Wire
+  readonly durable: boolean
+}
 
 interface Cost extends Run {
   readonly bytes: number
 }
 
-const update = async (
-  place: Place.Place,
-  { service }: Stand,
-  from: string,
-  to: string,
-  memory = false
-): Promise<Cost> => {
-  const command = service.commands.update?.(from, to)
+const ran = async (command: Command | undefined, { service }: Stand, memory = false): Promise<Run> => {
   if (command === undefined) throw new Error("has no updates")
-  const before = place.bytes()
   const result = await run(command, { server: service.server, memory, secondsMax: 900 })
   if (result.code !== 0) throw new Error(`ended with ${String(result.code)}: ${result.errors.slice(-300)}`)
+  return result
+}
+
+const update = async (place: Place.Place, stand: Stand, from: string, to: string, memory = false): Promise<Cost> => {
+  const before = place.bytes()
+  const result = await ran(stand.service.commands.update?.(from, to), stand, memory)
   return { ...result, bytes: place.bytes() - before }
 }
 
-const one = async (bench: Bench, name: string, place: Place.Place, stand: Stand, edit: Edit, round: number) => {
-  const key = { case: name, operation: edit.what, contestant: stand.contestant.name, round }
+/** Puts the old version there, and waits until the server keeps of it what it ever will. */
+const bring = async (place: Place.Place, stand: Stand, base: string): Promise<void> => {
+  const { commands, kept, server } = stand.service
+  const before = kept?.().length ?? 0
+  const put = commands.put?.(base, target)
+  await ran(put && place.far(put), stand)
+  const end = performance.now() + keptSecondsMax * 1000
+  while (kept !== undefined && kept().length <= before) {
+    if (performance.now() > end) throw new Error("the server keeps nothing of the file that was put")
+    await pause(50)
+  }
+  await settle(server)
+}
+
+interface Round {
+  readonly bench: Bench
+  readonly spec: Updates
+  readonly place: Place.Place
+  readonly stand: Stand
+  readonly round: number
+}
+
+const one = async ({ bench, place, round, spec, stand }: Round, edit: Edit): Promise<void> => {
+  const key = { case: spec.name, operation: edit.what, contestant: stand.contestant.name, round }
   if (bench.has(key)) return
   bench.check()
   const base = join(bench.data, "big")
@@ -46,8 +75,7 @@ const one = async (bench: Bench, name: string, place: Place.Place, stand: Stand,
   edit.make(base, bench.scale.mib * Data.mebibyte, version)
   const trivial: Array<Cost> = []
   const result = await timed(bench, async () => {
-    await update(place, stand, base, target)
-    await settle(stand.service.server)
+    await bring(place, stand, base)
     trivial.push(await update(place, stand, small, tiny))
     return update(place, stand, version, target, round === 0)
   })
@@ -69,22 +97,25 @@ const one = async (bench: Bench, name: string, place: Place.Place, stand: Stand,
 }
 
 /** The six with that wire between. */
-export const updates = (name: string, wire: Place.Wire): Case => ({
-  name,
-  about: ({ mib }) => `update of a file of ${mib} MiB, ${Place.nameOf(wire)}, beyond a trivial one`,
-  wire,
+export const updates = (spec: Updates): Case => ({
+  name: spec.name,
+  about: ({ mib }) => {
+    const how = `${Place.nameOf(spec.wire)}${spec.durable ? ", fsynced" : ""}`
+    return `update of a file of ${mib} MiB, ${how}, beyond a trivial one`
+  },
+  wire: spec.wire,
   run: async (bench) => {
+    const { durable, name, wire } = spec
     const folder = bench.folder(name)
     Data.file(join(bench.data, "big"), bench.scale.mib * Data.mebibyte)
     const place = await Place.open(wire, folder)
-    const all = await stands(bench, name, ["paradrop", "rsync"], place, [])
+    const all = await stands(bench, name, ["paradrop", "rsync"], place, [], durable)
     for (const { client, root } of all) {
-      copyFileSync(join(bench.data, "big"), join(root, target))
       for (const path of [join(root, tiny), join(client, tiny)]) writeFileSync(path, "x")
     }
     const steps = edits.map((edit) => ({
       label: edit.what,
-      run: (stand: Stand, round: number) => one(bench, name, place, stand, edit, round)
+      run: (stand: Stand, round: number) => one({ bench, spec, place, stand, round }, edit)
     }))
     try {
       await rounds(bench, name, all, steps)

@@ -105,6 +105,7 @@ export const rsync: Contestant = {
   needs: { sshd: "openssh-server", ssh: "openssh-client", "ssh-keygen": "openssh-client", rsync: "rsync" },
   start: withSshd(basePort + 1, (site, config) => {
     const shell = ["-e", `ssh -F ${config}`]
+    const fsync = site.durable ? ["--fsync"] : []
     const there = (name: string) => `${site.place.host}:${join(site.root, name)}`
     const rsync = (...args: ReadonlyArray<string>): Command => ({ argv: ["rsync", "-a", ...shell, ...args] })
     const commands: Record<Operation, (from: string, to: string) => Command> = {
@@ -114,7 +115,8 @@ export const rsync: Contestant = {
       getTree: (from, to) => rsync(`${there(from)}/`, `${to}/`),
       list: (from) => ({ argv: ["rsync", "--list-only", "--outbuf=L", ...shell, `${there(from)}/`] }),
       // Every byte is looked at, as ours does: size and time may say nothing about content.
-      update: (from, to) => rsync("--ignore-times", "--no-whole-file", "--no-times", "--stats", from, there(to))
+      update: (from, to) =>
+        rsync(...fsync, "--ignore-times", "--no-whole-file", "--no-times", "--stats", from, there(to))
     }
     return { commands }
   })

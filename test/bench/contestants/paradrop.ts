@@ -1,5 +1,5 @@
 /** Paradrop as it is installed: the two executables of the build. */
-import { existsSync, mkdirSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs"
 import { dirname, join, resolve } from "node:path"
 import { type Contestant, pidOf, type Site } from "../Contestant.ts"
 import { type Command, said, start, stop } from "../Processes.ts"
@@ -32,8 +32,7 @@ const node = (side: "client" | "server"): readonly [string, ...ReadonlyArray<str
     ? [process.execPath]
     : [process.execPath, "--cpu-prof", `--cpu-prof-dir=${join(profiles, side)}`]
 
-/** The peers do not fsync either. */
-const common = ["--port", "0", "--durability", "os", "--log-level", "warn"]
+const common = ["--port", "0", "--log-level", "warn"]
 
 /** Of passwords, as `paradrop-server user stretching` names them: full is the default, light the lowest. */
 type Stretching = 1 | 3
@@ -74,6 +73,8 @@ export const serve = async (site: Site, stretching: Stretching, settings: Readon
   writeFileSync(join(state, "accounts.json"), JSON.stringify({ version: 2, stretching, accounts: [] }), { mode: 0o600 })
   writeFileSync(passwordFile, `${password}\n`, { mode: 0o600 })
   const folders = ["--root", site.root, "--state", state]
+  // Where peers do not fsync we do not either.
+  const durability = ["--durability", site.durable ? "full" : "os"]
   const add = start({
     argv: [process.execPath, server, "user", "add", "bench", ...folders],
     input: passwordFile,
@@ -83,7 +84,17 @@ export const serve = async (site: Site, stretching: Stretching, settings: Readon
   const child = start(
     site.place.far({
       env: environment(site),
-      argv: [...node("server"), server, ...folders, ...common, "--host", site.place.host, ...limits, ...settings]
+      argv: [
+        ...node("server"),
+        server,
+        ...folders,
+        ...common,
+        ...durability,
+        "--host",
+        site.place.host,
+        ...limits,
+        ...settings
+      ]
     })
   )
   const [, port = ""] = await said(child, /listening on .*:(\d+)\n/)
@@ -97,10 +108,11 @@ export const make = ({ about, name, stretching }: Paradrop): Contestant => ({
   about,
   needs: {},
   start: async (site) => {
-    const { child, port } = await serve(site, stretching)
+    const { child, port, state } = await serve(site, stretching)
     const paradrop = clientOf(site, port)
     return {
       server: [pidOf(child)],
+      kept: () => readdirSync(join(state, "signatures")).filter((file) => file.endsWith(".sig")),
       commands: {
         put: (from, to) => paradrop("upload", from, "--as", to),
         get: (from, to) => paradrop("download", from, "--to", to),
@@ -117,19 +129,19 @@ export const make = ({ about, name, stretching }: Paradrop): Contestant => ({
 
 export const paradrop = make({
   name: "paradrop",
-  about: "paradrop, the lowest stretching (light: for passwords that nobody can guess), durability os",
+  about: "paradrop, the lowest stretching (light: for passwords that nobody can guess)",
   stretching: lowest
 })
 
 export const paradropDefault = make({
   name: "paradrop-default",
-  about: "paradrop with its default stretching (Argon2id, 64 MiB, 3 passes), durability os",
+  about: "paradrop with its default stretching (Argon2id, 64 MiB, 3 passes)",
   stretching: 1
 })
 
 export const paradropSessions: Contestant = {
   name: "paradrop-sessions",
-  about: "paradrop, all sessions of one client process, the lowest stretching, durability os",
+  about: "paradrop, all sessions of one client process, the lowest stretching",
   needs: {},
   start: async (site) => {
     await bundle()

@@ -1,15 +1,14 @@
 /**
- * One `para`, timed from the moment the login is done: a process of its own, so that its memory can be told.
+ * One upload, timed from the moment the login is done: a process of its own, that ends with its connection.
  *
- * Arguments: PORT FILE NAME [HOST [para|upload]]. Prints one line of JSON: seconds, seconds until the first new content
- * left, bytes of TCP payload each way, peak memory.
+ * Arguments: PORT FILE NAME. Prints one line of JSON: seconds, seconds until the first new content left, bytes of TCP
+ * payload that were sent.
  */
 import { open, stat } from "node:fs/promises"
 import { connect } from "node:net"
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import { Effect, Layer, Redacted } from "effect"
 import * as Client from "../../src/client/Client.ts"
-import type { Progress } from "../../src/client/Progress.ts"
 import * as CipherNode from "../../src/domain/channel/CipherNode.ts"
 import { UserName } from "../../src/domain/channel/HandshakeMessage.ts"
 import * as Transport from "../../src/domain/channel/Transport.ts"
@@ -19,7 +18,8 @@ import * as DigestNode from "../../src/domain/file/DigestNode.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
 import { socketReadBytes } from "../../src/domain/limits.ts"
 
-const [port = "", file = "", name = "", host = "127.0.0.1", command = "para"] = process.argv.slice(2)
+const [port = "", file = "", name = ""] = process.argv.slice(2)
+const host = "127.0.0.1"
 const { mtimeMs, size } = await stat(file)
 const handle = await open(file)
 
@@ -50,29 +50,16 @@ const run = Effect.gen(function* () {
     user: UserName.make("default"),
     password: Redacted.make("123456")
   })
-  const wireBefore = { sent: socket.bytesWritten, received: socket.bytesRead }
+  const sentBefore = socket.bytesWritten
   const began = performance.now()
-  const cpu = process.cpuUsage()
-  const target = FileName.make(name)
-  let committing = began
   let first = Number.NaN
-  const onProgress = ({ done, phase, reused }: Progress) => {
+  yield* session.upload(FileName.make(name), source, ({ done, reused }) => {
     if (Number.isNaN(first) && done > reused) first = performance.now()
-    if (phase === "committing") committing = performance.now()
-  }
-  yield* command === "upload" ? session.upload(target, source, onProgress) : session.para(target, source, onProgress)
-  const used = process.cpuUsage(cpu)
+  })
   return {
-    /** processor time since the login, milliseconds */
-    user: Math.round(used.user / 1000),
-    sys: Math.round(used.system / 1000),
     seconds: (performance.now() - began) / 1000,
-    /** from the Commit to the answer: what the server still had to do */
-    committing: (performance.now() - committing) / 1000,
     firstMoved: (first - began) / 1000,
-    sent: socket.bytesWritten - wireBefore.sent,
-    received: socket.bytesRead - wireBefore.received,
-    peakMiB: Math.round(process.resourceUsage().maxRSS / 1024)
+    sent: socket.bytesWritten - sentBefore
   }
 }).pipe(
   Effect.scoped,

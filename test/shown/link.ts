@@ -1,7 +1,7 @@
 /**
  * A slow link: passes TCP on to a port of this machine, with a rate, a round-trip time, and a place to break.
  *
- * `node test/bench/link.ts PORT [--mbit 100] [--rtt 40] [--cut BYTES]`, 0 for none. Both directions have the rate and
+ * `node test/shown/link.ts PORT [--mbit 100] [--rtt 40] [--cut BYTES]`, 0 for none. Both directions have the rate and
  * half of the round trip each; a sender is held back when `queueBytesMax` wait. `--cut` breaks the first connection
  * when so many bytes have come from the client. Prints the port, and at its end the bytes of each connection.
  */
