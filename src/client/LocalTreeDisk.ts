@@ -242,6 +242,7 @@ const within = (
     create: (path) => disk.create(at(path)),
     openWrite: (path) => disk.openWrite(at(path)),
     stat: (path) => disk.stat(at(path)),
+    statAll: (path, names) => disk.statAll(at(path), names),
     list: () => listing,
     makeFolder: (path, access) => disk.makeFolder(at(path), access),
     rename: (from, to) => disk.rename(at(from), at(to)),

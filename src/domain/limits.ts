@@ -371,10 +371,7 @@ export const progressLineMilliseconds = 10_000
 /** Small files of one batch that are fsynced at once: Node's pool has four threads, and one is left to the others. */
 export const diskSyncsAtOnceMax = 3
 
-/** Small files that are put in place before the event loop has its turn. */
-export const filesPlacedInTurnMax = 16
-
-/** Small files are read for so long before the event loop has its turn. */
+/** Small files are looked at, read and put in place for so long before the event loop has its turn. */
 export const blockingMillisecondsMax = 5
 
 /** Files that a client sorts before it lists them; a longer listing is shown as it comes. */

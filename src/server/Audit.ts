@@ -80,6 +80,8 @@ export class Audit extends Context.Service<
   {
     /** Puts a record in line. Waits only for room. */
     readonly record: (record: AuditRecord) => Effect.Effect<void>
+    /** The same for several, in their order. */
+    readonly recordAll: (records: ReadonlyArray<AuditRecord>) => Effect.Effect<void>
     /** Waits until what was put in line is durable, or cannot be. */
     readonly flush: Effect.Effect<void>
     /** Whether the log can be written, as far as the last try tells. */
@@ -93,12 +95,14 @@ export class Audit extends Context.Service<
   /** The newest `auditKeptInMemoryMax` records, for as long as the layer lives. */
   static readonly layerMemory: Layer.Layer<Audit> = Layer.sync(Audit, () => {
     const kept: Array<AuditRecord> = []
+    const recordAll = (records: ReadonlyArray<AuditRecord>) =>
+      Effect.sync(() => {
+        kept.push(...records)
+        kept.splice(0, kept.length - auditKeptInMemoryMax)
+      })
     return Audit.of({
-      record: (record) =>
-        Effect.sync(() => {
-          kept.push(record)
-          if (kept.length > auditKeptInMemoryMax) kept.shift()
-        }),
+      record: (record) => recordAll([record]),
+      recordAll,
       flush: Effect.void,
       writing: Effect.succeed(true),
       waiting: Effect.succeed(0),

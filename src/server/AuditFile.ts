@@ -55,15 +55,20 @@ const make = Effect.fnUntraced(function* (
     if (waitingBytes >= auditBatchBytesMax || waiting.length >= auditWaitingMax) hurry.openUnsafe()
   }
 
-  const record = (entry: AuditRecord): Effect.Effect<void> =>
+  /** From the one at `from` on; waits for room as often as there is none. */
+  const recordFrom = (entries: ReadonlyArray<AuditRecord>, from: number): Effect.Effect<void> =>
     Effect.suspend(() => {
-      if (waiting.length < auditWaitingMax) {
+      let next = from
+      for (const entry of entries.slice(from, from + Math.max(0, auditWaitingMax - waiting.length))) {
         put(lineOf(entry))
-        return Metrics.auditWaiting.set({}, waiting.length)
+        next += 1
       }
-      if (working) return Effect.andThen(room.await, record(entry))
-      lost += 1
-      return Metrics.auditLost({})
+      const full = entries.length - next
+      const told = next > from ? Metrics.auditWaiting.set({}, waiting.length) : Effect.void
+      if (full === 0) return told
+      if (working) return Effect.andThen(told, Effect.andThen(room.await, recordFrom(entries, next)))
+      lost += full
+      return Effect.andThen(told, Metrics.auditLost({}, full))
     })
 
   const taken = (count: number) => {
@@ -115,7 +120,8 @@ const make = Effect.fnUntraced(function* (
   )
   yield* Effect.forkScoped(writer)
   return Audit.of({
-    record,
+    record: (entry) => recordFrom([entry], 0),
+    recordAll: (entries) => recordFrom(entries, 0),
     flush: Effect.suspend(() => {
       if (waiting.length === 0 || !working) return Effect.void
       hurry.openUnsafe()
@@ -134,11 +140,10 @@ const batchLength = (lines: ReadonlyArray<Uint8Array>): number => {
   return end === -1 ? lines.length : end
 }
 
-const codec = Schema.fromJsonString(AuditRecord)
-const encode = Schema.encodeSync(codec)
-const decode = Schema.decodeUnknownOption(codec)
+const decode = Schema.decodeUnknownOption(Schema.fromJsonString(AuditRecord))
 
-const lineOf = (record: AuditRecord): Uint8Array => Bytes.fromUtf8(`${encode(record)}\n`)
+// A record is its own encoding: no field takes another form.
+const lineOf = (record: AuditRecord): Uint8Array => Bytes.fromUtf8(`${JSON.stringify(record)}\n`)
 
 // -----------------------------------------------------------------------------
 // The files

@@ -66,21 +66,24 @@ export const make = (options: {
   const { store } = files
   let gathering: Gathering | undefined
 
-  /** What the files held before, where somebody wants to know. */
-  const digestsBefore = (names: ReadonlyArray<FileName>) =>
-    Effect.gen(function* () {
-      const all: Array<ContentDigest | undefined> = []
-      while (watch.audited && all.length < names.length) {
-        const read = yield* SmallFiles.readAll(store, names.slice(all.length), bundleBytesMax)
-        for (const one of read.length > 0 ? read : [Result.fail(missing)]) {
-          const found = Result.isSuccess(one) ? one.success : undefined
-          all.push(
-            found?.content === undefined ? found && (yield* known(found.entry.name)) : digestOf(digest, [found.content])
-          )
-        }
+  /** What the files held before, where somebody wants to know. Of a new one nothing is asked for. */
+  const digestsBefore = Effect.fnUntraced(function* (all: ReadonlyArray<FileName>) {
+    const digests = new Map<FileName, ContentDigest>()
+    if (!watch.audited) return digests
+    const names = yield* SmallFiles.present(store, all)
+    for (let from = 0; from < names.length;) {
+      const read = yield* SmallFiles.readAll(store, names.slice(from), bundleBytesMax)
+      for (const [index, one] of read.entries()) {
+        const [name, found] = [names[from + index], Result.getOrUndefined(one)]
+        if (name === undefined || found === undefined) continue
+        const { content, entry } = found
+        const before = content === undefined ? yield* known(entry.name) : digestOf(digest, [content])
+        if (before !== undefined) digests.set(name, before)
       }
-      return all
-    })
+      from += Math.max(1, read.length)
+    }
+    return digests
+  })
 
   const place = Effect.fnUntraced(function* (id: RequestId): Effect.fn.Return<ActionResult> {
     const bundle = gathering
@@ -92,7 +95,7 @@ export const make = (options: {
     const refused: Array<FileRefusal> = []
     for (const [index, file] of bundle.files.entries()) {
       const outcome = outcomes[index] ?? Result.fail(missing)
-      const had = before[index]
+      const had = before.get(file.name)
       const seen = { bytes: file.size, ...(had !== undefined && { before: had }) }
       if (Result.isSuccess(outcome)) {
         watch.file(id, index, { ...seen, outcome: "done", after: file.digest })

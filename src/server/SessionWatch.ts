@@ -50,8 +50,8 @@ export const make = Effect.fnUntraced(function* (peer: () => Peer): Effect.fn.Re
   let open = commands.open()
   yield* Metrics.sessions.change({ state: "before-login" }, 1)
 
-  const record = (make: (time: string) => AuditRecord) =>
-    audit === undefined ? Effect.void : Effect.flatMap(now, (time) => audit.record(make(time)))
+  const record = (make: (time: string) => ReadonlyArray<AuditRecord>) =>
+    audit === undefined ? Effect.void : Effect.flatMap(now, (time) => audit.recordAll(make(time)))
 
   const begun = Effect.fnUntraced(function* ({ command, id }: CommandWatch.Command) {
     spans.set(id, yield* Effect.makeSpan(`paradrop.${command}`))
@@ -73,12 +73,10 @@ export const make = Effect.fnUntraced(function* (peer: () => Peer): Effect.fn.Re
       yield* Metrics.commandEnded({ command, outcome: refused ? "refused" : outcome }, count)
       if (refused) yield* Metrics.commandRefused({ reason: outcome }, count)
     }
-    if (user === undefined || audit === undefined) return
-    for (const { after, before, bytes, command, name, outcome, to } of all) {
-      const who = { user, peer: peer().address, command, outcome, bytes }
-      const what = { ...(name && { name }), ...(to && { to }), ...(before && { before }), ...(after && { after }) }
-      yield* record((time) => ({ _tag: "command", time, ...who, ...what }))
-    }
+    const who = user
+    if (who === undefined) return
+    const { address } = peer()
+    yield* record((time) => all.map((one) => recordOf(one, time, who, address)))
   })
 
   /** Brings the gauges to what is open now. */
@@ -97,7 +95,7 @@ export const make = Effect.fnUntraced(function* (peer: () => Peer): Effect.fn.Re
     yield* Metrics.loginEnded({ outcome: "done" })
     yield* Metrics.sessions.change({ state: "before-login" }, -1)
     yield* Metrics.sessions.change({ state: "logged-in" }, 1)
-    yield* record((time) => ({ _tag: "login", time, user: name, peer: peer().address }))
+    yield* record((time) => [{ _tag: "login", time, user: name, peer: peer().address }])
   })
 
   const step = Effect.fnUntraced(function* (input: SessionInput, outputs: ReadonlyArray<SessionOutput>) {
@@ -151,6 +149,25 @@ export const make = Effect.fnUntraced(function* (peer: () => Peer): Effect.fn.Re
         Effect.tap(run, () => Effect.sync(() => commands.committed(id, after)))
       )
   }
+})
+
+const recordOf = (
+  { after, before, bytes, command, name, outcome, to }: CommandWatch.Ended,
+  time: string,
+  user: UserName,
+  peer: string
+): AuditRecord => ({
+  _tag: "command",
+  time,
+  user,
+  peer,
+  command,
+  outcome,
+  ...(name && { name }),
+  ...(to && { to }),
+  bytes,
+  ...(before && { before }),
+  ...(after && { after })
 })
 
 /** A bundle asks the store for nothing until it is whole; a password is changed in its second step. */

@@ -116,7 +116,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     "lock-not-taken",
     "locks by name let everybody in",
     "domain/store/KeyedLock.ts",
-    "lock.semaphore.withPermits(1)(effect)",
+    "semaphore.withPermits(1)(effect)",
     "effect",
     store,
     crash

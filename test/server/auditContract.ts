@@ -65,6 +65,21 @@ export const auditContract: ReadonlyArray<ContractCase<Audit>> = [
     })
   },
   {
+    name: "several at once are in line as if they came one by one",
+    effect: Effect.gen(function* () {
+      const audit = yield* Audit
+      const [first, rest] = [
+        recordOf(0),
+        Array.from({ length: auditWaitingMax + 100 }, (_, index) => recordOf(index + 1))
+      ]
+      yield* audit.record(first)
+      yield* audit.recordAll(rest)
+      yield* audit.recordAll([])
+      yield* audit.flush
+      yield* equal("records", yield* readAll, [first, ...rest])
+    })
+  },
+  {
     name: "more than may wait is put in line as room comes, and nothing is lost or out of order",
     effect: Effect.gen(function* () {
       const audit = yield* Audit

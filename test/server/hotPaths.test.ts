@@ -166,6 +166,19 @@ const fourKibibytes = Fixture.source(Fixture.bytes(1, 4096))
 const each = <A, E, R>(count: number, run: (index: number) => Effect.Effect<A, E, R>) =>
   Effect.forEach(Array.from({ length: count }).keys(), run, { concurrency: "unbounded", discard: true })
 
+/** So many small files, which fit into one bundle. */
+const bundle = Effect.fnUntraced(function* (count: number) {
+  const content = Fixture.bytes(1, 4096)
+  const digest = yield* Fixture.digest(content)
+  return Array.from({ length: count }, (_, index) => ({
+    name: small(index),
+    size: content.length,
+    modified: 0,
+    digest,
+    content
+  }))
+})
+
 const paths: Record<string, Path> = {
   "a block of an upload": {
     run: (session, count) => session.upload(big, blocks(count)),
@@ -186,10 +199,23 @@ const paths: Record<string, Path> = {
       each(count, (index) => session.download(small(index), () => Effect.succeed(Fixture.sink()))),
     bounds: { records: 4, socketWrites: 4, diskOperations: 4, steps: 760, copied: 4700 }
   },
+  "a small file of a bundle that goes up": {
+    run: (session, count) => Effect.flatMap(bundle(count), session.uploadBundle),
+    bounds: { records: 0, socketWrites: 0, diskOperations: 5, steps: 55, copied: 17_000 }
+  },
+  "a small file of a bundle that comes down": {
+    prepare: (session, count) => Effect.flatMap(bundle(count), session.uploadBundle),
+    run: (session, count) =>
+      session.downloadBundle(
+        Array.from({ length: count }, (_, index) => small(index)),
+        () => Effect.void
+      ),
+    bounds: { records: 0, socketWrites: 0, diskOperations: 0, steps: 5, copied: 13_500 }
+  },
   "a name of a listing": {
     prepare: (session, count) => each(count, (index) => session.upload(small(index), fourKibibytes)),
     run: (session) => Stream.runDrain(session.fetch),
-    bounds: { records: 0.1, socketWrites: 0.1, diskOperations: 1, steps: 17, copied: 95 }
+    bounds: { records: 0.1, socketWrites: 0.1, diskOperations: 0.1, steps: 5, copied: 95 }
   },
   "a login": {
     run: (_session, count) => Effect.forEach(Array.from({ length: count }), () => Effect.scoped(connected)),

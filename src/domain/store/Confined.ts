@@ -167,6 +167,16 @@ const below = (store: Store, root: FileName): Confined => {
             ),
           (name) => new NoSuchFile({ name })
         ),
+      present: (names) => {
+        const inside = new Map<FileName, FileName>()
+        for (const name of names) {
+          const full = absolute(name)
+          if (full !== undefined) inside.set(full, name)
+        }
+        return Effect.map(SmallFiles.present(store, Array.from(inside.keys())), (there) =>
+          there.flatMap((full) => inside.get(full) ?? [])
+        )
+      },
       remove: Effect.fnUntraced(function* ({ name, version }) {
         const live = yield* own(name)
         const request = { name: live.entry.name, version: version ?? live.version }

@@ -122,6 +122,11 @@ export class Disk extends Context.Service<
     readonly openWrite: (path: DiskPath) => Effect.Effect<DiskFile, DiskError, Scope.Scope>
     /** What stands at the path; the last part is not followed. */
     readonly stat: (path: DiskPath) => Effect.Effect<DiskStat, DiskError>
+    /** What stands at names of a folder, in the order given, in one go: for each what `stat` says. */
+    readonly statAll: (
+      folder: DiskPath,
+      names: ReadonlyArray<string>
+    ) => Effect.Effect<ReadonlyArray<Result.Result<DiskStat, DiskError>>, DiskError>
     /** What a folder holds, name and kind, in no order; read bit by bit. */
     readonly list: (path: DiskPath) => Stream.Stream<DiskEntry, DiskError>
     /** Makes one folder; `EEXIST` when anything has the name. */

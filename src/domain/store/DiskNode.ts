@@ -14,7 +14,7 @@
  * - A process that may write in the root can always change files in place; that is what `unchanged` is for.
  */
 import * as nodeFs from "node:fs"
-import { Cause, Effect, Layer, type Scope, Stream } from "effect"
+import { Cause, Effect, Layer, Result, type Scope, Stream } from "effect"
 import * as Bytes from "../Bytes.ts"
 import { Disk, type DiskEntry, DiskError, type DiskFile, type DiskPath, type FolderAccess } from "./Disk.ts"
 import * as SmallFilesNode from "./SmallFilesNode.ts"
@@ -108,6 +108,7 @@ const service = (folders: Folders, rootFd: number, { access }: Options): Disk["S
       path.length === 0
         ? Effect.map(statFd("stat", rootFd), toStat)
         : at("stat", path, "read", (place) => Effect.map(lstat("stat", place), toStat)),
+    statAll: (path, names) => inside("statAll", path, (folder) => SmallFilesNode.statAll(folder, names)),
     list: (path) => listing((use) => inside("list", path, use)),
     makeFolder: (path, access) => at("makeFolder", path, "write", (place) => makeFolder(place, access)),
     rename: (from, to) =>
@@ -155,7 +156,7 @@ const syncFolder = (folder: string): Effect.Effect<void, DiskError> =>
 
 const freeBytes = (folder: string): Effect.Effect<number, DiskError> =>
   Effect.map(
-    call<nodeFs.StatsFs>("freeBytes", (done) => nodeFs.statfs(folder, done)),
+    here("freeBytes", () => nodeFs.statfsSync(folder)),
     (stats) => Math.min(stats.bavail * stats.bsize, Number.MAX_SAFE_INTEGER)
   )
 
@@ -174,29 +175,52 @@ type Folders = <A>(
 ) => Effect.Effect<A, DiskError>
 
 // No descriptor is kept between operations: a kept one would mean the folder that was there, not the one that is.
-const descriptorFolders = (rootFd: number, rootDevice: bigint): Folders => {
-  const below = <A>(
-    operation: string,
-    fd: number,
-    path: DiskPath,
-    purpose: Purpose,
-    use: (folder: string) => Effect.Effect<A, DiskError>
-  ): Effect.Effect<A, DiskError> => {
-    const [part, ...rest] = path
-    if (part === undefined) return use(`/proc/self/fd/${fd}`)
+const descriptorFolders =
+  (rootFd: number, rootDevice: bigint): Folders =>
+  (operation, path, purpose, use) => {
+    if (path.length === 0) return Effect.uninterruptible(use(`/proc/self/fd/${rootFd}`))
     return Effect.acquireUseRelease(
-      openFd(operation, `/proc/self/fd/${fd}/${part}`, folderFlags),
-      (next) =>
-        purpose === "read"
-          ? below(operation, next, rest, purpose, use)
-          : Effect.flatMap(statFd(operation, next), ({ dev }) =>
-              dev === rootDevice ? below(operation, next, rest, purpose, use) : refused(operation, "EXDEV")
-            ),
-      closeFd
-    )
+      Effect.suspend(() =>
+        Effect.fromResult(descend(operation, rootFd, path, purpose === "write" ? rootDevice : undefined))
+      ),
+      (fd) => use(`/proc/self/fd/${fd}`),
+      (fd) => Effect.sync(() => closeHere(fd))
+    ).pipe(Effect.uninterruptible)
   }
-  return (operation, path, purpose, use) => Effect.uninterruptible(below(operation, rootFd, path, purpose, use))
+
+/** Opens each folder from the one before it, on that device where one is named; gives the descriptor of the last. */
+const descend = (
+  operation: string,
+  rootFd: number,
+  path: DiskPath,
+  device: bigint | undefined
+): Result.Result<number, DiskError> => {
+  let fd = rootFd
+  for (const part of path) {
+    const below = enter(operation, fd, part, device)
+    if (fd !== rootFd) closeHere(fd)
+    if (Result.isFailure(below)) return Result.fail(below.failure)
+    fd = below.success
+  }
+  return Result.succeed(fd)
 }
+
+const enter = (
+  operation: string,
+  above: number,
+  part: string,
+  device: bigint | undefined
+): Result.Result<number, DiskError> =>
+  Result.flatMap(
+    SmallFilesNode.attempt(() => nodeFs.openSync(`/proc/self/fd/${above}/${part}`, folderFlags), operation),
+    (fd) => {
+      if (device === undefined) return Result.succeed(fd)
+      const stats = SmallFilesNode.attempt(() => nodeFs.fstatSync(fd, { bigint: true }), operation)
+      if (Result.isSuccess(stats) && stats.success.dev === device) return Result.succeed(fd)
+      closeHere(fd)
+      return Result.flatMap(stats, () => Result.fail(new DiskError({ operation, code: "EXDEV" })))
+    }
+  )
 
 const joinedFolders =
   (root: string, rootDevice: bigint): Folders =>
@@ -451,8 +475,19 @@ const openFd = (operation: string, path: string, flags: number, mode = 0o666): E
 const closeFd = (fd: number): Effect.Effect<void> =>
   Effect.ignore(call<void>("close", (done) => nodeFs.close(fd, (e) => done(e ?? null))))
 
+/**
+ * One call on this thread, for those that only look at what the kernel nearly always has at hand: 2 us, where the way
+ * to the thread pool and back takes 30. Like small files (SmallFilesNode), they wait for a file system that does not
+ * answer.
+ */
+const here = <A>(operation: string, act: () => A): Effect.Effect<A, DiskError> =>
+  Effect.suspend(() => Effect.fromResult(SmallFilesNode.attempt(act, operation)))
+
+// close(2) frees the number whatever it reports. Only for folders: the last close of a file may give back its blocks.
+const closeHere = (fd: number): void => void SmallFilesNode.attempt(() => nodeFs.closeSync(fd))
+
 const statFd = (operation: string, fd: number): Effect.Effect<nodeFs.BigIntStats, DiskError> =>
-  call(operation, (done) => nodeFs.fstat(fd, { bigint: true }, done))
+  here(operation, () => nodeFs.fstatSync(fd, { bigint: true }))
 
 const lstat = (operation: string, path: string): Effect.Effect<nodeFs.BigIntStats, DiskError> =>
-  call(operation, (done) => nodeFs.lstat(path, { bigint: true }, done))
+  here(operation, () => nodeFs.lstatSync(path, { bigint: true }))

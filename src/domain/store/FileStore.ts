@@ -170,6 +170,11 @@ export class FileStore extends Context.Service<
      * than that together. Where it is missing, each is opened.
      */
     readonly readAll?: (names: ReadonlyArray<FileName>, bytesMax: number) => Effect.Effect<Outcomes<SmallContent>>
+    /**
+     * Those of the names that a commit would find taken, in the order given: what is left out would be new. Cheaper
+     * than a look at each. Where it is missing, any of them may be.
+     */
+    readonly present?: (names: ReadonlyArray<FileName>) => Effect.Effect<ReadonlyArray<FileName>>
     /** Removes a committed file; gives what it was. */
     readonly remove: (request: RemoveRequest) => Effect.Effect<FileEntry, StoreError>
     /** Gives a committed file another name. */

@@ -19,7 +19,6 @@ import { FileName, key, segmentKey, segments, stagingFolder } from "../file/File
 import {
   durableFoldersMax,
   fileBytesMax,
-  listingStatsAtOnceMax,
   nameIndexEntriesMax,
   resumeBytesMin,
   stagedLeftoverBytesMax,
@@ -125,6 +124,7 @@ export const make = Effect.fnUntraced(function* (
     stage: (request) => stage(context, request),
     placeAll: (files, target) => placeAll(context, files, target),
     readAll: (names, bytesMax) => readAll(context, names, bytesMax),
+    present: (names) => present(context, names),
     remove: (request) => remove(context, request),
     rename: (request) => rename(context, request)
   })
@@ -231,25 +231,31 @@ const entriesOf = Effect.fnUntraced(function* (
   disk: Disk["Service"],
   folder: DiskPath,
   batch: ReadonlyArray<DiskEntry>
-) {
-  const files = batch.filter(({ kind }) => kind === "file")
-  const entries = yield* Effect.forEach(files, (file) => entryAt(disk, [...folder, file.name]), {
-    concurrency: listingStatsAtOnceMax
-  })
-  return entries.flatMap(Option.toArray)
+): Effect.fn.Return<ReadonlyArray<FileEntry>, StoreFailed> {
+  const names = batch.filter(({ kind }) => kind === "file").map(({ name }) => name)
+  const entries: Array<FileEntry> = []
+  for (const [index, stat] of (yield* statsOf(disk, folder, names)).entries()) {
+    if (Result.isFailure(stat) && !unlistable.has(stat.failure.code)) return yield* failed(stat.failure)
+    const name = [...folder, names[index] ?? ""].join("/")
+    // By now something else may stand there.
+    if (Result.isSuccess(stat) && stat.success.kind === "file" && isFileName(name)) {
+      entries.push(entryOf(name, stat.success))
+    }
+  }
+  return entries
 })
 
-const entryAt = (disk: Disk["Service"], path: DiskPath): Effect.Effect<Option.Option<FileEntry>, StoreFailed> => {
-  const name = path.join("/")
-  return disk.stat(path).pipe(
-    Effect.map((stat) => (stat.kind === "file" && isFileName(name) ? Option.some(entryOf(name, stat)) : Option.none())),
-    Effect.catchIf(
-      ({ code }) => unlistable.has(code),
-      () => Effect.succeedNone
-    ),
-    Effect.mapError(failed)
-  )
-}
+/** None when the folder has gone meanwhile. */
+const statsOf = (disk: Disk["Service"], folder: DiskPath, names: ReadonlyArray<string>) =>
+  names.length === 0
+    ? Effect.succeed([])
+    : disk.statAll(folder, names).pipe(
+        Effect.catchIf(
+          ({ code }) => folder.length > 0 && unlistable.has(code),
+          () => Effect.succeed([])
+        ),
+        Effect.mapError(failed)
+      )
 
 const entryOf = (name: FileName, stat: DiskStat): FileEntry => ({
   name,
@@ -939,11 +945,7 @@ const placeRun = (
   })
   return Effect.acquireUseRelease(
     hold,
-    () =>
-      KeyedLock.all(
-        lockName,
-        run.map(({ name }) => key(name))
-      )(placeTogether(context, run)),
+    () => lockName.all(run.map(({ name }) => key(name)))(placeTogether(context, run)),
     () => Effect.sync(() => void (reserved.bytes -= bytes))
   )
 }
@@ -1028,6 +1030,29 @@ const arriveAll = Effect.fnUntraced(function* (
   // One that failed may have its name all the same: its folder could not be made durable.
   yield* arrived.length === fit.length ? names.addedAll(folder, arrived) : names.forgotten(folder)
   return outcomes
+})
+
+/** By what the folders hold now, without a look at any file. */
+const present = Effect.fnUntraced(function* (
+  context: Context,
+  wanted: ReadonlyArray<FileName>
+): Effect.fn.Return<ReadonlyArray<FileName>> {
+  const all: Array<FileName> = []
+  for (const run of runsOf(wanted, (name) => name)) {
+    const [first] = run
+    if (first === undefined) continue
+    const folder = folderOf(first)
+    const keys = new Set(run.map((name) => segmentKey(lastOf(name))))
+    const found = yield* Effect.result(inFolder(context, folder)(context.names.findAll(folder, keys)))
+    // What cannot be looked into may hold any of them, and a folder that is not there holds none.
+    if (Result.isFailure(found)) {
+      if (found.failure.code !== "ENOENT") all.push(...run)
+      continue
+    }
+    const { entriesOf } = found.success
+    for (const name of run) if (entriesOf(segmentKey(lastOf(name))).length > 0) all.push(name)
+  }
+  return all
 })
 
 const readAll = Effect.fnUntraced(function* (

@@ -5,32 +5,72 @@
  */
 import { Effect, Semaphore } from "effect"
 
-/** Runs an effect while holding the lock of a key. Waiting can be interrupted. Not reentrant. */
-export type KeyedLock = (key: string) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+/** Runs an effect while holding something. Waiting can be interrupted. Not reentrant. */
+type Holding = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
-export const make = (): KeyedLock => {
-  const held = new Map<string, { readonly semaphore: Semaphore.Semaphore; users: number }>()
-  return (key) => (effect) =>
-    Effect.acquireUseRelease(
-      Effect.sync(() => {
-        const lock = held.get(key) ?? { semaphore: Semaphore.makeUnsafe(1), users: 0 }
-        lock.users += 1
-        held.set(key, lock)
-        return lock
-      }),
-      (lock) => lock.semaphore.withPermits(1)(effect),
-      (lock) =>
-        Effect.sync(() => {
-          lock.users -= 1
-          if (lock.users === 0) held.delete(key)
-        })
-    )
+/** Holds the lock of a key. */
+export interface KeyedLock {
+  (key: string): Holding
+  /** Holds the locks of several keys. No two ever wait for each other. */
+  readonly all: (keys: Iterable<string>) => Holding
 }
 
-/** Holds the locks of several keys, always taken in one order, so that no two ever wait for each other. */
-export const all =
-  (lock: KeyedLock, keys: Iterable<string>) =>
-  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    Array.from(new Set(keys))
-      .toSorted()
-      .reduceRight((inner, key) => lock(key)(inner), effect)
+/** Of one key, while somebody holds it or waits for it. */
+interface Lock {
+  /** undefined: held together with others, and nobody waits */
+  semaphore: Semaphore.Semaphore | undefined
+  users: number
+}
+
+export const make = (): KeyedLock => {
+  const held = new Map<string, Lock>()
+
+  const enter = (key: string): Semaphore.Semaphore => {
+    const lock = held.get(key) ?? { semaphore: Semaphore.makeUnsafe(1), users: 0 }
+    lock.users += 1
+    held.set(key, lock)
+    // No permit: whoever holds it together with others gives one when he leaves.
+    return (lock.semaphore ??= Semaphore.makeUnsafe(0))
+  }
+  const leave = (key: string): Lock | undefined => {
+    const lock = held.get(key)
+    if (lock === undefined) return undefined
+    lock.users -= 1
+    if (lock.users === 0) held.delete(key)
+    return lock
+  }
+
+  const one =
+    (key: string): Holding =>
+    (effect) =>
+      Effect.acquireUseRelease(
+        Effect.sync(() => enter(key)),
+        (semaphore) => semaphore.withPermits(1)(effect),
+        () => Effect.sync(() => void leave(key))
+      )
+
+  /** In one step, which is what many locks that nobody else wants cost. False: somebody has one of them. */
+  const takeFree = (keys: ReadonlyArray<string>): boolean => {
+    if (keys.some((key) => held.has(key))) return false
+    for (const key of keys) held.set(key, { semaphore: undefined, users: 1 })
+    return true
+  }
+  const giveBack = (keys: ReadonlyArray<string>): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const awaited = keys.flatMap((key) => leave(key)?.semaphore ?? [])
+      return Effect.forEach(awaited, (semaphore) => semaphore.resize(1), { discard: true })
+    })
+  const all =
+    (keys: Iterable<string>): Holding =>
+    (effect) => {
+      // Always in one order.
+      const sorted = Array.from(new Set(keys)).toSorted()
+      return Effect.acquireUseRelease(
+        Effect.sync(() => takeFree(sorted)),
+        (taken) => (taken ? effect : sorted.reduceRight((inner, key) => one(key)(inner), effect)),
+        (taken) => (taken ? giveBack(sorted) : Effect.void)
+      )
+    }
+
+  return Object.assign(one, { all })
+}

@@ -55,6 +55,10 @@ export const readAll = (
   })
 }
 
+/** Those of the names that may be taken, as `FileStore.present` promises. */
+export const present = (store: Store, names: ReadonlyArray<FileName>): Effect.Effect<ReadonlyArray<FileName>> =>
+  store.present === undefined ? Effect.succeed(names) : store.present(names)
+
 /** Opens and reads one; undefined when there is no room for it. */
 export const readOne = (
   store: Pick<Store, "open">,

@@ -197,6 +197,16 @@ const diskOf = (machine: Machine): Disk["Service"] => {
         const node = resolve(machine, "stat", path)
         return isError(node) ? node : statOf(node)
       }),
+    statAll: (folder, names) =>
+      run("statAll", () => {
+        const found = resolveFolder(machine, "statAll", folder)
+        if (isError(found)) return found
+        return names.map((name) => {
+          const node = isPart(name) ? found.entries.get(name) : undefined
+          if (node !== undefined) return Result.succeed(statOf(node))
+          return Result.fail(fault("statAll", isPart(name) ? "ENOENT" : "EINVAL"))
+        })
+      }),
     list: (path) => listing(run, machine, path),
     makeFolder: (path) =>
       run("makeFolder", (now) => {

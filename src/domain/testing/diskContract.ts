@@ -115,6 +115,26 @@ export const diskContract: ReadonlyArray<ContractCase<Disk>> = [
     }).pipe(Effect.scoped)
   },
   {
+    name: "what stands at many names of a folder is told at once, for each by itself",
+    effect: Effect.gen(function* () {
+      const disk = yield* Disk
+      yield* disk.makeFolder(["f"], "shared")
+      yield* disk.makeFolder(["f", "sub"], "shared")
+      yield* save(["f", "a"], "four")
+      const all = yield* disk.statAll(["f"], ["sub", "none", "a", "..", "a"])
+      yield* equal(
+        "codes",
+        all.map((one) => (Result.isFailure(one) ? one.failure.code : one.success.kind)),
+        ["folder", "ENOENT", "file", "EINVAL", "file"]
+      )
+      const [, , first] = all
+      yield* equal("as a single look", first && Result.getOrUndefined(first), yield* disk.stat(["f", "a"]))
+      yield* equal("no such folder", yield* code("none", disk.statAll(["none"], ["a"])), "ENOENT")
+      yield* equal("a file as folder", yield* code("file", disk.statAll(["f", "a"], ["b"])), "ENOTDIR")
+      yield* equal("nothing asked", yield* disk.statAll([], []), [])
+    }).pipe(Effect.scoped)
+  },
+  {
     name: "the modification time is set to the millisecond, and the change time moves by itself",
     effect: Effect.gen(function* () {
       const disk = yield* Disk

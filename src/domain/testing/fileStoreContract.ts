@@ -935,6 +935,27 @@ const manySmall: ReadonlyArray<ContractCase<FileStore | Digest>> = [
     })
   },
   {
+    name: "names that are taken are told from those that would be new",
+    effect: Effect.gen(function* () {
+      const store = yield* FileStore
+      const present = (all: ReadonlyArray<string>) => SmallFiles.present(store, all.map(named))
+      yield* save("a", "x")
+      yield* save("f/b", "x")
+      const asked = ["f/b", "none", "a", "f/none", "nowhere/a", "f/b"]
+      const there = yield* present(asked)
+      yield* equal(
+        "taken",
+        asked.filter((one) => one === "a" || one === "f/b").every((one) => there.includes(named(one))),
+        true
+      )
+      // A store that does not know says that any may be.
+      const told = store.present === undefined ? asked : ["f/b", "a", "f/b"]
+      yield* equal("told", there, told.map(named))
+      yield* remove("a")
+      yield* equal("removed", (yield* present(["a"])).length, store.present === undefined ? 1 : 0)
+    })
+  },
+  {
     name: "small files are read under the name that reading finds, as far as they fit",
     effect: Effect.gen(function* () {
       yield* save("Name", "12345")

@@ -1,0 +1,100 @@
+/**
+ * Bundles of small files through a whole server: what is on record of each, and what they ask of the disk.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, Stream } from "effect"
+import { SecureRandom } from "effect/crypto"
+import { FileName } from "../../src/domain/file/FileName.ts"
+import * as FileStoreDisk from "../../src/domain/store/FileStoreDisk.ts"
+import * as Fixture from "../../src/domain/testing/Fixture.ts"
+import * as MemoryDisk from "../../src/domain/testing/MemoryDisk.ts"
+import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
+import { Audit } from "../../src/server/Audit.ts"
+import * as Server from "../../src/server/Server.ts"
+import { quickCrypto } from "../crypto.ts"
+import { connect, settle } from "./world.ts"
+
+const world = Server.layer.pipe(
+  Layer.provideMerge(MemorySocket.layer),
+  Layer.provideMerge(Layer.orDie(Fixture.accounts)),
+  Layer.provideMerge(Layer.orDie(FileStoreDisk.layer())),
+  Layer.provideMerge([MemoryDisk.layer(), SecureRandom.layerWebCrypto, Audit.layerMemory]),
+  Layer.provideMerge(quickCrypto)
+)
+
+const small = Effect.fnUntraced(function* (name: string, seed: number) {
+  const content = Fixture.bytes(seed, 100 + seed)
+  const digest = yield* Fixture.digest(content)
+  return { name: FileName.make(name), size: content.length, modified: 1000, digest, content }
+})
+
+/** What is on record of uploads: name, outcome, and which of the contents were there before and after. */
+const uploads = Effect.fnUntraced(function* (seeds: ReadonlyArray<number>) {
+  const known = new Map<string | undefined, number>()
+  for (const seed of seeds) known.set((yield* small("any", seed)).digest, seed)
+  const records = yield* Stream.runCollect((yield* Audit).records)
+  return records.flatMap((one) =>
+    one._tag === "command" && one.command === "upload"
+      ? [[one.name, one.outcome, one.bytes, known.get(one.before), known.get(one.after)]]
+      : []
+  )
+})
+
+describe("a bundle that goes up", () => {
+  it.effect("is on record file by file, each with what it has replaced", () =>
+    Effect.gen(function* () {
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const session = yield* connect()
+          yield* session.uploadBundle([yield* small("f/a", 1), yield* small("f/b", 2)])
+          const spoilt = { ...(yield* small("f/b", 5)), content: new Uint8Array(105) }
+          const refused = yield* session.uploadBundle([
+            yield* small("f/new", 3),
+            yield* small("f/a", 4),
+            spoilt,
+            yield* small("f/A", 6),
+            yield* small("g/new", 7)
+          ])
+          assert.deepStrictEqual(
+            Array.from(refused, ([index, { reason }]) => [index, reason]),
+            [
+              [2, "digest-mismatch"],
+              [3, "name-collision"]
+            ]
+          )
+        })
+      )
+      yield* settle
+      assert.deepStrictEqual(yield* uploads([1, 2, 3, 4, 5, 6, 7]), [
+        ["f/a", "done", 101, undefined, 1],
+        ["f/b", "done", 102, undefined, 2],
+        ["f/new", "done", 103, undefined, 3],
+        ["f/a", "done", 104, 1, 4],
+        ["f/b", "digest-mismatch", 105, 2, undefined],
+        ["f/A", "name-collision", 106, 1, undefined],
+        ["g/new", "done", 107, undefined, 7]
+      ])
+    }).pipe(Effect.provide(world))
+  )
+
+  it.effect("of new files looks at no file before it puts them in place", () =>
+    Effect.gen(function* () {
+      const disk = yield* MemoryDisk.MemoryDisk
+      const operations = yield* Effect.scoped(
+        Effect.gen(function* () {
+          const session = yield* connect()
+          yield* session.uploadBundle([yield* small("f/a", 1)])
+          const before = (yield* disk.journal).length
+          yield* session.uploadBundle([yield* small("f/b", 2), yield* small("f/c", 3)])
+          return (yield* disk.journal).slice(before)
+        })
+      )
+      const each = ["create", "write", "setModified", "sync", "rename"]
+      const looks = operations.filter((one) => !each.includes(one))
+      assert.notInclude(looks, "readAll")
+      assert.notInclude(looks, "openRead")
+      assert.strictEqual(operations.length - looks.length, 2 * each.length)
+      assert.isAtMost(looks.length, 10, looks.join())
+    }).pipe(Effect.provide(world))
+  )
+})
