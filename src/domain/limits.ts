@@ -48,6 +48,9 @@ export const nameSegmentBytesMax = 255
 /** Folders plus the file itself. */
 export const nameDepthMax = 32
 
+/** Both names of a rename as JSON, where each byte of a name may take two. */
+export const renameIntentBytesMax = 8 * 1024
+
 /** The largest file: every size stays an exact integer in JavaScript and in CBOR. */
 export const fileBytesMax = Number.MAX_SAFE_INTEGER
 

@@ -184,13 +184,13 @@ const act = Effect.fnUntraced(function* (life: Life, action: Schedule.Action): E
       yield* World.crash(world)
       yield* Effect.sleep(action.down)
       yield* checkStore(world)
-      return yield* World.start(world)
+      return yield* startAndCheck(world)
     }
     case "Drain":
       yield* World.stop(world)
       yield* checkStore(world)
       yield* Effect.sleep(action.down)
-      return yield* World.start(world)
+      return yield* startAndCheck(world)
     case "DiskFault": {
       const at = (yield* control.operations) + action.operations
       world.hurt = true
@@ -203,6 +203,13 @@ const act = Effect.fnUntraced(function* (life: Life, action: Schedule.Action): E
 // -----------------------------------------------------------------------------
 // What must be true
 // -----------------------------------------------------------------------------
+
+/** What a start is to put in order is in order when it has ended. */
+const startAndCheck = (world: World.World): Effect.Effect<void> =>
+  Effect.andThen(
+    World.start(world),
+    Effect.suspend(() => checkStore(world))
+  )
 
 const isStaged = (path: string): boolean => path.startsWith(`${stagingFolder}/`)
 
@@ -218,7 +225,9 @@ const checkStore = Effect.fnUntraced(function* (world: World.World): Effect.fn.R
     if (isStaged(path)) continue
     const key = Operation.keyOf(path)
     const other = found.get(key)
-    if (other !== undefined) World.violate(world, `${other} and ${path} are the same name`)
+    // Of a rename that was broken off both names stand until the server starts.
+    if (other !== undefined && world.server !== undefined && !renaming(world))
+      World.violate(world, `${other} and ${path} are the same name`)
     found.set(key, path)
     const own = digestOf(digest, [bytes])
     digests.set(key, own)
@@ -238,10 +247,14 @@ const checkStore = Effect.fnUntraced(function* (world: World.World): Effect.fn.R
   checkQuota(world, total, found.size)
 })
 
+/** Whether a file may stand under two names: for as long as a rename takes, or a start has not finished it. */
+const renaming = ({ doubled, underway }: World.World): boolean =>
+  doubled || underway.some(({ command }) => command._tag === "Rename")
+
 /** Nobody holds more than the quota. */
 const checkQuota = (world: World.World, bytes: number, files: number): void => {
-  const { doubled, quota, underway } = world
-  if (quota === undefined || doubled || underway.some(({ command }) => command._tag === "Rename")) return
+  const { quota } = world
+  if (quota === undefined || renaming(world)) return
   const { bytes: bytesMax = Number.POSITIVE_INFINITY, files: filesMax = Number.POSITIVE_INFINITY } = quota
   if (bytes > bytesMax) World.violate(world, `${bytes} bytes are held, and the quota is ${bytesMax}`)
   if (files > filesMax) World.violate(world, `${files} files are held, and the quota is ${filesMax}`)

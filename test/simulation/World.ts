@@ -12,6 +12,7 @@ import {
   Logger,
   Path,
   References,
+  Result,
   Scope,
   Stream
 } from "effect"
@@ -104,8 +105,10 @@ export interface World {
   hurt: boolean
   /** what all accounts together may hold */
   quota: Quota | undefined
-  /** a rename was broken off: its file may stand under both names, more than a quota allows */
+  /** a rename was broken off: its file may stand under both names until the server has started again */
   doubled: boolean
+  /** a rename could not be written down, for want of space: then a start cannot finish it */
+  unwritten: boolean
   /** commands under way, by client */
   readonly underway: Array<{ readonly client: number; readonly command: Command }>
   readonly orders: Array<Order>
@@ -122,13 +125,21 @@ export const make = Effect.fnUntraced(function* (
   const random = Fixture.seeded(schedule.seed ^ 0x5f37_59df)
   const { control, disk } = yield* MemoryDisk.make({ seed: schedule.seed, capacityBytes: schedule.capacityBytes })
   const audit = yield* MemoryDisk.make({ seed: schedule.seed ^ 0x0a0d_17 })
-  return {
+  const under = broken.disk?.(disk) ?? disk
+  const world: World = {
     shared,
     schedule,
     machine,
     history: History.make(),
     broken,
-    disk: broken.disk?.(disk) ?? disk,
+    disk: {
+      ...under,
+      placeAll: (request) =>
+        Effect.tap(under.placeAll(request), (placed) => {
+          if (request.folder[0] === FileName.stagingFolder && placed.some(Result.isFailure)) world.unwritten = true
+          return Effect.void
+        })
+    },
     control,
     auditDisk: broken.auditDisk?.(audit.disk) ?? audit.disk,
     auditControl: audit.control,
@@ -142,10 +153,12 @@ export const make = Effect.fnUntraced(function* (
     hurt: false,
     quota: schedule.quota,
     doubled: false,
+    unwritten: false,
     underway: [],
     orders: [],
     seen: new Map()
   }
+  return world
 })
 
 export const note = (world: World, text: string): void =>
@@ -280,9 +293,12 @@ const startsMax = 5
 /** Starts on what the disk holds. */
 export const start = Effect.fnUntraced(function* (world: World): Effect.fn.Return<void> {
   for (let attempt = 1; attempt <= startsMax; attempt += 1) {
+    const before = yield* world.control.operations
     const scope = yield* Scope.make()
     const built = yield* Effect.exit(Layer.buildWithMemoMap(serverLayer(world), Layer.makeMemoMapUnsafe(), scope))
     if (Exit.isSuccess(built)) {
+      // A fault that the start itself has met may leave a rename for the next one.
+      if (world.faultAt <= before || world.faultAt > (yield* world.control.operations)) world.doubled = world.unwritten
       // Whatever the start has begun ends before anybody is counted.
       for (let turn = 0; turn < 50; turn += 1) yield* Effect.yieldNow
       const gone = yield* Deferred.make<void>()

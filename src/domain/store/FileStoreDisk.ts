@@ -5,8 +5,9 @@
  * system. The order of a commit: size and digest are checked, the file is fsynced, missing folders are made and
  * fsynced, the name is replaced, its folder is fsynced. Until the rename the live file is untouched.
  *
- * A rename makes the new name durable before it takes the old one away: link(2), fsync, unlink(2), fsync. Links also
- * never take a name that is there. Where a file system has none it is rename(2), as good as that is there.
+ * A rename makes the new name durable before it takes the old one away: link(2), fsync, unlink(2), fsync. What it is
+ * about to do is written down first (RenameIntent), and a store that starts finishes it. Links also never take a name
+ * that is there. Where a file system has none it is rename(2), as good as that is there.
  *
  * A replaced file gets a new inode: owner, mode and further hard links of the old one are not carried over.
  */
@@ -50,6 +51,7 @@ import {
 import * as KeyedLock from "./KeyedLock.ts"
 import * as NameIndex from "./NameIndex.ts"
 import * as ReadWindow from "./ReadWindow.ts"
+import * as RenameIntent from "./RenameIntent.ts"
 import * as SmallFiles from "./SmallFiles.ts"
 import {
   BaseChanged,
@@ -95,14 +97,15 @@ export const make = Effect.fnUntraced(function* (
   const digest = yield* Digest
   const random = yield* SecureRandom.SecureRandom
   const root = yield* Effect.mapError(disk.stat([]), failed)
-  yield* prepareStaging(disk, root)
+  const durable = options.durability !== "os"
+  yield* prepareStaging(disk, root, durable)
   yield* sweep(disk, options.stagedLeftoverMillisecondsMax ?? stagedLeftoverMillisecondsMax)
   const context: Context = {
     disk,
     digest,
     root,
     newStagedName: Effect.map(random.randomBytes(stagedNameBytes), hex),
-    durable: options.durability !== "os",
+    durable,
     durableFolders: new Map(),
     reserved: { bytes: 0 },
     names: NameIndex.make(disk, options.nameIndexEntriesMax ?? nameIndexEntriesMax),
@@ -116,6 +119,7 @@ export const make = Effect.fnUntraced(function* (
     placing: new Map(),
     opened: new Map()
   }
+  yield* finishRenames(context)
   return FileStore.of({
     list: walk(disk, []),
     listIn: (folder) => walk(disk, segments(folder)),
@@ -165,7 +169,7 @@ interface Context {
 // Start
 // -----------------------------------------------------------------------------
 
-const prepareStaging = Effect.fnUntraced(function* (disk: Disk["Service"], root: DiskStat) {
+const prepareStaging = Effect.fnUntraced(function* (disk: Disk["Service"], root: DiskStat, durable: boolean) {
   yield* disk.makeFolder([stagingFolder], "private").pipe(
     Effect.catchIf(
       ({ code }) => code === "EEXIST",
@@ -177,7 +181,34 @@ const prepareStaging = Effect.fnUntraced(function* (disk: Disk["Service"], root:
   const operation = `use '${stagingFolder}' as staging folder`
   if (stat.kind !== "folder") return yield* new StoreFailed({ operation, code: "ENOTDIR" })
   if (stat.device !== root.device) return yield* new StoreFailed({ operation, code: "EXDEV" })
+  // Whoever made it: what is kept in it for later is only as durable as its name.
+  if (durable) yield* Effect.mapError(disk.syncFolder([]), failed)
 })
+
+/** What a power cut has broken off: the file stands under both names of a rename, and keeps the new one. */
+const finishRenames = Effect.fnUntraced(function* (context: Context) {
+  const { disk } = context
+  for (const { intent, path } of yield* Effect.mapError(RenameIntent.all(disk), failed)) {
+    const finish = Effect.gen(function* () {
+      if (yield* standsTwice(context, intent)) yield* takeAway(context, intent.from)
+      yield* disk.remove(path)
+    })
+    // What cannot be done now is tried at the next start: both names hold whole content.
+    yield* Effect.ignore(finish)
+  }
+})
+
+/** Whether one file has both names. A file system that takes two spellings for one lists one of them. */
+const standsTwice = Effect.fnUntraced(function* (context: Context, { from, to }: RenameIntent.RenameIntent) {
+  const [old, current] = [yield* statAt(context, from), yield* statAt(context, to)]
+  if (Option.isNone(old) || Option.isNone(current) || fileId(old.value) !== fileId(current.value)) return false
+  return (yield* isListed(context, from)) && (yield* isListed(context, to))
+})
+
+const isListed = (context: Context, name: FileName) =>
+  Effect.map(find(context, folderOf(name), lastOf(name)), ({ entries }) =>
+    entries.some((entry) => entry.name === lastOf(name))
+  )
 
 /** Removes old leftovers. Age is by change time, which the committed modification time does not touch. */
 const sweep = Effect.fnUntraced(function* (disk: Disk["Service"], millisecondsMax: number) {
@@ -506,7 +537,7 @@ const createStaged = (
     // The staging folder may have been tidied away while the server runs.
     Effect.catchIf(
       ({ code }) => code === "ENOENT",
-      () => Effect.andThen(Effect.ignore(prepareStaging(context.disk, context.root)), create)
+      () => Effect.andThen(Effect.ignore(prepareStaging(context.disk, context.root, context.durable)), create)
     ),
     Effect.mapError(full(name))
   )
@@ -1107,7 +1138,8 @@ const rename = (context: Context, request: RenameRequest): Effect.Effect<Renamed
     const source = yield* locateWritable(context, request.name, request.version)
     const entry = entryOf(request.to, source.stat)
     if (source.name === request.to) return { from: source.name, entry }
-    const replaced = yield* following(context, source, request.to, move(context, source, request))
+    const moved = intending(context, source.name, request.to, move(context, source, request))
+    const replaced = yield* following(context, source, request.to, moved)
     return { from: source.name, entry, ...(replaced && { replaced: entryOf(request.to, replaced) }) }
   }).pipe(Effect.uninterruptible)
   // In one order, so that two renames never wait for each other.
@@ -1138,6 +1170,35 @@ const following = <A, E>(context: Context, source: Located, to: FileName, work: 
   })
   return context.lockFile(id)(Effect.ensuring(work, Effect.ignore(follow)))
 }
+
+/** Writes down what is about to be done. What is broken off half way stays on record, for the next start to finish. */
+const intending = Effect.fnUntraced(function* <A>(
+  context: Context,
+  from: FileName,
+  to: FileName,
+  work: Effect.Effect<A, StoreError>
+) {
+  const { disk, durable, newStagedName } = context
+  const written = yield* RenameIntent.begin(disk, yield* newStagedName, durable, { from, to }).pipe(
+    Effect.asSome,
+    // A full disk may be what the rename is to help with, and without a staging folder nothing is written down. Then
+    // a power cut in the middle leaves both names, as it would without an intent.
+    Effect.catchIf(
+      ({ code }) => intentless.has(code),
+      () => Effect.succeedNone
+    ),
+    Effect.mapError(failed)
+  )
+  if (Option.isNone(written)) return yield* work
+  const forget = Effect.ignore(disk.remove(written.value))
+  const unlessHalf = Effect.flatMap(standsTwice(context, { from, to }), (half) => (half ? Effect.void : forget))
+  return yield* work.pipe(
+    Effect.tap(forget),
+    Effect.onError(() => Effect.ignore(unlessHalf))
+  )
+})
+
+const intentless = new Set(["ENOSPC", "EDQUOT", "ENOENT"])
 
 /** Gives the file its new name and then takes the old one away; gives what was replaced. */
 const move = Effect.fnUntraced(function* (
