@@ -147,6 +147,30 @@ export const mutants: ReadonlyArray<Mutant> = [
     changed
   ),
   mutant(
+    "rename-left-half-done",
+    "a start does not finish the rename that a power cut has broken off",
+    disk,
+    "  yield* finishRenames(context)",
+    "",
+    changed
+  ),
+  mutant(
+    "rename-finished-blindly",
+    "a start takes the old name of a rename away whatever stands under the new one",
+    disk,
+    "fileId(old.value) !== fileId(current.value)",
+    "fileId(old.value) === undefined",
+    changed
+  ),
+  mutant(
+    "rename-intent-not-durable",
+    "what a rename is about to do is not fsynced before it begins",
+    disk,
+    "RenameIntent.begin(disk, yield* newStagedName, durable, { from, to })",
+    "RenameIntent.begin(disk, yield* newStagedName, false, { from, to })",
+    changed
+  ),
+  mutant(
     "rename-clobbers",
     "a rename replaces a file unasked",
     disk,

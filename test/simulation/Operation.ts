@@ -2,12 +2,14 @@
  * One command of a client, run to its end and judged: it ends typed, and what it says is true.
  */
 import { Cause, Context, Effect, Exit, Layer, Option, Scope, Stream } from "effect"
+import type { Refusals, SmallDownload, SmallUpload } from "../../src/client/Bundles.ts"
 import * as Client from "../../src/client/Client.ts"
 import * as Commands from "../../src/client/Commands.ts"
 import { type LocalFiles } from "../../src/client/LocalFiles.ts"
 import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
 import { type Changed, type Failure, Reporter, type Transferred, type Verified } from "../../src/client/Reporter.ts"
 import { Sessions } from "../../src/client/Sessions.ts"
+import * as Bytes from "../../src/domain/Bytes.ts"
 import { type ContentDigest, Digest, digestOf } from "../../src/domain/file/Digest.ts"
 import type { FileEntry } from "../../src/domain/file/FileEntry.ts"
 import * as FileName from "../../src/domain/file/FileName.ts"
@@ -51,6 +53,10 @@ interface Said {
   changed: Changed | undefined
   verified: Verified | undefined
   failure: Failure["error"] | undefined
+  /** of a bundle that came to its end: what was refused, by position */
+  refused: Refusals | undefined
+  /** of a bundle that came: what was in it, as far as it came */
+  readonly taken: Array<SmallDownload>
 }
 
 const listenTo = (said: Said): Reporter["Service"] => ({
@@ -92,6 +98,17 @@ const slowDownload = Effect.fnUntraced(function* (name: string, milliseconds: nu
   return { ...sent, found: digestOf(yield* Digest, [sink.content()]) }
 })
 
+const small = (world: World.World, { content, name }: Schedule.Sent): SmallUpload => {
+  const bytes = Content.bytesOf(content)
+  return {
+    name: FileName.FileName.make(name),
+    content: bytes,
+    size: bytes.length,
+    modified: content.modified,
+    digest: digestIn(world, bytes)
+  }
+}
+
 const expected = (world: World.World, { expect }: { readonly expect: Content.Content | undefined }) =>
   expect === undefined ? {} : { expect: digestIn(world, Content.bytesOf(expect)) }
 
@@ -128,20 +145,35 @@ const perform = Effect.fnUntraced(function* (world: World.World, command: Schedu
     }
     case "Fetch":
       return yield* Commands.run({ _tag: "Fetch", pattern: undefined, digests: command.digests })
+    case "UploadBundle": {
+      const session = yield* (yield* Sessions).session
+      said.refused = yield* session.uploadBundle(command.files.map((file) => small(world, file)))
+      return true
+    }
+    case "DownloadBundle": {
+      const session = yield* (yield* Sessions).session
+      const names = command.names.map((name) => FileName.FileName.make(name))
+      said.refused = yield* session.downloadBundle(names, (files) => Effect.sync(() => void said.taken.push(...files)))
+      return true
+    }
     case "Verify":
       return yield* Commands.run({ _tag: "Verify", name: command.name, file: local(command.content) })
   }
 })
 
 /** What a command does to names, from now on. */
-const changesOf = ({ history, ...world }: World.World, command: Schedule.Command): ReadonlyArray<Change> => {
+const changesOf = (world: World.World, command: Schedule.Command): ReadonlyArray<Change> => {
+  const { history } = world
+  const sends = ({ content, name }: Schedule.Sent): Change => {
+    const bytes = Content.bytesOf(content)
+    return history.begin(keyOf(name), { _tag: "Content", digest: digestIn(world, bytes), size: bytes.length })
+  }
   switch (command._tag) {
     case "Upload":
-    case "Para": {
-      const content = Content.bytesOf(command.content)
-      const digest = digestOf(Context.get(world.shared.services, Digest), [content])
-      return [history.begin(keyOf(command.name), { _tag: "Content", digest, size: content.length })]
-    }
+    case "Para":
+      return [sends(command)]
+    case "UploadBundle":
+      return command.files.map(sends)
     case "Remove":
       return [history.begin(keyOf(command.name), { _tag: "Nothing" })]
     case "Rename":
@@ -151,13 +183,32 @@ const changesOf = ({ history, ...world }: World.World, command: Schedule.Command
   }
 }
 
-const orderOf = (world: World.World, command: Schedule.Command, changes: ReadonlyArray<Change>): World.Order => {
-  const name = "name" in command ? command.name : ""
-  const key = World.recordKey(command._tag, name, "to" in command ? command.to : undefined)
-  const digests = new Set(changes.flatMap(({ puts }) => (puts._tag === "Content" ? [puts.digest] : [])))
-  const order: World.Order = { key, digests, status: "pending", at: 0, excused: false }
-  if (changes.length > 0) world.orders.push(order)
-  return order
+/** What the audit log is to say of it: of a bundle, of each file. */
+const ordersOf = (
+  world: World.World,
+  command: Schedule.Command,
+  changes: ReadonlyArray<Change>
+): ReadonlyArray<World.Order> => {
+  const order = (key: string, of: ReadonlyArray<Change>): World.Order => {
+    const digests = new Set(of.flatMap(({ puts }) => (puts._tag === "Content" ? [puts.digest] : [])))
+    return { key, digests, status: "pending", at: 0, excused: false }
+  }
+  if (changes.length === 0) return []
+  const orders =
+    command._tag === "UploadBundle"
+      ? command.files.map(({ name }, index) => order(World.recordKey("upload", name), changes.slice(index, index + 1)))
+      : [
+          order(
+            World.recordKey(
+              command._tag,
+              "name" in command ? command.name : "",
+              "to" in command ? command.to : undefined
+            ),
+            changes
+          )
+        ]
+  world.orders.push(...orders)
+  return orders
 }
 
 /** Runs a command and judges its end. Never fails. */
@@ -172,17 +223,19 @@ export const run = Effect.fnUntraced(function* (
     transferred: undefined,
     changed: undefined,
     verified: undefined,
-    failure: undefined
+    failure: undefined,
+    refused: undefined,
+    taken: []
   }
   World.note(world, `#${id} client ${one.number}: ${Schedule.showCommand(command)}`)
   const changes = changesOf(world, command)
-  const order = orderOf(world, command, changes)
+  const orders = ordersOf(world, command, changes)
   const began = world.history.now()
   World.enter(world, one.number, command)
   yield* perform(world, command, id, said).pipe(
     Effect.provideService(Reporter, listenTo(said)),
     Effect.provide(one.services),
-    Effect.onExit((exit) => Effect.sync(() => judge({ world, one, command, id, began, changes, order, said }, exit))),
+    Effect.onExit((exit) => Effect.sync(() => judge({ world, one, command, id, began, changes, orders, said }, exit))),
     Effect.ignoreCause
   )
 })
@@ -201,7 +254,7 @@ interface Case {
   /** what it does to names */
   readonly changes: ReadonlyArray<Change>
   /** what the audit log says of it */
-  readonly order: World.Order
+  readonly orders: ReadonlyArray<World.Order>
   readonly said: Said
 }
 
@@ -237,17 +290,52 @@ const judge = (one: Case, exit: Exit.Exit<boolean, { readonly _tag: string; read
     World.violate(world, `#${id} ended with a defect: ${Cause.pretty(exit.cause)}`)
   }
   if (failure !== undefined) judgeFailure(one, failure)
-  const { changed, transferred } = said
   World.leave(world, one.one.number, command)
-  const refused = failure !== undefined && "reason" in failure && nothingChanged.has(String(failure.reason))
-  const done = transferred !== undefined || changed !== undefined
-  const status = done ? "acknowledged" : refused ? "refused" : "unknown"
-  for (const change of changes) world.history.end(change, status)
-  Object.assign(one.order, { status, at: world.machine.elapsed() })
-  if (command._tag === "Rename" && status === "unknown") world.doubled = true
+  const { refused } = said
+  const statuses = changes.map((_, index) =>
+    command._tag === "UploadBundle" && refused !== undefined
+      ? statusAfter(refused.get(index), !refused.has(index))
+      : statusAfter(failure, said.transferred !== undefined || said.changed !== undefined)
+  )
+  for (const [index, change] of changes.entries()) world.history.end(change, statuses[index] ?? "unknown")
+  for (const [index, order] of one.orders.entries()) {
+    Object.assign(order, { status: statuses[index] ?? "unknown", at: world.machine.elapsed() })
+  }
+  if (command._tag === "Rename" && statuses.includes("unknown")) world.doubled = true
   judgeDigest(one)
+  judgeBundle(one)
   World.count(world, outcomeOf(one, failure))
   if (Exit.isSuccess(exit) && failure === undefined) judgeSuccess(one)
+}
+
+const statusAfter = (failure: Failure["error"] | undefined, done: boolean): "acknowledged" | "refused" | "unknown" => {
+  if (done) return "acknowledged"
+  const refused = failure !== undefined && "reason" in failure && nothingChanged.has(String(failure.reason))
+  return refused ? "refused" : "unknown"
+}
+
+/** Each file of a bundle is judged as if it had come alone. */
+const judgeBundle = (one: Case): void => {
+  const { command, id, said, world } = one
+  if (command._tag !== "UploadBundle" && command._tag !== "DownloadBundle") return
+  const alone = (index: number): Case => {
+    const sent = command._tag === "UploadBundle" ? command.files[index] : undefined
+    const name = sent?.name ?? (command._tag === "DownloadBundle" ? command.names[index] : undefined) ?? ""
+    return { ...one, command: sent === undefined ? { _tag: "Download", name } : { _tag: "Upload", ...sent } }
+  }
+  for (const { digest, index, parts } of said.taken) {
+    if (digestIn(world, Bytes.concat(parts)) !== digest) World.violate(world, `#${id} took other bytes for ${digest}`)
+    judgeRead(alone(index), digest)
+  }
+  for (const [index, error] of said.refused ?? []) {
+    World.count(world, `${command._tag}, a file ${error.reason}`)
+    // Larger than a bundle: it is to be asked for by itself.
+    if (command._tag === "DownloadBundle" && error.reason === "too-large") continue
+    judgeFailure(alone(index), error)
+  }
+  if (said.refused === undefined || command._tag === "UploadBundle") return
+  const told = new Set([...said.refused.keys(), ...said.taken.map(({ index }) => index)])
+  if (told.size !== command.names.length) World.violate(world, `#${id} heard nothing of some of the files`)
 }
 
 /** What was sent is what was acknowledged; what was taken is what some client had sent. */
@@ -266,6 +354,7 @@ const judgeDigest = (one: Case): void => {
 const outcomeOf = ({ command, said }: Case, failure: { readonly _tag: string } | undefined): string => {
   if (failure !== undefined) return "reason" in failure ? `${String(failure.reason)}` : failure._tag
   const { changed, transferred } = said
+  if (said.refused !== undefined) return `${command._tag}, ${said.refused.size === 0 ? "done" : "done in part"}`
   if (transferred?.equal === true) return `${command._tag}, equal already`
   if (command._tag === "Upload" && transferred !== undefined && transferred.reused > 0) return "Upload, resumed"
   if (command._tag === "Para" && transferred !== undefined && transferred.reused > 0) return "Para, with copies"

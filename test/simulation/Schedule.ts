@@ -25,6 +25,15 @@ export type Command =
   | { readonly _tag: "Verify"; readonly name: string; readonly content: Content.Content }
   | { readonly _tag: "Remove"; readonly name: string; readonly expect: Content.Content | undefined }
   | { readonly _tag: "Rename"; readonly name: string; readonly to: string; readonly replace: boolean }
+  /** several small files in one request */
+  | { readonly _tag: "UploadBundle"; readonly files: ReadonlyArray<Sent> }
+  | { readonly _tag: "DownloadBundle"; readonly names: ReadonlyArray<string> }
+
+/** One file of a bundle. */
+export interface Sent {
+  readonly name: string
+  readonly content: Content.Content
+}
 
 /** How long the world goes on before the next step: time, or turns of whoever can run. */
 export type Pause = { readonly milliseconds: number } | { readonly turns: number }
@@ -118,6 +127,19 @@ const drawContent = (draw: Draw, sizes: ReadonlyArray<number>): Content.Content 
   }
 }
 
+/** Files of one bundle: now and then two of one name, or of two names that are one. */
+const drawBundle = (draw: Draw, memory: Memory): ReadonlyArray<Sent> =>
+  Array.from({ length: 1 + draw.below(4) }, () => ({
+    name: draw.one(names),
+    content: { ...drawContent(draw, memory.sizes), lineage: smallLineage, size: memory.sizes[smallLineage] ?? 0 }
+  }))
+
+/** Contents that fit into a bundle, four at a time and edited. */
+const smallBytesMax = 40_000
+
+/** The lineage that bundles take theirs from; others take from it as well. */
+const smallLineage = 4
+
 interface Memory {
   readonly sizes: ReadonlyArray<number>
   readonly sent: Array<{ readonly client: number; readonly command: Command }>
@@ -139,7 +161,7 @@ const drawRun = (draw: Draw, memory: Memory): Extract<Action, { readonly _tag: "
   const name = drawName(draw)
   const content = drawContent(draw, memory.sizes)
   const expect = draw.chance(0.15) ? drawContent(draw, memory.sizes) : undefined
-  const kind = draw.below(27)
+  const kind = draw.below(32)
   if (kind < 13) {
     const sent = run(kind < 7 ? { _tag: "Upload", name, content } : { _tag: "Para", name, content, expect })
     memory.sent.push({ client, command: sent.command })
@@ -150,6 +172,12 @@ const drawRun = (draw: Draw, memory: Memory): Extract<Action, { readonly _tag: "
   if (kind < 19) return run({ _tag: "Fetch", digests: draw.chance(0.5) })
   if (kind < 20) return run({ _tag: "Verify", name, content })
   if (kind < 23) return run({ _tag: "Remove", name, expect })
+  if (kind < 26) {
+    const sent = run({ _tag: "UploadBundle", files: drawBundle(draw, memory) })
+    memory.sent.push({ client, command: sent.command })
+    return sent
+  }
+  if (kind < 28) return run({ _tag: "DownloadBundle", names: names.filter(() => draw.chance(0.7)).concat(name) })
   return run({ _tag: "Rename", name, to: draw.one(names), replace: draw.chance(0.6) })
 }
 
@@ -228,7 +256,8 @@ const drawTwice = (draw: Draw, step: Step): ReadonlyArray<Step> => {
 /** The same seed gives the same schedule. */
 export const fromSeed = (seed: number): Schedule => {
   const draw = drawer(seed)
-  const memory: Memory = { sizes: Array.from({ length: 4 }, () => drawSize(draw)), sent: [] }
+  const sizes = Array.from({ length: smallLineage }, () => drawSize(draw))
+  const memory: Memory = { sizes: [...sizes, draw.upTo(smallBytesMax)], sent: [] }
   return {
     seed,
     choices: draw.one([1, 1, 2, 8]),
@@ -268,6 +297,10 @@ export const showCommand = (command: Command): string => {
       return `remove ${command.name}${showExpected(command)}`
     case "Rename":
       return `rename ${command.name} to ${command.to}${command.replace ? ", replacing" : ""}`
+    case "UploadBundle":
+      return `upload together ${command.files.map(({ content, name }) => `${name}: ${Content.show(content)}`).join("; ")}`
+    case "DownloadBundle":
+      return `download together ${command.names.join(", ")}`
   }
 }
 

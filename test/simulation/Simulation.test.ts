@@ -1,7 +1,9 @@
 import { assert, beforeAll, describe, it } from "@effect/vitest"
-import { Effect, Scope } from "effect"
+import { Effect, Result, Scope } from "effect"
+import * as Bytes from "../../src/domain/Bytes.ts"
 import type { Disk } from "../../src/domain/store/Disk.ts"
 import type { FileStore } from "../../src/domain/store/FileStore.ts"
+import { stagingFolder } from "../../src/domain/file/FileName.ts"
 import * as Schedule from "./Schedule.ts"
 import * as Shrink from "./Shrink.ts"
 import * as Simulation from "./Simulation.ts"
@@ -13,8 +15,8 @@ beforeAll(async () => {
   shared = await Effect.runPromise(Simulation.shared)
 })
 
-/** The seeds of every test run; the last two meet what is rare: a resume, a take-over, a rename to a name in use. */
-const seeds = [...Array.from({ length: 22 }, (_, index) => index + 1), 82, 94]
+/** The seeds of every test run: of the first 130 those that meet most of what is rare. */
+const seeds = [13, 14, 18, 26, 28, 30, 32, 33, 38, 44, 45, 46, 49, 50, 53, 59, 70, 71, 81, 86, 94, 104, 108, 127]
 
 const results = new Map<number, Simulation.Result>()
 
@@ -27,8 +29,7 @@ const resultOf = (seed: number): Simulation.Result => {
 
 /** The first of the fixed seeds that fails with a broken layer. */
 const firstFailure = (broken: World.Broken): Simulation.Result | undefined => {
-  // Those first that meet much.
-  for (const seed of new Set([1, 5, 13, 17, ...seeds])) {
+  for (const seed of seeds) {
     const result = Simulation.run(shared, Schedule.fromSeed(seed), broken)
     if (result.violations.length > 0) return result
   }
@@ -38,6 +39,24 @@ const firstFailure = (broken: World.Broken): Simulation.Result | undefined => {
 const noFileSync = (disk: Disk["Service"]): Disk["Service"] => ({
   ...disk,
   create: (path) => Effect.map(disk.create(path), (file) => ({ ...file, sync: Effect.void }))
+})
+
+/** Small files get their names before they are durable. */
+const noBundleSync = (disk: Disk["Service"]): Disk["Service"] => ({
+  ...disk,
+  placeAll: (request) => disk.placeAll({ ...request, durable: request.durable && request.folder[0] === stagingFolder })
+})
+
+/** Says of a whole bundle that it is there, and leaves the last file out. */
+const bundleSaid = (store: FileStore["Service"]): FileStore["Service"] => ({
+  ...store,
+  placeAll: Effect.fnUntraced(function* (files, target) {
+    const placed = yield* (store.placeAll ?? (() => Effect.succeed([])))(files.slice(0, -1), target)
+    const left = files.slice(-1).map(({ digest, modified, name, parts }) => {
+      return Result.succeed({ name, size: Bytes.lengthOf(parts), modified, digest })
+    })
+    return [...placed, ...left]
+  })
 })
 
 const noFolderSync = (disk: Disk["Service"]): Disk["Service"] => ({ ...disk, syncFolder: () => Effect.void })
@@ -114,18 +133,39 @@ const renameForgets = (store: FileStore["Service"]): FileStore["Service"] => ({
 const mutants: ReadonlyArray<readonly [title: string, broken: World.Broken, says: RegExp]> = [
   ["a rename before the fsync of the content", { disk: noFileSync }, /that no client had sent/],
   ["a rename whose folder is never fsynced", { disk: noFolderSync }, /was acknowledged and is gone|were replaced by/],
+  ["a bundle whose names come before the fsync", { disk: noBundleSync }, /no client had sent|acknowledged and is gone/],
+  ["a bundle of which one file is only said to be there", { store: bundleSaid }, /acknowledged|replaced before/],
   ["an answer before the commit", { store: earlyAnswer }, /was acknowledged and is gone/],
   ["a file that is never closed", { store: leakedFile }, /files are open for nobody|left \d+ files open/],
   ["a byte that is read wrong", { store: wrongByte }, /which no client had sent/],
   ["a commit that never ends", { store: hangs }, /something hangs/],
   ["a defect in a commit", { store: defect }, /a defect/],
   ["a removal that is only said", { store: removalSaid }, /that were replaced by what was acknowledged/],
-  ["a rename that loses the file", { store: renameForgets }, /is under neither name|was acknowledged and is gone/],
+  ["a rename that loses the file", { store: renameForgets }, /is under neither name|is gone|were replaced by/],
   ["a quota that holds for nobody", { quota: () => ({}) }, /are held, and the quota is/],
   ["an audit log that is never fsynced", { auditDisk: noFileSync }, /times on record|the audit log cannot be read/]
 ]
 
 const content = { lineage: 0, version: 7, size: 1_473_741, grows: false, modified: 1_000 }
+
+const spellingCutAt = (operations: number): Schedule.Schedule => ({
+  seed: 1,
+  choices: 1,
+  capacityBytes: 64_000_000,
+  quota: undefined,
+  steps: [
+    {
+      action: { _tag: "Run", client: 0, command: { _tag: "Upload", name: "A", content } },
+      pause: { milliseconds: 2_000 }
+    },
+    {
+      action: { _tag: "Run", client: 0, command: { _tag: "Rename", name: "A", to: "a", replace: false } },
+      pause: { turns: 0 }
+    },
+    { action: { _tag: "Crash", operations, milliseconds: 1_000, down: 10 }, pause: { turns: 0 } }
+  ],
+  links: [{ reads: {}, writes: {}, hangWhenCut: false }]
+})
 
 /** What the simulation has found wrong with the product, as small as it made it. */
 const regressions: Record<string, Schedule.Schedule> = {
@@ -138,7 +178,14 @@ const regressions: Record<string, Schedule.Schedule> = {
       { action: { _tag: "Run", client: 2, command: { _tag: "Upload", name: "a", content } }, pause: { turns: 0 } }
     ],
     links: [{ reads: {}, writes: { fragmentBytesMax: 125_674, cutAfterBytes: 1_465 }, hangWhenCut: true }]
-  }
+  },
+  // Four operations of the disk long, from the second name to the end of the first.
+  ...Object.fromEntries(
+    [14, 15, 16, 17].map((operations) => [
+      `two spellings of one name, when the power goes at operation ${operations} of a rename from one to the other`,
+      spellingCutAt(operations)
+    ])
+  )
 }
 
 describe("the simulation", () => {
@@ -167,6 +214,12 @@ describe("the simulation", () => {
       "two paras of one name at once",
       "quota-exceeded",
       "already-exists",
+      "UploadBundle, done",
+      "UploadBundle, a file name-collision",
+      "UploadBundle, a file quota-exceeded",
+      "DownloadBundle, done",
+      "DownloadBundle, a file no-such-file",
+      "a bundle and another write one name at once",
       "store-failed",
       "connection-lost",
       "the audit log read after a start"

@@ -172,10 +172,16 @@ export const violate = (world: World, text: string): void => {
 /** Counts something that has happened. */
 export const count = (world: World, what: string): void => void world.seen.set(what, (world.seen.get(what) ?? 0) + 1)
 
+/** The names that a command brings content to, folded. */
+const writtenBy = (command: Command): ReadonlyArray<string> => {
+  const sent = command._tag === "UploadBundle" ? command.files : [command]
+  return sent.flatMap((one) => ("content" in one && "name" in one ? [recordKey("", one.name)] : []))
+}
+
 const writesTo = (command: Command, other: Command): boolean =>
-  (command._tag === "Para" || command._tag === "Upload") &&
-  (other._tag === "Para" || other._tag === "Upload") &&
-  recordKey("", command.name) === recordKey("", other.name)
+  command._tag !== "Verify" &&
+  other._tag !== "Verify" &&
+  writtenBy(command).some((name) => writtenBy(other).includes(name))
 
 /** A command begins; whom it meets is counted. */
 export const enter = (world: World, client: number, command: Command): void => {
@@ -183,6 +189,7 @@ export const enter = (world: World, client: number, command: Command): void => {
   if (met.length > 0) count(world, "two clients write one name at once")
   if (command._tag === "Para" && met.some((one) => one.command._tag === "Para"))
     count(world, "two paras of one name at once")
+  if (command._tag === "UploadBundle" && met.length > 0) count(world, "a bundle and another write one name at once")
   world.underway.push({ client, command })
 }
 

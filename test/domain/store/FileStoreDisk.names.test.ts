@@ -1,12 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Layer, Stream } from "effect"
+import { Effect, Exit, Layer, Result, Stream } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { fromUtf8 } from "../../../src/domain/Bytes.ts"
 import * as DigestNode from "../../../src/domain/file/DigestNode.ts"
 import { FileName, stagingFolder } from "../../../src/domain/file/FileName.ts"
+import { nameBytesMax, renameIntentBytesMax } from "../../../src/domain/limits.ts"
 import { Disk, DiskError } from "../../../src/domain/store/Disk.ts"
 import { FileStore } from "../../../src/domain/store/FileStore.ts"
 import * as FileStoreDisk from "../../../src/domain/store/FileStoreDisk.ts"
+import * as RenameIntent from "../../../src/domain/store/RenameIntent.ts"
 import { listNames, loadFile, saveFile } from "../../../src/domain/testing/fileStoreContract.ts"
 import * as MemoryDisk from "../../../src/domain/testing/MemoryDisk.ts"
 
@@ -181,6 +183,97 @@ for (const change of changes) {
     )
   })
 }
+
+describe("FileStoreDisk, renames that were written down", () => {
+  const intent = (from: string, to: string) => file(JSON.stringify({ from, to }))
+  const stagedOn = (control: MemoryDisk.MemoryDisk["Service"]) =>
+    Effect.map(control.files, (files) => [...files.keys()].filter((path) => path.startsWith(`${stagingFolder}/`)))
+
+  it.effect("a start takes the old name away only from the same file, and forgets what was written down", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* newDisk({}, [])
+      yield* control.plant([stagingFolder, "renaming-1"], intent("from/a", "kept/b"))
+      yield* control.plant([stagingFolder, "renaming-2"], intent("from/a", "gone"))
+      yield* control.plant([stagingFolder, "renaming-3"], intent("gone", "from/a"))
+      assert.deepStrictEqual(yield* Effect.provide(listNames, onDisk(disk)), ["from/a", "kept/b"])
+      assert.deepStrictEqual(yield* stagedOn(control), [])
+    })
+  )
+
+  it.effect("a start takes nothing away where a file system takes two spellings for one", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* newDisk({}, [])
+      yield* control.plant([stagingFolder, "renaming-1"], intent("from/a", "from/A"))
+      const folding: Disk["Service"] = { ...disk, stat: (path) => disk.stat(path.map((part) => part.toLowerCase())) }
+      assert.deepStrictEqual(yield* Effect.provide(listNames, onDisk(folding)), ["from/a", "kept/b"])
+      assert.deepStrictEqual(yield* stagedOn(control), [])
+    })
+  )
+
+  it.effect("what is no rename is left alone, until it is too old", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* newDisk({}, [])
+      yield* disk.link(["from", "a"], ["from", "c"])
+      const torn = JSON.stringify({ from: "from/a", to: "from/c" }).slice(0, -1)
+      yield* control.plant([stagingFolder, "renaming-1"], file(torn))
+      yield* control.plant([stagingFolder, "renaming-2"], intent("../a", "from/c"))
+      yield* control.plant([stagingFolder, "renaming-3"], { kind: "link" })
+      assert.deepStrictEqual(yield* Effect.provide(listNames, onDisk(disk)), ["from/a", "from/c", "kept/b"])
+      assert.strictEqual((yield* stagedOn(control)).length, 3)
+    })
+  )
+
+  it.effect("a start that meets a broken disk leaves it to the next", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* newDisk({}, [])
+      yield* disk.link(["from", "a"], ["from", "c"])
+      yield* control.plant([stagingFolder, "renaming-1"], intent("from/a", "from/c"))
+      const error = new DiskError({ operation: "remove", code: "EIO" })
+      const broken: Disk["Service"] = { ...disk, remove: () => Effect.fail(error) }
+      assert.deepStrictEqual(yield* Effect.provide(listNames, onDisk(broken)), ["from/a", "from/c", "kept/b"])
+      assert.deepStrictEqual(yield* Effect.provide(listNames, onDisk(disk)), ["from/c", "kept/b"])
+      assert.deepStrictEqual(yield* stagedOn(control), [])
+    })
+  )
+
+  it.effect("a rename that is refused leaves nothing written down", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* newDisk({}, [])
+      const error = yield* Effect.flip(
+        Effect.provide(perform({ title: "", to: "kept/b", replace: false }), onDisk(disk))
+      )
+      assert.strictEqual(error._tag, "FileExists")
+      assert.deepStrictEqual(yield* stagedOn(control), [])
+    })
+  )
+
+  it.effect("a full disk does not keep a file from its new name", () =>
+    Effect.gen(function* () {
+      const { disk } = yield* newDisk({}, [])
+      const full: Disk["Service"] = {
+        ...disk,
+        placeAll: ({ files }) =>
+          Effect.succeed(files.map(() => Result.fail(new DiskError({ operation: "write", code: "ENOSPC" }))))
+      }
+      yield* Effect.provide(perform({ title: "", to: "from/c", replace: false }), onDisk(full))
+      assert.deepStrictEqual(yield* Effect.provide(listNames, onDisk(disk)), ["from/c", "kept/b"])
+    })
+  )
+
+  it.effect("the two longest names fit into what is written down", () =>
+    Effect.gen(function* () {
+      const { disk } = yield* newDisk({}, [])
+      const long = (last: string) =>
+        FileName.make(`${Array.from({ length: 4 }, () => '"'.repeat(250)).join("/")}/${'"'.repeat(19)}${last}`)
+      const intent = { from: long("a"), to: long("b") }
+      assert.strictEqual(intent.from.length, nameBytesMax)
+      yield* disk.makeFolder([stagingFolder], "private")
+      const path = yield* RenameIntent.begin(disk, "x", true, intent)
+      assert.deepStrictEqual(yield* RenameIntent.all(disk), [{ path, intent }])
+      assert.isAtMost((yield* disk.stat(path)).size, renameIntentBytesMax)
+    })
+  )
+})
 
 describe("FileStoreDisk, names that others hold", () => {
   const rename = (to: string, replace = false) => perform({ title: "", to, replace })
