@@ -298,7 +298,7 @@ export const showCommand = (command: Command): string => {
     case "Rename":
       return `rename ${command.name} to ${command.to}${command.replace ? ", replacing" : ""}`
     case "UploadBundle":
-      return `upload together ${command.files.map(({ content, name }) => `${name}: ${Content.show(content)}`).join("; ")}`
+      return `upload together ${command.files.map((file) => `${file.name}: ${Content.show(file.content)}`).join("; ")}`
     case "DownloadBundle":
       return `download together ${command.names.join(", ")}`
   }
