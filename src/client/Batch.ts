@@ -14,7 +14,7 @@ import { bundlesAheadMax, filesAheadMax, largeFilesAheadMax, smallFileBytesMax }
 import type { SourceShrank } from "../domain/transfer/Outgoing.ts"
 import type { LocalFileFailed, NamesCollide, RequestRefused, SourceMissing } from "./ClientError.ts"
 import type { LocalPlace } from "./LocalFiles.ts"
-import type { OnProgress, Progress } from "./Progress.ts"
+import type { OnProgress } from "./Progress.ts"
 import { Reporter, type TransferCommand } from "./Reporter.ts"
 import { type NoSession, Sessions } from "./Sessions.ts"
 
@@ -48,8 +48,18 @@ export interface Moved {
  * to be moved by itself.
  */
 export type Together<R> = (
-  items: ReadonlyArray<Bundled>
+  items: ReadonlyArray<Bundled>,
+  /** whether each that was moved is reported */
+  told: boolean
 ) => Effect.Effect<ReadonlyArray<Result.Result<Moved, FileError> | undefined>, Exclude<NoSession, FileError>, R>
+
+/** What one file is given that is moved as one of many. */
+export interface Along {
+  /** tells the progress of all */
+  readonly onProgress: OnProgress
+  /** whether its end is reported: a failure always is */
+  readonly told: boolean
+}
 
 /** One file of many. */
 export interface Item<R> {
@@ -57,7 +67,7 @@ export interface Item<R> {
   readonly name: string
   /** bytes, when they are known before */
   readonly size: number | undefined
-  readonly run: (onProgress: OnProgress) => Effect.Effect<Moved, FileError | NoSession, R>
+  readonly run: (along: Along) => Effect.Effect<Moved, FileError | NoSession, R>
   /** what it is in a bundle, when it may be moved together with others while it is small */
   readonly bundled?: Bundled | undefined
 }
@@ -84,6 +94,8 @@ export interface Options<R> {
   readonly removals?: ReadonlyArray<Item<R>>
   /** moves small files */
   readonly together?: Together<R>
+  /** whether the end of each file is reported, and not only what failed and the sum of all; true without it */
+  readonly told?: boolean
 }
 
 /**
@@ -95,7 +107,7 @@ export const run = Effect.fnUntraced(function* <R>(
   command: TransferCommand,
   lists: ReadonlyArray<ReadonlyArray<Item<R>>>,
   summarize: boolean,
-  { before = { equal: 0, failed: 0 }, removals = [], together }: Options<R> = {}
+  { before = { equal: 0, failed: 0 }, removals = [], together, told = true }: Options<R> = {}
 ): Effect.fn.Return<boolean, Exclude<NoSession, FileError>, R | Reporter | Sessions> {
   const reporter = yield* Reporter
   const crossedBefore = yield* traffic
@@ -111,57 +123,66 @@ export const run = Effect.fnUntraced(function* <R>(
       total.reused += reused
     }
   }
-  const failed = ({ item: { name }, part }: Followed<R>, error: FileError) => {
-    total.failed += 1
-    part.gaveUp()
-    return reporter.failed({ error, command, name })
-  }
-  const alone = (followed: Followed<R>) => {
-    const { item, part } = followed
-    const counted = item.run(part.onProgress).pipe(
-      Effect.map(count),
-      Effect.catchTag(fileErrors, (error) => failed(followed, error))
-    )
-    return (item.size ?? smallFileBytesMax + 1) > smallFileBytesMax ? large.withPermit(counted) : counted
-  }
-  const bundled = (move: Together<R>) =>
-    Effect.fnUntraced(function* (bundle: ReadonlyArray<Followed<R>>) {
-      const outcomes = yield* move(bundle.flatMap(({ item }) => item.bundled ?? []))
-      for (const [index, followed] of bundle.entries()) {
-        const outcome = outcomes[index]
-        if (outcome === undefined) yield* alone(followed)
-        else if (Result.isFailure(outcome)) yield* failed(followed, outcome.failure)
-        else {
-          count(outcome.success)
-          followed.part.moved(outcome.success.size)
+  const moving = Effect.fnUntraced(function* (progress: OfAll) {
+    const failed = ({ name }: Item<R>, error: FileError) => {
+      total.failed += 1
+      return reporter.failed({ error, command, name })
+    }
+    const alone = (item: Item<R>) => {
+      const part = progress.part(item.size)
+      const counted = item.run({ onProgress: part.onProgress, told }).pipe(
+        Effect.map((moved) => {
+          count(moved)
+          part.ended()
+        }),
+        Effect.catchTag(fileErrors, (error) => {
+          part.gaveUp()
+          return failed(item, error)
+        })
+      )
+      return (item.size ?? smallFileBytesMax + 1) > smallFileBytesMax ? large.withPermit(counted) : counted
+    }
+    const bundled = (move: Together<R>) =>
+      Effect.fnUntraced(function* (bundle: ReadonlyArray<Item<R>>) {
+        const outcomes = yield* move(
+          bundle.flatMap((item) => item.bundled ?? []),
+          told
+        )
+        const notMoved: Array<Effect.Effect<void, Exclude<NoSession, FileError>, R>> = []
+        for (const [index, item] of bundle.entries()) {
+          const outcome = outcomes[index]
+          if (outcome === undefined) notMoved.push(alone(item))
+          else if (Result.isFailure(outcome)) {
+            progress.gaveUp(item.size)
+            notMoved.push(failed(item, outcome.failure))
+          } else {
+            count(outcome.success)
+            progress.moved(item.size, outcome.success)
+          }
         }
-      }
-    })
-  const list = (all: ReadonlyArray<Followed<R>>) => {
-    const small = together === undefined ? [] : all.filter(({ item }) => isSmall(item))
-    const others = small.length === 0 ? all : all.filter(({ item }) => !isSmall(item))
-    const inBundles =
-      together === undefined
-        ? Effect.void
-        : Effect.forEach(bundlesOf(small, costOf(command)), bundled(together), {
-            concurrency: bundlesAheadMax,
-            discard: true
-          })
-    return Effect.all([inBundles, Effect.forEach(others, alone, { concurrency: filesAheadMax, discard: true })], {
-      concurrency: 2,
-      discard: true
-    })
-  }
-  const outcome = yield* Effect.flatMap(progressOfAll(command, [...lists.flat(), ...removals]), (part) => {
-    let index = 0
-    const follow = (items: ReadonlyArray<Item<R>>) => items.map((item): Followed<R> => ({ item, part: part(index++) }))
-    const moves = lists.map(follow)
-    const last = follow(removals)
-    const removing = Effect.suspend(() =>
-      last.length > 0 && total.failed > 0 ? reporter.note(nothingRemoved, "bad") : list(last)
-    )
-    return Effect.andThen(Effect.forEach(moves, list, { discard: true }), removing)
-  }).pipe(Effect.scoped, Effect.exit)
+        progress.tell()
+        for (const effect of notMoved) yield* effect
+      })
+    const list = (all: ReadonlyArray<Item<R>>) => {
+      const small = together === undefined ? [] : all.filter(isSmall)
+      const others = small.length === 0 ? all : all.filter((item) => !isSmall(item))
+      const inBundles =
+        together === undefined
+          ? Effect.void
+          : Effect.forEach(bundlesOf(small, costOf(command)), bundled(together), {
+              concurrency: bundlesAheadMax,
+              discard: true
+            })
+      return Effect.all([inBundles, Effect.forEach(others, alone, { concurrency: filesAheadMax, discard: true })], {
+        concurrency: 2,
+        discard: true
+      })
+    }
+    yield* Effect.forEach(lists, list, { discard: true })
+    yield* removals.length > 0 && total.failed > 0 ? reporter.note(nothingRemoved, "bad") : list(removals)
+  })
+  const all = [...lists.flat(), ...removals]
+  const outcome = yield* Effect.flatMap(progressOfAll(command, all), moving).pipe(Effect.scoped, Effect.exit)
   if (summarize || total.failed > 0 || Exit.isFailure(outcome)) {
     const milliseconds = (yield* Clock.currentTimeMillis) - began
     const { received, sent } = yield* traffic
@@ -175,19 +196,13 @@ export const run = Effect.fnUntraced(function* <R>(
 /** What is said where removals were asked for and something has failed. */
 export const nothingRemoved = "nothing is removed: something of the same command has failed"
 
-/** One file, and its part of the progress. */
-interface Followed<R> {
-  readonly item: Item<R>
-  readonly part: Part
-}
-
 const isSmall = <R>({ bundled, size }: Item<R>): boolean =>
   bundled !== undefined && size !== undefined && size <= smallFileBytesMax
 
 /** What the server sends is cut by the server. */
 const costOf =
   (command: TransferCommand) =>
-  <R>({ item: { bundled, size = 0 } }: Followed<R>) => {
+  <R>({ bundled, size = 0 }: Item<R>) => {
     const name = Bytes.utf8Length(bundled?.name ?? "")
     return command === "download"
       ? { packed: name + bundledNameBytes, content: 0 }
@@ -196,42 +211,77 @@ const costOf =
 
 const traffic = Effect.map(Sessions, (sessions) => sessions.traffic())
 
-/** What one file tells the progress of all. */
+/** What one file that moves by itself tells the progress of all. */
 interface Part {
   readonly onProgress: OnProgress
-  /** All of it is in place, so many bytes. */
-  readonly moved: (size: number) => void
+  /** It is over, and went well. */
+  readonly ended: () => void
   /** It has failed: what it lacked does not belong to the whole any more. */
   readonly gaveUp: () => void
 }
 
-/** One progress over all files; those of unknown size are added once their size is known. */
+/** One progress over all files. Sizes are those that were known before: undefined, and what turns out is added then. */
+interface OfAll {
+  readonly part: (size: number | undefined) => Part
+  /** A file of a bundle is in place. Shown at the next `tell`. */
+  readonly moved: (size: number | undefined, moved: Moved) => void
+  /** A file of a bundle has failed. Shown at the next `tell`. */
+  readonly gaveUp: (size: number | undefined) => void
+  readonly tell: () => void
+}
+
 const progressOfAll = Effect.fnUntraced(function* <R>(
   command: TransferCommand,
   items: ReadonlyArray<Item<R>>
-): Effect.fn.Return<(index: number) => Part, never, Reporter | Scope.Scope> {
+): Effect.fn.Return<OfAll, never, Reporter | Scope.Scope> {
   const follow = yield* (yield* Reporter).follow({ command, name: `${items.length} files` })
-  let all: Progress = {
-    phase: "moving",
+  const all = {
     done: 0,
     total: items.reduce((sum, { size = 0 }) => sum + size, 0),
     reused: 0
   }
-  const tell = (done: number, total: number, reused: number) => {
-    all = { ...all, done: all.done + done, total: all.total + total, reused: all.reused + reused }
-    follow({ ...all, phase: all.done >= all.total ? "done" : "moving" })
+  const files = { done: 0, total: items.length }
+  const tell = () =>
+    follow({
+      ...all,
+      phase: all.done >= all.total && files.done >= files.total ? "done" : "moving",
+      files: { ...files }
+    })
+  const add = (done: number, total: number, reused: number) => {
+    all.done += done
+    all.total += total
+    all.reused += reused
   }
-  return (index) => {
-    let known = { done: 0, total: items[index]?.size ?? 0, reused: 0 }
-    const onProgress = ({ done, reused, total }: Omit<Progress, "phase">): void => {
-      const next = { done: Math.max(done, known.done), total, reused: Math.max(reused, known.reused) }
-      tell(next.done - known.done, next.total - known.total, next.reused - known.reused)
-      known = next
-    }
+  const part = (size = 0): Part => {
+    let known = { done: 0, total: size, reused: 0 }
     return {
-      onProgress,
-      moved: (size) => onProgress({ done: size, total: size, reused: 0 }),
-      gaveUp: () => tell(0, known.done - known.total, 0)
+      onProgress: ({ done, reused, total }) => {
+        const next = { done: Math.max(done, known.done), total, reused: Math.max(reused, known.reused) }
+        add(next.done - known.done, next.total - known.total, next.reused - known.reused)
+        known = next
+        tell()
+      },
+      ended: () => {
+        files.done += 1
+        tell()
+      },
+      gaveUp: () => {
+        add(0, known.done - known.total, 0)
+        files.total -= 1
+        tell()
+      }
     }
+  }
+  return {
+    part,
+    moved: (known = 0, { reused, size }) => {
+      add(size, size - known, reused)
+      files.done += 1
+    },
+    gaveUp: (known = 0) => {
+      add(0, -known, 0)
+      files.total -= 1
+    },
+    tell
   }
 })

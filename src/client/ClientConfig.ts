@@ -71,7 +71,9 @@ export const shared = {
   ),
   verbose: Flag.Boolean("verbose").pipe(
     Flag.withoutNegation,
-    Flag.withDescription("show what stands behind an error, and all that is known when the program itself breaks"),
+    Flag.withDescription(
+      "tell each file of a folder, what stands behind an error, and all that is known when the program itself breaks"
+    ),
     Flag.withDefault(false)
   )
 }

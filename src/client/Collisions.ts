@@ -10,40 +10,63 @@ interface Spelling {
   count: number
 }
 
+/** All spellings of one thing: of most there is one. */
+type Place = Array<Spelling>
+
+/** A folder of the command, the folder that it is in, and its place. */
+interface Folder {
+  readonly text: string
+  readonly parent: Folder | undefined
+  readonly place: Place
+}
+
 /**
  * For each name, by its place in the list, another that it collides with: the same name in the same or in another
  * spelling, a folder of it that is spelt in two ways, or a file where another name has a folder. All that take part are
- * in the answer. Time and memory grow with the names' parts.
+ * in the answer. Time and memory grow with the names' length and with the folders' parts.
  */
 export const collisions = (names: ReadonlyArray<string>): ReadonlyMap<number, string> => {
-  const keys = new Map<string, string>()
-  const keyOf = (text: string): string => {
-    const known = keys.get(text) ?? segmentKey(text)
-    keys.set(text, known)
-    return known
-  }
-  const places = new Map<string, Array<Spelling>>()
-  for (const { folder, text } of names.flatMap(prefixes)) {
-    const spellings = places.get(keyOf(text)) ?? []
-    const same = spellings.find((one) => one.text === text && one.folder === folder)
-    if (same === undefined) spellings.push({ text, folder, count: 1 })
-    else same.count += 1
-    places.set(keyOf(text), spellings)
-  }
-  const found = new Map<number, string>()
-  for (const [index, name] of names.entries()) {
-    for (const { folder, text } of prefixes(name)) {
-      const other = places
-        .get(keyOf(text))
-        ?.find((one) => one.text !== text || one.folder !== folder || (!folder && one.count > 1))
-      if (other !== undefined && !found.has(index)) found.set(index, other.text)
+  const places = new Map<string, Place>()
+  const folders = new Map<string, Folder>()
+  /** whether anything has two spellings or stands twice: mostly nothing has */
+  let some = false
+  const put = (text: string, folder: boolean): Place => {
+    const key = segmentKey(text)
+    const place = places.get(key)
+    if (place === undefined) {
+      const alone = [{ text, folder, count: 1 }]
+      places.set(key, alone)
+      return alone
     }
+    const same = place.find((one) => one.text === text && one.folder === folder)
+    if (same === undefined) place.push({ text, folder, count: 1 })
+    else same.count += 1
+    some ||= same === undefined || !folder
+    return place
+  }
+  const folderOf = (name: string): Folder | undefined => {
+    const slash = name.lastIndexOf("/")
+    if (slash < 0) return undefined
+    const text = name.slice(0, slash)
+    const known = folders.get(text)
+    if (known !== undefined) return known
+    const folder = { text, parent: folderOf(text), place: put(text, true) }
+    folders.set(text, folder)
+    return folder
+  }
+  const files = names.map((name) => ({ folder: folderOf(name), place: put(name, false) }))
+  const found = new Map<number, string>()
+  if (!some) return found
+  for (const [index, { folder, place }] of files.entries()) {
+    const other = otherFolder(folder) ?? otherIn(place, names[index] ?? "", false)
+    if (other !== undefined) found.set(index, other)
   }
   return found
 }
 
-/** The name's folders, outermost first, and the name itself. */
-const prefixes = (name: string): ReadonlyArray<{ readonly text: string; readonly folder: boolean }> => {
-  const parts = name.split("/")
-  return parts.map((_, index) => ({ text: parts.slice(0, index + 1).join("/"), folder: index + 1 < parts.length }))
-}
+/** What the outermost folder that collides collides with. */
+const otherFolder = (folder: Folder | undefined): string | undefined =>
+  folder === undefined ? undefined : (otherFolder(folder.parent) ?? otherIn(folder.place, folder.text, true))
+
+const otherIn = (place: Place, text: string, folder: boolean): string | undefined =>
+  place.find((one) => one.text !== text || one.folder !== folder || (!folder && one.count > 1))?.text

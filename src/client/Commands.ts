@@ -4,7 +4,7 @@
  * Each looks at its own side first and dials only when there is something to ask. One file that fails does not stop the
  * others; the loss of the session does, as a typed failure.
  */
-import { Effect, Schema, type Scope, Stream } from "effect"
+import { Effect, type Scope, Stream } from "effect"
 import { type ContentDigest, Digest } from "../domain/file/Digest.ts"
 import type { FileEntry } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
@@ -15,7 +15,6 @@ import { LocalFileFailed, NamesCollide } from "./ClientError.ts"
 import * as Collisions from "./Collisions.ts"
 import * as Glob from "./Glob.ts"
 import { LocalFiles, placeAt } from "./LocalFiles.ts"
-import type { OnProgress } from "./Progress.ts"
 import { Reporter, type TransferCommand } from "./Reporter.ts"
 import * as Selection from "./Selection.ts"
 import * as Sender from "./Sender.ts"
@@ -60,8 +59,6 @@ export type Command =
       readonly replace?: boolean
       readonly expect?: ContentDigest | undefined
     }
-
-const isName = Schema.is(FileName.FileName)
 
 type Services = Digest | LocalFiles | Reporter | Sessions
 
@@ -137,9 +134,9 @@ const sends = Effect.fnUntraced(function* (
   const items = found.map(({ path, size }, index) => {
     const name = names[index] ?? path
     const place = placeAt(files, path)
-    const run = (along: OnProgress) =>
+    const run = (along: Batch.Along) =>
       Effect.andThen(apart(name, colliding.get(index)), Transfer.send(sending, place, name, along))
-    const bundled = colliding.has(index) || !isName(name) ? undefined : { name, place }
+    const bundled = colliding.has(index) || !FileName.isName(name) ? undefined : { name, place }
     return { name: path, size, run, bundled }
   })
   const together = command === "upload" ? { together: Transfer.sendTogether } : {}
@@ -180,7 +177,7 @@ const downloads = Effect.fnUntraced(function* (
   const items = found.map(({ name, size }, index) => {
     const base = FileName.baseName(name)
     const place = tree?.place(base) ?? placeOf(base)
-    const run = (along: OnProgress) =>
+    const run = (along: Batch.Along) =>
       Effect.andThen(apart(base, colliding.get(index)), Transfer.downloadOfMany({ name, size, place }, along))
     return { name, size, run, bundled: colliding.has(index) ? undefined : { name, place } }
   })

@@ -23,6 +23,7 @@ export interface Filter {
 
 /** The same answers for a tree whoever asks first: a path is judged with all folders above it. */
 export const make = ({ exclude, include }: Patterns): Filter => {
+  if (exclude.length + include.length === 0) return all
   const excluded = ignore(options).add([...exclude])
   const included = include.length === 0 ? undefined : ignore(options).add([...include])
   return {
@@ -30,6 +31,8 @@ export const make = ({ exclude, include }: Patterns): Filter => {
     enters: (folder) => !excluded.ignores(`${folder}/`)
   }
 }
+
+const all: Filter = { takes: () => true, enters: () => true }
 
 // Names are compared as they are written; `..name` is one, and never leads anywhere.
 const options = { ignorecase: false, allowRelativePaths: true }

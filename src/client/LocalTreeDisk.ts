@@ -11,6 +11,7 @@ import { LocalFileFailed } from "./ClientError.ts"
 import {
   type Declared,
   type Facts,
+  type LocalFiles,
   type LocalPlace,
   type LocalSmall,
   type LocalSource,
@@ -66,44 +67,39 @@ export const make = (options: TreeOptions): LocalTree => {
     }
   })
 
-  const place = (name: string): LocalPlace => {
-    const path = pathOf(name)
+  const destination = (name: string): StagedFile.Destination => {
     const parts = name.split("/")
-    const [folder, last] = [parts.slice(0, -1), parts.at(-1) ?? ""]
-    const failed = writeFailed(path)
-    const destination: StagedFile.Destination = {
-      path,
+    const folder = parts.slice(0, -1)
+    return {
+      path: pathOf(name),
       disk: within(disk, folder, leftIn(folder)),
-      name: last,
+      name: parts.at(-1) ?? "",
       prepare: (temporary) => options.prepare(parts, [...folder, temporary]),
       held: options.held
     }
-    return {
-      among,
-      key: name,
-      path,
-      open: disk.openRead(parts).pipe(
-        Effect.flatMap((file) => sourceOf(file, path)),
-        Effect.catchIf(
-          ({ code }) => code === "ENOENT",
-          () => Effect.undefined
-        ),
-        Effect.mapError(readFailed(path))
-      ),
-      stage: (declared: Declared) =>
-        services(
-          Effect.andThen(
-            Effect.mapError(makeFolders(folder), failed),
-            StagedFile.stage({ ...destination, ...declared })
-          )
-        ),
-      leftover: services(StagedFile.leftover(destination)),
-      settle: (facts) =>
-        Effect.scoped(Effect.flatMap(disk.openWrite(parts), (file) => settle(file, facts))).pipe(
-          Effect.mapError(failed)
-        )
-    }
   }
+
+  const open: TreeFiles["open"] = (name) =>
+    disk.openRead(name.split("/")).pipe(
+      Effect.flatMap((file) => sourceOf(file, pathOf(name))),
+      Effect.catchIf(
+        ({ code }) => code === "ENOENT",
+        () => Effect.undefined
+      ),
+      Effect.mapError((error) => readFailed(pathOf(name))(error))
+    )
+  const stage: TreeFiles["stage"] = (name, declared) =>
+    services(
+      Effect.andThen(
+        Effect.mapError(makeFolders(name.split("/").slice(0, -1)), writeFailed(pathOf(name))),
+        StagedFile.stage({ ...destination(name), ...declared })
+      )
+    )
+  const leftover: TreeFiles["leftover"] = (name) => services(StagedFile.leftover(destination(name)))
+  const settleIn: TreeFiles["settle"] = (name, facts) =>
+    Effect.scoped(Effect.flatMap(disk.openWrite(name.split("/")), (file) => settle(file, facts))).pipe(
+      Effect.mapError(writeFailed(pathOf(name)))
+    )
 
   const remove = Effect.fnUntraced(function* (name: string): Effect.fn.Return<void, LocalFileFailed> {
     const parts = name.split("/")
@@ -116,14 +112,27 @@ export const make = (options: TreeOptions): LocalTree => {
   })
 
   const alone = SmallLocalFiles.make({
-    open: (name) => Effect.suspend(() => place(name).open),
-    stage: (name, declared) => place(name).stage(declared)
+    open,
+    stage
   })
 
   /** Files of one folder that follow one another go there together. */
   const placeTogether = Effect.fnUntraced(function* (folder: DiskPath, run: ReadonlyArray<NewLocal>) {
     yield* makeFolders(folder)
     return yield* SmallLocalFiles.placeTogether(disk, folder, run, (path) => path.slice(path.lastIndexOf("/") + 1))
+  })
+
+  /** What does not arrive with the others is tried by itself, and says what it is. */
+  const placeRun = Effect.fnUntraced(function* (folder: DiskPath, run: ReadonlyArray<NewLocal>) {
+    const together = Effect.scoped(services(placeTogether(folder, run)))
+    const placed = yield* Effect.orElseSucceed(together, () => [])
+    const outcomes: Array<Result.Result<void, LocalFileFailed>> = []
+    for (const [index, file] of run.entries()) {
+      const outcome = placed[index]
+      if (outcome !== undefined && Result.isSuccess(outcome)) outcomes.push(Result.void)
+      else outcomes.push(...(yield* alone.placeSmall([file])))
+    }
+    return outcomes
   })
 
   const among: SmallPlaces = {
@@ -135,43 +144,67 @@ export const make = (options: TreeOptions): LocalTree => {
         ),
         (all) => all.flat()
       ),
-    // What does not arrive with the others is tried by itself, and says what it is.
-    placeSmall: (files) =>
-      Effect.map(
-        Effect.forEach(
-          runsOf(files, ({ path }) => path),
-          ({ folder, run }) =>
-            services(placeTogether(folder, run)).pipe(
-              Effect.orElseSucceed(() => []),
-              Effect.flatMap((placed) =>
-                Effect.forEach(run, (file, index): ReturnType<SmallPlaces["placeSmall"]> => {
-                  const outcome = placed[index]
-                  const arrived = outcome !== undefined && Result.isSuccess(outcome)
-                  return arrived ? Effect.succeed([Result.void]) : alone.placeSmall([file])
-                })
-              ),
-              Effect.scoped,
-              Effect.uninterruptible
-            )
-        ),
-        (all) => all.flat(2)
-      )
+    placeSmall: Effect.fnUntraced(function* (files) {
+      const outcomes: Array<Result.Result<void, LocalFileFailed>> = []
+      for (const { folder, run } of runsOf(files, ({ path }) => path)) {
+        outcomes.push(...(yield* Effect.uninterruptible(placeRun(folder, run))))
+      }
+      return outcomes
+    })
   }
 
-  return { place, remove, ...among }
+  const files: TreeFiles = { among, pathOf, open, stage, leftover, settle: settleIn }
+  return { place: (name) => new TreePlace(files, name), remove, ...among }
+}
+
+/** What can be done with the files of a tree, by their names. */
+interface TreeFiles extends Pick<LocalFiles["Service"], "leftover" | "open" | "settle" | "stage"> {
+  readonly among: SmallPlaces
+  readonly pathOf: TreeOptions["pathOf"]
+}
+
+/** A place that is a name and no more until something is done there: a tree has as many as files. */
+class TreePlace implements LocalPlace {
+  readonly #files: TreeFiles
+  readonly key: string
+  constructor(files: TreeFiles, key: string) {
+    this.#files = files
+    this.key = key
+  }
+  get among() {
+    return this.#files.among
+  }
+  get path() {
+    return this.#files.pathOf(this.key)
+  }
+  get open() {
+    return this.#files.open(this.key)
+  }
+  get stage() {
+    return (declared: Declared) => this.#files.stage(this.key, declared)
+  }
+  get leftover() {
+    return this.#files.leftover(this.key)
+  }
+  get settle() {
+    return (facts: Facts) => this.#files.settle(this.key, facts)
+  }
 }
 
 /** What follows one another in one folder. */
 const runsOf = <A>(all: ReadonlyArray<A>, nameOf: (one: A) => string) => {
   const runs: Array<{ readonly folder: DiskPath; readonly run: Array<A> }> = []
   let last: string | undefined
+  let run: Array<A> = []
   for (const one of all) {
-    const parts = nameOf(one).split("/").slice(0, -1)
-    const folder = parts.join("/")
-    const run = runs.at(-1)
-    if (run !== undefined && folder === last) run.run.push(one)
-    else runs.push({ folder: parts, run: [one] })
-    last = folder
+    const name = nameOf(one)
+    const folder = name.slice(0, Math.max(0, name.lastIndexOf("/")))
+    if (folder !== last) {
+      run = []
+      runs.push({ folder: folder === "" ? [] : folder.split("/"), run })
+      last = folder
+    }
+    run.push(one)
   }
   return runs
 }

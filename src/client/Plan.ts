@@ -56,29 +56,39 @@ export interface Plan<Source> {
 /** Time and memory grow with the parts of all names. */
 export const make = <Source extends Known>(request: PlanRequest<Source>): Plan<Source> => {
   const { compare, source, target } = request
-  const named = new Set(source.map(({ name }) => name))
-  const others = target.filter(({ name }) => !named.has(name)).map(({ name }) => name)
+  const there = new Map(target.map((file) => [file.name, file]))
+  const others = namesBeside(source, target)
   const going = others.filter(request.removes)
   const goes = new Set(going)
   const staying = others.filter((name) => !goes.has(name))
 
-  const there = new Map(target.map((file) => [file.name, file]))
   const errors = refusals(source, there, staying)
-  const accepted = source.filter((_, index) => !errors.has(index))
-  const isEqual = (file: Source): boolean => equals(compare, file, there.get(file.name))
+  const refused: Array<{ readonly file: Source; readonly error: FileName.NameRefused | NamesCollide }> = []
+  const equal: Array<Source> = []
+  const transfers: Array<Transfer<Source>> = []
+  for (const [index, file] of source.entries()) {
+    const error = errors.get(index)
+    const other = there.get(file.name)
+    if (error !== undefined) refused.push({ file, error })
+    else if (equals(compare, file, other)) equal.push(file)
+    else transfers.push({ file, why: other === undefined ? "new" : "changed" })
+  }
+  const accepted = errors.size === 0 ? source : source.filter((_, index) => !errors.has(index))
   const inTheWay = new Set(colliding(accepted, going))
   return {
-    refused: source.flatMap((file, index) => {
-      const error = errors.get(index)
-      return error === undefined ? [] : [{ file, error }]
-    }),
-    equal: accepted.filter(isEqual),
+    refused,
+    equal,
     makeRoom: going.filter((name) => inTheWay.has(name)),
-    transfers: accepted
-      .filter((file) => !isEqual(file))
-      .map((file) => ({ file, why: there.has(file.name) ? "changed" : "new" })),
+    transfers,
     remove: going.filter((name) => !inTheWay.has(name))
   }
+}
+
+/** What the other end has under names that the source lacks. */
+const namesBeside = (source: ReadonlyArray<Known>, target: ReadonlyArray<Known>): ReadonlyArray<string> => {
+  if (target.length === 0) return []
+  const named = new Set(source.map(({ name }) => name))
+  return target.filter(({ name }) => !named.has(name)).map(({ name }) => name)
 }
 
 /** Files of the source of which only content can tell whether they are equal. */

@@ -24,6 +24,8 @@ export interface Progress {
   readonly total: number
   /** of `done`: bytes that did not have to be sent, because the other end had them or an earlier try had sent them */
   readonly reused: number
+  /** of several files together: how many are over, and of how many; those that failed are no part of either */
+  readonly files?: { readonly done: number; readonly total: number }
 }
 
 /** Called for every block: cheap, synchronous, and it never fails. */

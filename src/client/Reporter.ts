@@ -135,6 +135,11 @@ export class Reporter extends Context.Service<
       readonly command: TransferCommand
       readonly name: string
     }) => Effect.Effect<OnProgress, never, Scope.Scope>
+    /**
+     * Whether whoever listens wants to hear of each file of a folder that was moved. Of files that were named one by
+     * one, and of what failed, was left out or has gone, everybody hears.
+     */
+    readonly tellsEach: boolean
     readonly transferred: (transferred: Transferred) => Effect.Effect<void>
     /** Several at once. */
     readonly transferredAll: (all: ReadonlyArray<Transferred>) => Effect.Effect<void>

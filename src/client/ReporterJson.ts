@@ -24,6 +24,7 @@ export const layer = (prefix: string): Layer.Layer<Reporter, never, Screen> =>
         listingChanged: (changes) =>
           out.write(changes.map(({ entry, kind }) => line({ event: kind, ...entryObject(entry) })).join("")),
         follow: ({ command, name }) => follow(out, command, name),
+        tellsEach: true,
         transferred: (transferred) => out.write(line(transferredObject(transferred))),
         transferredAll: (all) => out.write(all.map((transferred) => line(transferredObject(transferred))).join("")),
         changed: ({ command, ...names }) => out.write(line({ event: `${command}d`, ...names })),

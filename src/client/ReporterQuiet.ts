@@ -11,6 +11,7 @@ export const layer = <E, R>(inner: Layer.Layer<Reporter, E, R>): Layer.Layer<Rep
     Effect.map(Reporter, (reporter) =>
       Reporter.of({
         ...reporter,
+        tellsEach: false,
         follow: () => Effect.succeed(() => {}),
         transferred: () => Effect.void,
         transferredAll: () => Effect.void,

@@ -44,6 +44,7 @@ export const layer = (prefix: string): Layer.Layer<Reporter, never, Screen> =>
         changed: (changed) => out.write(`${green(out, changedText(changed))}\n`),
         follow: ({ command, name }) =>
           Effect.andThen(following, (err.columns() === undefined ? lines : bar)(err, command, printable(name))),
+        tellsEach: false,
         transferred: (transferred) => Effect.andThen(clear, out.write(transferredLine(out, transferred))),
         transferredAll: (all) =>
           Effect.andThen(clear, out.write(all.map((transferred) => transferredLine(out, transferred)).join(""))),

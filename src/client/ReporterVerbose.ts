@@ -1,5 +1,5 @@
 /**
- * Adds to what another reporter says of a failure what stands behind it.
+ * Adds to what another reporter says: each file of a folder, and of a failure what stands behind it.
  */
 import { Effect, Layer } from "effect"
 import * as CauseChain from "./CauseChain.ts"
@@ -15,6 +15,7 @@ export const layer = <E, R>(inner: Layer.Layer<Reporter, E, R>): Layer.Layer<Rep
       const { err } = yield* Screen
       return Reporter.of({
         ...reporter,
+        tellsEach: true,
         failed: (failure) =>
           Effect.andThen(reporter.failed(failure), err.write(CauseChain.lines(failure.error).join("")))
       })

@@ -8,7 +8,7 @@ import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { bundleBytesMax, smallFileBytesMax } from "../domain/limits.ts"
 import { SourceShrank } from "../domain/transfer/Outgoing.ts"
-import type { FileError, Moved, Together } from "./Batch.ts"
+import type { Along, FileError, Moved, Together } from "./Batch.ts"
 import type { Refusals, SmallDownload } from "./Bundles.ts"
 import { type CommandError, type LocalFileFailed, RequestRefused, SourceMissing } from "./ClientError.ts"
 import type { ClientSession, Committed } from "./ClientSession.ts"
@@ -63,14 +63,9 @@ export const parallelizing = (expect?: ContentDigest, settle = false): Sending =
  * The client looks first: for a file that is not there, nothing is sent and nobody is dialled.
  *
  * @param name at the server
- * @param along the progress of many, of which this is one; without it the file has its own
+ * @param along for one of many; without it the file has a progress of its own
  */
-export const send = Effect.fnUntraced(function* (
-  sending: Sending,
-  place: LocalPlace,
-  text: string,
-  along?: OnProgress
-) {
+export const send = Effect.fnUntraced(function* (sending: Sending, place: LocalPlace, text: string, along?: Along) {
   const { command, missing } = sending
   const { again } = sending
   const source = yield* along === undefined ? openSource(place, missing) : openOfMany(place, missing)
@@ -126,7 +121,7 @@ export interface OneOfMany {
 }
 
 /** Gets a file among others. */
-export const downloadOfMany = Effect.fnUntraced(function* ({ name, place, size }: OneOfMany, along: OnProgress) {
+export const downloadOfMany = Effect.fnUntraced(function* ({ name, place, size }: OneOfMany, along: Along) {
   return yield* timed({ command: "download", name, path: place.path, along, again: true }, (onProgress, session) =>
     Download.download({ session, name, place, size, onProgress })
   )
@@ -137,7 +132,7 @@ export const downloadOfMany = Effect.fnUntraced(function* ({ name, place, size }
 // -----------------------------------------------------------------------------
 
 /** Sends small files in one request. What is not small and whole any more is left to be sent alone. */
-export const sendTogether: Together<Services> = Effect.fnUntraced(function* (items) {
+export const sendTogether: Together<Services> = Effect.fnUntraced(function* (items, told) {
   const digest = yield* Digest
   const began = yield* Clock.currentTimeMillis
   const read = yield* perPlaces(
@@ -161,13 +156,25 @@ export const sendTogether: Together<Services> = Effect.fnUntraced(function* (ite
   const outcomes = items.map((): Result.Result<Moved, FileError> | undefined => undefined)
   if (found.length === 0) return outcomes
   const refusals = yield* bundle(found, (session) => session.uploadBundle(found))
-  const milliseconds = (yield* Clock.currentTimeMillis) - began
-  const sent = found.flatMap(({ digest, index, name, size }, position) => {
+  for (const [position, { index, size }] of found.entries()) {
     const refusal = refusals.get(position)
     outcomes[index] = refusal === undefined ? Result.succeed(whole(size)) : Result.fail(refusal)
-    return refusal === undefined ? [{ command: "upload" as const, name, ...whole(size), digest, milliseconds }] : []
-  })
-  if (sent.length > 0) yield* (yield* Reporter).transferredAll(sent)
+  }
+  const sent = told ? found.filter((_, position) => !refusals.has(position)) : []
+  if (sent.length > 0) {
+    const milliseconds = (yield* Clock.currentTimeMillis) - began
+    yield* (yield* Reporter).transferredAll(
+      sent.map(({ digest, name, size }) => ({
+        command: "upload",
+        name,
+        size,
+        reused: 0,
+        equal: false,
+        digest,
+        milliseconds
+      }))
+    )
+  }
   return outcomes
 })
 
@@ -177,8 +184,11 @@ const perPlaces = Effect.fnUntraced(function* <A, B>(
   placeOf: (one: A) => LocalPlace,
   run: (among: SmallPlaces, some: ReadonlyArray<A>) => Effect.Effect<ReadonlyArray<B>>
 ): Effect.fn.Return<ReadonlyArray<B | undefined>> {
+  const [first, ...others] = new Set(all.map((one) => placeOf(one).among))
+  if (first === undefined) return []
+  if (others.length === 0) return yield* run(first, all)
   const outcomes = all.map((): B | undefined => undefined)
-  for (const among of new Set(all.map((one) => placeOf(one).among))) {
+  for (const among of [first, ...others]) {
     const positions = all.flatMap((one, position) => (placeOf(one).among === among ? [{ one, position }] : []))
     const some = yield* run(
       among,
@@ -190,7 +200,7 @@ const perPlaces = Effect.fnUntraced(function* <A, B>(
 })
 
 /** Gets small files in one request. What is not small any more is left to be got alone. */
-export const getTogether: Together<Services> = Effect.fnUntraced(function* (items) {
+export const getTogether: Together<Services> = Effect.fnUntraced(function* (items, told) {
   const reporter = yield* Reporter
   const began = yield* Clock.currentTimeMillis
   const outcomes = items.map((): Result.Result<Moved, FileError> | undefined => undefined)
@@ -213,16 +223,25 @@ export const getTogether: Together<Services> = Effect.fnUntraced(function* (item
           }))
         )
     )
-    const milliseconds = (yield* Clock.currentTimeMillis) - began
-    const got = files.flatMap(({ digest, index, item, size }, position) => {
+    for (const [position, { index, size }] of files.entries()) {
       const outcome = placed[position]
       outcomes[index] = outcome && Result.map(outcome, () => whole(size))
-      if (outcome === undefined || Result.isFailure(outcome)) return []
-      return [
-        { command: "download" as const, name: item.name, path: item.place.path, ...whole(size), digest, milliseconds }
-      ]
-    })
-    if (got.length > 0) yield* reporter.transferredAll(got)
+    }
+    const got = told ? files.filter((_, position) => placed[position] && Result.isSuccess(placed[position])) : []
+    if (got.length === 0) return
+    const milliseconds = (yield* Clock.currentTimeMillis) - began
+    yield* reporter.transferredAll(
+      got.map(({ digest, item: { name, place }, size }) => ({
+        command: "download",
+        name,
+        path: place.path,
+        size,
+        reused: 0,
+        equal: false,
+        digest,
+        milliseconds
+      }))
+    )
   })
   const names = items.map(({ name }) => name)
   for (const [index, refusal] of yield* bundle(items, (session) => session.downloadBundle(names, take))) {
@@ -257,8 +276,8 @@ interface Transferring {
   readonly command: TransferCommand
   readonly name: string
   readonly path?: string
-  /** the progress of many */
-  readonly along: OnProgress | undefined
+  /** what it is given as one of many */
+  readonly along: Along | undefined
   /** whether it may be done once more when the connection is lost */
   readonly again: boolean
 }
@@ -280,7 +299,7 @@ const timed = Effect.fnUntraced(function* <E, R>(
   const before = sessions.traffic()
   let reused = 0
   let equal = false
-  const followed = along === undefined ? reporter.follow({ command, name }) : Effect.succeed(along)
+  const followed = along === undefined ? reporter.follow({ command, name }) : Effect.succeed(along.onProgress)
   const committed = yield* Effect.scoped(
     Effect.flatMap(followed, (follow) => {
       const shown = again ? Download.floor(follow) : follow
@@ -300,6 +319,6 @@ const timed = Effect.fnUntraced(function* <E, R>(
   const crossed = along === undefined ? { sent, received } : {}
   const { digest, size } = committed
   const ended = { size, digest, reused, equal: committed.equal ?? equal, milliseconds }
-  yield* reporter.transferred({ command, name, ...where, ...crossed, ...ended })
+  if (along?.told !== false) yield* reporter.transferred({ command, name, ...where, ...crossed, ...ended })
   return ended satisfies Moved
 })

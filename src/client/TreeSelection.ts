@@ -12,7 +12,7 @@ import { printable } from "../domain/file/Printable.ts"
 import { LocalFileFailed, RequestRefused, SourceMissing } from "./ClientError.ts"
 import type { Filter } from "./Filter.ts"
 import * as Glob from "./Glob.ts"
-import { LocalFiles, type LocalPlace, placeAt } from "./LocalFiles.ts"
+import { LocalFiles, type LocalFound, type LocalPlace, placeAt } from "./LocalFiles.ts"
 import type { Known } from "./Plan.ts"
 import { Reporter } from "./Reporter.ts"
 import * as Selection from "./Selection.ts"
@@ -104,27 +104,32 @@ export const local = Effect.fnUntraced(function* (
       holds ||= !enters
       return enters
     }
-    yield* Stream.runForEachArray(files.walk(path, enter), (all) =>
-      Effect.forEach(
-        all,
-        (one) => {
-          const whole = files.join(path, one.name)
-          const bare = one._tag === "LeftOut" && one.kind === "empty-folder"
-          holds ||= !bare
-          if (one._tag === "Failed") return fail(whole, one.error)
-          if (bare) return reporter.leftOut({ command, path: whole, kind: one.kind })
-          // Also where a pattern hides it: it may fit files behind the link.
-          if (one._tag === "LeftOut") kept.add(within(root, one.name))
-          if (!filter.takes(one.name)) return Effect.void
-          if (one._tag === "LeftOut") return reporter.leftOut({ command, path: whole, kind: one.kind })
-          const { executable, modified, name, size } = one
-          const facts = { size, modified, ...mayRun(executable) }
-          found.push({ name: within(root, name), ...facts, place: tree.place(name) })
-          return Effect.void
-        },
-        { discard: true }
-      )
-    )
+    /** What there is to say of one, if anything: most are files that are meant. */
+    const take = (one: LocalFound): Effect.Effect<void> | undefined => {
+      if (one._tag === "Failed") {
+        holds = true
+        return fail(files.join(path, one.name), one.error)
+      }
+      if (one._tag === "File") {
+        holds = true
+        if (!filter.takes(one.name)) return undefined
+        const { executable, modified, name, size } = one
+        const facts = { size, modified, ...mayRun(executable) }
+        found.push({ name: within(root, name), ...facts, place: tree.place(name) })
+        return undefined
+      }
+      const { kind, name } = one
+      const bare = kind === "empty-folder"
+      holds ||= !bare
+      // Also where a pattern hides it: it may fit files behind the link.
+      if (!bare) kept.add(within(root, name))
+      const told = bare || filter.takes(name)
+      return told ? reporter.leftOut({ command, path: files.join(path, name), kind }) : undefined
+    }
+    yield* Stream.runForEachArray(files.walk(path, enter), (all) => {
+      const told = all.flatMap((one) => take(one) ?? [])
+      return told.length === 0 ? Effect.void : Effect.forEach(told, (say) => say, { discard: true })
+    })
     if (holds) return
     empty.push(path)
     kept.add(root)

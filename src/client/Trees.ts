@@ -6,7 +6,7 @@
  * seen whole and everything else went well. A local file goes only when the server says of its name that there is none:
  * a listing leaves out what the server may not look into.
  */
-import { Effect, Schema, Semaphore, Stream } from "effect"
+import { Effect, Semaphore, Stream } from "effect"
 import { Digest } from "../domain/file/Digest.ts"
 import type { FileEntry } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
@@ -17,7 +17,6 @@ import type { ClientSession } from "./ClientSession.ts"
 import * as Filter from "./Filter.ts"
 import { LocalFiles, type LocalPlace } from "./LocalFiles.ts"
 import * as Plan from "./Plan.ts"
-import type { OnProgress } from "./Progress.ts"
 import { Reporter, type TransferCommand } from "./Reporter.ts"
 import * as Sender from "./Sender.ts"
 import { type NoSession, Sessions } from "./Sessions.ts"
@@ -85,16 +84,16 @@ export const send = (
       command,
       [plan.makeRoom.map(removal), plan.transfers.map((transfer) => sending(command, transfer))],
       true,
-      { before, removals: plan.remove.map(removal), together: Transfer.sendTogether }
+      { before, removals: plan.remove.map(removal), together: Transfer.sendTogether, told: yield* tellsEach }
     )
   }).pipe(Effect.scoped)
 
 const sending = (command: "para" | "upload", { file, why }: Plan.Transfer<ToSend>): Batch.Item<Services> => {
-  const upload = (along: OnProgress) => Transfer.send(Transfer.uploading, file.place, file.name, along)
+  const upload = (along: Batch.Along) => Transfer.send(Transfer.uploading, file.place, file.name, along)
   const run =
     command === "upload" || why === "new" || file.size < deltaBytesMin
       ? upload
-      : (along: OnProgress) =>
+      : (along: Batch.Along) =>
           Effect.catchIf(
             Transfer.send(Transfer.parallelizing(undefined, true), file.place, file.name, along),
             // It went since the listing.
@@ -102,7 +101,7 @@ const sending = (command: "para" | "upload", { file, why }: Plan.Transfer<ToSend
             () => upload(along)
           )
   const { name, place } = file
-  const bundled = run === upload && isName(name) ? { name, place } : undefined
+  const bundled = run === upload && FileName.isName(name) ? { name, place } : undefined
   return { name: file.place.path, size: file.size, run, bundled }
 }
 
@@ -110,8 +109,6 @@ const isMissing = (error: { readonly _tag: string; readonly reason?: string }): 
   error._tag === "RequestRefused" && error.reason === "no-such-file"
 
 /** What somebody else has removed meanwhile is gone as well. */
-const isName = Schema.is(FileName.FileName)
-
 const removal = (text: string): Batch.Item<Services> => ({
   name: text,
   size: 0,
@@ -213,7 +210,8 @@ export const get = (
     return yield* Batch.run("download", [plan.makeRoom.map(away), plan.transfers.map(getting)], true, {
       before,
       removals: plan.remove.map(away),
-      together: Transfer.getTogether
+      together: Transfer.getTogether,
+      told: yield* tellsEach
     })
   }).pipe(
     Effect.catchTag("LocalFileFailed", (error) =>
@@ -256,6 +254,9 @@ const goneThere = Effect.fnUntraced(function* (
 // -----------------------------------------------------------------------------
 // What they share
 // -----------------------------------------------------------------------------
+
+/** Of a folder a person wants to know what failed and how much was done, and only sometimes of each file. */
+const tellsEach = Effect.map(Reporter, (reporter) => reporter.tellsEach)
 
 const notWhole = "nothing is removed: not all of what was asked for could be read"
 

@@ -79,9 +79,10 @@ const surviving = <A, E extends NoSession | TooManyToWatch, R>(
 // Local files
 // -----------------------------------------------------------------------------
 
-/** Tells nothing of a pass that has found nothing to do. */
+/** Tells each file that has followed, and nothing of a pass that has found nothing to do. */
 const quietly = (reporter: Reporter["Service"]): Reporter["Service"] => ({
   ...reporter,
+  tellsEach: true,
   summed: (summary) =>
     summary.files === summary.equal && summary.failed + summary.removed === 0 ? Effect.void : reporter.summed(summary)
 })

@@ -14,6 +14,7 @@ import { History } from "../../src/client/History.ts"
 import { LineEditor } from "../../src/client/LineEditor.ts"
 import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
 import * as ReporterJson from "../../src/client/ReporterJson.ts"
+import * as ReporterVerbose from "../../src/client/ReporterVerbose.ts"
 import * as ReporterText from "../../src/client/ReporterText.ts"
 import { Screen } from "../../src/client/Screen.ts"
 import { Sessions } from "../../src/client/Sessions.ts"
@@ -41,7 +42,7 @@ interface World {
   readonly dialled: Array<ClientSession>
 }
 
-const world = (options: { readonly json?: boolean; readonly colours?: boolean } = {}) => {
+const world = (options: { readonly json?: boolean; readonly verbose?: boolean; readonly colours?: boolean } = {}) => {
   const here: World = { written: { out: "", err: "" }, dialled: [] }
   const sessions = Layer.unwrap(
     Effect.map(MemorySocket.MemoryNetwork, ({ dial }) =>
@@ -52,10 +53,11 @@ const world = (options: { readonly json?: boolean; readonly colours?: boolean } 
       )
     )
   )
+  const plain = (options.json === true ? ReporterJson : ReporterText).layer("paradrop: ")
   const layer = Layer.mergeAll(
     sessions,
     LocalFilesMemory.layer({ folders: ["dir"] }),
-    (options.json === true ? ReporterJson : ReporterText).layer("paradrop: ")
+    options.verbose === true ? ReporterVerbose.layer(plain) : plain
   ).pipe(
     Layer.provideMerge(Screen.layerMemory({ written: here.written, colours: options.colours ?? false })),
     Layer.provideMerge(network)
@@ -275,6 +277,35 @@ describe("commands", () => {
     }).pipe(Effect.provide(many.layer))
   )
 
+  for (const verbose of [false, true]) {
+    const folders = world({ verbose })
+    const each = verbose ? "each file, when that is asked for" : "what has gone and the sum, and not each file"
+    it.effect(`a person hears of a whole folder ${each}`, () =>
+      Effect.gen(function* () {
+        const tree = { dryRun: false, remove: true, checksum: false, include: [], exclude: [] }
+        const lines = () =>
+          taken(folders.here)
+            .out.replaceAll(/ \(.*\)$/gm, "")
+            .trimEnd()
+            .split("\n")
+        const told = (texts: ReadonlyArray<string>) => (verbose ? texts : [])
+        yield* place("f/small", "1")
+        yield* place("f/large", "x".repeat(smallFileBytesMax + 1))
+        const small = told(["File 'f/small' uploaded successfully."])
+        const large = told(["File 'f/large' uploaded successfully."])
+        yield* Commands.run({ _tag: "Upload", files: ["f"], as: undefined, tree })
+        assert.deepStrictEqual(lines().toSorted(), [...large, ...small, "upload: 2 files"])
+        yield* place("f/small", "22")
+        yield* Effect.map(LocalFilesMemory.MemoryFiles, (files) => files.delete("f/large"))
+        yield* Commands.run({ _tag: "Para", files: ["f"], as: undefined, tree })
+        assert.deepStrictEqual(lines(), [...small, "File 'f/large' removed.", "para: 1 file, 1 removed"])
+        yield* Commands.run({ _tag: "Download", names: ["f"], to: "got", tree })
+        const got = told(["File 'f/small' downloaded to got/f/small"])
+        assert.deepStrictEqual(lines(), [...got, "download: 1 file"])
+      }).pipe(Effect.provide(folders.layer))
+    )
+  }
+
   const json = world({ json: true })
   it.effect("a script gets one object a line, in ASCII, and nothing else on its output", () =>
     Effect.gen(function* () {
@@ -295,7 +326,16 @@ describe("commands", () => {
         typeof line === "object" && line !== null && "digest" in line ? [line.digest] : []
       )[0]
       assert.deepStrictEqual(lines, [
-        { event: "progress", command: "upload", name: "2 files", phase: "done", done: 5, total: 5, reused: 0 },
+        {
+          event: "progress",
+          command: "upload",
+          name: "2 files",
+          phase: "done",
+          done: 5,
+          total: 5,
+          reused: 0,
+          files: { done: 1, total: 1 }
+        },
         {
           event: "failed",
           command: "upload",

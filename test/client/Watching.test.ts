@@ -30,10 +30,12 @@ const refused = new ConnectFailed({ server: "here:1", reason: "connection-refuse
 const following = (script: ReadonlyArray<boolean | NoSession> = []) =>
   Effect.gen(function* () {
     let passes = 0
+    const toldEach: Array<boolean> = []
     const written = { out: "", err: "" }
-    const pass = Effect.suspend((): Effect.Effect<boolean, NoSession> => {
+    const pass = Effect.flatMap(Reporter, ({ tellsEach }): Effect.Effect<boolean, NoSession> => {
       const outcome = script[passes] ?? true
       passes += 1
+      toldEach.push(tellsEach)
       return typeof outcome === "boolean" ? Effect.succeed(outcome) : Effect.fail(outcome)
     })
     const reporter = Layer.provide(ReporterText.layer(""), Screen.layerMemory({ written }))
@@ -43,6 +45,7 @@ const following = (script: ReadonlyArray<boolean | NoSession> = []) =>
     return {
       fiber,
       written,
+      toldEach,
       passes: () => passes,
       change: Effect.andThen(say({ _tag: "Changed", path: "w/a" }), settle),
       blind: Effect.andThen(say({ _tag: "Blind", path: "w", code: "ENOSPC" }), settle),
@@ -65,6 +68,15 @@ describe("following local files", () => {
       assert.strictEqual(passes(), 2)
       yield* after(watchRescanMilliseconds / 2)
       assert.strictEqual(passes(), 2)
+    })
+  )
+
+  scenario("what follows a change is told file by file, and the first pass only as a sum", () =>
+    Effect.gen(function* () {
+      const { after, change, toldEach } = yield* following()
+      yield* change
+      yield* after(watchQuietMilliseconds)
+      assert.deepStrictEqual(toldEach, [false, true])
     })
   )
 

@@ -64,6 +64,7 @@ const listenTo = (said: Said): Reporter["Service"] => ({
   listingChanged: () => Effect.void,
   follow: () => Effect.succeed(() => {}),
   transferred: (transferred) => Effect.sync(() => void (said.transferred = transferred)),
+  tellsEach: true,
   transferredAll: (all) => Effect.sync(() => void (said.transferred = all.at(-1))),
   changed: (changed) => Effect.sync(() => void (said.changed = changed)),
   verified: (verified) => Effect.sync(() => void (said.verified = verified)),

@@ -71,8 +71,13 @@ const segmentRule = (segment: string): NameRule | undefined => {
   return undefined
 }
 
+// Most names, known by one look: ASCII letters, digits and a few marks, no part beginning or ending with dot or space.
+const plainPart = "[\\w-](?:[\\w. -]*[\\w-])?"
+const plain = new RegExp(`^${plainPart}(?:/${plainPart}){0,${nameDepthMax - 1}}$`)
+
 /** The first rule that the text breaks, or undefined when it is a name. */
 export const brokenRule = (text: string): NameRule | undefined => {
+  if (text.length <= nameSegmentBytesMax && plain.test(text)) return undefined
   if (text === "") return "empty"
   if (!text.isWellFormed()) return "ill-formed-unicode"
   // The character count bounds the work before anything is encoded.
@@ -98,11 +103,12 @@ export const FileName = Schema.String.check(
 ).pipe(Schema.brand("FileName"))
 export type FileName = typeof FileName.Type
 
-const isFileName = Schema.is(FileName)
+/** Whether the text is a name. */
+export const isName = (text: string): text is FileName => brokenRule(text) === undefined
 
 /** Parses a name; fails with the rule that it breaks. */
 export const parse = (text: string): Effect.Effect<FileName, NameRefused> =>
-  isFileName(text)
+  isName(text)
     ? Effect.succeed(text)
     : Effect.fail(new NameRefused({ name: printable(text), rule: brokenRule(text) ?? "empty" }))
 
@@ -117,7 +123,13 @@ export const baseName = (name: FileName): string => name.slice(name.lastIndexOf(
  * no upper case but itself, `ß` and the final sigma no single lower-case form. Folding twice changes nothing.
  * The result is only compared, never shown and never a path.
  */
-const fold = (text: string): string => text.normalize("NFD").toLowerCase().toUpperCase().toLowerCase().normalize("NFC")
+const fold = (text: string): string =>
+  plainAscii.test(text)
+    ? text.toLowerCase()
+    : text.normalize("NFD").toLowerCase().toUpperCase().toLowerCase().normalize("NFC")
+
+// oxlint-disable-next-line no-control-regex
+const plainAscii = /^[\u0000-\u007f]*$/
 
 /** Two names with equal keys are the same name: on another machine they might be the same file. */
 export const key = (name: FileName): string => fold(name)

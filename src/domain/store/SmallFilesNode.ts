@@ -69,7 +69,7 @@ export const placeAll = (
 }
 
 /** Blocking work on each, in order, with a turn of the event loop whenever `blockingMillisecondsMax` have gone by. */
-const inTurns = Effect.fnUntraced(function* <A, B>(
+export const inTurns = Effect.fnUntraced(function* <A, B>(
   all: ReadonlyArray<A>,
   run: (one: A, index: number) => B
 ): Effect.fn.Return<ReadonlyArray<B>> {
@@ -217,6 +217,10 @@ export const readAll = (
   return all
 }
 
+/** What stands at a path, the last part not followed. */
+export const lstat = (path: string, operation = "stat"): Result.Result<DiskStat, DiskError> =>
+  attempt(() => toStat(nodeFs.lstatSync(path, { bigint: true })), operation)
+
 /** Milliseconds of a clock that never goes back. */
 export const monotonic: Effect.Effect<() => number> = Clock.clockWith((clock) =>
   Effect.succeed(() => Number(clock.monotonicTimeNanosUnsafe()) / 1e6)
@@ -233,11 +237,7 @@ export const statAll = (
   folder: string,
   names: ReadonlyArray<string>
 ): Effect.Effect<ReadonlyArray<Result.Result<DiskStat, DiskError>>> =>
-  inTurns(names, (name) =>
-    isPart(name)
-      ? attempt(() => toStat(nodeFs.lstatSync(`${folder}/${name}`, { bigint: true })), "statAll")
-      : failed("EINVAL", "statAll")
-  )
+  inTurns(names, (name) => (isPart(name) ? lstat(`${folder}/${name}`, "statAll") : failed("EINVAL", "statAll")))
 
 /** Undefined when there is no room for it. */
 const readOne = (

@@ -105,6 +105,34 @@ describe("FileName", () => {
     { arbitrary: { runs: 2000 } }
   )
 
+  const PlainPiece = Schema.Literals([
+    "a",
+    "Z9",
+    "_",
+    "-",
+    ".",
+    " ",
+    "/",
+    "/x",
+    ".paradrop",
+    "a/".repeat(30),
+    "b".repeat(99)
+  ])
+
+  it.prop(
+    "a name of plain characters is judged by the same rules",
+    [Schema.Array(PlainPiece).check(Schema.isMaxLength(12))],
+    ([pieces]) => {
+      const text = pieces.join("")
+      const parts = text.split("/")
+      const good = (part: string) =>
+        part !== "" && part.length <= 255 && !/[. ]$/.test(part) && part.toLowerCase() !== ".paradrop"
+      const isName = text.length <= 1024 && parts.length <= 32 && parts.every(good)
+      assert.strictEqual(FileName.isName(text), isName, text)
+    },
+    { arbitrary: { runs: 5000 } }
+  )
+
   it.prop(
     "folding a part again changes nothing, and case and normalisation do not count",
     [Schema.String],
