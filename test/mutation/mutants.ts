@@ -131,6 +131,80 @@ export const mutants: ReadonlyArray<Mutant> = [
     crash
   ),
   mutant(
+    "bundle-fsync-skipped",
+    "the files of a bundle get their names before they are durable",
+    disk,
+    "const request = { staging: [stagingFolder], folder, files, durable, likeReplaced: false }",
+    "const request = { staging: [stagingFolder], folder, files, durable: false && durable, likeReplaced: false }",
+    crash
+  ),
+  mutant(
+    "bundle-digest-unchecked",
+    "of a bundle one right file lets those of wrong digests in",
+    disk,
+    "return received === file.digest",
+    "return received === received",
+    store,
+    "server/Bundles"
+  ),
+  mutant(
+    "bundle-collision-unnoticed",
+    "of a bundle nobody looks whether a name differs from another in case only",
+    disk,
+    "const there = { entries: found.entriesOf(key), folder: found.folder }",
+    "const there = { entries: found.entriesOf(part), folder: found.folder }",
+    store,
+    "server/Bundles"
+  ),
+  mutant(
+    "bundle-not-counted",
+    "bundles count against no quota",
+    "domain/store/Meter.ts",
+    "if (!counted) return",
+    "if (!counted || counted) return",
+    "domain/store/Meter"
+  ),
+  mutant(
+    "bundle-off-record",
+    "what came in a bundle is not on record",
+    "server/Bundles.ts",
+    'watch.file(id, index, { ...seen, outcome: "done", after: file.digest })',
+    "",
+    "server/Bundles"
+  ),
+  mutant(
+    "bundle-without-bound",
+    "a bundle may announce any amount of content",
+    "domain/file/PackedFiles.ts",
+    'return total > bundleBytesMax ? refused("too-much-content") : Result.succeed(files)\n}\n\n/** At least one name',
+    "return Result.succeed(files)\n}\n\n/** At least one name",
+    "domain/file/PackedFiles"
+  ),
+  mutant(
+    "bundle-file-sent-twice",
+    "a server may send a file of a bundle again",
+    "domain/file/PackedFiles.ts",
+    "if (index < next || index >= count)",
+    "if (index >= count)",
+    "domain/file/PackedFiles"
+  ),
+  mutant(
+    "removes-after-a-partial-look",
+    "--delete removes although not all of the local folder could be read",
+    "client/Trees.ts",
+    "const removing = options.remove && here.whole",
+    "const removing = options.remove",
+    "client/Trees"
+  ),
+  mutant(
+    "removes-after-a-failed-download",
+    "download --delete removes although the listing or a file failed",
+    "client/Trees.ts",
+    "const removing = options.remove && failed === 0",
+    "const removing = options.remove",
+    "client/Trees"
+  ),
+  mutant(
     "removal-fsync-skipped",
     "a removal does not fsync its folder",
     disk,

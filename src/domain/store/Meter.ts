@@ -13,7 +13,7 @@
  *   an upload would be refused, and at the latest after `quotaRecountMillisecondsMax`. A commit during a count, and one
  *   that was interrupted, may be counted twice until the next one; never not at all.
  */
-import { type Cause, Clock, Context, Effect, Exit, Layer, type Scope, Semaphore, Stream } from "effect"
+import { type Cause, Clock, Context, Effect, Exit, Layer, Result, type Scope, Semaphore, Stream } from "effect"
 import { type FileName, key } from "../file/FileName.ts"
 import { fileBytesMax, quotaRecountMillisecondsMax, quotaRecountMillisecondsMin } from "../limits.ts"
 import type { FileEntry } from "../file/FileEntry.ts"
@@ -200,7 +200,9 @@ const stage = Effect.fnUntraced(function* (
   const staging = yield* meter.store.stage(request)
   const commit: Staging["commit"] = (expected) =>
     Effect.gen(function* () {
-      if (around(meter, name).length === 0) return yield* staging.commit(expected)
+      if (around(meter, name).length === 0) {
+        return yield* Effect.tap(staging.commit(expected), (entry) => begunMeanwhile(meter)([Result.succeed(entry)]))
+      }
       const change = yield* growth(meter, name, size)
       const counts = countsOf(meter, name)
       yield* held.change(change)
@@ -227,10 +229,21 @@ const placeAll = (
 ): Effect.Effect<Outcomes<FileEntry>> =>
   Effect.suspend(() => {
     const counted = quota() !== undefined || files.some(({ name }) => around(meter, name).length > 0)
-    if (!counted) return SmallFiles.placeAll(meter.store, files, target)
+    if (!counted) return Effect.tap(SmallFiles.placeAll(meter.store, files, target), begunMeanwhile(meter))
     const { placeAll: _, ...store } = meter.store
     return SmallFiles.placeAll({ ...store, stage: (request) => stage(meter, root, quota, request) }, files, target)
   })
+
+/** A count that has begun since may not have met what came: too much is safe, too little is not. */
+const begunMeanwhile =
+  (meter: State) =>
+  (outcomes: Outcomes<FileEntry>): Effect.Effect<void> =>
+    Effect.sync(() => {
+      if (meter.folders.size === 0) return
+      for (const one of outcomes) {
+        if (Result.isSuccess(one)) changed(meter, one.success.name, { bytes: one.success.size, files: 1 }, undefined)
+      }
+    })
 
 const remove = (meter: State, request: RemoveRequest): Effect.Effect<FileEntry, StoreError> =>
   Effect.suspend(() => {

@@ -1,14 +1,15 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Arbitrary, Effect, Exit, Layer, Schema, Scope, Stream } from "effect"
+import { Arbitrary, Effect, Exit, Layer, Result, Schema, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { Digest, digestOf } from "../../../src/domain/file/Digest.ts"
 import * as DigestNode from "../../../src/domain/file/DigestNode.ts"
 import { FileName } from "../../../src/domain/file/FileName.ts"
 import { quotaRecountMillisecondsMax, quotaRecountMillisecondsMin } from "../../../src/domain/limits.ts"
 import * as Confined from "../../../src/domain/store/Confined.ts"
-import { FileStore, type Staging } from "../../../src/domain/store/FileStore.ts"
+import { FileStore, type SmallFile, type Staging } from "../../../src/domain/store/FileStore.ts"
 import * as FileStoreMemory from "../../../src/domain/store/FileStoreMemory.ts"
 import { Meter, type Quota } from "../../../src/domain/store/Meter.ts"
+import * as SmallFiles from "../../../src/domain/store/SmallFiles.ts"
 import * as Fixture from "../../../src/domain/testing/Fixture.ts"
 
 const root = FileName.make("a")
@@ -34,9 +35,14 @@ const save = Effect.fnUntraced(function* (store: FileStore["Service"], name: str
   yield* staging.commit({ size, digest: digestOf(yield* Digest, [content]) })
 }, Effect.scoped)
 
+const small = (digest: Digest["Service"], name: string, size: number): SmallFile => {
+  const content = Fixture.bytes(size, size)
+  return { name: FileName.make(name), parts: [content], modified: 0, digest: digestOf(digest, [content]) }
+}
+
 const action = Schema.Struct({
   session: Schema.Literals([0, 1, 2]),
-  does: Schema.Literals(["stage", "stage", "stage", "commit", "commit", "abandon", "remove", "rename"]),
+  does: Schema.Literals(["stage", "stage", "stage", "commit", "commit", "abandon", "bundle", "remove", "rename"]),
   name: Schema.Literals(["x", "y", "Y", "z/x", "z/y", "w"]),
   to: Schema.Literals(["x", "y", "z/x", "v"]),
   size: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 70 }))
@@ -92,6 +98,14 @@ const play = Effect.fnUntraced(function* (actions: ReadonlyArray<Action>) {
       case "abandon":
         yield* close(session)
         break
+      case "bundle": {
+        const files = [small(digest, name, size), small(digest, to, size >> 1)]
+        for (const outcome of yield* SmallFiles.placeAll(store, files, undefined)) {
+          if (Result.isSuccess(outcome)) committed += 1
+          else if (outcome.failure._tag === "QuotaExceeded") refused += 1
+        }
+        break
+      }
       case "remove":
         yield* Effect.ignore(store.remove({ name: FileName.make(name) }))
         break
@@ -213,6 +227,38 @@ describe("a quota", () => {
         assert.strictEqual((yield* Effect.flip(save(store, "a/w", 11)))._tag, "QuotaExceeded")
       })
     )
+  )
+
+  it.effect("that is first heard of while files without one are put in place counts them too", () =>
+    Effect.gen(function* () {
+      const digest = yield* Digest
+      for (const together of [true, false]) {
+        const behind = yield* Effect.provide(FileStore.use(Effect.succeed), FileStoreMemory.layer())
+        const heard: Array<Effect.Effect<void>> = []
+        const store: FileStore["Service"] = {
+          ...behind,
+          placeAll: (files, target) => Effect.andThen(Effect.all(heard), SmallFiles.placeAll(behind, files, target)),
+          stage: (request) =>
+            Effect.map(behind.stage(request), (staging) => ({
+              ...staging,
+              commit: (expected) =>
+                Effect.andThen(Effect.all(request.name === "a/late" ? heard : []), staging.commit(expected))
+            }))
+        }
+        const meter = yield* Effect.provide(
+          Meter.use(Effect.succeed),
+          Layer.provide(Meter.layer, Layer.succeed(FileStore, store))
+        )
+        const first = Effect.scoped(
+          meter.storeFor(root, () => quota).stage({ name: FileName.make("a/x"), size: 1, modified: 0 })
+        )
+        heard.push(Effect.asVoid(Effect.orDie(first)))
+        const everyone = meter.storeFor(undefined, () => undefined)
+        if (together) yield* SmallFiles.placeAll(everyone, [small(digest, "a/late", 30)], undefined)
+        else yield* save(everyone, "a/late", 30)
+        assert.deepStrictEqual((yield* meter.usage(root))?.used, { bytes: 30, files: 1 }, `together: ${together}`)
+      }
+    }).pipe(Effect.provide(DigestNode.layer))
   )
 
   it.effect("that is lowered or raised holds from the next staging on", () =>
