@@ -275,7 +275,7 @@ const staging = Effect.fnUntraced(function* ({ digest, files, left }: World, beg
         if (Bytes.lengthOf(parts) + Bytes.lengthOf(more) > size) return broken("size-mismatch")
         for (const part of more) {
           hasher.update(part)
-          parts.push(part.slice())
+          parts.push(Bytes.copy(part))
         }
         return Effect.void
       }),

@@ -48,6 +48,9 @@ export const concat = (parts: Parts): Uint8Array => {
   return whole
 }
 
+/** Bytes of their own. `slice()` is no copy of what Node's sockets and files give: a `Buffer` gives a view. */
+export const copy = (bytes: Uint8Array): Uint8Array<ArrayBuffer> => new Uint8Array(bytes)
+
 /** The views that cover `length` bytes from `offset`; fewer when the parts end before. */
 export const slice = (parts: Parts, offset: number, length: number): Array<Uint8Array> => {
   const views: Array<Uint8Array> = []

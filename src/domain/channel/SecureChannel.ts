@@ -113,7 +113,7 @@ export const accept = Effect.fnUntraced(function* (
 
 // The preamble is judged before anything else is waited for: another protocol is turned away at its fifth byte.
 const takeHello = Effect.fnUntraced(function* (transport: Transport, length: number) {
-  const start = Bytes.concat(yield* transport.take(preamble.length)).slice()
+  const start = Bytes.copy(Bytes.concat(yield* transport.take(preamble.length)))
   if (!Bytes.equals(start, preamble)) {
     const related = Bytes.equals(start.subarray(0, family.length), family)
     return yield* channelFailed(related ? "other-version" : "bad-hello")
@@ -256,7 +256,7 @@ const secureChannel = (transport: Transport, sealer: Sealer, opener: Opener, exp
 
 const takeHeader = Effect.fnUntraced(function* (transport: Transport) {
   // Its own copy: it is still needed when the body has been taken.
-  const bytes = Bytes.concat(yield* transport.take(recordHeaderBytes)).slice()
+  const bytes = Bytes.copy(Bytes.concat(yield* transport.take(recordHeaderBytes)))
   const header = decodeHeader(bytes)
   if (header === undefined) return yield* channelFailed("record-refused")
   return header

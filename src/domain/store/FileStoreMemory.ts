@@ -70,7 +70,7 @@ export const make = Effect.fnUntraced(function* (
   for (const { name, content, executable, modified = 0 } of options.files ?? []) {
     const facts = { name, size: content.length, modified, ...mayRun(executable) }
     const entry = { ...facts, digest: digestOf(digest, [content]) }
-    yield* Effect.ignore(put(store, entry, content.slice(), 0))
+    yield* Effect.ignore(put(store, entry, Bytes.copy(content), 0))
   }
   return FileStore.of({
     list: Stream.suspend(() => Stream.fromIterable(walk(store.root))),
@@ -356,7 +356,7 @@ const write = Effect.fnUntraced(function* (
     return yield* new SizeMismatch({ name, declared: size, received: Math.min(received, fileBytesMax) })
   }
   // Copied: the caller may change its bytes afterwards.
-  staged.parts.push(...parts.map((part) => part.slice()))
+  staged.parts.push(...parts.map(Bytes.copy))
   staged.received = received
 })
 

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Arbitrary, Effect, Fiber, Layer, Redacted, Schema } from "effect"
+import { Arbitrary, Effect, Fiber, Layer, Queue, Redacted, Schema } from "effect"
+import { Socket } from "effect/socket"
 import * as Bytes from "../../../src/domain/Bytes.ts"
 import type { ChannelFailed } from "../../../src/domain/channel/ChannelError.ts"
 import { Cipher } from "../../../src/domain/channel/Cipher.ts"
@@ -9,8 +10,8 @@ import { handshakeSecrets, transcriptOfHellos } from "../../../src/domain/channe
 import { preamble } from "../../../src/domain/channel/Protocol.ts"
 import { decodeHeader, encodeHeader, makeOpener, makeSealer, nonceOf } from "../../../src/domain/channel/Record.ts"
 import { accept, connect, type SecureChannel } from "../../../src/domain/channel/SecureChannel.ts"
-import { open } from "../../../src/domain/channel/Transport.ts"
-import { recordPlaintextBytesMax, tagBytes } from "../../../src/domain/limits.ts"
+import { open, Owned } from "../../../src/domain/channel/Transport.ts"
+import { givenBackBytesMin, recordHeaderBytes, recordPlaintextBytesMax, tagBytes } from "../../../src/domain/limits.ts"
 import { CipherCounter, layerCounting, layerTransparent } from "../../../src/domain/testing/FakeCipher.ts"
 import { pair } from "../../../src/domain/testing/MemorySocket.ts"
 import { toHex } from "./vectors.ts"
@@ -241,6 +242,39 @@ describe("a recorded session", () => {
         { runs: 40 }
       )
       assert.strictEqual(result._tag, "Passed")
+    }).pipe(Effect.provide(layers(1)))
+  )
+})
+
+describe("memory that is given back", () => {
+  it.effect("is none that is still needed, also where a header is the last of what one read has brought", () =>
+    Effect.gen(function* () {
+      const plaintexts = Array.from({ length: 4 }, (_, index) => new Uint8Array(2 * givenBackBytesMin).fill(65 + index))
+      const records = [hello(1), ...(yield* clientRecords(session, plaintexts))]
+      // As Node gives them: each chunk a Buffer that is all of its memory.
+      const chunks = records.map((record, index) => {
+        const parts = [record.subarray(index === 0 ? 0 : recordHeaderBytes), records[index + 1]?.subarray(0, 4)]
+        const chunk = Buffer.allocUnsafeSlow(Bytes.lengthOf(parts.flatMap((part) => part ?? [])))
+        chunk.set(Bytes.concat(parts.flatMap((part) => part ?? [])))
+        return chunk
+      })
+      const waiting = yield* Queue.unbounded<Uint8Array>()
+      yield* Queue.offerAll(waiting, chunks)
+      const socket = Socket.make({
+        reader: Effect.succeed({
+          pull: Effect.map(Queue.take(waiting), (chunk) => [chunk] as const),
+          upgrade: () => Effect.die("no upgrade")
+        }),
+        writer: Effect.succeed({ write: () => Effect.void, writeAll: () => Effect.void })
+      })
+      const transport = yield* Effect.provideService(open(socket), Owned, { received: true, sentBytesMin: Infinity })
+      const channel = (yield* accept(transport)).upgrade(sessionKey(1))
+      assert.deepStrictEqual(yield* drain(channel), { plaintexts: plaintexts.map(shown), end: "End" })
+      // The last is too short to be worth it, and the first.
+      assert.deepStrictEqual(
+        chunks.map(({ length }) => length),
+        [1225, 0, 0, 0, 0, 16]
+      )
     }).pipe(Effect.provide(layers(1)))
   )
 })
