@@ -2,7 +2,7 @@
  * Many small files in one request, in either direction. Each file succeeds or is refused by itself.
  */
 import { Effect, type Scope, Semaphore } from "effect"
-import type * as Bytes from "../domain/Bytes.ts"
+import * as Bytes from "../domain/Bytes.ts"
 import type { FileName } from "../domain/file/FileName.ts"
 import {
   type BundledContent,
@@ -12,7 +12,7 @@ import {
   packNames,
   unpackSent
 } from "../domain/file/PackedFiles.ts"
-import { bundlesAheadMax } from "../domain/limits.ts"
+import { bundlesAheadMax, contentBlockBytes } from "../domain/limits.ts"
 import * as Answers from "./Answers.ts"
 import { type CommandError, ProtocolBroken, type RequestRefused } from "./ClientError.ts"
 import type { Request, Requests } from "./Requests.ts"
@@ -63,9 +63,15 @@ export const make = Effect.fnUntraced(function* (
             Answers.expect(message, "Proceed")
           )
           if (!request.atOnce) yield* proceed
-          const parts = files.flatMap(({ content }) => (content.length > 0 ? [content] : []))
-          // What was refused meanwhile is told by the answer.
-          if (parts.length > 0 && !request.refused()) yield* request.sendParts(parts)
+          const frames = Bytes.runsOf(
+            files.map(({ content }) => content),
+            contentBlockBytes
+          )
+          for (const parts of frames) {
+            // What was refused meanwhile is told by the answer.
+            if (request.refused()) break
+            yield* request.sendParts(parts)
+          }
           const last = answers(request, names)
           return request.atOnce ? Effect.andThen(proceed, last) : last
         })

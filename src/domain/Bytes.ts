@@ -70,6 +70,25 @@ export const slice = (parts: Parts, offset: number, length: number): Array<Uint8
   return views
 }
 
+/** The parts cut anew into runs of `length` bytes, the last of them shorter. In one walk, without a copy. */
+export const runsOf = (parts: Parts, length: number): ReadonlyArray<Parts> => {
+  const runs: Array<Array<Uint8Array>> = []
+  let room = 0
+  for (const part of parts) {
+    for (let from = 0; from < part.length;) {
+      if (room === 0) {
+        runs.push([])
+        room = length
+      }
+      const view = part.subarray(from, from + room)
+      runs.at(-1)?.push(view)
+      from += view.length
+      room -= view.length
+    }
+  }
+  return runs
+}
+
 /**
  * Gives the memory of parts back at once, each of which is all that is left of its buffer: nobody may look at them, or
  * at anything before them in their buffers, again. Small ones are left to the collector.

@@ -72,8 +72,8 @@ export const loginAttemptsMax = 3
 /** Commands that a client may have sent and not yet seen answered. The client keeps to it, the server enforces it. */
 export const requestsInFlightMax = 1024
 
-/** Content of all files of one bundle together, bytes: one frame. */
-export const bundleBytesMax = recordPlaintextBytesMax - frameHeaderBytes
+/** Content of all files of one bundle together, bytes: four whole frames. */
+export const bundleBytesMax = 4 * (recordPlaintextBytesMax - frameHeaderBytes)
 
 /** Files of one bundle. */
 export const bundleFilesMax = 256
@@ -383,7 +383,7 @@ export const listingSortedEntriesMax = 50_000
 /** Files of one command that a client has under way at once: so many answers fit into one round trip. */
 export const filesAheadMax = 512
 
-/** Bundles of small files that a client has under way at once: what fills a link of 100 ms at 160 Mbit/s. */
+/** Bundles of small files that a client has under way at once: what fills a link of 100 ms at 600 Mbit/s. */
 export const bundlesAheadMax = 8
 
 /** Larger files than this are not held in memory whole, and few of them are under way at once. */

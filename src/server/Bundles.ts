@@ -5,14 +5,14 @@
  * names in a few steps of the disk. Each file succeeds or fails by itself.
  */
 import { Effect, Result } from "effect"
-import type * as Bytes from "../domain/Bytes.ts"
+import * as Bytes from "../domain/Bytes.ts"
 import type { ChannelFailed } from "../domain/channel/ChannelError.ts"
 import { type ContentDigest, type Digest, digestOf } from "../domain/file/Digest.ts"
 import { mayRun } from "../domain/file/FileEntry.ts"
 import type { FileName } from "../domain/file/FileName.ts"
 import { contentsOf, packSent, type SentFile } from "../domain/file/PackedFiles.ts"
 import { printable } from "../domain/file/Printable.ts"
-import { bundleBytesMax, deltaBytesMin } from "../domain/limits.ts"
+import { bundleBytesMax, contentBlockBytes, deltaBytesMin } from "../domain/limits.ts"
 import type { FrameChannel } from "../domain/session/FrameChannel.ts"
 import type { ActionResult, FileRefusal, SessionOutput } from "../domain/session/SessionState.ts"
 import type { Confined } from "../domain/store/Confined.ts"
@@ -34,7 +34,7 @@ export interface Bundles {
   readonly keep: (content: Bytes.Parts) => Effect.Effect<void>
   /** Puts the files of the bundle to their names, to the end whatever becomes of the session. */
   readonly place: (id: RequestId) => Effect.Effect<ActionResult>
-  /** Reads and sends what is asked for, as much at once as one frame holds. */
+  /** Reads and sends what is asked for, as much at once as one bundle holds. */
   readonly send: (asked: Asked<"SendBundle">, unlessStopped: Guard) => Effect.Effect<ActionResult, SendError>
   /** Lets go of the bundle under way. */
   readonly discard: () => void
@@ -122,7 +122,7 @@ export const make = (options: {
     return channel.send({ kind: "message", id, body })
   }
 
-  /** Sends what fits into one frame of those that are left; gives how many it went through and how many it sent. */
+  /** Sends what fits into one bundle of those that are left; gives how many it went through and how many it sent. */
   const sendSome = Effect.fnUntraced(function* (id: RequestId, names: ReadonlyArray<FileName>, from: number) {
     const read = yield* SmallFiles.readAll(store, names.slice(from), bundleBytesMax)
     const sent: Array<SentFile> = []
@@ -142,14 +142,16 @@ export const make = (options: {
           digest: digestOf(digest, [content]),
           ...mayRun(entry.executable)
         })
-        if (content.length > 0) parts.push(content)
+        parts.push(content)
       }
     }
     if (sent.length > 0) {
       const body = Message.Server.encode({ _tag: "BundleSending", files: packSent(sent) })
       yield* channel.send({ kind: "message", id, body })
     }
-    if (parts.length > 0) yield* channel.send({ kind: "content", id, parts })
+    for (const frame of Bytes.runsOf(parts, contentBlockBytes)) {
+      yield* channel.send({ kind: "content", id, parts: frame })
+    }
     for (const { digest, index, size } of sent) watch.file(id, index, { bytes: size, outcome: "done", after: digest })
     return { seen: Math.max(1, read.length), sent: sent.length }
   })

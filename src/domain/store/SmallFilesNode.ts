@@ -12,7 +12,7 @@ import * as nodeFs from "node:fs"
 import { Clock, Effect, Result } from "effect"
 import * as Bytes from "../Bytes.ts"
 import { mayRun } from "../file/FileEntry.ts"
-import { blockingMillisecondsMax, diskSyncsAtOnceMax } from "../limits.ts"
+import { blockingMillisecondsMax, contentBlockBytes, diskSyncsAtOnceMax } from "../limits.ts"
 import {
   DiskError,
   type DiskStat,
@@ -204,14 +204,22 @@ export const readAll = (
   now: () => number
 ): ReadonlyArray<Result.Result<WholeFile, DiskError>> => {
   const all: Array<Result.Result<WholeFile, DiskError>> = []
-  // One buffer for all of them: making one costs as much as opening a file.
-  let room = new Uint8Array(bytesMax)
+  // A buffer for many of them: making one costs as much as opening a file.
+  let buffer = new Uint8Array(0)
+  let room = bytesMax
+  const roomFor = (size: number): Uint8Array | undefined => {
+    if (size > room) return undefined
+    if (size > buffer.length) buffer = new Uint8Array(Math.max(size, Math.min(room, contentBlockBytes)))
+    return buffer
+  }
   const until = now() + blockingMillisecondsMax
   for (const name of names) {
     if (all.length > 0 && now() >= until) break
-    const one = readOne(folder, name, bytesMax, room)
+    const one = readOne(folder, name, bytesMax, roomFor)
     if (one === undefined) break
-    if (Result.isSuccess(one)) room = room.subarray(one.success.content?.length ?? 0)
+    const length = Result.isSuccess(one) ? (one.success.content?.length ?? 0) : 0
+    buffer = buffer.subarray(length)
+    room -= length
     all.push(one)
   }
   return all
@@ -239,15 +247,18 @@ export const statAll = (
 ): Effect.Effect<ReadonlyArray<Result.Result<DiskStat, DiskError>>> =>
   inTurns(names, (name) => (isPart(name) ? lstat(`${folder}/${name}`, "statAll") : failed("EINVAL", "statAll")))
 
+/** A buffer of at least that many bytes, whose beginning may be filled; undefined when there is no room. */
+type RoomFor = (size: number) => Uint8Array | undefined
+
 /** Undefined when there is no room for it. */
 const readOne = (
   folder: string,
   name: string,
   bytesMax: number,
-  room: Uint8Array
+  roomFor: RoomFor
 ): Result.Result<WholeFile, DiskError> | undefined => {
   if (!isPart(name)) return failed("EINVAL", "readAll")
-  const file = readPath(`${folder}/${name}`, readFlags, bytesMax, () => room)
+  const file = readPath(`${folder}/${name}`, readFlags, bytesMax, roomFor)
   return Result.isFailure(file) ? Result.fail(file.failure) : file.success && Result.succeed(file.success)
 }
 
@@ -270,7 +281,7 @@ const readPath = (
   path: string,
   flags: number,
   bytesMax: number,
-  roomFor: (size: number) => Uint8Array
+  roomFor: RoomFor
 ): Result.Result<WholeFile | undefined, DiskError> =>
   Result.flatMap(
     attempt(() => nodeFs.openSync(path, flags), "readAll"),
@@ -288,11 +299,11 @@ const readOpen = (
   fd: number,
   stat: DiskStat,
   bytesMax: number,
-  roomFor: (size: number) => Uint8Array
+  roomFor: RoomFor
 ): Result.Result<WholeFile | undefined, DiskError> => {
   if (stat.size > bytesMax) return Result.succeed({ stat, content: undefined })
   const room = roomFor(stat.size)
-  if (stat.size > room.length) return Result.succeed(undefined)
+  if (room === undefined) return Result.succeed(undefined)
   return attempt(() => {
     const content = fill(fd, room.subarray(0, stat.size))
     // A second look: what was read must be of one version.

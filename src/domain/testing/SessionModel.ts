@@ -250,7 +250,7 @@ const place = (model: Model, id: number, files: ReadonlyArray<BundledFile>, cont
   return [...no, message(id, { _tag: "BundleDone", count: files.length - no.length })]
 }
 
-/** As many files at once as fit into a frame; what is refused among them is told first. */
+/** As many files at once as fit into a bundle; what is refused among them is told first. */
 const deliver = (
   model: Model,
   session: Session,

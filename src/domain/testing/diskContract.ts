@@ -3,7 +3,7 @@
  */
 import { Effect, Exit, Result, Scope, Stream } from "effect"
 import * as Bytes from "../Bytes.ts"
-import { bundleBytesMax } from "../limits.ts"
+import { contentBlockBytes } from "../limits.ts"
 import { Disk, type DiskError, type DiskPath, type NewFile, type PlaceRequest, type WholeFile } from "../store/Disk.ts"
 import { type ContractCase, equal, failure } from "./Contract.ts"
 
@@ -332,11 +332,11 @@ export const diskContract: ReadonlyArray<ContractCase<Disk>> = [
     effect: Effect.gen(function* () {
       const disk = yield* Disk
       yield* disk.makeFolder(["staging"], "private")
-      const content = text("0123456789abcdef".repeat(Math.floor(bundleBytesMax / 16)))
+      const content = text("0123456789abcdef".repeat(Math.floor(contentBlockBytes / 16)))
       const parts = Array.from(content, (_, index) => content.subarray(index, index + 1))
       const file = { ...newFile("pieces", ""), parts }
       yield* equal("outcome", codes(yield* disk.placeAll(place([], [file]))), ["placed"])
-      const read = contents(yield* disk.readAll([], ["pieces"], bundleBytesMax))
+      const read = contents(yield* disk.readAll([], ["pieces"], contentBlockBytes))
       yield* equal("content", read, [new TextDecoder().decode(content)])
     })
   },

@@ -1,0 +1,33 @@
+/**
+ * Bytes in parts: cut anew, they are the same bytes.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Schema } from "effect"
+import * as Bytes from "../../src/domain/Bytes.ts"
+
+const Parts = Schema.Array(Schema.Uint8Array).check(Schema.isMaxLength(8))
+const length = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 20 }))
+
+describe("parts that are cut anew", () => {
+  it.prop(
+    "are the same bytes, in runs of one length and a last one that is not longer",
+    [Parts, length],
+    ([parts, length]) => {
+      const runs = Bytes.runsOf(parts, length)
+      assert.isTrue(Bytes.equals(Bytes.concat(runs.flat()), Bytes.concat([...parts, new Uint8Array(0)])))
+      assert.deepStrictEqual(
+        runs.slice(0, -1).map(Bytes.lengthOf),
+        runs.slice(0, -1).map(() => length)
+      )
+      const last = runs.at(-1)
+      if (last !== undefined) assert.isAtMost(Bytes.lengthOf(last), length)
+      assert.isTrue(runs.flat().every((part) => part.length > 0))
+    }
+  )
+
+  it("are views of what they were", () => {
+    const whole = Uint8Array.of(1, 2, 3)
+    const [[first] = []] = Bytes.runsOf([whole], 2)
+    assert.strictEqual(first?.buffer, whole.buffer)
+  })
+})
