@@ -196,8 +196,14 @@ export const nameHashBytes = 8
 /** Addresses that logged in before and are spared when seats grow scarce. */
 export const trustedAddressesMax = 4_096
 
-/** Connections that the kernel holds until the server takes them: one that finds no room waits a second and more. */
-export const listenBacklogMax = 1_024
+/**
+ * Connections that the kernel holds until the server takes them: one that finds no room waits a second and more. Linux
+ * gives no more than `net.core.somaxconn`, which is 4096 unless it was changed.
+ */
+export const listenBacklogMax = 4_096
+
+/** Ends of connections that never said enough are logged and counted together, so much later. */
+export const endsToldMilliseconds = 20
 
 /** What follows the first 16 bytes of a proxy's header: two addresses take 36, the rest is skipped. */
 export const proxyHeaderBytesMax = 4_096

@@ -31,6 +31,7 @@ import { connectionId, type Frame, type FrameRefused } from "../domain/wire/Fram
 import * as Message from "../domain/wire/Message.ts"
 import { packPieces, pieceBytes } from "../domain/file/Packed.ts"
 import { Bandwidth } from "./Bandwidth.ts"
+import { Visitor } from "./Doorman.ts"
 import type { EndReason } from "./EndReason.ts"
 import * as Flow from "./Flow.ts"
 import * as KeepAlive from "./KeepAlive.ts"
@@ -119,9 +120,9 @@ export const serve = Effect.fnUntraced(function* (
   socket: Socket.Socket,
   draining: Deferred.Deferred<void>
 ): Effect.fn.Return<void, never, ConnectionServices> {
-  const address = yield* yield* Peer.PeerAddress
-  const peer = { ...Peer.fromAddress(address), proxy: (yield* Peer.TrustedProxies)(address) }
-  const since = yield* Clock.currentTimeMillis
+  const visitor = yield* Visitor
+  const peer = visitor?.peer ?? (yield* peerOfSocket)
+  const since = visitor?.since ?? (yield* Clock.currentTimeMillis)
   const story: Story = {
     peer,
     since,
@@ -141,6 +142,11 @@ export const serve = Effect.fnUntraced(function* (
   )
 })
 
+const peerOfSocket = Effect.gen(function* () {
+  const address = yield* yield* Peer.PeerAddress
+  return { ...Peer.fromAddress(address), proxy: (yield* Peer.TrustedProxies)(address) }
+})
+
 /** Runs a connection with those who look on, in a span of its own. */
 const watched = <A, E, R>(peer: () => Peer.Peer, run: (watch: SessionWatch.SessionWatch) => Effect.Effect<A, E, R>) =>
   Effect.flatMap(SessionWatch.make(peer), run).pipe(
@@ -154,17 +160,18 @@ const session = Effect.fnUntraced(function* (
   story: Story,
   watch: SessionWatch.SessionWatch
 ): Effect.fn.Return<State.CloseReason, ConnectionError, ConnectionServices | Scope.Scope> {
-  // First of all: the socket's scope owns the connection, and a refused one must be closed too.
+  const visitor = yield* Visitor
+  if (visitor !== undefined) yield* Effect.addFinalizer(() => Effect.sync(visitor.seat.giveBack))
+  // Before a seat is looked for: the socket's scope owns the connection, and a refused one must be closed too.
   const transport = yield* Effect.mapError(Transport.open(socket), () => channelFailed("connection-lost"))
-  const seats = yield* Seats
-  const seat = yield* seats.take(story.peer)
+  const seat = visitor?.seat ?? (yield* (yield* Seats).take(story.peer))
   yield* (yield* ServerStatus).attend(lookAt(story))
   const limits = yield* ServerLimits
   let driver: Driver | undefined
   const authenticated = () => driver?.authenticated() === true
 
   const loginDeadline = Effect.andThen(
-    Effect.sleep(limits.loginMilliseconds),
+    Effect.flatMap(Clock.currentTimeMillis, (now) => Effect.sleep(limits.loginMilliseconds - (now - story.since))),
     Effect.suspend(() => (authenticated() ? Effect.never : Effect.fail(new LoginTimedOut())))
   )
   const stopping = Effect.andThen(

@@ -10,11 +10,13 @@ export interface LogStyle {
   /** whether a person looks on */
   readonly terminal: boolean
   readonly colours: boolean
+  /** takes a text of whole lines */
+  readonly write: (text: string) => void
 }
 
 export const layer = (style: LogStyle): Layer.Layer<never> =>
   Layer.merge(
-    Logger.layer([fromLevel(Logger.withConsoleError(style.terminal ? forPeople(style.colours) : forPrograms))]),
+    Logger.layer([fromLevel(style.terminal ? forPeople(style.colours) : forPrograms, style.write)]),
     // The logger decides, since a reload may change the level while fibers run.
     Layer.succeed(References.MinimumLogLevel, "Debug")
   )
@@ -26,10 +28,10 @@ export const Level = Context.Reference<Settings["log"]>("paradrop/server/Logging
 
 const levelOf = { debug: "Debug", info: "Info", warn: "Warn", error: "Error" } as const
 
-const fromLevel = (logger: Logger.Logger<unknown, void>): Logger.Logger<unknown, void> =>
+const fromLevel = (logger: Logger.Logger<unknown, string>, write: LogStyle["write"]): Logger.Logger<unknown, void> =>
   Logger.make((options) => {
     const least = levelOf[options.fiber.getRef(Level).level]
-    if (LogLevel.isGreaterThanOrEqualTo(options.logLevel, least)) logger.log(options)
+    if (LogLevel.isGreaterThanOrEqualTo(options.logLevel, least)) write(`${logger.log(options)}\n`)
   })
 
 const red = 31
@@ -57,19 +59,14 @@ const forPeople = (colours: boolean): Logger.Logger<unknown, string> =>
 
 /** One JSON object (RFC 8259) in one line: `time`, `level`, `event`, `message`, and the fields of the event. */
 const forPrograms: Logger.Logger<unknown, string> = Logger.make(({ cause, date, fiber, logLevel, message }) => {
-  const annotations = Object.entries(fiber.getRef(References.CurrentLogAnnotations))
-  return JSON.stringify({
-    time: date.toISOString(),
-    level: logLevel.toLowerCase(),
-    ...Object.fromEntries(annotations.filter(([key]) => key === "event")),
-    message: textOf(message),
-    ...Object.fromEntries(
-      annotations
-        .filter(([key]) => key !== "event")
-        .map(([key, value]) => [key, typeof value === "string" ? oneLine(value) : value])
-    ),
-    ...(cause.reasons.length > 0 && { cause: Cause.pretty(cause) })
-  })
+  // Strangers by the thousand are lines by the thousand: one object, filled in the order in which it is written.
+  const { event, ...annotations } = fiber.getRef(References.CurrentLogAnnotations)
+  const line: Record<string, unknown> = { time: date.toISOString(), level: logLevel.toLowerCase() }
+  if (event !== undefined) line["event"] = event
+  line["message"] = textOf(message)
+  for (const [key, value] of Object.entries(annotations)) line[key] = typeof value === "string" ? oneLine(value) : value
+  if (cause.reasons.length > 0) line["cause"] = Cause.pretty(cause)
+  return JSON.stringify(line)
 })
 
 const textOf = (message: unknown): string =>

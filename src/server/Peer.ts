@@ -6,7 +6,7 @@ import { IpNetwork, NetAddress } from "effect/net"
 
 /**
  * How to learn the address of the connection that is being served: an IP address, or undefined when there is none.
- * A reference and not a service, so that sockets in memory need nothing; `main` reads it from the TCP socket.
+ * A reference and not a service, so that sockets in memory need nothing; a `Doorman` has it from the TCP socket.
  */
 export const PeerAddress = Context.Reference<Effect.Effect<string | undefined>>("paradrop/server/PeerAddress", {
   defaultValue: () => Effect.undefined
@@ -70,6 +70,7 @@ export const trusting = (texts: ReadonlyArray<string>): ((address: string | unde
     Result.match(networkOf(text), { onFailure: () => [], onSuccess: (one) => [one] })
   )
   return (address) =>
+    networks.length > 0 &&
     address !== undefined &&
     Result.match(NetAddress.ipFromString(plainOf(address)), {
       onFailure: () => false,

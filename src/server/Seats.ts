@@ -6,7 +6,7 @@
  * in: strangers who say nothing cannot keep anybody out. Those who spend counted guesses can keep new addresses out for
  * `attemptMillisecondsMax` a guess.
  */
-import { Clock, Context, Deferred, Effect, Layer, Schema, type Scope } from "effect"
+import { Clock, Context, Effect, Layer, Result, Schema, type Scope } from "effect"
 import { attemptMillisecondsMax, trustedAddressesMax } from "../domain/limits.ts"
 import type { Peer } from "./Peer.ts"
 import { ServerLimits } from "./ServerLimits.ts"
@@ -44,15 +44,30 @@ export interface Seat {
    * account has as many sessions as it may, or the seat is gone. Once for each seat.
    */
   readonly admit: (user: string) => Effect.Effect<void, NoSeat>
-  /** Fails when a newcomer gets the seat; never after the login. */
+  /** Fails when a newcomer gets the seat; never after the login. One waits for it at a time. */
   readonly lost: Effect.Effect<never, NoSeat>
 }
 
-/** Port: gives out the seats of a server. A seat is held by a scope, and looking for one and taking it is one step. */
+/** A seat that nothing gives back but its holder. */
+export interface HeldSeat extends Seat {
+  /** Tells once, and at once, when a newcomer gets the seat; instead of whoever was to be told before. */
+  readonly whenLost: (tell: () => void) => void
+  /** Once or more: the seat is somebody else's afterwards. */
+  readonly giveBack: () => void
+}
+
+/** Port: gives out the seats of a server. Looking for a seat and taking it is one step. */
 export class Seats extends Context.Service<
   Seats,
   {
+    /** A seat that the scope gives back. */
     readonly take: (peer: Peer) => Effect.Effect<Seat, NoSeat, Scope.Scope>
+    /**
+     * A seat at once and outside of any effect: thousands of strangers a second must cost next to nothing.
+     *
+     * @param now milliseconds since 1970
+     */
+    readonly hold: (peer: Peer, now: number) => Result.Result<HeldSeat, NoSeat["reason"]>
     /** Connections now, and those before login among them. */
     readonly count: Effect.Effect<{ readonly all: number; readonly beforeLogin: number }>
   }
@@ -60,7 +75,7 @@ export class Seats extends Context.Service<
   static readonly layer: Layer.Layer<Seats> = Layer.effect(Seats, Effect.map(ServerLimits, make))
 }
 
-/** A connection that has not logged in. */
+/** A connection that has not logged in; after that it only keeps its seat. */
 interface Waiting {
   peer: Peer
   /** when it came, counted: the lower, the longer it waits */
@@ -69,7 +84,10 @@ interface Waiting {
   step: number
   /** when it began to try, milliseconds since 1970 */
   tryingSince: number
-  readonly lost: Deferred.Deferred<never, NoSeat>
+  /** the account, once it is no longer waiting */
+  user: string | undefined
+  /** who is told that the seat is lost */
+  tell: () => void
 }
 
 const trying = steps.indexOf("trying")
@@ -127,19 +145,22 @@ function make(limits: ServerLimits): Seats["Service"] {
   /** Who makes room: not who has logged in before, of the most crowded address, who has come least far, the oldest. */
   const victimOf = (newcomer: Peer, sameAddress: boolean, now: number): Waiting | undefined => {
     const welcome = spared(newcomer)
-    const crowd = ({ key }: Peer) => (waitingByAddress.get(key) ?? 0) + (key === newcomer.key ? 1 : 0)
-    let victim: { readonly one: Waiting; readonly rank: Rank } | undefined
+    let victim: Waiting | undefined
+    let least: Rank | undefined
     for (const one of waiting) {
+      const { key } = one.peer
+      if (sameAddress && key !== newcomer.key) continue
       const known = spared(one.peer)
-      if (sameAddress && one.peer.key !== newcomer.key) continue
       if (known && !welcome) continue
       // A try costs its address one of few: let it end, or nobody gets in where many log in at once.
       const busy = one.step === trying && now - one.tryingSince < attemptMillisecondsMax
       if (busy && (known || !welcome)) continue
-      const rank: Rank = [known ? 1 : 0, -crowd(one.peer), one.step, one.turn]
-      if (victim === undefined || before(rank, victim.rank)) victim = { one, rank }
+      const crowd = (waitingByAddress.get(key) ?? 0) + (key === newcomer.key ? 1 : 0)
+      if (least !== undefined && !before(known, crowd, one, least)) continue
+      victim = one
+      least = { known, crowd, step: one.step, turn: one.turn }
     }
-    return victim?.one
+    return victim
   }
 
   const trust = (key: string): void => {
@@ -152,78 +173,97 @@ function make(limits: ServerLimits): Seats["Service"] {
   }
 
   /** Makes room for one more, or says why there is none. */
-  const makeRoom = (peer: Peer, now: number): Effect.Effect<void, NoSeat> =>
-    Effect.suspend(() => {
-      const limit = reached(peer)
-      if (limit === undefined) return Effect.void
+  const makeRoom = (peer: Peer, now: number): NoSeat["reason"] | undefined => {
+    // Again and again: a limit that was lowered meanwhile may ask for more room than one.
+    for (let limit = reached(peer); limit !== undefined; limit = reached(peer)) {
       const victim = victimOf(peer, limit.sameAddress, now)
-      if (victim === undefined) return Effect.fail(new NoSeat({ reason: limit.reason }))
+      if (victim === undefined) return limit.reason
       leave(victim)
-      Deferred.doneUnsafe(victim.lost, Effect.fail(new NoSeat({ reason: "made-room" })))
-      // Again: a limit that was lowered meanwhile may ask for more room than one.
-      return makeRoom(peer, now)
-    })
+      victim.tell()
+    }
+    return undefined
+  }
 
-  const seatOf = (one: Waiting, account: { user: string | undefined }): Seat => ({
-    lost: Deferred.await(one.lost),
-    move: (peer) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) => {
-        if (!waiting.has(one)) return Effect.fail(new NoSeat({ reason: "made-room" }))
-        leave(one)
-        one.peer = peer
-        return Effect.map(makeRoom(peer, now), () => enter(one))
-      }),
+  const move = (one: Waiting, peer: Peer, now: number): NoSeat["reason"] | undefined => {
+    if (!waiting.has(one)) return "made-room"
+    leave(one)
+    one.peer = peer
+    const none = makeRoom(peer, now)
+    if (none === undefined) enter(one)
+    return none
+  }
+
+  const admit = (one: Waiting, user: string): NoSeat["reason"] | undefined => {
+    if (one.user !== undefined) return undefined
+    if (!waiting.has(one)) return "made-room"
+    if ((byAccount.get(user) ?? 0) >= limits.sessionsPerAccount) return "too-many-of-account"
+    stopWaiting(one)
+    count(byAccount, user, 1)
+    trust(one.peer.key)
+    one.user = user
+    return undefined
+  }
+
+  /** A seat that went to a newcomer was given back then. */
+  const giveBack = (one: Waiting): void => {
+    if (one.user === undefined && !waiting.has(one)) return
+    leave(one)
+    if (one.user !== undefined) count(byAccount, one.user, -1)
+    one.user = undefined
+  }
+
+  const seatOf = (one: Waiting): HeldSeat => ({
+    whenLost: (tell) => void (one.tell = tell),
+    lost: Effect.callback<never, NoSeat>((resume) => {
+      const lost = Effect.fail(new NoSeat({ reason: "made-room" }))
+      if (one.user === undefined && !waiting.has(one)) resume(lost)
+      else one.tell = () => resume(lost)
+    }),
+    move: (peer) => Effect.flatMap(Clock.currentTimeMillis, (now) => orFail(move(one, peer, now))),
     advance: (progress) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
         one.step = Math.max(one.step, steps.indexOf(progress))
         if (progress === "trying") one.tryingSince = now
       }),
-    admit: (user) =>
-      Effect.suspend(() => {
-        if (account.user !== undefined) return Effect.void
-        if (!waiting.has(one)) return Effect.fail(new NoSeat({ reason: "made-room" }))
-        if ((byAccount.get(user) ?? 0) >= limits.sessionsPerAccount) {
-          return Effect.fail(new NoSeat({ reason: "too-many-of-account" }))
-        }
-        stopWaiting(one)
-        count(byAccount, user, 1)
-        trust(one.peer.key)
-        account.user = user
-        return Effect.void
-      })
+    admit: (user) => Effect.suspend(() => orFail(admit(one, user))),
+    giveBack: () => giveBack(one)
   })
 
-  const take = Effect.fnUntraced(function* (peer: Peer): Effect.fn.Return<Seat, NoSeat, Scope.Scope> {
-    const now = yield* Clock.currentTimeMillis
-    const lost = yield* Deferred.make<never, NoSeat>()
-    const one: Waiting = { peer, turn: (turns += 1), step: 0, tryingSince: 0, lost }
-    const account: { user: string | undefined } = { user: undefined }
-    // Looking and taking are one step: connections that come at once cannot share the last seat.
-    yield* Effect.acquireRelease(
-      Effect.map(makeRoom(peer, now), () => enter(one)),
-      () =>
-        Effect.sync(() => {
-          // A seat that went to a newcomer was given back then.
-          if (account.user === undefined && !waiting.has(one)) return
-          leave(one)
-          if (account.user !== undefined) count(byAccount, account.user, -1)
-        })
+  const hold = (peer: Peer, now: number): Result.Result<HeldSeat, NoSeat["reason"]> => {
+    const none = makeRoom(peer, now)
+    if (none !== undefined) return Result.fail(none)
+    const one: Waiting = { peer, turn: (turns += 1), step: 0, tryingSince: 0, user: undefined, tell: () => {} }
+    enter(one)
+    return Result.succeed(seatOf(one))
+  }
+
+  const take = (peer: Peer): Effect.Effect<Seat, NoSeat, Scope.Scope> =>
+    Effect.acquireRelease(
+      Effect.flatMap(Clock.currentTimeMillis, (now) =>
+        Effect.mapError(Effect.fromResult(hold(peer, now)), (reason) => new NoSeat({ reason }))
+      ),
+      ({ giveBack: back }) => Effect.sync(back)
     )
-    return seatOf(one, account)
-  })
 
-  return { take, count: Effect.sync(() => ({ all, beforeLogin: waiting.size })) }
+  return { take, hold, count: Effect.sync(() => ({ all, beforeLogin: waiting.size })) }
 }
 
-/** The lower, the sooner it makes room; the first figure that differs decides. */
-type Rank = readonly [known: number, crowd: number, step: number, turn: number]
+const orFail = (none: NoSeat["reason"] | undefined): Effect.Effect<void, NoSeat> =>
+  none === undefined ? Effect.void : Effect.fail(new NoSeat({ reason: none }))
 
-const before = (a: Rank, b: Rank): boolean => {
-  for (const [index, figure] of a.entries()) {
-    const other = b[index] ?? 0
-    if (figure !== other) return figure < other
-  }
-  return false
+/** The first figure that differs decides who makes room: not who is known, then the largest crowd, then the lowest. */
+interface Rank {
+  readonly known: boolean
+  readonly crowd: number
+  readonly step: number
+  readonly turn: number
+}
+
+/** Figures one by one: a rank for each that is looked at would cost more than the look. */
+const before = (known: boolean, crowd: number, { step, turn }: Waiting, other: Rank): boolean => {
+  if (known !== other.known) return other.known
+  if (crowd !== other.crowd) return crowd > other.crowd
+  return step === other.step ? turn < other.turn : step < other.step
 }
 
 /** Counts up or down, and forgets what is at zero. */

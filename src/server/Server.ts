@@ -12,6 +12,7 @@ import { SignatureKeep } from "../domain/transfer/SignatureKeep.ts"
 import { Signatures } from "../domain/transfer/Signatures.ts"
 import { Bandwidth } from "./Bandwidth.ts"
 import * as Connection from "./Connection.ts"
+import * as Doorman from "./Doorman.ts"
 import { LoginGuard } from "./LoginGuard.ts"
 import { Members } from "./Members.ts"
 import { Seats } from "./Seats.ts"
@@ -32,20 +33,23 @@ export const serve: Effect.Effect<
   const server = yield* SocketServer.SocketServer
   const limits = yield* ServerLimits
   const draining = yield* Deferred.make<void>()
+  const doorman = yield* Doorman.make
   // All connections are interrupted at once; the socket server alone would end them one after the other.
   const connections = yield* FiberSet.make<void, never>()
   const handler = (socket: Socket.Socket) =>
-    Effect.flatMap(FiberSet.run(connections, Connection.serve(socket, draining)), (fiber) =>
-      Effect.asVoid(Fiber.await(fiber))
-    )
+    Effect.gen(function* () {
+      const fiber = yield* FiberSet.run(connections, Connection.serve(socket, draining))
+      // Who asks the doorman leaves the socket to the connection: a fiber that waits is memory of each session.
+      if ((yield* Doorman.Visitor) === undefined) yield* Fiber.await(fiber)
+    })
   // Runs before the two finalizers that came earlier: nothing is accepted any more, and transfers get their time.
   yield* Effect.addFinalizer(() =>
     Effect.andThen(
-      Deferred.succeed(draining, undefined),
+      Effect.andThen(Deferred.succeed(draining, undefined), doorman.close),
       Effect.suspend(() => Effect.timeoutOption(FiberSet.awaitEmpty(connections), limits.drainMilliseconds))
     )
   )
-  yield* Effect.forkScoped(server.run(handler))
+  yield* Effect.forkScoped(Effect.provideService(server.run(handler), Doorman.Doorman, doorman))
 })
 
 /**

@@ -47,22 +47,26 @@ export class ServerStatus extends Context.Service<
   {
     /** Shows a session until the scope closes. */
     readonly attend: (look: Look) => Effect.Effect<void, never, Scope.Scope>
+    /** The same at once and outside of any effect, until the function that it gives is called. */
+    readonly show: (look: Look) => () => void
     readonly sessions: Effect.Effect<ReadonlyArray<SessionStatus>>
   }
 >()("paradrop/server/ServerStatus") {
   static readonly layer: Layer.Layer<ServerStatus> = Layer.sync(ServerStatus, () => {
     const live = new Map<number, Look>()
     let last = 0
+    const show = (look: Look) => {
+      const id = (last += 1)
+      live.set(id, look)
+      return () => void live.delete(id)
+    }
     return ServerStatus.of({
+      show,
       attend: (look) =>
         Effect.asVoid(
           Effect.acquireRelease(
-            Effect.sync(() => {
-              last += 1
-              live.set(last, look)
-              return last
-            }),
-            (id) => Effect.sync(() => live.delete(id))
+            Effect.sync(() => show(look)),
+            (hide) => Effect.sync(hide)
           )
         ),
       sessions: Effect.map(Clock.currentTimeMillis, (now) => Array.from(live, ([id, look]) => ({ id, ...look(now) })))

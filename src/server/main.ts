@@ -7,8 +7,6 @@ import process from "node:process"
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import * as NodeSocket from "@effect/platform-node/NodeSocket"
-import * as NodeSocketServer from "@effect/platform-node/NodeSocketServer"
 import { Cause, Console, Effect, Layer, Option, Path, Queue, Schema } from "effect"
 import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
 import type { NetAddress } from "effect/net"
@@ -54,6 +52,7 @@ import { ServerLimits } from "./ServerLimits.ts"
 import type { Settings } from "./Settings.ts"
 import * as ServiceManager from "./ServiceManager.ts"
 import { ServerStatus } from "./ServerStatus.ts"
+import * as SocketServerNode from "./SocketServerNode.ts"
 import * as StateFolder from "./StateFolder.ts"
 import * as UserCommands from "./UserCommands.ts"
 
@@ -112,9 +111,7 @@ const run = Effect.fnUntraced(function* (settings: Settings) {
       Layer.merge(monitor(settings.monitor, phaseNow), control(folder, phaseNow)),
       auditLog(settings.audit, folder)
     )
-    yield* Layer.build(
-      Layer.provide(Server.layer, [peerAddress, proxies(settings.listen), watched, exporters(settings.monitor)])
-    )
+    yield* Layer.build(Layer.provide(Server.layer, [proxies(settings.listen), watched, exporters(settings.monitor)]))
     yield* PublicAccount.warn
     yield* log("serving", `serving ${root}`, { state: folder })
     // Last, and once it can be used: whoever waits for this line may connect now, and has seen the warning.
@@ -195,14 +192,7 @@ const cannotServe = (root: string, { code }: DiskError | { readonly code: string
 // -----------------------------------------------------------------------------
 
 const listen = ({ host, port }: Pick<Listen, "host" | "port">, given: number | undefined) =>
-  NodeSocketServer.layer({
-    ...(given === undefined ? { host, port } : { fd: given }),
-    backlog: listenBacklogMax,
-    noDelay: true,
-    keepAlive: true,
-    allowHalfOpen: true,
-    highWaterMark: socketReadBytes
-  }).pipe(
+  SocketServerNode.layer({ host, port, fd: given, backlog: listenBacklogMax, highWaterMark: socketReadBytes }).pipe(
     Layer.catchTag("SocketServerError", ({ reason }) =>
       Layer.effect(SocketServer.SocketServer, Effect.fail(cannotListen({ host, port }, codeOf(reason.cause))))
     )
@@ -242,11 +232,6 @@ const addressText = (address: NetAddress.SocketAddress): string => {
   const host = hostOf(address)
   return `${host.includes(":") ? `[${host}]` : host}:${address.port}`
 }
-
-const peerAddress = Layer.succeed(
-  Peer.PeerAddress,
-  Effect.map(Effect.serviceOption(NodeSocket.NetSocket), (socket) => Option.getOrUndefined(socket)?.remoteAddress)
-)
 
 const proxies = (listen: Listen) => Layer.succeed(Peer.TrustedProxies, Peer.trusting(listen.proxies))
 
@@ -540,6 +525,16 @@ const { version } = Schema.decodeUnknownSync(Schema.Struct({ version: Schema.Str
   createRequire(import.meta.url)("../../package.json")
 )
 
+/** Lines of one turn of the event loop are written together: a call of the kernel for each would cost more. */
+const writeLog = (text: string): void => {
+  const { stderr } = process
+  if (stderr.writableCorked === 0) {
+    stderr.cork()
+    process.nextTick(() => stderr.uncork())
+  }
+  stderr.write(text)
+}
+
 const colours = process.stderr.isTTY && process.stderr.hasColors()
 const platform = Layer.mergeAll(
   CipherNode.layer,
@@ -556,7 +551,7 @@ const platform = Layer.mergeAll(
     builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions, manual.flag(ServerConfig.manualSections)]
   }),
   CliOutput.layerPresenter(ServerConfig.presenter(say)),
-  Logging.layer({ terminal: process.stderr.isTTY, colours })
+  Logging.layer({ terminal: process.stderr.isTTY, colours, write: writeLog })
 )
 
 Command.run(command, { version }).pipe(

@@ -635,8 +635,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     "seat-not-given-back",
     "a connection that ends keeps its seat",
     "server/Seats.ts",
-    "          leave(one)\n          if (account",
-    "          if (account",
+    "    leave(one)\n    if (one.user !== undefined)",
+    "    if (one.user !== undefined)",
     "server/Seats"
   ),
   mutant(

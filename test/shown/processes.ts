@@ -32,6 +32,14 @@ export const peakOf = async (pid: number): Promise<number> => memoryOf(pid, "VmH
 /** Resident memory now, in MiB. */
 export const residentOf = async (pid: number): Promise<number> => memoryOf(pid, "VmRSS")
 
+/** The processor's time that a process has used so far, its own and the kernel's for it, in milliseconds. */
+export const processorOf = async (pid: number): Promise<number> => {
+  const [, figures = ""] = (await readFile(`/proc/${pid}/stat`, "utf8")).split(") ")
+  const [own = 0, kernel = 0] = figures.split(" ").slice(11, 13).map(Number)
+  // Linux counts in hundredths of a second here, whatever the machine.
+  return (own + kernel) * 10
+}
+
 const memoryOf = async (pid: number, field: string): Promise<number> => {
   const status = await readFile(`/proc/${pid}/status`, "utf8")
   return Number(new RegExp(`${field}:\\s+(\\d+) kB`).exec(status)?.[1] ?? 0) / 1024

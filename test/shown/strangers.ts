@@ -6,7 +6,7 @@ import { connect, type Socket } from "node:net"
 import { Effect } from "effect"
 import { preamble } from "../../src/domain/channel/Protocol.ts"
 import { quickCrypto } from "../crypto.ts"
-import { claim, inFolder, peakOf, residentOf, startServer } from "./processes.ts"
+import { claim, inFolder, peakOf, processorOf, residentOf, type ServerProcess, startServer } from "./processes.ts"
 import { addQuickAccount, session } from "./quickAccount.ts"
 
 const connections = Number(process.argv.slice(2).find((arg) => arg !== "--dist") ?? 10_000)
@@ -48,11 +48,12 @@ const middle = (values: ReadonlyArray<number>): number =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
 
 /** All strangers at full speed, logins one after the other meanwhile. */
-const flood = async (name: string, port: number, words: Uint8Array): Promise<ReadonlyArray<Socket>> => {
+const flood = async (name: string, { pid, port }: ServerProcess, words: Uint8Array): Promise<ReadonlyArray<Socket>> => {
   const sockets: Array<Socket> = []
   let flooding = true
   const logins: Array<number> = []
   const since = performance.now()
+  const [own, theirs] = [process.cpuUsage(), await processorOf(pid)]
   const people = (async () => {
     while (flooding) logins.push(await login(port, `127.250.${logins.length % 250}.7`))
   })()
@@ -65,6 +66,12 @@ const flood = async (name: string, port: number, words: Uint8Array): Promise<Rea
   flooding = false
   await people
   const seconds = (performance.now() - since) / 1000
+  const { system, user } = process.cpuUsage(own)
+  const microseconds = ((await processorOf(pid)) - theirs) * 1000
+  process.stdout.write(
+    `     ${(microseconds / connections).toFixed(0)} us of the processor a connection on the server, ` +
+      `${((user + system) / connections).toFixed(0)} us here, logins on both sides included\n`
+  )
   for (let index = 0; index < 5; index++) logins.push(await login(port, `127.251.0.${index + 1}`))
   const slowest = Math.max(...logins)
   claim(
@@ -81,9 +88,9 @@ await inFolder(async (folder) => {
   try {
     await login(server.port, "127.252.0.1")
     const before = await residentOf(server.pid)
-    const silent = await flood("strangers who say nothing", server.port, new Uint8Array(0))
+    const silent = await flood("strangers who say nothing", server, new Uint8Array(0))
     const between = await residentOf(server.pid)
-    const talking = await flood("strangers who begin to greet", server.port, preamble)
+    const talking = await flood("strangers who begin to greet", server, preamble)
     const after = await residentOf(server.pid)
     // The first flood makes what a server needs for as many at once as it lets in: a second one adds nothing.
     claim(

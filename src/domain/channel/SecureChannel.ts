@@ -111,6 +111,17 @@ export const accept = Effect.fnUntraced(function* (
   return handshakeChannel(yield* Cipher, transport, server, secret, hello, answer, options)
 })
 
+/**
+ * Whether `accept` would go on at once with what has come so far: a whole hello, or what can only be refused. Who waits
+ * for that first holds bytes instead of a fiber.
+ */
+export const greeted = (start: Bytes.Parts): boolean => {
+  const length = Bytes.lengthOf(start)
+  if (length < preamble.length) return false
+  if (length >= preamble.length + publicKeyBytes) return true
+  return !Bytes.equals(Bytes.concat(Bytes.slice(start, 0, preamble.length)), preamble)
+}
+
 // The preamble is judged before anything else is waited for: another protocol is turned away at its fifth byte.
 const takeHello = Effect.fnUntraced(function* (transport: Transport, length: number) {
   const start = Bytes.copy(Bytes.concat(yield* transport.take(preamble.length)))
