@@ -52,6 +52,13 @@ export const shared = {
     Flag.withDescription("say only what was asked for and what went wrong: no progress, no news of each file"),
     Flag.withDefault(false)
   ),
+  durability: Flag.Literals("durability", ["full", "os"]).pipe(
+    Flag.withDescription(
+      "of files that are written here. full: each survives a power cut once it is told; os: quicker, it survives the " +
+        "end of the process"
+    ),
+    Flag.withDefault("full")
+  ),
   json: Flag.Boolean("json").pipe(
     Flag.withoutNegation,
     Flag.withDescription("one JSON object a line on standard output, progress included"),

@@ -113,10 +113,14 @@ export type LeftOutKind = "empty-folder" | "link" | "special"
 
 /** Many small files at once, each by what it is called there. */
 export interface SmallPlaces {
-  /** Reads files of at most `bytesMax` each; undefined for what cannot be had so: `open` says why. */
+  /**
+   * Reads files of at most `bytesMax` each; undefined for what cannot be had so: `open` says why. Contents may lie in
+   * the room, one behind the other: they are good until the caller uses it again.
+   */
   readonly readSmall: (
     names: ReadonlyArray<string>,
-    bytesMax: number
+    bytesMax: number,
+    room?: Uint8Array
   ) => Effect.Effect<ReadonlyArray<LocalSmall | undefined>>
   /** Puts whole files to their places. */
   readonly placeSmall: (

@@ -16,6 +16,7 @@ import { toStat } from "../domain/store/StatNode.ts"
 import { LocalFileFailed } from "./ClientError.ts"
 import {
   type Declared,
+  Durability,
   type Facts,
   type Leftover,
   type LocalEntry,
@@ -129,10 +130,12 @@ const tree = Effect.fnUntraced(function* (
   const failed = ({ code }: DiskError) => new LocalFileFailed({ path: printable(folder), operation, code })
   const absolute = nodePath.resolve(folder)
   if (make) {
-    yield* Effect.mapError(
+    const first = yield* Effect.mapError(
       call<string | undefined>((done) => nodeFs.mkdir(absolute, { recursive: true }, done)),
       failed
     )
+    if (first !== undefined && (yield* Durability) === "full")
+      yield* Effect.mapError(syncAbove(first, absolute), failed)
   }
   const services = yield* Effect.context<Digest | SecureRandom.SecureRandom>()
   return LocalTreeDisk.make({
@@ -144,6 +147,14 @@ const tree = Effect.fnUntraced(function* (
     services: (effect) => Effect.provideContext(effect, Context.pick(Digest, SecureRandom.SecureRandom)(services))
   })
 })
+
+/** Makes the names of new folders durable: of the first that was made, and of what was made below it. */
+const syncAbove = (first: string, last: string): Effect.Effect<void, DiskError> =>
+  Effect.gen(function* () {
+    for (let folder = last; folder.length >= first.length; folder = nodePath.dirname(folder)) {
+      yield* Effect.scoped(Effect.flatMap(DiskNode.make(nodePath.dirname(folder)), (disk) => disk.syncFolder([])))
+    }
+  })
 
 /** The path of each name in a folder, as `join` makes it: for a name that has nothing to be made simple. */
 const pathsIn = (folder: string): ((name: string) => string) => {

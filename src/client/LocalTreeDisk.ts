@@ -10,6 +10,7 @@ import * as KeyedLock from "../domain/store/KeyedLock.ts"
 import { LocalFileFailed } from "./ClientError.ts"
 import {
   type Declared,
+  Durability,
   type Facts,
   type LocalFiles,
   type LocalPlace,
@@ -58,11 +59,15 @@ export const make = (options: TreeOptions): LocalTree => {
       const path = folder.slice(0, depth)
       if (made.has(path.join("/"))) continue
       // What else stands there shows at the next step.
-      yield* Effect.catchIf(
-        disk.makeFolder(path, "shared"),
-        ({ code }) => code === "EEXIST",
-        () => Effect.void
+      const isNew = yield* disk.makeFolder(path, "shared").pipe(
+        Effect.as(true),
+        Effect.catchIf(
+          ({ code }) => code === "EEXIST",
+          () => Effect.succeed(false)
+        )
       )
+      // A file is lost with the folder that holds it.
+      if (isNew && (yield* Durability) === "full") yield* disk.syncFolder(path.slice(0, -1))
       made.add(path.join("/"))
     }
   })
@@ -136,14 +141,14 @@ export const make = (options: TreeOptions): LocalTree => {
   })
 
   const among: SmallPlaces = {
-    readSmall: (names, bytesMax) =>
-      Effect.map(
-        Effect.forEach(
-          runsOf(names, (name) => name),
-          ({ folder, run }) => readRun(disk, folder, run, bytesMax)
-        ),
-        (all) => all.flat()
-      ),
+    readSmall: Effect.fnUntraced(function* (names, bytesMax, room) {
+      const all: Array<LocalSmall | undefined> = []
+      const state = { room }
+      for (const { folder, run } of runsOf(names, (name) => name)) {
+        yield* readRun(disk, folder, run, { bytesMax, state, all })
+      }
+      return all
+    }),
     placeSmall: Effect.fnUntraced(function* (files) {
       const outcomes: Array<Result.Result<void, LocalFileFailed>> = []
       for (const { folder, run } of runsOf(files, ({ path }) => path)) {
@@ -209,27 +214,37 @@ const runsOf = <A>(all: ReadonlyArray<A>, nameOf: (one: A) => string) => {
   return runs
 }
 
+/** How a run is read. */
+interface RunReading {
+  readonly bytesMax: number
+  /** what is left of the caller's room, if there is one */
+  readonly state: { room: Uint8Array | undefined }
+  /** what was read */
+  readonly all: Array<LocalSmall | undefined>
+}
+
 /** As many at once as fit, and then the next; what cannot be had is undefined. */
 const readRun = Effect.fnUntraced(function* (
   disk: Disk["Service"],
   folder: DiskPath,
   names: ReadonlyArray<string>,
-  bytesMax: number
-): Effect.fn.Return<ReadonlyArray<LocalSmall | undefined>> {
-  const all: Array<LocalSmall | undefined> = []
-  while (all.length < names.length) {
-    const rest = names.slice(all.length).map((name) => name.slice(name.lastIndexOf("/") + 1))
-    const read = yield* Effect.orElseSucceed(disk.readAll(folder, rest, bytesMax), () => [])
+  { all, bytesMax, state }: RunReading
+): Effect.fn.Return<void> {
+  const parts = names.map((name) => name.slice(name.lastIndexOf("/") + 1))
+  for (let from = 0; from < parts.length;) {
+    const rest = from === 0 ? parts : parts.slice(from)
+    const read = yield* Effect.orElseSucceed(disk.readAll(folder, rest, bytesMax, state.room), () => [])
     for (const one of read) {
       const file = Result.isSuccess(one) ? one.success : undefined
+      state.room = state.room?.subarray(file?.content?.length ?? 0)
       all.push(
         file?.content && { modified: modifiedOf(file.stat), content: file.content, ...mayRun(file.stat.executable) }
       )
     }
-    // A folder that cannot be read.
+    // A folder that cannot be read, or no room.
     if (read.length === 0) all.push(undefined)
+    from += Math.max(1, read.length)
   }
-  return all
 })
 
 /** An open file as something to send. */

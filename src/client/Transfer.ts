@@ -6,9 +6,9 @@ import { type ContentDigest, Digest, digestOf } from "../domain/file/Digest.ts"
 import { mayRun } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
-import { bundleBytesMax, smallFileBytesMax } from "../domain/limits.ts"
+import { bundleBytesMax, bundlesAheadMax, smallFileBytesMax } from "../domain/limits.ts"
 import { SourceShrank } from "../domain/transfer/Outgoing.ts"
-import type { Along, FileError, Moved, Together } from "./Batch.ts"
+import type { Along, Bundled, FileError, Moved, Together } from "./Batch.ts"
 import type { Refusals, SmallDownload } from "./Bundles.ts"
 import { type CommandError, type LocalFileFailed, RequestRefused, SourceMissing } from "./ClientError.ts"
 import type { ClientSession, Committed } from "./ClientSession.ts"
@@ -133,23 +133,44 @@ export const downloadOfMany = Effect.fnUntraced(function* ({ name, place, size }
 
 /** Sends small files in one request. What is not small and whole any more is left to be sent alone. */
 export const sendTogether: Together<Services> = Effect.fnUntraced(function* (items, told) {
+  const room = roomsKept.pop() ?? new Uint8Array(bundleBytesMax)
+  const outcomes = yield* sendFrom(room, items, told)
+  // Only now: of an interrupted request something may still be on its way out.
+  if (roomsKept.length < bundlesAheadMax) roomsKept.push(room)
+  return outcomes
+})
+
+/** Where content of bundles lies until it is sent: to make memory anew each time costs more than to read into it. */
+const roomsKept: Array<Uint8Array> = []
+
+const sendFrom = Effect.fnUntraced(function* (room: Uint8Array, items: ReadonlyArray<Bundled>, told: boolean) {
   const digest = yield* Digest
   const began = yield* Clock.currentTimeMillis
+  let free = room
   const read = yield* perPlaces(
     items,
     ({ place }) => place,
     (among, some) =>
-      among.readSmall(
-        some.map(({ place }) => place.key),
-        smallFileBytesMax
+      Effect.map(
+        Effect.suspend(() =>
+          among.readSmall(
+            some.map(({ place }) => place.key),
+            smallFileBytesMax,
+            free
+          )
+        ),
+        (read) => {
+          free = free.subarray(read.reduce((sum, small) => sum + (small?.content.length ?? 0), 0))
+          return read
+        }
       )
   )
-  let room = bundleBytesMax
+  let left = bundleBytesMax
   const found = items.flatMap(({ name }, index) => {
     const small = read[index]
-    if (small === undefined || small.content.length > room) return []
+    if (small === undefined || small.content.length > left) return []
     const { content, executable, modified } = small
-    room -= content.length
+    left -= content.length
     const facts = { modified, size: content.length, ...mayRun(executable) }
     return [{ index, name, content, ...facts, digest: digestOf(digest, [content]) }]
   })

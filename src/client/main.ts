@@ -29,6 +29,7 @@ import * as Commands from "./Commands.ts"
 import * as CompletionScripts from "./CompletionScripts.ts"
 import * as HistoryNode from "./HistoryNode.ts"
 import * as LineEditorNode from "./LineEditorNode.ts"
+import { Durability } from "./LocalFiles.ts"
 import * as LocalFilesNode from "./LocalFilesNode.ts"
 import * as LocalWatchNode from "./LocalWatchNode.ts"
 import { OwnPassword } from "./PasswordCommand.ts"
@@ -171,7 +172,9 @@ const running = Effect.fnUntraced(function* <E, R>(
   const told = (flags.json ? ReporterJson : ReporterText).layer(reportPrefix)
   const plain = flags.quiet ? ReporterQuiet.layer(told) : told
   const reporter = verbose ? ReporterVerbose.layer(plain) : plain
-  const succeeded = yield* Effect.provide(work, Layer.provideMerge(sessions(target), reporter))
+  const succeeded = yield* Effect.provide(work, Layer.provideMerge(sessions(target), reporter)).pipe(
+    Effect.provideService(Durability, flags.durability)
+  )
   if (!succeeded) return yield* new SomeFailed()
   // Loading it begins here: it is most of what a login computes with, and nothing else needs it.
 }, Effect.provide(OpaqueNode.layer))

@@ -1,13 +1,15 @@
 import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
+import { syncBuiltinESMExports } from "node:module"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
-import { Effect, Layer, Stream } from "effect"
-import { LocalFiles } from "../../src/client/LocalFiles.ts"
+import { Effect, Layer, Result, Stream } from "effect"
+import { Durability, LocalFiles } from "../../src/client/LocalFiles.ts"
 import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
 import * as LocalFilesNode from "../../src/client/LocalFilesNode.ts"
+import * as LocalTreeDisk from "../../src/client/LocalTreeDisk.ts"
 import * as StagedFile from "../../src/client/StagedFile.ts"
 import { Digest, digestOf } from "../../src/domain/file/Digest.ts"
 import type { Disk } from "../../src/domain/store/Disk.ts"
@@ -164,6 +166,74 @@ describe("the file system", () => {
       assert.deepStrictEqual(fs.readdirSync(folder).toSorted(), ["w", name])
     })
   )
+})
+
+describe("how durable what is written is", () => {
+  const text = (content: string) => new TextEncoder().encode(content)
+  const download = (disk: Disk["Service"]) =>
+    Effect.gen(function* () {
+      const digest = yield* Digest
+      const tree = LocalTreeDisk.make({
+        disk,
+        pathOf: (name) => name,
+        prepare: () => Effect.void,
+        held: new Set(),
+        services: (effect) => Effect.provide(effect, core)
+      })
+      const small = ["a/b/1", "a/b/2", "c"].map((path) => {
+        return { path, modified: 0, parts: [text(path)], digest: digestOf(digest, [text(path)]) }
+      })
+      const placed = yield* tree.placeSmall(small)
+      assert.isTrue(placed.every(Result.isSuccess))
+      const staging = yield* tree.place("d/large").stage({ size: 1, modified: 0 })
+      yield* staging.write([text("x")])
+      yield* staging.commit({ size: 1, digest: digestOf(digest, [text("x")]) })
+    }).pipe(Effect.scoped, Effect.provide(core))
+
+  it.effect("by itself all of it is there after a power cut, with the folders that were made for it", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* MemoryDisk.make()
+      yield* download(disk)
+      yield* control.crash
+      assert.deepStrictEqual([...(yield* control.files).keys()].toSorted(), ["a/b/1", "a/b/2", "c", "d/large"])
+    })
+  )
+
+  it.effect("with 'os' nothing is fsynced", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* MemoryDisk.make()
+      yield* Effect.provideService(download(disk), Durability, "os")
+      assert.deepStrictEqual([...(yield* control.files).keys()].toSorted(), ["a/b/1", "a/b/2", "c", "d/large"])
+      assert.deepStrictEqual(
+        (yield* control.journal).filter((operation) => operation.includes("sync")),
+        []
+      )
+    })
+  )
+
+  for (const durability of ["full", "os"] as const) {
+    it.effect(
+      `the folder that a tree is made in is ${durability === "full" ? "" : "not "}fsynced with '${durability}'`,
+      () =>
+        Effect.gen(function* () {
+          const synced: Array<string> = []
+          const builtin = process.getBuiltinModule("node:fs")
+          const { fsync } = builtin
+          builtin.fsync = Object.assign(
+            (fd: number, done: fs.NoParamCallback) => {
+              synced.push(fs.readlinkSync(`/proc/self/fd/${fd}`))
+              fsync(fd, done)
+            },
+            { __promisify__: fsync.__promisify__ }
+          )
+          syncBuiltinESMExports()
+          yield* (yield* LocalFiles).tree(join(folder, "w/x/y"), true)
+          builtin.fsync = fsync
+          syncBuiltinESMExports()
+          assert.deepStrictEqual(synced, durability === "full" ? [join(folder, "w/x"), join(folder, "w")] : [])
+        }).pipe(Effect.scoped, Effect.provide(real), Effect.provideService(Durability, durability))
+    )
+  }
 })
 
 describe("StagedFile on a disk that breaks", () => {

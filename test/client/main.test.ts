@@ -201,6 +201,25 @@ describe("one call", () => {
     }
   })
 
+  it("--durability says whether what is written here is fsynced", async () => {
+    write("durable", "x")
+    assert.strictEqual((await run(["upload", "durable"])).code, 0)
+    const count = `import fs from "node:fs"
+      import { syncBuiltinESMExports } from "node:module"
+      const { fsync } = fs
+      fs.fsync = (fd, done) => { fs.writeSync(2, "[fsync]"); fsync(fd, done) }
+      syncBuiltinESMExports()`
+    const counting = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(count)}` }
+    const password = { PARADROP_PASSWORD: "correct horse battery", ...counting }
+    const full = await run(["download", "durable", "--to", "durable-full"], "", password)
+    assert.strictEqual(full.stderr, "[fsync][fsync]")
+    const os = await run(["--durability", "os", "download", "durable", "--to", "durable-os"], "", password)
+    assert.deepStrictEqual([os.stderr, fs.readFileSync(join(work, "durable-os"), "utf8")], ["", "x"])
+    const none = await run(["download", "durable", "--durability", "none"])
+    assert.deepStrictEqual([none.code, none.stdout], [2, ""])
+    assert.match(none.stderr, /^paradrop: .*durability.*full.*os.*\n$/)
+  })
+
   it("--verbose shows what stands behind an error", async () => {
     const { code, stderr } = await plain(["--server", "127.0.0.1:1", "--verbose", "fetch"], { PARADROP_PASSWORD: "x" })
     assert.strictEqual(

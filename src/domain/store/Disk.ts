@@ -154,13 +154,14 @@ export class Disk extends Context.Service<
     ) => Effect.Effect<ReadonlyArray<Result.Result<void, DiskError>>, DiskError>
     /**
      * Reads small files of a folder in one go, in the order given, each of at most `bytesMax` and of one version. Ends
-     * before the first whose content would make more than `bytesMax` together, and may end sooner, with at least one,
-     * where reading takes long.
+     * before the first whose content would make more than `room` together, `bytesMax` without one, and may end sooner,
+     * with at least one, where reading takes long. Contents may lie in the room, one behind the other.
      */
     readonly readAll: (
       folder: DiskPath,
       names: ReadonlyArray<string>,
-      bytesMax: number
+      bytesMax: number,
+      room?: Uint8Array
     ) => Effect.Effect<ReadonlyArray<Result.Result<WholeFile, DiskError>>, DiskError>
     /** Bytes that a file may still take here. */
     readonly freeBytes: Effect.Effect<number, DiskError>

@@ -132,10 +132,10 @@ const service = (folders: Folders, rootFd: number, { access }: Options): Disk["S
       writable("placeAll", request.staging, (staging) =>
         writable("placeAll", request.folder, (folder) => SmallFilesNode.placeAll(staging, folder, request))
       ),
-    readAll: (path, names, bytesMax) =>
+    readAll: (path, names, bytesMax, room) =>
       inside("readAll", path, (folder) =>
         Effect.flatMap(SmallFilesNode.monotonic, (now) => {
-          const all = SmallFilesNode.readAll(folder, names, bytesMax, now)
+          const all = SmallFilesNode.readAll(folder, names, { bytesMax, room, now })
           // Whoever asks for the rest at once keeps nobody waiting.
           return all.length < names.length ? Effect.as(SmallFilesNode.turn, all) : Effect.succeed(all)
         })

@@ -192,35 +192,43 @@ const syncFolder = (folder: string): Effect.Effect<Placed> =>
     })
   })
 
-/**
- * `Disk.readAll` in a folder that is open.
- *
- * @param now milliseconds of a clock that never goes back; reading ends with the file at which its time is over
- */
+/** How `readAll` reads. */
+export interface Reading {
+  readonly bytesMax: number
+  /** where content goes: as much as it holds; without it as much as `bytesMax` */
+  readonly room?: Uint8Array | undefined
+  /** milliseconds of a clock that never goes back; reading ends with the file at which its time is over */
+  readonly now: () => number
+}
+
+/** `Disk.readAll` in a folder that is open. */
 export const readAll = (
   folder: string,
   names: ReadonlyArray<string>,
-  bytesMax: number,
-  now: () => number
+  { bytesMax, now, room }: Reading
 ): ReadonlyArray<Result.Result<WholeFile, DiskError>> => {
   const all: Array<Result.Result<WholeFile, DiskError>> = []
+  const togetherMax = room?.length ?? bytesMax
+  let used = 0
   // A buffer for many of them: making one costs as much as opening a file.
-  let buffer = new Uint8Array(0)
-  let room = bytesMax
+  let buffer = room ?? new Uint8Array(0)
   const roomFor = (size: number): Uint8Array | undefined => {
-    if (size > room) return undefined
-    if (size > buffer.length) buffer = new Uint8Array(Math.max(size, Math.min(room, contentBlockBytes)))
+    if (size > togetherMax - used) return undefined
+    if (size > buffer.length) buffer = new Uint8Array(Math.max(size, Math.min(togetherMax - used, contentBlockBytes)))
     return buffer
   }
   const until = now() + blockingMillisecondsMax
   for (const name of names) {
     if (all.length > 0 && now() >= until) break
-    const one = readOne(folder, name, bytesMax, roomFor)
-    if (one === undefined) break
-    const length = Result.isSuccess(one) ? (one.success.content?.length ?? 0) : 0
-    buffer = buffer.subarray(length)
-    room -= length
-    all.push(one)
+    const one = isPart(name) ? readPath(`${folder}/${name}`, readFlags, bytesMax, roomFor) : failed("EINVAL", "readAll")
+    if (Result.isFailure(one)) all.push(Result.fail(one.failure))
+    else if (one.success === undefined) break
+    else {
+      const length = one.success.content?.length ?? 0
+      buffer = buffer.subarray(length)
+      used += length
+      all.push(Result.succeed(one.success))
+    }
   }
   return all
 }
@@ -234,11 +242,21 @@ export const monotonic: Effect.Effect<() => number> = Clock.clockWith((clock) =>
   Effect.succeed(() => Number(clock.monotonicTimeNanosUnsafe()) / 1e6)
 )
 
-/** `readWhole` for each, with a turn of the event loop in between. */
+/** `readWhole` for each, with a turn of the event loop in between; contents lie in the room as far as it reaches. */
 export const readWholes = (
   paths: ReadonlyArray<string>,
-  bytesMax: number
-): Effect.Effect<ReadonlyArray<ReturnType<typeof readWhole>>> => inTurns(paths, (path) => readWhole(path, bytesMax))
+  bytesMax: number,
+  room: Uint8Array = new Uint8Array(0)
+): Effect.Effect<ReadonlyArray<ReturnType<typeof readWhole>>> =>
+  Effect.suspend(() => {
+    let used = 0
+    const roomFor = (size: number) => (room.length - used < size ? new Uint8Array(size) : room.subarray(used))
+    return inTurns(paths, (path) => {
+      const file = readWhole(path, bytesMax, roomFor)
+      if (file?.content.buffer === room.buffer) used += file.content.length
+      return file
+    })
+  })
 
 /** `Disk.statAll` in a folder that is open. */
 export const statAll = (
@@ -250,29 +268,16 @@ export const statAll = (
 /** A buffer of at least that many bytes, whose beginning may be filled; undefined when there is no room. */
 type RoomFor = (size: number) => Uint8Array | undefined
 
-/** Undefined when there is no room for it. */
-const readOne = (
-  folder: string,
-  name: string,
-  bytesMax: number,
-  roomFor: RoomFor
-): Result.Result<WholeFile, DiskError> | undefined => {
-  if (!isPart(name)) return failed("EINVAL", "readAll")
-  const file = readPath(`${folder}/${name}`, readFlags, bytesMax, roomFor)
-  return Result.isFailure(file) ? Result.fail(file.failure) : file.success && Result.succeed(file.success)
-}
-
 /**
  * A file of at most `bytesMax` at a path of this machine's own, links followed; undefined for whatever cannot be had
  * so. Never for a name that came from a peer.
  */
 export const readWhole = (
   path: string,
-  bytesMax: number
+  bytesMax: number,
+  roomFor: (size: number) => Uint8Array = (size) => new Uint8Array(size)
 ): { readonly modified: number; readonly executable?: true; readonly content: Uint8Array } | undefined => {
-  const file = Result.getOrUndefined(
-    readPath(path, constants.O_RDONLY | nonBlocking, bytesMax, (size) => new Uint8Array(size))
-  )
+  const file = Result.getOrUndefined(readPath(path, constants.O_RDONLY | nonBlocking, bytesMax, roomFor))
   return file?.content && { modified: modifiedOf(file.stat), content: file.content, ...mayRun(file.stat.executable) }
 }
 
@@ -282,34 +287,28 @@ const readPath = (
   flags: number,
   bytesMax: number,
   roomFor: RoomFor
-): Result.Result<WholeFile | undefined, DiskError> =>
-  Result.flatMap(
-    attempt(() => nodeFs.openSync(path, flags), "readAll"),
-    (fd) => {
-      const read = Result.flatMap(
-        attempt(() => nodeFs.fstatSync(fd, { bigint: true }), "readAll"),
-        (stats) => (stats.isFile() ? readOpen(fd, toStat(stats), bytesMax, roomFor) : failed("ENOTREG", "readAll"))
-      )
-      close(fd, "readAll")
-      return read
-    }
-  )
-
-const readOpen = (
-  fd: number,
-  stat: DiskStat,
-  bytesMax: number,
-  roomFor: RoomFor
 ): Result.Result<WholeFile | undefined, DiskError> => {
-  if (stat.size > bytesMax) return Result.succeed({ stat, content: undefined })
+  const opened = attempt(() => nodeFs.openSync(path, flags), "readAll")
+  if (Result.isFailure(opened)) return Result.fail(opened.failure)
+  const fd = opened.success
+  const read = attempt(() => readOpen(fd, bytesMax, roomFor), "readAll")
+  close(fd, "readAll")
+  if (Result.isFailure(read)) return Result.fail(read.failure)
+  return read.success === "no-file" ? failed("ENOTREG", "readAll") : Result.succeed(read.success)
+}
+
+/** Throws what the system says. */
+const readOpen = (fd: number, bytesMax: number, roomFor: RoomFor): WholeFile | "no-file" | undefined => {
+  const stats = nodeFs.fstatSync(fd, { bigint: true })
+  if (!stats.isFile()) return "no-file"
+  const stat = toStat(stats)
+  if (stat.size > bytesMax) return { stat, content: undefined }
   const room = roomFor(stat.size)
-  if (room === undefined) return Result.succeed(undefined)
-  return attempt(() => {
-    const content = fill(fd, room.subarray(0, stat.size))
-    // A second look: what was read must be of one version.
-    const same = sameContent(stat, toStat(nodeFs.fstatSync(fd, { bigint: true })))
-    return { stat, content: same && content.length === stat.size ? content : undefined }
-  }, "readAll")
+  if (room === undefined) return undefined
+  const content = fill(fd, room.subarray(0, stat.size))
+  // A second look: what was read must be of one version.
+  const same = sameContent(stat, toStat(nodeFs.fstatSync(fd, { bigint: true })))
+  return { stat, content: same && content.length === stat.size ? content : undefined }
 }
 
 const fill = (fd: number, target: Uint8Array): Uint8Array => {

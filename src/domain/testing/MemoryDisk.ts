@@ -223,10 +223,10 @@ const diskOf = (machine: Machine): Disk["Service"] => {
         return isError(folder) ? folder : syncNames(folder)
       }),
     placeAll: (request) => placeAll(machine, run, request),
-    readAll: (folder, names, bytesMax) =>
+    readAll: (folder, names, bytesMax, room) =>
       run("readAll", () => {
         const found = resolveFolder(machine, "readAll", folder)
-        return isError(found) ? found : readAll(found, names, bytesMax)
+        return isError(found) ? found : readAll(found, names, bytesMax, room?.length ?? bytesMax)
       }),
     freeBytes: run("freeBytes", () => Math.max(0, machine.capacity - used(machine)))
   })
@@ -309,10 +309,11 @@ const placeAll = (
 const readAll = (
   folder: FolderNode,
   names: ReadonlyArray<string>,
-  bytesMax: number
+  bytesMax: number,
+  bytesTogetherMax: number
 ): ReadonlyArray<Result.Result<WholeFile, DiskError>> => {
   const all: Array<Result.Result<WholeFile, DiskError>> = []
-  let room = bytesMax
+  let room = bytesTogetherMax
   for (const name of names) {
     const node = folder.entries.get(name)
     if (!isPart(name)) all.push(Result.fail(fault("readAll", "EINVAL")))

@@ -369,6 +369,11 @@ export const diskContract: ReadonlyArray<ContractCase<Disk>> = [
       yield* save(["large"], "1234567890 and more")
       const read = (names: ReadonlyArray<string>) => Effect.map(disk.readAll([], names, 12), contents)
       yield* equal("two fit", yield* read(["a", "large", "b", "c"]), ["12345", "19 bytes", "12345"])
+      const into = (room: number) =>
+        Effect.map(disk.readAll([], ["a", "b", "large"], 12, new Uint8Array(room)), contents)
+      yield* equal("one has room", yield* into(9), ["12345"])
+      yield* equal("all have room", yield* into(20), ["12345", "12345", "19 bytes"])
+      yield* equal("none has room", yield* into(4), [])
       yield* equal("others", yield* read(["d", "..", "c"]), ["ENOTREG", "EINVAL", "12345"])
       yield* equal("none", yield* read([]), [])
     })

@@ -115,10 +115,10 @@ export const make = ({ about, name, stretching }: Paradrop): Contestant => ({
       kept: () => readdirSync(join(state, "signatures")).filter((file) => file.endsWith(".sig")),
       commands: {
         put: (from, to) => paradrop("upload", from, "--as", to),
-        get: (from, to) => paradrop("download", from, "--to", to),
+        get: (from, to) => paradrop("--durability", "os", "download", from, "--to", to),
         // A folder keeps its name.
         putTree: (from) => paradrop("upload", "-r", from),
-        getTree: (from, to) => paradrop("download", "-r", from, "--to", dirname(to)),
+        getTree: (from, to) => paradrop("--durability", "os", "download", "-r", from, "--to", dirname(to)),
         list: (from) => paradrop("fetch", `${from}/*`),
         update: (from, to) => paradrop("para", from, "--as", to)
       },

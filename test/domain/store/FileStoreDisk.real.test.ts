@@ -254,7 +254,7 @@ describe("many small files on the real disk", () => {
       for (const name of names) nodeFs.writeFileSync(`${root}/${name}`, name)
       const after = (milliseconds: number) => {
         let time = 0
-        const all = SmallFilesNode.readAll(root, names, 100, () => (time += milliseconds))
+        const all = SmallFilesNode.readAll(root, names, { bytesMax: 100, now: () => (time += milliseconds) })
         return all.length
       }
       assert.deepStrictEqual([0, blockingMillisecondsMax / 2, blockingMillisecondsMax].map(after), [names.length, 2, 1])
