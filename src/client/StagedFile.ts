@@ -4,7 +4,7 @@
  *
  * It works on the narrow `Disk` port, so that tests can fill and crash the disk below it.
  */
-import { Clock, Effect, Fiber, type Scope, Stream } from "effect"
+import { Clock, Effect, type Scope, Stream } from "effect"
 import { SecureRandom } from "effect/crypto"
 import * as Bytes from "../domain/Bytes.ts"
 import { Digest } from "../domain/file/Digest.ts"
@@ -164,13 +164,12 @@ const staging = (
     const length = Bytes.lengthOf(parts)
     if (length > size - state.written) return yield* spoils(writeFailed(path, "size-mismatch"))
     yield* ours
-    // The disk works while the processor hashes. A write that fails ends the staging, and its digest with it.
-    const writing = yield* Effect.forkChild(file.write(state.written, parts), { startImmediately: true })
+    // A write that fails ends the staging, and its digest with it.
     if (hashed === state.written) {
       for (const part of parts) hasher.update(part)
       hashed += length
     }
-    yield* spoils(Effect.mapError(Fiber.join(writing), failed))
+    yield* spoils(Effect.mapError(file.write(state.written, parts), failed))
     state.written += length
   }, Effect.uninterruptible)
 

@@ -383,6 +383,15 @@ export const diskSyncsAtOnceMax = 3
 /** Small files are looked at, read and put in place for so long before the event loop has its turn. */
 export const blockingMillisecondsMax = 5
 
+/** Calls of a disk of which many take longer go to Node's thread pool instead of blocking the event loop. */
+export const diskQuickMillisecondsMax = 1
+
+/** They go there after a single one that took so long. */
+export const diskBlockingMillisecondsMax = 100
+
+/** For so long; then it is seen whether the disk has become quicker. */
+export const diskPooledMilliseconds = 5_000
+
 /** Files that a client sorts before it lists them; a longer listing is shown as it comes. */
 export const listingSortedEntriesMax = 50_000
 

@@ -15,8 +15,8 @@
  */
 import * as nodeFs from "node:fs"
 import { Cause, Effect, Layer, Result, type Scope, Stream } from "effect"
-import * as Bytes from "../Bytes.ts"
 import { Disk, type DiskEntry, DiskError, type DiskFile, type DiskPath, type FolderAccess } from "./Disk.ts"
+import * as BulkNode from "./BulkNode.ts"
 import * as SmallFilesNode from "./SmallFilesNode.ts"
 import { isPart, kindOf, toStat } from "./StatNode.ts"
 
@@ -60,14 +60,15 @@ export const make = Effect.fnUntraced(function* (
     Effect.map((stats) => BigInt(stats.dev) === dev),
     Effect.orElseSucceed(() => false)
   )
-  return service(byDescriptor ? descriptorFolders(rootFd, dev) : joinedFolders(resolved, dev), rootFd, options)
+  const folders = byDescriptor ? descriptorFolders(rootFd, dev) : joinedFolders(resolved, dev)
+  return service(folders, rootFd, yield* BulkNode.make, options)
 })
 
 // -----------------------------------------------------------------------------
 // The operations
 // -----------------------------------------------------------------------------
 
-const service = (folders: Folders, rootFd: number, { access }: Options): Disk["Service"] => {
+const service = (folders: Folders, rootFd: number, bulk: BulkNode.Bulk, { access }: Options): Disk["Service"] => {
   /** Runs `use` with a path for the entry that the last part names. */
   const at = <A>(
     operation: string,
@@ -95,10 +96,11 @@ const service = (folders: Folders, rootFd: number, { access }: Options): Disk["S
     path.every(isPart) ? folders(operation, path, "write", use) : refused(operation, "EINVAL")
 
   return Disk.of({
-    openRead: (path) => openFile("openRead", (open) => at("openRead", path, "read", open), readFlags),
-    openWrite: (path) => openFile("openWrite", (open) => at("openWrite", path, "write", open), writeFlags),
+    openRead: (path) => openFile(bulk, "openRead", (open) => at("openRead", path, "read", open), readFlags),
+    openWrite: (path) => openFile(bulk, "openWrite", (open) => at("openWrite", path, "write", open), writeFlags),
     create: (path) =>
       openFile(
+        bulk,
         "create",
         (open) => at("create", path, "write", open),
         createFlags,
@@ -241,6 +243,7 @@ const joinedFolders =
 // -----------------------------------------------------------------------------
 
 const openFile = (
+  bulk: BulkNode.Bulk,
   operation: string,
   resolve: (open: (place: string) => Effect.Effect<number, DiskError>) => Effect.Effect<number, DiskError>,
   flags: number,
@@ -260,18 +263,16 @@ const openFile = (
         )
     ),
     (descriptor) => descriptor.release
-  ).pipe(Effect.map(diskFile))
+  ).pipe(Effect.map((descriptor) => diskFile(descriptor, bulk)))
 
 /** A regular file at a path of this machine's own, links followed. Never for a name that came from a peer. */
 export const openPath = (path: string): Effect.Effect<DiskFile, DiskError, Scope.Scope> =>
-  openFile("openRead", (open) => open(path), constants.O_RDONLY | nonBlocking)
+  Effect.flatMap(BulkNode.make, (bulk) =>
+    openFile(bulk, "openRead", (open) => open(path), constants.O_RDONLY | nonBlocking)
+  )
 
 /** A descriptor that closes once, after its last use: a number that is closed too early may mean another file. */
-interface SharedDescriptor {
-  readonly use: <A>(
-    operation: string,
-    effect: (fd: number) => Effect.Effect<A, DiskError>
-  ) => Effect.Effect<A, DiskError>
+interface SharedDescriptor extends BulkNode.Descriptor {
   readonly release: Effect.Effect<void>
 }
 
@@ -284,6 +285,7 @@ const sharedDescriptor = (fd: number): SharedDescriptor => {
     return users === 0 ? closeFd(fd) : Effect.void
   })
   return {
+    number: () => (open ? fd : undefined),
     use: (operation, effect) =>
       Effect.suspend(() => {
         if (!open) return refused(operation, "EBADF")
@@ -297,11 +299,11 @@ const sharedDescriptor = (fd: number): SharedDescriptor => {
   }
 }
 
-const diskFile = (descriptor: SharedDescriptor): DiskFile => ({
+const diskFile = (descriptor: SharedDescriptor, bulk: BulkNode.Bulk): DiskFile => ({
   stat: descriptor.use("stat", (fd) => Effect.map(statFd("stat", fd), toStat)),
-  read: (offset, length) => descriptor.use("read", (fd) => readFully(fd, offset, length)),
-  readInto: (offset, target) => descriptor.use("read", (fd) => fillFrom(fd, offset, target)),
-  write: (offset, parts) => descriptor.use("write", (fd) => writeFully(fd, offset, parts)),
+  read: (offset, length) => readFully(descriptor, bulk, offset, length),
+  readInto: (offset, target) => bulk.read(descriptor, offset, target),
+  write: (offset, parts) => bulk.write(descriptor, offset, parts),
   setModified: (milliseconds) =>
     descriptor.use("setModified", (fd) =>
       call<void>("setModified", (done) => nodeFs.futimes(fd, milliseconds / 1000, milliseconds / 1000, (e) => done(e)))
@@ -323,58 +325,19 @@ const setExecutable = (fd: number, executable: boolean): Effect.Effect<void, Dis
 const executeBits = 0o111
 const readBits = 0o444
 
-const readFully = (fd: number, offset: number, length: number): Effect.Effect<Uint8Array, DiskError> =>
+const readFully = (
+  descriptor: SharedDescriptor,
+  bulk: BulkNode.Bulk,
+  offset: number,
+  length: number
+): Effect.Effect<Uint8Array, DiskError> =>
   Effect.suspend(() => {
     // Not from Node's pool: the bytes belong to the caller.
     const buffer = Buffer.allocUnsafeSlow(length)
-    return Effect.map(fillFrom(fd, offset, buffer), (count) => view(buffer, count))
-  })
-
-const fillFrom = (fd: number, offset: number, target: Uint8Array): Effect.Effect<number, DiskError> =>
-  call("read", (done) => {
-    const step = (filled: number): void => {
-      if (filled === target.length) return done(null, filled)
-      nodeFs.read(fd, target, filled, target.length - filled, offset + filled, (error, count) => {
-        if (error !== null) return done(error, 0)
-        if (count === 0) return done(null, filled)
-        step(filled + count)
-      })
-    }
-    step(0)
+    return Effect.map(bulk.read(descriptor, offset, buffer), (count) => view(buffer, count))
   })
 
 const view = (buffer: Buffer, length: number): Uint8Array => new Uint8Array(buffer.buffer, buffer.byteOffset, length)
-
-const writeFully = (fd: number, offset: number, parts: Bytes.Parts): Effect.Effect<void, DiskError> =>
-  call("write", (done) => {
-    const step = (position: number, left: Bytes.Parts): void => {
-      const length = Bytes.lengthOf(left)
-      if (length === 0) return done(null)
-      writeSome(fd, left, position, (error, count) => {
-        if (error !== null) return done(error)
-        // A device that takes nothing and reports nothing would keep us here for ever.
-        if (count === 0) return done(noProgress())
-        step(position + count, count === length ? [] : Bytes.slice(left, count, length - count))
-      })
-    }
-    step(offset, parts)
-  })
-
-const writeSome = (
-  fd: number,
-  parts: Bytes.Parts,
-  position: number,
-  done: (error: NodeJS.ErrnoException | null, count: number) => void
-): void => {
-  const [first] = parts
-  if (parts.length === 1 && first !== undefined) return nodeFs.write(fd, first, 0, first.length, position, done)
-  nodeFs.writev(fd, parts.slice(0, writevPartsMax), position, done)
-}
-
-/** IOV_MAX of Linux. */
-const writevPartsMax = 1024
-
-const noProgress = (): NodeJS.ErrnoException => Object.assign(new Error("write made no progress"), { code: "EIO" })
 
 // -----------------------------------------------------------------------------
 // Listing

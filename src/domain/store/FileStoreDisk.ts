@@ -11,7 +11,7 @@
  *
  * A replaced file gets a new inode: owner, mode and further hard links of the old one are not carried over.
  */
-import { Clock, Effect, Fiber, Exit, Layer, Option, Result, Schema, Scope, Semaphore, Stream } from "effect"
+import { Clock, Effect, Exit, Layer, Option, Result, Schema, Scope, Semaphore, Stream } from "effect"
 import { SecureRandom } from "effect/crypto"
 import * as Bytes from "../Bytes.ts"
 import { type ContentDigest, Digest, digestOf } from "../file/Digest.ts"
@@ -685,13 +685,12 @@ const staging = (
     if (length > size - received) {
       return yield* new SizeMismatch({ name, declared: size, received: Math.min(received + length, fileBytesMax) })
     }
-    // The disk works while the processor hashes. A write that fails ends the staging, and its digest with it.
-    const writing = yield* Effect.forkChild(staged.file.write(received, parts), { startImmediately: true })
+    // A write that fails ends the staging, and its digest with it.
     if (hashed === received) {
       for (const part of parts) hasher.update(part)
       hashed += length
     }
-    yield* Effect.mapError(Fiber.join(writing), full(name))
+    yield* Effect.mapError(staged.file.write(received, parts), full(name))
     received += length
     reservation.wrote(length)
   })

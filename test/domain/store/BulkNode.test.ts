@@ -1,0 +1,92 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, Effect, Fiber, Layer } from "effect"
+import * as Bytes from "../../../src/domain/Bytes.ts"
+import { blockingMillisecondsMax, diskBlockingMillisecondsMax } from "../../../src/domain/limits.ts"
+import { Disk } from "../../../src/domain/store/Disk.ts"
+import { diskContract } from "../../../src/domain/testing/diskContract.ts"
+import { runContract } from "./contract.ts"
+import { temporaryDisk } from "./temporaryDisk.ts"
+
+/** A clock on which so much time passes between two looks. */
+const ticking = (milliseconds: number) =>
+  Layer.effect(
+    Clock.Clock,
+    Effect.map(Clock.Clock, (clock) => {
+      let nanoseconds = 0n
+      return { ...clock, monotonicTimeNanosUnsafe: () => (nanoseconds += BigInt(milliseconds * 1e6)) }
+    })
+  )
+
+/** A disk on which every call seems to take so long. */
+const diskAtPace = (milliseconds: number) => temporaryDisk().pipe(Layer.provideMerge(ticking(milliseconds)))
+
+const paces = {
+  "at once": 0,
+  "at once, with turns of the event loop between": blockingMillisecondsMax,
+  "in the pool": diskBlockingMillisecondsMax + 1
+}
+
+// Small files are read by other means, and not all of them when time flies.
+const ofLargeFiles = diskContract.filter(({ name }) => !name.startsWith("small files"))
+
+for (const [name, milliseconds] of Object.entries(paces)) {
+  runContract(`Disk contract: DiskNode, ${name}`, ofLargeFiles, () => diskAtPace(milliseconds))
+}
+
+const file = Effect.flatMap(Disk, (disk) => disk.create(["a"]))
+const content = Bytes.fromUtf8("content")
+
+/** Whether a call ended before anything else had its turn. */
+const endsAtOnce = <A, E, R>(call: Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    const fiber = yield* Effect.forkChild(call, { startImmediately: true })
+    const ended = fiber.pollUnsafe() !== undefined
+    yield* Fiber.join(fiber)
+    return ended
+  })
+
+/** Of some writes one after the other, and as many reads. */
+const ended = Effect.gen(function* () {
+  const { readInto, write } = yield* file
+  const writes = yield* Effect.forEach(times, () => endsAtOnce(write(0, [content])))
+  const reads = yield* Effect.forEach(times, () => endsAtOnce(readInto(0, new Uint8Array(content.length))))
+  return { writes, reads }
+})
+const times = [1, 2, 3, 4]
+const all = times.map(() => true)
+const none = times.map(() => false)
+
+describe("large files on the real disk", () => {
+  it.effect("are read and written at once where the disk is quick", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* ended, { writes: all, reads: all })
+    }).pipe(Effect.provide(diskAtPace(0)))
+  )
+
+  it.effect("leave the event loop its turn", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* ended, { writes: none, reads: none })
+    }).pipe(Effect.provide(diskAtPace(blockingMillisecondsMax)))
+  )
+
+  it.effect("go to the pool once the disk was slow, reading and writing apart", () =>
+    Effect.gen(function* () {
+      const { reads, writes } = yield* ended
+      assert.deepStrictEqual(writes.slice(1), none.slice(1))
+      assert.deepStrictEqual(reads.slice(1), none.slice(1))
+    }).pipe(Effect.provide(diskAtPace(diskBlockingMillisecondsMax + 1)))
+  )
+
+  for (const [name, milliseconds] of Object.entries(paces)) {
+    it.effect(`cannot be used any more once they are closed, ${name}`, () =>
+      Effect.gen(function* () {
+        const { readInto, write } = yield* Effect.scoped(Effect.tap(file, ({ write }) => write(0, [content])))
+        const codes = [yield* Effect.flip(write(0, [content])), yield* Effect.flip(readInto(0, new Uint8Array(1)))]
+        assert.deepStrictEqual(
+          codes.map(({ code }) => code),
+          ["EBADF", "EBADF"]
+        )
+      }).pipe(Effect.provide(diskAtPace(milliseconds)))
+    )
+  }
+})
