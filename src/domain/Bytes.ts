@@ -70,24 +70,37 @@ export const slice = (parts: Parts, offset: number, length: number): Array<Uint8
   return views
 }
 
-/** The parts cut anew into runs of `length` bytes, the last of them shorter. In one walk, without a copy. */
+/**
+ * The parts cut anew into runs of `length` bytes, the last of them shorter. In one walk, without a copy; parts that
+ * follow one another in one buffer become one.
+ */
 export const runsOf = (parts: Parts, length: number): ReadonlyArray<Parts> => {
   const runs: Array<Array<Uint8Array>> = []
+  let run: Array<Uint8Array> = []
   let room = 0
   for (const part of parts) {
     for (let from = 0; from < part.length;) {
       if (room === 0) {
-        runs.push([])
+        runs.push((run = []))
         room = length
       }
       const view = part.subarray(from, from + room)
-      runs.at(-1)?.push(view)
       from += view.length
       room -= view.length
+      const last = run.at(-1)
+      const joined = last && joinedTo(last, view)
+      if (joined === undefined) run.push(view)
+      else run[run.length - 1] = joined
     }
   }
   return runs
 }
+
+/** One view of both; undefined when the second does not follow the first in one buffer. */
+const joinedTo = (first: Uint8Array, second: Uint8Array): Uint8Array | undefined =>
+  first.buffer === second.buffer && first.byteOffset + first.length === second.byteOffset
+    ? new Uint8Array(first.buffer, first.byteOffset, first.length + second.length)
+    : undefined
 
 /**
  * Gives the memory of parts back at once, each of which is all that is left of its buffer: nobody may look at them, or
@@ -98,6 +111,13 @@ export const runsOf = (parts: Parts, length: number): ReadonlyArray<Parts> => {
 export const giveBack = (parts: Parts, before = Number.POSITIVE_INFINITY): void => {
   for (const { buffer, byteLength, byteOffset } of parts) {
     if (byteOffset + byteLength !== buffer.byteLength || byteOffset > before) continue
+    if (buffer.byteLength >= givenBackBytesMin && buffer instanceof ArrayBuffer) buffer.transfer(0)
+  }
+}
+
+/** The same with all of the buffers that the parts are in: nobody may look at anything in them again. */
+export const giveBackBuffers = (parts: Parts): void => {
+  for (const { buffer } of parts) {
     if (buffer.byteLength >= givenBackBytesMin && buffer instanceof ArrayBuffer) buffer.transfer(0)
   }
 }

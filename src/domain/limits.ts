@@ -344,6 +344,9 @@ export const socketReadBytes = 256 * 1024
 /** Memory of received bytes is given back at once from this size on; less is not worth it. */
 export const givenBackBytesMin = 16 * 1024
 
+/** Content of a bundle that comes in smaller pieces is put together in blocks of this size, bytes. */
+export const gatheredBlockBytes = 64 * 1024
+
 /** Signatures that are made at once; others wait. */
 export const signatureBuildsMax = 2
 

@@ -37,22 +37,23 @@ const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Audit["Service"], AuditFailed, Disk | Scope.Scope> {
   const disk = yield* Disk
   const files = yield* makeFiles(disk, options)
-  const waiting: Array<Uint8Array> = []
+  // As text: each line as bytes would be a buffer for the collector to look after.
+  const waiting: Array<string> = []
   const work = yield* Latch.make()
   const hurry = yield* Latch.make()
   const room = yield* Latch.make(true)
   const idle = yield* Latch.make(true)
-  let waitingBytes = 0
+  let waitingLength = 0
   let working = true
   let lost = 0
 
-  const put = (line: Uint8Array) => {
+  const put = (line: string) => {
     waiting.push(line)
-    waitingBytes += line.length
+    waitingLength += line.length
     work.openUnsafe()
     idle.closeUnsafe()
     if (waiting.length >= auditWaitingMax) room.closeUnsafe()
-    if (waitingBytes >= auditBatchBytesMax || waiting.length >= auditWaitingMax) hurry.openUnsafe()
+    if (waitingLength >= auditBatchBytesMax || waiting.length >= auditWaitingMax) hurry.openUnsafe()
   }
 
   /** From the one at `from` on; waits for room as often as there is none. */
@@ -72,7 +73,7 @@ const make = Effect.fnUntraced(function* (
     })
 
   const taken = (count: number) => {
-    for (const line of waiting.splice(0, count)) waitingBytes -= line.length
+    for (const line of waiting.splice(0, count)) waitingLength -= line.length
     room.openUnsafe()
     if (waiting.length > 0) return
     hurry.closeUnsafe()
@@ -83,7 +84,7 @@ const make = Effect.fnUntraced(function* (
   /** Writes what waits, a batch of bounded size. Uninterruptible: what is written is taken, once. */
   const batch = Effect.gen(function* () {
     const count = batchLength(waiting)
-    yield* files.append(waiting.slice(0, count))
+    yield* files.append([Bytes.fromUtf8(waiting.slice(0, count).join(""))])
     taken(count)
     yield* Metrics.auditWaiting.set({}, waiting.length)
     if (working) return
@@ -134,16 +135,16 @@ const make = Effect.fnUntraced(function* (
 })
 
 /** As many lines as a batch may hold, and at least one. */
-const batchLength = (lines: ReadonlyArray<Uint8Array>): number => {
+const batchLength = (lines: ReadonlyArray<string>): number => {
   let bytes = 0
-  const end = lines.findIndex((line, index) => (bytes += line.length) > auditBatchBytesMax && index > 0)
+  const end = lines.findIndex((line, index) => (bytes += Bytes.utf8Length(line)) > auditBatchBytesMax && index > 0)
   return end === -1 ? lines.length : end
 }
 
 const decode = Schema.decodeUnknownOption(Schema.fromJsonString(AuditRecord))
 
 // A record is its own encoding: no field takes another form.
-const lineOf = (record: AuditRecord): Uint8Array => Bytes.fromUtf8(`${JSON.stringify(record)}\n`)
+const lineOf = (record: AuditRecord): string => `${JSON.stringify(record)}\n`
 
 // -----------------------------------------------------------------------------
 // The files

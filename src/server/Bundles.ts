@@ -22,6 +22,7 @@ import { StoreFailed } from "../domain/store/StoreError.ts"
 import type { RequestId } from "../domain/wire/Frame.ts"
 import * as Message from "../domain/wire/Message.ts"
 import type { Refusal } from "../domain/wire/Refusal.ts"
+import * as Gathering from "./Gathering.ts"
 import { log } from "./LogEvent.ts"
 import { logged, refusalOf, refusalOfTarget, type Stopped } from "./Refusals.ts"
 import type { SignatureMaker } from "./SignatureMaker.ts"
@@ -43,11 +44,9 @@ export interface Bundles {
 /** Runs work unless the peer has cancelled. */
 type Guard = <A, E>(id: RequestId, work: Effect.Effect<A, E>) => Effect.Effect<A, E | Stopped>
 
-/** A bundle on its way. However small the pieces are in which its content comes, what is kept of it is one. */
-interface Gathering extends Asked<"Gather"> {
-  /** as long as all its files together; `length` bytes of it have come */
-  readonly content: Uint8Array
-  length: number
+/** A bundle on its way. */
+interface Coming extends Asked<"Gather"> {
+  readonly content: Gathering.Gathering
 }
 
 type SendError = ChannelFailed | Stopped
@@ -59,12 +58,14 @@ export const make = (options: {
   /** the digest of a committed file, where knowing it costs no reading of much */
   readonly known: (name: FileName) => Effect.Effect<ContentDigest | undefined>
   readonly maker: SignatureMaker["Service"]
+  /** whether the memory of what comes may be given back (see Transport.Owned) */
+  readonly ours: boolean
   readonly user: () => string
   readonly watch: SessionWatch
 }): Bundles => {
-  const { channel, digest, files, known, maker, user, watch } = options
+  const { channel, digest, files, known, maker, ours, user, watch } = options
   const { store } = files
-  let gathering: Gathering | undefined
+  let coming: Coming | undefined
 
   /** What the files held before, where somebody wants to know. Of a new one nothing is asked for. */
   const digestsBefore = Effect.fnUntraced(function* (all: ReadonlyArray<FileName>) {
@@ -80,18 +81,20 @@ export const make = (options: {
         const before = content === undefined ? yield* known(entry.name) : digestOf(digest, [content])
         if (before !== undefined) digests.set(name, before)
       }
+      Bytes.giveBackBuffers(read.flatMap((one) => (Result.isSuccess(one) ? (one.success.content ?? []) : [])))
       from += Math.max(1, read.length)
     }
     return digests
   })
 
   const place = Effect.fnUntraced(function* (id: RequestId): Effect.fn.Return<ActionResult> {
-    const bundle = gathering
-    gathering = undefined
+    const bundle = coming
+    coming = undefined
     if (bundle === undefined) return { _tag: "Refused", id, refusal: { reason: "store-failed" } }
     const all = wholeFiles(bundle)
     const before = yield* digestsBefore(all.map(({ name }) => name))
     const outcomes = yield* SmallFiles.placeAll(store, all, bundle.target)
+    bundle.content.giveBack()
     const refused: Array<FileRefusal> = []
     for (const [index, file] of bundle.files.entries()) {
       const outcome = outcomes[index] ?? Result.fail(missing)
@@ -152,6 +155,7 @@ export const make = (options: {
     for (const frame of Bytes.runsOf(parts, contentBlockBytes)) {
       yield* channel.send({ kind: "content", id, parts: frame })
     }
+    Bytes.giveBackBuffers(parts)
     for (const { digest, index, size } of sent) watch.file(id, index, { bytes: size, outcome: "done", after: digest })
     return { seen: Math.max(1, read.length), sent: sent.length }
   })
@@ -160,16 +164,9 @@ export const make = (options: {
     gather: (asked) =>
       Effect.sync(() => {
         const declared = asked.files.reduce((total, { size }) => total + size, 0)
-        gathering = { ...asked, content: new Uint8Array(declared), length: 0 }
+        coming = { ...asked, content: Gathering.make(declared, ours) }
       }),
-    keep: (parts) =>
-      Effect.sync(() => {
-        if (gathering === undefined) return
-        for (const part of parts) {
-          gathering.content.set(part, gathering.length)
-          gathering.length += part.length
-        }
-      }),
+    keep: (parts) => Effect.sync(() => coming?.content.keep(parts)),
     place: (id) => watch.place(id, place(id)),
     send: Effect.fnUntraced(function* ({ id, names }, unlessStopped) {
       let count = 0
@@ -180,15 +177,15 @@ export const make = (options: {
       }
       return { _tag: "BundleSent", id, count }
     }),
-    discard: () => void (gathering = undefined)
+    discard: () => void (coming = undefined)
   }
 }
 
 /** A store that says nothing of a file. */
 const missing = new StoreFailed({ operation: "bundle", code: "EIO" })
 
-const wholeFiles = ({ content, files }: Gathering): ReadonlyArray<SmallFile> => {
-  const contents = contentsOf(files, [content])
+const wholeFiles = ({ content, files }: Coming): ReadonlyArray<SmallFile> => {
+  const contents = contentsOf(files, content.parts())
   return files.map(({ digest, executable, modified, name }, index) => ({
     name,
     modified,

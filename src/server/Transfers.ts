@@ -117,7 +117,7 @@ export const make = Effect.fnUntraced(function* (options: {
   let incoming: Incoming | undefined
   let [opened, stopped]: [Opened?, RequestId?] = []
   const known = (name: FileName) => knownDigest({ store, signatures, digest }, name)
-  const bundles = Bundles.make({ channel, digest, files, known, maker, user, watch })
+  const bundles = Bundles.make({ channel, digest, files, known, maker, ours, user, watch })
 
   const hold = holdIn(connection)
   const discard: Effect.Effect<void> = Effect.suspend(() => {

@@ -25,9 +25,20 @@ describe("parts that are cut anew", () => {
     }
   )
 
-  it("are views of what they were", () => {
-    const whole = Uint8Array.of(1, 2, 3)
-    const [[first] = []] = Bytes.runsOf([whole], 2)
-    assert.strictEqual(first?.buffer, whole.buffer)
+  it("are views of what they were, and one view of neighbours", () => {
+    const whole = Uint8Array.of(1, 2, 3, 4, 5)
+    const apart = [whole.subarray(0, 1), whole.subarray(1, 4), whole.subarray(4), whole.subarray(1, 2)]
+    const runs = Bytes.runsOf(apart, 3)
+    assert.deepStrictEqual(
+      runs.map((run) => run.map((part) => [part.byteOffset, part.length])),
+      [
+        [[0, 3]],
+        [
+          [3, 2],
+          [1, 1]
+        ]
+      ]
+    )
+    assert.isTrue(runs.flat().every(({ buffer }) => buffer === whole.buffer))
   })
 })

@@ -5,9 +5,9 @@
  * the store is asked for are the same parsed value. The store may find a file under another spelling of its name; one
  * whose folder is spelt otherwise belongs to somebody else and is not there.
  */
-import { Effect, Option, Result, Schema, Stream } from "effect"
+import { Effect, Result, Stream } from "effect"
 import type { FileEntry } from "../file/FileEntry.ts"
-import { FileName, segments } from "../file/FileName.ts"
+import { type FileName, isName, segments } from "../file/FileName.ts"
 import type { FileStore, OpenFile, SmallContent, Staging } from "./FileStore.ts"
 import * as SmallFiles from "./SmallFiles.ts"
 import {
@@ -35,9 +35,7 @@ export interface Confined {
   readonly whole: (name: FileName) => FileName
 }
 
-const decodeName = Schema.decodeOption(FileName)
-
-const parsed = (name: string): FileName | undefined => Option.getOrUndefined(decodeName(name))
+const parsed = (name: string): FileName | undefined => (isName(name) ? name : undefined)
 
 /** The whole store, or one folder of it, which need not exist yet. */
 export const make = (store: Store, root: FileName | undefined): Confined =>
@@ -104,6 +102,16 @@ const below = (store: Store, root: FileName): Confined => {
     })
   }
 
+  const presentIn =
+    (present: NonNullable<Store["present"]>): NonNullable<Store["present"]> =>
+    (names) => {
+      const full = names.map(absolute)
+      return Effect.map(present(full.filter((name) => name !== undefined)), (all) => {
+        const there = new Set<FileName | undefined>(all)
+        return names.filter((_, index) => there.has(full[index]))
+      })
+    }
+
   return {
     whole: (name) => absolute(name) ?? name,
     store: {
@@ -167,16 +175,7 @@ const below = (store: Store, root: FileName): Confined => {
             ),
           (name) => new NoSuchFile({ name })
         ),
-      present: (names) => {
-        const inside = new Map<FileName, FileName>()
-        for (const name of names) {
-          const full = absolute(name)
-          if (full !== undefined) inside.set(full, name)
-        }
-        return Effect.map(SmallFiles.present(store, Array.from(inside.keys())), (there) =>
-          there.flatMap((full) => inside.get(full) ?? [])
-        )
-      },
+      ...(store.present && { present: presentIn(store.present) }),
       remove: Effect.fnUntraced(function* ({ name, version }) {
         const live = yield* own(name)
         const request = { name: live.entry.name, version: version ?? live.version }

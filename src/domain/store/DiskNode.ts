@@ -352,7 +352,7 @@ const listing = (
         Effect.ensuring(closeListing(directory), closeFd(fd))
       ),
       (opened) =>
-        Effect.flatMap(readBatch(opened), (batch) => {
+        Effect.flatMap(Effect.andThen(opened.pace, readBatch(opened)), (batch) => {
           const [first, ...rest] = batch
           return first === undefined ? Cause.done() : Effect.succeed([first, ...rest] as const)
         })
@@ -361,6 +361,8 @@ const listing = (
 
 interface Opened {
   readonly directory: nodeFs.Dir
+  /** gives the event loop its turn now and then, with whatever is done between two batches */
+  readonly pace: Effect.Effect<void>
   /** keeps the folder reachable for entries whose kind the file system does not tell */
   readonly fd: number
   readonly folder: string
@@ -369,8 +371,9 @@ interface Opened {
 const openListing = (folder: string): Effect.Effect<Opened, DiskError> =>
   Effect.flatMap(openFd("list", folder, constants.O_RDONLY | folderOnly), (fd) =>
     call<nodeFs.Dir>("list", (done) => nodeFs.opendir(folder, { bufferSize: listBatchEntries }, done)).pipe(
-      Effect.map((directory) => ({
+      Effect.zipWith(SmallFilesNode.pace, (directory, pace) => ({
         directory,
+        pace,
         fd,
         folder: folder.startsWith("/proc/self/fd/") ? `/proc/self/fd/${fd}` : folder
       })),
@@ -383,24 +386,26 @@ const closeListing = (directory: nodeFs.Dir): Effect.Effect<void> =>
 
 /** The next entries; none at the end. */
 const readBatch = ({ directory, folder }: Opened): Effect.Effect<ReadonlyArray<DiskEntry>, DiskError> =>
-  call<ReadonlyArray<nodeFs.Dirent>>("list", (done) => {
+  here("list", () => {
     const batch: Array<nodeFs.Dirent> = []
-    const step = (): void =>
-      directory.read((error, entry) => {
-        if (error) return done(error, batch)
-        if (entry === null) return done(null, batch)
-        batch.push(entry)
-        if (batch.length === listBatchEntries) return done(null, batch)
-        step()
-      })
-    step()
-  }).pipe(Effect.flatMap(Effect.forEach((entry) => toEntry(folder, entry))))
+    for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {
+      batch.push(entry)
+      if (batch.length === listBatchEntries) break
+    }
+    return batch
+  }).pipe(
+    Effect.flatMap((batch) =>
+      batch.every(isKnown)
+        ? Effect.succeed(batch.map((entry) => ({ name: entry.name, kind: kindOf(entry) })))
+        : Effect.forEach(batch, (entry) => toEntry(folder, entry))
+    )
+  )
 
+/** Some file systems do not tell kinds in a listing. What vanished meanwhile is of no kind that anyone uses. */
 const toEntry = (folder: string, entry: nodeFs.Dirent): Effect.Effect<DiskEntry, DiskError> => {
   const { name } = entry
   const kind = kindOf(entry)
-  if (kind !== "special" || isKnownSpecial(entry)) return Effect.succeed({ name, kind })
-  // Some file systems do not tell kinds in a listing. What vanished meanwhile is of no kind that anyone uses.
+  if (isKnown(entry)) return Effect.succeed({ name, kind })
   return lstat("list", `${folder}/${name}`).pipe(
     Effect.map((stats) => ({ name, kind: kindOf(stats) })),
     Effect.catchIf(
@@ -409,6 +414,8 @@ const toEntry = (folder: string, entry: nodeFs.Dirent): Effect.Effect<DiskEntry,
     )
   )
 }
+
+const isKnown = (entry: nodeFs.Dirent): boolean => kindOf(entry) !== "special" || isKnownSpecial(entry)
 
 const isKnownSpecial = (entry: nodeFs.Dirent): boolean =>
   entry.isFIFO() || entry.isSocket() || entry.isCharacterDevice() || entry.isBlockDevice()

@@ -160,14 +160,15 @@ export class FileStore extends Context.Service<
     readonly open: (name: FileName) => Effect.Effect<OpenFile, StoreError, Scope.Scope>
     /** Begins new content for a name. */
     readonly stage: (request: StageRequest) => Effect.Effect<Staging, StoreError, Scope.Scope>
-    /** Commits small files. Where it is missing, each is staged (see SmallFiles). */
+    /** Commits small files; their bytes may be changed afterwards. Where it is missing, each is staged: SmallFiles. */
     readonly placeAll?: (
       files: ReadonlyArray<SmallFile>,
       target: StageRequest["target"]
     ) => Effect.Effect<Outcomes<FileEntry>>
     /**
      * Reads small files of at most `bytesMax`, in the order given; ends before the first whose content would make more
-     * than that together. Where it is missing, each is opened.
+     * than that together. The contents belong to the caller, and share their buffers with nothing but one another.
+     * Where it is missing, each is opened.
      */
     readonly readAll?: (names: ReadonlyArray<FileName>, bytesMax: number) => Effect.Effect<Outcomes<SmallContent>>
     /**

@@ -11,12 +11,12 @@
  *
  * A replaced file gets a new inode: owner, mode and further hard links of the old one are not carried over.
  */
-import { Clock, Effect, Exit, Layer, Option, Result, Schema, Scope, Semaphore, Stream } from "effect"
+import { Clock, Effect, Exit, Layer, Option, Result, Scope, Semaphore, Stream } from "effect"
 import { SecureRandom } from "effect/crypto"
 import * as Bytes from "../Bytes.ts"
 import { type ContentDigest, Digest, digestOf } from "../file/Digest.ts"
 import { type FileEntry, mayRun } from "../file/FileEntry.ts"
-import { FileName, key, segmentKey, segments, stagingFolder } from "../file/FileName.ts"
+import { baseName, type FileName, isName, key, segmentKey, segments, stagingFolder } from "../file/FileName.ts"
 import {
   durableFoldersMax,
   fileBytesMax,
@@ -206,8 +206,8 @@ const standsTwice = Effect.fnUntraced(function* (context: Context, { from, to }:
 })
 
 const isListed = (context: Context, name: FileName) =>
-  Effect.map(find(context, folderOf(name), lastOf(name)), ({ entries }) =>
-    entries.some((entry) => entry.name === lastOf(name))
+  Effect.map(find(context, folderOf(name), baseName(name)), ({ entries }) =>
+    entries.some((entry) => entry.name === baseName(name))
   )
 
 /** Removes old leftovers. Age is by change time, which the committed modification time does not touch. */
@@ -234,8 +234,6 @@ const hex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toSt
 // Listing
 // -----------------------------------------------------------------------------
 
-const isFileName = Schema.is(FileName)
-
 /** Files below a folder, depth first. Each open level holds one batch of entries. */
 const walk = (disk: Disk["Service"], folder: DiskPath): Stream.Stream<FileEntry, StoreFailed> =>
   disk.list(folder).pipe(
@@ -247,7 +245,7 @@ const walk = (disk: Disk["Service"], folder: DiskPath): Stream.Stream<FileEntry,
     Stream.mapError(failed),
     Stream.chunks,
     Stream.flatMap((batch) => {
-      const named = batch.filter(({ name }) => isFileName([...folder, name].join("/")))
+      const named = batch.filter(({ name }) => isName([...folder, name].join("/")))
       const folders = named.filter(({ kind }) => kind === "folder")
       return Stream.concat(
         Stream.fromArrayEffect(entriesOf(disk, folder, named)),
@@ -269,7 +267,7 @@ const entriesOf = Effect.fnUntraced(function* (
     if (Result.isFailure(stat) && !unlistable.has(stat.failure.code)) return yield* failed(stat.failure)
     const name = [...folder, names[index] ?? ""].join("/")
     // By now something else may stand there.
-    if (Result.isSuccess(stat) && stat.success.kind === "file" && isFileName(name)) {
+    if (Result.isSuccess(stat) && stat.success.kind === "file" && isName(name)) {
       entries.push(entryOf(name, stat.success))
     }
   }
@@ -410,7 +408,7 @@ const locateFolded = Effect.fnUntraced(function* (context: Context, name: FileNa
     folders = found.flat()
   }
   const [only, ...others] = folders.map((path) => path.join("/"))
-  return only !== undefined && others.length === 0 && isFileName(only) ? only : yield* new NoSuchFile({ name })
+  return only !== undefined && others.length === 0 && isName(only) ? only : yield* new NoSuchFile({ name })
 })
 
 const find = (context: Context, folder: DiskPath, part: string): Effect.Effect<NameIndex.Found, DiskError> =>
@@ -1015,7 +1013,7 @@ const arriveAll = Effect.fnUntraced(function* (
   digests: ReadonlyArray<ContentDigest>
 ): Effect.fn.Return<Outcomes<FileEntry>, StoreError | DiskError> {
   const { disk, durable, names } = context
-  const parts = run.map(({ name }) => ({ part: lastOf(name), key: segmentKey(lastOf(name)) }))
+  const parts = run.map(({ name }) => ({ part: baseName(name), key: segmentKey(baseName(name)) }))
   const found = yield* names.findAll(folder, new Set(parts.map(({ key }) => key)))
   const ready = run.map((file, index): Result.Result<Ready, StoreError> => {
     const { key = "", part = "" } = parts[index] ?? {}
@@ -1072,7 +1070,7 @@ const present = Effect.fnUntraced(function* (
     const [first] = run
     if (first === undefined) continue
     const folder = folderOf(first)
-    const keys = new Set(run.map((name) => segmentKey(lastOf(name))))
+    const keys = new Set(run.map((name) => segmentKey(baseName(name))))
     const found = yield* Effect.result(inFolder(context, folder)(context.names.findAll(folder, keys)))
     // What cannot be looked into may hold any of them, and a folder that is not there holds none.
     if (Result.isFailure(found)) {
@@ -1080,7 +1078,7 @@ const present = Effect.fnUntraced(function* (
       continue
     }
     const { entriesOf } = found.success
-    for (const name of run) if (entriesOf(segmentKey(lastOf(name))).length > 0) all.push(name)
+    for (const name of run) if (entriesOf(segmentKey(baseName(name))).length > 0) all.push(name)
   }
   return all
 })
@@ -1097,7 +1095,7 @@ const readAll = Effect.fnUntraced(function* (
     const folder = first === undefined ? [] : folderOf(first)
     for (let from = 0; from < run.length;) {
       const rest = run.slice(from)
-      const read = yield* Effect.orElseSucceed(context.disk.readAll(folder, rest.map(lastOf), room), () => [])
+      const read = yield* Effect.orElseSucceed(context.disk.readAll(folder, rest.map(baseName), room), () => [])
       for (const [index, name] of rest.slice(0, Math.max(1, read.length)).entries()) {
         const one = read[index]
         // Found under another spelling, changed while it was read, or not to be had: a single look says which.
@@ -1215,7 +1213,7 @@ const move = Effect.fnUntraced(function* (
     if (there !== undefined && !half && !replace) return yield* new FileExists({ name: to })
     replaced = half ? undefined : there
     both = half || (yield* secondName(context, source.name, to, there !== undefined))
-    if (!both && sameFolder(source.name, to)) yield* context.names.removed(folderOf(to), lastOf(source.name))
+    if (!both && sameFolder(source.name, to)) yield* context.names.removed(folderOf(to), baseName(source.name))
   })
   yield* place(context, to, arrive, source.name)
   if (both) yield* takeAway(context, source.name)
@@ -1237,7 +1235,7 @@ const secondName = Effect.fnUntraced(function* (context: Context, from: FileName
         Effect.onError(disk.rename(temporary, target), () => Effect.ignore(disk.remove(temporary)))
       )
     : disk.link(source, target)
-  const spelling = sameFolder(from, to) && segmentKey(lastOf(from)) === segmentKey(lastOf(to))
+  const spelling = sameFolder(from, to) && segmentKey(baseName(from)) === segmentKey(baseName(to))
   return yield* made.pipe(
     Effect.as(true),
     Effect.catch((error) => {
@@ -1264,9 +1262,9 @@ const takeAway = Effect.fnUntraced(function* (context: Context, name: FileName) 
     folder
   )(
     Effect.gen(function* () {
-      yield* context.names.find(folder, segmentKey(lastOf(name)))
+      yield* context.names.find(folder, segmentKey(baseName(name)))
       yield* context.disk.remove(segments(name))
-      yield* context.names.removed(folder, lastOf(name))
+      yield* context.names.removed(folder, baseName(name))
     }).pipe(Effect.catch((error) => blocked(context, name, error)))
   )
   if (context.durable) yield* Effect.mapError(context.disk.syncFolder(folder), failed)
@@ -1295,8 +1293,6 @@ const prune = Effect.fnUntraced(
 )
 
 const folderOf = (name: FileName): DiskPath => segments(name).slice(0, -1)
-
-const lastOf = (name: FileName): string => segments(name).at(-1) ?? ""
 
 const sameFolder = (a: FileName, b: FileName): boolean => folderOf(a).join("/") === folderOf(b).join("/")
 

@@ -90,6 +90,15 @@ export const inTurns = Effect.fnUntraced(function* <A, B>(
 // oxlint-disable-next-line no-restricted-globals
 export const turn: Effect.Effect<void> = Effect.callback((resume) => void setImmediate(() => resume(Effect.void)))
 
+/** Makes what gives the event loop its turn whenever `blockingMillisecondsMax` have gone by since the last one. */
+export const pace: Effect.Effect<Effect.Effect<void>> = Effect.suspend(() =>
+  Effect.map(monotonic, (now) => {
+    let until = now() + blockingMillisecondsMax
+    const taken = Effect.map(turn, () => void (until = now() + blockingMillisecondsMax))
+    return Effect.suspend(() => (now() < until ? Effect.void : taken))
+  })
+)
+
 /** Closes what was written; a failure of that is one of the write. Nothing is left of a file that failed. */
 const closed = (
   staging: string,

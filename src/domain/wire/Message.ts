@@ -4,7 +4,7 @@
  * Each is a tagged struct, carried as deterministic CBOR (RFC 8949, section 4.2) and parsed by Schema at the edge.
  * Content never travels in a message.
  */
-import { decode as decodeCbor, encode as encodeCbor, rfc8949EncodeOptions } from "cborg"
+import { decode as decodeCbor, encode as encodeCbor } from "cborg"
 import { Effect, Schema } from "effect"
 import * as Bytes from "../Bytes.ts"
 import { ContentDigest } from "../file/Digest.ts"
@@ -207,15 +207,18 @@ const decodeOptions = {
   rejectDuplicateMapKeys: true
 } as const
 
+// Our maps have text for keys: of those the library's own order, the shorter first, is that of RFC 8949, and it takes a
+// third of the time of the general one.
+const encodeValue = (value: unknown): Uint8Array => encodeCbor(value)
+
 // One encoding of each value: what encodes again to other bytes (map keys out of order) is refused.
-const isDeterministic = (body: Uint8Array, value: unknown): boolean =>
-  Bytes.equals(encodeCbor(value, rfc8949EncodeOptions), body)
+const isDeterministic = (body: Uint8Array, value: unknown): boolean => Bytes.equals(encodeValue(value), body)
 
 const codec = <A extends { readonly _tag: string }, I>(schema: Schema.Codec<A, I>) => {
   const parse = Schema.decodeUnknownEffect(schema)
   const encoded = Schema.encodeSync(schema)
   return {
-    encode: (message: A): Uint8Array => encodeCbor(encoded(message), rfc8949EncodeOptions),
+    encode: (message: A): Uint8Array => encodeValue(encoded(message)),
     decode: (body: Uint8Array): Effect.Effect<A, MessageRefused> =>
       body.length > messageBytesMax
         ? Effect.fail(new MessageRefused({ detail: "too long" }))

@@ -302,6 +302,12 @@ describe("CBOR that is not deterministic is refused", () => {
   )
 })
 
+describe("maps with text for keys", () => {
+  it.prop("are encoded in the order of RFC 8949", [Schema.Record(Schema.String, Schema.Int)], ([value]) => {
+    assert.deepStrictEqual(encodeCbor(value), encodeCbor(value, rfc8949EncodeOptions))
+  })
+})
+
 describe("what the protocol does not have is refused", () => {
   const cbor = (value: unknown): Uint8Array => encodeCbor(value, rfc8949EncodeOptions)
 
