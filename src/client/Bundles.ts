@@ -3,6 +3,7 @@
  */
 import { Effect, type Scope, Semaphore } from "effect"
 import * as Bytes from "../domain/Bytes.ts"
+import { Owned } from "../domain/channel/Transport.ts"
 import type { FileName } from "../domain/file/FileName.ts"
 import {
   type BundledContent,
@@ -12,7 +13,7 @@ import {
   packNames,
   unpackSent
 } from "../domain/file/PackedFiles.ts"
-import { bundlesAheadMax, contentBlockBytes } from "../domain/limits.ts"
+import { bundleBytesMax, bundlesAheadMax, contentBlockBytes, frameHeaderBytes } from "../domain/limits.ts"
 import * as Answers from "./Answers.ts"
 import { type CommandError, ProtocolBroken, type RequestRefused } from "./ClientError.ts"
 import type { Request, Requests } from "./Requests.ts"
@@ -37,8 +38,8 @@ export interface Bundles {
   /** Sends files; those that were not refused are committed as they were sent. */
   readonly upload: (files: ReadonlyArray<SmallUpload>) => Effect.Effect<Refusals, CommandError>
   /**
-   * Gets files. `take` is given some at a time, in their order; what is missing in the end was refused. `too-large`: it
-   * does not fit into a bundle.
+   * Gets files. `take` is given some at a time, in their order, with content that is good until it ends; what is missing
+   * in the end was refused. `too-large`: it does not fit into a bundle.
    */
   readonly download: <E>(
     names: ReadonlyArray<FileName>,
@@ -52,6 +53,9 @@ export const make = Effect.fnUntraced(function* (
   inTurn: <A, E, R>(attempt: Effect.Effect<A, E, R | Scope.Scope>) => Effect.Effect<A, E, R | Scope.Scope>
 ): Effect.fn.Return<Bundles> {
   const ahead = yield* Semaphore.make(bundlesAheadMax)
+  const { received: ours } = yield* Owned
+  /** Where content lies until it is taken: memory that is made anew each time costs more than to fill it. */
+  const roomsKept: Array<Uint8Array> = []
 
   const upload = (files: ReadonlyArray<SmallUpload>) =>
     Effect.gen(function* () {
@@ -92,18 +96,20 @@ export const make = Effect.fnUntraced(function* (
           from = (files.at(-1)?.index ?? 0) + 1
           const total = files.reduce((sum, { size }) => sum + size, 0)
           // However small the pieces are in which it comes, what is kept of it is one.
-          const content = new Uint8Array(total)
+          const room = roomsKept.pop() ?? new Uint8Array(bundleBytesMax)
           let length = 0
           const keep = (parts: Bytes.Parts) =>
             Effect.sync(() => {
               for (const part of parts) {
-                content.set(part, length)
+                room.set(part, length)
                 length += part.length
               }
+              if (ours) Bytes.giveBack(parts, frameHeaderBytes)
             })
           yield* Answers.content(request, label(names), total, keep)
-          const contents = contentsOf(files, [content])
-          yield* take(files.map((file, index) => ({ ...file, parts: contents[index] ?? [] })))
+          const contents = contentsOf(files, [room.subarray(0, total)])
+          yield* take(files.map((file, index) => Object.assign(file, { parts: contents[index] ?? [] })))
+          if (roomsKept.length < bundlesAheadMax) roomsKept.push(room)
           return files.map(({ index }) => index)
         })
       )

@@ -4,6 +4,7 @@
  *
  * It works on the narrow `Disk` port, so that tests can fill and crash the disk below it.
  */
+import { bytesToHex } from "@noble/hashes/utils.js"
 import { Clock, Effect, type Scope, Stream } from "effect"
 import { SecureRandom } from "effect/crypto"
 import * as Bytes from "../domain/Bytes.ts"
@@ -299,8 +300,7 @@ export const temporaryRandomBytes = 12
 
 /** `.NAME.RANDOM.part`, hidden; between them what it is the beginning of, when it may be gone on with. */
 export const temporaryName = (name: string, version: Version | undefined, random: Uint8Array): string => {
-  const hex = Array.from(random, (byte) => byte.toString(16).padStart(2, "0")).join("")
-  const end = `${version === undefined ? "" : `.${version.size}-${version.modified}`}.${hex}.part`
+  const end = `${version === undefined ? "" : `.${version.size}-${version.modified}`}.${bytesToHex(random)}.part`
   return `.${cut(name, nameSegmentBytesMax - end.length - 1)}${end}`
 }
 
@@ -318,6 +318,7 @@ const parseTemporary = (name: string, entry: string): { readonly declared: Versi
 
 /** The beginning of a name that fits into so many bytes: the whole would be too long for a file system. */
 const cut = (name: string, bytesMax: number): string => {
+  if (Bytes.utf8Length(name) <= bytesMax) return name
   let room = bytesMax
   let kept = ""
   for (const character of name) {

@@ -154,7 +154,13 @@ const perform = Effect.fnUntraced(function* (world: World.World, command: Schedu
     case "DownloadBundle": {
       const session = yield* (yield* Sessions).session
       const names = command.names.map((name) => FileName.FileName.make(name))
-      said.refused = yield* session.downloadBundle(names, (files) => Effect.sync(() => void said.taken.push(...files)))
+      said.refused = yield* session.downloadBundle(names, (files) =>
+        Effect.sync(() => {
+          // Content is good until then.
+          const kept = files.map((file) => Object.assign(file, { parts: file.parts.map((part) => part.slice()) }))
+          said.taken.push(...kept)
+        })
+      )
       return true
     }
     case "Verify":

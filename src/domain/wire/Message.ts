@@ -19,6 +19,7 @@ import {
   messageBytesMax,
   packedBytesMax
 } from "../limits.ts"
+import * as Canonical from "./Canonical.ts"
 import { PeerText, Refusal } from "./Refusal.ts"
 
 /** A message of the password exchange, of the length that RFC 9807 gives it for this suite. */
@@ -214,6 +215,18 @@ const encodeValue = (value: unknown): Uint8Array => encodeCbor(value)
 // One encoding of each value: what encodes again to other bytes (map keys out of order) is refused.
 const isDeterministic = (body: Uint8Array, value: unknown): boolean => Bytes.equals(encodeValue(value), body)
 
+/** Says what is wrong with what `Canonical` does not read, and takes the rest of what is deterministic. */
+export const decodeCarefully = (body: Uint8Array): Effect.Effect<unknown, MessageRefused> =>
+  Effect.try({
+    try: (): unknown => decodeCbor(body, decodeOptions),
+    catch: () => new MessageRefused({ detail: "not CBOR" })
+  }).pipe(
+    Effect.filterOrFail(
+      (value) => isDeterministic(body, value),
+      () => new MessageRefused({ detail: "not deterministic CBOR" })
+    )
+  )
+
 const codec = <A extends { readonly _tag: string }, I>(schema: Schema.Codec<A, I>) => {
   const parse = Schema.decodeUnknownEffect(schema)
   const encoded = Schema.encodeSync(schema)
@@ -222,14 +235,10 @@ const codec = <A extends { readonly _tag: string }, I>(schema: Schema.Codec<A, I
     decode: (body: Uint8Array): Effect.Effect<A, MessageRefused> =>
       body.length > messageBytesMax
         ? Effect.fail(new MessageRefused({ detail: "too long" }))
-        : Effect.try({
-            try: (): unknown => decodeCbor(body, decodeOptions),
-            catch: () => new MessageRefused({ detail: "not CBOR" })
+        : Effect.suspend(() => {
+            const value = Canonical.decode(body)
+            return value === undefined ? decodeCarefully(body) : Effect.succeed(value)
           }).pipe(
-            Effect.filterOrFail(
-              (value) => isDeterministic(body, value),
-              () => new MessageRefused({ detail: "not deterministic CBOR" })
-            ),
             Effect.flatMap((value) =>
               Effect.mapError(
                 parse(value, { onExcessProperty: "error" }),

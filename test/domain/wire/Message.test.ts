@@ -274,6 +274,13 @@ describe("CBOR that is not deterministic is refused", () => {
     })
   )
 
+  it.effect("but a name that begins with a byte order mark is taken as it is", () =>
+    Effect.gen(function* () {
+      const message = client.Describe.make({ name: FileName.make("\ufeffa") })
+      assert.deepStrictEqual(yield* Client.decode(Client.encode(message)), message)
+    })
+  )
+
   it.effect("keys out of order", () =>
     Effect.gen(function* () {
       const [one, two] = [`${tag}664c6973746564`, "65636f756e7401"]
