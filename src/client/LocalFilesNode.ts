@@ -207,9 +207,13 @@ const placeSmall = Effect.fnUntraced(function* (
 
 const placeTogether = Effect.fnUntraced(function* (folder: string, run: ReadonlyArray<NewLocal>) {
   const disk = yield* DiskNode.make(folder)
-  return yield* SmallLocalFiles.placeTogether(disk, [], run, (path) =>
-    endsFolder(path) ? undefined : nodePath.basename(nodePath.resolve(path))
-  )
+  return yield* SmallLocalFiles.placeTogether({
+    disk,
+    folder: [],
+    run,
+    replaces: true,
+    nameOf: (path) => (endsFolder(path) ? undefined : nodePath.basename(nodePath.resolve(path)))
+  })
 })
 
 /** `name/` means a folder. */

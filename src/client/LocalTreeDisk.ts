@@ -38,6 +38,8 @@ export interface TreeOptions {
 export const make = (options: TreeOptions): LocalTree => {
   const { disk, pathOf, services } = options
   const made = new Set<string>()
+  /** Those of them that were not there before: in these nothing is replaced. */
+  const fresh = new Set<string>()
   const temporaries = new Map<string, ReadonlyArray<DiskEntry>>()
   const lockFolder = KeyedLock.make()
 
@@ -68,6 +70,7 @@ export const make = (options: TreeOptions): LocalTree => {
       )
       // A file is lost with the folder that holds it.
       if (isNew && (yield* Durability) === "full") yield* disk.syncFolder(path.slice(0, -1))
+      if (isNew) fresh.add(path.join("/"))
       made.add(path.join("/"))
     }
   })
@@ -113,6 +116,7 @@ export const make = (options: TreeOptions): LocalTree => {
       const gone = yield* Effect.option(disk.removeFolder(parts.slice(0, depth)))
       if (Option.isNone(gone)) return
       made.delete(parts.slice(0, depth).join("/"))
+      fresh.delete(parts.slice(0, depth).join("/"))
     }
   })
 
@@ -124,7 +128,13 @@ export const make = (options: TreeOptions): LocalTree => {
   /** Files of one folder that follow one another go there together. */
   const placeTogether = Effect.fnUntraced(function* (folder: DiskPath, run: ReadonlyArray<NewLocal>) {
     yield* makeFolders(folder)
-    return yield* SmallLocalFiles.placeTogether(disk, folder, run, (path) => path.slice(path.lastIndexOf("/") + 1))
+    return yield* SmallLocalFiles.placeTogether({
+      disk,
+      folder,
+      run,
+      replaces: !fresh.has(folder.join("/")),
+      nameOf: (path) => path.slice(path.lastIndexOf("/") + 1)
+    })
   })
 
   /** What does not arrive with the others is tried by itself, and says what it is. */

@@ -10,18 +10,22 @@ import type { Disk, DiskPath } from "../domain/store/Disk.ts"
 import { Durability, type LocalFiles, type NewLocal, type SmallPlaces } from "./LocalFiles.ts"
 import * as StagedFile from "./StagedFile.ts"
 
+/** Small files for one folder. */
+export interface Together {
+  readonly disk: Disk["Service"]
+  readonly folder: DiskPath
+  readonly run: ReadonlyArray<NewLocal>
+  /** whether some of them may be there already */
+  readonly replaces: boolean
+  /** what the file at a path is called in the folder */
+  readonly nameOf: (path: string) => string | undefined
+}
+
 /**
  * Files of one folder in one step of the disk, each written beside its name first. Gives what each came to, in their
  * order; undefined: it was not placed so, as its content is not what was declared or it has no name there.
- *
- * @param nameOf what the file at a path is called in the folder
  */
-export const placeTogether = Effect.fnUntraced(function* (
-  disk: Disk["Service"],
-  folder: DiskPath,
-  run: ReadonlyArray<NewLocal>,
-  nameOf: (path: string) => string | undefined
-) {
+export const placeTogether = Effect.fnUntraced(function* ({ disk, folder, nameOf, replaces, run }: Together) {
   const digest = yield* Digest
   const { randomBytes } = yield* SecureRandom.SecureRandom
   const random = yield* randomBytes(StagedFile.temporaryRandomBytes)
@@ -34,7 +38,7 @@ export const placeTogether = Effect.fnUntraced(function* (
     staging: folder,
     folder,
     durable: (yield* Durability) === "full",
-    likeReplaced: true,
+    likeReplaced: replaces,
     files: files.filter((file) => file !== undefined)
   })
   const next = placed.values()

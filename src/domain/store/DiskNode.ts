@@ -147,7 +147,7 @@ const service = (folders: Folders, rootFd: number, bulk: BulkNode.Bulk, { access
 }
 
 const makeFolder = (place: string, access: FolderAccess): Effect.Effect<void, DiskError> =>
-  call("makeFolder", (done) => nodeFs.mkdir(place, access === "private" ? 0o700 : 0o777, (e) => done(e)))
+  here("makeFolder", () => nodeFs.mkdirSync(place, access === "private" ? 0o700 : 0o777))
 
 const syncFolder = (folder: string): Effect.Effect<void, DiskError> =>
   Effect.acquireUseRelease(
