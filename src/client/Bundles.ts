@@ -38,8 +38,8 @@ export interface Bundles {
   /** Sends files; those that were not refused are committed as they were sent. */
   readonly upload: (files: ReadonlyArray<SmallUpload>) => Effect.Effect<Refusals, CommandError>
   /**
-   * Gets files. `take` is given some at a time, in their order, with content that is good until it ends; what is missing
-   * in the end was refused. `too-large`: it does not fit into a bundle.
+   * Gets files. `take` is given some at a time, in their order, with content that is good until it ends; what is
+   * missing in the end was refused. `too-large`: it does not fit into a bundle.
    */
   readonly download: <E>(
     names: ReadonlyArray<FileName>,

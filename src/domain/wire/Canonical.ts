@@ -1,6 +1,6 @@
 /**
- * Reads deterministic CBOR (RFC 8949, section 4.2) as far as messages are made of it: maps with text keys, arrays, text,
- * bytes, integers, booleans and null, each in its one encoding.
+ * Reads deterministic CBOR (RFC 8949, section 4.2) as far as messages are made of it: maps with text keys, arrays,
+ * text, bytes, integers, booleans and null, each in its one encoding.
  *
  * A page of a listing is read and checked in one walk: to decode it, and to encode it again for the check, took four
  * times as long.
