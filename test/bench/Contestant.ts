@@ -32,11 +32,8 @@ export interface Service {
   /** the server's processes; their children belong to them */
   readonly server: ReadonlyArray<number>
   readonly commands: Partial<Record<Operation, (from: string, to: string) => Command>>
-  /**
-   * Names of what the server keeps of its files beside them: one more a moment after a large one was put. Without, it
-   * keeps nothing.
-   */
-  readonly kept?: () => ReadonlyArray<string>
+  /** Whether the server has made what it keeps of that file, as it is now. Without, it keeps nothing. */
+  readonly kept?: (name: string) => boolean
   /** One program that puts a file so many times at once, as `to-0`, `to-1` and so on. */
   readonly putMany?: (from: string, to: string, count: number) => Command
   /** Sessions that stay idle until their programs are ended. */

@@ -46,11 +46,10 @@ const update = async (place: Place.Place, stand: Stand, from: string, to: string
 /** Puts the old version there, and waits until the server keeps of it what it ever will. */
 const bring = async (place: Place.Place, stand: Stand, base: string): Promise<void> => {
   const { commands, kept, server } = stand.service
-  const before = kept?.().length ?? 0
   const put = commands.put?.(base, target)
   await ran(put && place.far(put), stand)
   const end = performance.now() + keptSecondsMax * 1000
-  while (kept !== undefined && kept().length <= before) {
+  while (kept?.(target) === false) {
     if (performance.now() > end) throw new Error("the server keeps nothing of the file that was put")
     await pause(50)
   }

@@ -1,5 +1,5 @@
 /** Paradrop as it is installed: the two executables of the build. */
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { dirname, join, resolve } from "node:path"
 import { type Contestant, pidOf, type Site } from "../Contestant.ts"
 import { type Command, said, start, stop } from "../Processes.ts"
@@ -64,6 +64,15 @@ export const clientOf = (site: Site, port: string) => {
   })
 }
 
+/** Whether a signature of just this version of a file is kept: each begins with the version that it is of. */
+const isKept = (signatures: string, path: string): boolean => {
+  const { ctimeNs, dev, ino, mtimeNs, size } = statSync(path, { bigint: true })
+  const version = [dev, ino, size, mtimeNs, ctimeNs].join(":")
+  return readdirSync(signatures)
+    .filter((name) => name.endsWith(".sig"))
+    .some((name) => readFileSync(join(signatures, name)).includes(version))
+}
+
 /** Starts the server with one account; its process and port. */
 export const serve = async (site: Site, stretching: Stretching, settings: ReadonlyArray<string> = []) => {
   if (!existsSync(client) || !existsSync(server)) throw new Error("there is no build: run npm run build")
@@ -112,7 +121,7 @@ export const make = ({ about, name, stretching }: Paradrop): Contestant => ({
     const paradrop = clientOf(site, port)
     return {
       server: [pidOf(child)],
-      kept: () => readdirSync(join(state, "signatures")).filter((file) => file.endsWith(".sig")),
+      kept: (name) => isKept(join(state, "signatures"), join(site.root, name)),
       commands: {
         put: (from, to) => paradrop("upload", from, "--as", to),
         get: (from, to) => paradrop("--durability", "os", "download", from, "--to", to),
