@@ -56,9 +56,15 @@ export const sendRanges = <E, SendError>(options: {
   readonly ranges: ReadonlyArray<Range>
   readonly send: (block: Uint8Array) => Effect.Effect<void, SendError>
 }): Effect.Effect<void, E | SendError | SourceShrank> =>
-  Effect.forEach(options.ranges, (range) => Stream.runForEach(blocks(options.source, range), options.send), {
-    discard: true
-  })
+  Effect.forEach(
+    options.ranges,
+    ({ length, offset }) =>
+      // What fits into one block needs no reading ahead.
+      length <= contentBlockBytes
+        ? Effect.flatMap(readBlock(options.source, offset, new Uint8Array(length)), options.send)
+        : Stream.runForEach(blocks(options.source, { offset, length }), options.send),
+    { discard: true }
+  )
 
 /** Blocks through a ring of buffers: one is good until the stream has gone on past all that are read ahead. */
 const blocks = <E>(source: Source<E>, { length, offset }: Range): Stream.Stream<Uint8Array, E | SourceShrank> =>
