@@ -93,8 +93,8 @@ export const scan = (rules: ChunkRules, state: ChunkState, input: Uint8Array, fr
 }
 
 /**
- * The first place behind a byte of `bytes[from, to)` where the hash has no bit of the mask. When there is none, a number
- * below 0, of which `~` gives the hash behind all of them.
+ * The first place behind a byte of `bytes[from, to)` where the hash has no bit of the mask. When there is none, a
+ * number below 0, of which `~` gives the hash behind all of them.
  *
  * The hot path of every signature, alone in its function: with anything behind the loops the engine compiles it while
  * it runs, without having seen the rest, and throws that away at every chunk, which made it four times as slow. Bytes
