@@ -62,7 +62,7 @@ export const slice = (parts: Parts, offset: number, length: number): Array<Uint8
       skip -= part.length
       continue
     }
-    const view = part.subarray(skip, skip + left)
+    const view = skip === 0 && part.length <= left ? part : part.subarray(skip, skip + left)
     views.push(view)
     left -= view.length
     skip = 0

@@ -213,6 +213,20 @@ interface Item {
   readonly content: Bytes.Parts
 }
 
+/** Content that came while the last was written is written at once: what a step costs does not depend on its bytes. */
+const joined = (items: ReadonlyArray<Item>): ReadonlyArray<Item> => {
+  const all: Array<Item> = []
+  for (const next of items) {
+    const last = all.at(-1)
+    const [before, { input }] = [last?.input, next]
+    if (last !== undefined && before?._tag === "Content" && input._tag === "Content" && before.id === input.id) {
+      const bytes = before.bytes + input.bytes
+      all[all.length - 1] = item({ ...before, bytes }, [...last.content, ...next.content])
+    } else all.push(next)
+  }
+  return all
+}
+
 type InboxError = ChannelFailed | FrameRefused | Message.MessageRefused
 
 const nothing: Bytes.Parts = []
@@ -326,10 +340,13 @@ const makeDriver = Effect.fnUntraced(function* (options: {
     }
     yield* Effect.addFinalizer(() => told(false))
     const act = actions(channel, transfers, () => content)
+    const isOver = () => state._tag === "Closed"
     while (state._tag !== "Closed") {
-      const next = yield* story.flow.awaited(state, Queue.take(inbox))
-      content = next.content
-      yield* handle(next.input, act)
+      for (const next of joined(yield* story.flow.awaited(state, Queue.takeAll(inbox)))) {
+        content = next.content
+        yield* handle(next.input, act)
+        if (isOver()) break
+      }
       const busy = state._tag === "Transferring"
       yield* told(busy)
       watchdog.expect(busy ? limits.stallMilliseconds : limits.idleMilliseconds)

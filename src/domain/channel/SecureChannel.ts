@@ -12,7 +12,7 @@
  *
  * Neither end believes the other before the other's first data record verified: only then are the keys confirmed.
  */
-import { Effect, Redacted, type Result, Semaphore } from "effect"
+import { Cause, Effect, Redacted, type Result, Semaphore } from "effect"
 import * as Bytes from "../Bytes.ts"
 import { recordHeaderBytes, recordsPerKeyMax, tagBytes } from "../limits.ts"
 import { type ChannelFailed, channelFailed } from "./ChannelError.ts"
@@ -217,6 +217,25 @@ const secureChannel = (transport: Transport, sealer: Sealer, opener: Opener, exp
       Effect.mapError((error) => (state === "unconfirmed" ? channelFailed("confirmation-failed") : error))
     )
 
+  const deliver = ({ type }: RecordHeader, plaintext: Bytes.Parts): Effect.Effect<Received, ChannelFailed> => {
+    opening = false
+    state = "open"
+    if (type === "data") return Effect.succeed({ _tag: "Data", plaintext })
+    if (Bytes.lengthOf(plaintext) > 0) return Effect.fail(channelFailed("record-refused"))
+    state = "over"
+    return Effect.succeed({ _tag: "End" })
+  }
+
+  const bodyOf = (header: RecordHeader): Effect.Effect<Received, ChannelFailed> => {
+    pending = header
+    if (header.type === "handshake") return Effect.fail(channelFailed("record-refused"))
+    return Effect.flatMap(transport.take(header.length), (sealed) => {
+      pending = undefined
+      opening = true
+      return Effect.flatMap(open(header, sealed), (plaintext) => deliver(header, plaintext))
+    })
+  }
+
   // A record whose writing failed or was interrupted may be half out: nothing can follow it.
   const write = (type: "data" | "end", plaintext: Bytes.Parts) =>
     Effect.flatMap(sealer.seal(type, plaintext), transport.write).pipe(
@@ -225,27 +244,14 @@ const secureChannel = (transport: Transport, sealer: Sealer, opener: Opener, exp
 
   return {
     exporter,
-    receive: Effect.gen(function* () {
-      if (state === "over") return yield* channelFailed("truncated")
-      const header = pending ?? (yield* takeHeader(transport))
-      pending = header
-      if (header.type === "handshake") return yield* channelFailed("record-refused")
-      const sealed = yield* transport.take(header.length)
-      pending = undefined
-      opening = true
-      const plaintext = yield* open(header, sealed)
-      opening = false
-      state = "open"
-      if (header.type === "data") return { _tag: "Data", plaintext } as const
-      if (Bytes.lengthOf(plaintext) > 0) return yield* channelFailed("record-refused")
-      state = "over"
-      return { _tag: "End" } as const
+    receive: Effect.suspend(() => {
+      if (state === "over") return Effect.fail(channelFailed("truncated"))
+      return pending === undefined ? Effect.flatMap(takeHeader(transport), bodyOf) : bodyOf(pending)
     }).pipe(
-      Effect.tapError(() => Effect.sync(() => (state = "over"))),
       // A record that was taken and not delivered would be a hole in the stream: nothing can follow it.
-      Effect.onError(() =>
+      Effect.onError((cause) =>
         Effect.sync(() => {
-          if (opening) state = "over"
+          if (opening || !Cause.hasInterruptsOnly(cause)) state = "over"
         })
       )
     ),
@@ -265,10 +271,9 @@ const secureChannel = (transport: Transport, sealer: Sealer, opener: Opener, exp
   }
 }
 
-const takeHeader = Effect.fnUntraced(function* (transport: Transport) {
-  // Its own copy: it is still needed when the body has been taken.
-  const bytes = Bytes.copy(Bytes.concat(yield* transport.take(recordHeaderBytes)))
-  const header = decodeHeader(bytes)
-  if (header === undefined) return yield* channelFailed("record-refused")
-  return header
-})
+const takeHeader = (transport: Transport): Effect.Effect<RecordHeader, ChannelFailed> =>
+  Effect.flatMap(transport.take(recordHeaderBytes), (parts) => {
+    // Its own copy: it is still needed when the body has been taken.
+    const header = decodeHeader(Bytes.copy(Bytes.concat(parts)))
+    return header === undefined ? Effect.fail(channelFailed("record-refused")) : Effect.succeed(header)
+  })

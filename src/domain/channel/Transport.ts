@@ -77,12 +77,15 @@ export const open = Effect.fnUntraced(function* (
     return taken
   }
 
-  const take: Transport["take"] = Effect.fnUntraced(function* (length) {
-    Bytes.giveBack(spent)
-    spent = []
-    while (heldBytes < length) yield* pull
-    return split(length)
-  })
+  const until = (length: number): Effect.Effect<void, ChannelFailed> =>
+    Effect.flatMap(pull, () => (heldBytes < length ? until(length) : Effect.void))
+
+  const take: Transport["take"] = (length) =>
+    Effect.suspend(() => {
+      Bytes.giveBack(spent)
+      spent = []
+      return heldBytes < length ? Effect.map(until(length), () => split(length)) : Effect.succeed(split(length))
+    })
 
   return {
     take,
