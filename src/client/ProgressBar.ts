@@ -40,45 +40,83 @@ export const rateOf = ({ looks }: Bar): number => {
   return ((last.done - first.done) * 1000) / (last.at - first.at)
 }
 
+/** Bytes a second since it began. */
+export const averageOf = ({ began, looks, progress }: Bar): number => {
+  const took = (looks.at(-1)?.at ?? began) - began
+  return took > 0 ? (progress.done * 1000) / took : 0
+}
+
 /** What is done while no bytes move, in one word; undefined while they do. */
 export const waiting = ({ phase }: Progress): "committing" | "comparing" | undefined =>
   phase === "comparing" || phase === "committing" ? phase : undefined
 
-/** Whole per cent: 100 only when everything is there. */
-export const percent = ({ done, total }: Progress): number => (total === 0 ? 100 : Math.floor((done / total) * 100))
+/** Whole per cent: 100 only when everything is there, each of several files as well. */
+export const percent = ({ done, files, total }: Progress): number => {
+  if (files === undefined || files.done >= files.total) return total === 0 ? 100 : Math.floor((done / total) * 100)
+  const [part, whole] = total === 0 ? [files.done, files.total] : [done, total]
+  return Math.min(99, Math.floor((part / whole) * 100))
+}
+
+/** What is moved: by its name, or as a count that grows to the number of files. */
+export const label = (command: string, name: string, { files }: Progress): string =>
+  files === undefined
+    ? `${command} ${name}`
+    : `${command} ${String(files.done).padStart(String(files.total).length)}/${files.total} files`
 
 /**
- * The line, in at most `columns` columns: the name, the bar, and the figures that fit.
+ * The line, in at most `columns` columns: what is moved, the bar, and the figures that fit.
  *
  * @param name printable
  */
-export const render = (bar: Bar, name: string, columns: number): string => {
-  const { done, total } = bar.progress
-  const rate = rateOf(bar)
-  const left = done >= total ? "" : rate > 0 ? ` ${Figures.clock(((total - done) * 1000) / rate)} left` : " --:-- left"
-  const share = `${String(percent(bar.progress)).padStart(3)} %`
-  const word = waiting(bar.progress)
-  const speed = (word ?? Figures.rate(rate)).padStart(12)
-  // Figures change their length as they grow; fixed columns keep the line still.
-  const figures = [
-    `${share} ${Figures.size(done).padStart(10)} ${speed}${(word === undefined ? left : "").padEnd(14)}`,
-    `${share} ${speed}`,
-    share
-  ]
-  const chosen = figures.find((text) => text.length + nameColumnsMin + 1 <= columns) ?? share
+export const render = (bar: Bar, command: string, name: string, columns: number): string => {
+  const { progress } = bar
+  const whole = label(command, name, progress)
+  // A count that is cut says nothing; of a name its beginning does.
+  const labelMin = progress.files === undefined ? nameColumnsMin : width(whole)
+  const rows = figures(bar)
+  const chosen =
+    rows.find(({ beside, text }) => text.length + labelMin + 1 + (beside === 0 ? 0 : beside + 1) <= columns)?.text ??
+    rows.at(-1)?.text ??
+    ""
   const room = columns - chosen.length - 1
   if (room < 1) return fit(chosen, columns)
-  const barColumns = Math.min(barColumnsMax, room - nameColumnsMin - 1)
-  const picture = barColumns < barColumnsMin ? "" : ` ${drawing(bar.progress, barColumns)}`
-  const label = fit(name, room - picture.length)
-  return `${label}${" ".repeat(Math.max(0, room - picture.length - width(label)))}${picture} ${chosen}`
+  const barColumns = Math.min(barColumnsMax, room - labelMin - 1)
+  const picture = barColumns < barColumnsMin ? "" : ` ${drawing(progress, barColumns)}`
+  const shown = fit(whole, room - picture.length)
+  return `${shown}${" ".repeat(Math.max(0, room - picture.length - width(shown)))}${picture} ${chosen}`
+}
+
+/** The figures from the most to the fewest, and how many columns of a bar there must be beside them. */
+const figures = (bar: Bar): ReadonlyArray<{ readonly text: string; readonly beside: number }> => {
+  const { done, reused, total } = bar.progress
+  const rate = rateOf(bar)
+  const word = waiting(bar.progress)
+  // Figures change their length as they grow; fixed columns keep the line still.
+  const time = done >= total ? "" : rate > 0 ? `${Figures.clock(((total - done) * 1000) / rate)} left` : "--:-- left"
+  const left = (word === undefined ? time : "").padEnd(13)
+  const share = `${String(percent(bar.progress)).padStart(3)} %`
+  const size = Figures.size(done).padStart(10)
+  const speed = (word ?? Figures.rate(rate)).padStart(12)
+  const average = `avg ${Figures.rate(averageOf(bar))}`.padStart(16)
+  const again = reused === 0 ? [] : [`${Figures.size(reused)} reused`.padStart(17)]
+  const row = (beside: number, ...parts: ReadonlyArray<string>) => ({ beside, text: parts.join(" ") })
+  return [
+    row(barColumnsWanted, share, size, speed, average, ...again, left),
+    row(0, share, size, speed, ...again, left),
+    ...again.flatMap((text) => [row(0, share, speed, text, left), row(0, share, speed, text)]),
+    row(0, share, speed),
+    row(0, share)
+  ]
 }
 
 const nameColumnsMin = 12
 const barColumnsMin = 8
 const barColumnsMax = 30
+/** Beside more figures than one needs there is a bar that one sees. */
+const barColumnsWanted = 20
 
-const drawing = ({ done, total }: Progress, columns: number): string => {
-  const filled = total === 0 ? columns - 2 : Math.floor((done / total) * (columns - 2))
+const drawing = (progress: Progress, columns: number): string => {
+  const share = progress.total === 0 ? percent(progress) / 100 : progress.done / progress.total
+  const filled = Math.floor(share * (columns - 2))
   return `[${"#".repeat(filled)}${".".repeat(columns - 2 - filled)}]`
 }

@@ -175,7 +175,7 @@ const bar = Effect.fnUntraced(function* (err: Output, command: TransferCommand, 
     state = ProgressBar.look(state, yield* Clock.currentTimeMillis, latest)
     drawn = true
     // The last column stays free: some terminals break the line there.
-    const line = ProgressBar.render(state, `${command} ${name}`, Math.max(1, (err.columns() ?? 80) - 1))
+    const line = ProgressBar.render(state, command, name, Math.max(1, (err.columns() ?? 80) - 1))
     yield* err.write(`\r${line}\x1b[K`)
   })
   // What ends sooner than the first drawing needs no bar.
@@ -193,10 +193,12 @@ const lines = Effect.fnUntraced(function* (err: Output, command: TransferCommand
   const say = Effect.gen(function* () {
     if (latest === undefined) return
     state = ProgressBar.look(state, yield* Clock.currentTimeMillis, latest)
-    const { done, total } = state.progress
+    const { done, reused, total } = state.progress
+    const again = reused === 0 ? "" : `, ${Figures.size(reused)} reused`
     const share = `${ProgressBar.percent(state.progress)} %, ${Figures.size(done)} of ${Figures.size(total)}`
     const now = ProgressBar.waiting(state.progress) ?? Figures.rate(ProgressBar.rateOf(state))
-    yield* err.write(`${command} ${name}: ${share}, ${now}\n`)
+    const what = ProgressBar.label(command, name, state.progress)
+    yield* err.write(`${what}: ${share}, ${now}${again}\n`)
   })
   yield* Effect.forkScoped(
     Effect.andThen(Effect.sleep(progressLineMilliseconds), say).pipe(Effect.repeat(Schedule.forever))

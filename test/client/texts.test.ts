@@ -146,18 +146,19 @@ describe("ProgressBar", () => {
   const Columns = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 250 }))
   it.prop(
     "never falls, never exceeds the total, and fits every terminal",
-    [Steps, Columns, Schema.String],
-    ([steps, columns, name]) => {
+    [Steps, Columns, Schema.String, Schema.Boolean, Schema.Literals([0, 7])],
+    ([steps, columns, name, many, reused]) => {
       const total = 1000
       let bar = ProgressBar.start(0)
       let [at, shown] = [0, 0]
-      for (const done of [...steps, total]) {
+      for (const done of [...steps, total, 2000]) {
         at += 100
-        bar = ProgressBar.look(bar, at, { phase: "moving", done, total, reused: 0 })
+        const files = { done: Math.max(0, done), total: 2000 }
+        bar = ProgressBar.look(bar, at, { phase: "moving", done, total, reused, ...(many && { files }) })
         assert.isAtLeast(bar.progress.done, shown)
         assert.isAtMost(bar.progress.done, total)
         shown = bar.progress.done
-        assert.isAtMost(width(ProgressBar.render(bar, name, columns)), columns)
+        assert.isAtMost(width(ProgressBar.render(bar, "upload", name, columns)), columns)
       }
       assert.strictEqual(ProgressBar.percent(bar.progress), 100)
     }
@@ -170,11 +171,53 @@ describe("ProgressBar", () => {
       reused: 0
     })
     assert.strictEqual(
-      ProgressBar.render(bar, "upload 日本.bin", 90),
+      ProgressBar.render(bar, "upload", "日本.bin", 90),
       "upload 日本.bin [##############..............]  50 %   50.0 KiB   25.0 KiB/s 0:02 left    "
     )
-    assert.strictEqual(ProgressBar.render(bar, "upload a", 18), "upload a      50 %")
+    assert.strictEqual(ProgressBar.render(bar, "upload", "a", 18), "upload a      50 %")
     assert.strictEqual(ProgressBar.percent({ phase: "moving", done: 999_999, total: 1_000_000, reused: 0 }), 99)
     assert.strictEqual(ProgressBar.percent({ phase: "done", done: 0, total: 0, reused: 0 }), 100)
+  })
+
+  it("of several files it counts those that are over, and says what did not have to be sent", () => {
+    const of = (done: number, reused: number) =>
+      ProgressBar.look(
+        ProgressBar.look(ProgressBar.start(0), 4000, { phase: "moving", done: 0, total: 1, reused: 0 }),
+        8000,
+        {
+          phase: "moving",
+          done: done * 1024,
+          total: 4000 * 1024,
+          reused: reused * 1024,
+          files: { done: done / 4, total: 1000 }
+        }
+      )
+    const shown = (columns: number, reused = 0) => ProgressBar.render(of(1000, reused), "upload", "1000 files", columns)
+    assert.deepStrictEqual(
+      [107, 79, 39, 20].map((columns) => shown(columns)),
+      [
+        "upload  250/1000 files [#####................]  25 % 1000.0 KiB  125.0 KiB/s  avg 125.0 KiB/s 0:24 left    ",
+        "upload  250/1000 files [##........]  25 % 1000.0 KiB  125.0 KiB/s 0:24 left    ",
+        "upload  250/1000 files [##......]  25 %",
+        "upload  250/1…  25 %"
+      ]
+    )
+    assert.deepStrictEqual(
+      [140, 79, 60].map((columns) => shown(columns, 500)),
+      [
+        "upload  250/1000 files         [#######.....................]  25 % 1000.0 KiB  125.0 KiB/s  avg 125.0 KiB/s" +
+          "  500.0 KiB reused 0:24 left    ",
+        "upload  250/1000 files        25 %  125.0 KiB/s  500.0 KiB reused 0:24 left    ",
+        "upload  250/1000 files   25 %  125.0 KiB/s  500.0 KiB reused"
+      ]
+    )
+  })
+
+  it("is not at 100 % before the last of several files is over", () => {
+    const all = { phase: "moving", done: 10, total: 10, reused: 0 } as const
+    assert.strictEqual(ProgressBar.percent({ ...all, files: { done: 1, total: 2 } }), 99)
+    assert.strictEqual(ProgressBar.percent({ ...all, files: { done: 2, total: 2 } }), 100)
+    const empty = { phase: "moving", done: 0, total: 0, reused: 0 } as const
+    assert.strictEqual(ProgressBar.percent({ ...empty, files: { done: 1, total: 2 } }), 50)
   })
 })
