@@ -16,6 +16,7 @@ import {
   pieceBytes,
   type Range,
   unpackDigests,
+  unpackLists,
   unpackPieces
 } from "../domain/file/Packed.ts"
 import { type CommandError, ProtocolBroken } from "./ClientError.ts"
@@ -65,9 +66,7 @@ export const make = (request: Request, coarse: Coarse, next: Effect.Effect<Serve
     )
     const answers = Effect.gen(function* () {
       if (turn !== undefined) yield* Deferred.await(turn)
-      const lists: Array<ReadonlyArray<Piece>> = []
-      for (const range of ranges) lists.push(yield* list(next, lists.length, range, pieceBytesMin))
-      return lists
+      return yield* listsOf(next, ranges, pieceBytesMin)
     })
     return yield* Effect.ensuring(answers, Deferred.succeed(answered, undefined))
   })
@@ -106,23 +105,22 @@ const questionsOf = (ranges: ReadonlyArray<Range>): ReadonlyArray<ReadonlyArray<
   return questions
 }
 
-/** One list of an answer, part by part; never more pieces than the range can have. */
-const list = Effect.fnUntraced(function* (
+/** The lists of an answer, part by part; never more pieces than the ranges can have. */
+const listsOf = Effect.fnUntraced(function* (
   next: Effect.Effect<ServerMessage, CommandError>,
-  number: number,
-  range: Range,
+  ranges: ReadonlyArray<Range>,
   pieceBytesMin: number
-): Effect.fn.Return<ReadonlyArray<Piece>, CommandError> {
-  const bytesMax = pieceBytes * (Math.ceil(range.length / pieceBytesMin) + 1)
+): Effect.fn.Return<ReadonlyArray<ReadonlyArray<Piece>>, CommandError> {
+  const piecesMax = ranges.reduce((total, { length }) => total + Math.ceil(length / pieceBytesMin) + 1, 0)
   const parts: Array<Uint8Array> = []
   while (true) {
     const message = yield* next
-    if (message._tag !== "Pieces" || message.list !== number) {
-      return yield* new ProtocolBroken({ detail: `${message._tag} instead of list ${number}` })
+    if (message._tag !== "Pieces") {
+      return yield* new ProtocolBroken({ detail: `${message._tag} instead of what was asked for` })
     }
     parts.push(message.pieces)
-    if (Bytes.lengthOf(parts) > bytesMax) return yield* new ProtocolBroken({ detail: "too many pieces" })
-    if (message.last) return yield* fits(unpackPieces(Bytes.concat(parts), range))
+    if (Bytes.lengthOf(parts) > piecesMax * pieceBytes) return yield* new ProtocolBroken({ detail: "too many pieces" })
+    if (message.last) return yield* fits(unpackLists(Bytes.concat(parts), ranges))
   }
 })
 

@@ -378,18 +378,30 @@ const makeDriver = Effect.fnUntraced(function* (options: {
       return channel.send(frame)
     }).pipe(Effect.ensuring(Effect.sync(() => (answering = false))))
 
-  /** One list of an answer, in as many messages as it needs. */
-  const sendList = (channel: FrameChannel.FrameChannel, id: Frame["id"], list: number, pieces: ReadonlyArray<Piece>) =>
-    Effect.forEach(partsOf(pieces), (part) => answer(channel, message(id, { _tag: "Pieces", list, ...part })), {
-      discard: true
-    })
+  /** Sends an answer list by list, in as few messages as it needs; `end` sends the last one. */
+  const answerIn = (channel: FrameChannel.FrameChannel, id: Frame["id"]) => {
+    let waiting: ReadonlyArray<Piece> = []
+    const send = (pieces: ReadonlyArray<Piece>, last: boolean) =>
+      answer(channel, message(id, { _tag: "Pieces", pieces: packPieces(pieces), last }))
+    return {
+      add: Effect.fnUntraced(function* (pieces: ReadonlyArray<Piece>): Effect.fn.Return<void, InboxError> {
+        waiting = [...waiting, ...pieces]
+        for (; waiting.length > piecesInPart; waiting = waiting.slice(piecesInPart)) {
+          yield* send(waiting.slice(0, piecesInPart), false)
+        }
+      }),
+      end: Effect.suspend(() => send(waiting, true))
+    }
+  }
 
   const sendChunks = Effect.fnUntraced(function* (
     channel: FrameChannel.FrameChannel,
     transfers: Transfers.Transfers,
     asked: Extract<State.SessionOutput, { readonly _tag: "SendChunks" }>
   ): Effect.fn.Return<void, InboxError> {
-    for (const [list, pieces] of transfers.chunks(asked).entries()) yield* sendList(channel, asked.id, list, pieces)
+    const answers = answerIn(channel, asked.id)
+    for (const pieces of transfers.chunks(asked)) yield* answers.add(pieces)
+    yield* answers.end
   })
 
   const sendBlocks = Effect.fnUntraced(function* (
@@ -397,11 +409,13 @@ const makeDriver = Effect.fnUntraced(function* (options: {
     transfers: Transfers.Transfers,
     { id, ranges }: Extract<State.SessionOutput, { readonly _tag: "SendBlocks" }>
   ): Effect.fn.Return<State.ActionResult | undefined, InboxError> {
-    for (const [list, range] of ranges.entries()) {
+    const answers = answerIn(channel, id)
+    for (const range of ranges) {
       const blocks = yield* transfers.blocks(id, range)
       if ("_tag" in blocks) return blocks
-      yield* sendList(channel, id, list, blocks)
+      yield* answers.add(blocks)
     }
+    yield* answers.end
     return undefined
   })
 
@@ -530,15 +544,8 @@ const itemOf = (frame: Frame): Effect.Effect<Item, Message.MessageRefused> =>
         item({ _tag: "Message", id: frame.id, message: decoded })
       )
 
-/** A list as packed parts; an empty list is one empty part. */
-const partsOf = (pieces: ReadonlyArray<Piece>) => {
-  const perPart = Math.floor(packedBytesMax / pieceBytes)
-  const count = Math.max(1, Math.ceil(pieces.length / perPart))
-  return Array.from({ length: count }, (_, index) => ({
-    pieces: packPieces(pieces.slice(index * perPart, (index + 1) * perPart)),
-    last: index === count - 1
-  }))
-}
+/** Pieces of one message. */
+const piecesInPart = Math.floor(packedBytesMax / pieceBytes)
 
 const closeReason = (state: State.Session): State.CloseReason =>
   state._tag === "Closed" ? state.reason : "ended-early"

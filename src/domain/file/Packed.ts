@@ -95,7 +95,7 @@ export const unpackPieces = (
   const end = range.offset + range.length
   let offset = range.offset
   for (let at = 0; at < bytes.length; at += pieceBytes) {
-    const length = view.getUint16(at) * 2 ** 32 + view.getUint32(at + 2)
+    const length = lengthAt(view, at)
     if (length === 0) return refused("empty-range")
     if (offset + length > end) return refused("beyond-the-end")
     pieces.push({ offset, length, digest: bytesToHex(bytes.subarray(at + 6, at + 6 + pieceDigestBytes)) })
@@ -103,6 +103,31 @@ export const unpackPieces = (
   }
   return offset === end ? Result.succeed(pieces) : refused("length")
 }
+
+/**
+ * The pieces of several ranges, one range after another: a list for each.
+ *
+ * @param ranges none of them empty; what the pieces must cover exactly
+ */
+export const unpackLists = (
+  bytes: Uint8Array,
+  ranges: ReadonlyArray<Range>
+): Result.Result<ReadonlyArray<ReadonlyArray<PackedPiece>>, PackedRefused> => {
+  if (bytes.length % pieceBytes !== 0) return refused("length")
+  const lists: Array<ReadonlyArray<PackedPiece>> = []
+  const view = viewOf(bytes)
+  let at = 0
+  for (const range of ranges) {
+    const from = at
+    for (let length = 0; length < range.length && at < bytes.length; at += pieceBytes) length += lengthAt(view, at)
+    const list = unpackPieces(bytes.subarray(from, at), range)
+    if (Result.isFailure(list)) return Result.fail(list.failure)
+    lists.push(list.success)
+  }
+  return at === bytes.length ? Result.succeed(lists) : refused("length")
+}
+
+const lengthAt = (view: DataView, at: number): number => view.getUint16(at) * 2 ** 32 + view.getUint32(at + 2)
 
 /** `pieceDigestBytes` bytes for each digest, in order. */
 export const packDigests = (digests: ReadonlyArray<string>): Uint8Array =>

@@ -12,7 +12,7 @@ import { type FileName, key, segmentKey, segments } from "../file/FileName.ts"
 import { packDigests, packPieces, unpackRanges } from "../file/Packed.ts"
 import { type BundledFile, packSent, unpackFiles, unpackNames } from "../file/PackedFiles.ts"
 import { bundleBytesMax, deltaBytesMin, loginAttemptsMax } from "../limits.ts"
-import { blockRules, makeBuilder, makeCutter, type Signature } from "../transfer/Signature.ts"
+import { blockRules, makeBuilder, makeCutter, type Piece, type Signature } from "../transfer/Signature.ts"
 import type { ClientMessage, ServerMessage } from "../wire/Message.ts"
 import type { Refusal } from "../wire/Refusal.ts"
 
@@ -400,18 +400,25 @@ const inQuestion = ({ waiting }: Session, id: number): File | undefined => {
 
 const chunks = (model: Model, id: number, file: File, first: number, count: number): Answers => {
   const groups = signatureOf(model, file)?.groups ?? []
-  return Array.from({ length: count }, (_, list) => {
-    const pieces = packPieces(groups[first + list]?.chunks ?? [])
-    return message(id, { _tag: "Pieces", list, pieces, last: true })
-  })
+  return [
+    answered(
+      id,
+      groups.slice(first, first + count).flatMap((group) => group.chunks)
+    )
+  ]
 }
 
-const blocks = (model: Model, id: number, file: File, ranges: ReadonlyArray<Range>): Answers =>
-  ranges.map((range, list) => {
+const blocks = (model: Model, id: number, file: File, ranges: ReadonlyArray<Range>): Answers => {
+  const found = ranges.flatMap((range) => {
     const cutter = makeCutter(model.digest, blockRules, range.offset)
-    const found = [...cutter.push(slices(file, [range])), cutter.end()].filter((piece) => piece !== undefined)
-    return message(id, { _tag: "Pieces", list, pieces: packPieces(found), last: true })
+    return [...cutter.push(slices(file, [range])), cutter.end()].filter((piece) => piece !== undefined)
   })
+  return [answered(id, found)]
+}
+
+/** So few pieces that they fit into one message: the model's files are small. */
+const answered = (id: number, pieces: ReadonlyArray<Piece>) =>
+  message(id, { _tag: "Pieces", pieces: packPieces(pieces), last: true })
 
 // -----------------------------------------------------------------------------
 // Messages

@@ -98,12 +98,12 @@ export const ClientMessage = Schema.TaggedUnion({
     /** the digest that the file `name` must have now */
     expect: Schema.optionalKey(ContentDigest)
   },
-  /** Asks for the chunks of groups of the offered signature: answered by `Pieces`, a list for each group. */
+  /** Asks for the chunks of groups of the offered signature: answered by `Pieces`, those of each group in order. */
   NeedChunks: {
     first: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: groupsAskedMax })),
     count: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: groupsAskedMax }))
   },
-  /** Asks for the blocks of ranges of the server's file: answered by `Pieces`, a list for each range. */
+  /** Asks for the blocks of ranges of the server's file: answered by `Pieces`, those of each range in order. */
   NeedBlocks: { ranges: PackedBytes },
   /** Content of a Para that the server has: ranges of its file, to be appended in this order. */
   Copies: { ranges: PackedBytes },
@@ -164,8 +164,8 @@ export const ServerMessage = Schema.TaggedUnion({
     signature: Schema.optionalKey(SignatureOffer)
   },
   SameFileNotHere: {},
-  /** A part of an answer to `NeedChunks` or `NeedBlocks`: list by list, each in one or more parts. */
-  Pieces: { list: Schema.Natural, pieces: PackedBytes, last: Schema.Boolean },
+  /** A part of an answer to `NeedChunks` or `NeedBlocks`: the pieces of all that was asked for, one after another. */
+  Pieces: { pieces: PackedBytes, last: Schema.Boolean },
   /** The file of that name is now equal to the client's. */
   SuccessfullyParallelized: { size: FileSize, digest: ContentDigest },
   /** The answer to `PasswordStart`; `PasswordFinish` or `Cancel` follows. */

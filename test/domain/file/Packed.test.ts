@@ -6,6 +6,7 @@ import {
   packRanges,
   pieceBytes,
   rangeBytes,
+  unpackLists,
   unpackPieces,
   unpackRanges,
   type PackedPiece
@@ -157,4 +158,35 @@ describe("packed pieces", () => {
       assert.deepStrictEqual(packPieces(pieces), bytes)
     }
   )
+})
+
+describe("packed pieces of several ranges", () => {
+  const Lists = Schema.Array(Pieces.check(Schema.isMinLength(1))).check(Schema.isMaxLength(5))
+  const lengthOf = (pieces: ReadonlyArray<{ readonly length: number }>) =>
+    pieces.reduce((total, one) => total + one.length, 0)
+
+  it.prop("come back list by list", [Lists, between(0, 2 ** 50)], ([given, from]) => {
+    const lists = given.map((list) => laidOut(list, from))
+    const ranges = given.map((list) => ({ offset: from, length: lengthOf(list) }))
+    const bytes = packPieces(lists.flat())
+    assert.deepStrictEqual(said(unpackLists(bytes, ranges)), lists)
+    if (lists.length === 0) return
+    // One piece more or less, and half of one.
+    assert.strictEqual(
+      said(unpackLists(packPieces([...lists.flat(), ...laidOut([{ length: 1, digest: "0".repeat(24) }], 0)]), ranges)),
+      "length"
+    )
+    assert.strictEqual(said(unpackLists(bytes.subarray(0, -pieceBytes), ranges)), "length")
+    assert.strictEqual(said(unpackLists(bytes.subarray(0, -1), ranges)), "length")
+  })
+
+  it("are refused when a piece reaches into the next range, or is empty", () => {
+    const ranges = [
+      { offset: 0, length: 10 },
+      { offset: 50, length: 10 }
+    ]
+    assert.strictEqual(said(unpackLists(Buffer.concat([piece(11), piece(9)]), ranges)), "beyond-the-end")
+    assert.strictEqual(said(unpackLists(Buffer.concat([piece(10), piece(0), piece(10)]), ranges)), "empty-range")
+    assert.strictEqual(said(unpackLists(new Uint8Array(0), ranges)), "length")
+  })
 })

@@ -196,8 +196,8 @@ const frozenServer: ReadonlyArray<readonly [ServerMessage, string]> = [
     "a3645f74616767526566757365646664657461696c616466726561736f6e6e6e616d652d636f6c6c6973696f6e"
   ],
   [
-    server.Pieces.make({ list: 0, pieces, last: true }),
-    `a4645f74616766506965636573646c617374f5646c697374006670696563657356${"01".repeat(22)}`
+    server.Pieces.make({ pieces, last: true }),
+    `a3645f74616766506965636573646c617374f56670696563657356${"01".repeat(22)}`
   ],
   [
     server.FileRefused.make({ index: 1, reason: "no-such-file" }),
