@@ -17,6 +17,7 @@ import { eagerContentBytesMax, frameHeaderBytes, resumeBytesMin } from "../domai
 import type { Source, SourceShrank } from "../domain/transfer/Outgoing.ts"
 import type { ClientMessage, ServerMessage, SignatureOffer } from "../domain/wire/Message.ts"
 import { packRanges } from "../domain/file/Packed.ts"
+import { unpackEntries } from "../domain/file/PackedFiles.ts"
 import * as Answers from "./Answers.ts"
 import * as Bundles from "./Bundles.ts"
 import { type CommandError, ProtocolBroken, type RequestRefused } from "./ClientError.ts"
@@ -442,10 +443,13 @@ const nextPage = Effect.fnUntraced(function* (request: Request, count: number) {
   const answer = yield* request.next
   const message = yield* Answers.messageOf(answer)
   switch (message._tag) {
-    case "Page":
-      // A page without entries would be an answer without progress.
-      if (message.entries.length === 0) return yield* new ProtocolBroken({ detail: "an empty page" })
-      return [message.entries, count + message.entries.length] as const
+    case "Page": {
+      const entries = yield* Effect.mapError(
+        Effect.fromResult(unpackEntries(message.entries)),
+        ({ message }) => new ProtocolBroken({ detail: message })
+      )
+      return [entries, count + entries.length] as const
+    }
     case "Listed":
       return message.count === count ? undefined : yield* new ProtocolBroken({ detail: "a listing with another count" })
     default:

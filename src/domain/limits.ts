@@ -60,9 +60,6 @@ export const userNameBytesMax = 64
 /** A password as typed, in UTF-8, after NFC. */
 export const passwordBytesMax = 1024
 
-/** Entries of one page of a listing: so few that the longest names fit into `messageBytesMax`. */
-export const listingPageEntriesMax = 48
-
 /** Free text that a peer may attach to a message: its product name, the detail of a refusal. */
 export const peerTextCharactersMax = 2048
 
@@ -382,6 +379,9 @@ export const progressLineMilliseconds = 10_000
 
 /** Small files of one batch that are fsynced at once: Node's pool has four threads, and one is left to the others. */
 export const diskSyncsAtOnceMax = 3
+
+/** Entries of a listing that a server puts together before it sends them, in as few messages as they fit into. */
+export const listingPageEntriesMax = 512
 
 /** Small files are looked at, read and put in place for so long before the event loop has its turn. */
 export const blockingMillisecondsMax = 5

@@ -4,7 +4,7 @@
  * Receiving runs inside the connection's loop, so a slow disk slows the peer down. Listing and sending run beside it,
  * so that a Cancel can overtake; at most one of them at a time.
  */
-import { Effect, Exit, FiberHandle, identity, Scope, Stream } from "effect"
+import { Effect, Exit, FiberHandle, Scope, Stream } from "effect"
 import * as Bytes from "../domain/Bytes.ts"
 import type { ChannelFailed } from "../domain/channel/ChannelError.ts"
 import { Owned } from "../domain/channel/Transport.ts"
@@ -27,6 +27,7 @@ import type { RequestId } from "../domain/wire/Frame.ts"
 import * as Message from "../domain/wire/Message.ts"
 import type { SignatureOffer } from "../domain/wire/Message.ts"
 import { packDigests, packPieces, type Range } from "../domain/file/Packed.ts"
+import { packEntries } from "../domain/file/PackedFiles.ts"
 import * as Assembly from "./Assembly.ts"
 import * as Bundles from "./Bundles.ts"
 import * as KeepAlive from "./KeepAlive.ts"
@@ -308,11 +309,14 @@ export const make = Effect.fnUntraced(function* (options: {
         const entries = wanted ? Stream.mapEffect(store.list, (entry) => withDigest(id, entry)) : store.list
         return Stream.runForEachArray(Stream.rechunk(entries, wanted ? 1 : listingPageEntriesMax), (page) => {
           count += page.length
-          const body = Message.Server.encode({ _tag: "Page", entries: page })
-          return unlessStopped(id, channel.send({ kind: "message", id, body }))
+          const send = (some: Uint8Array) => {
+            const body = Message.Server.encode({ _tag: "Page", entries: some })
+            return unlessStopped(id, channel.send({ kind: "message", id, body }))
+          }
+          return Effect.forEach(packEntries(page), send, { discard: true })
         }).pipe(
           Effect.map((): ActionResult => ({ _tag: "Listed", id, count })),
-          wanted ? aliveMeanwhile : identity
+          aliveMeanwhile
         )
       })
     )

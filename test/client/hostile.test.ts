@@ -6,6 +6,7 @@ import * as Client from "../../src/client/Client.ts"
 import type { ClientSession } from "../../src/client/ClientSession.ts"
 import { ContentDigest } from "../../src/domain/file/Digest.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
+import { packEntries } from "../../src/domain/file/PackedFiles.ts"
 import {
   contentBlockBytes,
   goodbyeMillisecondsMax,
@@ -189,7 +190,7 @@ describe("listings", () => {
   scenario("of empty pages without end are refused", () =>
     Effect.gen(function* () {
       const session = yield* against((far) =>
-        Effect.andThen(far.hear, Effect.forever(far.say(1, { _tag: "Page", entries: [] })))
+        Effect.andThen(far.hear, Effect.forever(far.say(1, { _tag: "Page", entries: new Uint8Array(0) })))
       )
       assert.strictEqual((yield* Effect.flip(Stream.runDrain(session.fetch)))._tag, "ProtocolBroken")
     })
@@ -197,7 +198,8 @@ describe("listings", () => {
 
   scenario("with another count than entries are refused", () =>
     Effect.gen(function* () {
-      const page: ServerMessage = { _tag: "Page", entries: [{ name, size: 1, modified: 1 }] }
+      const [entries = new Uint8Array(0)] = packEntries([{ name, size: 1, modified: 1 }])
+      const page: ServerMessage = { _tag: "Page", entries }
       const session = yield* against(answers(page, { _tag: "Listed", count: 2 }))
       assert.strictEqual((yield* Effect.flip(Stream.runDrain(session.fetch)))._tag, "ProtocolBroken")
     })

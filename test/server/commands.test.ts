@@ -4,7 +4,12 @@ import { TestClock } from "effect/testing"
 import type { ClientSession } from "../../src/client/ClientSession.ts"
 import * as Bytes from "../../src/domain/Bytes.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
-import { contentBlockBytes, keepAliveMilliseconds, stallMillisecondsMax } from "../../src/domain/limits.ts"
+import {
+  contentBlockBytes,
+  keepAliveMilliseconds,
+  listingPageEntriesMax,
+  stallMillisecondsMax
+} from "../../src/domain/limits.ts"
 import { FileStore } from "../../src/domain/store/FileStore.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import { connect, scenario, settle, Watch } from "./world.ts"
@@ -113,7 +118,7 @@ describe("the four commands", () => {
   scenario("list more files than a page holds, each once", () =>
     Effect.gen(function* () {
       const session = yield* connect()
-      const expected = Array.from({ length: 500 }, (_, index) => FileName.make(`d/${index}`))
+      const expected = Array.from({ length: listingPageEntriesMax + 20 }, (_, index) => FileName.make(`d/${index}`))
       yield* Effect.forEach(expected, (one) => session.upload(one, Fixture.source(Uint8Array.of(1))), {
         concurrency: 64
       })

@@ -1,21 +1,23 @@
 /**
- * The files of a bundle, packed: many small files in one message cost a structure each otherwise.
+ * The files of a bundle and of a listing, packed: many of them in one message cost a structure each otherwise.
  *
  * ```
- * file = name length u16 | name (UTF-8) | size u24 | modified u48 | digest (32)     whole, on its way to the server
- * name = name length u16 | name (UTF-8)                                             asked for
- * sent = index u16 | size u24 | modified u48 | digest (32)                          on its way to the client
+ * file  = name length u16 | name (UTF-8) | size u24 | modified u48 | digest (32)     whole, on its way to the server
+ * name  = name length u16 | name (UTF-8)                                             asked for
+ * sent  = index u16 | size u24 | modified u48 | digest (32)                          on its way to the client
+ * entry = name length u16 | name (UTF-8) | size u64 | modified u48 | facts u8 | digest (32)?     of a listing
  * ```
  *
- * The top bit of a size says that the file may be run. Numbers are big-endian. What does not fit exactly is refused
+ * The top bit of a bundled size says that the file may be run. Facts are a sum: 1 the file may be run, 2 its digest
+ * follows. Numbers are big-endian. What does not fit exactly is refused
  * before anything is done with it.
  */
 import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js"
 import { Result, Schema } from "effect"
 import * as Bytes from "../Bytes.ts"
-import { bundleBytesMax, bundleFilesMax, packedBytesMax } from "../limits.ts"
+import { bundleBytesMax, bundleFilesMax, fileBytesMax, packedBytesMax } from "../limits.ts"
 import { ContentDigest } from "./Digest.ts"
-import { mayRun, type Milliseconds, millisecondsMax } from "./FileEntry.ts"
+import { type FileEntry, mayRun, type Milliseconds, millisecondsMax } from "./FileEntry.ts"
 import { type FileName, isName } from "./FileName.ts"
 
 /** What is said of one small file beside its name. */
@@ -37,12 +39,12 @@ export interface SentFile extends BundledContent {
   readonly index: number
 }
 
-/** A bundle is not what it should be. The session ends. */
+/** A packed list is not what it should be. The session ends. */
 export class BundleRefused extends Schema.TaggedError<BundleRefused>()("BundleRefused", {
-  reason: Schema.Literals(["length", "count", "name", "modified", "order", "too-much-content"])
+  reason: Schema.Literals(["length", "count", "name", "size", "modified", "facts", "order", "too-much-content"])
 }) {
   override get message(): string {
-    return `the peer sent a bundle that makes no sense (${this.reason})`
+    return `the peer sent a list of files that makes no sense (${this.reason})`
   }
 }
 
@@ -84,6 +86,41 @@ export const packSent = (files: ReadonlyArray<SentFile>): Uint8Array => {
     at = writeContent(bytes, at + 2, file)
   }
   return bytes
+}
+
+/** Entries of a listing, in order: as many in each part as fit into one message. */
+export const packEntries = (entries: ReadonlyArray<FileEntry>): ReadonlyArray<Uint8Array> => {
+  const pages: Array<Uint8Array> = []
+  const names = entries.map(({ name }) => Bytes.fromUtf8(name))
+  const lengthOf = (index: number): number =>
+    2 + (names[index]?.length ?? 0) + entryBytes + (entries[index]?.digest === undefined ? 0 : digestBytes)
+  for (let from = 0; from < entries.length;) {
+    let length = 0
+    let to = from
+    for (; to < entries.length && length + lengthOf(to) <= packedBytesMax; to += 1) length += lengthOf(to)
+    const page = new Uint8Array(length)
+    let at = 0
+    for (const [offset, entry] of entries.slice(from, to).entries()) {
+      at = writeEntry(page, writeName(page, at, names[from + offset] ?? new Uint8Array(0)), entry)
+    }
+    pages.push(page)
+    from = to
+  }
+  return pages
+}
+
+/** At least one entry. */
+export const unpackEntries = (bytes: Uint8Array): Result.Result<ReadonlyArray<FileEntry>, BundleRefused> => {
+  const entries: Array<FileEntry> = []
+  for (let at = 0; at < bytes.length;) {
+    const name = readName(bytes, at)
+    if (Result.isFailure(name)) return Result.fail(name.failure)
+    const entry = readEntry(bytes, name.success.end, name.success.name)
+    if (Result.isFailure(entry)) return Result.fail(entry.failure)
+    at = name.success.end + entryBytes + (entry.success.digest === undefined ? 0 : digestBytes)
+    entries.push(entry.success)
+  }
+  return entries.length === 0 ? refused("count") : Result.succeed(entries)
 }
 
 /** At least one file, at most `bundleFilesMax`, with at most `bundleBytesMax` of content together. */
@@ -237,12 +274,50 @@ const readName = (
   return Result.isSuccess(text) && isName(text.success) ? Result.succeed({ name: text.success, end }) : refused("name")
 }
 
+const digestBytes = 32
+
+/** What follows a packed entry's name, without its digest. */
+const entryBytes = 8 + 6 + 1
+
+const mayRunFact = 1
+const digestFact = 2
+
+const writeEntry = (bytes: Uint8Array, at: number, { digest, executable, modified, size }: FileEntry): number => {
+  Bytes.writeU32(bytes, at, Math.floor(size / 2 ** 32))
+  Bytes.writeU32(bytes, at + 4, size % 2 ** 32)
+  writeU16(bytes, at + 8, Math.floor(modified / 2 ** 32))
+  Bytes.writeU32(bytes, at + 10, modified % 2 ** 32)
+  bytes[at + 14] = (executable === true ? mayRunFact : 0) + (digest === undefined ? 0 : digestFact)
+  if (digest === undefined) return at + entryBytes
+  bytes.set(hexToBytes(digest), at + entryBytes)
+  return at + entryBytes + digestBytes
+}
+
+const readEntry = (bytes: Uint8Array, at: number, name: FileName): Result.Result<FileEntry, BundleRefused> => {
+  const end = at + entryBytes
+  if (end > bytes.length) return refused("length")
+  const size = Bytes.readU32(bytes, at) * 2 ** 32 + Bytes.readU32(bytes, at + 4)
+  if (size > fileBytesMax) return refused("size")
+  const modified = readU16(bytes, at + 8) * 2 ** 32 + Bytes.readU32(bytes, at + 10)
+  if (modified > millisecondsMax) return refused("modified")
+  const facts = bytes[at + 14] ?? 0
+  if (facts > mayRunFact + digestFact) return refused("facts")
+  const entry = { name, size, modified, ...mayRun((facts & mayRunFact) !== 0) }
+  if ((facts & digestFact) === 0) return Result.succeed(entry)
+  return end + digestBytes > bytes.length
+    ? refused("length")
+    : Result.succeed({ ...entry, digest: digestAt(bytes, end) })
+}
+
+// Hexadecimal by its making: to check that of each file would cost more than to write it.
+const digestAt = (bytes: Uint8Array, at: number): ContentDigest =>
+  ContentDigest.make(bytesToHex(bytes.subarray(at, at + digestBytes)), { disableChecks: true })
+
 const readContent = (bytes: Uint8Array, at: number): Result.Result<BundledContent, BundleRefused> => {
   if (at + contentBytes > bytes.length) return refused("length")
   const modified = readU16(bytes, at + 3) * 2 ** 32 + Bytes.readU32(bytes, at + 5)
   if (modified > millisecondsMax) return refused("modified")
-  // Hexadecimal by its making: to check that of each file would cost more than to write it.
-  const digest = ContentDigest.make(bytesToHex(bytes.subarray(at + 9, at + contentBytes)), { disableChecks: true })
+  const digest = digestAt(bytes, at + 9)
   const facts = Bytes.readU24(bytes, at)
   const size = facts % executableBit
   return Result.succeed({ size, modified, digest, ...mayRun(facts >= executableBit) })

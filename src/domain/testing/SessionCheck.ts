@@ -4,7 +4,7 @@
  * The server is any layer that listens on a `MemoryNetwork`; each script gets a fresh one, and a test clock of its own.
  * What differs is shrunk to few steps and comes with a token that plays it again.
  */
-import { Arbitrary, Effect, Exit, Layer, Redacted, Schema, Scope } from "effect"
+import { Arbitrary, Effect, Exit, Layer, Redacted, Result, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import type { Cipher } from "../channel/Cipher.ts"
 import { UserName } from "../channel/HandshakeMessage.ts"
@@ -12,6 +12,7 @@ import type { Kem } from "../channel/Kem.ts"
 import type { Opaque } from "../channel/Opaque.ts"
 import { Digest } from "../file/Digest.ts"
 import type { FileEntry } from "../file/FileEntry.ts"
+import { unpackEntries } from "../file/PackedFiles.ts"
 import { connectionId } from "../wire/Frame.ts"
 import * as Message from "../wire/Message.ts"
 import * as Bytes from "../Bytes.ts"
@@ -403,8 +404,11 @@ const expectListing = Effect.fnUntraced(function* (
     const heard = yield* next
     if (heard?._tag !== "Message" || heard.id !== id) return yield* fails(showHeard(heard))
     const { message } = heard
-    if (message._tag === "Page") found.push(...message.entries)
-    else if (message._tag !== "Listed") return yield* fails(showHeard(heard))
+    if (message._tag === "Page") {
+      const entries = unpackEntries(message.entries)
+      if (Result.isFailure(entries)) return yield* fails(showHeard(heard))
+      found.push(...entries.success)
+    } else if (message._tag !== "Listed") return yield* fails(showHeard(heard))
     else if (message.count !== found.length) return yield* fails(`a count of ${message.count}`)
     else break
   }

@@ -8,14 +8,13 @@ import { decode as decodeCbor, encode as encodeCbor } from "cborg"
 import { Effect, Schema } from "effect"
 import * as Bytes from "../Bytes.ts"
 import { ContentDigest } from "../file/Digest.ts"
-import { Executable, FileEntry, FileSize, Milliseconds } from "../file/FileEntry.ts"
+import { Executable, FileSize, Milliseconds } from "../file/FileEntry.ts"
 import { FileName } from "../file/FileName.ts"
 import {
   bundleFilesMax,
   chunkAverageLog2Max,
   chunkAverageLog2Min,
   groupsAskedMax,
-  listingPageEntriesMax,
   messageBytesMax,
   packedBytesMax
 } from "../limits.ts"
@@ -26,7 +25,7 @@ import { PeerText, Refusal } from "./Refusal.ts"
 const exactly = (length: number) =>
   Schema.Uint8Array.check(Schema.makeFilter((bytes: Uint8Array) => bytes.length === length || `${length} bytes`))
 
-/** Ranges or pieces, packed (see Packed). */
+/** Ranges, pieces or files, packed (see Packed and PackedFiles). */
 const PackedBytes = Schema.Uint8Array.check(
   Schema.makeFilter((bytes: Uint8Array) => bytes.length <= packedBytesMax || `at most ${packedBytesMax} bytes`)
 )
@@ -127,8 +126,8 @@ export type ClientMessage = typeof ClientMessage.Type
 export const ServerMessage = Schema.TaggedUnion({
   /** First of all, in the first record: the password is proved on both sides. */
   Correct: { server: PeerText },
-  /** A page of the listing; `Listed` ends it. */
-  Page: { entries: Schema.Array(FileEntry).check(Schema.isMaxLength(listingPageEntriesMax)) },
+  /** A page of the listing, packed; `Listed` ends it. */
+  Page: { entries: PackedBytes },
   Listed: { count: Schema.Natural },
   /** The server is ready for an upload's content, from this byte on. */
   Proceed: { from: FileSize },

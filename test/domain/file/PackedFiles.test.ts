@@ -2,10 +2,10 @@ import { assert, describe, it } from "@effect/vitest"
 import { Result, Schema } from "effect"
 import * as Bytes from "../../../src/domain/Bytes.ts"
 import { ContentDigest } from "../../../src/domain/file/Digest.ts"
-import { Milliseconds } from "../../../src/domain/file/FileEntry.ts"
+import { FileEntry, mayRun, Milliseconds } from "../../../src/domain/file/FileEntry.ts"
 import { FileName } from "../../../src/domain/file/FileName.ts"
 import * as PackedFiles from "../../../src/domain/file/PackedFiles.ts"
-import { bundleBytesMax, bundleFilesMax, packedBytesMax } from "../../../src/domain/limits.ts"
+import { bundleBytesMax, bundleFilesMax, listingPageEntriesMax, packedBytesMax } from "../../../src/domain/limits.ts"
 
 const size = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1000 }))
 const entry = { size, modified: Milliseconds, digest: ContentDigest }
@@ -39,9 +39,50 @@ describe("packed files", () => {
     assert.deepStrictEqual(PackedFiles.unpackSent(PackedFiles.packSent(sent), 0, 60), Result.succeed(sent))
   })
 
+  it.prop("so do entries of a listing, in as many messages as they need", [few(FileEntry)], ([entries]) => {
+    const pages = PackedFiles.packEntries(entries)
+    const back = pages.map((page) => Result.getOrElse(PackedFiles.unpackEntries(page), () => []))
+    assert.deepStrictEqual(back.flat(), entries)
+    assert.isTrue(pages.every(({ length }) => length <= packedBytesMax))
+  })
+
+  it("entries fill a message before the next begins", () => {
+    const longest = FileName.make(Array.from({ length: 4 }, () => "\u4e00".repeat(85)).join("/"))
+    const entries = Array.from({ length: listingPageEntriesMax }, () => ({ ...file(longest, 2 ** 53 - 1) }))
+    const lengths = PackedFiles.packEntries(entries).map(({ length }) => length)
+    const each = 2 + Bytes.utf8Length(longest) + 8 + 6 + 1 + 32
+    const most = Math.floor(packedBytesMax / each)
+    assert.strictEqual(lengths.length, Math.ceil(entries.length / most))
+    assert.isTrue(lengths.slice(0, -1).every((length) => length === most * each))
+    assert.deepStrictEqual(PackedFiles.packEntries([]), [])
+  })
+
+  it("an entry that is cut short, or says what cannot be, is refused", () => {
+    const plain = { name: FileName.make("zz"), size: 1, modified: 1 }
+    const pack = (entry: FileEntry) => PackedFiles.packEntries([entry])[0] ?? new Uint8Array(0)
+    const whole = pack({ ...plain, ...mayRun(true), digest: file("a", 1).digest })
+    for (let length = 0; length < whole.length; length += 1) {
+      const why = reason(PackedFiles.unpackEntries(whole.subarray(0, length)))
+      assert.strictEqual(why, length === 0 ? "count" : "length", `${length} bytes`)
+    }
+    const bytes = pack(plain)
+    const spoilt = (at: number, byte: number) => {
+      const other = bytes.slice()
+      other[at] = byte
+      return reason(PackedFiles.unpackEntries(other))
+    }
+    // The name's bytes 2 and 3, then size, time and facts.
+    assert.deepStrictEqual(
+      [spoilt(3, 0x2e), spoilt(4, 0xff), spoilt(5, 0x20), spoilt(12, 0xff), spoilt(18, 4), spoilt(18, 1)],
+      ["name", "size", "size", "modified", "facts", "taken"]
+    )
+  })
+
   it.prop("any bytes are files in one form, or refused", [Schema.Uint8Array], ([bytes]) => {
     const files = PackedFiles.unpackFiles(bytes)
     if (Result.isSuccess(files)) assert.deepStrictEqual(PackedFiles.packFiles(files.success), bytes)
+    const entries = PackedFiles.unpackEntries(bytes)
+    if (Result.isSuccess(entries)) assert.deepStrictEqual(PackedFiles.packEntries(entries.success), [bytes])
     const names = PackedFiles.unpackNames(bytes)
     if (Result.isSuccess(names)) assert.deepStrictEqual(PackedFiles.packNames(names.success), bytes)
   })
