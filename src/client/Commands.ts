@@ -139,8 +139,8 @@ const sends = Effect.fnUntraced(function* (
     const bundled = colliding.has(index) || !FileName.isName(name) ? undefined : { name, place }
     return { name: path, size, run, bundled }
   })
-  const together = command === "upload" ? { together: Transfer.sendTogether } : {}
-  return yield* Batch.run(command, [items], found.length > paths.length, together)
+  const together = command === "upload" ? Transfer.sendTogether : Transfer.paraTogether
+  return yield* Batch.run(command, [items], found.length > paths.length, { together })
 })
 
 /** Fails for a file whose name is another one's too. */

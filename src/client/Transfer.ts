@@ -9,14 +9,14 @@ import { printable } from "../domain/file/Printable.ts"
 import { bundleBytesMax, bundlesAheadMax, smallFileBytesMax } from "../domain/limits.ts"
 import { SourceShrank } from "../domain/transfer/Outgoing.ts"
 import type { Along, Bundled, FileError, Moved, Together } from "./Batch.ts"
-import type { Refusals, SmallDownload } from "./Bundles.ts"
+import type { Refusals, SmallDownload, SmallUpload } from "./Bundles.ts"
 import { type CommandError, type LocalFileFailed, RequestRefused, SourceMissing } from "./ClientError.ts"
 import type { ClientSession, Committed } from "./ClientSession.ts"
 import * as Download from "./Download.ts"
 import type { LocalFiles, LocalPlace, LocalSource, SmallPlaces } from "./LocalFiles.ts"
 import type { OnProgress } from "./Progress.ts"
 import * as Reconnect from "./Reconnect.ts"
-import { Reporter, type TransferCommand } from "./Reporter.ts"
+import { Reporter, type TransferCommand, type Transferred } from "./Reporter.ts"
 import { Sessions } from "./Sessions.ts"
 
 /** What a transfer needs. */
@@ -132,20 +132,76 @@ export const downloadOfMany = Effect.fnUntraced(function* ({ name, place, size }
 // -----------------------------------------------------------------------------
 
 /** Sends small files in one request. What is not small and whole any more is left to be sent alone. */
-export const sendTogether: Together<Services> = Effect.fnUntraced(function* (items, told) {
+export const sendTogether: Together<Services> = (items, told) =>
+  withRoom((room) =>
+    Effect.gen(function* () {
+      const began = yield* Clock.currentTimeMillis
+      const found = yield* readTogether(items, room)
+      const outcomes = items.map((): Outcome => undefined)
+      yield* settleAll(outcomes, found, yield* uploadAll(found))
+      if (told) yield* tellAll("upload", found, outcomes, began)
+      return outcomes
+    })
+  )
+
+/**
+ * Makes the server's small files equal to ours, in as many round trips as one file takes: it is asked about all of
+ * them, and gets those in which they differ in one request. What it cannot say is left to be done alone.
+ *
+ * A file that is removed between question and request is sent as a new one.
+ */
+export const paraTogether: Together<Services> = (items, told) =>
+  withRoom((room) =>
+    Effect.gen(function* () {
+      const began = yield* Clock.currentTimeMillis
+      const found = yield* readTogether(items, room)
+      const outcomes = items.map((): Outcome => undefined)
+      const asked = Reconnect.persistently((session) =>
+        Effect.forEach(found, ({ name }) => versionOf(session, name), { concurrency: "unbounded" })
+      )
+      const there = yield* Effect.catchTag(asked, "RequestRefused", () => Effect.succeed([]))
+      const differing: Array<Small> = []
+      for (const [position, small] of found.entries()) {
+        const version = there[position]
+        if (version === undefined) continue
+        if (version instanceof RequestRefused) outcomes[small.index] = Result.fail(version)
+        else if (version.digest !== small.digest || version.executable !== small.executable) differing.push(small)
+        else outcomes[small.index] = Result.succeed({ size: small.size, reused: small.size, equal: true })
+      }
+      yield* settleAll(outcomes, differing, yield* uploadAll(differing))
+      if (told) yield* tellAll("para", found, outcomes, began)
+      return outcomes
+    })
+  )
+
+/** The server's version of a file, or that it has none; undefined when it does not say. */
+const versionOf = (session: ClientSession, name: FileName.FileName) =>
+  Effect.catchTag(session.describe(name), "RequestRefused", (error) =>
+    Effect.succeed(error.reason === "no-such-file" ? error : undefined)
+  )
+
+/** What a file of a bundle came to; undefined: it has to be moved by itself. */
+type Outcome = Result.Result<Moved, FileError> | undefined
+
+/** A small file as it was read, and which of the bundle's it is. */
+interface Small extends SmallUpload {
+  readonly index: number
+}
+
+const withRoom = Effect.fnUntraced(function* <A, E, R>(use: (room: Uint8Array) => Effect.Effect<A, E, R>) {
   const room = roomsKept.pop() ?? new Uint8Array(bundleBytesMax)
-  const outcomes = yield* sendFrom(room, items, told)
+  const outcome = yield* use(room)
   // Only now: of an interrupted request something may still be on its way out.
   if (roomsKept.length < bundlesAheadMax) roomsKept.push(room)
-  return outcomes
+  return outcome
 })
 
 /** Where content of bundles lies until it is sent: to make memory anew each time costs more than to read into it. */
 const roomsKept: Array<Uint8Array> = []
 
-const sendFrom = Effect.fnUntraced(function* (room: Uint8Array, items: ReadonlyArray<Bundled>, told: boolean) {
+/** Those that are small and whole. */
+const readTogether = Effect.fnUntraced(function* (items: ReadonlyArray<Bundled>, room: Uint8Array) {
   const digest = yield* Digest
-  const began = yield* Clock.currentTimeMillis
   let free = room
   const read = yield* perPlaces(
     items,
@@ -166,7 +222,7 @@ const sendFrom = Effect.fnUntraced(function* (room: Uint8Array, items: ReadonlyA
       )
   )
   let left = bundleBytesMax
-  const found = items.flatMap(({ name }, index) => {
+  return items.flatMap(({ name }, index): ReadonlyArray<Small> => {
     const small = read[index]
     if (small === undefined || small.content.length > left) return []
     const { content, executable, modified } = small
@@ -174,29 +230,34 @@ const sendFrom = Effect.fnUntraced(function* (room: Uint8Array, items: ReadonlyA
     const facts = { modified, size: content.length, ...mayRun(executable) }
     return [{ index, name, content, ...facts, digest: digestOf(digest, [content]) }]
   })
-  const outcomes = items.map((): Result.Result<Moved, FileError> | undefined => undefined)
-  if (found.length === 0) return outcomes
-  const refusals = yield* bundle(found, (session) => session.uploadBundle(found))
-  for (const [position, { index, size }] of found.entries()) {
-    const refusal = refusals.get(position)
-    outcomes[index] = refusal === undefined ? Result.succeed(whole(size)) : Result.fail(refusal)
-  }
-  const sent = told ? found.filter((_, position) => !refusals.has(position)) : []
-  if (sent.length > 0) {
-    const milliseconds = (yield* Clock.currentTimeMillis) - began
-    yield* (yield* Reporter).transferredAll(
-      sent.map(({ digest, name, size }) => ({
-        command: "upload",
-        name,
-        size,
-        reused: 0,
-        equal: false,
-        digest,
-        milliseconds
-      }))
-    )
-  }
-  return outcomes
+})
+
+const uploadAll = (files: ReadonlyArray<Small>) =>
+  files.length === 0 ? Effect.succeed<Refusals>(new Map()) : bundle(files, (session) => session.uploadBundle(files))
+
+const settleAll = (outcomes: Array<Outcome>, sent: ReadonlyArray<Small>, refusals: Refusals) =>
+  Effect.sync(() => {
+    for (const [position, { index, size }] of sent.entries()) {
+      const refusal = refusals.get(position)
+      outcomes[index] = refusal === undefined ? Result.succeed(whole(size)) : Result.fail(refusal)
+    }
+  })
+
+/** Reports those that went well. */
+const tellAll = Effect.fnUntraced(function* (
+  command: Sending["command"],
+  files: ReadonlyArray<Small>,
+  outcomes: ReadonlyArray<Outcome>,
+  began: number
+) {
+  const milliseconds = (yield* Clock.currentTimeMillis) - began
+  const well = files.flatMap(({ digest, index, name }): ReadonlyArray<Transferred> => {
+    const outcome = outcomes[index]
+    if (outcome === undefined || Result.isFailure(outcome)) return []
+    const { equal, reused, size } = outcome.success
+    return [{ command, name, size, reused, equal, digest, milliseconds }]
+  })
+  if (well.length > 0) yield* (yield* Reporter).transferredAll(well)
 })
 
 /** Runs those that lie among the same files together; gives their outcomes in their order. */

@@ -252,6 +252,41 @@ describe("commands", () => {
     }).pipe(Effect.provide(colliding.layer))
   )
 
+  const updated = world()
+  it.effect("several files are brought up to date together, by the rules of one", () =>
+    Effect.gen(function* () {
+      const { here } = updated
+      const files = yield* LocalFilesMemory.MemoryFiles
+      const put = (name: string, content: string, modified: number, executable = false) =>
+        files.set(`w/${name}`, { bytes: text(content), modified, ...(executable && { executable: true }) })
+      for (const name of ["changed", "equal", "run"]) put(name, "as it was", 60_000)
+      assert.isTrue(yield* upload(["w/*"]))
+      taken(here)
+      put("changed", "another", 120_000)
+      put("equal", "as it was", 120_000)
+      put("run", "as it was", 120_000, true)
+      put("new", "not there", 120_000)
+      assert.isFalse(yield* para(["w/changed", "w/equal", "w/run", "w/new", "w/none"]))
+      const { err, out } = taken(here)
+      assert.deepStrictEqual(err.trimEnd().split("\n").toSorted(), [
+        "paradrop: could not find the file in clientSide to parallelize: w/none",
+        "paradrop: w/new: the server does not have this file: send it with 'upload' first"
+      ])
+      assert.deepStrictEqual(out.split("\n").slice(0, 3), [
+        "changed: the file has been parallelized (7 B in 0.000 s)",
+        "equal: the file has been parallelized (9 B, equal already, 0.000 s)",
+        "run: the file has been parallelized (9 B in 0.000 s)"
+      ])
+      assert.match(out, /\npara: 3 files, 1 equal already, 2 failed \(/)
+      const session = yield* (yield* Sessions).session
+      const listed = yield* Stream.runCollect(session.fetch)
+      assert.deepStrictEqual(
+        listed.map(({ executable, modified, name, size }) => `${name} ${size} ${modified} ${executable}`).toSorted(),
+        ["changed 7 120000 undefined", "equal 9 60000 undefined", "run 9 120000 true"]
+      )
+    }).pipe(Effect.provide(updated.layer))
+  )
+
   const many = world()
   it.effect("many files of all sizes, up, changed and down again", () =>
     Effect.gen(function* () {

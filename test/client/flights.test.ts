@@ -2,10 +2,15 @@
  * How often a client waits for the network: one-way trips between the first byte and the listing.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect, Exit, Fiber, Queue, Scope, Stream } from "effect"
+import { Clock, Effect, Exit, Fiber, Layer, Queue, Scope, Stream } from "effect"
 import type { Socket } from "effect/socket"
 import { TestClock } from "effect/testing"
 import * as Client from "../../src/client/Client.ts"
+import * as Commands from "../../src/client/Commands.ts"
+import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
+import * as ReporterText from "../../src/client/ReporterText.ts"
+import { Screen } from "../../src/client/Screen.ts"
+import { Sessions } from "../../src/client/Sessions.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import { MemoryNetwork, pair } from "../../src/domain/testing/MemorySocket.ts"
@@ -124,6 +129,34 @@ describe("round trips", () => {
       assert.strictEqual(result.size, content.length)
       assert.strictEqual(count, 6)
     }).pipe(Effect.provide(layer()))
+  )
+
+  it.effect("many small files are brought up to date in as many as three", () =>
+    Effect.gen(function* () {
+      const scope = yield* Effect.scope
+      const updating = (count: number) =>
+        Effect.gen(function* () {
+          const names = Array.from({ length: count }, (_, index) => `f${index}`)
+          const files = yield* LocalFilesMemory.MemoryFiles
+          const run = (command: "Para" | "Upload", text: string) =>
+            trips((link) => {
+              for (const name of names)
+                files.set(name, { bytes: new TextEncoder().encode(`${text} ${name}`), modified: 0 })
+              return Commands.run({ _tag: command, files: names, as: undefined }).pipe(
+                Effect.provide(Sessions.layer(connect(link, scope, true)))
+              )
+            })
+          yield* run("Upload", "old")
+          const { count: waited, result } = yield* run("Para", "new")
+          assert.isTrue(result)
+          return waited
+        })
+      assert.strictEqual(yield* updating(3), yield* updating(100))
+    }).pipe(
+      Effect.provide(Layer.mergeAll(LocalFilesMemory.layer(), ReporterText.layer(""))),
+      Effect.provide(Screen.layerMemory({ written: { out: "", err: "" } })),
+      Effect.provide(layer())
+    )
   )
 
   it.effect("none to the goodbye, which the server takes for one", () =>
