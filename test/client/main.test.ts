@@ -384,6 +384,95 @@ describe("a script for the shell", () => {
   })
 })
 
+describe("para --watch", () => {
+  /** Waits until the process has said so. */
+  const says = async ({ child, output }: ReturnType<typeof start>, stream: "stderr" | "stdout", wanted: RegExp) => {
+    while (!wanted.test(output[stream])) await once(child[stream], "data")
+    output[stream] = ""
+  }
+  const watching = (...args: ReadonlyArray<string>) =>
+    start(clientMain, ["--server", `127.0.0.1:${port}`, "--user", "ada", "para", "--watch", ...args], {
+      PARADROP_PASSWORD: password
+    })
+  const there = (name: string) => fs.readFileSync(join(served, name), "utf8")
+
+  it("follows a file that is written, one that an editor puts in its place, and a new one, until SIGINT", async () => {
+    fs.mkdirSync(join(work, "watched"))
+    write("watched/note", "first")
+    const call = watching("watched")
+    await says(call, "stdout", /^para: 1 file \(/)
+    await says(call, "stderr", /^watching watched: Ctrl-C ends it\n$/)
+    assert.strictEqual(there("watched/note"), "first")
+
+    write("watched/note", "second")
+    await says(call, "stdout", /'watched\/note'.*\npara: /)
+    assert.strictEqual(there("watched/note"), "second")
+
+    write("saved", "third")
+    fs.renameSync(join(work, "saved"), join(work, "watched", "note"))
+    await says(call, "stdout", /'watched\/note'.*\npara: /)
+    assert.strictEqual(there("watched/note"), "third")
+
+    fs.mkdirSync(join(work, "watched", "sub"))
+    write("watched/sub/new", "fourth")
+    await says(call, "stdout", /'watched\/sub\/new'.*\n/)
+    assert.strictEqual(there("watched/sub/new"), "fourth")
+
+    fs.rmSync(join(work, "watched", "note"))
+    call.child.kill("SIGINT")
+    const { code, stderr } = await call.ended
+    assert.deepStrictEqual([code, stderr], [130, "paradrop: interrupted\n"])
+    // Nothing goes that was not asked to.
+    assert.strictEqual(there("watched/note"), "third")
+  }, 120_000)
+
+  it("removes with --delete what has gone here, and says what it has done", async () => {
+    fs.mkdirSync(join(work, "mirror"))
+    for (const name of ["a", "b"]) write(`mirror/${name}`, name)
+    const call = watching("mirror", "--delete")
+    await says(call, "stderr", /^watching mirror: Ctrl-C ends it\n$/)
+    fs.rmSync(join(work, "mirror", "a"))
+    await says(call, "stdout", /File 'mirror\/a' removed\.\npara: 1 file, .*1 removed/)
+    assert.deepStrictEqual(fs.readdirSync(join(served, "mirror")), ["b"])
+    call.child.kill("SIGTERM")
+    assert.strictEqual((await call.ended).code, 143)
+  }, 120_000)
+})
+
+describe("profiles", () => {
+  it("are added, listed, used and removed, with the password that was kept for one", async () => {
+    write("profiled", "x")
+    const server = `ada@127.0.0.1:${port}`
+    const env = { PARADROP_PASSWORD: password }
+    const added = await plain(["profile", "add", "home", server, "--keep-password"], env)
+    assert.deepStrictEqual(added, { code: 0, stdout: "", stderr: "profile 'home' added: --server home names it\n" })
+    const again = await plain(["profile", "add", "home", server])
+    assert.deepStrictEqual([again.code, again.stdout], [1, ""])
+    assert.match(again.stderr, /^paradrop: there is a profile 'home' already/)
+
+    // Neither account nor password is said any more.
+    assert.strictEqual((await plain(["--server", "home", "upload", "profiled"])).code, 0)
+    assert.strictEqual(fs.readFileSync(join(served, "profiled"), "utf8"), "x")
+    const wrong = await plain(["--server", "home", "fetch"], { PARADROP_PASSWORD: "another password" })
+    assert.deepStrictEqual([wrong.code, wrong.stdout], [1, ""])
+
+    const kept = join(folder, ".config", "paradrop", "passwords", "home")
+    const listed = await plain(["profile", "list"])
+    assert.deepStrictEqual(listed, { code: 0, stdout: `home  ${server}  password from a file\n`, stderr: "" })
+    const shown = await plain(["--json", "profile", "show", "home"])
+    const profile = { name: "home", server: `127.0.0.1:${port}`, user: "ada", passwordFile: kept }
+    assert.deepStrictEqual(JSON.parse(shown.stdout), profile)
+    assert.strictEqual(fs.statSync(kept).mode & 0o777, 0o600)
+
+    assert.strictEqual((await plain(["profile", "remove", "home"])).code, 0)
+    assert.isFalse(fs.existsSync(kept))
+    const none = await plain(["profile", "list"])
+    assert.deepStrictEqual([none.code, none.stdout], [0, ""])
+    const gone = await plain(["profile", "remove", "home"])
+    assert.deepStrictEqual([gone.code, gone.stdout], [1, ""])
+  }, 120_000)
+})
+
 describe("the public account", () => {
   it("is used by itself on loopback, with a calm note", async () => {
     const other = join(folder, "other")
