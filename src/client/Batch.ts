@@ -12,6 +12,7 @@ import { bundledBytes, bundledNameBytes, bundlesOf } from "../domain/file/Packed
 import type * as FileName from "../domain/file/FileName.ts"
 import { bundlesAheadMax, filesAheadMax, largeFilesAheadMax, smallFileBytesMax } from "../domain/limits.ts"
 import type { SourceShrank } from "../domain/transfer/Outgoing.ts"
+import type { OnCrossed } from "./Bundles.ts"
 import type { LocalFileFailed, NamesCollide, RequestRefused, SourceMissing } from "./ClientError.ts"
 import type { LocalPlace } from "./LocalFiles.ts"
 import type { OnProgress } from "./Progress.ts"
@@ -50,7 +51,8 @@ export interface Moved {
 export type Together<R> = (
   items: ReadonlyArray<Bundled>,
   /** whether each that was moved is reported */
-  told: boolean
+  told: boolean,
+  onCrossed: OnCrossed
 ) => Effect.Effect<ReadonlyArray<Result.Result<Moved, FileError> | undefined>, Exclude<NoSession, FileError>, R>
 
 /** What one file is given that is moved as one of many. */
@@ -144,24 +146,26 @@ export const run = Effect.fnUntraced(function* <R>(
     }
     const bundled = (move: Together<R>) =>
       Effect.fnUntraced(function* (bundle: ReadonlyArray<Item<R>>) {
+        const part = progress.bundle()
         const outcomes = yield* move(
           bundle.flatMap((item) => item.bundled ?? []),
-          told
+          told,
+          part.onCrossed
         )
-        const notMoved: Array<Effect.Effect<void, Exclude<NoSession, FileError>, R>> = []
+        const others: Array<readonly [Item<R>, FileError | undefined]> = []
         for (const [index, item] of bundle.entries()) {
           const outcome = outcomes[index]
-          if (outcome === undefined) notMoved.push(alone(item))
-          else if (Result.isFailure(outcome)) {
-            progress.gaveUp(item.size)
-            notMoved.push(failed(item, outcome.failure))
-          } else {
+          if (outcome === undefined) others.push([item, undefined])
+          else if (Result.isFailure(outcome)) others.push([item, outcome.failure])
+          else {
             count(outcome.success)
-            progress.moved(item.size, outcome.success)
+            part.moved(item.size, outcome.success)
           }
         }
-        progress.tell()
-        for (const effect of notMoved) yield* effect
+        // What has crossed belongs first to those that are in place.
+        for (const [item, error] of others) if (error !== undefined) part.gaveUp(item.size)
+        part.ended()
+        for (const [item, error] of others) yield* error === undefined ? alone(item) : failed(item, error)
       })
     const list = (all: ReadonlyArray<Item<R>>) => {
       const small = together === undefined ? [] : all.filter(isSmall)
@@ -223,11 +227,16 @@ interface Part {
 /** One progress over all files. Sizes are those that were known before: undefined, and what turns out is added then. */
 interface OfAll {
   readonly part: (size: number | undefined) => Part
-  /** A file of a bundle is in place. Shown at the next `tell`. */
+  readonly bundle: () => OfBundle
+}
+
+/** What a bundle tells the progress of all: its content crosses first, then each of its files is in place or not. */
+interface OfBundle {
+  readonly onCrossed: OnCrossed
   readonly moved: (size: number | undefined, moved: Moved) => void
-  /** A file of a bundle has failed. Shown at the next `tell`. */
   readonly gaveUp: (size: number | undefined) => void
-  readonly tell: () => void
+  /** Shows what has become of its files. */
+  readonly ended: () => void
 }
 
 const progressOfAll = Effect.fnUntraced(function* <R>(
@@ -272,16 +281,31 @@ const progressOfAll = Effect.fnUntraced(function* <R>(
       }
     }
   }
-  return {
-    part,
-    moved: (known = 0, { reused, size }) => {
-      add(size, size - known, reused)
-      files.done += 1
-    },
-    gaveUp: (known = 0) => {
-      add(0, -known, 0)
-      files.total -= 1
-    },
-    tell
+  const bundle = (): OfBundle => {
+    // What is shown before it is known whose it was. A second try shows nothing new until it has come further.
+    let ahead = 0
+    const taken = (most: number): number => {
+      const had = Math.min(ahead, most)
+      ahead -= had
+      return had
+    }
+    return {
+      onCrossed: (bytes) => {
+        const more = Math.max(0, bytes - ahead)
+        ahead += more
+        add(more, 0, 0)
+        tell()
+      },
+      moved: (known = 0, { reused, size }) => {
+        add(size - taken(size), size - known, reused)
+        files.done += 1
+      },
+      gaveUp: (known = 0) => {
+        add(0, taken(known) - known, 0)
+        files.total -= 1
+      },
+      ended: tell
+    }
   }
+  return { part, bundle }
 })

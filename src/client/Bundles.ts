@@ -33,17 +33,21 @@ export interface SmallDownload extends BundledContent {
 /** What the server refused, by position. */
 export type Refusals = ReadonlyMap<number, RequestRefused>
 
+/** Told of content that has crossed: bytes since the beginning of this try. */
+export type OnCrossed = (bytes: number) => void
+
 /** The two commands. What goes into one call must fit into a bundle: see `bundlesOf`. */
 export interface Bundles {
   /** Sends files; those that were not refused are committed as they were sent. */
-  readonly upload: (files: ReadonlyArray<SmallUpload>) => Effect.Effect<Refusals, CommandError>
+  readonly upload: (files: ReadonlyArray<SmallUpload>, onCrossed?: OnCrossed) => Effect.Effect<Refusals, CommandError>
   /**
    * Gets files. `take` is given some at a time, in their order, with content that is good until it ends; what is
    * missing in the end was refused. `too-large`: it does not fit into a bundle.
    */
   readonly download: <E>(
     names: ReadonlyArray<FileName>,
-    take: (files: ReadonlyArray<SmallDownload>) => Effect.Effect<void, E>
+    take: (files: ReadonlyArray<SmallDownload>) => Effect.Effect<void, E>,
+    onCrossed?: OnCrossed
   ) => Effect.Effect<Refusals, CommandError | E>
 }
 
@@ -57,8 +61,9 @@ export const make = Effect.fnUntraced(function* (
   /** Where content lies until it is taken: memory that is made anew each time costs more than to fill it. */
   const roomsKept: Array<Uint8Array> = []
 
-  const upload = (files: ReadonlyArray<SmallUpload>) =>
+  const upload: Bundles["upload"] = (files, onCrossed = () => {}) =>
     Effect.gen(function* () {
+      let crossed = 0
       const names = files.map(({ name }) => name)
       const rest = yield* inTurn(
         Effect.gen(function* () {
@@ -75,6 +80,7 @@ export const make = Effect.fnUntraced(function* (
             // What was refused meanwhile is told by the answer.
             if (request.refused()) break
             yield* request.sendParts(parts)
+            onCrossed((crossed += Bytes.lengthOf(parts)))
           }
           const last = answers(request, names)
           return request.atOnce ? Effect.andThen(proceed, last) : last
@@ -83,8 +89,9 @@ export const make = Effect.fnUntraced(function* (
       return yield* rest
     }).pipe(Effect.scoped, ahead.withPermit)
 
-  const download: Bundles["download"] = (names, take) =>
+  const download: Bundles["download"] = (names, take, onCrossed = () => {}) =>
     Effect.gen(function* () {
+      let crossed = 0
       const request = yield* requests.begin({ _tag: "DownloadBundle", names: packNames(names) })
       let from = 0
       return yield* answers(request, names, (packed) =>
@@ -104,6 +111,7 @@ export const make = Effect.fnUntraced(function* (
                 room.set(part, length)
                 length += part.length
               }
+              onCrossed((crossed += Bytes.lengthOf(parts)))
               if (ours) Bytes.giveBack(parts, frameHeaderBytes)
             })
           yield* Answers.content(request, label(names), total, keep)

@@ -8,7 +8,7 @@ import * as FileName from "../domain/file/FileName.ts"
 import { bundledBytes, bundlesOf } from "../domain/file/PackedFiles.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { RequestRefused } from "./ClientError.ts"
-import type { Refusals, SmallDownload, SmallUpload } from "./Bundles.ts"
+import type { OnCrossed, Refusals, SmallDownload, SmallUpload } from "./Bundles.ts"
 import type { ClientSession } from "./ClientSession.ts"
 import type { Sessions } from "./Sessions.ts"
 import type { Place } from "./ShellPlace.ts"
@@ -64,24 +64,33 @@ export const within = (session: ClientSession, place: Place): ClientSession => {
   })
   return {
     ...session,
-    uploadBundle: (files) =>
-      bundles(
+    uploadBundle: (files, onCrossed) => {
+      const further = adding(onCrossed)
+      return bundles(
         files,
         ({ name }) => name,
         ({ size }) => size,
-        (some) => session.uploadBundle(some.map(({ name, one }) => withName(one, name)))
-      ),
-    downloadBundle: (names, take) =>
-      bundles(
+        (some) =>
+          session.uploadBundle(
+            some.map(({ name, one }) => withName(one, name)),
+            further()
+          )
+      )
+    },
+    downloadBundle: (names, take, onCrossed) => {
+      const further = adding(onCrossed)
+      return bundles(
         names,
         (name) => name,
         () => 0,
         (some) =>
           session.downloadBundle(
             some.map(({ name }) => name),
-            (files) => take(files.map((file) => withIndex(file, some[file.index]?.position ?? file.index)))
+            (files) => take(files.map((file) => withIndex(file, some[file.index]?.position ?? file.index))),
+            further()
           )
-      ),
+      )
+    },
     fetch: inside(session.fetch),
     fetchWithDigests: inside(session.fetchWithDigests),
     describe: (name) => Effect.flatMap(whole(name), session.describe),
@@ -92,6 +101,15 @@ export const within = (session: ClientSession, place: Place): ClientSession => {
     remove: (name, ...rest) => Effect.flatMap(whole(name), (name) => session.remove(name, ...rest)),
     rename: (name, to, ...rest) =>
       Effect.flatMap(whole(name), (name) => Effect.flatMap(whole(to), (to) => session.rename(name, to, ...rest)))
+  }
+}
+
+/** For several requests in turn: each goes on from where the one before has ended. */
+const adding = (onCrossed: OnCrossed = () => {}) => {
+  let crossed = 0
+  return (): OnCrossed => {
+    const from = crossed
+    return (bytes) => onCrossed((crossed = from + bytes))
   }
 }
 

@@ -9,7 +9,7 @@ import { printable } from "../domain/file/Printable.ts"
 import { bundleBytesMax, bundlesAheadMax, smallFileBytesMax } from "../domain/limits.ts"
 import { SourceShrank } from "../domain/transfer/Outgoing.ts"
 import type { Along, Bundled, FileError, Moved, Together } from "./Batch.ts"
-import type { Refusals, SmallDownload, SmallUpload } from "./Bundles.ts"
+import type { OnCrossed, Refusals, SmallDownload, SmallUpload } from "./Bundles.ts"
 import { type CommandError, type LocalFileFailed, RequestRefused, SourceMissing } from "./ClientError.ts"
 import type { ClientSession, Committed } from "./ClientSession.ts"
 import * as Download from "./Download.ts"
@@ -132,13 +132,13 @@ export const downloadOfMany = Effect.fnUntraced(function* ({ name, place, size }
 // -----------------------------------------------------------------------------
 
 /** Sends small files in one request. What is not small and whole any more is left to be sent alone. */
-export const sendTogether: Together<Services> = (items, told) =>
+export const sendTogether: Together<Services> = (items, told, onCrossed) =>
   withRoom((room) =>
     Effect.gen(function* () {
       const began = yield* Clock.currentTimeMillis
       const found = yield* readTogether(items, room)
       const outcomes = items.map((): Outcome => undefined)
-      yield* settleAll(outcomes, found, yield* uploadAll(found))
+      yield* settleAll(outcomes, found, yield* uploadAll(found, onCrossed))
       if (told) yield* tellAll("upload", found, outcomes, began)
       return outcomes
     })
@@ -150,7 +150,7 @@ export const sendTogether: Together<Services> = (items, told) =>
  *
  * A file that is removed between question and request is sent as a new one.
  */
-export const paraTogether: Together<Services> = (items, told) =>
+export const paraTogether: Together<Services> = (items, told, onCrossed) =>
   withRoom((room) =>
     Effect.gen(function* () {
       const began = yield* Clock.currentTimeMillis
@@ -168,7 +168,7 @@ export const paraTogether: Together<Services> = (items, told) =>
         else if (version.digest !== small.digest || version.executable !== small.executable) differing.push(small)
         else outcomes[small.index] = Result.succeed({ size: small.size, reused: small.size, equal: true })
       }
-      yield* settleAll(outcomes, differing, yield* uploadAll(differing))
+      yield* settleAll(outcomes, differing, yield* uploadAll(differing, onCrossed))
       if (told) yield* tellAll("para", found, outcomes, began)
       return outcomes
     })
@@ -232,8 +232,10 @@ const readTogether = Effect.fnUntraced(function* (items: ReadonlyArray<Bundled>,
   })
 })
 
-const uploadAll = (files: ReadonlyArray<Small>) =>
-  files.length === 0 ? Effect.succeed<Refusals>(new Map()) : bundle(files, (session) => session.uploadBundle(files))
+const uploadAll = (files: ReadonlyArray<Small>, onCrossed: OnCrossed) =>
+  files.length === 0
+    ? Effect.succeed<Refusals>(new Map())
+    : bundle(files, (session) => session.uploadBundle(files, onCrossed))
 
 const settleAll = (outcomes: Array<Outcome>, sent: ReadonlyArray<Small>, refusals: Refusals) =>
   Effect.sync(() => {
@@ -282,7 +284,7 @@ const perPlaces = Effect.fnUntraced(function* <A, B>(
 })
 
 /** Gets small files in one request. What is not small any more is left to be got alone. */
-export const getTogether: Together<Services> = Effect.fnUntraced(function* (items, told) {
+export const getTogether: Together<Services> = Effect.fnUntraced(function* (items, told, onCrossed) {
   const reporter = yield* Reporter
   const began = yield* Clock.currentTimeMillis
   const outcomes = items.map((): Result.Result<Moved, FileError> | undefined => undefined)
@@ -326,7 +328,7 @@ export const getTogether: Together<Services> = Effect.fnUntraced(function* (item
     )
   })
   const names = items.map(({ name }) => name)
-  for (const [index, refusal] of yield* bundle(items, (session) => session.downloadBundle(names, take))) {
+  for (const [index, refusal] of yield* bundle(items, (session) => session.downloadBundle(names, take, onCrossed))) {
     if (refusal.reason !== "too-large") outcomes[index] ??= Result.fail(refusal)
   }
   return outcomes

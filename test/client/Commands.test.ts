@@ -13,6 +13,8 @@ import { complete } from "../../src/client/Completion.ts"
 import { History } from "../../src/client/History.ts"
 import { LineEditor } from "../../src/client/LineEditor.ts"
 import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
+import type { Progress } from "../../src/client/Progress.ts"
+import { Reporter } from "../../src/client/Reporter.ts"
 import * as ReporterJson from "../../src/client/ReporterJson.ts"
 import * as ReporterVerbose from "../../src/client/ReporterVerbose.ts"
 import * as ReporterText from "../../src/client/ReporterText.ts"
@@ -285,6 +287,48 @@ describe("commands", () => {
         ["changed 7 120000 undefined", "equal 9 60000 undefined", "run 9 120000 true"]
       )
     }).pipe(Effect.provide(updated.layer))
+  )
+
+  const followed = world()
+  it.effect("the progress of many never falls, moves within a bundle, and ends with what did not fail", () =>
+    Effect.gen(function* () {
+      const all: Array<Progress> = []
+      const reporter = yield* Reporter
+      const listening = { ...reporter, follow: () => Effect.succeed((progress: Progress) => void all.push(progress)) }
+      const told = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.provideService(effect, Reporter, listening)
+      const content = "x".repeat(30_000)
+      for (let index = 0; index < 60; index += 1) yield* place(`p/${index}`, `${content}${index}`)
+      // There a file stands where this one needs a folder.
+      yield* place("f", "1")
+      yield* upload(["f"])
+      yield* place("p/f/g", "1")
+      const tree = { dryRun: false, remove: false, checksum: false, include: [], exclude: [] }
+      const check = (files: number) => {
+        const last = all.at(-1)
+        assert.deepStrictEqual([last?.phase, last?.files], ["done", { done: files, total: files }])
+        assert.strictEqual(last?.done, last?.total)
+        for (const [index, { done, files, total }] of all.entries()) {
+          assert.isAtLeast(done, all[index - 1]?.done ?? 0)
+          assert.isAtLeast(files?.done ?? 0, all[index - 1]?.files?.done ?? 0)
+          assert.isAtMost(done, total)
+        }
+        // Two bundles have six whole frames.
+        assert.isAtLeast(new Set(all.map(({ done }) => done)).size, 6)
+        all.length = 0
+      }
+      assert.isFalse(yield* told(Commands.run({ _tag: "Upload", files: ["p/."], as: undefined, tree })))
+      check(60)
+      const numbers = Array.from({ length: 60 }, (_, index) => String(index))
+      assert.isTrue(
+        yield* told(
+          download(
+            numbers.map((name) => `[${name[0]}]${name.slice(1)}`),
+            "dir"
+          )
+        )
+      )
+      check(60)
+    }).pipe(Effect.provide(followed.layer))
   )
 
   const many = world()
