@@ -44,6 +44,8 @@ export interface Request {
   readonly sendParts: (parts: Parts) => Effect.Effect<void, CommandError>
   /** Sends a further message of this request. */
   readonly send: (message: Message.ClientMessage) => Effect.Effect<void, CommandError>
+  /** Sends content and messages together, in order: all of them in one record. */
+  readonly sendTogether: (parts: ReadonlyArray<Message.ClientMessage | Uint8Array>) => Effect.Effect<void, CommandError>
 }
 
 export interface Requests {
@@ -113,13 +115,14 @@ export const make = Effect.fnUntraced(function* (
   // A record that is half out would end the session: an interrupted caller leaves, its record does not. What is stuck
   // in a dead connection ends with the session, since a socket may never tell a writer that its peer has gone.
   const sends = yield* FiberSet.make<void, ChannelFailed>()
-  const send = (frame: Frame): Effect.Effect<void, CommandError> =>
+  const sending = (record: Effect.Effect<void, ChannelFailed>): Effect.Effect<void, CommandError> =>
     Effect.suspend((): Effect.Effect<void, CommandError> => {
       if (over !== undefined) return Effect.fail(over)
-      return Effect.flatMap(FiberSet.run(sends, channel.send(frame), { startImmediately: true }), (fiber) =>
+      return Effect.flatMap(FiberSet.run(sends, record, { startImmediately: true }), (fiber) =>
         Effect.flatMap(Fiber.await(fiber), sent)
       )
     })
+  const send = (frame: Frame): Effect.Effect<void, CommandError> => sending(channel.send(frame))
   const sent = (exit: Exit.Exit<void, ChannelFailed>): Effect.Effect<void, CommandError> => {
     if (Exit.isSuccess(exit)) return Effect.void
     const reason = Option.match(Cause.findErrorOption(exit.cause), {
@@ -257,7 +260,8 @@ export const make = Effect.fnUntraced(function* (
       refused: () => entry.refused,
       sendContent: (block) => send({ kind: "content", id, parts: [block] }),
       sendParts: (parts) => send({ kind: "content", id, parts }),
-      send: (message) => sendMessage(id, message)
+      send: (message) => sendMessage(id, message),
+      sendTogether: (parts) => sending(channel.sendTogether(parts.map((part) => frameOf(id, part))))
     }
   })
 
@@ -317,3 +321,8 @@ const correct = (channel: FrameChannel.FrameChannel): Effect.Effect<void, Comman
       )
     })
   )
+
+const frameOf = (id: RequestId, part: Message.ClientMessage | Uint8Array): Frame =>
+  part instanceof Uint8Array
+    ? { kind: "content", id, parts: [part] }
+    : { kind: "message", id, body: Message.Client.encode(part) }

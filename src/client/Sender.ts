@@ -5,13 +5,14 @@
  */
 import { Effect, Schema } from "effect"
 import type { ContentDigest, Digest } from "../domain/file/Digest.ts"
-import { headBytes } from "../domain/limits.ts"
+import { headBytes, togetherBytesMax, togetherPartsMax } from "../domain/limits.ts"
 import * as ReadWindow from "../domain/store/ReadWindow.ts"
 import { type Op, sendDelta } from "../domain/transfer/Delta.ts"
 import type { Coarse } from "../domain/transfer/Match.ts"
 import { sendAll, sendRanges, type Source, SourceShrank } from "../domain/transfer/Outgoing.ts"
 import { shortDigest } from "../domain/transfer/Signature.ts"
 import { packRanges } from "../domain/file/Packed.ts"
+import type { ClientMessage } from "../domain/wire/Message.ts"
 import type { CommandError } from "./ClientError.ts"
 import type { Counter } from "./Progress.ts"
 import { type Questions, walkErrors } from "./Questions.ts"
@@ -65,12 +66,9 @@ export const make = <E>(
     counter.moved(block.length)
   })
 
-  const perform = Effect.fnUntraced(function* ({ _tag, length, offset }: Op): Effect.fn.Return<void, SendError<E>> {
-    const ranges = [{ offset, length }]
-    if (_tag === "Literal") return yield* sendRanges({ source, ranges, send })
-    yield* going
-    yield* request.send({ _tag: "Copies", ranges: packRanges(ranges) })
-    counter.reused(length)
+  const { flush, perform } = ops(source, counter, {
+    send,
+    sendTogether: (parts) => Effect.andThen(going, request.sendTogether(parts))
   })
 
   return {
@@ -91,15 +89,66 @@ export const make = <E>(
       counter.phase("comparing")
       counter.reused(from)
       const delta = yield* walkErrors(
-        sendDelta({ local: source, from, coarse, digest, chunksOf, blocksOf, send: perform })
+        sendDelta({ local: source, from, coarse, digest, chunksOf, blocksOf, send: perform, flush })
       )
       yield* source.unchanged
       if (delta.equal && !settled && source.size > from) {
         yield* perform({ _tag: "Copy", offset: from, length: source.size - from })
+        yield* flush
       }
       return { size: source.size, digest: delta.digest }
     })
   }
+}
+
+/**
+ * Sends the ops of a delta. Small ones wait for each other, so that what little differs costs a record now and then, and
+ * not one for each copy and each piece of content.
+ */
+const ops = <E>(
+  source: Source<E>,
+  counter: Counter,
+  {
+    send,
+    sendTogether
+  }: {
+    readonly send: (block: Uint8Array) => Effect.Effect<void, CommandError | StoppedByRefusal>
+    readonly sendTogether: (
+      parts: ReadonlyArray<ClientMessage | Uint8Array>
+    ) => Effect.Effect<void, CommandError | StoppedByRefusal>
+  }
+) => {
+  let waiting: Array<ClientMessage | Uint8Array> = []
+  let content = 0
+  let copied = 0
+  const flush = Effect.suspend(() => {
+    if (waiting.length === 0) return Effect.void
+    const [parts, moved, reused] = [waiting, content, copied]
+    waiting = []
+    content = 0
+    copied = 0
+    return Effect.map(sendTogether(parts), () => {
+      counter.moved(moved)
+      counter.reused(reused)
+    })
+  })
+  const perform = Effect.fnUntraced(function* ({ _tag, length, offset }: Op): Effect.fn.Return<void, SendError<E>> {
+    const ranges = [{ offset, length }]
+    const large = _tag === "Literal" && length > togetherBytesMax
+    const bytes = _tag === "Literal" ? length : 0
+    if (large || waiting.length >= togetherPartsMax || content + bytes > togetherBytesMax) yield* flush
+    if (large) return yield* sendRanges({ source, ranges, send })
+    if (_tag === "Copy") {
+      waiting.push({ _tag: "Copies", ranges: packRanges(ranges) })
+      copied += length
+      return
+    }
+    const block = yield* source.read(offset, length)
+    if (block.length < length) return yield* new SourceShrank()
+    waiting.push(block)
+    content += length
+  })
+  return { perform, flush }
 }
 
 /** The digest of a whole source. */

@@ -326,6 +326,12 @@ export const hintRatioMax = 32
 /** Findings that wait between the walk and the closer look; one question is asked for all that wait. */
 export const findingsWaitingMax = 256
 
+/** Copies and content of a delta that leave in one record, and their content together, bytes: half a record. */
+export const togetherPartsMax = 128
+
+/** That content. More leaves by itself. */
+export const togetherBytesMax = 128 * 1024
+
 /** Content and ranges that wait for earlier copies within the server, bytes: so long questions need not wait. */
 export const assemblyBytesMax = 8 * 1024 * 1024
 

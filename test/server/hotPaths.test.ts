@@ -179,6 +179,16 @@ const bundle = Effect.fnUntraced(function* (count: number) {
   }))
 })
 
+/** So large that places `placeBytes` apart are in chunks of their own. */
+const placeBytes = 256 * 1024
+const older = Fixture.bytes(1, many * placeBytes)
+const newer = (places: number) => {
+  const bytes = older.slice()
+  for (let place = 0; place < places; place += 1) const at = place * placeBytes + 100_000
+  bytes[at] = 255 - (bytes[at] ?? 0)
+  return bytes
+}
+
 // What comes while the disk is busy is written at once. The disk in memory joins its parts: most of what is copied.
 const paths: Record<string, Path> = {
   "a block of an upload": {
@@ -189,6 +199,11 @@ const paths: Record<string, Path> = {
     prepare: (session, count) => session.upload(big, blocks(count)),
     run: (session) => session.download(big, () => Effect.succeed(Fixture.sink())),
     bounds: { records: 1, socketWrites: 1, diskOperations: 1, steps: 138, copied: 270_000 }
+  },
+  "a byte that differs in a file of which there is an older one": {
+    prepare: (session) => session.upload(big, Fixture.source(older)),
+    run: (session, count) => session.para(big, Fixture.source(newer(count))),
+    bounds: { records: 0.2, socketWrites: 0.2, diskOperations: 3, steps: 420, copied: 125_000 }
   },
   "a small file of many that go up at once": {
     run: (session, count) => each(count, (index) => session.upload(small(index), fourKibibytes)),

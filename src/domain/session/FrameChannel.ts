@@ -25,11 +25,23 @@ export interface FrameChannel {
   readonly traffic: Readonly<Traffic>
 }
 
+/** The same before anybody watches or counts what is sent. */
+export interface BareFrameChannel extends FrameChannel {
+  /** Sends frames in one record: together at most `recordPlaintextBytesMax` bytes. */
+  readonly sendTogether: (frames: ReadonlyArray<Frame.Frame>) => Effect.Effect<void, ChannelFailed>
+}
+
 /** Frames over that channel; every record that moves tells the watchdog. */
-export const make = (channel: SecureChannel, watchdog: Watchdog): FrameChannel => {
+export const make = (channel: SecureChannel, watchdog: Watchdog): BareFrameChannel => {
   const traffic: Traffic = { received: 0, sent: 0 }
+  const sendTogether = (frames: ReadonlyArray<Frame.Frame>): Effect.Effect<void, ChannelFailed> =>
+    Effect.map(channel.send(frames.flatMap(Frame.encode)), () => {
+      watchdog.progress()
+      for (const frame of frames) traffic.sent += Frame.encodedLength(frame)
+    })
   return {
     traffic,
+    sendTogether,
     receive: Effect.flatMap(channel.receive, (received) => {
       watchdog.progress()
       if (received._tag === "End") return Effect.undefined

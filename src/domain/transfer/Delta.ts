@@ -27,6 +27,8 @@ export interface DeltaOptions<E, E2, E3> extends Omit<MatchOptions<E, E2, never>
   ) => Effect.Effect<ReadonlyArray<ReadonlyArray<Piece>>, E2>
   /** Takes the ops in order. */
   readonly send: (op: Op) => Effect.Effect<void, E3>
+  /** Told when no further op is at hand: what was held back to leave with others should go. */
+  readonly flush?: Effect.Effect<void, E3>
 }
 
 /** What a delta has come to. */
@@ -64,9 +66,14 @@ export const sendDelta = <E, E2, E3>(
     yield* Effect.forkScoped(walk)
     // The next question is asked while what the last one found is being sent: a slow link is never idle for an answer.
     yield* Effect.forkScoped(look)
-    yield* Stream.runForEach(Stream.fromQueue(looked), runs.add)
+    const flush = options.flush ?? Effect.void
+    yield* Stream.runForEachArray(Stream.fromQueue(looked), (batch) =>
+      Effect.andThen(Effect.forEach(batch, runs.add, { discard: true }), flush)
+    )
     const whole = digest ?? (yield* Effect.interrupt)
-    return { digest: whole, equal: yield* runs.end(whole) }
+    const equal = yield* runs.end(whole)
+    yield* flush
+    return { digest: whole, equal }
   }).pipe(Effect.scoped)
 
 /**

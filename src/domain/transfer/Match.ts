@@ -511,11 +511,17 @@ export const refine = (
     const end = cutter.end()
     return end === undefined ? pieces : [...pieces, end]
   }
-  return last(cutter.push(content)).map((piece) => {
-    const block = byDigest.get(piece.digest)
-    const { length } = piece
-    return block !== undefined && block.length === length
-      ? { _tag: "Same", offset: piece.offset, length, base: block.offset }
-      : { _tag: "Unknown", offset: piece.offset, length, hint: undefined }
-  })
+  const found: Array<Found> = []
+  for (const { digest, length, offset } of last(cutter.push(content))) {
+    const block = byDigest.get(digest)
+    const before = found.at(-1)
+    const base = block?.length === length ? block.offset : undefined
+    // Neighbours that stand in order on both sides are one finding.
+    const goesOn =
+      before?._tag === "Same" ? before.base + before.length === base : before !== undefined && base === undefined
+    if (before !== undefined && goesOn) found[found.length - 1] = { ...before, length: before.length + length }
+    else if (base === undefined) found.push({ _tag: "Unknown", offset, length, hint: undefined })
+    else found.push({ _tag: "Same", offset, length, base })
+  }
+  return found
 }
