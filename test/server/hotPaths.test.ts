@@ -184,8 +184,10 @@ const placeBytes = 256 * 1024
 const older = Fixture.bytes(1, many * placeBytes)
 const newer = (places: number) => {
   const bytes = older.slice()
-  for (let place = 0; place < places; place += 1) const at = place * placeBytes + 100_000
-  bytes[at] = 255 - (bytes[at] ?? 0)
+  for (let place = 0; place < places; place += 1) {
+    const at = place * placeBytes + 100_000
+    bytes[at] = 255 - (bytes[at] ?? 0)
+  }
   return bytes
 }
 
