@@ -102,8 +102,8 @@ export const make = <E>(
 }
 
 /**
- * Sends the ops of a delta. Small ones wait for each other: what little differs costs a record now and then, and not one
- * for each copy and each piece of content.
+ * Sends the ops of a delta. Small ones wait for each other: what little differs costs a record now and then, and not
+ * one for each copy and each piece of content.
  */
 const ops = <E>(
   source: Source<E>,
