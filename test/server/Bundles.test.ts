@@ -2,10 +2,12 @@
  * Bundles of small files through a whole server: what is on record of each, and what they ask of the disk.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Stream } from "effect"
+import { Effect, Layer, Result, Stream } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { FileName } from "../../src/domain/file/FileName.ts"
+import { FileStore } from "../../src/domain/store/FileStore.ts"
 import * as FileStoreDisk from "../../src/domain/store/FileStoreDisk.ts"
+import * as SmallFiles from "../../src/domain/store/SmallFiles.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as MemoryDisk from "../../src/domain/testing/MemoryDisk.ts"
 import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
@@ -74,6 +76,27 @@ describe("a bundle that goes up", () => {
         ["f/A", "name-collision", 106, 1, undefined],
         ["g/new", "done", 107, undefined, 7]
       ])
+    }).pipe(Effect.provide(world))
+  )
+
+  it.effect("of who may not replace goes to new names in as few steps, and to no other", () =>
+    Effect.gen(function* () {
+      const [disk, store] = [yield* MemoryDisk.MemoryDisk, yield* FileStore]
+      const put = (names: ReadonlyArray<string>, target: "absent" | "present") =>
+        Effect.gen(function* () {
+          const files = yield* Effect.forEach(names, (name, index) => small(name, index + 1))
+          const all = files.map(({ content, ...file }) => ({ ...file, parts: [content] }))
+          const outcomes = yield* SmallFiles.placeAll(store, all, target)
+          return outcomes.map((one) => (Result.isSuccess(one) ? one.success.name : one.failure._tag))
+        })
+      assert.deepStrictEqual(yield* put(["f/a", "f/b"], "absent"), ["f/a", "f/b"])
+      const before = (yield* disk.journal).length
+      assert.deepStrictEqual(yield* put(["f/c", "f/a", "f/d"], "absent"), ["f/c", "FileExists", "f/d"])
+      assert.deepStrictEqual(yield* put(["f/c", "f/e"], "present"), ["f/c", "NoSuchFile"])
+      const count = (operation: string, all: ReadonlyArray<string>) => all.filter((one) => one === operation).length
+      const operations = (yield* disk.journal).slice(before)
+      assert.deepStrictEqual([count("create", operations), count("statAll", operations)], [3, 2])
+      assert.isAtMost(count("stat", operations), 8)
     }).pipe(Effect.provide(world))
   )
 

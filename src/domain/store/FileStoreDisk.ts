@@ -949,8 +949,8 @@ const placeAll = Effect.fnUntraced(function* (
   const outcomes: Array<Result.Result<FileEntry, StoreError>> = []
   for (const run of runsOf(files, ({ name }) => name)) {
     // Whatever is unusual goes the way of a single file, which knows what to say of it.
-    const together = target === undefined ? yield* Effect.result(placeRun(context, run)) : undefined
-    if (together !== undefined && Result.isSuccess(together)) outcomes.push(...together.success)
+    const together = yield* Effect.result(placeRun(context, run, target))
+    if (Result.isSuccess(together)) outcomes.push(...together.success)
     else outcomes.push(...(yield* Effect.forEach(run, (file) => Effect.result(placeAlone(context, file, target)))))
   }
   return outcomes
@@ -962,7 +962,8 @@ const placeAlone = (context: Context, file: SmallFile, target: StageRequest["tar
 /** The whole run in one step of the disk. Fails, having changed nothing, when that is not how it can be done. */
 const placeRun = (
   context: Context,
-  run: ReadonlyArray<SmallFile>
+  run: ReadonlyArray<SmallFile>,
+  target: StageRequest["target"]
 ): Effect.Effect<Outcomes<FileEntry>, StoreError | DiskError> => {
   const { disk, lockName, reserved } = context
   const bytes = run.reduce((total, { parts }) => total + Bytes.lengthOf(parts), 0)
@@ -973,12 +974,12 @@ const placeRun = (
   })
   return Effect.acquireUseRelease(
     hold,
-    () => lockName.all(run.map(({ name }) => key(name)))(placeTogether(context, run)),
+    () => lockName.all(run.map(({ name }) => key(name)))(placeTogether(context, run, target)),
     () => Effect.sync(() => void (reserved.bytes -= bytes))
   )
 }
 
-const placeTogether = (context: Context, run: ReadonlyArray<SmallFile>) => {
+const placeTogether = (context: Context, run: ReadonlyArray<SmallFile>, target: StageRequest["target"]) => {
   const [first] = run
   if (first === undefined) return Effect.succeed([])
   const { name } = first
@@ -992,7 +993,7 @@ const placeTogether = (context: Context, run: ReadonlyArray<SmallFile>) => {
     for (const step of folders) {
       yield* inFolder(context, step.folder)(placeStep(context, name, step, () => Effect.void, undefined))
     }
-    return yield* inFolder(context, folderOf(name))(arriveAll(context, folderOf(name), run, received))
+    return yield* inFolder(context, folderOf(name))(arriveAll(context, folderOf(name), run, received, target))
   })
   return Effect.tap(whilePlacing(context, name, work), (outcomes) =>
     outcomes.some(Result.isSuccess) ? Effect.void : prune(context, folderOf(name))
@@ -1010,15 +1011,28 @@ const arriveAll = Effect.fnUntraced(function* (
   context: Context,
   folder: DiskPath,
   run: ReadonlyArray<SmallFile>,
-  digests: ReadonlyArray<ContentDigest>
+  digests: ReadonlyArray<ContentDigest>,
+  target: StageRequest["target"]
 ): Effect.fn.Return<Outcomes<FileEntry>, StoreError | DiskError> {
   const { disk, durable, names } = context
   const parts = run.map(({ name }) => ({ part: baseName(name), key: segmentKey(baseName(name)) }))
   const found = yield* names.findAll(folder, new Set(parts.map(({ key }) => key)))
+  // What must be at a name is looked at itself: somebody else may have put it there just now.
+  const live =
+    target === undefined
+      ? []
+      : yield* disk.statAll(
+          folder,
+          parts.map(({ part }) => part)
+        )
   const ready = run.map((file, index): Result.Result<Ready, StoreError> => {
     const { key = "", part = "" } = parts[index] ?? {}
     const there = { entries: found.entriesOf(key), folder: found.folder }
-    return Result.flatMap(standing(context, file.name, { folder, part, kind: "file" }, there), () => {
+    const stands = Result.andThen(
+      standing(context, file.name, { folder, part, kind: "file" }, there),
+      asDemanded(file.name, target, live[index])
+    )
+    return Result.flatMap(stands, () => {
       const received = digests[index] ?? file.digest
       return received === file.digest
         ? Result.succeed({ file, part })
@@ -1059,6 +1073,19 @@ const arriveAll = Effect.fnUntraced(function* (
   yield* arrived.length === fit.length ? names.addedAll(folder, arrived) : names.forgotten(folder)
   return outcomes
 })
+
+/** The same as `checkDemanded`, by what a look at the name has found. */
+const asDemanded = (
+  name: FileName,
+  target: StageRequest["target"],
+  live: Result.Result<DiskStat, DiskError> | undefined
+): Result.Result<void, FileExists | NoSuchFile | StoreFailed> => {
+  if (target === undefined || live === undefined) return Result.void
+  if (Result.isFailure(live) && !absent.has(live.failure.code)) return Result.fail(failed(live.failure))
+  const exists = Result.isSuccess(live)
+  if (target === "absent" && exists) return Result.fail(new FileExists({ name }))
+  return target === "present" && !exists ? Result.fail(new NoSuchFile({ name })) : Result.void
+}
 
 /** By what the folders hold now, without a look at any file. */
 const present = Effect.fnUntraced(function* (
