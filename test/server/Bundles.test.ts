@@ -85,7 +85,7 @@ describe("a bundle that goes up", () => {
       const put = (names: ReadonlyArray<string>, target: "absent" | "present") =>
         Effect.gen(function* () {
           const files = yield* Effect.forEach(names, (name, index) => small(name, index + 1))
-          const all = files.map(({ content, ...file }) => ({ ...file, parts: [content] }))
+          const all = files.map(({ content, digest, modified, name }) => ({ name, modified, digest, parts: [content] }))
           const outcomes = yield* SmallFiles.placeAll(store, all, target)
           return outcomes.map((one) => (Result.isSuccess(one) ? one.success.name : one.failure._tag))
         })

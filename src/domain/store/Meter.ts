@@ -17,6 +17,7 @@ import { type Cause, Clock, Context, Effect, Exit, Layer, Result, type Scope, Se
 import { type FileName, key } from "../file/FileName.ts"
 import { fileBytesMax, quotaRecountMillisecondsMax, quotaRecountMillisecondsMin } from "../limits.ts"
 import type { FileEntry } from "../file/FileEntry.ts"
+import * as Bytes from "../Bytes.ts"
 import {
   FileStore,
   type Outcomes,
@@ -219,7 +220,7 @@ const stage = Effect.fnUntraced(function* (
   return { ...staging, commit }
 })
 
-/** One by one where somebody counts; otherwise as the store does it. */
+/** Together, where all of it fits; otherwise one by one, so that each is told for itself. */
 const placeAll = (
   meter: State,
   root: FileName | undefined,
@@ -231,8 +232,89 @@ const placeAll = (
     const counted = quota() !== undefined || files.some(({ name }) => around(meter, name).length > 0)
     if (!counted) return Effect.tap(SmallFiles.placeAll(meter.store, files, target), begunMeanwhile(meter))
     const { placeAll: _, ...store } = meter.store
-    return SmallFiles.placeAll({ ...store, stage: (request) => stage(meter, root, quota, request) }, files, target)
+    const alone = Effect.suspend(() =>
+      SmallFiles.placeAll({ ...store, stage: (request) => stage(meter, root, quota, request) }, files, target)
+    )
+    const together = Effect.orElseSucceed(placeTogether(meter, root, quota, files, target), () => undefined)
+    return Effect.flatMap(together, (outcomes) => (outcomes === undefined ? alone : Effect.succeed(outcomes)))
+  }).pipe(Effect.uninterruptible)
+
+/** Undefined, or fails, having changed nothing, when not all of it fits, or one changes what another adds. */
+const placeTogether = Effect.fnUntraced(function* (
+  meter: State,
+  root: FileName | undefined,
+  quota: () => Quota | undefined,
+  files: ReadonlyArray<SmallFile>,
+  target: StageRequest["target"]
+): Effect.fn.Return<Outcomes<FileEntry> | undefined, StoreError> {
+  const keys = new Set(files.map(({ name }) => key(name)))
+  if (keys.size < files.length) return undefined
+  const own = quota() === undefined ? undefined : folderOf(meter, root)
+  if (own !== undefined) yield* count(meter, own, quotaRecountMillisecondsMax)
+  const placed = Effect.gen(function* () {
+    const changes = yield* growths(meter, files)
+    const held = reserveAll(meter, own, quota(), files, changes)
+    if (held === undefined) return undefined
+    const counts = files.map(({ name }) => countsOf(meter, name))
+    return yield* SmallFiles.placeAll(meter.store, files, target).pipe(
+      Effect.onExit((exit) =>
+        Effect.sync(() => {
+          held.giveBack()
+          for (const [index, { name }] of files.entries()) {
+            const change = changes[index]
+            const outcome = Exit.isSuccess(exit) ? exit.value[index] : undefined
+            if (change === undefined) continue
+            if (outcome !== undefined && Result.isSuccess(outcome)) changed(meter, name, change, counts[index])
+            // It may have happened all the same: too much is counted then, and not too little.
+            else if (outcome === undefined || outcome.failure._tag === "StoreFailed") {
+              changed(meter, name, change, undefined)
+            }
+          }
+        })
+      )
+    )
   })
+  return yield* meter.lockName.all(keys)(placed)
+})
+
+/** What each would add to what is there. */
+const growths = Effect.fnUntraced(function* (meter: State, files: ReadonlyArray<SmallFile>) {
+  const names = files.map(({ name }) => name)
+  const there = new Set(yield* SmallFiles.present(meter.store, names))
+  return yield* Effect.forEach(files, ({ name, parts }) => {
+    const size = Bytes.lengthOf(parts)
+    return there.has(name) ? growth(meter, name, size) : Effect.succeed<Amount>({ bytes: size, files: 1 })
+  })
+})
+
+/** Reserves all of it in one step, in every folder that some of it is in; undefined when it does not fit. */
+const reserveAll = (
+  meter: State,
+  own: Folder | undefined,
+  quota: Quota | undefined,
+  files: ReadonlyArray<SmallFile>,
+  changes: ReadonlyArray<Amount>
+): { readonly giveBack: () => void } | undefined => {
+  const amounts = new Map<Folder, { bytes: number; files: number }>()
+  for (const [index, { name }] of files.entries()) {
+    const { bytes, files } = changes[index] ?? { bytes: 0, files: 0 }
+    for (const folder of around(meter, name)) {
+      const amount = amounts.get(folder) ?? { bytes: 0, files: 0 }
+      // What becomes smaller makes room only once it has.
+      add(amount, { bytes: Math.max(0, bytes), files: Math.max(0, files) })
+      amounts.set(folder, amount)
+    }
+  }
+  const [first] = files
+  const more = own && amounts.get(own)
+  if (own && more && first && excess(own, quota ?? {}, first.name, more) !== undefined) return undefined
+  for (const [folder, amount] of amounts) add(folder.reserved, amount)
+  return {
+    giveBack: () => {
+      for (const [folder, amount] of amounts) add(folder.reserved, negated(amount))
+    }
+  }
+}
 
 /** A count that has begun since may not have met what came: too much is safe, too little is not. */
 const begunMeanwhile =

@@ -229,6 +229,51 @@ describe("a quota", () => {
     )
   )
 
+  it.effect("lets a bundle through together when all of it fits, and tells each file apart when not", () =>
+    Effect.gen(function* () {
+      const digest = yield* Digest
+      const behind = yield* Effect.provide(FileStore.use(Effect.succeed), FileStoreMemory.layer())
+      let together = 0
+      const store: FileStore["Service"] = {
+        ...behind,
+        placeAll: (files, target) => {
+          together += 1
+          return SmallFiles.placeAll(behind, files, target)
+        }
+      }
+      const meter = yield* Effect.provide(
+        Meter.use(Effect.succeed),
+        Layer.provide(Meter.layer, Layer.succeed(FileStore, store))
+      )
+      const place = (files: ReadonlyArray<SmallFile>, target?: "absent") =>
+        Effect.map(
+          SmallFiles.placeAll(
+            meter.storeFor(root, () => quota),
+            files,
+            target
+          ),
+          (all) => all.map((one) => (Result.isSuccess(one) ? "done" : one.failure._tag))
+        )
+      const [x, y] = [small(digest, "a/x", 40), small(digest, "a/y", 50)]
+      const usage = Effect.map(meter.usage(root), (usage) => [usage?.used, usage?.reserved, together])
+      const nothing = { bytes: 0, files: 0 }
+      assert.deepStrictEqual(yield* place([x, y]), ["done", "done"])
+      assert.deepStrictEqual(yield* usage, [{ bytes: 90, files: 2 }, nothing, 1])
+      // One replaces, one is wrong, one may not replace.
+      const wrong = { ...small(digest, "a/z", 10), digest: y.digest }
+      assert.deepStrictEqual(yield* place([small(digest, "a/x", 20), wrong]), ["done", "DigestMismatch"])
+      assert.deepStrictEqual(yield* place([x, small(digest, "a/z", 5)], "absent"), ["FileExists", "done"])
+      assert.deepStrictEqual(yield* usage, [{ bytes: 75, files: 3 }, nothing, 3])
+      // Not all of it fits; and of one name twice the second adds what the first leaves.
+      assert.deepStrictEqual(yield* place([small(digest, "a/x", 45), small(digest, "a/w", 1)]), [
+        "done",
+        "QuotaExceeded"
+      ])
+      assert.deepStrictEqual(yield* place([small(digest, "a/x", 40), small(digest, "a/x", 10)]), ["done", "done"])
+      assert.deepStrictEqual(yield* usage, [{ bytes: 65, files: 3 }, nothing, 3])
+    }).pipe(Effect.provide(DigestNode.layer))
+  )
+
   it.effect("that is first heard of while files without one are put in place counts them too", () =>
     Effect.gen(function* () {
       const digest = yield* Digest
