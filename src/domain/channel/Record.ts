@@ -75,32 +75,44 @@ interface Key {
   readonly nonce: Uint8Array
 }
 
-/** The keys of one direction, record by record: the only place where a sequence number advances. */
-const keySequence = (
-  cipher: Cipher["Service"],
-  firstSecret: Redacted.Redacted<Uint8Array>,
-  recordsPerKey: number
-): Effect.Effect<Key, ChannelFailed> => {
-  let secret = firstSecret
-  let current: { readonly cipher: CipherKey; readonly iv: Uint8Array } | undefined
-  let sequence = 0
-  const importCurrent = Effect.suspend(() => {
-    const { iv, key } = recordKey(secret)
-    return Effect.map(cipher.importKey(key), (imported) => (current = { cipher: imported, iv }))
-  }).pipe(Effect.mapError(notVerified))
-  return Effect.suspend(() => {
-    if (sequence === recordsPerKey) {
-      secret = nextSecret(secret)
-      current = undefined
-      sequence = 0
-    }
-    const take = (key: { readonly cipher: CipherKey; readonly iv: Uint8Array }): Key => ({
-      cipher: key.cipher,
-      nonce: nonceOf(key.iv, sequence++)
-    })
-    return current === undefined ? Effect.map(importCurrent, take) : Effect.succeed(take(current))
-  })
+/** One direction of a channel. State and no closures: a server holds two of them for every session. */
+interface Direction {
+  readonly service: Cipher["Service"]
+  readonly recordsPerKey: number
+  secret: Redacted.Redacted<Uint8Array>
+  current: { readonly cipher: CipherKey; readonly iv: Uint8Array } | undefined
+  sequence: number
 }
+
+const directionOf = (
+  service: Cipher["Service"],
+  secret: Redacted.Redacted<Uint8Array>,
+  recordsPerKey: number
+): Direction => ({ service, recordsPerKey, secret, current: undefined, sequence: 0 })
+
+const notVerified = (): ChannelFailed => channelFailed("record-auth-failed")
+
+const importCurrent = (direction: Direction) =>
+  Effect.suspend(() => {
+    const { iv, key } = recordKey(direction.secret)
+    return Effect.map(direction.service.importKey(key), (cipher) => (direction.current = { cipher, iv }))
+  }).pipe(Effect.mapError(notVerified))
+
+/** The key of the next record: the only place where a sequence number advances. */
+const nextKey = (direction: Direction): Effect.Effect<Key, ChannelFailed> =>
+  Effect.suspend(() => {
+    if (direction.sequence === direction.recordsPerKey) {
+      direction.secret = nextSecret(direction.secret)
+      direction.current = undefined
+      direction.sequence = 0
+    }
+    const take = ({ cipher, iv }: { readonly cipher: CipherKey; readonly iv: Uint8Array }): Key => ({
+      cipher,
+      nonce: nonceOf(iv, direction.sequence++)
+    })
+    const { current } = direction
+    return current === undefined ? Effect.map(importCurrent(direction), take) : Effect.succeed(take(current))
+  })
 
 /**
  * @param recordsPerKey both ends must use the same; tests make it small
@@ -110,15 +122,15 @@ export const makeSealer = (
   secret: Redacted.Redacted<Uint8Array>,
   recordsPerKey: number = recordsPerKeyMax
 ): Sealer => {
-  const nextKey = keySequence(cipher, secret, recordsPerKey)
+  const direction = directionOf(cipher, secret, recordsPerKey)
   return {
     seal: (type, plaintext) =>
       Effect.suspend(() => {
         const length = Bytes.lengthOf(plaintext)
         if (length > recordPlaintextBytesMax) return Effect.fail(channelFailed("record-refused"))
         const header = encodeHeader(type, length)
-        return Effect.flatMap(nextKey, ({ cipher, nonce }) =>
-          Effect.mapBoth(cipher.seal(nonce, header, plaintext), {
+        return Effect.flatMap(nextKey(direction), ({ cipher: key, nonce }) =>
+          Effect.mapBoth(key.seal(nonce, header, plaintext), {
             onSuccess: (sealed) => [header, ...sealed],
             onFailure: notVerified
           })
@@ -133,13 +145,11 @@ export const makeOpener = (
   secret: Redacted.Redacted<Uint8Array>,
   recordsPerKey: number = recordsPerKeyMax
 ): Opener => {
-  const nextKey = keySequence(cipher, secret, recordsPerKey)
+  const direction = directionOf(cipher, secret, recordsPerKey)
   return {
     open: (header, sealed) =>
-      Effect.flatMap(nextKey, ({ cipher, nonce }) =>
-        Effect.mapError(cipher.open(nonce, header.bytes, sealed), notVerified)
+      Effect.flatMap(nextKey(direction), ({ cipher: key, nonce }) =>
+        Effect.mapError(key.open(nonce, header.bytes, sealed), notVerified)
       )
   }
 }
-
-const notVerified = (): ChannelFailed => channelFailed("record-auth-failed")

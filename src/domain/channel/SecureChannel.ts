@@ -202,72 +202,97 @@ const handshakeChannel = <In, Out>(
   }
 }
 
+/** A channel that is open, as it stands. State and few closures: a server holds one for every session. */
+interface Opened {
+  readonly transport: Transport
+  readonly sealer: Sealer
+  readonly opener: Opener
+  state: "unconfirmed" | "open" | "over"
+  /** nothing more can be sent */
+  ended: boolean
+  /** The header whose body is still awaited: an interrupted `receive` loses nothing. */
+  pending: RecordHeader | undefined
+  opening: boolean
+}
+
+const open = (channel: Opened, header: RecordHeader, sealed: Bytes.Parts) =>
+  channel.opener.open(header, sealed).pipe(
+    // The first record confirms the peer's keys; that it fails has a name of its own.
+    Effect.mapError((error) => (channel.state === "unconfirmed" ? channelFailed("confirmation-failed") : error))
+  )
+
+const deliver = (
+  channel: Opened,
+  { type }: RecordHeader,
+  plaintext: Bytes.Parts
+): Effect.Effect<Received, ChannelFailed> => {
+  channel.opening = false
+  channel.state = "open"
+  if (type === "data") return Effect.succeed({ _tag: "Data", plaintext })
+  if (Bytes.lengthOf(plaintext) > 0) return Effect.fail(channelFailed("record-refused"))
+  channel.state = "over"
+  return Effect.succeed({ _tag: "End" })
+}
+
+const bodyOf = (channel: Opened, header: RecordHeader): Effect.Effect<Received, ChannelFailed> => {
+  channel.pending = header
+  if (header.type === "handshake") return Effect.fail(channelFailed("record-refused"))
+  return Effect.flatMap(channel.transport.take(header.length), (sealed) => {
+    channel.pending = undefined
+    channel.opening = true
+    return Effect.flatMap(open(channel, header, sealed), (plaintext) => deliver(channel, header, plaintext))
+  })
+}
+
+const receive = (channel: Opened): Effect.Effect<Received, ChannelFailed> => {
+  if (channel.state === "over") return Effect.fail(channelFailed("truncated"))
+  const { pending, transport } = channel
+  const next =
+    pending === undefined
+      ? Effect.flatMap(takeHeader(transport), (header) => bodyOf(channel, header))
+      : bodyOf(channel, pending)
+  // A record that was taken and not delivered would be a hole in the stream: nothing can follow it.
+  return Effect.onError(next, (cause) =>
+    Effect.sync(() => {
+      if (channel.opening || !Cause.hasInterruptsOnly(cause)) channel.state = "over"
+    })
+  )
+}
+
+// A record whose writing failed or was interrupted may be half out: nothing can follow it.
+const write = (channel: Opened, type: "data" | "end", plaintext: Bytes.Parts) =>
+  Effect.flatMap(channel.sealer.seal(type, plaintext), channel.transport.write).pipe(
+    Effect.onError(() => Effect.sync(() => (channel.ended = true)))
+  )
+
+const end = (channel: Opened) => {
+  if (channel.ended) return Effect.void
+  channel.ended = true
+  return write(channel, "end", [])
+}
+
 const secureChannel = (transport: Transport, sealer: Sealer, opener: Opener, exporter: Secret): SecureChannel => {
   // Sealing and writing are one critical section: otherwise records would leave out of order and not verify.
   const sending = Semaphore.makeUnsafe(1)
-  let state: "unconfirmed" | "open" | "over" = "unconfirmed"
-  let ended = false
-  // The header whose body is still awaited: an interrupted `receive` loses nothing.
-  let pending: RecordHeader | undefined
-  let opening = false
-
-  const open = (header: RecordHeader, sealed: Bytes.Parts) =>
-    opener.open(header, sealed).pipe(
-      // The first record confirms the peer's keys; that it fails has a name of its own.
-      Effect.mapError((error) => (state === "unconfirmed" ? channelFailed("confirmation-failed") : error))
-    )
-
-  const deliver = ({ type }: RecordHeader, plaintext: Bytes.Parts): Effect.Effect<Received, ChannelFailed> => {
-    opening = false
-    state = "open"
-    if (type === "data") return Effect.succeed({ _tag: "Data", plaintext })
-    if (Bytes.lengthOf(plaintext) > 0) return Effect.fail(channelFailed("record-refused"))
-    state = "over"
-    return Effect.succeed({ _tag: "End" })
+  const channel: Opened = {
+    transport,
+    sealer,
+    opener,
+    state: "unconfirmed",
+    ended: false,
+    pending: undefined,
+    opening: false
   }
-
-  const bodyOf = (header: RecordHeader): Effect.Effect<Received, ChannelFailed> => {
-    pending = header
-    if (header.type === "handshake") return Effect.fail(channelFailed("record-refused"))
-    return Effect.flatMap(transport.take(header.length), (sealed) => {
-      pending = undefined
-      opening = true
-      return Effect.flatMap(open(header, sealed), (plaintext) => deliver(header, plaintext))
-    })
-  }
-
-  // A record whose writing failed or was interrupted may be half out: nothing can follow it.
-  const write = (type: "data" | "end", plaintext: Bytes.Parts) =>
-    Effect.flatMap(sealer.seal(type, plaintext), transport.write).pipe(
-      Effect.onError(() => Effect.sync(() => (ended = true)))
-    )
-
   return {
     exporter,
-    receive: Effect.suspend(() => {
-      if (state === "over") return Effect.fail(channelFailed("truncated"))
-      return pending === undefined ? Effect.flatMap(takeHeader(transport), bodyOf) : bodyOf(pending)
-    }).pipe(
-      // A record that was taken and not delivered would be a hole in the stream: nothing can follow it.
-      Effect.onError((cause) =>
-        Effect.sync(() => {
-          if (opening || !Cause.hasInterruptsOnly(cause)) state = "over"
-        })
-      )
-    ),
-
+    receive: Effect.suspend(() => receive(channel)),
     send: (plaintext) =>
       sending.withPermit(
-        Effect.suspend(() => (ended ? Effect.fail(channelFailed("connection-lost")) : write("data", plaintext)))
+        Effect.suspend(() =>
+          channel.ended ? Effect.fail(channelFailed("connection-lost")) : write(channel, "data", plaintext)
+        )
       ),
-
-    end: sending.withPermit(
-      Effect.suspend(() => {
-        if (ended) return Effect.void
-        ended = true
-        return write("end", [])
-      })
-    )
+    end: Effect.suspend(() => sending.withPermit(Effect.suspend(() => end(channel))))
   }
 }
 
