@@ -4,7 +4,7 @@
  * A straight script: read, step, act; results of actions go back in as inputs. What is legal is the machine's business,
  * what is true of bytes the channel's, what is true of files the store's.
  */
-import { type Cause, Clock, Deferred, Effect, Exit, Queue, Schema, Scope } from "effect"
+import { Cause, Clock, Deferred, Effect, Exit, Fiber, Queue, Schema, Scope } from "effect"
 import type { Socket } from "effect/socket"
 import * as Bytes from "../domain/Bytes.ts"
 import { type ChannelFailed, channelFailed } from "../domain/channel/ChannelError.ts"
@@ -42,11 +42,12 @@ import { type Member, Members } from "./Members.ts"
 import * as PasswordChange from "./PasswordChange.ts"
 import * as Peer from "./Peer.ts"
 import * as ProxyHeader from "./ProxyHeader.ts"
-import { type NoSeat, type Seat, Seats } from "./Seats.ts"
+import { NoSeat, type Seat, Seats } from "./Seats.ts"
 import { ServerLimits } from "./ServerLimits.ts"
 import { type Look, ServerStatus } from "./ServerStatus.ts"
 import * as SessionWatch from "./SessionWatch.ts"
 import { SignatureMaker } from "./SignatureMaker.ts"
+import type { Stopping } from "./Stopping.ts"
 import * as Transfers from "./Transfers.ts"
 
 /** Everything a connection is served with. */
@@ -114,11 +115,11 @@ const lookAt =
 /**
  * Serves one connection to its end. Never fails: an end of any kind is a log line.
  *
- * @param draining completes when the server stops: transfers end, new requests are refused
+ * @param stopping tells when the server stops: transfers end, new requests are refused
  */
 export const serve = Effect.fnUntraced(function* (
   socket: Socket.Socket,
-  draining: Deferred.Deferred<void>
+  stopping: Stopping
 ): Effect.fn.Return<void, never, ConnectionServices> {
   const visitor = yield* Visitor
   const peer = visitor?.peer ?? (yield* peerOfSocket)
@@ -136,7 +137,7 @@ export const serve = Effect.fnUntraced(function* (
   yield* watched(
     () => story.peer,
     (watch) =>
-      Effect.scoped(session(socket, draining, story, watch)).pipe(
+      Effect.scoped(session(socket, stopping, story, watch)).pipe(
         Effect.onExit((exit) => Effect.andThen(watch.end(endOf(story, exit).outcome), logEnd(story, exit)))
       )
   )
@@ -156,7 +157,7 @@ const watched = <A, E, R>(peer: () => Peer.Peer, run: (watch: SessionWatch.Sessi
 
 const session = Effect.fnUntraced(function* (
   socket: Socket.Socket,
-  draining: Deferred.Deferred<void>,
+  stopping: Stopping,
   story: Story,
   watch: SessionWatch.SessionWatch
 ): Effect.fn.Return<State.CloseReason, ConnectionError, ConnectionServices | Scope.Scope> {
@@ -167,36 +168,40 @@ const session = Effect.fnUntraced(function* (
   const seat = visitor?.seat ?? (yield* (yield* Seats).take(story.peer))
   yield* (yield* ServerStatus).attend(lookAt(story))
   const limits = yield* ServerLimits
+  // Whatever ends it ends it here: a race would be a fiber for each that may, and memory of every idle session.
+  const over = yield* Deferred.make<State.CloseReason, ConnectionError>()
+  const cut: Cut = (cause) => void Deferred.doneUnsafe(over, Exit.failCause(cause))
+  const cutWith = (error: ConnectionError): void => cut(Cause.fail(error))
   let driver: Driver | undefined
-  const authenticated = () => driver?.authenticated() === true
+  const authenticated = () => driver !== undefined && driver.state._tag !== "Unauthenticated"
 
-  const loginDeadline = Effect.andThen(
-    Effect.flatMap(Clock.currentTimeMillis, (now) => Effect.sleep(limits.loginMilliseconds - (now - story.since))),
-    Effect.suspend(() => (authenticated() ? Effect.never : Effect.fail(new LoginTimedOut())))
-  )
-  const stopping = Effect.andThen(
-    Deferred.await(draining),
+  seat.whenLost(() => cutWith(new NoSeat({ reason: "made-room" })))
+  story.flow.whenTooSlow(cutWith)
+  yield* stopping.attend(
     Effect.suspend(() =>
       driver !== undefined && authenticated()
-        ? Effect.andThen(driver.drain, Effect.never)
-        : Effect.fail(new StoppedBeforeLogin())
+        ? Effect.asVoid(Queue.offer(driver.inbox, item({ _tag: "Drain" })))
+        : Effect.sync(() => cutWith(new StoppedBeforeLogin()))
     )
   )
-  const served = Effect.gen(function* () {
-    yield* begin(transport, seat, story)
-    const watchdog = yield* Watchdog.make(limits.idleMilliseconds)
-    driver = yield* makeDriver({ transport, seat, story, watch, watchdog })
-    // Who loses a race is not heard of otherwise.
-    const run = Effect.onError(driver.run, (cause) =>
-      Effect.sync(() => void (story.defect = hasDefect(cause) ? cause : undefined))
-    )
-    return yield* Effect.raceAllFirst([run, driver.cut, watchdog.watch, story.flow.tooSlow])
-  })
-  // One race of all and not one in another: each fiber is memory of every idle session.
-  return yield* Effect.raceAllFirst([served, seat.lost, loginDeadline, stopping])
+  const left = limits.loginMilliseconds - ((yield* Clock.currentTimeMillis) - story.since)
+  const deadline = yield* Effect.sleep(left).pipe(
+    Effect.map(() => (authenticated() ? undefined : cutWith(new LoginTimedOut()))),
+    Effect.forkChild
+  )
+  const served = Effect.suspend(() => begin(transport, seat, story)).pipe(
+    Effect.andThen(makeDriver({ transport, seat, story, watch, cut, inTime: () => deadline.interruptUnsafe() })),
+    Effect.flatMap((made) => run((driver = made))),
+    // What comes behind another end is not heard of otherwise.
+    Effect.onError((cause) => Effect.sync(() => void (story.defect = hasDefect(cause) ? cause : undefined)))
+  )
+  const serving = yield* Effect.forkChild(served)
+  serving.addObserver((exit) => void Deferred.doneUnsafe(over, exit))
+  return yield* Effect.ensuring(Deferred.await(over), Fiber.interrupt(serving))
 })
 
-type Driver = Effect.Success<ReturnType<typeof makeDriver>>
+/** Ends the connection, whatever it is about. The first end counts. */
+type Cut = (cause: Cause.Cause<ConnectionError>) => void
 
 /** Waits for the first bytes: until then a connection costs next to nothing. Those of a proxy say whose it is. */
 const begin = Effect.fnUntraced(function* (transport: Transport.Transport, seat: Seat, story: Story) {
@@ -232,291 +237,373 @@ type InboxError = ChannelFailed | FrameRefused | Message.MessageRefused
 const nothing: Bytes.Parts = []
 const item = (input: State.SessionInput, content: Bytes.Parts = nothing): Item => ({ input, content })
 
-const makeDriver = Effect.fnUntraced(function* (options: {
+/**
+ * A connection that has begun to speak, as it stands: the machine's state and what drives it. The functions below are
+ * there once; closures and generators of each connection's own were a third of what an idle session took.
+ */
+interface Driver {
   readonly transport: Transport.Transport
   readonly seat: Seat
   readonly story: Story
   readonly watch: SessionWatch.SessionWatch
+  readonly cut: Cut
+  /** Nobody waits for the login any more. */
+  readonly inTime: () => void
   readonly watchdog: Watchdog.Watchdog
-}) {
-  const { seat, story, transport, watch, watchdog } = options
+  readonly limits: ServerLimits
+  readonly login: Login.Login
+  readonly passwords: PasswordChange.PasswordChange
+  readonly inbox: Queue.Queue<Item, InboxError>
+  readonly scope: Scope.Scope
+  state: State.Session
+  /** why nothing more will come */
+  lost: Cause.Cause<InboxError> | undefined
+  /** an answer is being written */
+  answering: boolean
+  grant: Grant
+  member: Member | undefined
+}
+
+const makeDriver = Effect.fnUntraced(function* (
+  options: Pick<Driver, "cut" | "inTime" | "seat" | "story" | "transport" | "watch">
+) {
+  const { cut, story, watch } = options
   const limits = yield* ServerLimits
-  const login = yield* Login.make(story.peer)
-  const bandwidth = yield* Bandwidth
-  const [members, passwords] = [yield* Members, yield* PasswordChange.make(story.peer, watch)]
-  const scope = yield* Effect.scope
-  const inbox = yield* Queue.bounded<Item, InboxError>(inboxRecordsMax)
-  const cut = yield* Deferred.make<never, InboxError>()
-  let state: State.Session = Session.initial
-  let lost: Cause.Cause<InboxError> | undefined
-  let answering = false
-  let grant: Grant = { rights: [] }
-  let member: Member | undefined
-
-  const run = Effect.gen(function* () {
-    const handshake = yield* SecureChannel.accept(transport)
-    yield* seat.advance("greeted")
-    const channel = yield* authenticate(handshake)
-    return yield* channel === undefined ? leaveUnauthenticated : converse(channel)
-  })
-
-  /** Steps the machine and acts, until its outputs and the results of its actions are used up. */
-  const handle = Effect.fnUntraced(function* <E, R>(
-    first: State.SessionInput,
-    act: (output: State.SessionOutput) => Effect.Effect<State.ActionResult | undefined, E, R>
-  ) {
-    let input: State.SessionInput | undefined = first
-    while (input !== undefined) {
-      const next: Session.Step = Session.step(state, input)
-      state = next.state
-      story.flow.step({ input, ...next })
-      yield* watch.step(input, next.outputs)
-      input = undefined
-      // An output whose action has a result is always a step's last.
-      for (const output of next.outputs) input = yield* act(output)
-    }
-  })
-
-  /** The login: undefined when it ended without one. */
-  const authenticate = Effect.fnUntraced(function* (
-    handshake: SecureChannel.HandshakeChannel<ClientMessageOfLogin, ServerMessageOfLogin>
-  ) {
-    let channel: SecureChannel.SecureChannel | undefined
-    const act = Effect.fnUntraced(function* (
-      output: State.SessionOutput
-    ): Effect.fn.Return<State.ActionResult | undefined, AccountsFailed | ChannelFailed> {
-      switch (output._tag) {
-        case "AnswerLogin": {
-          story.attempts += 1
-          const answered = yield* login.answer(output.user, output.ke1)
-          if (answered._tag === "LoginAnswered") yield* seat.advance("trying")
-          return answered
-        }
-        case "VerifyLogin": {
-          const verified = yield* login.verify(output.user, output.ke3)
-          if (verified === undefined) return { _tag: "LoginUnverified" }
-          grant = verified.grant
-          channel = handshake.upgrade(verified.sessionKey)
-          return { _tag: "LoginVerified", rights: verified.grant.rights }
-        }
-        case "SendHandshake":
-          return void (yield* handshake.send(output.message))
-        default:
-          return undefined
-      }
-    })
-    while (state._tag === "Unauthenticated" && channel === undefined) {
-      yield* handle({ _tag: "Handshake", message: yield* handshake.receive }, act)
-    }
-    return channel
-  })
-
-  const leaveUnauthenticated = Effect.suspend(() => Effect.as(linger, closeReason(state)))
-
-  const converse = Effect.fnUntraced(function* (secure: SecureChannel.SecureChannel) {
-    const plain = watch.counted(FrameChannel.make(secure, watchdog))
-    const channel = story.flow.through(plain, yield* KeepAlive.make(plain, watchdog))
-    const { root } = grant
-    const files = (yield* Meter).storeFor(root, () => (member?.grant() ?? grant).quota)
-    const transfers = yield* Transfers.make({
-      channel,
-      watch,
-      files: Confined.make(files, root),
-      watchdog,
-      user: () => story.user ?? "",
-      report: (outcome) =>
-        Exit.isSuccess(outcome)
-          ? Effect.asVoid(Queue.offer(inbox, item(outcome.value)))
-          : Effect.asVoid(Queue.failCause(inbox, outcome.cause))
-    })
-    yield* Effect.forkIn(Effect.catchCause(receiveInto(channel, inbox), lose), scope)
-    let content = nothing
-    const maker = yield* SignatureMaker
-    let transferring = false
-    const told = (now: boolean) => {
-      const change = Number(now) - Number(transferring)
-      transferring = now
-      return change === 0 ? Effect.void : maker.transferring(change > 0 ? 1 : -1)
-    }
-    yield* Effect.addFinalizer(() => told(false))
-    const act = actions(channel, transfers, () => content)
-    const isOver = () => state._tag === "Closed"
-    while (state._tag !== "Closed") {
-      for (const next of joined(yield* story.flow.awaited(state, Queue.takeAll(inbox)))) {
-        content = next.content
-        yield* handle(next.input, act)
-        if (isOver()) break
-      }
-      const busy = state._tag === "Transferring"
-      yield* told(busy)
-      watchdog.expect(busy ? limits.stallMilliseconds : limits.idleMilliseconds)
-    }
-    const { reason } = state
-    yield* goodbye(channel, reason === "bye" ? undefined : message(connectionId, { _tag: "Closing", reason }))
-    return reason
-  })
-
-  /** From now on changes of the account reach the session, in their turn and without making anybody wait. */
-  const join = (user: UserName) =>
-    Scope.provide(
-      members.join(user, grant, (change) => Effect.asVoid(Effect.forkIn(Queue.offer(inbox, item(change)), scope))),
-      scope
-    )
-
-  // What came before is still worked on. An answer that is being written may never return: a socket need not tell a
-  // writer that its peer has gone.
-  const lose = (cause: Cause.Cause<InboxError>) =>
-    Effect.suspend(() => {
-      lost = cause
-      return Effect.andThen(Queue.failCause(inbox, cause), answering ? Deferred.failCause(cut, cause) : Effect.void)
-    })
-
-  const answer = (channel: FrameChannel.FrameChannel, frame: Frame): Effect.Effect<void, InboxError> =>
-    Effect.suspend((): Effect.Effect<void, InboxError> => {
-      if (lost !== undefined) return Effect.failCause(lost)
-      answering = true
-      return channel.send(frame)
-    }).pipe(Effect.ensuring(Effect.sync(() => (answering = false))))
-
-  /** Sends an answer list by list, in as few messages as it needs; `end` sends the last one. */
-  const answerIn = (channel: FrameChannel.FrameChannel, id: Frame["id"]) => {
-    let waiting: ReadonlyArray<Piece> = []
-    const send = (pieces: ReadonlyArray<Piece>, last: boolean) =>
-      answer(channel, message(id, { _tag: "Pieces", pieces: packPieces(pieces), last }))
-    return {
-      add: Effect.fnUntraced(function* (pieces: ReadonlyArray<Piece>): Effect.fn.Return<void, InboxError> {
-        waiting = [...waiting, ...pieces]
-        for (; waiting.length > piecesInPart; waiting = waiting.slice(piecesInPart)) {
-          yield* send(waiting.slice(0, piecesInPart), false)
-        }
-      }),
-      end: Effect.suspend(() => send(waiting, true))
-    }
+  const watchdog = yield* Watchdog.make(limits.idleMilliseconds)
+  yield* Effect.forkChild(Effect.catchCause(watchdog.watch, (cause) => Effect.sync(() => cut(cause))))
+  const driver: Driver = {
+    ...options,
+    limits,
+    watchdog,
+    login: yield* Login.make(story.peer),
+    passwords: yield* PasswordChange.make(story.peer, watch),
+    inbox: yield* Queue.bounded<Item, InboxError>(inboxRecordsMax),
+    scope: yield* Effect.scope,
+    state: Session.initial,
+    lost: undefined,
+    answering: false,
+    grant: { rights: [] },
+    member: undefined
   }
+  return driver
+})
 
-  const sendChunks = Effect.fnUntraced(function* (
-    channel: FrameChannel.FrameChannel,
-    transfers: Transfers.Transfers,
-    asked: Extract<State.SessionOutput, { readonly _tag: "SendChunks" }>
-  ): Effect.fn.Return<void, InboxError> {
-    const answers = answerIn(channel, asked.id)
-    for (const pieces of transfers.chunks(asked)) yield* answers.add(pieces)
-    yield* answers.end
-  })
-
-  const sendBlocks = Effect.fnUntraced(function* (
-    channel: FrameChannel.FrameChannel,
-    transfers: Transfers.Transfers,
-    { id, ranges }: Extract<State.SessionOutput, { readonly _tag: "SendBlocks" }>
-  ): Effect.fn.Return<State.ActionResult | undefined, InboxError> {
-    const answers = answerIn(channel, id)
-    for (const range of ranges) {
-      const blocks = yield* transfers.blocks(id, range)
-      if ("_tag" in blocks) return blocks
-      yield* answers.add(blocks)
-    }
-    yield* answers.end
-    return undefined
-  })
-
-  /** The password is proved. Whoever finds no seat now is told why. */
-  const admit = Effect.fnUntraced(function* (
-    channel: FrameChannel.FrameChannel,
-    { client, user }: Extract<State.SessionOutput, { readonly _tag: "Admit" }>
-  ): Effect.fn.Return<void, InboxError | NoSeat> {
-    story.user = user
-    story.client = printable(client)
-    yield* login.succeeded(user)
-    yield* Effect.tapError(seat.admit(user), ({ reason }) =>
-      goodbye(channel, message(connectionId, { _tag: "Closing", reason }))
-    )
-    member = yield* join(user)
-    story.flow.share(yield* Scope.provide(bandwidth.join(user, grant.bytesPerSecond), scope))
-  })
-
-  const actions = (channel: FrameChannel.FrameChannel, transfers: Transfers.Transfers, content: () => Bytes.Parts) =>
-    Effect.fnUntraced(function* (
-      output: State.SessionOutput
-    ): Effect.fn.Return<State.ActionResult | undefined, InboxError | NoSeat> {
-      const refusal = yield* watch.refusal(output)
-      if (refusal !== undefined) {
-        // What was gathered goes nowhere.
-        if (output._tag === "PlaceBundle") yield* transfers.discard
-        return refusal
-      }
-      switch (output._tag) {
-        case "Send":
-          return void (yield* answer(channel, message(output.id, output.message)))
-        case "Write":
-          return yield* transfers.write(output.id, content())
-        case "Stage":
-          return yield* transfers.stage(output)
-        case "Gather":
-          return void (yield* transfers.gather(output))
-        case "Keep":
-          return void (yield* transfers.keep(content()))
-        case "PlaceBundle":
-          return yield* transfers.placeBundle(output)
-        case "SendBundle":
-          return void (yield* transfers.sendBundle(output))
-        case "Copy":
-          return yield* transfers.copy(output)
-        case "SendChunks":
-          return void (yield* sendChunks(channel, transfers, output))
-        case "SendBlocks":
-          return yield* sendBlocks(channel, transfers, output)
-        case "Commit":
-          return yield* transfers.commit(output)
-        case "Discard":
-          return void (yield* transfers.discard)
-        case "AnswerPassword":
-          return yield* passwords.answer(output)
-        case "ChangePassword":
-          return yield* passwords.change(output)
-        case "Open":
-          return yield* transfers.open(output)
-        case "SendContent":
-          return void (yield* transfers.sendContent(output))
-        case "List":
-          return void (yield* transfers.list(output))
-        case "Remove":
-        case "Rename":
-          return yield* transfers.change(output)
-        case "Describe":
-          return void (yield* transfers.describe(output))
-        case "StopSending":
-          return void (yield* transfers.stopSending(output.id))
-        case "Admit":
-          return void (yield* admit(channel, output))
-        case "AnswerLogin":
-        case "VerifyLogin":
-        case "SendHandshake":
-        case "Close":
-          return undefined
-      }
-    })
-
-  const goodbye = (channel: FrameChannel.FrameChannel, last: Frame | undefined) =>
-    Effect.gen(function* () {
-      if (last !== undefined) yield* channel.send(last)
-      yield* channel.end
-      yield* linger
-    }).pipe(Effect.timeoutOption(goodbyeMillisecondsMax), Effect.ignore)
-
-  // Closing while the peer still sends would make the network drop our last words: read on for a moment.
-  const linger = Effect.andThen(transport.finish, transport.drain).pipe(
-    Effect.timeoutOption(goodbyeMillisecondsMax),
-    Effect.asVoid
+const run = (driver: Driver) =>
+  Effect.flatMap(greet(driver), (channel) =>
+    channel === undefined ? leaveUnauthenticated(driver) : converse(driver, channel)
   )
 
-  return {
-    run,
-    /** Fails when the connection is lost while an answer is being written. */
-    cut: Deferred.await(cut),
-    authenticated: () => state._tag !== "Unauthenticated",
-    drain: Effect.asVoid(Queue.offer(inbox, item({ _tag: "Drain" })))
+/** The key exchange and the login; undefined when it ended without one. What both took is let go of with it. */
+const greet = Effect.fnUntraced(function* (driver: Driver) {
+  const handshake = yield* SecureChannel.accept(driver.transport)
+  yield* driver.seat.advance("greeted")
+  const opened: Opened = { handshake, channel: undefined }
+  const act = (output: State.SessionOutput) => actBeforeLogin(driver, opened, output)
+  while (driver.state._tag === "Unauthenticated" && opened.channel === undefined) {
+    yield* handle(driver, { _tag: "Handshake", message: yield* handshake.receive }, act)
+  }
+  return opened.channel
+})
+
+/** A login under way, and the channel that comes of it. */
+interface Opened {
+  readonly handshake: SecureChannel.HandshakeChannel<ClientMessageOfLogin, ServerMessageOfLogin>
+  channel: SecureChannel.SecureChannel | undefined
+}
+
+/** Steps the machine and acts, until its outputs and the results of its actions are used up. */
+const handle = Effect.fnUntraced(function* <E, R>(
+  driver: Driver,
+  first: State.SessionInput,
+  act: (output: State.SessionOutput) => Effect.Effect<State.ActionResult | undefined, E, R>
+) {
+  let input: State.SessionInput | undefined = first
+  while (input !== undefined) {
+    const next: Session.Step = Session.step(driver.state, input)
+    driver.state = next.state
+    driver.story.flow.step({ input, ...next })
+    yield* driver.watch.step(input, next.outputs)
+    input = undefined
+    // An output whose action has a result is always a step's last.
+    for (const output of next.outputs) input = yield* act(output)
   }
 })
+
+const actBeforeLogin = Effect.fnUntraced(function* (
+  driver: Driver,
+  opened: Opened,
+  output: State.SessionOutput
+): Effect.fn.Return<State.ActionResult | undefined, AccountsFailed | ChannelFailed> {
+  const { login, seat, story } = driver
+  switch (output._tag) {
+    case "AnswerLogin": {
+      story.attempts += 1
+      const answered = yield* login.answer(output.user, output.ke1)
+      if (answered._tag === "LoginAnswered") yield* seat.advance("trying")
+      return answered
+    }
+    case "VerifyLogin": {
+      const verified = yield* login.verify(output.user, output.ke3)
+      if (verified === undefined) return { _tag: "LoginUnverified" }
+      driver.grant = verified.grant
+      opened.channel = opened.handshake.upgrade(verified.sessionKey)
+      return { _tag: "LoginVerified", rights: verified.grant.rights }
+    }
+    case "SendHandshake":
+      return void (yield* opened.handshake.send(output.message))
+    default:
+      return undefined
+  }
+})
+
+const leaveUnauthenticated = (driver: Driver) => Effect.map(linger(driver.transport), () => closeReason(driver.state))
+
+/** A session that is logged in, as it stands. */
+interface Conversation {
+  readonly driver: Driver
+  readonly channel: FrameChannel.FrameChannel
+  /** made at the first command: who only waits needs none */
+  transfers: Transfers.Transfers | undefined
+  /** of the input that is acted on */
+  content: Bytes.Parts
+  transferring: boolean
+}
+
+const converse = Effect.fnUntraced(function* (driver: Driver, secure: SecureChannel.SecureChannel) {
+  const { inbox, limits, story, watch, watchdog } = driver
+  const plain = watch.counted(FrameChannel.make(secure, watchdog))
+  const channel = story.flow.through(plain, yield* KeepAlive.make(plain, watchdog))
+  const it: Conversation = { driver, channel, transfers: undefined, content: nothing, transferring: false }
+  yield* Effect.forkChild(Effect.catchCause(receiveInto(channel, inbox), (cause) => lose(driver, cause)))
+  yield* Effect.addFinalizer(() => told(it, false))
+  const act = (output: State.SessionOutput) => actOn(it, output)
+  const isOver = () => driver.state._tag === "Closed"
+  while (driver.state._tag !== "Closed") {
+    for (const next of joined(yield* story.flow.awaited(driver.state, Queue.takeAll(inbox)))) {
+      it.content = next.content
+      yield* handle(driver, next.input, act)
+      if (isOver()) break
+    }
+    const busy = driver.state._tag === "Transferring"
+    yield* told(it, busy)
+    watchdog.expect(busy ? limits.stallMilliseconds : limits.idleMilliseconds)
+  }
+  const { reason } = driver.state
+  const last = reason === "bye" ? undefined : message(connectionId, { _tag: "Closing", reason })
+  yield* goodbye(driver.transport, channel, last)
+  return reason
+})
+
+/** Tells those who make signatures whether transfers go before them. */
+const told = (it: Conversation, now: boolean): Effect.Effect<void, never, SignatureMaker> => {
+  const change = Number(now) - Number(it.transferring)
+  it.transferring = now
+  return change === 0 ? Effect.void : Effect.flatMap(SignatureMaker, (maker) => maker.transferring(change > 0 ? 1 : -1))
+}
+
+const makeTransfers = Effect.fnUntraced(function* (it: Conversation) {
+  const { channel, driver } = it
+  const { inbox, story, watch, watchdog } = driver
+  const { root } = driver.grant
+  const files = (yield* Meter).storeFor(root, () => (driver.member?.grant() ?? driver.grant).quota)
+  it.transfers = yield* Transfers.make({
+    channel,
+    watch,
+    files: Confined.make(files, root),
+    watchdog,
+    user: () => story.user ?? "",
+    report: (outcome) =>
+      Exit.isSuccess(outcome)
+        ? Effect.asVoid(Queue.offer(inbox, item(outcome.value)))
+        : Effect.asVoid(Queue.failCause(inbox, outcome.cause))
+  })
+  return it.transfers
+}, Effect.uninterruptible)
+
+/** From now on changes of the account reach the session, in their turn and without making anybody wait. */
+const join = Effect.fnUntraced(function* ({ grant, inbox, scope }: Driver, user: UserName) {
+  const members = yield* Members
+  return yield* Scope.provide(
+    members.join(user, grant, (change) => Effect.asVoid(Effect.forkIn(Queue.offer(inbox, item(change)), scope))),
+    scope
+  )
+})
+
+// What came before is still worked on. An answer that is being written may never return: a socket need not tell a
+// writer that its peer has gone.
+const lose = (driver: Driver, cause: Cause.Cause<InboxError>) =>
+  Effect.suspend(() => {
+    driver.lost = cause
+    if (driver.answering) driver.cut(cause)
+    return Queue.failCause(driver.inbox, cause)
+  })
+
+const answer = ({ channel, driver }: Conversation, frame: Frame): Effect.Effect<void, InboxError> =>
+  Effect.suspend((): Effect.Effect<void, InboxError> => {
+    if (driver.lost !== undefined) return Effect.failCause(driver.lost)
+    driver.answering = true
+    return channel.send(frame)
+  }).pipe(Effect.ensuring(Effect.sync(() => (driver.answering = false))))
+
+/** Sends an answer list by list, in as few messages as it needs; `end` sends the last one. */
+const answerIn = (it: Conversation, id: Frame["id"]) => {
+  let waiting: ReadonlyArray<Piece> = []
+  const send = (pieces: ReadonlyArray<Piece>, last: boolean) =>
+    answer(it, message(id, { _tag: "Pieces", pieces: packPieces(pieces), last }))
+  return {
+    add: Effect.fnUntraced(function* (pieces: ReadonlyArray<Piece>): Effect.fn.Return<void, InboxError> {
+      waiting = [...waiting, ...pieces]
+      for (; waiting.length > piecesInPart; waiting = waiting.slice(piecesInPart)) {
+        yield* send(waiting.slice(0, piecesInPart), false)
+      }
+    }),
+    end: Effect.suspend(() => send(waiting, true))
+  }
+}
+
+const sendChunks = Effect.fnUntraced(function* (
+  it: Conversation,
+  transfers: Transfers.Transfers,
+  asked: Extract<State.SessionOutput, { readonly _tag: "SendChunks" }>
+): Effect.fn.Return<void, InboxError> {
+  const answers = answerIn(it, asked.id)
+  for (const pieces of transfers.chunks(asked)) yield* answers.add(pieces)
+  yield* answers.end
+})
+
+const sendBlocks = Effect.fnUntraced(function* (
+  it: Conversation,
+  transfers: Transfers.Transfers,
+  { id, ranges }: Extract<State.SessionOutput, { readonly _tag: "SendBlocks" }>
+): Effect.fn.Return<State.ActionResult | undefined, InboxError> {
+  const answers = answerIn(it, id)
+  for (const range of ranges) {
+    const blocks = yield* transfers.blocks(id, range)
+    if ("_tag" in blocks) return blocks
+    yield* answers.add(blocks)
+  }
+  yield* answers.end
+  return undefined
+})
+
+/** The password is proved. Whoever finds no seat now is told why. */
+const admit = Effect.fnUntraced(function* (
+  { channel, driver }: Conversation,
+  { client, user }: Extract<State.SessionOutput, { readonly _tag: "Admit" }>
+): Effect.fn.Return<void, InboxError | NoSeat, Bandwidth | Members> {
+  const { grant, login, scope, seat, story, transport } = driver
+  story.user = user
+  story.client = printable(client)
+  yield* login.succeeded(user)
+  yield* Effect.tapError(seat.admit(user), ({ reason }) =>
+    goodbye(transport, channel, message(connectionId, { _tag: "Closing", reason }))
+  )
+  driver.inTime()
+  driver.member = yield* join(driver, user)
+  story.flow.share(yield* Scope.provide((yield* Bandwidth).join(user, grant.bytesPerSecond), scope))
+})
+
+const actOn = Effect.fnUntraced(function* (
+  it: Conversation,
+  output: State.SessionOutput
+): Effect.fn.Return<State.ActionResult | undefined, InboxError | NoSeat, ConnectionServices | Scope.Scope> {
+  const { passwords, watch } = it.driver
+  const refusal = yield* watch.refusal(output)
+  if (refusal !== undefined) {
+    // What was gathered goes nowhere.
+    if (output._tag === "PlaceBundle") yield* it.transfers?.discard ?? Effect.void
+    return refusal
+  }
+  switch (output._tag) {
+    case "Send":
+      return void (yield* answer(it, message(output.id, output.message)))
+    case "AnswerPassword":
+      return yield* passwords.answer(output)
+    case "ChangePassword":
+      return yield* passwords.change(output)
+    case "Admit":
+      return void (yield* admit(it, output))
+    case "AnswerLogin":
+    case "VerifyLogin":
+    case "SendHandshake":
+    case "Close":
+      return undefined
+    case "Discard":
+      return void (yield* it.transfers?.discard ?? Effect.void)
+    default:
+      return yield* transferred(it, it.transfers ?? (yield* makeTransfers(it)), output)
+  }
+})
+
+/** What a session's files are asked for. */
+type OfFiles = Exclude<
+  State.SessionOutput,
+  {
+    readonly _tag:
+      | "Admit"
+      | "AnswerLogin"
+      | "AnswerPassword"
+      | "ChangePassword"
+      | "Close"
+      | "Discard"
+      | "Send"
+      | "SendHandshake"
+      | "VerifyLogin"
+  }
+>
+
+const transferred = Effect.fnUntraced(function* (
+  it: Conversation,
+  transfers: Transfers.Transfers,
+  output: OfFiles
+): Effect.fn.Return<State.ActionResult | undefined, InboxError> {
+  switch (output._tag) {
+    case "Write":
+      return yield* transfers.write(output.id, it.content)
+    case "Stage":
+      return yield* transfers.stage(output)
+    case "Gather":
+      return void (yield* transfers.gather(output))
+    case "Keep":
+      return void (yield* transfers.keep(it.content))
+    case "PlaceBundle":
+      return yield* transfers.placeBundle(output)
+    case "SendBundle":
+      return void (yield* transfers.sendBundle(output))
+    case "Copy":
+      return yield* transfers.copy(output)
+    case "SendChunks":
+      return void (yield* sendChunks(it, transfers, output))
+    case "SendBlocks":
+      return yield* sendBlocks(it, transfers, output)
+    case "Commit":
+      return yield* transfers.commit(output)
+    case "Open":
+      return yield* transfers.open(output)
+    case "SendContent":
+      return void (yield* transfers.sendContent(output))
+    case "List":
+      return void (yield* transfers.list(output))
+    case "Remove":
+    case "Rename":
+      return yield* transfers.change(output)
+    case "Describe":
+      return void (yield* transfers.describe(output))
+    case "StopSending":
+      return void (yield* transfers.stopSending(output.id))
+  }
+})
+
+const goodbye = (transport: Transport.Transport, channel: FrameChannel.FrameChannel, last: Frame | undefined) =>
+  Effect.gen(function* () {
+    if (last !== undefined) yield* channel.send(last)
+    yield* channel.end
+    yield* linger(transport)
+  }).pipe(Effect.timeoutOption(goodbyeMillisecondsMax), Effect.ignore)
+
+// Closing while the peer still sends would make the network drop our last words: read on for a moment.
+const linger = (transport: Transport.Transport) =>
+  Effect.andThen(transport.finish, transport.drain).pipe(Effect.timeoutOption(goodbyeMillisecondsMax), Effect.asVoid)
 
 type ClientMessageOfLogin = Extract<State.FromPeer, { readonly _tag: "Handshake" }>["message"]
 type ServerMessageOfLogin = Extract<State.SessionOutput, { readonly _tag: "SendHandshake" }>["message"]

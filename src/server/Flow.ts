@@ -1,7 +1,7 @@
 /**
  * What flows through one session: measured, kept to its share of the bandwidth, and held to a minimum rate.
  */
-import { Clock, Deferred, Effect, Exit, Schema } from "effect"
+import { Clock, Effect, Schema } from "effect"
 import { lengthOf } from "../domain/Bytes.ts"
 import type { FrameChannel, Traffic } from "../domain/session/FrameChannel.ts"
 import type { Session } from "../domain/session/SessionState.ts"
@@ -30,8 +30,8 @@ export interface Flow {
   readonly share: (share: Share) => void
   /** Takes the peer's next message; in a state in which content is due the time counts against the peer. */
   readonly awaited: <A, E>(state: Session, next: Effect.Effect<A, E>) => Effect.Effect<A, E>
-  /** Never succeeds. Race the session against it. */
-  readonly tooSlow: Effect.Effect<never, TooSlow>
+  /** Tells that a transfer was too slow; the first time counts. */
+  readonly whenTooSlow: (tell: (error: TooSlow) => void) => void
 }
 
 const contentOf = (frames: ReadonlyArray<Frame>): number =>
@@ -42,7 +42,7 @@ const nothing: Readonly<Traffic> = { received: 0, sent: 0 }
 export const make: Effect.Effect<Flow> = Effect.gen(function* () {
   const limits = yield* ServerLimits
   const clock = yield* Clock.Clock
-  const tooSlow = yield* Deferred.make<never, TooSlow>()
+  let tell = (_: TooSlow): void => {}
   let traffic = nothing
   let progress: TransferProgress.Progress | undefined
   let received = RateMeter.silent
@@ -60,7 +60,7 @@ export const make: Effect.Effect<Flow> = Effect.gen(function* () {
   /** So many bytes of a file moved, and the peer was waited for. */
   const settle = (milliseconds: number, bytes: number): void => {
     patience = Patience.left(patience, minimum(), milliseconds, bytes)
-    if (patience < 0) Deferred.doneUnsafe(tooSlow, Exit.fail(new TooSlow()))
+    if (patience < 0) tell(new TooSlow())
   }
 
   const pause = (milliseconds: number, aliveMeanwhile: AliveMeanwhile): Effect.Effect<void> =>
@@ -129,6 +129,6 @@ export const make: Effect.Effect<Flow> = Effect.gen(function* () {
             dueSince = clock.currentTimeMillisUnsafe()
             return next
           }).pipe(Effect.ensuring(Effect.sync(() => (dueSince = undefined)))),
-    tooSlow: Deferred.await(tooSlow)
+    whenTooSlow: (told) => void (tell = told)
   }
 })

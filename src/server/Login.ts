@@ -34,37 +34,55 @@ export const make = Effect.fnUntraced(function* (
   const accounts = yield* Accounts
   const guard = yield* LoginGuard
   const opaque = yield* Opaque
-  let pending: { readonly user: UserName; readonly state: Redacted.Redacted<string> } | undefined
-
+  const trying: Trying = { accounts, guard, opaque, peer, pending: undefined }
   return {
-    answer: Effect.fnUntraced(function* (user, ke1): Effect.fn.Return<ActionResult, AccountsFailed> {
-      const verdict = yield* guard.attempt(user, peer)
-      if (verdict._tag === "Limited") {
-        const { retryAfterMilliseconds } = verdict
-        return { _tag: "LoginRejected", reason: "too-many-attempts", retryAfterMilliseconds }
-      }
-      const setup = yield* accounts.setup
-      const record = yield* accounts.find(user)
-      return yield* opaque.answerLogin(setup, user, record, ke1).pipe(
-        Effect.map(({ ke2, state }): ActionResult => {
-          pending = { user, state }
-          return { _tag: "LoginAnswered", ke2, stretching: accounts.stretching }
-        }),
-        Effect.catch(() => Effect.succeed<ActionResult>({ _tag: "LoginUnanswerable" }))
-      )
-    }),
-
-    verify: Effect.fnUntraced(function* (user, ke3): Effect.fn.Return<Verified | undefined, AccountsFailed> {
-      const answered = pending
-      pending = undefined
-      // OPAQUE's last step takes any name: the proof is only about the one that was answered.
-      if (answered?.user !== user) return undefined
-      const { state } = answered
-      const sessionKey = yield* Effect.catch(opaque.verifyLogin(state, user, ke3), () => Effect.undefined)
-      const grant = (yield* accounts.grants)(user)
-      return sessionKey === undefined || grant === undefined ? undefined : { sessionKey, grant }
-    }),
-
+    answer: (user, ke1) => answer(trying, user, ke1),
+    verify: (user, ke3) => verify(trying, user, ke3),
     succeeded: (user) => guard.succeeded(user, peer)
   }
+})
+
+/** One connection's login, as it stands. */
+interface Trying {
+  readonly accounts: Accounts["Service"]
+  readonly guard: LoginGuard["Service"]
+  readonly opaque: Opaque["Service"]
+  readonly peer: Peer
+  pending: { readonly user: UserName; readonly state: Redacted.Redacted<string> } | undefined
+}
+
+const answer = Effect.fnUntraced(function* (
+  trying: Trying,
+  user: UserName,
+  ke1: Uint8Array
+): Effect.fn.Return<ActionResult, AccountsFailed> {
+  const { accounts, guard, opaque, peer } = trying
+  const verdict = yield* guard.attempt(user, peer)
+  if (verdict._tag === "Limited") {
+    const { retryAfterMilliseconds } = verdict
+    return { _tag: "LoginRejected", reason: "too-many-attempts", retryAfterMilliseconds }
+  }
+  const setup = yield* accounts.setup
+  const record = yield* accounts.find(user)
+  return yield* opaque.answerLogin(setup, user, record, ke1).pipe(
+    Effect.map(({ ke2, state }): ActionResult => {
+      trying.pending = { user, state }
+      return { _tag: "LoginAnswered", ke2, stretching: accounts.stretching }
+    }),
+    Effect.catch(() => Effect.succeed<ActionResult>({ _tag: "LoginUnanswerable" }))
+  )
+})
+
+const verify = Effect.fnUntraced(function* (
+  trying: Trying,
+  user: UserName,
+  ke3: Uint8Array
+): Effect.fn.Return<Verified | undefined, AccountsFailed> {
+  const { accounts, opaque, pending } = trying
+  trying.pending = undefined
+  // OPAQUE's last step takes any name: the proof is only about the one that was answered.
+  if (pending?.user !== user) return undefined
+  const sessionKey = yield* Effect.catch(opaque.verifyLogin(pending.state, user, ke3), () => Effect.undefined)
+  const grant = (yield* accounts.grants)(user)
+  return sessionKey === undefined || grant === undefined ? undefined : { sessionKey, grant }
 })

@@ -46,12 +46,12 @@ export interface Seat {
   readonly admit: (user: string) => Effect.Effect<void, NoSeat>
   /** Fails when a newcomer gets the seat; never after the login. One waits for it at a time. */
   readonly lost: Effect.Effect<never, NoSeat>
+  /** Tells when a newcomer gets the seat, at once when one has it; instead of whoever was to be told before. */
+  readonly whenLost: (tell: () => void) => void
 }
 
 /** A seat that nothing gives back but its holder. */
 export interface HeldSeat extends Seat {
-  /** Tells once, and at once, when a newcomer gets the seat; instead of whoever was to be told before. */
-  readonly whenLost: (tell: () => void) => void
   /** Once or more: the seat is somebody else's afterwards. */
   readonly giveBack: () => void
 }
@@ -212,13 +212,16 @@ function make(limits: ServerLimits): Seats["Service"] {
     one.user = undefined
   }
 
+  const whenLost = (one: Waiting, tell: Waiting["tell"]): void => {
+    if (one.user === undefined && !waiting.has(one)) tell()
+    else one.tell = tell
+  }
+
   const seatOf = (one: Waiting): HeldSeat => ({
-    whenLost: (tell) => void (one.tell = tell),
-    lost: Effect.callback<never, NoSeat>((resume) => {
-      const lost = Effect.fail(new NoSeat({ reason: "made-room" }))
-      if (one.user === undefined && !waiting.has(one)) resume(lost)
-      else one.tell = () => resume(lost)
-    }),
+    whenLost: (tell) => whenLost(one, tell),
+    lost: Effect.callback<never, NoSeat>((resume) =>
+      whenLost(one, () => resume(Effect.fail(new NoSeat({ reason: "made-room" }))))
+    ),
     move: (peer) => Effect.flatMap(Clock.currentTimeMillis, (now) => orFail(move(one, peer, now))),
     advance: (progress) =>
       Effect.map(Clock.currentTimeMillis, (now) => {

@@ -4,7 +4,7 @@
  * A failure or defect in one connection never reaches another. When the server's scope closes it stops accepting, lets
  * transfers end until a deadline, then interrupts what is left; every resource is released.
  */
-import { Deferred, Effect, Fiber, FiberSet, Layer, Option, type Scope } from "effect"
+import { Effect, Fiber, FiberSet, Layer, Option, type Scope } from "effect"
 import { type Socket, SocketServer } from "effect/socket"
 import type { FileStore } from "../domain/store/FileStore.ts"
 import { Meter } from "../domain/store/Meter.ts"
@@ -19,6 +19,7 @@ import { Seats } from "./Seats.ts"
 import { ServerLimits } from "./ServerLimits.ts"
 import { ServerStatus } from "./ServerStatus.ts"
 import { SignatureMaker } from "./SignatureMaker.ts"
+import * as Stopping from "./Stopping.ts"
 
 /**
  * Serves in the background until the scope closes.
@@ -32,20 +33,20 @@ export const serve: Effect.Effect<
 > = Effect.gen(function* () {
   const server = yield* SocketServer.SocketServer
   const limits = yield* ServerLimits
-  const draining = yield* Deferred.make<void>()
+  const stopping = yield* Stopping.make
   const doorman = yield* Doorman.make
   // All connections are interrupted at once; the socket server alone would end them one after the other.
   const connections = yield* FiberSet.make<void, never>()
   const handler = (socket: Socket.Socket) =>
     Effect.gen(function* () {
-      const fiber = yield* FiberSet.run(connections, Connection.serve(socket, draining))
+      const fiber = yield* FiberSet.run(connections, Connection.serve(socket, stopping))
       // Who asks the doorman leaves the socket to the connection: a fiber that waits is memory of each session.
       if ((yield* Doorman.Visitor) === undefined) yield* Fiber.await(fiber)
     })
   // Runs before the two finalizers that came earlier: nothing is accepted any more, and transfers get their time.
   yield* Effect.addFinalizer(() =>
     Effect.andThen(
-      Effect.andThen(Deferred.succeed(draining, undefined), doorman.close),
+      Effect.andThen(stopping.begin, doorman.close),
       Effect.suspend(() => Effect.timeoutOption(FiberSet.awaitEmpty(connections), limits.drainMilliseconds))
     )
   )

@@ -43,80 +43,10 @@ export interface SessionWatch {
 export const make = Effect.fnUntraced(function* (peer: () => Peer): Effect.fn.Return<SessionWatch> {
   const audit = Option.getOrUndefined(yield* Effect.serviceOption(Audit))
   const commands = CommandWatch.make()
-  const spans = new Map<number, Tracer.Span>()
   const login = yield* Effect.makeSpan("paradrop.login")
-  let user: UserName | undefined
-  let answered = 0
-  let open = commands.open()
+  const spans = new Map<number, Tracer.Span>()
+  const seen: Seen = { audit, commands, login, peer, spans, user: undefined, answered: 0, open: commands.open() }
   yield* Metrics.sessions.change({ state: "before-login" }, 1)
-
-  const record = (make: (time: string) => ReadonlyArray<AuditRecord>) =>
-    audit === undefined ? Effect.void : Effect.flatMap(now, (time) => audit.recordAll(make(time)))
-
-  const begun = Effect.fnUntraced(function* ({ command, id }: CommandWatch.Command) {
-    spans.set(id, yield* Effect.makeSpan(`paradrop.${command}`))
-  })
-
-  /** Commands that ended in one step, a bundle's files among them: counted together, and each on record. */
-  const ended = Effect.fnUntraced(function* (all: ReadonlyArray<CommandWatch.Ended>) {
-    const counts = new Map<string, { readonly one: CommandWatch.Ended; count: number }>()
-    for (const one of all) {
-      if (spans.has(one.id)) yield* endSpan(spans.get(one.id), one.outcome)
-      spans.delete(one.id)
-      const same = counts.get(`${one.command} ${one.outcome}`)
-      if (same === undefined) counts.set(`${one.command} ${one.outcome}`, { one, count: 1 })
-      else same.count += 1
-    }
-    for (const { count, one } of counts.values()) {
-      const { command, outcome } = one
-      const refused = outcome !== "done" && outcome !== "interrupted"
-      yield* Metrics.commandEnded({ command, outcome: refused ? "refused" : outcome }, count)
-      if (refused) yield* Metrics.commandRefused({ reason: outcome }, count)
-    }
-    const who = user
-    if (who === undefined) return
-    const { address } = peer()
-    yield* record((time) => all.map((one) => recordOf(one, time, who, address)))
-  })
-
-  /** Brings the gauges to what is open now. */
-  const gauges = Effect.suspend(() => {
-    const last = open
-    open = commands.open()
-    return Effect.andThen(
-      Metrics.commandsOpen.change({}, open.commands - last.commands),
-      Metrics.stagingBytes.change({}, open.stagingBytes - last.stagingBytes)
-    )
-  })
-
-  const admitted = Effect.fnUntraced(function* (name: UserName) {
-    user = name
-    yield* endSpan(login, "done")
-    yield* Metrics.loginEnded({ outcome: "done" })
-    yield* Metrics.sessions.change({ state: "before-login" }, -1)
-    yield* Metrics.sessions.change({ state: "logged-in" }, 1)
-    yield* record((time) => [{ _tag: "login", time, user: name, peer: peer().address }])
-  })
-
-  const step = Effect.fnUntraced(function* (input: SessionInput, outputs: ReadonlyArray<SessionOutput>) {
-    const seen = commands.step(input, outputs)
-    if (input._tag === "LoginAnswered" || input._tag === "LoginUnanswerable") answered += 1
-    if (input._tag === "LoginRejected") yield* Metrics.loginEnded({ outcome: "limited" })
-    const admission = outputs.find((output) => output._tag === "Admit")
-    if (admission !== undefined) yield* admitted(admission.user)
-    for (const one of seen.begun) yield* begun(one)
-    if (seen.ended.length > 0) yield* ended(seen.ended)
-    if (outputs.some(changesGauges)) yield* gauges
-  })
-
-  const end = Effect.fnUntraced(function* (outcome: EndReason) {
-    yield* ended(commands.end())
-    yield* gauges
-    if (user === undefined) yield* endSpan(login, outcome)
-    yield* Metrics.sessions.change({ state: user === undefined ? "before-login" : "logged-in" }, -1)
-    yield* Metrics.loginEnded({ outcome: "failed" }, answered - (user === undefined ? 0 : 1))
-    yield* Metrics.connectionEnded({ outcome })
-  })
 
   const refusal = (output: SessionOutput): Effect.Effect<ActionResult | undefined> =>
     audit === undefined || !("id" in output) || !asksSomething(output)
@@ -134,8 +64,8 @@ export const make = Effect.fnUntraced(function* (peer: () => Peer): Effect.fn.Re
     }).pipe(Effect.withSpan("paradrop.commit", { parent: spans.get(id) }), Effect.uninterruptible)
 
   return {
-    step,
-    end,
+    step: (input, outputs) => step(seen, input, outputs),
+    end: (outcome) => end(seen, outcome),
     refusal,
     counted: counted(commands),
     audited: audit !== undefined,
@@ -168,6 +98,91 @@ const recordOf = (
   bytes,
   ...(before && { before }),
   ...(after && { after })
+})
+
+/**
+ * What has been seen of one session. State, and functions that are there once: a generator of a session's own costs it
+ * half a kilobyte in hidden classes.
+ */
+interface Seen {
+  readonly audit: Audit["Service"] | undefined
+  readonly commands: CommandWatch.CommandWatch
+  readonly login: Tracer.Span
+  readonly peer: () => Peer
+  readonly spans: Map<number, Tracer.Span>
+  user: UserName | undefined
+  /** tries that were answered */
+  answered: number
+  open: ReturnType<CommandWatch.CommandWatch["open"]>
+}
+
+const record = ({ audit }: Seen, make: (time: string) => ReadonlyArray<AuditRecord>) =>
+  audit === undefined ? Effect.void : Effect.flatMap(now, (time) => audit.recordAll(make(time)))
+
+const begun = (seen: Seen, { command, id }: CommandWatch.Command) =>
+  Effect.map(Effect.makeSpan(`paradrop.${command}`), (span) => void seen.spans.set(id, span))
+
+/** Commands that ended in one step, a bundle's files among them: counted together, and each on record. */
+const ended = Effect.fnUntraced(function* (seen: Seen, all: ReadonlyArray<CommandWatch.Ended>) {
+  const { peer, spans, user } = seen
+  const counts = new Map<string, { readonly one: CommandWatch.Ended; count: number }>()
+  for (const one of all) {
+    if (spans.has(one.id)) yield* endSpan(spans.get(one.id), one.outcome)
+    spans.delete(one.id)
+    const same = counts.get(`${one.command} ${one.outcome}`)
+    if (same === undefined) counts.set(`${one.command} ${one.outcome}`, { one, count: 1 })
+    else same.count += 1
+  }
+  for (const { count, one } of counts.values()) {
+    const { command, outcome } = one
+    const refused = outcome !== "done" && outcome !== "interrupted"
+    yield* Metrics.commandEnded({ command, outcome: refused ? "refused" : outcome }, count)
+    if (refused) yield* Metrics.commandRefused({ reason: outcome }, count)
+  }
+  if (user === undefined) return
+  const { address } = peer()
+  yield* record(seen, (time) => all.map((one) => recordOf(one, time, user, address)))
+})
+
+/** Brings the gauges to what is open now. */
+const gauges = (seen: Seen) =>
+  Effect.suspend(() => {
+    const last = seen.open
+    seen.open = seen.commands.open()
+    return Effect.andThen(
+      Metrics.commandsOpen.change({}, seen.open.commands - last.commands),
+      Metrics.stagingBytes.change({}, seen.open.stagingBytes - last.stagingBytes)
+    )
+  })
+
+const admitted = Effect.fnUntraced(function* (seen: Seen, user: UserName) {
+  seen.user = user
+  yield* endSpan(seen.login, "done")
+  yield* Metrics.loginEnded({ outcome: "done" })
+  yield* Metrics.sessions.change({ state: "before-login" }, -1)
+  yield* Metrics.sessions.change({ state: "logged-in" }, 1)
+  yield* record(seen, (time) => [{ _tag: "login", time, user, peer: seen.peer().address }])
+})
+
+const step = Effect.fnUntraced(function* (seen: Seen, input: SessionInput, outputs: ReadonlyArray<SessionOutput>) {
+  const commands = seen.commands.step(input, outputs)
+  if (input._tag === "LoginAnswered" || input._tag === "LoginUnanswerable") seen.answered += 1
+  if (input._tag === "LoginRejected") yield* Metrics.loginEnded({ outcome: "limited" })
+  const admission = outputs.find((output) => output._tag === "Admit")
+  if (admission !== undefined) yield* admitted(seen, admission.user)
+  for (const one of commands.begun) yield* begun(seen, one)
+  if (commands.ended.length > 0) yield* ended(seen, commands.ended)
+  if (outputs.some(changesGauges)) yield* gauges(seen)
+})
+
+const end = Effect.fnUntraced(function* (seen: Seen, outcome: EndReason) {
+  yield* ended(seen, seen.commands.end())
+  yield* gauges(seen)
+  const { answered, login, user } = seen
+  if (user === undefined) yield* endSpan(login, outcome)
+  yield* Metrics.sessions.change({ state: user === undefined ? "before-login" : "logged-in" }, -1)
+  yield* Metrics.loginEnded({ outcome: "failed" }, answered - (user === undefined ? 0 : 1))
+  yield* Metrics.connectionEnded({ outcome })
 })
 
 /** Content that is written is most of what there is to see. */

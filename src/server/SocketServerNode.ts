@@ -8,11 +8,11 @@
  */
 import { Buffer } from "node:buffer"
 import * as Net from "node:net"
-import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import { Effect, FiberSet, Layer, type Scope } from "effect"
 import { NetAddress } from "effect/net"
-import { Socket, SocketServer } from "effect/socket"
+import { type Socket, SocketServer } from "effect/socket"
 import { type Arrived, Doorman, Visitor } from "./Doorman.ts"
+import * as SocketNode from "./SocketNode.ts"
 
 /** Where to listen, and how: a descriptor that was given goes before host and port. */
 export interface Options {
@@ -99,17 +99,11 @@ const handled = <R, E, A>(
   connection: Net.Socket,
   handler: (socket: Socket.Socket) => Effect.Effect<A, E, R>
 ): Effect.Effect<void, never, R> => {
-  const open = Effect.acquireRelease(
-    Effect.suspend(() => (connection.destroyed ? Effect.fail(gone) : Effect.succeed(connection))),
-    () => Effect.sync(() => connection.destroySoon())
-  )
   // Strangers need neither: they are two calls of the kernel less.
   connection.setNoDelay(true)
   connection.setKeepAlive(true)
-  return Effect.ignoreCause(Effect.flatMap(NodeSocket.fromDuplex(open), handler))
+  return Effect.ignoreCause(handler(SocketNode.make(connection)))
 }
-
-const gone = new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: 1006 }) })
 
 /** Asks for a guest's seat, holds what it says until that is enough, and puts it back for whoever reads then. */
 const welcome = (connection: Net.Socket, doorman: Doorman, enter: (visitor: Arrived) => void): void => {

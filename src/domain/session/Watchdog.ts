@@ -3,7 +3,7 @@
  *
  * Progress in either direction resets it. Work of our own (a long fsync) does not count against the peer.
  */
-import { Clock, Effect, Latch, Schema } from "effect"
+import { Clock, Context, Effect, type Fiber, Schema } from "effect"
 
 /** Nothing moved for too long. */
 export class Stalled extends Schema.TaggedError<Stalled>()("Stalled", {
@@ -29,32 +29,44 @@ export interface Watchdog {
 
 /** @param milliseconds the first limit */
 export const make = (milliseconds: number): Effect.Effect<Watchdog> =>
-  Effect.map(Clock.Clock, (clock) => {
+  Effect.contextWith((context: Context.Context<never>) => {
+    const clock = Context.get(context, Clock.Clock)
+    const run = Effect.runForkWith(context)
     let limit = milliseconds
     let exempted = 0
     let last = clock.currentTimeMillisUnsafe()
+    // Looks again at once, when somebody watches.
+    let again = (): void => {}
     const progress = (): void => {
       last = clock.currentTimeMillisUnsafe()
     }
-    // Opened when the limit shrinks: a watcher that sleeps towards the old one looks again.
-    const shrunk = Latch.makeUnsafe(false)
-    const watch = Effect.gen(function* () {
-      while (true) {
-        shrunk.closeUnsafe()
+    const watch = Effect.callback<never, Stalled>((resume) => {
+      let sleeping: Fiber.Fiber<void> | undefined
+      const look = (): void => {
         const waited = clock.currentTimeMillisUnsafe() - last
         if (exempted > 0) progress()
-        else if (waited >= limit) return yield* new Stalled({ milliseconds: waited })
-        const sleep = exempted > 0 ? limit : limit - waited
-        yield* Effect.timeoutOption(shrunk.await, Math.max(1, sleep))
+        else if (waited >= limit) return resume(Effect.fail(new Stalled({ milliseconds: waited })))
+        const left = exempted > 0 ? limit : limit - waited
+        sleeping = run(Effect.map(Effect.sleep(Math.max(1, left)), look))
       }
+      const wake = (): void => sleeping?.interruptUnsafe()
+      again = () => {
+        wake()
+        look()
+      }
+      look()
+      return Effect.sync(() => {
+        again = () => {}
+        wake()
+      })
     })
-    return {
+    return Effect.succeed({
       progress,
       expect: (next) => {
         const shrinks = next < limit
         limit = next
         // The watcher looks at once: the new limit must stand before.
-        if (shrinks) shrunk.openUnsafe()
+        if (shrinks) again()
       },
       exempt: (work) =>
         Effect.suspend(() => {
@@ -69,5 +81,5 @@ export const make = (milliseconds: number): Effect.Effect<Watchdog> =>
           )
         ),
       watch
-    }
+    })
   })
