@@ -42,7 +42,7 @@ const nothing: Readonly<Traffic> = { received: 0, sent: 0 }
 export const make: Effect.Effect<Flow> = Effect.gen(function* () {
   const limits = yield* ServerLimits
   const clock = yield* Clock.Clock
-  let tell = (_: TooSlow): void => {}
+  let tell: (error: TooSlow) => void = () => {}
   let traffic = nothing
   let progress: TransferProgress.Progress | undefined
   let received = RateMeter.silent

@@ -67,8 +67,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     "durability-swapped",
     "`full` means no fsync, and `os` means fsync",
     disk,
-    `durable: options.durability !== "os"`,
-    `durable: options.durability === "os"`,
+    `durable = options.durability !== "os"`,
+    `durable = options.durability === "os"`,
     crash
   ),
   mutant(
@@ -393,7 +393,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     "end-with-content-accepted",
     "the END record may hold content",
     channel,
-    `if (Bytes.lengthOf(plaintext) > 0) return yield* channelFailed("record-refused")`,
+    `if (Bytes.lengthOf(plaintext) > 0) return Effect.fail(channelFailed("record-refused"))`,
     "",
     "domain/channel/SecureChannel"
   ),
@@ -411,15 +411,15 @@ export const mutants: ReadonlyArray<Mutant> = [
     "nonce-used-twice",
     "two records share a nonce",
     "domain/channel/Record.ts",
-    "nonceOf(key.iv, sequence++)",
-    "nonceOf(key.iv, sequence++ >> 1)",
+    "nonceOf(iv, direction.sequence++)",
+    "nonceOf(iv, direction.sequence++ >> 1)",
     "domain/channel/SecureChannel"
   ),
   mutant(
     "key-used-again-after-rekey",
     "a rekey gives the same key again",
     "domain/channel/Record.ts",
-    "secret = nextSecret(secret)",
+    "direction.secret = nextSecret(direction.secret)",
     "",
     "domain/channel/SecureChannel"
   ),
@@ -582,8 +582,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     "wrong-password-accepted",
     "a login goes on when its proof is wrong",
     "server/Login.ts",
-    "Effect.catch(opaque.verifyLogin(state, user, ke3), () => Effect.undefined)",
-    "Effect.catch(opaque.verifyLogin(state, user, ke3), () => Effect.succeed(state))",
+    "Effect.catch(opaque.verifyLogin(pending.state, user, ke3), () => Effect.undefined)",
+    "Effect.catch(opaque.verifyLogin(pending.state, user, ke3), () => Effect.succeed(pending.state))",
     "server/Login",
     "server/hostile"
   ),
@@ -626,8 +626,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     "login-without-deadline",
     "a connection may wait for its login without end",
     "server/Connection.ts",
-    "seat.lost, loginDeadline, stopping]",
-    "seat.lost, stopping]",
+    "(authenticated() ? undefined : cutWith(new LoginTimedOut()))",
+    "undefined",
     "server/hostile",
     "server/tour"
   ),
@@ -714,8 +714,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     "interrupted-command-off-record",
     "a command that its session ends is not on record",
     "server/SessionWatch.ts",
-    "    yield* ended(commands.end())\n",
-    "    commands.end()\n",
+    "  yield* ended(seen, seen.commands.end())\n",
+    "  seen.commands.end()\n",
     "server/SessionWatch",
     "server/tour"
   ),
