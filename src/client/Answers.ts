@@ -28,7 +28,7 @@ export const content = Effect.fnUntraced(function* <E>(
   take: (parts: Bytes.Parts) => Effect.Effect<void, E>
 ): Effect.fn.Return<void, CommandError | E> {
   for (let received = 0; received < length;) {
-    const answer = yield* request.next
+    const answer = yield* request.nextJoined(length - received)
     if (answer._tag === "Message") {
       const { _tag } = yield* unlessRefused(answer.message, name)
       return yield* new ProtocolBroken({ detail: `${_tag} before all content` })

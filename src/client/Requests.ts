@@ -5,7 +5,7 @@
  * pending request fails with a typed error, and so does every later one: nothing waits for ever.
  */
 import { Cause, Deferred, Effect, Exit, Fiber, FiberSet, Option, Queue, type Scope, Semaphore } from "effect"
-import type { Parts } from "../domain/Bytes.ts"
+import { lengthOf, type Parts } from "../domain/Bytes.ts"
 import { type ChannelFailed, channelFailed } from "../domain/channel/ChannelError.ts"
 import type { SecureChannel } from "../domain/channel/SecureChannel.ts"
 import { printable } from "../domain/file/Printable.ts"
@@ -26,8 +26,8 @@ export type Answer =
   | { readonly _tag: "Message"; readonly message: Message.ServerMessage }
   | { readonly _tag: "Content"; readonly parts: Parts }
 
-/** Answers that wait for the request's owner; beyond it the connection's backpressure holds the server. */
-const answersWaitingMax = 8
+/** Answers that wait for the request's owner, who may have as many; beyond it backpressure holds the server. */
+const answersWaitingMax = 4
 
 /** One request that was sent. Closing its scope before the last answer cancels it. */
 export interface Request {
@@ -36,6 +36,8 @@ export interface Request {
   readonly atOnce: boolean
   /** The next answer, in order. */
   readonly next: Effect.Effect<Answer, CommandError>
+  /** The same; content that has come behind it is joined with it, to at most so many bytes. */
+  readonly nextJoined: (bytesMax: number) => Effect.Effect<Answer, CommandError>
   /** True as soon as the server's refusal has arrived, also while content is still being sent. */
   readonly refused: () => boolean
   /** Sends content of this request: at most one frame's worth. */
@@ -169,7 +171,7 @@ export const make = Effect.fnUntraced(function* (
     while (true) {
       const frames = yield* channel.receive
       if (frames === undefined) return yield* lost("the server ended the session")
-      yield* Effect.forEach(frames, deliver, { discard: true })
+      for (const frame of frames) yield* deliver(frame)
     }
   }).pipe(
     Effect.raceFirst(watchdog.watch),
@@ -256,7 +258,7 @@ export const make = Effect.fnUntraced(function* (
     return {
       id,
       atOnce,
-      next: Queue.take(answers),
+      ...inOrder(answers),
       refused: () => entry.refused,
       sendContent: (block) => send({ kind: "content", id, parts: [block] }),
       sendParts: (parts) => send({ kind: "content", id, parts }),
@@ -278,6 +280,32 @@ export const make = Effect.fnUntraced(function* (
     traffic: channel.traffic
   }
 })
+
+/** Answers one by one, or content that has come meanwhile at once: what a step costs does not depend on its bytes. */
+const inOrder = (answers: Queue.Queue<Answer, CommandError>): Pick<Request, "next" | "nextJoined"> => {
+  let here: Array<Answer> = []
+  const next = Effect.suspend(() => {
+    const first = here.shift()
+    if (first !== undefined) return Effect.succeed(first)
+    return Effect.map(Queue.takeAll(answers), ([first, ...rest]) => {
+      here = rest
+      return first
+    })
+  })
+  const joined = (first: Answer, bytesMax: number): Answer => {
+    if (first._tag === "Message") return first
+    const parts = [...first.parts]
+    let bytes = lengthOf(parts)
+    for (let more = here[0]; more?._tag === "Content"; more = here[0]) {
+      bytes += lengthOf(more.parts)
+      if (bytes > bytesMax) break
+      parts.push(...more.parts)
+      here.shift()
+    }
+    return { _tag: "Content", parts }
+  }
+  return { next, nextJoined: (bytesMax) => Effect.map(next, (first) => joined(first, bytesMax)) }
+}
 
 const lost = (reason: string): ConnectionLost => new ConnectionLost({ reason })
 

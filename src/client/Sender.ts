@@ -58,13 +58,11 @@ export const make = <E>(
   counter: Counter
 ): Sender<E> => {
   const going = Effect.suspend(() => (request.refused() ? Effect.fail(new StoppedByRefusal()) : Effect.void))
-  const send = Effect.fnUntraced(function* (
-    block: Uint8Array
-  ): Effect.fn.Return<void, CommandError | StoppedByRefusal> {
-    yield* going
-    yield* request.sendContent(block)
-    counter.moved(block.length)
-  })
+  const send = (block: Uint8Array): Effect.Effect<void, CommandError | StoppedByRefusal> =>
+    Effect.andThen(
+      going,
+      Effect.map(request.sendContent(block), () => counter.moved(block.length))
+    )
 
   const { flush, perform } = ops(source, counter, {
     send,

@@ -392,7 +392,7 @@ export const listingPageEntriesMax = 512
 /** Small files are looked at, read and put in place for so long before the event loop has its turn. */
 export const blockingMillisecondsMax = 5
 
-/** Calls of a disk of which many take longer go to Node's thread pool instead of blocking the event loop. */
+/** Calls of a disk of which many take longer for 256 KiB go to Node's thread pool: they would block the event loop. */
 export const diskQuickMillisecondsMax = 1
 
 /** They go there after a single one that took so long. */

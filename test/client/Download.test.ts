@@ -108,7 +108,7 @@ describe("a download", () => {
       const older = content.slice()
       older.fill(7, content.length / 2)
       let kept = 0
-      for (let turns = 1; turns < 4000; turns = Math.ceil(turns * 1.4)) {
+      for (let turns = 1; turns < 4000; turns = Math.ceil(turns * 1.2)) {
         files.set("w/big", { bytes: older, modified: 5 })
         const fiber = yield* Effect.forkChild(download, { startImmediately: true })
         for (let turn = 0; turn < turns; turn += 1) yield* Effect.yieldNow

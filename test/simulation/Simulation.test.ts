@@ -16,7 +16,7 @@ beforeAll(async () => {
 })
 
 /** The seeds of every test run: of the first 130 those that meet most of what is rare. */
-const seeds = [13, 14, 18, 26, 28, 30, 32, 33, 38, 44, 45, 46, 49, 50, 53, 59, 70, 71, 81, 86, 94, 104, 108, 127]
+const seeds = [9, 13, 14, 18, 26, 28, 30, 32, 33, 38, 44, 45, 46, 49, 50, 53, 59, 70, 71, 81, 86, 94, 104, 108, 127]
 
 const results = new Map<number, Simulation.Result>()
 

@@ -42,6 +42,7 @@ export const make: Effect.Effect<Bulk> = Effect.map(monotonic, (now) => {
       reading(
         file,
         "read",
+        target.length,
         (fd) => readNow(fd, offset, target),
         (fd) => readPooled(fd, offset, target)
       ),
@@ -49,6 +50,7 @@ export const make: Effect.Effect<Bulk> = Effect.map(monotonic, (now) => {
       writing(
         file,
         "write",
+        Bytes.lengthOf(parts),
         (fd) => writeNow(fd, offset, parts),
         (fd) => writePooled(fd, offset, parts)
       )
@@ -64,6 +66,7 @@ const paced = (now: () => number) => {
   return <A>(
     file: Descriptor,
     operation: string,
+    bytes: number,
     atOnce: (fd: number) => Result.Result<A, string>,
     pooled: (fd: number) => (done: Done<A>) => void
   ): Effect.Effect<A, DiskError> => {
@@ -73,7 +76,7 @@ const paced = (now: () => number) => {
       const since = now()
       const outcome = Result.flatMap(Result.try({ try: () => atOnce(fd), catch: codeOf }), (done) => done)
       const after = now()
-      pace = Pace.blocked(pace, after, after - since)
+      pace = Pace.blocked(pace, after, after - since, bytes)
       return Result.isSuccess(outcome) ? Effect.succeed(outcome.success) : refused(operation, outcome.failure)
     })
     return Effect.suspend(() => {

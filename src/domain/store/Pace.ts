@@ -5,7 +5,12 @@
  * switches, and the bytes in the wrong processor's cache. But a call that waits for a device holds up everybody else
  * on the event loop, so those of a slow disk go to the pool.
  */
-import { diskBlockingMillisecondsMax, diskPooledMilliseconds, diskQuickMillisecondsMax } from "../limits.ts"
+import {
+  diskBlockingMillisecondsMax,
+  diskPooledMilliseconds,
+  diskQuickMillisecondsMax,
+  recordPlaintextBytesMax
+} from "../limits.ts"
 
 export interface Pace {
   /** which part of the last calls was slow: each new one counts for a sixteenth */
@@ -20,9 +25,13 @@ export const unknown: Pace = { slow: 0, pooledUntil: Number.NEGATIVE_INFINITY }
 /** Whether the next call may block. */
 export const mayBlock = ({ pooledUntil }: Pace, now: number): boolean => now >= pooledUntil
 
-/** After a call that blocked for so long. A single one that was slow may just have lost the processor to others. */
-export const blocked = ({ pooledUntil, slow }: Pace, now: number, milliseconds: number): Pace => {
-  const next = slow + (Number(milliseconds > diskQuickMillisecondsMax) - slow) / 16
+/**
+ * After a call of so many bytes that blocked for so long. A single one that was slow may just have lost the processor
+ * to others.
+ */
+export const blocked = ({ pooledUntil, slow }: Pace, now: number, milliseconds: number, bytes: number): Pace => {
+  const quick = diskQuickMillisecondsMax * Math.max(1, bytes / recordPlaintextBytesMax)
+  const next = slow + (Number(milliseconds > quick) - slow) / 16
   return next > slowMax || milliseconds > diskBlockingMillisecondsMax
     ? { slow: 0, pooledUntil: now + diskPooledMilliseconds }
     : { slow: next, pooledUntil }

@@ -2,18 +2,17 @@
  * Content on its way out: reads a source block by block, hashes it and sends it, reading ahead while earlier blocks
  * leave.
  *
- * The same code sends an upload and a download. Memory, whatever the file's size: those of `readAheadBlocksMax` blocks
- * that are being sent, as many that wait behind them, and one that is being read.
+ * The same code sends an upload and a download. Memory, whatever the file's size: twice `readAheadBlocksMax` blocks.
  */
-import { Effect, Schema, Stream } from "effect"
+import { Effect, Schema } from "effect"
 import type { ContentDigest, Digest } from "../file/Digest.ts"
 import type { FileSize } from "../file/FileEntry.ts"
 import { contentBlockBytes, readAheadBlocksMax } from "../limits.ts"
-import { fill, type Readable } from "../store/ReadWindow.ts"
+import * as ReadWindow from "../store/ReadWindow.ts"
 import type { Range } from "../file/Packed.ts"
 
 /** Something to read from. */
-export interface Source<E> extends Readable<E> {
+export interface Source<E> extends ReadWindow.Readable<E> {
   /** bytes */
   readonly size: FileSize
   /** Succeeds when everything read is of one version. */
@@ -45,7 +44,7 @@ export const sendAll = Effect.fnUntraced(function* <E, SendError>(options: {
   }
   if (source.size > 0 && source.size <= contentBlockBytes)
     yield* Effect.flatMap(readBlock(source, 0, new Uint8Array(source.size)), hashAndSend)
-  else if (source.size > 0) yield* Stream.runForEach(blocks(source, { offset: 0, length: source.size }), hashAndSend)
+  else yield* sendRange(source, { offset: 0, length: source.size }, hashAndSend)
   yield* source.unchanged
   return { size: source.size, digest: hasher.digest() }
 })
@@ -58,41 +57,36 @@ export const sendRanges = <E, SendError>(options: {
 }): Effect.Effect<void, E | SendError | SourceShrank> =>
   Effect.forEach(
     options.ranges,
-    ({ length, offset }) =>
+    (range) =>
       // What fits into one block needs no reading ahead.
-      length <= contentBlockBytes
-        ? Effect.flatMap(readBlock(options.source, offset, new Uint8Array(length)), options.send)
-        : Stream.runForEach(blocks(options.source, { offset, length }), options.send),
+      range.length <= contentBlockBytes
+        ? Effect.flatMap(readBlock(options.source, range.offset, new Uint8Array(range.length)), options.send)
+        : sendRange(options.source, range, options.send),
     { discard: true }
   )
 
-/** Blocks through a ring of buffers: one is good until the stream has gone on past all that are read ahead. */
-const blocks = <E>(source: Source<E>, { length, offset }: Range): Stream.Stream<Uint8Array, E | SourceShrank> =>
-  Stream.suspend(() => {
-    const ring = new Map<number, Uint8Array>()
-    let turn = 0
-    const next = (done: number) => {
-      turn = (turn + 1) % ringBuffers
-      const wanted = Math.min(contentBlockBytes, length - done)
-      const known = ring.get(turn)
-      const buffer = known === undefined || known.length < wanted ? new Uint8Array(wanted) : known
-      ring.set(turn, buffer)
-      return readBlock(source, offset + done, buffer.subarray(0, wanted))
-    }
-    return Stream.unfold(0, (done) =>
-      done >= length ? Effect.undefined : Effect.map(next(done), (block) => [block, done + block.length] as const)
-    ).pipe(Stream.buffer({ capacity: readAheadBlocksMax }))
-  })
-
-// Those that were taken together and leave one by one, as many that wait behind them, the one that is being offered,
-// the one that is being read, and one to spare. Fewer would overwrite what has not left.
-const ringBuffers = 2 * readAheadBlocksMax + 3
+/** Blocks through two buffers: while those of one leave, the other is filled. A block is good until it was sent. */
+const sendRange = Effect.fnUntraced(function* <E, SendError>(
+  source: Source<E>,
+  { length, offset }: Range,
+  send: (block: Uint8Array) => Effect.Effect<void, SendError>
+): Effect.fn.Return<void, E | SendError | SourceShrank> {
+  const ahead = Math.min(length, readAheadBlocksMax * contentBlockBytes)
+  const window = ReadWindow.make(source, offset + length, ahead)
+  for (let done = 0; done < length;) {
+    const wanted = Math.min(contentBlockBytes, length - done)
+    const block = yield* window.read(offset + done, wanted)
+    if (block.length < wanted) return yield* new SourceShrank()
+    yield* send(block)
+    done += wanted
+  }
+})
 
 const readBlock = <E>(
   source: Source<E>,
   offset: number,
   target: Uint8Array
 ): Effect.Effect<Uint8Array, E | SourceShrank> =>
-  Effect.flatMap(fill(source, offset, target), (block) =>
+  Effect.flatMap(ReadWindow.fill(source, offset, target), (block) =>
     block.length < target.length ? Effect.fail(new SourceShrank()) : Effect.succeed(block)
   )

@@ -3,14 +3,15 @@ import { Schema } from "effect"
 import {
   diskBlockingMillisecondsMax,
   diskPooledMilliseconds,
-  diskQuickMillisecondsMax
+  diskQuickMillisecondsMax,
+  recordPlaintextBytesMax
 } from "../../../src/domain/limits.ts"
 import * as Pace from "../../../src/domain/store/Pace.ts"
 
 const slow = diskQuickMillisecondsMax * 2
 const quick = diskQuickMillisecondsMax
-const after = (calls: ReadonlyArray<number>, now = 0): Pace.Pace =>
-  calls.reduce((pace, milliseconds) => Pace.blocked(pace, now, milliseconds), Pace.unknown)
+const after = (calls: ReadonlyArray<number>, now = 0, bytes = 0): Pace.Pace =>
+  calls.reduce((pace, milliseconds) => Pace.blocked(pace, now, milliseconds, bytes), Pace.unknown)
 
 const Quick = Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: diskQuickMillisecondsMax }))
 const Time = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1e9 }))
@@ -30,6 +31,12 @@ describe("the pace of a disk", () => {
       [1, 2, 3, 4, 5].map((count) => Pace.mayBlock(after(Array.from({ length: count }, () => slow)), 0)),
       [true, true, true, true, false]
     )
+  })
+
+  it("expects no more of a larger call than of as many smaller ones", () => {
+    const calls = Array.from({ length: 16 }, () => 4 * quick)
+    assert.isTrue(Pace.mayBlock(after(calls, 0, 4 * recordPlaintextBytesMax), 0))
+    assert.isFalse(Pace.mayBlock(after(calls, 0, 3 * recordPlaintextBytesMax), 0))
   })
 
   it("sends them there after a single one that held up everybody", () => {
