@@ -149,10 +149,16 @@ export const local = Effect.fnUntraced(function* (
     found.push({ name: within(into, name), ...facts, place: placeAt(files, path) })
   })
 
+  // What is named twice is meant once.
+  const seen = new Set<string>()
   for (const text of paths) {
     const { paths, unread } = yield* meant(text)
     for (const { error, path } of unread) yield* fail(path, error)
-    for (const path of paths) yield* Effect.catch(one(path), (error) => fail(path, error))
+    for (const path of paths) {
+      const plain = path.replace(/(?<=.)\/+$/, "")
+      if (!seen.has(plain)) yield* Effect.catch(one(path), (error) => fail(path, error))
+      seen.add(plain)
+    }
   }
   return { files: found, roots, empty, failed, whole: failed === 0, mayRemove: removable(roots, filter, kept) }
 })

@@ -125,8 +125,8 @@ describe("upload -r", () => {
       const events = told()
       assert.deepStrictEqual(about(events, "left-out"), ["photos/none"])
       assert.deepStrictEqual(summary(events), { files: 3, equal: 0, removed: 0, failed: 0 })
-      assert.isTrue(yield* upload(["photos/", "single"], { exclude: ["*.txt"] }, "x/y/"))
-      assert.isTrue(yield* upload(["up/deep/."], {}, "z"))
+      assert.isTrue(yield* upload(["photos/", "single", "photos", "single"], { exclude: ["*.txt"] }, "x/y/"))
+      assert.isTrue(yield* upload(["up/deep/.", "up/deep/."], {}, "z"))
       assert.isTrue(yield* upload(["./up/d*"], {}))
       assert.deepStrictEqual(yield* there, {
         "deep/c": "4",
