@@ -649,6 +649,22 @@ export const mutants: ReadonlyArray<Mutant> = [
     "server/strangers"
   ),
   mutant(
+    "stranger-keeps-the-seat",
+    "a connection that ends before its hello is whole keeps its seat",
+    "server/Doorman.ts",
+    "      one.seat.giveBack()\n",
+    "",
+    "server/Doorman"
+  ),
+  mutant(
+    "refused-in-silence",
+    "a connection that finds no seat is in no line of the log",
+    "server/Doorman.ts",
+    "    told.end({ peer, outcome, milliseconds: 0 })\n",
+    "",
+    "server/Doorman"
+  ),
+  mutant(
     "drain-deadline-ignored",
     "a server that stops waits for a transfer without end",
     "server/Server.ts",

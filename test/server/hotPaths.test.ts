@@ -237,7 +237,7 @@ const paths: Record<string, Path> = {
   },
   "a login": {
     run: (_session, count) => Effect.forEach(Array.from({ length: count }), () => Effect.scoped(connected)),
-    bounds: { records: 7, socketWrites: 9, diskOperations: 0, steps: 1900, copied: 20_500 }
+    bounds: { records: 7, socketWrites: 9, diskOperations: 0, steps: 1750, copied: 20_500 }
   }
 }
 
