@@ -43,7 +43,11 @@ export const coarseOf = Effect.fnUntraced(function* (
 /**
  * @param next the next message of the request; refusals come through its error
  */
-export const make = (request: Request, coarse: Coarse, next: Effect.Effect<ServerMessage, CommandError>): Questions => {
+export const make = (
+  request: Pick<Request, "send">,
+  coarse: Coarse,
+  next: Effect.Effect<ServerMessage, CommandError>
+): Questions => {
   // Answers carry no question's name, and come in the order of the questions: each waits for the ones before.
   const asking = Semaphore.makeUnsafe(1)
   let before: Deferred.Deferred<void> | undefined
@@ -118,6 +122,8 @@ const listsOf = Effect.fnUntraced(function* (
     if (message._tag !== "Pieces") {
       return yield* new ProtocolBroken({ detail: `${message._tag} instead of what was asked for` })
     }
+    // Parts without pieces could go on for ever.
+    if (message.pieces.length === 0 && !message.last) return yield* new ProtocolBroken({ detail: "no pieces" })
     parts.push(message.pieces)
     if (Bytes.lengthOf(parts) > piecesMax * pieceBytes) return yield* new ProtocolBroken({ detail: "too many pieces" })
     if (message.last) return yield* fits(unpackLists(Bytes.concat(parts), ranges))

@@ -44,16 +44,16 @@ const nothing: Filled = { offset: 0, bytes: new Uint8Array(0) }
  */
 export const make = <E>(file: Readable<E>, size: number, needed = size): ReadWindow<E> => {
   const length = Math.max(1, Math.min(windowBytes, needed))
-  let buffers: readonly [Uint8Array, Uint8Array] | undefined
-  let turn = 0
+  // The second one is made when there is more than the first one holds.
+  const buffers: Array<Uint8Array> = []
+  let turn = 1
   let current: Filled = nothing
   let ahead: { readonly offset: number; readonly fiber: Fiber.Fiber<Filled, E> } | undefined
 
   const load = (offset: number): Effect.Effect<Filled, E> =>
     Effect.suspend(() => {
-      buffers ??= [new Uint8Array(length), new Uint8Array(length)]
       turn = 1 - turn
-      const target = (turn === 0 ? buffers[0] : buffers[1]).subarray(0, Math.min(length, size - offset))
+      const target = (buffers[turn] ??= new Uint8Array(length)).subarray(0, Math.min(length, size - offset))
       return Effect.map(fill(file, offset, target), (bytes) => ({ offset, bytes }))
     })
 
