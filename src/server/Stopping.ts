@@ -1,7 +1,7 @@
 /**
  * The end of a server, as its connections learn of it: without a fiber of each that waits for it.
  */
-import { Effect, type Scope } from "effect"
+import { Effect, FiberSet, type Scope } from "effect"
 
 /** Tells who attends that the server stops. */
 export interface Stopping {
@@ -11,7 +11,9 @@ export interface Stopping {
   readonly begin: Effect.Effect<void>
 }
 
-export const make: Effect.Effect<Stopping> = Effect.sync(() => {
+/** What has not told its connection when the scope closes ends then: it may wait for one that takes nothing more. */
+export const make: Effect.Effect<Stopping, never, Scope.Scope> = Effect.gen(function* () {
+  const telling = yield* FiberSet.make<void>()
   const all = new Set<Effect.Effect<void>>()
   let begun = false
   return {
@@ -22,7 +24,7 @@ export const make: Effect.Effect<Stopping> = Effect.sync(() => {
       ),
     begin: Effect.suspend(() => {
       begun = true
-      return Effect.forEach(all, (stop) => Effect.forkDetach(stop), { discard: true })
+      return Effect.forEach(all, (stop) => FiberSet.run(telling, stop), { discard: true })
     })
   }
 })

@@ -18,7 +18,7 @@ import { saveFile } from "../../src/domain/testing/fileStoreContract.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as MemoryDisk from "../../src/domain/testing/MemoryDisk.ts"
 import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
-import { pieceDigest } from "../../src/domain/transfer/Signature.ts"
+import { shortDigest } from "../../src/domain/transfer/Signature.ts"
 import * as Server from "../../src/server/Server.ts"
 import { connect, logTo, settle, Watch, watchLayer } from "./world.ts"
 
@@ -78,23 +78,25 @@ const partial = (content: Uint8Array, here: Uint8Array, modified: number) =>
     from: here.length,
     size: content.length,
     modified,
-    head: pieceDigest(digest, [content.subarray(0, Math.min(headBytes, content.length))])
+    head: shortDigest(digest, [content.subarray(0, Math.min(headBytes, content.length))])
   }))
 
 const run = (session: ClientSession, { blockMilliseconds, content, here, kind, name, version }: Transfer) => {
-  const slow = blockMilliseconds === 0 ? Effect.void : Effect.sleep(blockMilliseconds)
+  // However much is read or written at once.
+  const slow = (length: number) =>
+    blockMilliseconds === 0 ? Effect.void : Effect.sleep(Math.ceil((blockMilliseconds * length) / contentBlockBytes))
   const source = Fixture.source(content, 5)
   const read = (offset: number, length: number) =>
     // The head is read at once: it belongs to the question.
     offset === 0 && length === headBytes
       ? source.read(offset, length)
-      : Effect.andThen(slow, source.read(offset, length))
+      : Effect.andThen(slow(length), source.read(offset, length))
   if (kind !== "download") return session[kind](name, { ...source, read })
   return Effect.gen(function* () {
     const kept = Bytes.concat([...here, new Uint8Array(0)])
     const write = (parts: Bytes.Parts) =>
       Effect.andThen(
-        slow,
+        slow(Bytes.lengthOf(parts)),
         Effect.sync(() => void here.push(...parts.map((part) => part.slice())))
       )
     const receive = ({ from, modified }: Incoming) =>
