@@ -11,6 +11,7 @@ import {
   goodbyeMillisecondsMax,
   blocksAskedBytesMax,
   hintBytesMax,
+  readAheadBlocksMax,
   recordPlaintextBytesMax,
   resumeBytesMin
 } from "../../src/domain/limits.ts"
@@ -29,7 +30,8 @@ import { connect, dial, settle } from "./world.ts"
 
 const name = FileName.make("file")
 const base = Fixture.bytes(1, 3_000_000)
-const mine = Fixture.bytes(2, 3_000_000)
+/** A little more than what a source is read by at once, three times: the last read is small. */
+const mine = Fixture.bytes(2, 3 * readAheadBlocksMax * contentBlockBytes + 1_000)
 /** The base with new bytes in its middle. */
 const edited = Bytes.concat([base.subarray(0, 400_000), Fixture.bytes(3, 2_200_000), base.subarray(400_000)])
 
