@@ -115,7 +115,10 @@ export const giveBack = (parts: Parts, before = Number.POSITIVE_INFINITY): void 
   }
 }
 
-/** The same with all of the buffers that the parts are in: nobody may look at anything in them again. */
+/**
+ * The same with all of the buffers that the parts are in: nobody may look at anything in them again. Never for small
+ * buffers of Node's, which share one.
+ */
 export const giveBackBuffers = (parts: Parts): void => {
   for (const { buffer } of parts) {
     if (buffer.byteLength >= givenBackBytesMin && buffer instanceof ArrayBuffer) buffer.transfer(0)

@@ -67,6 +67,11 @@ export const make = (options: {
   const { store } = files
   let coming: Coming | undefined
 
+  /** What was read is not looked at again. */
+  const readFor = (contents: Bytes.Parts): void => {
+    if (ours) Bytes.giveBackBuffers(contents)
+  }
+
   /** What the files held before, where somebody wants to know. Of a new one nothing is asked for. */
   const digestsBefore = Effect.fnUntraced(function* (all: ReadonlyArray<FileName>) {
     const digests = new Map<FileName, ContentDigest>()
@@ -81,7 +86,7 @@ export const make = (options: {
         const before = content === undefined ? yield* known(entry.name) : digestOf(digest, [content])
         if (before !== undefined) digests.set(name, before)
       }
-      Bytes.giveBackBuffers(read.flatMap((one) => (Result.isSuccess(one) ? (one.success.content ?? []) : [])))
+      readFor(read.flatMap((one) => (Result.isSuccess(one) ? (one.success.content ?? []) : [])))
       from += Math.max(1, read.length)
     }
     return digests
@@ -155,7 +160,7 @@ export const make = (options: {
     for (const frame of Bytes.runsOf(parts, contentBlockBytes)) {
       yield* channel.send({ kind: "content", id, parts: frame })
     }
-    Bytes.giveBackBuffers(parts)
+    readFor(parts)
     for (const { digest, index, size } of sent) watch.file(id, index, { bytes: size, outcome: "done", after: digest })
     return { seen: Math.max(1, read.length), sent: sent.length }
   })

@@ -121,3 +121,41 @@ describe("a bundle that goes up", () => {
     }).pipe(Effect.provide(world))
   )
 })
+
+describe("a store that keeps the contents that it gives", () => {
+  it.effect("has them still after a download and a replacement: nothing is given back that nobody called ours", () =>
+    Effect.gen(function* () {
+      const kept = Fixture.bytes(1, 40_000)
+      const keeping = Layer.effect(
+        FileStore,
+        Effect.map(FileStore, (store) => ({
+          ...store,
+          readAll: (names: ReadonlyArray<FileName>) =>
+            Effect.succeed(
+              names.map((name) => Result.succeed({ entry: { name, size: kept.length, modified: 0 }, content: kept }))
+            )
+        }))
+      ).pipe(Layer.provide(Layer.orDie(FileStoreDisk.layer())))
+      const world = Server.layer.pipe(
+        Layer.provideMerge(MemorySocket.layer),
+        Layer.provideMerge(Layer.orDie(Fixture.accounts)),
+        Layer.provideMerge(keeping),
+        Layer.provideMerge([MemoryDisk.layer(), SecureRandom.layerWebCrypto, Audit.layerMemory]),
+        Layer.provideMerge(quickCrypto)
+      )
+      yield* Effect.gen(function* () {
+        const session = yield* connect()
+        const file = yield* small("a", 2)
+        for (let round = 1; round <= 2; round += 1) {
+          yield* session.uploadBundle([file])
+          const taken: Array<number> = []
+          yield* session.downloadBundle([file.name], (files) =>
+            Effect.sync(() => void taken.push(...files.map(({ size }) => size)))
+          )
+          assert.deepStrictEqual(taken, [kept.length], `round ${round}`)
+          assert.strictEqual(kept.length, 40_000)
+        }
+      }).pipe(Effect.scoped, Effect.provide(world))
+    })
+  )
+})

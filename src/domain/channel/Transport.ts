@@ -26,7 +26,10 @@ export interface Transport {
 
 /** Whose the memory of what crosses is. */
 export interface Ownership {
-  /** What was received is ours: it may be given back when it was looked at for the last time. */
+  /**
+   * What was received is ours, and so are the buffers in which a store gives the contents of small files
+   * (`FileStore.readAll`): they may be given back when they were looked at for the last time.
+   */
   readonly received: boolean
   /** A write of at least so many bytes leaves nothing with the socket when it ends, and what was written is ours. */
   readonly sentBytesMin: number

@@ -128,7 +128,7 @@ export interface SmallFile {
 /** A committed file that was read. */
 export interface SmallContent {
   readonly entry: FileEntry
-  /** undefined when it is larger than was asked for */
+  /** undefined when it is larger than was asked for; belongs to the caller, with nothing of others in its buffer */
   readonly content: Uint8Array | undefined
 }
 
