@@ -541,8 +541,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     "server/Transfers.ts",
     "Effect.sync(() => void (stopped = id))",
     "Effect.void",
-    "domain/testing/SessionCheck",
-    "server/tour"
+    "server/resume"
   ),
   mutant(
     "download-resumes-anything",

@@ -229,6 +229,33 @@ describe("a base that changes during a para", () => {
   )
 })
 
+describe("a download that its client cancels", () => {
+  it.effect("ends behind what is on its way, as cancelled, and the session goes on", () =>
+    Effect.gen(function* () {
+      const large = Fixture.bytes(4, 8_000_000)
+      yield* saveFile(name, [large])
+      const session = yield* HostileClient.login(yield* dial, Fixture.ada)
+      yield* session.say(1, { _tag: "Download", name })
+      const first = yield* session.hear
+      const said = [first?._tag === "Message" ? first.message._tag : "content"]
+      yield* session.say(1, { _tag: "Cancel" })
+      let received = 0
+      while (said.at(-1) !== "Refused cancelled" && said.length < 3) {
+        const heard = yield* session.hear
+        if (heard?._tag === "Content") received += heard.bytes.length
+        else if (heard?._tag === "Message") {
+          said.push(heard.message._tag === "Refused" ? `Refused ${heard.message.reason}` : heard.message._tag)
+        }
+      }
+      assert.deepStrictEqual(said, ["Sending", "Refused cancelled"])
+      assert.isBelow(received, large.length / 2)
+      yield* session.say(2, { _tag: "Describe", name })
+      const answer = yield* session.hear
+      assert.strictEqual(answer?._tag === "Message" ? answer.message._tag : undefined, "Described")
+    }).pipe(Effect.scoped, Effect.provide(world()))
+  )
+})
+
 describe("a client that lies", () => {
   const packed = (offset: number, length: number) => packRanges([{ offset, length }])
   const expectClosed = (session: HostileClient.HostileSession) =>
