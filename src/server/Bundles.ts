@@ -68,7 +68,7 @@ export const make = (options: {
   let coming: Coming | undefined
 
   /** What was read is not looked at again. */
-  const readFor = (contents: Bytes.Parts): void => {
+  const letGo = (contents: Bytes.Parts): void => {
     if (ours) Bytes.giveBackBuffers(contents)
   }
 
@@ -86,7 +86,7 @@ export const make = (options: {
         const before = content === undefined ? yield* known(entry.name) : digestOf(digest, [content])
         if (before !== undefined) digests.set(name, before)
       }
-      readFor(read.flatMap((one) => (Result.isSuccess(one) ? (one.success.content ?? []) : [])))
+      letGo(read.flatMap((one) => (Result.isSuccess(one) ? (one.success.content ?? []) : [])))
       from += Math.max(1, read.length)
     }
     return digests
@@ -160,7 +160,7 @@ export const make = (options: {
     for (const frame of Bytes.runsOf(parts, contentBlockBytes)) {
       yield* channel.send({ kind: "content", id, parts: frame })
     }
-    readFor(parts)
+    letGo(parts)
     for (const { digest, index, size } of sent) watch.file(id, index, { bytes: size, outcome: "done", after: digest })
     return { seen: Math.max(1, read.length), sent: sent.length }
   })

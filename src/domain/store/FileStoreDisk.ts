@@ -99,7 +99,6 @@ export const make = Effect.fnUntraced(function* (
   const root = yield* Effect.mapError(disk.stat([]), failed)
   const durable = options.durability !== "os"
   yield* prepareStaging(disk, root, durable)
-  yield* sweep(disk, options.stagedLeftoverMillisecondsMax ?? stagedLeftoverMillisecondsMax)
   const context: Context = {
     disk,
     digest,
@@ -120,6 +119,8 @@ export const make = Effect.fnUntraced(function* (
     opened: new Map()
   }
   yield* finishRenames(context)
+  // Behind it: however old what was written down about a rename is, it is read first.
+  yield* sweep(disk, options.stagedLeftoverMillisecondsMax ?? stagedLeftoverMillisecondsMax)
   return FileStore.of({
     list: walk(disk, []),
     listIn: (folder) => walk(disk, segments(folder)),
@@ -766,9 +767,17 @@ const staging = (
 const checkDemanded = Effect.fnUntraced(function* (context: Context, { name, target }: StageRequest) {
   if (target === undefined) return
   const live = yield* statAt(context, name)
-  if (target === "absent" && Option.isSome(live)) return yield* new FileExists({ name })
-  if (target === "present" && Option.isNone(live)) return yield* new NoSuchFile({ name })
+  yield* Effect.fromResult(demanded(name, target, Option.isSome(live)))
 })
+
+const demanded = (
+  name: FileName,
+  target: StageRequest["target"],
+  exists: boolean
+): Result.Result<void, FileExists | NoSuchFile> => {
+  if (target === "absent" && exists) return Result.fail(new FileExists({ name }))
+  return target === "present" && !exists ? Result.fail(new NoSuchFile({ name })) : Result.void
+}
 
 /** Fails when the live file is another than the one that the change was made for. The caller holds the name's lock. */
 const checkVersion = Effect.fnUntraced(function* (context: Context, name: FileName, version: string | undefined) {
@@ -1082,9 +1091,7 @@ const asDemanded = (
 ): Result.Result<void, FileExists | NoSuchFile | StoreFailed> => {
   if (target === undefined || live === undefined) return Result.void
   if (Result.isFailure(live) && !absent.has(live.failure.code)) return Result.fail(failed(live.failure))
-  const exists = Result.isSuccess(live)
-  if (target === "absent" && exists) return Result.fail(new FileExists({ name }))
-  return target === "present" && !exists ? Result.fail(new NoSuchFile({ name })) : Result.void
+  return demanded(name, target, Result.isSuccess(live))
 }
 
 /** By what the folders hold now, without a look at any file. */

@@ -1,10 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Layer, Result, Stream } from "effect"
 import { SecureRandom } from "effect/crypto"
+import { TestClock } from "effect/testing"
 import { fromUtf8 } from "../../../src/domain/Bytes.ts"
 import * as DigestNode from "../../../src/domain/file/DigestNode.ts"
 import { FileName, stagingFolder } from "../../../src/domain/file/FileName.ts"
-import { nameBytesMax, renameIntentBytesMax } from "../../../src/domain/limits.ts"
+import { nameBytesMax, renameIntentBytesMax, stagedLeftoverMillisecondsMax } from "../../../src/domain/limits.ts"
 import { Disk, DiskError } from "../../../src/domain/store/Disk.ts"
 import { FileStore } from "../../../src/domain/store/FileStore.ts"
 import * as FileStoreDisk from "../../../src/domain/store/FileStoreDisk.ts"
@@ -207,6 +208,17 @@ describe("FileStoreDisk, renames that were written down", () => {
       yield* control.plant([stagingFolder, "renaming-1"], intent("from/a", "from/A"))
       const folding: Disk["Service"] = { ...disk, stat: (path) => disk.stat(path.map((part) => part.toLowerCase())) }
       assert.deepStrictEqual(yield* Effect.provide(listNames, onDisk(folding)), ["from/a", "kept/b"])
+      assert.deepStrictEqual(yield* stagedOn(control), [])
+    })
+  )
+
+  it.effect("a start finishes a rename however long ago it was broken off", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* newDisk({}, [])
+      yield* disk.link(["from", "a"], ["from", "c"])
+      yield* control.plant([stagingFolder, "renaming-1"], intent("from/a", "from/c"))
+      yield* TestClock.adjust(2 * stagedLeftoverMillisecondsMax)
+      assert.deepStrictEqual(yield* Effect.provide(listNames, onDisk(disk)), ["from/c", "kept/b"])
       assert.deepStrictEqual(yield* stagedOn(control), [])
     })
   )
