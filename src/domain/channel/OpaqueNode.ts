@@ -58,6 +58,8 @@ const RegistrationAnswer = Answer(
 const makeStretcher = (here: Stretcher, address: () => string): Stretcher => {
   // One that was started ahead of its question.
   let ready: threads.Worker | undefined
+  // What was asked last says what comes next: most servers want one stretching, and a worker in vain costs a login.
+  let wanted = true
 
   const begin = () =>
     start(address(), (worker) => {
@@ -71,22 +73,32 @@ const makeStretcher = (here: Stretcher, address: () => string): Stretcher => {
     return worker
   })
 
+  const takeWanted = Effect.suspend(() => {
+    wanted = true
+    return take
+  })
+
   /** What costs nothing is done before a worker has started; one that was started ahead goes. */
   const quickly = <A>(work: Effect.Effect<A, OpaqueRejected>): Effect.Effect<A, OpaqueRejected> =>
     Effect.ensuring(
       work,
-      Effect.suspend(() => (ready === undefined ? Effect.void : Effect.flatMap(take, stop)))
+      Effect.suspend(() => {
+        wanted = false
+        return ready === undefined ? Effect.void : Effect.flatMap(take, stop)
+      })
     )
 
   const ask = <A, I>(step: "finishLogin" | "finishRegistration", params: object, answer: Schema.Codec<A, I>) =>
-    Effect.acquireUseRelease(take, (worker) => answerOf(worker, { step, params }), stop).pipe(
+    Effect.acquireUseRelease(takeWanted, (worker) => answerOf(worker, { step, params }), stop).pipe(
       Effect.flatMap((message) =>
         Effect.mapError(Schema.decodeUnknownEffect(answer)(message), () => new OpaqueRejected())
       )
     )
 
   return {
-    prepare: Effect.sync(() => void (ready ??= begin())),
+    prepare: Effect.sync(() => {
+      if (wanted) ready ??= begin()
+    }),
     finishLogin: (params) =>
       isQuick(params.keyStretching)
         ? quickly(here.finishLogin(params))
@@ -108,7 +120,8 @@ const answerOf = (worker: threads.Worker, question: object): Effect.Effect<unkno
     worker.postMessage(question)
   })
 
-const stop = (worker: threads.Worker): Effect.Effect<void> => Effect.asVoid(Effect.promise(() => worker.terminate()))
+/** Nobody waits for its end: that takes milliseconds, and a login stands still meanwhile. */
+const stop = (worker: threads.Worker): Effect.Effect<void> => Effect.sync(() => void worker.terminate())
 
 /**
  * As `layer`, with another library in the worker.

@@ -40,4 +40,27 @@ describe("a worker that was started ahead", () => {
       assert.strictEqual((yield* Effect.flip(asked))._tag, "OpaqueRejected")
     }).pipe(Effect.provide(OpaqueNode.layerFrom(() => broken)))
   )
+
+  it.live("is one only where the last password had to be stretched", () => {
+    const starts: Array<string> = []
+    const address = () => {
+      starts.push("a worker")
+      return real
+    }
+    return Effect.gen(function* () {
+      const opaque = yield* Opaque
+      const setup = yield* opaque.createSetup
+      const register = (stretching: 2 | 3) =>
+        opaque.register(setup, { user: "ada", password: Redacted.make("123456"), stretching })
+      yield* opaque.prepare
+      assert.strictEqual(starts.length, 1, "nothing is known yet")
+      yield* register(3)
+      yield* opaque.prepare
+      assert.strictEqual(starts.length, 1, "the last one cost nothing")
+      yield* register(2)
+      assert.strictEqual(starts.length, 2, "this one costs something")
+      yield* opaque.prepare
+      assert.strictEqual(starts.length, 3, "and so may the next")
+    }).pipe(Effect.provide(OpaqueNode.layerFrom(address)))
+  })
 })
