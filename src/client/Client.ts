@@ -124,7 +124,7 @@ const authenticate = (
   handshake: Handshake,
   password: Password,
   start: ClientLogin.Start
-): Effect.Effect<SecureChannel.SecureChannel, LoginError, Opaque> =>
+): Effect.Effect<SecureChannel.SecureChannel, LoginError, Digest | Opaque> =>
   timed(
     options.server,
     handshakeMillisecondsMax,

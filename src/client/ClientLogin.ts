@@ -7,6 +7,7 @@ import { channelFailed } from "../domain/channel/ChannelError.ts"
 import type { ClientHandshake, ServerHandshake, UserName } from "../domain/channel/HandshakeMessage.ts"
 import { Opaque, type Password, StretchingId } from "../domain/channel/Opaque.ts"
 import type { HandshakeChannel, SecureChannel } from "../domain/channel/SecureChannel.ts"
+import { Digest } from "../domain/file/Digest.ts"
 import { stretchAheadMilliseconds } from "../domain/limits.ts"
 import { LoginIncorrect, LoginRejected } from "./ClientError.ts"
 
@@ -35,12 +36,18 @@ export const login = Effect.fnUntraced(function* (
   channel: HandshakeChannel<ServerHandshake, ClientHandshake>,
   { password, user }: Credentials,
   { ke1, state }: Start
-): Effect.fn.Return<SecureChannel, ChannelFailed | LoginIncorrect | LoginRejected, Opaque> {
+): Effect.fn.Return<SecureChannel, ChannelFailed | LoginIncorrect | LoginRejected, Digest | Opaque> {
   const opaque = yield* Opaque
+  const digest = yield* Digest
   yield* channel.send({ _tag: "LoginStart", user, ke1 })
 
-  // A server that is near may want no stretching worth the preparation: it will have said so before.
-  const preparing = yield* Effect.forkChild(Effect.delay(opaque.prepare, stretchAheadMilliseconds))
+  // A server that is near may want no stretching worth the preparation: it will have said so before. One that is far
+  // leaves time to load what the first digest loads: 20 ms that a transfer would stand still for.
+  const ahead = Effect.andThen(
+    opaque.prepare,
+    Effect.sync(() => void digest.make().digest())
+  )
+  const preparing = yield* Effect.forkChild(Effect.delay(ahead, stretchAheadMilliseconds))
   const answer = yield* Effect.ensuring(channel.receive, Fiber.interrupt(preparing))
   if (answer._tag === "Reject") {
     const { reason, retryAfterMilliseconds } = answer

@@ -2,13 +2,23 @@
  * The digest layer for Node: native BLAKE3, prebuilt for the common platforms.
  */
 import { createRequire } from "node:module"
+import process from "node:process"
 import type * as library from "@napi-rs/blake-hash"
 import { Layer } from "effect"
 import { hashersKeptMax } from "../limits.ts"
 import { ContentDigest, Digest, type Hasher } from "./Digest.ts"
 
 // At the first digest: loading native code takes as long as all other modules together, and a listing needs none.
-const load = (): typeof library => createRequire(import.meta.url)("@napi-rs/blake-hash")
+// The library asks Node's report which C library this is. With network in it the report asks the resolver for the name
+// of every peer, and everything stands still until it answers: milliseconds, or half a minute where it does not.
+const load = (): typeof library => {
+  const { report } = process
+  const before = report.excludeNetwork
+  report.excludeNetwork = true
+  const loaded: typeof library = createRequire(import.meta.url)("@napi-rs/blake-hash")
+  report.excludeNetwork = before
+  return loaded
+}
 
 // The native code takes a Buffer; the view shares the bytes, nothing is copied.
 const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)

@@ -1,3 +1,5 @@
+import { createRequire } from "node:module"
+import process from "node:process"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, type Layer, Schema } from "effect"
 import { ContentDigest, Digest, digestOf } from "../../../src/domain/file/Digest.ts"
@@ -51,5 +53,25 @@ describe("Digest", () => {
         assert.strictEqual(digestOf(native, parts), digestOf(portable, parts))
       }),
     { arbitrary: { runs: 200 } }
+  )
+})
+
+describe("DigestNode", () => {
+  it.effect("loads its library without a look at the network, which may take a resolver's patience", () =>
+    Effect.gen(function* () {
+      const require = createRequire(import.meta.url)
+      delete require.cache[require.resolve("@napi-rs/blake-hash")]
+      const { getReport } = process.report
+      const withoutNetwork: Array<boolean> = []
+      process.report.getReport = (error) => {
+        withoutNetwork.push(process.report.excludeNetwork)
+        return getReport(error)
+      }
+      const { make } = yield* Effect.provide(Digest, DigestNode.layer)
+      make().digest()
+      process.report.getReport = getReport
+      assert.deepStrictEqual(withoutNetwork, process.platform === "linux" ? [true] : [])
+      assert.isFalse(process.report.excludeNetwork, "as it was before")
+    })
   )
 })
