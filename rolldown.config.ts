@@ -98,8 +98,8 @@ const executable = (name: string) => {
   return {
     input: `dist/${name}/main.js`,
     platform: "node" as const,
-    // Prebuilt native code and WebAssembly stay in their packages.
-    external: [/^@napi-rs\//, /^@serenity-kit\//],
+    // Prebuilt native code and WebAssembly stay in their packages; what is loaded before the program stays beside it.
+    external: [/^@napi-rs\//, /^@serenity-kit\//, /\/DialAheadNode\.js$/],
     plugins: [notices, builtins, putOff, ascii],
     // What is loaded on demand is in the file too, and only evaluated on demand.
     output: {

@@ -59,10 +59,10 @@ const cases: Record<string, Case> = {
       "src/server/Server.ts": `import "../domain/node.ts"`
     },
     findings: [
-      "src/domain/index.ts:1: only *Node.ts, node.ts and main.ts may import 'src/domain/store/DiskNode.ts'",
+      "src/domain/index.ts:1: only *Node.ts, node.ts, main.ts and bin.ts may import 'src/domain/store/DiskNode.ts'",
       "src/domain/store/Disk.ts:1: only *Node.ts may import 'node:fs'",
       "src/domain/store/Disk.ts:2: only *Node.ts may import '@effect/platform-node/NodeFileSystem'",
-      "src/server/Server.ts:1: only *Node.ts, node.ts and main.ts may import 'src/domain/node.ts'"
+      "src/server/Server.ts:1: only *Node.ts, node.ts, main.ts and bin.ts may import 'src/domain/node.ts'"
     ]
   },
   "only *Node.ts builds paths": {

@@ -7,7 +7,6 @@ import process from "node:process"
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import { Cause, Config, Effect, Layer, Option, Schema, Stdio } from "effect"
 import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
 import * as CipherNode from "../domain/channel/CipherNode.ts"
@@ -27,6 +26,7 @@ import type { LoginIncorrect } from "./ClientError.ts"
 import { CommandHelp } from "./CommandHelp.ts"
 import * as Commands from "./Commands.ts"
 import * as CompletionScripts from "./CompletionScripts.ts"
+import * as DialNode from "./DialNode.ts"
 import * as HistoryNode from "./HistoryNode.ts"
 import * as LineEditorNode from "./LineEditorNode.ts"
 import { Durability } from "./LocalFiles.ts"
@@ -98,9 +98,6 @@ const sessions = (target: Target) => {
   )
 }
 
-// The half-open end lets both sides prove theirs; the high-water mark is what one read may bring.
-const socketOptions = { noDelay: true, allowHalfOpen: true, highWaterMark: socketReadBytes }
-
 /** Connects; a person who needed long for another password is dialled for again. */
 const logIn = Effect.fnUntraced(function* (
   server: ServerAddress.ServerAddress,
@@ -120,7 +117,7 @@ const logIn = Effect.fnUntraced(function* (
     const tried = password
     const connected = yield* Client.connect({
       server: ServerAddress.show(server),
-      dial: NodeSocket.makeNet({ ...server, ...socketOptions }),
+      dial: DialNode.dial(server),
       user,
       password,
       askAgain,

@@ -124,7 +124,7 @@ export const importsGoOneWay = (sources: Sources): Findings =>
   })
 
 const isEdge = (path: string): boolean => /(Node|\/node)\.ts$/.test(path)
-const isWiring = (path: string): boolean => isEdge(path) || /^src\/(server|client)\/main\.ts$/.test(path)
+const isWiring = (path: string): boolean => isEdge(path) || /^src\/(server|client)\/(main|bin)\.ts$/.test(path)
 const isPlatform = (specifier: string): boolean => /^(node:|@effect\/platform-|@napi-rs\/)/.test(specifier)
 
 /** The pure core runs anywhere: only *Node.ts touches the platform, and only wiring imports *Node.ts. */
@@ -134,7 +134,7 @@ export const platformOnlyAtTheEdge = (sources: Sources): Findings =>
       return `only *Node.ts may import '${specifier}'`
     }
     if (target !== undefined && isEdge(target) && !isWiring(source.path)) {
-      return `only *Node.ts, node.ts and main.ts may import '${target}'`
+      return `only *Node.ts, node.ts, main.ts and bin.ts may import '${target}'`
     }
     return undefined
   })
