@@ -35,7 +35,13 @@ const notices: Plugin = {
 }
 
 /** Modules of Node's that a short command does not use, and that take milliseconds to load. */
-const seldomUsed = new Set(["node:child_process", "node:readline", "node:tls", "node:worker_threads"])
+const seldomUsed = new Set([
+  "node:child_process",
+  "node:fs/promises",
+  "node:readline",
+  "node:tls",
+  "node:worker_threads"
+])
 
 /**
  * Node's modules without their ES facades: to make one, Node reads every property of the module, and some of them load
@@ -75,6 +81,8 @@ const ascii: Plugin = {
   }
 }
 
+const another = (module: string) => new Error(`effect's ${module} is another: look at it again`)
+
 /** Work that a dependency does when it is imported, put off to its first use. Each must be there exactly once. */
 const putOff: Plugin = {
   name: "put-off",
@@ -84,10 +92,24 @@ const putOff: Plugin = {
       // Takes 6 ms to make, for help texts alone.
       const made = /const graphemeSegmenter = .*?(new Intl\.Segmenter\(.*?\));/s
       const parts = code.split("graphemeSegmenter.segment(")
-      if (!made.test(code) || parts.length !== 2) throw new Error("effect's CliOutput is another: look at it again")
+      if (!made.test(code) || parts.length !== 2) throw another("CliOutput")
       return parts
         .join("graphemeSegmenter().segment(")
         .replace(made, "let segmenterMade; const graphemeSegmenter = () => segmenterMade ??= $1;")
+    }
+  }
+}
+
+/** What a dependency finds out about its engine when it is imported, and is known of Node. */
+const known: Plugin = {
+  name: "known",
+  transform: {
+    filter: { id: /effect\/dist\/Utils\.js$/ },
+    handler: (code) => {
+      // Takes 4 ms: for the first stack trace of a process, Node loads what it writes stack traces with.
+      const probe = /const limit = getStackTraceLimit\(\);.*?return error\.stack\?\.includes\(.*?;/s
+      if (code.split("error.stack?.").length !== 2 || !probe.test(code)) throw another("Utils")
+      return code.replace(probe, "return standard[InternalTypeId];")
     }
   }
 }
@@ -100,7 +122,7 @@ const executable = (name: string) => {
     platform: "node" as const,
     // Prebuilt native code and WebAssembly stay in their packages; what is loaded before the program stays beside it.
     external: [/^@napi-rs\//, /^@serenity-kit\//, /\/DialAheadNode\.js$/],
-    plugins: [notices, builtins, putOff, ascii],
+    plugins: [notices, builtins, putOff, known, ascii],
     // What is loaded on demand is in the file too, and only evaluated on demand.
     output: {
       file: `dist/${name}/main.js`,

@@ -32,7 +32,7 @@ export const launch = async (name: string, program: () => Promise<unknown>): Pro
  * users share, but in one that is this user's own and that nobody else can write; without one nothing is kept.
  */
 const keepCompiled = async (env: NodeJS.ProcessEnv, platform: NodeJS.Platform): Promise<void> => {
-  const { lstatSync, promises } = process.getBuiltinModule("node:fs")
+  const { lstatSync, mkdirSync } = process.getBuiltinModule("node:fs")
   const { isAbsolute, join } = process.getBuiltinModule("node:path")
   const user = process.geteuid?.()
   const isOwn = (folder: string): boolean => {
@@ -51,6 +51,6 @@ const keepCompiled = async (env: NodeJS.ProcessEnv, platform: NodeJS.Platform): 
   if (!isAbsolute(base) || !isOwn(base)) return
   const folder = join(base, ...below, "paradrop")
   const compiled = join(folder, "compiled")
-  if (!isOwn(compiled)) await promises.mkdir(compiled, { recursive: true, mode: 0o700 })
+  if (!isOwn(compiled)) mkdirSync(compiled, { recursive: true, mode: 0o700 })
   if (isOwn(folder) && isOwn(compiled)) process.getBuiltinModule("node:module").enableCompileCache(compiled)
 }

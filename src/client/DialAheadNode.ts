@@ -7,10 +7,12 @@
  *
  * It stands beside the program, in a file of its own, and may import only what is loaded in no time.
  */
-import { statSync } from "node:fs"
-import { connect, type Socket } from "node:net"
-import process from "node:process"
+import type { Socket } from "node:net"
 import { socketReadBytes } from "../domain/limits.ts"
+
+// Not imported: Node reads every property of a module for an import, and loads a tenth of itself for some.
+const { statSync } = process.getBuiltinModule("node:fs")
+const { connect } = process.getBuiltinModule("node:net")
 
 /** A host as the system resolves it, and a port. */
 export interface Address {

@@ -6,6 +6,7 @@
 import process from "node:process"
 import * as readline from "node:readline"
 import { Writable } from "node:stream"
+import * as tty from "node:tty"
 import { Effect, Exit, Layer, Redacted } from "effect"
 import { shellHistoryLinesMax } from "../domain/limits.ts"
 import { History } from "./History.ts"
@@ -18,7 +19,8 @@ export const layer: Layer.Layer<LineEditor, never, History> = Layer.effect(
 )
 
 const make = (load: History["Service"]["load"]): LineEditor["Service"] => {
-  const interactive = process.stdin.isTTY && process.stderr.isTTY
+  // Asked of the descriptor: to make the stream of standard input takes 4 ms, and few commands read it.
+  const interactive = tty.isatty(0) && process.stderr.isTTY
   let users = 0
   let terminal: Terminal | undefined
   return LineEditor.of({

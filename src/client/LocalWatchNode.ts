@@ -4,7 +4,7 @@
  * path is not, nor are `.` and `..`, which have no name there: when those are made again, the next look finds out.
  */
 import { watch } from "node:fs"
-import { stat } from "node:fs/promises"
+import * as nodeFs from "node:fs/promises"
 import { basename, dirname, join } from "node:path"
 import { Deferred, Effect, Layer, Queue, type Scope, Stream } from "effect"
 import { type LocalChange, LocalWatch } from "./LocalWatch.ts"
@@ -38,7 +38,7 @@ const isGone = (code: string): boolean => code === "ENOENT" || code === "ENOTDIR
 
 const isFolder = (path: string): Effect.Effect<boolean> =>
   Effect.promise(() =>
-    stat(path).then(
+    nodeFs.stat(path).then(
       (found) => found.isDirectory(),
       () => false
     )

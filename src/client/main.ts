@@ -5,9 +5,13 @@ import { createRequire } from "node:module"
 import process from "node:process"
 // One by one: the package as a whole would load HTTP, workers and more.
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
+import * as NodeChildProcessSpawner from "@effect/platform-node/NodeChildProcessSpawner"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodePath from "@effect/platform-node/NodePath"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Cause, Config, Effect, Layer, Option, Schema, Stdio } from "effect"
+import * as NodeStdio from "@effect/platform-node/NodeStdio"
+import * as NodeTerminal from "@effect/platform-node/NodeTerminal"
+import { Cause, Config, Effect, Layer, Option, Schema, Scope, Stdio, Terminal } from "effect"
 import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
 import * as CipherNode from "../domain/channel/CipherNode.ts"
 import * as Transport from "../domain/channel/Transport.ts"
@@ -492,16 +496,38 @@ const presenter = Layer.unwrap(
   )
 )
 
+/** For questions of the command line itself, of which there are none: made at the first, since it takes 4 ms. */
+const terminal = Layer.effect(
+  Terminal.Terminal,
+  Effect.gen(function* () {
+    const made = yield* Effect.cached(Effect.provideService(NodeTerminal.make(), Scope.Scope, yield* Effect.scope))
+    return Terminal.make({
+      columns: Effect.flatMap(made, ({ columns }) => columns),
+      rows: Effect.flatMap(made, ({ rows }) => rows),
+      size: Effect.flatMap(made, ({ size }) => size),
+      readInput: Effect.flatMap(made, ({ readInput }) => readInput),
+      readLine: Effect.flatMap(made, ({ readLine }) => readLine),
+      display: (text) => Effect.flatMap(made, ({ display }) => display(text))
+    })
+  })
+)
+
+/** What `NodeServices` has. */
+const nodeServices = Layer.provideMerge(
+  NodeChildProcessSpawner.layer,
+  Layer.mergeAll(NodeFileSystem.layer, NodePath.layer, NodeStdio.layer, terminal)
+)
+
 const profiles = Layer.unwrap(
   Effect.map(ProfilesNode.configFolder(process.env, process.platform), ProfilesNode.layer)
-).pipe(Layer.provide(NodeServices.layer))
+).pipe(Layer.provide(nodeServices))
 
 const platform = Layer.mergeAll(
   CipherNode.layer,
   // What Node's sockets and its cipher give is nobody else's, and `socketReadBytes` fill a socket.
   Layer.succeed(Transport.Owned, { received: true, sentBytesMin: socketReadBytes }),
   KemNode.layer,
-  NodeServices.layer,
+  nodeServices,
   Layer.provideMerge(LineEditorNode.layer, HistoryNode.layer),
   LocalFilesNode.layer,
   profiles,
