@@ -372,7 +372,13 @@ export const takenOverCheckBytes = 16 * 1024 * 1024
 export const stagedLeftoverBytesMax = 64 * 1024 * 1024 * 1024
 
 /** What is only looked at is read in blocks of this size, two at a time: one is looked at while the next is read. */
-export const windowBytes = 4 * 1024 * 1024
+export const windowBytes = 2 * 1024 * 1024
+
+/** The same where another processor has nothing to do: from this size on another thread reads. */
+export const asideBytes = 4 * 1024 * 1024
+
+/** A copy within the store goes in blocks of this size: one is written by another thread while the next is read. */
+export const copiedBlockBytes = 2 * 1024 * 1024
 
 /** A client's progress line is drawn this often on a terminal, told a script this often, and logged this often. */
 export const progressDrawMilliseconds = 100

@@ -4,12 +4,16 @@
  * 1 GiB in pieces of 256 KiB through the pool costs 0.3 s of processor more than the same calls made at once, of about
  * 1.3 s that receiving it costs in all. The event loop has its turn after every `blockingMillisecondsMax`.
  *
+ * Reads of `asideBytes` and writes of `copiedBlockBytes` or more always go to the pool: the way there is short beside
+ * so much, and whoever asks for it has something else to do meanwhile. 1 GiB that is read, hashed and written in pieces
+ * of 2 MiB takes 0.84 s on one core and 0.51 s on two.
+ *
  * A call to a file system that does not answer, a hung network mount, holds up the whole process.
  */
 import * as nodeFs from "node:fs"
 import { Effect, Result } from "effect"
 import * as Bytes from "../Bytes.ts"
-import { blockingMillisecondsMax } from "../limits.ts"
+import { asideBytes, blockingMillisecondsMax, copiedBlockBytes } from "../limits.ts"
 import { DiskError } from "./Disk.ts"
 import * as Pace from "./Pace.ts"
 import { monotonic, turn } from "./SmallFilesNode.ts"
@@ -35,8 +39,8 @@ export interface Bulk {
 
 /** Each disk has a pace of its own, and reading another than writing. */
 export const make: Effect.Effect<Bulk> = Effect.map(monotonic, (now) => {
-  const reading = paced(now)
-  const writing = paced(now)
+  const reading = paced(now, asideBytes)
+  const writing = paced(now, copiedBlockBytes)
   return {
     read: (file, offset, target) =>
       reading(
@@ -59,8 +63,8 @@ export const make: Effect.Effect<Bulk> = Effect.map(monotonic, (now) => {
 
 type Done<A> = (error: NodeJS.ErrnoException | null, value: A) => void
 
-/** Calls of one kind, each at once or in the pool, as the last ones went. */
-const paced = (now: () => number) => {
+/** Calls of one kind, each at once or in the pool, by its size and as the last ones went. */
+const paced = (now: () => number, pooledBytesMin: number) => {
   let pace = Pace.unknown
   let turned = now()
   return <A>(
@@ -81,7 +85,8 @@ const paced = (now: () => number) => {
     })
     return Effect.suspend(() => {
       const time = now()
-      if (!Pace.mayBlock(pace, time)) return file.use(operation, (fd) => call(operation, pooled(fd)))
+      if (bytes >= pooledBytesMin || !Pace.mayBlock(pace, time))
+        return file.use(operation, (fd) => call(operation, pooled(fd)))
       if (time - turned < blockingMillisecondsMax) return blocking
       turned = time
       return Effect.andThen(turn, blocking)

@@ -11,13 +11,15 @@
  *
  * A replaced file gets a new inode: owner, mode and further hard links of the old one are not carried over.
  */
-import { Clock, Effect, Exit, Layer, Option, Result, Scope, Semaphore, Stream } from "effect"
+import { Clock, Effect, Exit, Fiber, Layer, Option, Result, Scope, Semaphore, Stream } from "effect"
 import { SecureRandom } from "effect/crypto"
 import * as Bytes from "../Bytes.ts"
 import { type ContentDigest, Digest, digestOf } from "../file/Digest.ts"
 import { type FileEntry, mayRun } from "../file/FileEntry.ts"
 import { baseName, type FileName, isName, key, segmentKey, segments, stagingFolder } from "../file/FileName.ts"
 import {
+  copiedBlockBytes,
+  copyRunBytesMax,
   durableFoldersMax,
   fileBytesMax,
   nameIndexEntriesMax,
@@ -668,8 +670,6 @@ const staging = (
   let received = resumed
   // What an earlier staging has left is hashed at the end, so that new bytes may come at once.
   let hashed = 0
-  // One pair of buffers for all copies from one file.
-  let copied: { readonly from: OpenFile; readonly window: ReadWindow.ReadWindow<StoreFailed> } | undefined
   const giveUp = Effect.andThen(staged.release, reservation.release)
   const usable = Effect.suspend((): Effect.Effect<void, StoreError> => {
     if (staged.isOpen()) return Effect.void
@@ -678,17 +678,23 @@ const staging = (
       : Effect.fail(new StoreFailed({ operation: "use of an ended staging", code: "EBADF" }))
   })
 
+  const fits = (length: number): Effect.Effect<void, StoreError> =>
+    length > size - received
+      ? Effect.fail(new SizeMismatch({ name, declared: size, received: Math.min(received + length, fileBytesMax) }))
+      : Effect.void
+
+  // A write that fails ends the staging, and its digest with it.
+  const hash = (parts: Bytes.Parts, length: number): void => {
+    if (hashed !== received) return
+    for (const part of parts) hasher.update(part)
+    hashed += length
+  }
+
   const append = Effect.fnUntraced(function* (parts: Bytes.Parts): Effect.fn.Return<void, StoreError> {
     yield* usable
     const length = Bytes.lengthOf(parts)
-    if (length > size - received) {
-      return yield* new SizeMismatch({ name, declared: size, received: Math.min(received + length, fileBytesMax) })
-    }
-    // A write that fails ends the staging, and its digest with it.
-    if (hashed === received) {
-      for (const part of parts) hasher.update(part)
-      hashed += length
-    }
+    yield* fits(length)
+    hash(parts, length)
     yield* Effect.mapError(staged.file.write(received, parts), full(name))
     received += length
     reservation.wrote(length)
@@ -702,6 +708,43 @@ const staging = (
     // Bytes on disk, digest and count go together.
     Effect.uninterruptible
   )
+
+  // Small copies are near each other: one pair of buffers for all from one file, and another for large ones.
+  let nearby: { readonly from: OpenFile; readonly window: ReadWindow.ReadWindow<StoreFailed> } | undefined
+  const buffers: Array<Uint8Array> = []
+  let turn = 0
+  const bufferFor = (length: number): Uint8Array => {
+    turn = 1 - turn
+    return (buffers[turn] ??= new Uint8Array(Math.min(size, copiedBlockBytes))).subarray(0, length)
+  }
+
+  /** While one block is written by another thread this one hashes it and reads the next. */
+  const appendFrom = Effect.fnUntraced(function* (
+    from: OpenFile,
+    offset: number,
+    length: number
+  ): Effect.fn.Return<void, StoreError> {
+    yield* usable
+    yield* fits(length)
+    let writing: Fiber.Fiber<void, DiskError> | undefined
+    const written = Effect.suspend(() => (writing === undefined ? Effect.void : Fiber.join(writing)))
+    const blocks = Effect.gen(function* () {
+      for (let done = 0; done < length;) {
+        const target = bufferFor(Math.min(copiedBlockBytes, length - done))
+        const block = yield* ReadWindow.fill(from, offset + done, target)
+        yield* Effect.mapError(written, full(name))
+        if (block.length < target.length) return yield* new SourceChanged({ name })
+        writing = yield* Effect.forkChild(staged.file.write(received, [block]), { startImmediately: true })
+        hash([block], block.length)
+        received += block.length
+        reservation.wrote(block.length)
+        done += block.length
+      }
+    })
+    // Nobody goes on with the file while something is still being written to it.
+    yield* Effect.ensuring(blocks, Effect.exit(written))
+    yield* Effect.mapError(written, full(name))
+  })
 
   const catchUp = Effect.gen(function* () {
     const readable = {
@@ -752,10 +795,16 @@ const staging = (
     write,
     copy: Effect.fnUntraced(
       function* (from, offset, length) {
-        const window = from === copied?.from ? copied.window : ReadWindow.make(from, from.entry.size)
-        copied = { from, window }
-        const done = yield* ReadWindow.forEachBlock(window, { offset, length }, (block) => write([block]))
-        if (done < length) return yield* new SourceChanged({ name })
+        if (length < copiedBlockBytes) {
+          nearby = from === nearby?.from ? nearby : { from, window: ReadWindow.make(from, from.entry.size) }
+          const done = yield* ReadWindow.forEachBlock(nearby.window, { offset, length }, (block) => write([block]))
+          return done < length ? yield* new SourceChanged({ name }) : undefined
+        }
+        // In parts: between them a transfer can be ended, and another one take over.
+        for (let done = 0; done < length; done += copyRunBytesMax) {
+          const part = appendFrom(from, offset + done, Math.min(copyRunBytesMax, length - done))
+          yield* Effect.uninterruptible(staged.exclusively(part))
+        }
       },
       Effect.onError(() => giveUp)
     ),

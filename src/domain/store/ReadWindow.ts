@@ -23,6 +23,8 @@ export interface ReadWindow<E> {
   readonly read: (offset: number, lengthMax: number) => Effect.Effect<Uint8Array, E>
   /** Exactly these bytes when the last read left them at hand; good until the next read. */
   readonly held: (offset: number, length: number) => Uint8Array | undefined
+  /** As many of them as the last read left at hand, from the first on. */
+  readonly heldFrom: (offset: number, lengthMax: number) => Uint8Array
 }
 
 /** Fills a buffer from a file; gives the part that was filled. */
@@ -41,9 +43,15 @@ const nothing: Filled = { offset: 0, bytes: new Uint8Array(0) }
 /**
  * @param size bytes of the file: nothing is read beyond it
  * @param needed bytes that will be looked at, when they are less than that: smaller buffers do
+ * @param lengthMax bytes that are read at once
  */
-export const make = <E>(file: Readable<E>, size: number, needed = size): ReadWindow<E> => {
-  const length = Math.max(1, Math.min(windowBytes, needed))
+export const make = <E>(
+  file: Readable<E>,
+  size: number,
+  needed = size,
+  lengthMax: number = windowBytes
+): ReadWindow<E> => {
+  const length = Math.max(1, Math.min(lengthMax, needed))
   // The second one is made when there is more than the first one holds.
   const buffers: Array<Uint8Array> = []
   let turn = 1
@@ -76,11 +84,15 @@ export const make = <E>(file: Readable<E>, size: number, needed = size): ReadWin
   const covered = (offset: number, lengthMax: number): Uint8Array =>
     current.bytes.subarray(offset - current.offset, offset - current.offset + lengthMax)
 
+  const heldFrom = (offset: number, lengthMax: number): Uint8Array =>
+    offset >= current.offset ? covered(offset, lengthMax) : new Uint8Array(0)
+
   return {
-    held: (offset, length) =>
-      offset >= current.offset && offset + length <= current.offset + current.bytes.length
-        ? covered(offset, length)
-        : undefined,
+    heldFrom,
+    held: (offset, length) => {
+      const bytes = heldFrom(offset, length)
+      return bytes.length === length ? bytes : undefined
+    },
     read: (offset, lengthMax) =>
       Effect.suspend(() => {
         if (offset >= size) return Effect.succeed(new Uint8Array(0))

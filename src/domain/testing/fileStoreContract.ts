@@ -6,7 +6,7 @@ import { mayRun } from "../file/FileEntry.ts"
 import * as Bytes from "../Bytes.ts"
 import { ContentDigest, Digest, digestOf } from "../file/Digest.ts"
 import { FileName } from "../file/FileName.ts"
-import { keptVersionBytesMax, resumeBytesMin } from "../limits.ts"
+import { copiedBlockBytes, keptVersionBytesMax, resumeBytesMin } from "../limits.ts"
 import { FileStore, type Staging } from "../store/FileStore.ts"
 import * as ReadWindow from "../store/ReadWindow.ts"
 import * as SmallFiles from "../store/SmallFiles.ts"
@@ -537,6 +537,30 @@ const versions: ReadonlyArray<ContractCase<FileStore | Digest>> = [
       yield* staging.copy(from, 0, 1)
       yield* staging.commit({ size: want.length, digest: digestOf(yield* Digest, [want]) })
       yield* equal("content", yield* load("a"), want)
+    }).pipe(Effect.scoped)
+  },
+  {
+    name: "a copy of any length appends just that range, and tells where the file ends before it",
+    effect: Effect.gen(function* () {
+      const store = yield* FileStore
+      const base = random(11, copiedBlockBytes + 12_345)
+      yield* saveFile(named("base"), [base])
+      const from = yield* store.open(named("base"))
+      const ranges = [
+        [7, base.length - 7],
+        [12_345, copiedBlockBytes]
+      ] as const
+      const want = Bytes.concat(ranges.map(([offset, length]) => base.subarray(offset, offset + length)))
+      const staging = yield* store.stage({ name: named("a"), size: want.length, modified })
+      for (const [offset, length] of ranges) yield* staging.copy(from, offset, length)
+      yield* staging.commit({ size: want.length, digest: digestOf(yield* Digest, [want]) })
+      yield* equal("content", yield* load("a"), want)
+      for (const offset of [8, base.length - 1, base.length]) {
+        const beyond = yield* store.stage({ name: named("b"), size: base.length, modified })
+        yield* equal(`from ${offset}`, yield* tag("copy", beyond.copy(from, offset, base.length)), "SourceChanged")
+      }
+      const small = yield* store.stage({ name: named("b"), size: copiedBlockBytes, modified })
+      yield* equal("too much", yield* tag("copy", small.copy(from, 0, copiedBlockBytes + 1)), "SizeMismatch")
     }).pipe(Effect.scoped)
   },
   {

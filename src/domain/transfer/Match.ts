@@ -19,6 +19,7 @@
 import { Effect, Schema } from "effect"
 import type { ContentDigest, Digest, Hasher } from "../file/Digest.ts"
 import {
+  asideBytes,
   contentBlockBytes,
   copyRunBytesMax,
   expectedMissesMax,
@@ -129,6 +130,7 @@ export const match = Effect.fnUntraced(function* <E, E2, E3>(
       at = end
     }
     yield* reader.catchUp(at)
+    reader.turned()
     expected = expectedAt(coarse, at)
   })
 
@@ -254,16 +256,27 @@ type Read<E> = (offset: number, lengthMax: number) => Effect.Effect<Uint8Array, 
 
 const makeReader = <E, E2, E3>({ digest, local, walked }: MatchOptions<E, E2, E3>) => {
   const whole: Hasher = digest.make()
-  const window = ReadWindow.make(local, local.size)
+  // As long as nothing differs the other end waits, and its processor may read for this one.
+  let window = ReadWindow.make(local, local.size, local.size, asideBytes)
   let wholeAt = 0
 
-  /** The digest of the whole takes what it has not had; it has had what is before the bytes. */
-  const take = (bytes: Uint8Array, offset: number): void => {
-    const end = offset + bytes.length
-    if (end <= wholeAt) return
-    whole.update(bytes.subarray(wholeAt - offset))
-    walked?.(end - wholeAt)
-    wholeAt = end
+  const take = (bytes: Uint8Array): void => {
+    whole.update(bytes)
+    walked?.(bytes.length)
+    wholeAt += bytes.length
+  }
+
+  /**
+   * The digest of the whole takes what is at hand up to there, and beyond it to the end of the slice: pieces end
+   * anywhere, and BLAKE3 takes a third longer for bytes that are given to it in such parts.
+   */
+  const takeTo = (end: number): void => {
+    while (wholeAt < end) {
+      const left = hashSliceBytes - (wholeAt % hashSliceBytes)
+      const bytes = window.heldFrom(wholeAt, left)
+      if (bytes.length === 0) return
+      take(bytes)
+    }
   }
 
   const readNext = (offset: number, lengthMax: number): Effect.Effect<Uint8Array, E | LocalShrank> =>
@@ -273,8 +286,7 @@ const makeReader = <E, E2, E3>({ digest, local, walked }: MatchOptions<E, E2, E3
 
   const catchUp = Effect.fnUntraced(function* (to: number) {
     while (wholeAt < to) {
-      const at = wholeAt
-      take(yield* readNext(at, to - at), at)
+      take(yield* readNext(wholeAt, to - wholeAt))
     }
   })
 
@@ -282,7 +294,7 @@ const makeReader = <E, E2, E3>({ digest, local, walked }: MatchOptions<E, E2, E3
   // looks behind a chunk that it has not read.
   const read: Read<E> = (offset, length) =>
     Effect.tap(Effect.andThen(catchUp(offset), readNext(offset, length)), (block) =>
-      Effect.sync(() => take(block, offset))
+      Effect.sync(() => takeTo(offset + block.length))
     )
 
   const digestOf = Effect.fnUntraced(function* (
@@ -296,7 +308,7 @@ const makeReader = <E, E2, E3>({ digest, local, walked }: MatchOptions<E, E2, E3
       // Hashed twice while the processor has it at hand.
       for (let slice = 0; slice < block.length; slice += hashSliceBytes) {
         const bytes = block.subarray(slice, slice + hashSliceBytes)
-        take(bytes, at + slice)
+        takeTo(at + slice + bytes.length)
         hasher.update(bytes)
       }
       at += block.length
@@ -307,11 +319,16 @@ const makeReader = <E, E2, E3>({ digest, local, walked }: MatchOptions<E, E2, E3
   /** Bytes at hand, taken by the digest of the whole, good until the next read. */
   const held = (offset: number, length: number): Uint8Array | undefined => {
     const bytes = offset <= wholeAt ? window.held(offset, length) : undefined
-    if (bytes !== undefined) take(bytes, offset)
+    if (bytes !== undefined) takeTo(offset + length)
     return bytes
   }
 
-  return { whole, sofar: () => shortenSofar(whole), read, held, digestOf, catchUp }
+  /** From here on both ends are at work. */
+  const turned = (): void => {
+    window = ReadWindow.make(local, local.size)
+  }
+
+  return { whole, sofar: () => shortenSofar(whole), read, held, digestOf, catchUp, turned }
 }
 
 /** Cuts the local file ahead of the walk, and remembers what the walk has not passed. */

@@ -1,7 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Fiber, Layer } from "effect"
 import * as Bytes from "../../../src/domain/Bytes.ts"
-import { blockingMillisecondsMax, diskBlockingMillisecondsMax } from "../../../src/domain/limits.ts"
+import {
+  asideBytes,
+  blockingMillisecondsMax,
+  copiedBlockBytes,
+  diskBlockingMillisecondsMax
+} from "../../../src/domain/limits.ts"
 import { Disk } from "../../../src/domain/store/Disk.ts"
 import { diskContract } from "../../../src/domain/testing/diskContract.ts"
 import { runContract } from "./contract.ts"
@@ -60,6 +65,16 @@ describe("large files on the real disk", () => {
   it.effect("are read and written at once where the disk is quick", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* ended, { writes: all, reads: all })
+    }).pipe(Effect.provide(diskAtPace(0)))
+  )
+
+  it.effect("go to the pool when they are large, so that time passes in two places", () =>
+    Effect.gen(function* () {
+      const { readInto, write } = yield* file
+      const reads = (length: number) => endsAtOnce(readInto(0, new Uint8Array(length)))
+      const writes = (length: number) => endsAtOnce(write(0, [new Uint8Array(length)]))
+      assert.deepStrictEqual([yield* writes(copiedBlockBytes - 1), yield* writes(copiedBlockBytes)], [true, false])
+      assert.deepStrictEqual([yield* reads(asideBytes - 1), yield* reads(asideBytes)], [true, false])
     }).pipe(Effect.provide(diskAtPace(0)))
   )
 

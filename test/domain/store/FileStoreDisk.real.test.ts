@@ -3,16 +3,25 @@ import * as nodeFs from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Fiber, Layer, Result } from "effect"
 import { SecureRandom } from "effect/crypto"
+import * as Bytes from "../../../src/domain/Bytes.ts"
 import { fromUtf8 } from "../../../src/domain/Bytes.ts"
+import { Digest, digestOf } from "../../../src/domain/file/Digest.ts"
 import * as DigestNode from "../../../src/domain/file/DigestNode.ts"
 import { FileName, stagingFolder } from "../../../src/domain/file/FileName.ts"
-import { bundleFilesMax, diskSyncsAtOnceMax, blockingMillisecondsMax } from "../../../src/domain/limits.ts"
+import {
+  blockingMillisecondsMax,
+  bundleFilesMax,
+  copiedBlockBytes,
+  copyRunBytesMax,
+  diskSyncsAtOnceMax
+} from "../../../src/domain/limits.ts"
 import { Disk } from "../../../src/domain/store/Disk.ts"
 import * as DiskNode from "../../../src/domain/store/DiskNode.ts"
 import { FileStore } from "../../../src/domain/store/FileStore.ts"
 import * as FileStoreDisk from "../../../src/domain/store/FileStoreDisk.ts"
 import * as SmallFilesNode from "../../../src/domain/store/SmallFilesNode.ts"
 import { listNames, loadFile, saveFile } from "../../../src/domain/testing/fileStoreContract.ts"
+import * as Fixture from "../../../src/domain/testing/Fixture.ts"
 import { temporaryFolder } from "./temporaryDisk.ts"
 
 const onFolder = (root: string) =>
@@ -41,6 +50,33 @@ const blocker = <A, E extends { readonly _tag: string }, R>(effect: Effect.Effec
   Effect.map(Effect.flip(effect), (error) => ("found" in error ? error.found : error._tag))
 
 const content = [fromUtf8("new")]
+
+describe("FileStoreDisk on the real disk", () => {
+  it.effect("copies of any length are right, however many blocks and parts they are made in", () =>
+    Effect.gen(function* () {
+      const root = yield* temporaryFolder
+      const base = Fixture.bytes(1, copyRunBytesMax + copiedBlockBytes + 12_345)
+      nodeFs.writeFileSync(`${root}/base`, base)
+      yield* Effect.gen(function* () {
+        const store = yield* FileStore
+        const from = yield* store.open(FileName.make("base"))
+        const ranges = [
+          [1, base.length - 1],
+          [3, copyRunBytesMax],
+          [base.length - 5, 5],
+          [7, copiedBlockBytes - 1],
+          [9, 2 * copiedBlockBytes]
+        ] as const
+        const want = Bytes.concat(ranges.map(([offset, length]) => base.subarray(offset, offset + length)))
+        const name = FileName.make("copy")
+        const staging = yield* store.stage({ name, size: want.length, modified: 5 })
+        for (const [offset, length] of ranges) yield* staging.copy(from, offset, length)
+        yield* staging.commit({ size: want.length, digest: digestOf(yield* Digest, [want]) })
+        assert.strictEqual(Buffer.compare(nodeFs.readFileSync(`${root}/copy`), want), 0)
+      }).pipe(Effect.scoped, Effect.provide(onFolder(root)))
+    })
+  )
+})
 
 describe("FileStoreDisk on the real disk: links lead nowhere", () => {
   for (const [title, path, target] of [

@@ -6,7 +6,7 @@ import * as Bytes from "../../../src/domain/Bytes.ts"
 import { Digest, digestOf } from "../../../src/domain/file/Digest.ts"
 import * as DigestNode from "../../../src/domain/file/DigestNode.ts"
 import { FileName, stagingFolder } from "../../../src/domain/file/FileName.ts"
-import { resumeBytesMin } from "../../../src/domain/limits.ts"
+import { copiedBlockBytes, resumeBytesMin } from "../../../src/domain/limits.ts"
 import { Disk, type DiskPath } from "../../../src/domain/store/Disk.ts"
 import { FileStore } from "../../../src/domain/store/FileStore.ts"
 import * as FileStoreDisk from "../../../src/domain/store/FileStoreDisk.ts"
@@ -16,7 +16,8 @@ import * as Fixture from "../../../src/domain/testing/Fixture.ts"
 import * as MemoryDisk from "../../../src/domain/testing/MemoryDisk.ts"
 
 const name = FileName.make("folder/file")
-const old = Fixture.bytes(1, resumeBytesMin + 50_000)
+// A copy of it is made in several blocks.
+const old = Fixture.bytes(1, 2 * copiedBlockBytes + resumeBytesMin + 50_000)
 const mine = Bytes.concat([Fixture.bytes(2, 200_000), old.subarray(100_000), Fixture.bytes(3, 1_000)])
 const resume = "0".repeat(32)
 
@@ -283,7 +284,7 @@ describe("what is kept for a resume", () => {
               Effect.andThen(disk.remove(path))
             )
         }
-        const options = { stagedLeftoverBytesMax: mine.length }
+        const options = { stagedLeftoverBytesMax: resumeBytesMin + 150_000 }
         yield* Effect.gen(function* () {
           if (what === "that is trimmed") yield* leave(resumeBytesMin)
           const ending = yield* Effect.forkChild(what === "that is trimmed" ? keep("file", size, "a") : leave(10))
