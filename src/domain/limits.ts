@@ -9,8 +9,8 @@
 // Protocol constants: both ends must agree, docs/PROTOCOL.md states them.
 // -----------------------------------------------------------------------------
 
-/** Plaintext of one record (secure-channel record layer). 256 KiB: larger gains nothing, smaller costs CPU. */
-export const recordPlaintextBytesMax = 256 * 1024
+/** Plaintext of one record (secure-channel record layer). 512 KiB: larger gains nothing, smaller costs CPU. */
+export const recordPlaintextBytesMax = 512 * 1024
 
 /** AES-256-GCM authentication tag (NIST SP 800-38D). */
 export const tagBytes = 16
@@ -20,9 +20,9 @@ export const recordHeaderBytes = 4
 
 /**
  * Records under one key in one direction before both ends derive the next one.
- * 2^18 records of at most 2^18 bytes are 2^32 AES blocks, below the TLS 1.3 figure (RFC 8446, section 5.5).
+ * 2^17 records of at most 2^19 bytes are 2^32 AES blocks, below the TLS 1.3 figure (RFC 8446, section 5.5).
  */
-export const recordsPerKeyMax = 2 ** 18
+export const recordsPerKeyMax = 2 ** 17
 
 /** Frame header: kind u8, length u24, request id u32. */
 export const frameHeaderBytes = 8
@@ -69,8 +69,8 @@ export const loginAttemptsMax = 3
 /** Commands that a client may have sent and not yet seen answered. The client keeps to it, the server enforces it. */
 export const requestsInFlightMax = 1024
 
-/** Content of all files of one bundle together, bytes: four whole frames. */
-export const bundleBytesMax = 4 * (recordPlaintextBytesMax - frameHeaderBytes)
+/** Content of all files of one bundle together, bytes: two whole frames. */
+export const bundleBytesMax = 2 * (recordPlaintextBytesMax - frameHeaderBytes)
 
 /** Files of one bundle. */
 export const bundleFilesMax = 256
@@ -122,7 +122,7 @@ export const inboxRecordsMax = 4
 export const contentBlockBytes = recordPlaintextBytesMax - frameHeaderBytes
 
 /** Blocks of a source that are read ahead while earlier ones are sealed and sent. */
-export const readAheadBlocksMax = 4
+export const readAheadBlocksMax = 2
 
 /** While a commit takes long the server says that it is alive, this often. */
 export const keepAliveMilliseconds = 5_000
@@ -326,7 +326,7 @@ export const hintRatioMax = 32
 /** Findings that wait between the walk and the closer look; one question is asked for all that wait. */
 export const findingsWaitingMax = 256
 
-/** Copies and content of a delta that leave in one record, and their content together, bytes: half a record. */
+/** Copies and content of a delta that leave in one record, and their content together, bytes: a quarter of a record. */
 export const togetherPartsMax = 128
 
 /** That content. More leaves by itself. */
@@ -341,7 +341,7 @@ export const hashSliceBytes = 256 * 1024
 /** A copy is sent at the latest at this length, so that the receiver works while the walk goes on. */
 export const copyRunBytesMax = 16 * 1024 * 1024
 
-/** What the kernel's buffer gives to one read of a server's socket: one record and its header, more costs memory. */
+/** What the kernel's buffer gives to one read of a server's socket: half a record, more costs memory. */
 export const socketReadBytes = 256 * 1024
 
 /** Memory of received bytes is given back at once from this size on; less is not worth it. */
@@ -400,6 +400,9 @@ export const blockingMillisecondsMax = 5
 
 /** Calls of a disk of which many take longer for 256 KiB go to Node's thread pool: they would block the event loop. */
 export const diskQuickMillisecondsMax = 1
+
+/** What a disk is given that time for, bytes; less than that is given it too. */
+export const diskQuickBytes = 256 * 1024
 
 /** They go there after a single one that took so long. */
 export const diskBlockingMillisecondsMax = 100

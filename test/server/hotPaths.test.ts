@@ -195,12 +195,12 @@ const newer = (places: number) => {
 const paths: Record<string, Path> = {
   "a block of an upload": {
     run: (session, count) => session.upload(big, blocks(count)),
-    bounds: { records: 1, socketWrites: 1, diskOperations: 0.4, steps: 115, copied: 1_750_000 }
+    bounds: { records: 1, socketWrites: 1, diskOperations: 0.4, steps: 115, copied: 3_400_000 }
   },
   "a block of a download": {
     prepare: (session, count) => session.upload(big, blocks(count)),
     run: (session) => session.download(big, () => Effect.succeed(Fixture.sink())),
-    bounds: { records: 1, socketWrites: 1, diskOperations: 0.4, steps: 99, copied: 270_000 }
+    bounds: { records: 1, socketWrites: 1, diskOperations: 0.5, steps: 105, copied: 530_000 }
   },
   "a byte that differs in a file of which there is an older one": {
     prepare: (session) => session.upload(big, Fixture.source(older)),

@@ -50,7 +50,7 @@ export interface SecureChannel {
    * After any failure, and after `End`, the channel delivers nothing more.
    */
   readonly receive: Effect.Effect<Received, ChannelFailed>
-  /** Seals and writes one data record of at most 256 KiB. Callers queue: records leave in their order. */
+  /** Seals and writes one data record of at most 512 KiB. Callers queue: records leave in their order. */
   readonly send: (plaintext: Bytes.Parts) => Effect.Effect<void, ChannelFailed>
   /** Proves the end of our stream. Nothing can be sent afterwards. */
   readonly end: Effect.Effect<void, ChannelFailed>

@@ -8,8 +8,8 @@
 import {
   diskBlockingMillisecondsMax,
   diskPooledMilliseconds,
-  diskQuickMillisecondsMax,
-  recordPlaintextBytesMax
+  diskQuickBytes,
+  diskQuickMillisecondsMax
 } from "../limits.ts"
 
 export interface Pace {
@@ -30,7 +30,7 @@ export const mayBlock = ({ pooledUntil }: Pace, now: number): boolean => now >= 
  * to others.
  */
 export const blocked = ({ pooledUntil, slow }: Pace, now: number, milliseconds: number, bytes: number): Pace => {
-  const quick = diskQuickMillisecondsMax * Math.max(1, bytes / recordPlaintextBytesMax)
+  const quick = diskQuickMillisecondsMax * Math.max(1, bytes / diskQuickBytes)
   const next = slow + (Number(milliseconds > quick) - slow) / 16
   return next > slowMax || milliseconds > diskBlockingMillisecondsMax
     ? { slow: 0, pooledUntil: now + diskPooledMilliseconds }

@@ -3,8 +3,8 @@ import { Schema } from "effect"
 import {
   diskBlockingMillisecondsMax,
   diskPooledMilliseconds,
-  diskQuickMillisecondsMax,
-  recordPlaintextBytesMax
+  diskQuickBytes,
+  diskQuickMillisecondsMax
 } from "../../../src/domain/limits.ts"
 import * as Pace from "../../../src/domain/store/Pace.ts"
 
@@ -35,8 +35,8 @@ describe("the pace of a disk", () => {
 
   it("expects no more of a larger call than of as many smaller ones", () => {
     const calls = Array.from({ length: 16 }, () => 4 * quick)
-    assert.isTrue(Pace.mayBlock(after(calls, 0, 4 * recordPlaintextBytesMax), 0))
-    assert.isFalse(Pace.mayBlock(after(calls, 0, 3 * recordPlaintextBytesMax), 0))
+    assert.isTrue(Pace.mayBlock(after(calls, 0, 4 * diskQuickBytes), 0))
+    assert.isFalse(Pace.mayBlock(after(calls, 0, 3 * diskQuickBytes), 0))
   })
 
   it("sends them there after a single one that held up everybody", () => {

@@ -150,7 +150,7 @@ describe("a whole source", () => {
     Effect.gen(function* () {
       const failing = sourceOf(content)
       let sends = 0
-      const send = () => (sends++ < 3 ? Effect.void : Effect.fail(new Broken({ where: "send" })))
+      const send = () => (sends++ < readAheadBlocksMax - 1 ? Effect.void : Effect.fail(new Broken({ where: "send" })))
       const error = yield* Effect.flip(sendAll({ source: failing.source, digest, send }))
       assert.deepStrictEqual(error, new Broken({ where: "send" }))
       const afterFailure = { ...failing.counts }
