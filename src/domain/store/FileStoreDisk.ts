@@ -18,6 +18,7 @@ import { type ContentDigest, Digest, digestOf } from "../file/Digest.ts"
 import { type FileEntry, mayRun } from "../file/FileEntry.ts"
 import { baseName, type FileName, isName, key, segmentKey, segments, stagingFolder } from "../file/FileName.ts"
 import {
+  contentBlockBytes,
   copiedBlockBytes,
   copyRunBytesMax,
   durableFoldersMax,
@@ -795,7 +796,7 @@ const staging = (
     write,
     copy: Effect.fnUntraced(
       function* (from, offset, length) {
-        if (length < copiedBlockBytes) {
+        if (length <= contentBlockBytes) {
           nearby = from === nearby?.from ? nearby : { from, window: ReadWindow.make(from, from.entry.size) }
           const done = yield* ReadWindow.forEachBlock(nearby.window, { offset, length }, (block) => write([block]))
           return done < length ? yield* new SourceChanged({ name }) : undefined
