@@ -316,8 +316,8 @@ describe("commands", () => {
         all.length = 0
       }
       assert.isFalse(yield* told(Commands.run({ _tag: "Upload", files: ["p/."], as: undefined, tree })))
-      // Two bundles of six whole frames.
-      check(60, 6)
+      // Two bundles of three whole frames.
+      check(60, 4)
       const numbers = Array.from({ length: 60 }, (_, index) => String(index))
       assert.isTrue(
         yield* told(
