@@ -296,7 +296,7 @@ describe("commands", () => {
       const reporter = yield* Reporter
       const listening = { ...reporter, follow: () => Effect.succeed((progress: Progress) => void all.push(progress)) }
       const told = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.provideService(effect, Reporter, listening)
-      const content = "x".repeat(30_000)
+      const content = "x".repeat(60_000)
       for (let index = 0; index < 60; index += 1) yield* place(`p/${index}`, `${content}${index}`)
       // There a file stands where this one needs a folder.
       yield* place("f", "1")
@@ -316,8 +316,8 @@ describe("commands", () => {
         all.length = 0
       }
       assert.isFalse(yield* told(Commands.run({ _tag: "Upload", files: ["p/."], as: undefined, tree })))
-      // Two bundles of three whole frames.
-      check(60, 4)
+      // Four bundles of two whole frames.
+      check(60, 6)
       const numbers = Array.from({ length: 60 }, (_, index) => String(index))
       assert.isTrue(
         yield* told(
