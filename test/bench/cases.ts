@@ -65,6 +65,19 @@ const smallFar = transfers({
   ]
 })
 
+/** Those that wait for each file are left out: ten thousand of them take a quarter of an hour. */
+const treesFar = transfers({
+  name: "trees-far",
+  about: ({ of }) => `${of(10_000)} files of 4 KiB, ${nameOf(far)}`,
+  wire: far,
+  contestants: ["paradrop", "rsync", "curl"],
+  data: ({ data, scale }) => void Data.tree(join(data, "many"), scale.of(10_000)),
+  steps: () => [
+    { operation: "putTree", item: "many" },
+    { operation: "getTree", item: "many" }
+  ]
+})
+
 const middle = ({ of }: Scale): number => of(64)
 
 const middleFar = transfers({
@@ -110,6 +123,7 @@ export const cases: ReadonlyArray<Case> = [
   setup("setup", loopback),
   setup("setup-far", far),
   tidied(smallFar, "hundred"),
+  tidied(treesFar, "many"),
   tidied(middleFar, "middle"),
   updates({ name: "updates", wire: loopback, durable: false }),
   updates({ name: "updates-fsync", wire: loopback, durable: true }),
