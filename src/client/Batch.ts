@@ -169,7 +169,7 @@ export const run = Effect.fnUntraced(function* <R>(
       })
     const list = (all: ReadonlyArray<Item<R>>) => {
       const small = together === undefined ? [] : all.filter(isSmall)
-      const others = small.length === 0 ? all : all.filter((item) => !isSmall(item))
+      const others = small.length === 0 ? all : small.length === all.length ? [] : all.filter((item) => !isSmall(item))
       const inBundles =
         together === undefined
           ? Effect.void

@@ -104,6 +104,8 @@ export interface ClientSession {
    * session: take the whole listing before a command about one of its files.
    */
   readonly fetch: Stream.Stream<FileEntry, CommandError>
+  /** Those whose outermost part is, but for its spelling, that of one of these names: at most `listingNamesMax`. */
+  readonly fetchAlike: (names: ReadonlyArray<FileName>) => Stream.Stream<FileEntry, CommandError>
   /** The same with the digest of each, which the server computes when it does not know it. */
   readonly fetchWithDigests: Stream.Stream<FileEntry, CommandError>
   /** Size, time and digest of one file, without moving its content. */
@@ -413,6 +415,7 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
 
   return {
     fetch: listing({ _tag: "Fetch" }),
+    fetchAlike: (alike) => listing({ _tag: "Fetch", alike }),
     fetchWithDigests: listing({ _tag: "Fetch", digest: true }),
     describe,
     upload,

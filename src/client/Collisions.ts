@@ -25,11 +25,31 @@ interface Folder {
  * spelling, a folder of it that is spelt in two ways, or a file where another name has a folder. All that take part are
  * in the answer. Time and memory grow with the names' length and with the folders' parts.
  */
-export const collisions = (names: ReadonlyArray<string>): ReadonlyMap<number, string> => {
+export const collisions = (names: ReadonlyArray<string>): ReadonlyMap<number, string> =>
+  areApart(names) ? new Map() : colliding(names)
+
+/** Whether nothing has two spellings or stands twice: mostly so, and known without a place for each. */
+const areApart = (names: ReadonlyArray<string>): boolean => {
+  const keys = new Set<string>()
+  const folders = new Set<string>()
+  const isNew = (text: string): boolean => {
+    const before = keys.size
+    return keys.add(segmentKey(text)).size > before
+  }
+  const isNewFolder = (name: string): boolean => {
+    const slash = name.lastIndexOf("/")
+    if (slash < 0) return true
+    const folder = name.slice(0, slash)
+    if (folders.has(folder)) return true
+    folders.add(folder)
+    return isNew(folder) && isNewFolder(folder)
+  }
+  return names.every((name) => isNew(name) && isNewFolder(name))
+}
+
+const colliding = (names: ReadonlyArray<string>): ReadonlyMap<number, string> => {
   const places = new Map<string, Place>()
   const folders = new Map<string, Folder>()
-  /** whether anything has two spellings or stands twice: mostly nothing has */
-  let some = false
   const put = (text: string, folder: boolean): Place => {
     const key = segmentKey(text)
     const place = places.get(key)
@@ -41,7 +61,6 @@ export const collisions = (names: ReadonlyArray<string>): ReadonlyMap<number, st
     const same = place.find((one) => one.text === text && one.folder === folder)
     if (same === undefined) place.push({ text, folder, count: 1 })
     else same.count += 1
-    some ||= same === undefined || !folder
     return place
   }
   const folderOf = (name: string): Folder | undefined => {
@@ -56,7 +75,6 @@ export const collisions = (names: ReadonlyArray<string>): ReadonlyMap<number, st
   }
   const files = names.map((name) => ({ folder: folderOf(name), place: put(name, false) }))
   const found = new Map<number, string>()
-  if (!some) return found
   for (const [index, { folder, place }] of files.entries()) {
     const other = otherFolder(folder) ?? otherIn(place, names[index] ?? "", false)
     if (other !== undefined) found.set(index, other)

@@ -258,7 +258,7 @@ const staging = Effect.fnUntraced(function* ({ digest, files, left }: World, beg
   const { executable, modified, resumable = false, size } = declared
   const parts = [...begun.parts]
   const hasher = digest.make()
-  parts.forEach(hasher.update)
+  for (const part of parts) hasher.update(part)
   let ended = false
   const broken = (code: string) => {
     ended = true

@@ -3,7 +3,7 @@
  */
 import * as nodeFs from "node:fs"
 import * as nodePath from "node:path"
-import { Context, Effect, Layer, Result, type Scope, Stream } from "effect"
+import { Context, Effect, Layer, Option, Result, type Scope, Stream } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { Digest } from "../domain/file/Digest.ts"
 import { mayRun } from "../domain/file/FileEntry.ts"
@@ -247,55 +247,63 @@ const look = (path: string): Effect.Effect<LocalEntry | undefined, LocalFileFail
  * One folder at a time: what is known of a tree is never more than one folder. Its files are looked at with blocking
  * calls, with a turn of the event loop in between: by way of the thread pool each took twenty times as long.
  */
-const walk: LocalFiles["Service"]["walk"] = (root, enter) => {
-  const below = (name: string, depth: number): Stream.Stream<LocalFound> => {
-    const path = name === "" ? root : nodePath.join(root, name)
-    const failed = (code: string): LocalFound => ({
-      _tag: "Failed",
-      name,
-      error: new LocalFileFailed({ path: printable(path), operation: "read", code })
-    })
-    if (depth > nameDepthMax) return Stream.make(failed("too-deep"))
-    return Effect.gen(function* () {
-      const all = yield* call<ReadonlyArray<nodeFs.Dirent>>((done) =>
-        nodeFs.readdir(path, { withFileTypes: true }, done)
-      )
-      if (all.length === 0 && name !== "")
-        return Stream.make<[LocalFound]>({ _tag: "LeftOut", name, kind: "empty-folder" })
-      const entries = all
-        .filter((entry) => !StagedFile.isTemporary(entry.name))
-        .toSorted((a, b) => (a.name < b.name ? -1 : 1))
-      const before = name === "" ? "" : `${name}/`
-      const found = yield* SmallFilesNode.inTurns(entries, (entry) => kindOf(before + entry.name, path, entry))
-      return inOrder(found, (folder) => (enter(folder) ? below(folder, depth + 1) : Stream.empty))
-    }).pipe(
-      Effect.catch(({ code }) => Effect.succeed(Stream.make(failed(code)))),
-      Stream.unwrap
-    )
-  }
-  return below("", 1)
-}
+/** What is left of a walk: a folder to go into, or what was found between two folders. */
+type Ahead = { readonly folder: string; readonly depth: number } | { readonly run: ReadonlyArray<LocalFound> }
 
-/** What is between two folders leaves in one piece. */
-const inOrder = (
-  all: ReadonlyArray<LocalFound | FolderFound>,
-  below: (folder: string) => Stream.Stream<LocalFound>
-): Stream.Stream<LocalFound> => {
-  const streams: Array<Stream.Stream<LocalFound>> = []
-  let run: Array<LocalFound> = []
-  for (const found of all) {
-    if (found._tag !== "Folder") run.push(found)
-    else {
-      streams.push(
-        Stream.fromArray(run),
-        Stream.suspend(() => below(found.name))
-      )
-      run = []
+/** Folder by folder, with what is between two folders in one piece. */
+const walk: LocalFiles["Service"]["walk"] = (root, enter) =>
+  Stream.unwrap(
+    Effect.map(SmallFilesNode.pace, (turn) => {
+      // The next one is the last.
+      const ahead: Array<Ahead> = []
+      const read = (folder: string, depth: number): Effect.Effect<ReadonlyArray<LocalFound>> =>
+        Effect.map(Effect.andThen(turn, entriesOf(root, folder, depth)), (found) => {
+          let run: Array<LocalFound> = []
+          const runs: Array<Ahead> = [{ run }]
+          for (const one of found) {
+            if (one._tag !== "Folder") run.push(one)
+            else runs.push({ folder: one.name, depth: depth + 1 }, { run: (run = []) })
+          }
+          const [first, ...others] = runs
+          ahead.push(...others.toReversed())
+          return first !== undefined && "run" in first ? first.run : []
+        })
+      const next = Effect.suspend(() => {
+        const one = ahead.pop()
+        if (one === undefined) return Effect.succeed([])
+        if ("run" in one) return Effect.succeed(one.run)
+        return enter(one.folder) ? read(one.folder, one.depth) : Effect.succeed([])
+      })
+      const page = (found: ReadonlyArray<LocalFound>) =>
+        [found, ahead.length === 0 ? Option.none() : Option.some(false)] as const
+      return Stream.paginate(true, (first) => Effect.map(first ? read("", 1) : next, page))
+    })
+  )
+
+/** What is in a folder, in order of names; what cannot be read is in it as that. */
+const entriesOf = (
+  root: string,
+  folder: string,
+  depth: number
+): Effect.Effect<ReadonlyArray<FolderFound | LocalFound>> =>
+  Effect.suspend(() => {
+    const path = folder === "" ? root : nodePath.join(root, folder)
+    const failed = (code: string): Effect.Effect<ReadonlyArray<LocalFound>> => {
+      const error = new LocalFileFailed({ path: printable(path), operation: "read", code })
+      return Effect.succeed([{ _tag: "Failed", name: folder, error }])
     }
-  }
-  streams.push(Stream.fromArray(run))
-  return Stream.flatten(Stream.fromArray(streams))
-}
+    if (depth > nameDepthMax) return failed("too-deep")
+    const all = SmallFilesNode.attempt(() => nodeFs.readdirSync(path, { withFileTypes: true }), "local")
+    if (Result.isFailure(all)) return failed(all.failure.code)
+    if (all.success.length === 0 && folder !== "") {
+      return Effect.succeed([{ _tag: "LeftOut", name: folder, kind: "empty-folder" } as const])
+    }
+    const before = folder === "" ? "" : `${folder}/`
+    const entries = all.success
+      .filter((entry) => !StagedFile.isTemporary(entry.name))
+      .toSorted((a, b) => (a.name < b.name ? -1 : 1))
+    return SmallFilesNode.inTurns(entries, (entry) => kindOf(before + entry.name, path, entry))
+  })
 
 /** A folder to go into. */
 interface FolderFound {

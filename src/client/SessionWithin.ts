@@ -92,6 +92,8 @@ export const within = (session: ClientSession, place: Place): ClientSession => {
       )
     },
     fetch: inside(session.fetch),
+    // All names of this session have the place's outermost part.
+    fetchAlike: () => inside(FileName.isName(place) ? session.fetchAlike([place]) : session.fetch),
     fetchWithDigests: inside(session.fetchWithDigests),
     describe: (name) => Effect.flatMap(whole(name), session.describe),
     upload: (name, ...rest) => Effect.flatMap(whole(name), (name) => session.upload(name, ...rest)),

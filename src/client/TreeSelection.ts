@@ -52,7 +52,7 @@ const removable =
   }
 
 /** A folder's name as a person writes it: `.` and `/` mean the outermost, a `/` at the end means nothing. */
-const folderName = (text: string): string => text.replace(/^(?:\.?\/+)+|(?:\/+\.?)+$|^\.$/g, "")
+export const folderName = (text: string): string => text.replace(/^(?:\.?\/+)+|(?:\/+\.?)+$|^\.$/g, "")
 
 // -----------------------------------------------------------------------------
 // Local folders
@@ -68,13 +68,17 @@ export interface LocalSelection extends Selected<LocalSelected> {
   readonly whole: boolean
 }
 
-/** @param as the folder that they go into */
-export const local = Effect.fnUntraced(function* (
+/**
+ * @param as the folder that they go into
+ * @param onFolder run once the first folder is known to be one, before it is gone through
+ */
+export const local = Effect.fnUntraced(function* <R = never>(
   command: "para" | "upload",
   paths: ReadonlyArray<string>,
   as: string | undefined,
-  filter: Filter
-): Effect.fn.Return<LocalSelection, never, LocalFiles | Reporter | Scope.Scope> {
+  filter: Filter,
+  onFolder: Effect.Effect<void, never, R> = Effect.void
+): Effect.fn.Return<LocalSelection, never, LocalFiles | R | Reporter | Scope.Scope> {
   const files = yield* LocalFiles
   const reporter = yield* Reporter
   const into = folderName(as ?? "")
@@ -96,6 +100,7 @@ export const local = Effect.fnUntraced(function* (
   const folder = Effect.fnUntraced(function* (path: string) {
     const root = within(into, ownName(files.baseName(path)))
     const tree = yield* files.tree(path, false)
+    if (roots.length === 0) yield* onFolder
     roots.push(root)
     // What a pattern hides shows as well that the folder is what it was.
     let holds = false
@@ -114,8 +119,8 @@ export const local = Effect.fnUntraced(function* (
         holds = true
         if (!filter.takes(one.name)) return undefined
         const { executable, modified, name, size } = one
-        const facts = { size, modified, ...mayRun(executable) }
-        found.push({ name: within(root, name), ...facts, place: tree.place(name) })
+        const file = { name: within(root, name), size, modified, place: tree.place(name) }
+        found.push(executable === true ? { ...file, executable } : file)
         return undefined
       }
       const { kind, name } = one
@@ -176,7 +181,7 @@ const meant = Effect.fnUntraced(function* (text: string) {
 const missing = { upload: "upload", para: "parallelize" } as const
 
 /** Of a path that names no part of its own the content is meant. */
-const ownName = (base: string): string => (base === "." || base === ".." ? "" : base)
+export const ownName = (base: string): string => (base === "." || base === ".." ? "" : base)
 
 // -----------------------------------------------------------------------------
 // The server's folders

@@ -11,10 +11,11 @@ import { Digest } from "../domain/file/Digest.ts"
 import type { FileEntry } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
-import { deltaBytesMin, filesAheadMax, largeFilesAheadMax } from "../domain/limits.ts"
+import { deltaBytesMin, filesAheadMax, largeFilesAheadMax, listingNamesMax } from "../domain/limits.ts"
 import * as Batch from "./Batch.ts"
 import type { ClientSession } from "./ClientSession.ts"
 import * as Filter from "./Filter.ts"
+import * as Glob from "./Glob.ts"
 import { LocalFiles, type LocalPlace } from "./LocalFiles.ts"
 import * as Plan from "./Plan.ts"
 import { Reporter, type TransferCommand } from "./Reporter.ts"
@@ -59,11 +60,13 @@ export const send = (
   Effect.gen(function* () {
     const reporter = yield* Reporter
     const filter = Filter.make(options)
-    const here = yield* TreeSelection.local(command, paths, as, filter)
+    // The server is asked while the folders are gone through: neither end waits for the other.
+    const meant = outermostOfLocal(yield* LocalFiles, paths, as)
+    const there = yield* Effect.cached(listing(command, meant, command === "upload" && !options.remove))
+    const here = yield* TreeSelection.local(command, paths, as, filter, Effect.forkScoped(there))
     let failed = here.failed
     if (here.files.length === 0 && here.roots.length === 0) return failed === 0
-    const optional = command === "upload" && !options.remove
-    const listed = yield* listing(command, optional)
+    const listed = yield* there
     if (listed === undefined) return false
 
     const removing = options.remove && here.whole
@@ -88,21 +91,38 @@ export const send = (
     )
   }).pipe(Effect.scoped)
 
-const sending = (command: "para" | "upload", { file, why }: Plan.Transfer<ToSend>): Batch.Item<Services> => {
-  const upload = (along: Batch.Along) => Transfer.send(Transfer.uploading, file.place, file.name, along)
-  const run =
-    command === "upload" || why === "new" || file.size < deltaBytesMin
-      ? upload
-      : (along: Batch.Along) =>
-          Effect.catchIf(
-            Transfer.send(Transfer.parallelizing(undefined, true), file.place, file.name, along),
-            // It went since the listing.
-            isMissing,
-            () => upload(along)
-          )
-  const { name, place } = file
-  const bundled = run === upload && FileName.isName(name) ? { name, place } : undefined
-  return { name: file.place.path, size: file.size, run, bundled }
+const sending = (command: "para" | "upload", { file, why }: Plan.Transfer<ToSend>): Batch.Item<Services> =>
+  new Sent(file, command === "para" && why === "changed" && file.size >= deltaBytesMin)
+
+/** A file to send. Of most nothing but its bundle is asked for. */
+class Sent implements Batch.Item<Services> {
+  readonly #file: ToSend
+  /** whether the server's file is brought up to date; it is sent whole otherwise */
+  readonly #updates: boolean
+  readonly size: number
+  readonly bundled: Batch.Bundled | undefined
+  constructor(file: ToSend, updates: boolean) {
+    const { name, place, size } = file
+    this.#file = file
+    this.#updates = updates
+    this.size = size
+    this.bundled = !updates && FileName.isName(name) ? { name, place } : undefined
+  }
+  get name() {
+    return this.#file.place.path
+  }
+  get run() {
+    const { name, place } = this.#file
+    const upload = (along: Batch.Along) => Transfer.send(Transfer.uploading, place, name, along)
+    if (!this.#updates) return upload
+    return (along: Batch.Along) =>
+      Effect.catchIf(
+        Transfer.send(Transfer.parallelizing(undefined, true), place, name, along),
+        // It went since the listing.
+        isMissing,
+        () => upload(along)
+      )
+  }
 }
 
 const isMissing = (error: { readonly _tag: string; readonly reason?: string }): boolean =>
@@ -124,15 +144,44 @@ const removal = (text: string): Batch.Item<Services> => ({
 
 const gone: Batch.Moved = { size: 0, reused: 0, equal: false, removed: true }
 
-/** All of the server's files; undefined when they could not be listed, which was told. */
+/** What the server is asked about: names by whose outermost parts it narrows its listing; undefined for everything. */
+type Outermost = ReadonlyArray<FileName.FileName> | undefined
+
+const outermost = (texts: ReadonlyArray<string>): Outermost => {
+  const names = new Set(texts.map((text) => text.split("/")[0] ?? "").filter(FileName.isName))
+  // A name that is none would not be at the server either, but that is not for the listing to say.
+  return texts.every((text) => text !== "") && names.size > 0 && names.size <= listingNamesMax
+    ? Array.from(names)
+    : undefined
+}
+
+/** Of what goes to the server. A pattern may mean any name. */
+const outermostOfLocal = (
+  files: LocalFiles["Service"],
+  paths: ReadonlyArray<string>,
+  as: string | undefined
+): Outermost => {
+  const into = TreeSelection.folderName(as ?? "")
+  if (into !== "") return outermost([into])
+  return paths.some(Glob.isPattern)
+    ? undefined
+    : outermost(paths.map((path) => TreeSelection.ownName(files.baseName(path))))
+}
+
+/** Of what comes from the server. */
+const outermostOfRemote = (texts: ReadonlyArray<string>): Outermost =>
+  texts.some(Glob.isPattern) ? undefined : outermost(texts.map(TreeSelection.folderName))
+
+/** The server's files that are or may be in the way; undefined when they could not be listed, which was told. */
 const listing = Effect.fnUntraced(function* (
   command: TransferCommand,
+  among: Outermost,
   optional: boolean
 ): Effect.fn.Return<ReadonlyArray<FileEntry> | undefined, NoSession, Reporter | Sessions> {
   const reporter = yield* Reporter
   const listed = Effect.flatMap(
     Effect.flatMap(Sessions, ({ session }) => session),
-    ({ fetch }) => Stream.runCollect(fetch)
+    ({ fetch, fetchAlike }) => Stream.runCollect(among === undefined ? fetch : fetchAlike(among))
   )
   return yield* Effect.catchTag(listed, "RequestRefused", (error) =>
     optional && error.reason === "not-permitted"
@@ -164,7 +213,7 @@ export const get = (
     const files = yield* LocalFiles
     const folder = to ?? "."
     const filter = Filter.make(options)
-    const listed = yield* listing("download", false)
+    const listed = yield* listing("download", outermostOfRemote(texts), false)
     if (listed === undefined) return false
     const there = yield* TreeSelection.remote(texts, listed, filter)
     let failed = there.failed

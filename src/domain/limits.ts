@@ -75,6 +75,9 @@ export const bundleBytesMax = 2 * (recordPlaintextBytesMax - frameHeaderBytes)
 /** Files of one bundle. */
 export const bundleFilesMax = 256
 
+/** Files of the first bundle of many, four times as many in the next: so the other end has something to do at once. */
+export const bundleFirstFilesMax = 32
+
 /** Bundles among the commands that a client may have sent and not yet seen answered: each may take a whole message. */
 export const bundlesInFlightMax = 16
 
@@ -394,6 +397,9 @@ export const diskSyncsAtOnceMax = 3
 
 /** Entries of a listing that a server puts together before it sends them, in as few messages as they fit into. */
 export const listingPageEntriesMax = 512
+
+/** Names by whose outermost parts a client may narrow a listing. */
+export const listingNamesMax = 16
 
 /** Small files are looked at, read and put in place for so long before the event loop has its turn. */
 export const blockingMillisecondsMax = 5

@@ -136,6 +136,8 @@ const make = Effect.fnUntraced(function* (
 
 /** As many lines as a batch may hold, and at least one. */
 const batchLength = (lines: ReadonlyArray<string>): number => {
+  // A unit of a string takes at most three bytes.
+  if (lines.reduce((units, { length }) => units + length, 0) * 3 <= auditBatchBytesMax) return lines.length
   let bytes = 0
   const end = lines.findIndex((line, index) => (bytes += Bytes.utf8Length(line)) > auditBatchBytesMax && index > 0)
   return end === -1 ? lines.length : end

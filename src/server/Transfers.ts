@@ -18,7 +18,7 @@ import type { FrameChannel } from "../domain/session/FrameChannel.ts"
 import type { ActionResult, Base, SessionOutput } from "../domain/session/SessionState.ts"
 import type { Watchdog } from "../domain/session/Watchdog.ts"
 import type { Confined } from "../domain/store/Confined.ts"
-import type { FileStore, OpenFile, Staging } from "../domain/store/FileStore.ts"
+import { type FileStore, listAlike, type OpenFile, type Staging } from "../domain/store/FileStore.ts"
 import { BaseChanged, type StoreError } from "../domain/store/StoreError.ts"
 import { sendAll, sendRanges } from "../domain/transfer/Outgoing.ts"
 import { type Piece, shortDigest, type Signature } from "../domain/transfer/Signature.ts"
@@ -301,12 +301,13 @@ export const make = Effect.fnUntraced(function* (options: {
       )
     )
 
-  const list = ({ digest: wanted, id }: Asked<"List">): Effect.Effect<void> =>
+  const list = ({ alike, digest: wanted, id }: Asked<"List">): Effect.Effect<void> =>
     beside(
       id,
       Effect.suspend(() => {
         let count = 0
-        const entries = wanted ? Stream.mapEffect(store.list, (entry) => withDigest(id, entry)) : store.list
+        const all = listAlike(store, alike)
+        const entries = wanted ? Stream.mapEffect(all, (entry) => withDigest(id, entry)) : all
         return Stream.runForEachArray(Stream.rechunk(entries, wanted ? 1 : listingPageEntriesMax), (page) => {
           count += page.length
           const send = (some: Uint8Array) => {

@@ -14,8 +14,8 @@ import { Screen } from "../../src/client/Screen.ts"
 import { Sessions } from "../../src/client/Sessions.ts"
 import type { TreeOptions } from "../../src/client/Trees.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
-import { deltaBytesMin } from "../../src/domain/limits.ts"
-import { FileStore } from "../../src/domain/store/FileStore.ts"
+import { deltaBytesMin, listingNamesMax } from "../../src/domain/limits.ts"
+import { FileStore, type Where } from "../../src/domain/store/FileStore.ts"
 import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
@@ -38,12 +38,25 @@ interface WorldOptions {
 
 const world = (server: Files, { folders = [], hidden = () => false }: WorldOptions = {}) => {
   const written = { out: "", err: "" }
+  /** the keys that listings were narrowed by, or `all` */
+  const listings: Array<string> = []
   const files = Object.entries(server).map(([name, content]) => {
     return { name: FileName.make(name), content: text(content), modified: modifiedOf(content) }
   })
   const store = Layer.effect(
     FileStore,
-    Effect.map(FileStore, (all) => ({ ...all, list: Stream.filter(all.list, ({ name }) => !hidden(name)) }))
+    Effect.map(FileStore, ({ listIn, ...all }) => {
+      const shown = (entries: typeof all.list) => Stream.filter(entries, ({ name }) => !hidden(name))
+      const list = Stream.suspend(() => {
+        listings.push("all")
+        return shown(all.list)
+      })
+      const narrowed = (where: Where) => {
+        listings.push(Array.from(where.alike ?? []).join())
+        return listIn === undefined ? Stream.empty : shown(listIn(where))
+      }
+      return { ...all, list, listIn: narrowed }
+    })
   ).pipe(Layer.provide(FileStoreMemory.layer({ files })))
   const network = Server.layer.pipe(
     Layer.provideMerge([MemorySocket.layer, Fixture.accounts, store]),
@@ -65,7 +78,7 @@ const world = (server: Files, { folders = [], hidden = () => false }: WorldOptio
   }
   /** What a person was told of what stays; before `told`. */
   const notes = () => written.err.split("\n").filter((line) => /^nothing is removed|^\d+ kept/.test(line))
-  return { layer, told, notes }
+  return { layer, told, notes, listings }
 }
 
 const here = (files: Files) =>
@@ -157,6 +170,28 @@ describe("upload -r", () => {
       assert.isFalse(yield* upload(["photos"], {}, "../x"))
       assert.deepStrictEqual(about(other.told(), "failed"), [undefined])
     }).pipe(Effect.provide(other.layer))
+  )
+})
+
+describe("what the server is asked for", () => {
+  const { layer, listings } = world({ "far/away": "1", "up/a": "1" })
+  const many = Array.from({ length: listingNamesMax + 1 }, (_, index) => `m${index}`)
+  it.effect("is narrowed to what may be in the way, and is everything where that is not known", () =>
+    Effect.gen(function* () {
+      yield* here({ "Up/a": "1", "x/y/Sub/b": "2", ...Object.fromEntries(many.map((name) => [`${name}/f`, name])) })
+      const asked = <A, E, R>(command: Effect.Effect<A, E, R>) => Effect.map(command, () => listings.splice(0))
+      assert.deepStrictEqual(yield* asked(upload(["x/y/Sub", "Up"])), ["sub,up"])
+      assert.deepStrictEqual(yield* asked(para(["x/y"], {}, "To/here")), ["to"])
+      assert.deepStrictEqual(yield* asked(upload(["x/y/."], { dryRun: true })), ["all"])
+      assert.deepStrictEqual(yield* asked(upload(["x/*"], { dryRun: true })), ["all"])
+      assert.deepStrictEqual(yield* asked(upload(many, { dryRun: true })), ["all"])
+      assert.deepStrictEqual(yield* asked(upload(many.slice(1), { dryRun: true })), [many.slice(1).join()])
+      assert.deepStrictEqual(yield* asked(download(["up", "far/away"], {}, "got")), ["up,far"])
+      assert.deepStrictEqual(yield* asked(download(["f*"], {}, "got")), ["all"])
+      assert.deepStrictEqual(yield* asked(download(["."], {}, "got")), ["all"])
+      assert.isFalse(yield* upload(["nothing"]))
+      assert.deepStrictEqual(listings, [])
+    }).pipe(Effect.provide(layer))
   )
 })
 

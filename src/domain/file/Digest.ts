@@ -3,11 +3,14 @@
  */
 import { blake3 } from "@noble/hashes/blake3.js"
 import { bytesToHex } from "@noble/hashes/utils.js"
-import { Context, Layer, Schema } from "effect"
+import { Brand, Context, Layer, Schema } from "effect"
 
 /** BLAKE3-256 of a whole file, 64 lower-case hex digits. */
 export const ContentDigest = Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/)).pipe(Schema.brand("ContentDigest"))
 export type ContentDigest = typeof ContentDigest.Type
+
+/** What is a digest by its making: to check that of each small file would cost as much as to take it. */
+export const digestAsMade = Brand.nominal<ContentDigest>()
 
 /** A running digest. Used once, by one owner: not safe to share. */
 export interface Hasher {

@@ -15,8 +15,8 @@
 import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js"
 import { Result, Schema } from "effect"
 import * as Bytes from "../Bytes.ts"
-import { bundleBytesMax, bundleFilesMax, fileBytesMax, packedBytesMax } from "../limits.ts"
-import { ContentDigest } from "./Digest.ts"
+import { bundleBytesMax, bundleFilesMax, bundleFirstFilesMax, fileBytesMax, packedBytesMax } from "../limits.ts"
+import { type ContentDigest, digestAsMade } from "./Digest.ts"
 import { type FileEntry, mayRun, type Milliseconds, millisecondsMax } from "./FileEntry.ts"
 import { type FileName, isName } from "./FileName.ts"
 
@@ -184,7 +184,7 @@ export const unpackSent = (
 
 /**
  * Cuts a list into bundles: each fits into one message, its content into one frame, and it has no more files than it
- * may have.
+ * may have. The first are small: the other end waits for a whole one before it begins.
  *
  * @param cost bytes of a file's packed form, and of its content
  */
@@ -200,7 +200,8 @@ export const bundlesOf = <A>(
     packed += more.packed
     content += more.content
     const last = bundles.at(-1)
-    if (last !== undefined && packed <= packedBytesMax && content <= bundleBytesMax && last.length < bundleFilesMax) {
+    const filesMax = Math.min(bundleFilesMax, bundleFirstFilesMax * 4 ** (bundles.length - 1))
+    if (last !== undefined && packed <= packedBytesMax && content <= bundleBytesMax && last.length < filesMax) {
       last.push(one)
     } else {
       bundles.push([one])
@@ -309,9 +310,8 @@ const readEntry = (bytes: Uint8Array, at: number, name: FileName): Result.Result
     : Result.succeed({ ...entry, digest: digestAt(bytes, end) })
 }
 
-// Hexadecimal by its making: to check that of each file would cost more than to write it.
 const digestAt = (bytes: Uint8Array, at: number): ContentDigest =>
-  ContentDigest.make(bytesToHex(bytes.subarray(at, at + digestBytes)), { disableChecks: true })
+  digestAsMade(bytesToHex(bytes.subarray(at, at + digestBytes)))
 
 const readContent = (bytes: Uint8Array, at: number): Result.Result<BundledContent, BundleRefused> => {
   if (at + contentBytes > bytes.length) return refused("length")

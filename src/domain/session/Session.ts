@@ -17,6 +17,7 @@ import { blocksAskedBytesMax, bundlesInFlightMax, loginAttemptsMax, requestsInFl
 import { mayRun } from "../file/FileEntry.ts"
 import * as Grant from "./Grant.ts"
 import { connectionId, type RequestId } from "../wire/Frame.ts"
+import { outermostKey } from "../file/FileName.ts"
 import type { ClientMessage, ServerMessage } from "../wire/Message.ts"
 import { unpackRanges } from "../file/Packed.ts"
 import { type BundledFile, unpackFiles, unpackNames } from "../file/PackedFiles.ts"
@@ -209,7 +210,15 @@ const begin = (session: Admitted, queue: Transferring["queue"], id: RequestId, c
   })
   switch (command._tag) {
     case "Fetch":
-      return next({ _tag: "Listing", id }, { _tag: "List", id, digest: command.digest ?? false })
+      return next(
+        { _tag: "Listing", id },
+        {
+          _tag: "List",
+          id,
+          digest: command.digest ?? false,
+          ...(command.alike && { alike: new Set(command.alike.map(outermostKey)) })
+        }
+      )
     case "Describe":
       return next({ _tag: "Describing", id }, { _tag: "Describe", id, name: command.name })
     case "Download":

@@ -74,7 +74,18 @@ const below = (store: Store, root: FileName): Confined => {
       })
     )
 
-  const list = store.listIn === undefined ? store.list : store.listIn(root)
+  const inOwnNames = (all: Stream.Stream<FileEntry, StoreError>): Stream.Stream<FileEntry, StoreError> =>
+    all.pipe(
+      Stream.map((entry) => ({ ...entry, name: relative(entry.name) })),
+      Stream.filter(isOwn)
+    )
+
+  const listedIn =
+    (listIn: NonNullable<Store["listIn"]>): NonNullable<Store["listIn"]> =>
+    ({ folder, ...where }) => {
+      const full = folder === undefined ? root : absolute(folder)
+      return full === undefined ? Stream.empty : inOwnNames(listIn({ ...where, folder: full }))
+    }
 
   /** Those that have a name in the store below go there together; the others fail as `without` says. */
   const together = <A, B>(
@@ -115,10 +126,8 @@ const below = (store: Store, root: FileName): Confined => {
   return {
     whole: (name) => absolute(name) ?? name,
     store: {
-      list: list.pipe(
-        Stream.map((entry) => ({ ...entry, name: relative(entry.name) })),
-        Stream.filter(isOwn)
-      ),
+      list: store.listIn === undefined ? inOwnNames(store.list) : listedIn(store.listIn)({}),
+      ...(store.listIn !== undefined && { listIn: listedIn(store.listIn) }),
       stat: Effect.fnUntraced(function* (name) {
         return yield* entryOf(name, yield* inView(name)(store.stat(yield* readable(name))))
       }),

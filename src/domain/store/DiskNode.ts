@@ -347,15 +347,11 @@ const listing = (
   resolve: (use: (folder: string) => Effect.Effect<Opened, DiskError>) => Effect.Effect<Opened, DiskError>
 ): Stream.Stream<DiskEntry, DiskError> =>
   Stream.fromPull(
-    Effect.map(
-      Effect.acquireRelease(resolve(openListing), ({ directory, fd }) =>
-        Effect.ensuring(closeListing(directory), closeFd(fd))
-      ),
-      (opened) =>
-        Effect.flatMap(Effect.andThen(opened.pace, readBatch(opened)), (batch) => {
-          const [first, ...rest] = batch
-          return first === undefined ? Cause.done() : Effect.succeed([first, ...rest] as const)
-        })
+    Effect.map(Effect.acquireRelease(resolve(openListing), closeListing), (opened) =>
+      Effect.flatMap(Effect.andThen(opened.pace, readBatch(opened)), (batch) => {
+        const [first, ...rest] = batch
+        return first === undefined ? Cause.done() : Effect.succeed([first, ...rest] as const)
+      })
     )
   ).pipe(Stream.scoped)
 
@@ -369,20 +365,25 @@ interface Opened {
 }
 
 const openListing = (folder: string): Effect.Effect<Opened, DiskError> =>
-  Effect.flatMap(openFd("list", folder, constants.O_RDONLY | folderOnly), (fd) =>
-    call<nodeFs.Dir>("list", (done) => nodeFs.opendir(folder, { bufferSize: listBatchEntries }, done)).pipe(
-      Effect.zipWith(SmallFilesNode.pace, (directory, pace) => ({
-        directory,
-        pace,
-        fd,
-        folder: folder.startsWith("/proc/self/fd/") ? `/proc/self/fd/${fd}` : folder
-      })),
-      Effect.onError(() => closeFd(fd))
-    )
+  Effect.flatMap(
+    here("list", () => nodeFs.openSync(folder, constants.O_RDONLY | folderOnly)),
+    (fd) =>
+      here("list", () => nodeFs.opendirSync(folder, { bufferSize: listBatchEntries })).pipe(
+        Effect.zipWith(SmallFilesNode.pace, (directory, pace) => ({
+          directory,
+          pace,
+          fd,
+          folder: folder.startsWith("/proc/self/fd/") ? `/proc/self/fd/${fd}` : folder
+        })),
+        Effect.onError(() => Effect.sync(() => closeHere(fd)))
+      )
   )
 
-const closeListing = (directory: nodeFs.Dir): Effect.Effect<void> =>
-  Effect.ignore(call<void>("list", (done) => directory.close((e) => done(e ?? null))))
+const closeListing = ({ directory, fd }: Opened): Effect.Effect<void> =>
+  Effect.sync(() => {
+    SmallFilesNode.attempt(() => directory.closeSync())
+    closeHere(fd)
+  })
 
 /** The next entries; none at the end. */
 const readBatch = ({ directory, folder }: Opened): Effect.Effect<ReadonlyArray<DiskEntry>, DiskError> =>

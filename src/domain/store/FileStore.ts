@@ -38,11 +38,11 @@
  * - **Release**: closing the scope of `stage` without a commit and without a `resume` key leaves
  *   nothing behind. Closing the scope of `open` closes the file. Interruption is a release.
  */
-import { Context, type Effect, type Result, type Scope, type Stream } from "effect"
+import { Context, type Effect, type Result, type Scope, Stream } from "effect"
 import type { Parts } from "../Bytes.ts"
 import type { ContentDigest } from "../file/Digest.ts"
 import type { FileEntry, FileSize, Milliseconds } from "../file/FileEntry.ts"
-import type { FileName } from "../file/FileName.ts"
+import { type FileName, outermostKey } from "../file/FileName.ts"
 import type { SourceChanged, StoreError, StoreFailed } from "./StoreError.ts"
 
 /** A committed file, open for reading. */
@@ -147,13 +147,30 @@ export interface Staging {
   readonly commit: (expected: CommitRequest) => Effect.Effect<FileEntry, StoreError>
 }
 
+/** The files whose outermost part has one of these keys; all of them without any. */
+export const listAlike = (
+  { list, listIn }: FileStore["Service"],
+  alike: ReadonlySet<string> | undefined
+): Stream.Stream<FileEntry, StoreError> => {
+  if (alike === undefined) return list
+  return listIn === undefined ? Stream.filter(list, ({ name }) => alike.has(outermostKey(name))) : listIn({ alike })
+}
+
+/** Which files are listed. */
+export interface Where {
+  /** those below one folder, of exactly that spelling: none when there is no such folder */
+  readonly folder?: FileName
+  /** of these the ones whose first part, below the folder, has one of these keys (`FileName.segmentKey`) */
+  readonly alike?: ReadonlySet<string>
+}
+
 export class FileStore extends Context.Service<
   FileStore,
   {
     /** All committed files. */
     readonly list: Stream.Stream<FileEntry, StoreError>
-    /** Those below one folder, of exactly that spelling; none when there is no such folder. Else `list` is filtered. */
-    readonly listIn?: (folder: FileName) => Stream.Stream<FileEntry, StoreError>
+    /** Some of them, without a look at the others. Where it is missing, `list` is filtered. */
+    readonly listIn?: (where: Where) => Stream.Stream<FileEntry, StoreError>
     /** The committed file of that name. */
     readonly stat: (name: FileName) => Effect.Effect<FileEntry, StoreError>
     /** Opens the committed file of that name for reading. */

@@ -126,7 +126,7 @@ export const make = Effect.fnUntraced(function* (
   yield* sweep(disk, options.stagedLeftoverMillisecondsMax ?? stagedLeftoverMillisecondsMax)
   return FileStore.of({
     list: walk(disk, []),
-    listIn: (folder) => walk(disk, segments(folder)),
+    listIn: ({ alike, folder }) => walk(disk, folder === undefined ? [] : segments(folder), alike),
     stat: (name) => Effect.map(locate(context, name), ({ name, stat }) => entryOf(name, stat)),
     open: (name) => open(context, name),
     stage: (request) => stage(context, request),
@@ -239,7 +239,11 @@ const hex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toSt
 // -----------------------------------------------------------------------------
 
 /** Files below a folder, depth first. Each open level holds one batch of entries. */
-const walk = (disk: Disk["Service"], folder: DiskPath): Stream.Stream<FileEntry, StoreFailed> =>
+const walk = (
+  disk: Disk["Service"],
+  folder: DiskPath,
+  alike?: ReadonlySet<string>
+): Stream.Stream<FileEntry, StoreFailed> =>
   disk.list(folder).pipe(
     // What vanished meanwhile, or may not be looked into (a `lost+found`), hides itself and not the rest.
     Stream.catchIf(
@@ -249,7 +253,8 @@ const walk = (disk: Disk["Service"], folder: DiskPath): Stream.Stream<FileEntry,
     Stream.mapError(failed),
     Stream.chunks,
     Stream.flatMap((batch) => {
-      const named = batch.filter(({ name }) => isName([...folder, name].join("/")))
+      const meant = alike === undefined ? batch : batch.filter(({ name }) => alike.has(segmentKey(name)))
+      const named = meant.filter(({ name }) => isName([...folder, name].join("/")))
       const folders = named.filter(({ kind }) => kind === "folder")
       return Stream.concat(
         Stream.fromArrayEffect(entriesOf(disk, folder, named)),
@@ -901,7 +906,7 @@ const placeStep = Effect.fnUntraced(function* (
   step: Step,
   arrive: Arrive,
   leaving: FileName | undefined
-) {
+): Effect.fn.Return<DiskStat | undefined, StoreError> {
   const { folder, part } = step
   const path = [...folder, part]
   const orBlocked = Effect.catch((error: DiskError) => blocked(context, name, error))
@@ -914,15 +919,17 @@ const placeStep = Effect.fnUntraced(function* (
     yield* context.names.added(folder, { name: part, kind: "file" })
   } else if (!exists) {
     context.durableFolders.delete(path.join("/"))
-    yield* orBlocked(context.disk.makeFolder(path, "shared")).pipe(
+    return yield* orBlocked(context.disk.makeFolder(path, "shared")).pipe(
       Effect.andThen(context.names.added(folder, { name: part, kind: "folder" })),
+      Effect.andThen(Effect.orElseSucceed(context.disk.stat(path), () => undefined)),
       // Somebody else made it just now; the next step finds out what it is.
       Effect.catchIf(
         (error) => error._tag === "StoreFailed" && error.code === "EEXIST",
-        () => Effect.void
+        () => Effect.undefined
       )
     )
   }
+  return undefined
 })
 
 /** One part of a name, and the folder in which it is looked for. */
@@ -1049,10 +1056,12 @@ const placeTogether = (context: Context, run: ReadonlyArray<SmallFile>, target: 
   }
   const folders = stepsOf(name).filter(({ kind }) => kind === "folder")
   const work = Effect.gen(function* () {
+    let made: DiskStat | undefined
     for (const step of folders) {
-      yield* inFolder(context, step.folder)(placeStep(context, name, step, () => Effect.void, undefined))
+      made = yield* inFolder(context, step.folder)(placeStep(context, name, step, () => Effect.void, undefined))
     }
-    return yield* inFolder(context, folderOf(name))(arriveAll(context, folderOf(name), run, received, target))
+    const folder = { path: folderOf(name), made }
+    return yield* inFolder(context, folder.path)(arriveAll(context, folder, run, received, target))
   })
   return Effect.tap(whilePlacing(context, name, work), (outcomes) =>
     outcomes.some(Result.isSuccess) ? Effect.void : prune(context, folderOf(name))
@@ -1068,14 +1077,14 @@ interface Ready {
 /** Puts the files of a run to their names. The caller holds the locks of the names and of the folder. */
 const arriveAll = Effect.fnUntraced(function* (
   context: Context,
-  folder: DiskPath,
+  { made, path: folder }: { readonly path: DiskPath; readonly made: DiskStat | undefined },
   run: ReadonlyArray<SmallFile>,
   digests: ReadonlyArray<ContentDigest>,
   target: StageRequest["target"]
 ): Effect.fn.Return<Outcomes<FileEntry>, StoreError | DiskError> {
   const { disk, durable, names } = context
   const parts = run.map(({ name }) => ({ part: baseName(name), key: segmentKey(baseName(name)) }))
-  const found = yield* names.findAll(folder, new Set(parts.map(({ key }) => key)))
+  const found = yield* names.findAll(folder, new Set(parts.map(({ key }) => key)), made)
   // What must be at a name is looked at itself: somebody else may have put it there just now.
   const live =
     target === undefined

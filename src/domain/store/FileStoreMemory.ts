@@ -74,7 +74,10 @@ export const make = Effect.fnUntraced(function* (
   }
   return FileStore.of({
     list: Stream.suspend(() => Stream.fromIterable(walk(store.root))),
-    listIn: (folder) => Stream.suspend(() => Stream.fromIterable(walk(folderAt(store.root, folder)))),
+    listIn: ({ alike, folder }) =>
+      Stream.suspend(() =>
+        Stream.fromIterable(walk(folder === undefined ? store.root : folderAt(store.root, folder), alike))
+      ),
     stat: (name) => Effect.map(locate(store, name), ({ entry }) => entry),
     open: (name) => Effect.map(locate(store, name), open),
     stage: (request) => stage(store, request),
@@ -114,8 +117,9 @@ interface Store {
   readonly resumable: Map<string, Staged>
 }
 
-function* walk(folder: Folder): IterableIterator<FileEntry> {
-  for (const { node } of folder.children.values()) {
+function* walk(folder: Folder, alike?: ReadonlySet<string>): IterableIterator<FileEntry> {
+  for (const [key, { node }] of folder.children) {
+    if (alike?.has(key) === false) continue
     if (node.kind === "file") yield node.entry
     else yield* walk(node)
   }

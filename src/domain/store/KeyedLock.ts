@@ -63,12 +63,12 @@ export const make = (): KeyedLock => {
   const all =
     (keys: Iterable<string>): Holding =>
     (effect) => {
-      // Always in one order.
-      const sorted = Array.from(new Set(keys)).toSorted()
+      const own = Array.from(new Set(keys))
       return Effect.acquireUseRelease(
-        Effect.sync(() => takeFree(sorted)),
-        (taken) => (taken ? effect : sorted.reduceRight((inner, key) => one(key)(inner), effect)),
-        (taken) => (taken ? giveBack(sorted) : Effect.void)
+        Effect.sync(() => takeFree(own)),
+        // One by one always in one order.
+        (taken) => (taken ? effect : own.toSorted().reduceRight((inner, key) => one(key)(inner), effect)),
+        (taken) => (taken ? giveBack(own) : Effect.void)
       )
     }
 

@@ -153,7 +153,7 @@ const count = (meter: State, folder: Folder, age: number): Effect.Effect<void, S
           ? list
           : listIn === undefined
             ? Stream.filter(list, ({ name }) => name.startsWith(`${folder.root}/`))
-            : listIn(folder.root)
+            : listIn({ folder: folder.root })
       const there = yield* Stream.runFold(
         entries,
         () => ({ bytes: 0, files: 0 }),

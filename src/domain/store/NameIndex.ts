@@ -32,8 +32,12 @@ export interface FoundAll {
 export interface NameIndex {
   /** All entries of the folder whose name has the key. Fails as `Disk.stat` and `Disk.list` do. */
   readonly find: (folder: DiskPath, key: string) => Effect.Effect<Found, DiskError>
-  /** The same for several keys, in one look. */
-  readonly findAll: (folder: DiskPath, keys: ReadonlySet<string>) => Effect.Effect<FoundAll, DiskError>
+  /**
+   * The same for several keys, in one look.
+   *
+   * @param made what a look at the folder gave right after it was made by us: with the same stamp it is still empty
+   */
+  readonly findAll: (folder: DiskPath, keys: ReadonlySet<string>, made?: DiskStat) => Effect.Effect<FoundAll, DiskError>
   /** Own changes: the entries are now in the folder. Comes as `added` does. */
   readonly addedAll: (folder: DiskPath, entries: ReadonlyArray<DiskEntry>) => Effect.Effect<void>
   /** Nobody can tell what is in the folder now: it is read again at the next question. */
@@ -105,8 +109,14 @@ export const make = (disk: Disk["Service"], entriesMax: number): NameIndex => {
     )
   }
 
-  const findAll: NameIndex["findAll"] = Effect.fnUntraced(function* (folder, keys) {
+  const findAll: NameIndex["findAll"] = Effect.fnUntraced(function* (folder, keys, made) {
     const stamp = yield* disk.stat(folder)
+    const before = folders.get(idOf(folder))
+    // Whoever of us has put something there since has left its names here.
+    const untouched = before === undefined || !sameFolder(before.stamp, stamp)
+    if (made !== undefined && untouched && sameStamp(made, stamp)) {
+      keep(idOf(folder), { stamp, byKey: new Map(), count: 0 })
+    }
     const known = folders.get(idOf(folder))
     if (known === undefined || !sameStamp(known.stamp, stamp)) {
       const matching = yield* read(folder, stamp, keys)

@@ -43,12 +43,7 @@ export const placeAll = (
   const { durable, files } = request
   const write = (file: NewFile) => create(staging, folder, request, file)
   const moveTo = (file: NewFile, written: Placed): Placed =>
-    Result.isFailure(written)
-      ? written
-      : orRemove(
-          Result.flatMap(written, () => move(staging, folder, file)),
-          `${staging}/${file.temporary}`
-        )
+    Result.isFailure(written) ? written : orRemove(move(staging, folder, file), `${staging}/${file.temporary}`)
   const unsynced = inTurns(files, (file) => moveTo(file, closed(staging, file, write(file), Result.void)))
   if (!durable) return Effect.uninterruptible(unsynced)
   return Effect.gen(function* () {
@@ -76,12 +71,12 @@ export const inTurns = Effect.fnUntraced(function* <A, B>(
   const done: Array<B> = []
   const now = yield* monotonic
   let until = now() + blockingMillisecondsMax
-  for (const [index, one] of all.entries()) {
+  for (const one of all) {
     if (now() >= until) {
       yield* turn
       until = now() + blockingMillisecondsMax
     }
-    done.push(run(one, index))
+    done.push(run(one, done.length))
   }
   return done
 })
@@ -105,14 +100,11 @@ const closed = (
   { temporary }: NewFile,
   written: Result.Result<number, DiskError>,
   synced: Placed
-): Placed =>
-  Result.flatMap(written, (fd) => {
-    const done = close(fd)
-    return orRemove(
-      Result.flatMap(synced, () => done),
-      `${staging}/${temporary}`
-    )
-  })
+): Placed => {
+  if (Result.isFailure(written)) return Result.fail(written.failure)
+  const done = close(written.success)
+  return orRemove(Result.isFailure(synced) ? synced : done, `${staging}/${temporary}`)
+}
 
 /** The descriptor is gone whatever it says. */
 const close = (fd: number, operation = "placeAll"): Placed => attempt(() => nodeFs.closeSync(fd), operation)
@@ -122,61 +114,51 @@ const create = (
   staging: string,
   folder: string,
   { likeReplaced }: PlaceRequest,
-  { executable, modified, name, parts, temporary }: NewFile
+  file: NewFile
 ): Result.Result<number, DiskError> => {
-  if (!isPart(name) || !isPart(temporary)) return failed("EINVAL")
-  const path = `${staging}/${temporary}`
-  return Result.flatMap(
-    attempt(() => nodeFs.openSync(path, createFlags, 0o666)),
-    (fd) => {
-      const replaced = likeReplaced ? `${folder}/${name}` : undefined
-      const written = setMode(fd, replaced, executable === true).pipe(
-        Result.flatMap(() => writeParts(fd, parts)),
-        Result.flatMap(() => attempt(() => nodeFs.futimesSync(fd, modified / 1000, modified / 1000))),
-        Result.map(() => fd)
-      )
-      if (Result.isFailure(written)) close(fd)
-      return orRemove(written, path)
-    }
-  )
+  if (!isPart(file.name) || !isPart(file.temporary)) return failed("EINVAL")
+  const path = `${staging}/${file.temporary}`
+  const opened = attempt(() => nodeFs.openSync(path, createFlags, 0o666))
+  if (Result.isFailure(opened)) return opened
+  const written = attempt(() => fillNew(opened.success, file, likeReplaced ? `${folder}/${file.name}` : undefined))
+  if (Result.isSuccess(written) && written.success === undefined) return opened
+  close(opened.success)
+  return orRemove(Result.isSuccess(written) ? failed(written.success ?? "EIO") : Result.fail(written.failure), path)
 }
 
-const writeParts = (fd: number, parts: Bytes.Parts): Placed => {
+/** A code that no call has failed with, but that is as bad; undefined when all is well. */
+type Code = string | undefined
+
+/** Gives a new file its permissions, content and time. Throws what the system says. */
+const fillNew = (fd: number, { executable, modified, parts }: NewFile, replaced: string | undefined): Code => {
+  const refused = setMode(fd, replaced, executable === true)
+  if (refused !== undefined) return refused
   const [first] = parts
   const whole = parts.length === 1 && first !== undefined ? first : Bytes.concat(parts)
   for (let position = 0; position < whole.length;) {
-    const from = position
-    const wrote = attempt(() => nodeFs.writeSync(fd, whole, from, whole.length - from, from))
-    if (Result.isFailure(wrote)) return Result.fail(wrote.failure)
+    const wrote = nodeFs.writeSync(fd, whole, position, whole.length - position, position)
     // A device that takes nothing and reports nothing would keep us here for ever.
-    if (wrote.success === 0) return failed("EIO")
-    position += wrote.success
+    if (wrote === 0) return "EIO"
+    position += wrote
   }
-  return Result.void
+  nodeFs.futimesSync(fd, modified / 1000, modified / 1000)
+  return undefined
 }
 
-/** What is replaced keeps who may read and write it; whether those may run it who may read it is declared. */
-const setMode = (fd: number, replaced: string | undefined, executable: boolean): Placed => {
-  const before = replaced === undefined ? Result.succeed(undefined) : modeOf(replaced)
-  return Result.flatMap(before, (mode): Placed => {
-    if (mode === undefined && !executable) return Result.void
-    return attempt(() => {
-      const plain = (mode ?? nodeFs.fstatSync(fd).mode) & 0o666
-      nodeFs.fchmodSync(fd, executable ? plain | ((plain & 0o444) >> 2) : plain)
-    })
-  })
+/**
+ * What is replaced keeps who may read and write it; whether those may run it who may read it is declared. A link that
+ * is replaced says nothing. Throws what the system says.
+ */
+const setMode = (fd: number, replaced: string | undefined, executable: boolean): Code => {
+  const stats = replaced === undefined ? undefined : nodeFs.lstatSync(replaced, { throwIfNoEntry: false })
+  const before = stats?.isSymbolicLink() === true ? undefined : stats
+  if (before?.isDirectory() === true) return "EISDIR"
+  if (before?.isFile() === false) return "ENOTREG"
+  if (before === undefined && !executable) return undefined
+  const plain = (before ?? nodeFs.fstatSync(fd)).mode & 0o666
+  nodeFs.fchmodSync(fd, executable ? plain | ((plain & 0o444) >> 2) : plain)
+  return undefined
 }
-
-/** The permission bits of a file that may be replaced; undefined where there is none to replace, or a link. */
-const modeOf = (path: string): Result.Result<number | undefined, DiskError> =>
-  Result.flatMap(
-    attempt(() => nodeFs.lstatSync(path, { throwIfNoEntry: false })),
-    (stats): Result.Result<number | undefined, DiskError> => {
-      if (stats === undefined || stats.isSymbolicLink()) return Result.succeed(undefined)
-      if (!stats.isFile()) return failed(stats.isDirectory() ? "EISDIR" : "ENOTREG")
-      return Result.succeed(stats.mode)
-    }
-  )
 
 const move = (staging: string, folder: string, { name, temporary }: NewFile): Placed =>
   attempt(() => nodeFs.renameSync(`${staging}/${temporary}`, `${folder}/${name}`))

@@ -5,9 +5,9 @@ import { Effect, Exit, Fiber, Result, Scope, Stream } from "effect"
 import { mayRun } from "../file/FileEntry.ts"
 import * as Bytes from "../Bytes.ts"
 import { ContentDigest, Digest, digestOf } from "../file/Digest.ts"
-import { FileName } from "../file/FileName.ts"
+import { FileName, segmentKey } from "../file/FileName.ts"
 import { copiedBlockBytes, keptVersionBytesMax, resumeBytesMin } from "../limits.ts"
-import { FileStore, type Staging } from "../store/FileStore.ts"
+import { FileStore, listAlike, type Staging, type Where } from "../store/FileStore.ts"
 import * as ReadWindow from "../store/ReadWindow.ts"
 import * as SmallFiles from "../store/SmallFiles.ts"
 import { type ContractCase, equal, failure } from "./Contract.ts"
@@ -156,6 +156,28 @@ const content: ReadonlyArray<ContractCase<FileStore | Digest>> = [
       yield* equal("listing", yield* listNames, [...names, "top"].toSorted())
       const store = yield* FileStore
       yield* equal("the first page alone", (yield* Stream.runCollect(Stream.take(store.list, 3))).length, 3)
+    })
+  },
+  {
+    name: "a listing can be narrowed to a folder, and to what is spelt alike at its outermost",
+    effect: Effect.gen(function* () {
+      const names = ["Docs/a", "docs2/b", "other/docs/c", "other/DOCS2", "other/x/docs/d", "x"]
+      yield* Effect.forEach(names, (name) => save(name, name))
+      const store = yield* FileStore
+      const namesOf = (entries: ReadonlyArray<{ readonly name: string }>) =>
+        entries.map(({ name }) => String(name)).toSorted()
+      const alike = (...parts: ReadonlyArray<string>) => new Set(parts.map(segmentKey))
+      const among = Effect.fnUntraced(function* (...parts: ReadonlyArray<string>) {
+        return namesOf(yield* Stream.runCollect(listAlike(store, alike(...parts))))
+      })
+      yield* equal("alike", yield* among("dOCS", "x"), ["Docs/a", "x"])
+      yield* equal("alike to nothing", yield* among("doc"), [])
+      if (store.listIn === undefined) return
+      const inside = (where: Where) => Effect.map(Stream.runCollect(store.listIn?.(where) ?? Stream.empty), namesOf)
+      const folder = named("other")
+      yield* equal("in a folder", yield* inside({ folder }), ["other/DOCS2", "other/docs/c", "other/x/docs/d"])
+      yield* equal("in another spelling", yield* inside({ folder: named("Other") }), [])
+      yield* equal("alike in a folder", yield* inside({ folder, alike: alike("DOCS") }), ["other/docs/c"])
     })
   }
 ]

@@ -15,6 +15,7 @@ import {
   chunkAverageLog2Max,
   chunkAverageLog2Min,
   groupsAskedMax,
+  listingNamesMax,
   messageBytesMax,
   packedBytesMax
 } from "../limits.ts"
@@ -29,6 +30,9 @@ const exactly = (length: number) =>
 const PackedBytes = Schema.Uint8Array.check(
   Schema.makeFilter((bytes: Uint8Array) => bytes.length <= packedBytesMax || `at most ${packedBytesMax} bytes`)
 )
+
+/** Names by which a listing is narrowed. */
+const Alike = Schema.Array(FileName).check(Schema.isMinLength(1), Schema.isMaxLength(listingNamesMax))
 
 /** The digest of a source's head: the first 16 bytes of BLAKE3, in hex. */
 const HeadDigest = Schema.String.check(Schema.isPattern(/^[0-9a-f]{32}$/))
@@ -58,8 +62,11 @@ export type SignatureOffer = typeof SignatureOffer.Type
 export const ClientMessage = Schema.TaggedUnion({
   /** First of all, in the first record: confirms the keys. */
   Hello: { client: PeerText },
-  /** With `digest` every entry has one, computed when it is not known. */
-  Fetch: { digest: Schema.optionalKey(Schema.Boolean) },
+  /**
+   * With `digest` every entry has one, computed when it is not known. With `alike` only files whose outermost part is,
+   * but for its spelling, that of one of these names.
+   */
+  Fetch: { digest: Schema.optionalKey(Schema.Boolean), alike: Schema.optionalKey(Alike) },
   /** Content frames and a Commit follow; without `head` they may follow at once. */
   Upload: outgoing,
   /** Several small files at once: packed files; content frames follow as those of an Upload, file behind file. */

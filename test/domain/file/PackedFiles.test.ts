@@ -5,7 +5,13 @@ import { ContentDigest } from "../../../src/domain/file/Digest.ts"
 import { FileEntry, mayRun, Milliseconds } from "../../../src/domain/file/FileEntry.ts"
 import { FileName } from "../../../src/domain/file/FileName.ts"
 import * as PackedFiles from "../../../src/domain/file/PackedFiles.ts"
-import { bundleBytesMax, bundleFilesMax, listingPageEntriesMax, packedBytesMax } from "../../../src/domain/limits.ts"
+import {
+  bundleBytesMax,
+  bundleFilesMax,
+  bundleFirstFilesMax,
+  listingPageEntriesMax,
+  packedBytesMax
+} from "../../../src/domain/limits.ts"
 
 const size = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1000 }))
 const entry = { size, modified: Milliseconds, digest: ContentDigest }
@@ -148,14 +154,15 @@ describe("bundles", () => {
       const all = Array.from({ length: 40 }, () => costs).flat()
       const bundles = PackedFiles.bundlesOf(all, (cost) => cost)
       assert.deepStrictEqual(bundles.flat(), all)
-      const fits = (bundle: ReadonlyArray<(typeof all)[number]>) =>
-        bundle.length <= bundleFilesMax &&
+      const filesMax = (index: number) => Math.min(bundleFilesMax, bundleFirstFilesMax * 4 ** index)
+      const fits = (bundle: ReadonlyArray<(typeof all)[number]>, index: number) =>
+        bundle.length <= filesMax(index) &&
         bundle.reduce((sum, { packed }) => sum + packed, 0) <= packedBytesMax &&
         bundle.reduce((sum, { content }) => sum + content, 0) <= bundleBytesMax
       for (const [index, bundle] of bundles.entries()) {
-        assert.isTrue(fits(bundle))
+        assert.isTrue(fits(bundle, index))
         const [next] = bundles[index + 1] ?? []
-        if (next !== undefined) assert.isFalse(fits([...bundle, next]))
+        if (next !== undefined) assert.isFalse(fits([...bundle, next], index))
       }
     }
   )

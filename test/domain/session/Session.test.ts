@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Effect } from "effect"
-import { FileName } from "../../../src/domain/file/FileName.ts"
+import { FileName, segmentKey } from "../../../src/domain/file/FileName.ts"
 import { bundlesInFlightMax, loginAttemptsMax, requestsInFlightMax } from "../../../src/domain/limits.ts"
 import { lacking, type Rights, rights } from "../../../src/domain/session/Grant.ts"
 import * as Session from "../../../src/domain/session/Session.ts"
@@ -390,6 +390,13 @@ describe("uploads", () => {
     ])
     assert.deepStrictEqual(tags(outputs), ["Stage", "1 Proceed", "Write", "Write", "Commit", "1 Uploaded"])
     assert.deepStrictEqual(state, { ...ready, lastId: RequestId.make(1) })
+  })
+
+  it("narrows a listing by the keys of outermost parts", () => {
+    const names = ["Docs/a", "dOCS", "ß/x"].map((name) => FileName.make(name))
+    const { outputs } = run(ready, [say(1, { _tag: "Fetch", alike: names })])
+    const keys = new Set(["docs", segmentKey("ß")])
+    assert.deepStrictEqual(outputs, [{ _tag: "List", id: RequestId.make(1), digest: false, alike: keys }])
   })
 
   it("throws away the rest of one that was refused, by its id alone", () => {
