@@ -208,7 +208,9 @@ export const remote = Effect.fnUntraced(function* (
   filter: Filter
 ): Effect.fn.Return<RemoteSelection, never, Reporter> {
   const reporter = yield* Reporter
-  const found = new Map<string, RemoteSelected>()
+  const found: Array<RemoteSelected> = []
+  /** what several arguments may mean both */
+  const taken = new Set<string>()
   const folders: Array<{ readonly root: string; readonly folder: string }> = []
   const empty: Array<string> = []
   let failed = 0
@@ -217,8 +219,13 @@ export const remote = Effect.fnUntraced(function* (
     return reporter.failed({ error, command: "download", name })
   }
   const add = (name: string, { executable, modified, name: remote, size }: FileEntry, path: string) => {
-    const facts = { size, modified, ...mayRun(executable) }
-    if (filter.takes(path)) found.set(`${name}\n${remote}`, { name, remote, ...facts })
+    if (!filter.takes(path)) return
+    if (texts.length > 1) {
+      const both = `${name}\n${remote}`
+      if (taken.has(both)) return
+      taken.add(both)
+    }
+    found.push({ name, remote, size, modified, ...mayRun(executable) })
   }
   for (const text of texts) {
     if (text === "") {
@@ -252,8 +259,23 @@ export const remote = Effect.fnUntraced(function* (
     })
   // Only the outermost folder can be there and hold nothing.
   const mayRemove = removable(roots, filter, new Set(empty.map(() => "")))
-  return { files: [...found.values()], roots, empty, failed, mayRemove, remoteNames }
+  return { files: found, roots, empty, failed, mayRemove, remoteNames }
 })
+
+/** All folders that some of the files are below, at any depth; `""` is the outermost. */
+const foldersOf = (files: ReadonlyArray<Known>): ReadonlySet<string> => {
+  const folders = new Set([""])
+  for (const { name } of files) {
+    let slash = name.lastIndexOf("/")
+    while (slash > 0) {
+      const folder = name.slice(0, slash)
+      if (folders.has(folder)) break
+      folders.add(folder)
+      slash = folder.lastIndexOf("/")
+    }
+  }
+  return folders
+}
 
 /** What is at the places that a download would write to, and below the roots when it may remove. */
 export const destination = Effect.fnUntraced(function* (
@@ -266,9 +288,7 @@ export const destination = Effect.fnUntraced(function* (
   const reporter = yield* Reporter
   const found: Array<Known> = []
   let failed = 0
-  const wanted = new Set(
-    source.flatMap(({ name }) => name.split("/").map((_, depth, parts) => parts.slice(0, depth).join("/")))
-  )
+  const wanted = foldersOf(source)
   const seen = new Set<string>()
   const add = (known: Known) => {
     if (!seen.has(known.name)) found.push(known)
