@@ -253,31 +253,44 @@ const walk = (
     Stream.mapError(failed),
     Stream.chunks,
     Stream.flatMap((batch) => {
-      const meant = alike === undefined ? batch : batch.filter(({ name }) => alike.has(segmentKey(name)))
-      const named = meant.filter(({ name }) => isName([...folder, name].join("/")))
-      const folders = named.filter(({ kind }) => kind === "folder")
+      const before = folder.map((part) => `${part}/`).join("")
+      const folders: Array<string> = []
+      const files: Array<Listed> = []
+      for (const { kind, name: part } of batch) {
+        if (alike?.has(segmentKey(part)) === false) continue
+        const name = `${before}${part}`
+        if (!isName(name)) continue
+        if (kind === "folder") folders.push(part)
+        else if (kind === "file") files.push({ name, part })
+      }
       return Stream.concat(
-        Stream.fromArrayEffect(entriesOf(disk, folder, named)),
-        Stream.flatMap(Stream.fromArray(folders), ({ name }) => walk(disk, [...folder, name]))
+        Stream.fromArrayEffect(entriesOf(disk, folder, files)),
+        Stream.flatMap(Stream.fromArray(folders), (part) => walk(disk, [...folder, part]))
       )
     })
   )
 
 const unlistable = new Set(["ENOENT", "ENOTDIR", "ELOOP", "EACCES", "EPERM"])
 
+/** A file of a listing, and the last part of its name. */
+interface Listed {
+  readonly name: FileName
+  readonly part: string
+}
+
 const entriesOf = Effect.fnUntraced(function* (
   disk: Disk["Service"],
   folder: DiskPath,
-  batch: ReadonlyArray<DiskEntry>
+  files: ReadonlyArray<Listed>
 ): Effect.fn.Return<ReadonlyArray<FileEntry>, StoreFailed> {
-  const names = batch.filter(({ kind }) => kind === "file").map(({ name }) => name)
   const entries: Array<FileEntry> = []
-  for (const [index, stat] of (yield* statsOf(disk, folder, names)).entries()) {
+  const parts = files.map(({ part }) => part)
+  for (const [index, stat] of (yield* statsOf(disk, folder, parts)).entries()) {
     if (Result.isFailure(stat) && !unlistable.has(stat.failure.code)) return yield* failed(stat.failure)
-    const name = [...folder, names[index] ?? ""].join("/")
+    const file = files[index]
     // By now something else may stand there.
-    if (Result.isSuccess(stat) && stat.success.kind === "file" && isName(name)) {
-      entries.push(entryOf(name, stat.success))
+    if (file !== undefined && Result.isSuccess(stat) && stat.success.kind === "file") {
+      entries.push(entryOf(file.name, stat.success))
     }
   }
   return entries
