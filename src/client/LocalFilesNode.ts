@@ -243,14 +243,14 @@ const look = (path: string): Effect.Effect<LocalEntry | undefined, LocalFileFail
     Effect.mapError(({ code }) => new LocalFileFailed({ path: printable(path), operation: "read", code }))
   )
 
-/**
- * One folder at a time: what is known of a tree is never more than one folder. Its files are looked at with blocking
- * calls, with a turn of the event loop in between: by way of the thread pool each took twenty times as long.
- */
 /** What is left of a walk: a folder to go into, or what was found between two folders. */
 type Ahead = { readonly folder: string; readonly depth: number } | { readonly run: ReadonlyArray<LocalFound> }
 
-/** Folder by folder, with what is between two folders in one piece. */
+/**
+ * Folder by folder, with what is between two folders in one piece. Of a tree no more is known than what is in the
+ * folders above. Files are looked at with blocking calls, with a turn of the event loop in between: by way of the
+ * thread pool each took twenty times as long.
+ */
 const walk: LocalFiles["Service"]["walk"] = (root, enter) =>
   Stream.unwrap(
     Effect.map(SmallFilesNode.pace, (turn) => {
@@ -265,7 +265,8 @@ const walk: LocalFiles["Service"]["walk"] = (root, enter) =>
             else runs.push({ folder: one.name, depth: depth + 1 }, { run: (run = []) })
           }
           const [first, ...others] = runs
-          ahead.push(...others.toReversed())
+          // One by one: a call has no room for as many arguments as a folder may have folders.
+          for (const other of others.toReversed()) ahead.push(other)
           return first !== undefined && "run" in first ? first.run : []
         })
       const next = Effect.suspend(() => {

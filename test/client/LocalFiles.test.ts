@@ -137,6 +137,18 @@ describe("the file system", () => {
     }).pipe(Effect.scoped, Effect.provide(real))
   )
 
+  it.effect("a walk goes through a folder of very many folders", () =>
+    Effect.gen(function* () {
+      const root = join(folder, "w")
+      const names = Array.from({ length: 70_000 }, (_, index) => String(index))
+      for (const name of names) fs.mkdirSync(join(root, name))
+      const entered: Array<string> = []
+      const enter = (name: string) => entered.push(name) < 0
+      assert.deepStrictEqual(yield* Stream.runCollect((yield* LocalFiles).walk(root, enter)), [])
+      assert.deepStrictEqual(entered, names.toSorted())
+    }).pipe(Effect.provide(real))
+  )
+
   it.effect("a walk tells what it leaves out, and goes on where it may not look", () =>
     Effect.gen(function* () {
       const root = join(folder, "w")
