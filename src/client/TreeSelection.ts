@@ -5,7 +5,7 @@
  * A file keeps its path below the named folder, behind that folder's own name; of a path that ends in `.` or `..` the
  * content alone is meant. What is no file is told and left out.
  */
-import { Effect, type Scope, Stream } from "effect"
+import { Effect, Fiber, type Scope, Stream } from "effect"
 import { type FileEntry, mayRun } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
@@ -70,14 +70,15 @@ export interface LocalSelection extends Selected<LocalSelected> {
 
 /**
  * @param as the folder that they go into
- * @param onFolder run once the first folder is known to be one, before it is gone through
+ * @param onFolder run once the first folder is known to be one, before it is gone through; nothing is told until
+ *   what it has begun is over: a person who is asked for a password must see the question
  */
 export const local = Effect.fnUntraced(function* <R = never>(
   command: "para" | "upload",
   paths: ReadonlyArray<string>,
   as: string | undefined,
   filter: Filter,
-  onFolder: Effect.Effect<void, never, R> = Effect.void
+  onFolder: Effect.Effect<Fiber.Fiber<unknown, unknown> | undefined, never, R> = Effect.undefined
 ): Effect.fn.Return<LocalSelection, never, LocalFiles | R | Reporter | Scope.Scope> {
   const files = yield* LocalFiles
   const reporter = yield* Reporter
@@ -92,15 +93,18 @@ export const local = Effect.fnUntraced(function* <R = never>(
   const empty: Array<string> = []
   const kept = new Set<string>()
   let failed = 0
+  let asking: Fiber.Fiber<unknown, unknown> | undefined
+  const told = (event: Effect.Effect<void>) =>
+    Effect.suspend(() => (asking === undefined ? event : Effect.andThen(Fiber.await(asking), event)))
   const fail = (name: string, error: LocalFileFailed | SourceMissing) => {
     failed += 1
-    return reporter.failed({ error, command, name })
+    return told(reporter.failed({ error, command, name }))
   }
 
   const folder = Effect.fnUntraced(function* (path: string) {
     const root = within(into, ownName(files.baseName(path)))
     const tree = yield* files.tree(path, false)
-    if (roots.length === 0) yield* onFolder
+    if (roots.length === 0) asking = yield* onFolder
     roots.push(root)
     // What a pattern hides shows as well that the folder is what it was.
     let holds = false
@@ -128,12 +132,13 @@ export const local = Effect.fnUntraced(function* <R = never>(
       holds ||= !bare
       // Also where a pattern hides it: it may fit files behind the link.
       if (!bare) kept.add(within(root, name))
-      const told = bare || filter.takes(name)
-      return told ? reporter.leftOut({ command, path: files.join(path, name), kind }) : undefined
+      return bare || filter.takes(name)
+        ? told(reporter.leftOut({ command, path: files.join(path, name), kind }))
+        : undefined
     }
     yield* Stream.runForEachArray(files.walk(path, enter), (all) => {
-      const told = all.flatMap((one) => take(one) ?? [])
-      return told.length === 0 ? Effect.void : Effect.forEach(told, (say) => say, { discard: true })
+      const events = all.flatMap((one) => take(one) ?? [])
+      return events.length === 0 ? Effect.void : Effect.forEach(events, (event) => event, { discard: true })
     })
     if (holds) return
     empty.push(path)

@@ -34,9 +34,11 @@ interface WorldOptions {
   readonly folders?: ReadonlyArray<string>
   /** what the server has and its listing leaves out, as it does with what it may not look into */
   readonly hidden?: (name: string) => boolean
+  /** runs before each login, told what was written until then */
+  readonly asks?: (written: () => string) => Effect.Effect<void>
 }
 
-const world = (server: Files, { folders = [], hidden = () => false }: WorldOptions = {}) => {
+const world = (server: Files, { asks = () => Effect.void, folders = [], hidden = () => false }: WorldOptions = {}) => {
   const written = { out: "", err: "" }
   /** the keys that listings were narrowed by, or `all` */
   const listings: Array<string> = []
@@ -64,7 +66,12 @@ const world = (server: Files, { folders = [], hidden = () => false }: WorldOptio
   )
   const sessions = Layer.unwrap(
     Effect.map(MemorySocket.MemoryNetwork, ({ dial }) =>
-      Sessions.layer(Client.connect({ server: "memory", dial, ...Fixture.ada }))
+      Sessions.layer(
+        Effect.andThen(
+          asks(() => written.out + written.err),
+          Client.connect({ server: "memory", dial, ...Fixture.ada })
+        )
+      )
     )
   )
   const layer = Layer.mergeAll(sessions, LocalFilesMemory.layer({ folders }), ReporterJson.layer("")).pipe(
@@ -191,6 +198,21 @@ describe("what the server is asked for", () => {
       assert.deepStrictEqual(yield* asked(download(["."], {}, "got")), ["all"])
       assert.isFalse(yield* upload(["nothing"]))
       assert.deepStrictEqual(listings, [])
+    }).pipe(Effect.provide(layer))
+  )
+})
+
+describe("a person who is asked for a password", () => {
+  const seen: Array<string> = []
+  const asks = (written: () => string) =>
+    Effect.sync(() => void seen.push(written())).pipe(Effect.andThen(Effect.yieldNow), Effect.repeat({ times: 200 }))
+  const { layer, told } = world({}, { asks, folders: ["up/bare"] })
+  it.effect("is told nothing of the folders until it is answered", () =>
+    Effect.gen(function* () {
+      yield* here({ "up/a": "1" })
+      assert.isTrue(yield* upload(["up"]))
+      assert.deepStrictEqual(new Set(seen), new Set([""]))
+      assert.deepInclude(told()[0], { event: "left-out", path: "up/bare" })
     }).pipe(Effect.provide(layer))
   )
 })
