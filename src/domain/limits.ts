@@ -139,7 +139,7 @@ export const dialMillisecondsMax = 15_000
 /** Staged leftovers older than this are swept when a store opens. */
 export const stagedLeftoverMillisecondsMax = 7 * 24 * 60 * 60_000
 
-/** Names that the store remembers to find collisions without reading a folder again. */
+/** Names and folders that the store remembers to find collisions without reading a folder again. */
 export const nameIndexEntriesMax = 200_000
 
 /** Folders whose own name the store remembers to be durable; forgetting one costs an fsync. */

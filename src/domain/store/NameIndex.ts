@@ -54,21 +54,23 @@ interface Names {
   count: number
 }
 
-/** An index that keeps at most `entriesMax` names over all folders; larger folders are read for each question. */
+/** An index that keeps at most `entriesMax` folders and names together; larger folders are read for each question. */
 export const make = (disk: Disk["Service"], entriesMax: number): NameIndex => {
   // Insertion order is the order of last use.
   const folders = new Map<string, Names>()
   let total = 0
 
+  // A folder counts as well as its names: of empty ones, and of those that are gone, there may be any number.
+  const cost = (names: Names | undefined): number => (names === undefined ? 0 : names.count + 1)
   const forget = (id: string): void => {
-    total -= folders.get(id)?.count ?? 0
+    total -= cost(folders.get(id))
     folders.delete(id)
   }
   const keep = (id: string, names: Names): void => {
     forget(id)
-    if (names.count > entriesMax) return
+    if (cost(names) > entriesMax) return
     folders.set(id, names)
-    total += names.count
+    total += cost(names)
     for (const oldest of folders.keys()) {
       if (total <= entriesMax) break
       forget(oldest)

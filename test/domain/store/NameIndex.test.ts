@@ -1,0 +1,44 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import type { DiskPath } from "../../../src/domain/store/Disk.ts"
+import * as NameIndex from "../../../src/domain/store/NameIndex.ts"
+import * as MemoryDisk from "../../../src/domain/testing/MemoryDisk.ts"
+
+/** An index of at most four, and whether a question about a folder makes it read that folder. */
+const indexed = Effect.gen(function* () {
+  const { control, disk } = yield* MemoryDisk.make()
+  const index = NameIndex.make(disk, 4)
+  const reads = Effect.fnUntraced(function* (folder: DiskPath) {
+    const before = (yield* control.journal).length
+    yield* index.find(folder, "x")
+    return (yield* control.journal).slice(before).includes("list")
+  })
+  return { disk, reads }
+})
+
+describe("what the index keeps", () => {
+  it.effect("of folders without a name is bounded too: those that were used last", () =>
+    Effect.gen(function* () {
+      const { disk, reads } = yield* indexed
+      const folders = Array.from({ length: 6 }, (_, number) => [`f${number}`])
+      for (const folder of folders) {
+        yield* disk.makeFolder(folder, "shared")
+        assert.isTrue(yield* reads(folder))
+      }
+      const [first, , ...last] = folders
+      for (const folder of last) assert.isFalse(yield* reads(folder))
+      assert.isTrue(yield* reads(first ?? []))
+    })
+  )
+
+  it.effect("of a folder of more names than it may keep is nothing", () =>
+    Effect.gen(function* () {
+      const { disk, reads } = yield* indexed
+      yield* disk.makeFolder(["f"], "shared")
+      for (const name of ["a", "b", "c"]) yield* disk.makeFolder(["f", name], "shared")
+      assert.deepStrictEqual([yield* reads(["f"]), yield* reads(["f"])], [true, false])
+      yield* disk.makeFolder(["f", "d"], "shared")
+      assert.deepStrictEqual([yield* reads(["f"]), yield* reads(["f"])], [true, true])
+    })
+  )
+})
