@@ -347,12 +347,6 @@ export const copyRunBytesMax = 16 * 1024 * 1024
 /** What the kernel's buffer gives to one read of a server's socket: half a record, more costs memory. */
 export const socketReadBytes = 256 * 1024
 
-/** On a slow link a record goes to the socket in portions of so much, the last one of more: each is progress. */
-export const writtenPortionBytes = 256 * 1024
-
-/** A link is slow from its beginning, and while a record of two portions or more takes longer than this. */
-export const writtenQuicklyMillisecondsMax = 5_000
-
 /** Memory of received bytes is given back at once from this size on; less is not worth it. */
 export const givenBackBytesMin = 16 * 1024
 

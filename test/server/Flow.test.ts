@@ -3,7 +3,6 @@
  */
 import { assert, describe } from "@effect/vitest"
 import { Clock, Effect, Fiber } from "effect"
-import { Socket } from "effect/socket"
 import { TestClock } from "effect/testing"
 import { FileName } from "../../src/domain/file/FileName.ts"
 import { contentBlockBytes, goodbyeMillisecondsMax, stallMillisecondsMax } from "../../src/domain/limits.ts"
@@ -98,41 +97,6 @@ describe("a minimum rate", () => {
         assert.notInclude((yield* Watch).outcomes(), "too-slow")
       }),
     { limits: { sessionReceiveBytesPerSecond: 8 * 1024, minimumBytesPerSecond: 1024 * 1024 } }
-  )
-})
-
-describe("a slow link", () => {
-  /** Nearly all of the time for which nothing may be silent goes by for each portion of a record. */
-  const pause = (0.9 * stallMillisecondsMax) / 4
-  const dripped = (writer: Socket.Writer, chunk: string | Uint8Array) =>
-    typeof chunk === "string" || chunk.length < 10_000
-      ? writer.write(chunk)
-      : Effect.forEach(
-          [0, 1, 2, 3],
-          (part) =>
-            Effect.andThen(
-              Effect.sleep(pause),
-              writer.write(chunk.subarray((part * chunk.length) / 4, ((part + 1) * chunk.length) / 4))
-            ),
-          { discard: true }
-        )
-  const slow = (socket: Socket.Socket): Socket.Socket =>
-    Socket.make({
-      reader: socket.reader,
-      writer: Effect.map(socket.writer, (writer) => ({
-        ...writer,
-        writeAll: (chunks) => Effect.forEach(chunks, (chunk) => dripped(writer, chunk), { discard: true })
-      }))
-    })
-
-  scenario("that needs longer for a record than nothing may move is not silent", () =>
-    Effect.gen(function* () {
-      const session = yield* connect(Fixture.ada, slow)
-      const content = Fixture.bytes(7, 2 * contentBlockBytes)
-      const took = yield* timed(session.upload(name, Fixture.source(content)))
-      assert.isAbove(took, 2 * stallMillisecondsMax)
-      assert.deepStrictEqual((yield* Watch).outcomes(), [])
-    })
   )
 })
 

@@ -54,8 +54,6 @@ export interface SecureChannel {
   readonly send: (plaintext: Bytes.Parts) => Effect.Effect<void, ChannelFailed>
   /** Proves the end of our stream. Nothing can be sent afterwards. */
   readonly end: Effect.Effect<void, ChannelFailed>
-  /** As that of the transport: tells of bytes, before they are a record that verifies. */
-  readonly follow: Transport["follow"]
   /** 32 bytes that only the two ends know: to bind something else to this channel (as RFC 8446, section 7.5). */
   readonly exporter: Secret
 }
@@ -287,7 +285,6 @@ const secureChannel = (transport: Transport, sealer: Sealer, opener: Opener, exp
   }
   return {
     exporter,
-    follow: transport.follow,
     receive: Effect.suspend(() => receive(channel)),
     send: (plaintext) =>
       sending.withPermit(

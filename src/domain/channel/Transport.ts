@@ -1,10 +1,9 @@
 /**
  * A duplex byte stream as the channel uses it: exact reads, whole writes, over any Effect `Socket`.
  */
-import { Clock, Context, Effect, Exit, Scope } from "effect"
+import { Context, Effect, Exit, Scope } from "effect"
 import type { Socket } from "effect/socket"
 import * as Bytes from "../Bytes.ts"
-import { writtenPortionBytes, writtenQuicklyMillisecondsMax } from "../limits.ts"
 import { type ChannelFailed, channelFailed } from "./ChannelError.ts"
 
 /** A byte stream in both directions, with exact reads and the two ends closed apart from each other. */
@@ -19,8 +18,6 @@ export interface Transport {
   readonly ready: Effect.Effect<void, ChannelFailed>
   /** Writes all parts; returns when the socket has taken them (backpressure). One caller at a time. */
   readonly write: (parts: Bytes.Parts) => Effect.Effect<void, ChannelFailed>
-  /** From now on this is called whenever bytes have come or gone, also where a record is not whole yet. */
-  readonly follow: (moved: () => void) => void
   /** Closes our direction: the peer sees the end of the stream. */
   readonly finish: Effect.Effect<void>
   /** Reads and drops until the peer has closed its direction too. */
@@ -60,16 +57,13 @@ export const open = Effect.fnUntraced(function* (
   const writerScope = yield* Scope.fork(yield* Effect.scope)
   const writer = yield* Scope.provide(socket.writer, writerScope)
   const { received: ours, sentBytesMin } = yield* Owned
-  const clock = yield* Clock.Clock
   let held: Array<Uint8Array> = []
   let heldBytes = 0
   // Buffers that are one chunk and nothing else, while a part of it is held; and chunks whose last part was taken.
   const whole = new Set<ArrayBufferLike>()
   let spent: Bytes.Parts = []
-  let moved = (): void => {}
 
   const pull = Effect.map(reader.pull, (chunks) => {
-    moved()
     for (const chunk of chunks) {
       const bytes = typeof chunk === "string" ? Bytes.fromUtf8(chunk) : chunk
       held.push(bytes)
@@ -96,48 +90,17 @@ export const open = Effect.fnUntraced(function* (
       return heldBytes < length ? Effect.map(until(length), () => split(length)) : Effect.succeed(split(length))
     })
 
-  /** @param done run when they have gone */
-  const writePortion = (parts: Bytes.Parts, done: () => void): Effect.Effect<void, ChannelFailed> => {
-    const [first, ...rest] = parts
-    return first === undefined
-      ? Effect.void
-      : Effect.mapBoth(writer.writeAll([first, ...rest]), {
-          onFailure: (error) => channelFailed("connection-lost", error),
-          onSuccess: () => {
-            moved()
-            done()
-          }
-        })
-  }
-
-  // No portion is too small to fill the socket where memory is given back.
-  const portionBytes = Number.isFinite(sentBytesMin) ? Math.max(sentBytesMin, writtenPortionBytes) : writtenPortionBytes
-  const inPortions = (parts: Bytes.Parts, length: number, done: () => void): Effect.Effect<void, ChannelFailed> =>
-    length < 2 * portionBytes
-      ? writePortion(parts, done)
-      : Effect.flatMap(
-          writePortion(Bytes.slice(parts, 0, portionBytes), () => {}),
-          () => inPortions(Bytes.slice(parts, portionBytes, length - portionBytes), length - portionBytes, done)
-        )
-
-  // A portion costs as much as a whole record: only where it takes its time to go.
-  let slow = true
-  const write: Transport["write"] = (parts) => {
-    const length = Bytes.lengthOf(parts)
-    // It is run as soon as it is made.
-    const since = clock.currentTimeMillisUnsafe()
-    const done = () => {
-      if (length >= 2 * portionBytes) slow = clock.currentTimeMillisUnsafe() - since > writtenQuicklyMillisecondsMax
-      if (length >= sentBytesMin) Bytes.giveBack(parts)
-    }
-    return slow ? inPortions(parts, length, done) : writePortion(parts, done)
-  }
-
   return {
     take,
     ready: Effect.suspend(() => (heldBytes > 0 ? Effect.void : pull)),
-    write,
-    follow: (told) => void (moved = told),
+    write: (parts) => {
+      const [first, ...rest] = parts
+      if (first === undefined) return Effect.void
+      const written = Effect.mapError(writer.writeAll([first, ...rest]), (error) =>
+        channelFailed("connection-lost", error)
+      )
+      return Bytes.lengthOf(parts) < sentBytesMin ? written : Effect.map(written, () => Bytes.giveBack(parts))
+    },
     finish: Scope.close(writerScope, Exit.void),
     drain: Effect.ignore(Effect.forever(Effect.map(pull, () => void split(heldBytes))))
   }

@@ -31,10 +31,9 @@ export interface BareFrameChannel extends FrameChannel {
   readonly sendTogether: (frames: ReadonlyArray<Frame.Frame>) => Effect.Effect<void, ChannelFailed>
 }
 
-/** Frames over that channel. All that moves tells the watchdog: a slow link needs long for a whole record. */
+/** Frames over that channel; every record that moves tells the watchdog. */
 export const make = (channel: SecureChannel, watchdog: Watchdog): BareFrameChannel => {
   const traffic: Traffic = { received: 0, sent: 0 }
-  channel.follow(watchdog.progress)
   const sendTogether = (frames: ReadonlyArray<Frame.Frame>): Effect.Effect<void, ChannelFailed> =>
     Effect.map(channel.send(frames.flatMap(Frame.encode)), () => {
       watchdog.progress()

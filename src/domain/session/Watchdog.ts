@@ -17,7 +17,7 @@ export class Stalled extends Schema.TaggedError<Stalled>()("Stalled", {
 
 /** One watch over one session. */
 export interface Watchdog {
-  /** Something moved. Cheap: called for all that comes from the socket and every record. */
+  /** Something moved. Cheap: called for every record. */
   readonly progress: () => void
   /** The limit changes with what the session does; counts from the last progress. */
   readonly expect: (milliseconds: number) => void

@@ -1,10 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Queue } from "effect"
 import { Socket } from "effect/socket"
-import { TestClock } from "effect/testing"
 import * as Bytes from "../../../src/domain/Bytes.ts"
 import * as Transport from "../../../src/domain/channel/Transport.ts"
-import { givenBackBytesMin, writtenPortionBytes, writtenQuicklyMillisecondsMax } from "../../../src/domain/limits.ts"
+import { givenBackBytesMin } from "../../../src/domain/limits.ts"
 
 const chunkOf = (length: number, byte: number): Uint8Array => new Uint8Array(length).fill(byte)
 
@@ -82,67 +81,6 @@ describe("memory of what crosses", () => {
       assert.strictEqual(failed.reason, "connection-lost")
       assert.deepStrictEqual(gone(cut), [false])
     }).pipe(ours)
-  )
-})
-
-describe("who follows", () => {
-  it.effect("is told of each chunk that comes and of each write, and of nothing that has failed", () =>
-    Effect.gen(function* () {
-      const chunks = [chunkOf(10, 1), chunkOf(10, 2), chunkOf(10, 3)]
-      const transport = yield* opened(chunks)
-      let told = 0
-      transport.follow(() => (told += 1))
-      yield* transport.take(25)
-      assert.strictEqual(told, 3)
-      yield* transport.write([chunkOf(1, 1)])
-      assert.strictEqual(told, 4)
-      const cut = yield* opened([], true)
-      cut.follow(() => assert.fail("told of a write that failed"))
-      for (const length of [1, 3 * writtenPortionBytes]) yield* Effect.flip(cut.write([chunkOf(length, 1)]))
-    })
-  )
-
-  it.effect("sees a record leave in portions as long as the link is not known to be quick, all of it in order", () =>
-    Effect.gen(function* () {
-      let takes = 0
-      let told = 0
-      let written: Array<Uint8Array> = []
-      const sizes: Array<ReadonlyArray<number>> = []
-      const writeAll: Socket.Writer["writeAll"] = (chunks) =>
-        Effect.andThen(
-          Effect.sync(() => {
-            sizes.push(chunks.map(({ length }) => length))
-            for (const chunk of chunks) if (typeof chunk !== "string") written.push(chunk)
-          }),
-          Effect.suspend(() => TestClock.adjust(takes))
-        )
-      const socket = Socket.make({
-        reader: Effect.succeed({ pull: Effect.never, upgrade: () => Effect.die("no upgrade") }),
-        writer: Effect.succeed({ write: () => Effect.die("not asked for"), writeAll })
-      })
-      const transport = yield* Transport.open(socket)
-      transport.follow(() => (told += 1))
-      const record = [chunkOf(4, 1), chunkOf(2 * writtenPortionBytes, 2), chunkOf(16, 3)]
-      const whole = [record.map(({ length }) => length)]
-      const portions = [
-        [4, writtenPortionBytes - 4],
-        [writtenPortionBytes + 4, 16]
-      ]
-      const writes = Effect.fnUntraced(function* (milliseconds: number, want: ReadonlyArray<ReadonlyArray<number>>) {
-        takes = milliseconds
-        yield* transport.write(record)
-        assert.deepStrictEqual(sizes.splice(0), want)
-        assert.isTrue(Bytes.equals(Bytes.concat(written), Bytes.concat(record)))
-        assert.strictEqual(told, want.length)
-        written = []
-        told = 0
-      })
-      yield* writes(writtenQuicklyMillisecondsMax / 2, portions)
-      yield* writes(writtenQuicklyMillisecondsMax, whole)
-      yield* writes(writtenQuicklyMillisecondsMax + 1, whole)
-      yield* writes(0, portions)
-      yield* writes(0, whole)
-    })
   )
 })
 

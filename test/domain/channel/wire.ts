@@ -32,7 +32,6 @@ export const scripted = (inbound: Uint8Array): Scripted => {
       ready: Effect.void,
       write: (parts) =>
         Effect.sync(() => void written.push(Uint8Array.from(Bytes.concat([...parts, new Uint8Array(0)])))),
-      follow: () => {},
       finish: Effect.void,
       drain: Effect.void
     }
