@@ -83,16 +83,24 @@ export const mutants: ReadonlyArray<Mutant> = [
     "declared-size-not-enforced",
     "more may be written than was declared",
     disk,
-    "if (length > size - received) {",
-    "if (length < 0) {",
+    "length > size - received",
+    "length < 0",
     store
   ),
   mutant(
     "copy-from-wrong-offset",
-    "copies come from a byte further on",
+    "small copies come from a byte further on",
     disk,
-    "(window, { offset, length },",
-    "(window, { offset: offset + 1, length },",
+    "(nearby.window, { offset, length },",
+    "(nearby.window, { offset: offset + 1, length },",
+    store
+  ),
+  mutant(
+    "large-copy-from-wrong-offset",
+    "large copies come from a byte further on",
+    disk,
+    "ReadWindow.fill(from, offset + done, target)",
+    "ReadWindow.fill(from, offset + done + 1, target)",
     store
   ),
   mutant(

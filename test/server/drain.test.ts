@@ -38,8 +38,8 @@ const start = Effect.gen(function* () {
 })
 
 const begun = 3_000
-const original = Fixture.bytes(1, 2_500_000)
-const large = Fixture.bytes(2, 7_000_000)
+const original = Fixture.bytes(1, 5_000_000)
+const large = Fixture.bytes(2, 14_000_000)
 const overhead = 32 * 1024
 
 /** One client's transfer, which takes so long for each of its blocks. */
@@ -57,7 +57,7 @@ const transfers = (seed: number, count: number): ReadonlyArray<Transfer> => {
   const random = Fixture.seeded(seed)
   return Array.from({ length: count }, (_, index) => {
     const kind = (["upload", "para", "download"] as const)[index % 3] ?? "upload"
-    const content = kind === "download" ? large : Fixture.bytes(seed * 1000 + index, 2_500_000)
+    const content = kind === "download" ? large : Fixture.bytes(seed * 1000 + index, 5_000_000)
     const blocks = content.length / contentBlockBytes
     // In all between a third and three times what the deadline allows.
     const whole = (begun + drainMillisecondsMax) * 3 ** (2 * random() - 1)

@@ -549,7 +549,7 @@ describe("a server that runs", () => {
       })
     )
     let status = ""
-    while (!status.includes("upload held 50 % of 512.0 KiB")) {
+    while (!status.includes("upload held 50 % of 1.0 MiB")) {
       status = (await run(["status", "--state", "own"])).stdout
     }
     assert.match(status, /^serving, started .*; 1 session, 1 transfer; /)

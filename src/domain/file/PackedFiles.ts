@@ -191,6 +191,8 @@ export const bundlesOf = <A>(
   cost: (one: A) => { readonly packed: number; readonly content: number }
 ): ReadonlyArray<ReadonlyArray<A>> => {
   const bundles: Array<Array<A>> = []
+  // What fits into one needs no other.
+  const firstMax = all.length > bundleFilesMax ? bundleFirstFilesMax : bundleFilesMax
   let packed = 0
   let content = 0
   for (const one of all) {
@@ -198,7 +200,7 @@ export const bundlesOf = <A>(
     packed += more.packed
     content += more.content
     const last = bundles.at(-1)
-    const filesMax = Math.min(bundleFilesMax, bundleFirstFilesMax * 4 ** (bundles.length - 1))
+    const filesMax = Math.min(bundleFilesMax, firstMax * 4 ** (bundles.length - 1))
     if (last !== undefined && packed <= packedBytesMax && content <= bundleBytesMax && last.length < filesMax) {
       last.push(one)
     } else {

@@ -154,7 +154,8 @@ describe("bundles", () => {
       const all = Array.from({ length: 40 }, () => costs).flat()
       const bundles = PackedFiles.bundlesOf(all, (cost) => cost)
       assert.deepStrictEqual(bundles.flat(), all)
-      const filesMax = (index: number) => Math.min(bundleFilesMax, bundleFirstFilesMax * 4 ** index)
+      const first = all.length > bundleFilesMax ? bundleFirstFilesMax : bundleFilesMax
+      const filesMax = (index: number) => Math.min(bundleFilesMax, first * 4 ** index)
       const fits = (bundle: ReadonlyArray<(typeof all)[number]>, index: number) =>
         bundle.length <= filesMax(index) &&
         bundle.reduce((sum, { packed }) => sum + packed, 0) <= packedBytesMax &&
