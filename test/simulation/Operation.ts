@@ -10,10 +10,12 @@ import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
 import { type Changed, type Failure, Reporter, type Transferred, type Verified } from "../../src/client/Reporter.ts"
 import { Sessions } from "../../src/client/Sessions.ts"
 import * as Bytes from "../../src/domain/Bytes.ts"
+import type { Opaque } from "../../src/domain/channel/Opaque.ts"
 import { type ContentDigest, Digest, digestOf } from "../../src/domain/file/Digest.ts"
 import type { FileEntry } from "../../src/domain/file/FileEntry.ts"
 import * as FileName from "../../src/domain/file/FileName.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
+import * as Account from "./Account.ts"
 import * as Content from "./Content.ts"
 import type { Change } from "./History.ts"
 import * as Schedule from "./Schedule.ts"
@@ -22,8 +24,11 @@ import * as World from "./World.ts"
 /** A client and everything of it that outlives a command. */
 export interface Person {
   readonly number: number
+  readonly owner: Account.Owner
+  /** the folder that it sees as its root */
+  readonly root: string | undefined
   readonly scope: Scope.Closeable
-  readonly services: Context.Context<Digest | LocalFiles | LocalFilesMemory.MemoryFiles | Sessions>
+  readonly services: Context.Context<Digest | LocalFiles | LocalFilesMemory.MemoryFiles | Opaque | Sessions>
 }
 
 export const person = Effect.fnUntraced(function* (
@@ -33,17 +38,15 @@ export const person = Effect.fnUntraced(function* (
   clean = false
 ): Effect.fn.Return<Person> {
   const scope = yield* Scope.make()
-  const who = number === 2 ? Fixture.grace : Fixture.ada
-  const connect = Client.connect({
-    server: "memory",
-    dial: Effect.suspend(() => World.dial(world, cut(), clean)),
-    ...who
-  })
+  const { user } = Schedule.ownerOf(number) === "ada" ? Fixture.ada : Fixture.grace
+  const owner: Account.Owner = { user, password: 0 }
+  const dial = Effect.suspend(() => World.dial(world, cut(), clean))
+  const connect = Account.connect(world, owner, dial, `client ${number}`)
   const layer = Layer.mergeAll(Sessions.layer(connect), LocalFilesMemory.layer({ folders: ["down"] })).pipe(
     Layer.provideMerge(Layer.succeedContext(world.shared.services))
   )
   const services = yield* Layer.buildWithMemoMap(layer, Layer.makeMemoMapUnsafe(), scope)
-  return { number, scope, services }
+  return { number, owner, root: World.rootOf(world, number), scope, services }
 })
 
 /** What a command has said. */
@@ -51,6 +54,10 @@ interface Said {
   readonly listed: Array<FileEntry>
   transferred: Transferred | undefined
   changed: Changed | undefined
+  /** the password that was to be proved, and since when for passwords */
+  proved: { readonly owner: Account.Owner; readonly since: number } | undefined
+  /** the password is another */
+  repassworded: boolean
   verified: Verified | undefined
   failure: Failure["error"] | undefined
   /** of a bundle that came to its end: what was refused, by position */
@@ -77,6 +84,12 @@ const listenTo = (said: Said): Reporter["Service"] => ({
 
 /** The key under which the history knows a name. */
 export const keyOf = (name: string): string => FileName.key(FileName.FileName.make(name))
+
+/** The same of a name that a client says. */
+const keyIn = ({ root }: Person, name: string): string => keyOf(World.whole(root, name))
+
+/** The key of a name's outermost part, found apart from what is tested: the names of schedules are ASCII. */
+const outermostOf = (name: string): string => name.split("/", 1).join("").toLowerCase()
 
 /** Where a client keeps what it downloads under a name. */
 const localPath = (name: string): string => `down/${keyOf(name).replaceAll("/", "-")}`
@@ -114,7 +127,13 @@ const expected = (world: World.World, { expect }: { readonly expect: Content.Con
   expect === undefined ? {} : { expect: digestIn(world, Content.bytesOf(expect)) }
 
 /** The command as the executable would run it; what must be true of the bytes is checked at once. */
-const perform = Effect.fnUntraced(function* (world: World.World, command: Schedule.Command, id: number, said: Said) {
+const perform = Effect.fnUntraced(function* (
+  world: World.World,
+  { owner }: Person,
+  command: Schedule.Command,
+  id: number,
+  said: Said
+) {
   const files = yield* LocalFilesMemory.MemoryFiles
   const local = (content: Content.Content): string => {
     const path = `up/${id}`
@@ -165,15 +184,29 @@ const perform = Effect.fnUntraced(function* (world: World.World, command: Schedu
     }
     case "Verify":
       return yield* Commands.run({ _tag: "Verify", name: command.name, file: local(command.content) })
+    case "FetchAlike": {
+      const session = yield* (yield* Sessions).session
+      const names = command.names.map((name) => FileName.FileName.make(name))
+      said.listed.push(...(yield* Stream.runCollect(session.fetchAlike(names))))
+      return true
+    }
+    case "Passwd": {
+      const session = yield* (yield* Sessions).session
+      said.proved = { owner: { ...owner }, since: world.passwords.now() }
+      yield* session.changePassword(Account.change(owner, command.next))
+      said.repassworded = true
+      owner.password = command.next
+      return true
+    }
   }
 })
 
 /** What a command does to names, from now on. */
-const changesOf = (world: World.World, command: Schedule.Command): ReadonlyArray<Change> => {
+const changesOf = (world: World.World, one: Person, command: Schedule.Command): ReadonlyArray<Change> => {
   const { history } = world
   const sends = ({ content, name }: Schedule.Sent): Change => {
     const bytes = Content.bytesOf(content)
-    return history.begin(keyOf(name), { _tag: "Content", digest: digestIn(world, bytes), size: bytes.length })
+    return history.begin(keyIn(one, name), { _tag: "Content", digest: digestIn(world, bytes), size: bytes.length })
   }
   switch (command._tag) {
     case "Upload":
@@ -182,17 +215,25 @@ const changesOf = (world: World.World, command: Schedule.Command): ReadonlyArray
     case "UploadBundle":
       return command.files.map(sends)
     case "Remove":
-      return [history.begin(keyOf(command.name), { _tag: "Nothing" })]
+      return [history.begin(keyIn(one, command.name), { _tag: "Nothing" })]
     case "Rename":
-      return history.beginMove(keyOf(command.name), keyOf(command.to))
+      return history.beginMove(keyIn(one, command.name), keyIn(one, command.to))
+    case "Passwd":
+      return [Account.begin(world, one.owner.user, command.next)]
     default:
       return []
   }
 }
 
+const namesOf = (command: Schedule.Command): ReadonlyArray<string> => [
+  ...("name" in command ? [command.name] : []),
+  ...("to" in command ? [command.to] : [])
+]
+
 /** What the audit log is to say of it: of a bundle, of each file. */
 const ordersOf = (
   world: World.World,
+  { owner: { user } }: Person,
   command: Schedule.Command,
   changes: ReadonlyArray<Change>
 ): ReadonlyArray<World.Order> => {
@@ -203,17 +244,10 @@ const ordersOf = (
   if (changes.length === 0) return []
   const orders =
     command._tag === "UploadBundle"
-      ? command.files.map(({ name }, index) => order(World.recordKey("upload", name), changes.slice(index, index + 1)))
-      : [
-          order(
-            World.recordKey(
-              command._tag,
-              "name" in command ? command.name : "",
-              "to" in command ? command.to : undefined
-            ),
-            changes
-          )
-        ]
+      ? command.files.map(({ name }, index) =>
+          order(World.recordKey(user, "upload", name), changes.slice(index, index + 1))
+        )
+      : [order(World.recordKey(user, command._tag, ...namesOf(command)), changes)]
   world.orders.push(...orders)
   return orders
 }
@@ -229,17 +263,19 @@ export const run = Effect.fnUntraced(function* (
     listed: [],
     transferred: undefined,
     changed: undefined,
+    proved: undefined,
+    repassworded: false,
     verified: undefined,
     failure: undefined,
     refused: undefined,
     taken: []
   }
   World.note(world, `#${id} client ${one.number}: ${Schedule.showCommand(command)}`)
-  const changes = changesOf(world, command)
-  const orders = ordersOf(world, command, changes)
+  const changes = changesOf(world, one, command)
+  const orders = ordersOf(world, one, command, changes)
   const began = world.history.now()
   World.enter(world, one.number, command)
-  yield* perform(world, command, id, said).pipe(
+  yield* perform(world, one, command, id, said).pipe(
     Effect.provideService(Reporter, listenTo(said)),
     Effect.provide(one.services),
     Effect.onExit((exit) => Effect.sync(() => judge({ world, one, command, id, began, changes, orders, said }, exit))),
@@ -277,7 +313,9 @@ const nothingChanged = new Set([
   "already-exists",
   "quota-exceeded",
   "taken-over",
-  "draining"
+  "draining",
+  "incorrect",
+  "too-many-attempts"
 ])
 
 /** Refusals that say something is wrong with a client, and here there is nothing. */
@@ -302,17 +340,23 @@ const judge = (one: Case, exit: Exit.Exit<boolean, { readonly _tag: string; read
   const statuses = changes.map((_, index) =>
     command._tag === "UploadBundle" && refused !== undefined
       ? statusAfter(refused.get(index), !refused.has(index))
-      : statusAfter(failure, said.transferred !== undefined || said.changed !== undefined)
+      : statusAfter(failure, said.transferred !== undefined || said.changed !== undefined || said.repassworded)
   )
-  for (const [index, change] of changes.entries()) world.history.end(change, statuses[index] ?? "unknown")
+  const { end } = command._tag === "Passwd" ? world.passwords : world.history
+  for (const [index, change] of changes.entries()) end(change, statuses[index] ?? "unknown")
   for (const [index, order] of one.orders.entries()) {
     Object.assign(order, { status: statuses[index] ?? "unknown", at: world.machine.elapsed() })
   }
   if (command._tag === "Rename" && statuses.includes("unknown")) world.doubled = true
   judgeDigest(one)
   judgeBundle(one)
+  if (command._tag === "Passwd")
+    judgePassword(one, failure !== undefined && "reason" in failure ? String(failure.reason) : "")
   World.count(world, outcomeOf(one, failure))
-  if (Exit.isSuccess(exit) && failure === undefined) judgeSuccess(one)
+  const done = Exit.isSuccess(exit) && failure === undefined
+  if (done && Account.verdict(world, one.one.owner, world.passwords.now()) === "wrong")
+    World.count(world, "a session goes on when another has set its password")
+  if (done) judgeSuccess(one)
 }
 
 const statusAfter = (failure: Failure["error"] | undefined, done: boolean): "acknowledged" | "refused" | "unknown" => {
@@ -359,6 +403,7 @@ const judgeDigest = (one: Case): void => {
 
 /** What happened, for the count of what the simulations have seen. */
 const outcomeOf = ({ command, said }: Case, failure: { readonly _tag: string } | undefined): string => {
+  if (command._tag === "Passwd" && said.repassworded) return "Passwd, done"
   if (failure !== undefined) return "reason" in failure ? `${String(failure.reason)}` : failure._tag
   const { changed, transferred } = said
   if (said.refused !== undefined) return `${command._tag}, ${said.refused.size === 0 ? "done" : "done in part"}`
@@ -371,15 +416,19 @@ const outcomeOf = ({ command, said }: Case, failure: { readonly _tag: string } |
 }
 
 const judgeFailure = (
-  { began, command, id, world }: Case,
+  { began, command, id, one, world }: Case,
   error: { readonly _tag: string; readonly message: string }
 ): void => {
   const reason = "reason" in error ? String(error.reason) : "code" in error ? String(error.code) : ""
   const bad = (why: string): void => World.violate(world, `#${id} ${why}: ${error._tag} ${reason} ${error.message}`)
+  if (error.message.includes(Schedule.rootMark)) bad("was told of a folder outside its root")
   switch (error._tag) {
     case "ConnectFailed":
     case "ConnectionLost":
       return undefined
+    // Each try is judged by itself.
+    case "LoginIncorrect":
+      return (world.passwordsOf.get(one.owner.user) ?? []).length > 1 ? undefined : bad("was refused for nothing")
     case "LocalFileFailed":
       return reason === "source-changed" || reason === "taken-over" ? undefined : bad("could not use its own files")
     case "RequestRefused": {
@@ -388,10 +437,10 @@ const judgeFailure = (
       const name = "name" in command ? command.name : ""
       const { history } = world
       const now = history.now()
-      if (reason === "no-such-file" && history.mustExist(keyOf(name), began, now)) bad("missed a committed file")
+      if (reason === "no-such-file" && history.mustExist(keyIn(one, name), began, now)) bad("missed a committed file")
       if (reason === "quota-exceeded" && world.quota === undefined) bad("met a quota that nobody has")
       if (reason === "already-exists" && command._tag === "Rename") {
-        if (history.contents(keyOf(command.to), began, now).length === 0) bad("met a file that nobody has sent")
+        if (history.contents(keyIn(one, command.to), began, now).length === 0) bad("met a file that nobody has sent")
       }
       return undefined
     }
@@ -401,23 +450,30 @@ const judgeFailure = (
 }
 
 /** What somebody has read is what somebody had sent, and not outdated when the reading began. */
-const judgeRead = ({ began, command, id, world }: Case, digest: ContentDigest): void => {
+const judgeRead = ({ began, command, id, one, world }: Case, digest: ContentDigest): void => {
   const name = "name" in command ? command.name : ""
-  const found = world.history.contents(keyOf(name), began, world.history.now())
+  const found = world.history.contents(keyIn(one, name), began, world.history.now())
   if (!found.some((held) => held.digest === digest)) {
     World.violate(world, `#${id} read ${digest} from ${name}, which no client had sent or which was replaced before`)
   }
 }
 
 const judgeSuccess = (one: Case): void => {
-  const { began, command, said, world } = one
+  const { command, said } = one
   if (said.verified?.server.digest !== undefined) judgeRead(one, said.verified.server.digest)
   if (command._tag === "Download") judgeLocal(one)
-  if (command._tag !== "Fetch") return
+  if (command._tag === "Fetch") judgeListing(one, () => true)
+  if (command._tag === "FetchAlike") judgeAlike(one, command.names)
+}
+
+/** The listing has each file that is in question, as it is, and no other. */
+const judgeListing = (one: Case, asked: (name: string) => boolean): void => {
+  const { began, said, world } = one
+  const { root } = one.one
   for (const entry of said.listed) {
     if (entry.digest !== undefined) judgeRead({ ...one, command: { _tag: "Download", name: entry.name } }, entry.digest)
     else {
-      const found = world.history.contents(keyOf(entry.name), began, world.history.now())
+      const found = world.history.contents(keyIn(one.one, entry.name), began, world.history.now())
       if (!found.some(({ size }) => size === entry.size)) {
         World.violate(world, `#${one.id} listed ${entry.name} with ${entry.size} bytes, which no client had sent`)
       }
@@ -425,17 +481,40 @@ const judgeSuccess = (one: Case): void => {
   }
   const now = world.history.now()
   const listed = new Set(said.listed.map(({ name }) => keyOf(name)))
+  const folder = root === undefined ? "" : `${keyOf(root)}/`
   for (const key of world.history.keys()) {
-    if (world.history.mustExist(key, began, now) && !listed.has(key)) {
-      World.violate(world, `#${one.id} listed the files without ${key}`)
-    }
+    const own = key.slice(folder.length)
+    if (!key.startsWith(folder) || !asked(own) || !world.history.mustExist(key, began, now)) continue
+    if (!listed.has(own)) World.violate(world, `#${one.id} listed the files without ${own}`)
   }
+}
+
+/** What may be in the way is what begins as one of the names, but for its spelling. */
+const judgeAlike = (one: Case, names: ReadonlyArray<string>): void => {
+  const { id, said, world } = one
+  const asked = new Set(names.map(outermostOf))
+  for (const { name } of said.listed) {
+    if (!asked.has(outermostOf(name))) World.violate(world, `#${id} was told of ${name}, which is in nobody's way`)
+    else if (!names.some((one) => one.split("/", 1)[0] === name.split("/", 1)[0]))
+      World.count(world, "FetchAlike, another spelling")
+  }
+  judgeListing(one, (own) => asked.has(outermostOf(own)))
+}
+
+/** A proof of the present password is taken when it holds, and then alone. */
+const judgePassword = ({ id, said, world }: Case, reason: string): void => {
+  if (said.proved === undefined) return
+  const must = Account.verdict(world, said.proved.owner, said.proved.since)
+  if (said.repassworded && must === "wrong") World.violate(world, `#${id} changed a password without the present one`)
+  const refused = reason === "incorrect" || reason === "conflict"
+  if (refused && must === "right") World.violate(world, `#${id} could not change the password: ${reason}`)
 }
 
 /** The file here is whole: content that some client had sent under that name. */
 const judgeLocal = ({ command, id, one, world }: Case): void => {
-  const key = keyOf("name" in command ? command.name : "")
-  const file = Context.get(one.services, LocalFilesMemory.MemoryFiles).get(localPath(key))
+  const name = "name" in command ? command.name : ""
+  const key = keyIn(one, name)
+  const file = Context.get(one.services, LocalFilesMemory.MemoryFiles).get(localPath(name))
   const digest = file && digestIn(world, file.bytes)
   if (!world.history.contents(key, 0, world.history.now()).some((held) => held.digest === digest)) {
     World.violate(world, `#${id} left a local file that is nobody's content`)
@@ -452,9 +531,10 @@ const strangerBytesMax = 4_096
 /** Somebody with a wrong password, or no protocol at all, gets nowhere. */
 export const stranger = Effect.fnUntraced(function* (
   world: World.World,
-  kind: "password" | "noise",
+  kind: Extract<Schedule.Action, { readonly _tag: "Stranger" }>["kind"],
   id: number
 ): Effect.fn.Return<void> {
+  if (kind === "replaced") return yield* Account.latecomer(world, id)
   const dial = World.dial(world, Effect.never)
   if (kind === "password") {
     const wrong = { ...Fixture.ada, password: Fixture.grace.password }

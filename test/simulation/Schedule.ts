@@ -28,6 +28,10 @@ export type Command =
   /** several small files in one request */
   | { readonly _tag: "UploadBundle"; readonly files: ReadonlyArray<Sent> }
   | { readonly _tag: "DownloadBundle"; readonly names: ReadonlyArray<string> }
+  /** what may be in the way of these names */
+  | { readonly _tag: "FetchAlike"; readonly names: ReadonlyArray<string> }
+  /** the next password of the client's own account, by number */
+  | { readonly _tag: "Passwd"; readonly next: number }
 
 /** One file of a bundle. */
 export interface Sent {
@@ -44,8 +48,8 @@ export type Action =
   | { readonly _tag: "Interrupt"; readonly which: number }
   /** breaks the connections of a client */
   | { readonly _tag: "Cut"; readonly client: number }
-  /** somebody with a wrong password, and somebody who speaks no protocol at all */
-  | { readonly _tag: "Stranger"; readonly kind: "password" | "noise" }
+  /** somebody with a wrong password, with one that was replaced, and somebody who speaks no protocol at all */
+  | { readonly _tag: "Stranger"; readonly kind: "password" | "replaced" | "noise" }
   /** the power goes at the disk operation so many from now, and comes back after the time */
   | { readonly _tag: "Crash"; readonly operations: number; readonly milliseconds: number; readonly down: number }
   /** the server is told to stop, and starts again after the time */
@@ -71,14 +75,22 @@ export interface Schedule {
   /** the next fiber is one of so many that can run */
   readonly choices: number
   readonly capacityBytes: number
-  /** what all accounts together may hold */
+  /** what the root of each account may hold */
   readonly quota: Quota | undefined
+  /** the folders that the accounts see as their roots; without one, all of it */
+  readonly roots: Roots
   readonly steps: ReadonlyArray<Step>
   /** for one connection after the other, and then again from the first */
   readonly links: ReadonlyArray<Link>
 }
 
+/** A folder for each of two accounts, or for one of them. */
+export type Roots = { readonly [Owner in "ada" | "grace"]?: string }
+
 export const clients = 3
+
+/** Whose account a client uses: the first has two sessions. */
+export const ownerOf = (client: number): "ada" | "grace" => (client < 2 ? "ada" : "grace")
 
 /** The fourth is the first on some machines. */
 export const names = ["a", "folder/b", "folder/deep/c", "A"]
@@ -253,8 +265,61 @@ const drawTwice = (draw: Draw, step: Step): ReadonlyArray<Step> => {
   ]
 }
 
+// -----------------------------------------------------------------------------
+// Accounts
+// -----------------------------------------------------------------------------
+
+/** No name of a schedule has it: whoever reads it in an error has seen behind the own root. */
+export const rootMark = "vault"
+
+const apart: Roots = { ada: `${rootMark}/ada`, grace: `${rootMark}/grace` }
+
+/** What the one calls `folder/b` is `b` to the other. */
+const inside: Roots = { grace: "folder" }
+
+/** Spellings of names and folders that are there, and such as are not. */
+const alikeNames = ["a", "A", "folder/b", "Folder/x", "FOLDER", "b/x", "deep/c", "DEEP", "nothing", rootMark]
+
+const drawAccountStep = (draw: Draw): Action => {
+  const client = draw.below(clients)
+  const kind = draw.below(4)
+  if (kind < 2) {
+    const names = Array.from({ length: 1 + draw.below(3) }, () => draw.one(alikeNames))
+    return { _tag: "Run", client, command: { _tag: "FetchAlike", names } }
+  }
+  if (kind < 3) return { _tag: "Run", client, command: { _tag: "Passwd", next: 1 + draw.below(1_000) } }
+  return { _tag: "Stranger", kind: "replaced" }
+}
+
+/** The names of a command as who has the root says them. */
+const seenFrom = (root: string, command: Command): Command => {
+  const seen = (name: string): string => (name.startsWith(`${root}/`) ? name.slice(root.length + 1) : name)
+  if (command._tag === "UploadBundle")
+    return { ...command, files: command.files.map((file) => ({ ...file, name: seen(file.name) })) }
+  if (command._tag === "DownloadBundle") return { ...command, names: command.names.map(seen) }
+  if (command._tag === "Rename") return { ...command, name: seen(command.name), to: seen(command.to) }
+  return "name" in command ? { ...command, name: seen(command.name) } : command
+}
+
+/** What concerns accounts comes on top, from draws of its own: without it a seed stays what it was. */
+const withAccounts = (schedule: Schedule): Schedule => {
+  const draw = drawer(schedule.seed ^ 0x0acc_0047)
+  const roots = draw.one<Roots>([{}, {}, {}, apart, apart, inside])
+  const often = draw.one([0, 0, 0.05, 0.15])
+  const steps = schedule.steps.flatMap((step): ReadonlyArray<Step> => {
+    const more = draw.chance(often) ? [{ action: drawAccountStep(draw), pause: drawPause(draw) }] : []
+    const { action } = step
+    const root = action._tag === "Run" ? roots[ownerOf(action.client)] : undefined
+    if (action._tag !== "Run" || root === undefined) return [step, ...more]
+    return [{ ...step, action: { ...action, command: seenFrom(root, action.command) } }, ...more]
+  })
+  return { ...schedule, steps, roots }
+}
+
 /** The same seed gives the same schedule. */
-export const fromSeed = (seed: number): Schedule => {
+export const fromSeed = (seed: number): Schedule => withAccounts(drawn(seed))
+
+const drawn = (seed: number): Schedule => {
   const draw = drawer(seed)
   const sizes = Array.from({ length: smallLineage }, () => drawSize(draw))
   const memory: Memory = { sizes: [...sizes, draw.upTo(smallBytesMax)], sent: [] }
@@ -263,6 +328,7 @@ export const fromSeed = (seed: number): Schedule => {
     choices: draw.one([1, 1, 2, 8]),
     capacityBytes: draw.chance(0.25) ? 2_000_000 + draw.below(3_000_000) : 64_000_000,
     quota: drawQuota(draw),
+    roots: {},
     steps: Array.from({ length: 6 + draw.below(24) }, (_, index) => ({
       action: index < 3 ? drawFirst(draw, memory) : drawAction(draw, memory),
       pause: drawPause(draw)
@@ -301,7 +367,17 @@ export const showCommand = (command: Command): string => {
       return `upload together ${command.files.map((file) => `${file.name}: ${Content.show(file.content)}`).join("; ")}`
     case "DownloadBundle":
       return `download together ${command.names.join(", ")}`
+    case "FetchAlike":
+      return `fetch what is alike to ${command.names.join(", ")}`
+    case "Passwd":
+      return `change the password to number ${command.next}`
   }
+}
+
+const strangers = {
+  password: "a wrong password",
+  replaced: "a password that was replaced",
+  noise: "noise instead of a handshake"
 }
 
 export const showAction = (action: Action): string => {
@@ -313,7 +389,7 @@ export const showAction = (action: Action): string => {
     case "Cut":
       return `cut the connections of client ${action.client}`
     case "Stranger":
-      return action.kind === "password" ? "a wrong password" : "noise instead of a handshake"
+      return strangers[action.kind]
     case "Crash":
       return (
         `power cut ${action.operations} disk operations from now, ` +
@@ -330,10 +406,11 @@ const showPause = (pause: Pause): string =>
   "turns" in pause ? (pause.turns === 0 ? "" : `, then ${pause.turns} turns`) : `, then ${pause.milliseconds} ms`
 
 /** One line for each step, and then the network. */
-export const show = ({ capacityBytes, choices, links, quota, seed, steps }: Schedule): string =>
+export const show = ({ capacityBytes, choices, links, quota, roots, seed, steps }: Schedule): string =>
   [
     `seed ${seed}, one of ${choices} ready fibers goes next, a disk of ${capacityBytes} bytes, ` +
-      (quota === undefined ? "no quota" : `a quota of ${JSON.stringify(quota)}`),
+      (quota === undefined ? "no quota" : `a quota of ${JSON.stringify(quota)}`) +
+      (Object.keys(roots).length === 0 ? "" : `, roots ${JSON.stringify(roots)}`),
     ...steps.map(({ action, pause }, index) => `${index + 1}. ${showAction(action)}${showPause(pause)}`),
     ...links.map((link, index) => `connection ${index}: ${JSON.stringify(link)}`)
   ].join("\n")

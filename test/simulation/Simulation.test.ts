@@ -1,9 +1,11 @@
 import { assert, beforeAll, describe, it } from "@effect/vitest"
-import { Effect, Result, Scope } from "effect"
+import { Effect, Result, Scope, Stream } from "effect"
 import * as Bytes from "../../src/domain/Bytes.ts"
 import type { Disk } from "../../src/domain/store/Disk.ts"
 import type { FileStore } from "../../src/domain/store/FileStore.ts"
-import { stagingFolder } from "../../src/domain/file/FileName.ts"
+import { FileName, stagingFolder } from "../../src/domain/file/FileName.ts"
+import type { Accounts } from "../../src/domain/session/Accounts.ts"
+import type { Grant } from "../../src/domain/session/Grant.ts"
 import * as Schedule from "./Schedule.ts"
 import * as Shrink from "./Shrink.ts"
 import * as Simulation from "./Simulation.ts"
@@ -131,6 +133,49 @@ const renameForgets = (store: FileStore["Service"]): FileStore["Service"] => ({
     Effect.map(store.remove({ name }), (entry) => ({ from: entry.name, entry: { ...entry, name: to } }))
 })
 
+const unlimited = (grant: Grant): Grant => ({ ...grant, quota: {} })
+
+/** One account sees what another has. */
+const sameRoot = (grant: Grant): Grant =>
+  grant.root === undefined ? grant : { ...grant, root: FileName.make(`${Schedule.rootMark}/ada`) }
+
+/** What may be in the way of a name is everything. */
+const listsAll = (store: FileStore["Service"]): FileStore["Service"] => ({
+  ...store,
+  listIn: ({ folder }) => store.listIn?.({ ...(folder && { folder }) }) ?? store.list
+})
+
+/** Folders in capital letters are other folders. */
+const listsOneSpelling = (store: FileStore["Service"]): FileStore["Service"] => ({
+  ...store,
+  listIn: (where) =>
+    Stream.filter(
+      store.listIn?.(where) ?? store.list,
+      ({ name }) => where.alike === undefined || name.toLowerCase() === name
+    )
+})
+
+/** Says that a password is another, and keeps the one before. */
+const forgetsPasswords = (accounts: Accounts["Service"]): Accounts["Service"] => ({
+  ...accounts,
+  change: (user, change) => accounts.change(user, (before) => ({ ...change(before), record: before.record }))
+})
+
+/** Whoever had logged in with the password before is thrown out. */
+const endsSessions = (accounts: Accounts["Service"]): Accounts["Service"] => {
+  const changed = new Set<string>()
+  return {
+    ...accounts,
+    change: (user, change) =>
+      accounts.change(user, (before) => {
+        const after = change(before)
+        if (after.record !== before.record) changed.add(user)
+        return after
+      }),
+    grants: Effect.map(accounts.grants, (known) => (user) => (changed.delete(user) ? undefined : known(user)))
+  }
+}
+
 /** What is broken on purpose, and how the simulation says it. */
 const mutants: ReadonlyArray<readonly [title: string, broken: World.Broken, says: RegExp]> = [
   ["a rename before the fsync of the content", { disk: noFileSync }, /that no client had sent/],
@@ -144,7 +189,12 @@ const mutants: ReadonlyArray<readonly [title: string, broken: World.Broken, says
   ["a defect in a commit", { store: defect }, /a defect/],
   ["a removal that is only said", { store: removalSaid }, /that were replaced by what was acknowledged/],
   ["a rename that loses the file", { store: renameForgets }, /is under neither name|is gone|were replaced by/],
-  ["a quota that holds for nobody", { quota: () => ({}) }, /are held, and the quota is/],
+  ["a quota that holds for nobody", { grant: unlimited }, /are held, and the quota is/],
+  ["a folder that is everybody's root", { grant: sameRoot }, /no client had sent|which no client|is gone|without/],
+  ["a listing of what is in nobody's way", { store: listsAll }, /which is in nobody's way/],
+  ["a listing that knows one spelling", { store: listsOneSpelling }, /listed the files without/],
+  ["a password that is only said to be another", { accounts: forgetsPasswords }, /which (does not hold|holds)/],
+  ["a session that a new password ends", { accounts: endsSessions }, /a session was ended whose account may go on/],
   ["an audit log that is never fsynced", { auditDisk: noFileSync }, /times on record|the audit log cannot be read/]
 ]
 
@@ -155,6 +205,7 @@ const spellingCutAt = (operations: number): Schedule.Schedule => ({
   choices: 1,
   capacityBytes: 64_000_000,
   quota: undefined,
+  roots: {},
   steps: [
     {
       action: { _tag: "Run", client: 0, command: { _tag: "Upload", name: "A", content } },
@@ -176,6 +227,7 @@ const regressions: Record<string, Schedule.Schedule> = {
     choices: 1,
     capacityBytes: 64_000_000,
     quota: undefined,
+    roots: {},
     steps: [
       { action: { _tag: "Run", client: 2, command: { _tag: "Upload", name: "a", content } }, pause: { turns: 0 } }
     ],
@@ -224,7 +276,13 @@ describe("the simulation", () => {
       "a bundle and another write one name at once",
       "store-failed",
       "connection-lost",
-      "the audit log read after a start"
+      "the audit log read after a start",
+      "FetchAlike, done",
+      "FetchAlike, another spelling",
+      "Passwd, done",
+      "a password that was replaced is refused",
+      "a login with what another session has set",
+      "a session goes on when another has set its password"
     ])
   })
 

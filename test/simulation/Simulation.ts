@@ -14,6 +14,7 @@ import { FileStore } from "../../src/domain/store/FileStore.ts"
 import { Meter } from "../../src/domain/store/Meter.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import { Seats } from "../../src/server/Seats.ts"
+import * as Account from "./Account.ts"
 import * as Operation from "./Operation.ts"
 import * as Schedule from "./Schedule.ts"
 import * as VirtualMachine from "./VirtualMachine.ts"
@@ -59,6 +60,7 @@ export const run = (shared: World.Shared, schedule: Schedule.Schedule, broken: W
       Effect.gen(function* () {
         const made = yield* World.make(shared, schedule, machine, broken)
         world = made
+        Account.register(made)
         yield* live(made)
         journal = yield* made.control.journal
       })
@@ -219,7 +221,7 @@ const checkStore = Effect.fnUntraced(function* (world: World.World): Effect.fn.R
   const digest = Context.get(shared.services, Digest)
   const found = new Map<string, string>()
   const digests = new Map<string, string>()
-  let total = 0
+  const held: Array<Held> = []
   const now = history.now()
   for (const [path, bytes] of yield* control.files) {
     if (isStaged(path)) continue
@@ -231,7 +233,7 @@ const checkStore = Effect.fnUntraced(function* (world: World.World): Effect.fn.R
     found.set(key, path)
     const own = digestOf(digest, [bytes])
     digests.set(key, own)
-    total += bytes.length
+    held.push({ key, bytes: bytes.length })
     if (history.contents(key, now, history.now()).some((held) => held.digest === own)) continue
     const sent = history.contents(key, 0, history.now()).some((held) => held.digest === own)
     const why = sent ? "that were replaced by what was acknowledged" : "that no client had sent"
@@ -244,20 +246,42 @@ const checkStore = Effect.fnUntraced(function* (world: World.World): Effect.fn.R
     if (digests.get(from) === content.digest || digests.get(to) === content.digest) continue
     World.violate(world, `what was renamed from ${from} to ${to} is under neither name`)
   }
-  checkQuota(world, total, found.size)
+  checkQuota(world, held)
 })
 
 /** Whether a file may stand under two names: for as long as a rename takes, or a start has not finished it. */
 const renaming = ({ doubled, underway }: World.World): boolean =>
   doubled || underway.some(({ command }) => command._tag === "Rename")
 
-/** Nobody holds more than the quota. */
-const checkQuota = (world: World.World, bytes: number, files: number): void => {
+/** A file of the store. */
+interface Held {
+  readonly key: string
+  readonly bytes: number
+}
+
+/** The roots of the accounts, each once. */
+const rootsOf = ({ schedule: { roots } }: World.World): ReadonlyArray<string | undefined> => [
+  ...new Set([roots.ada, roots.grace])
+]
+
+/**
+ * No root holds more than the quota. Where one is inside the other, each account keeps to its own: what both have
+ * brought may be there together.
+ */
+const checkQuota = (world: World.World, held: ReadonlyArray<Held>): void => {
   const { quota } = world
   if (quota === undefined || renaming(world)) return
-  const { bytes: bytesMax = Number.POSITIVE_INFINITY, files: filesMax = Number.POSITIVE_INFINITY } = quota
-  if (bytes > bytesMax) World.violate(world, `${bytes} bytes are held, and the quota is ${bytesMax}`)
-  if (files > filesMax) World.violate(world, `${files} files are held, and the quota is ${filesMax}`)
+  const roots = rootsOf(world)
+  const nested = roots.length > 1 && roots.includes(undefined)
+  for (const root of nested ? [undefined] : roots) {
+    const own = root === undefined ? held : held.filter(({ key }) => key.startsWith(`${Operation.keyOf(root)}/`))
+    const bytes = own.reduce((total, one) => total + one.bytes, 0)
+    const factor = nested ? 2 : 1
+    const { bytes: bytesMax = Number.POSITIVE_INFINITY, files: filesMax = Number.POSITIVE_INFINITY } = quota
+    if (bytes > factor * bytesMax) World.violate(world, `${bytes} bytes are held, and the quota is ${bytesMax}`)
+    if (own.length > factor * filesMax)
+      World.violate(world, `${own.length} files are held, and the quota is ${filesMax}`)
+  }
 }
 
 /** Longer than any command may take: dialling with its retries, and a transfer that moves now and then. */
@@ -320,9 +344,11 @@ const checkQuiet = Effect.fnUntraced(function* (world: World.World): Effect.fn.R
     if (!path.includes("/r-")) World.violate(world, `${path} is staged for nobody`)
     if (bytes.length < resumeBytesMin) World.violate(world, `${path} is not worth keeping`)
   }
-  const usage = yield* Context.get(server.services, Meter).usage(undefined)
-  if (usage !== undefined && usage.reserved.bytes + usage.reserved.files > 0) {
-    World.violate(world, `${JSON.stringify(usage.reserved)} of the quota are reserved for nobody`)
+  for (const root of rootsOf(world)) {
+    const usage = yield* Context.get(server.services, Meter).usage(root === undefined ? root : FileName.make(root))
+    if (usage !== undefined && usage.reserved.bytes + usage.reserved.files > 0) {
+      World.violate(world, `${JSON.stringify(usage.reserved)} of the quota are reserved for nobody`)
+    }
   }
   // All that is free can be had: nothing is reserved any more.
   const store = Context.get(server.services, FileStore)
@@ -339,13 +365,16 @@ const checkUse = Effect.fnUntraced(function* (life: Life): Effect.fn.Return<void
   const does = (command: Schedule.Command) =>
     begin(again, Schedule.showCommand(command), (id) => Operation.run(world, last.person, command, 1_000 + id))
   yield* does({ _tag: "Fetch", digests: true })
+  yield* does({ _tag: "FetchAlike", names: ["FOLDER"] })
   for (const name of Schedule.names.slice(0, 3)) yield* does({ _tag: "Download", name })
   yield* awaitAll(again)
   if ((yield* seats(world)) !== 1) World.violate(world, "the last client has no seat of its own")
   const files = yield* world.control.files
+  const { root } = last.person
   for (const name of Schedule.names.slice(0, 3)) {
-    const key = Operation.keyOf(name)
-    const spelling = [...files.keys()].find((path) => !isStaged(path) && Operation.keyOf(path) === key) ?? name
+    const key = Operation.keyOf(World.whole(root, name))
+    const path = [...files.keys()].find((path) => !isStaged(path) && Operation.keyOf(path) === key)
+    const spelling = path === undefined || root === undefined ? (path ?? name) : path.slice(root.length + 1)
     const content = { lineage: 7, version: 1, size: 100, grows: false, modified: 1 }
     yield* does({ _tag: "Upload", name: spelling, content })
     yield* awaitAll(again)

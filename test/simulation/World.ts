@@ -19,6 +19,7 @@ import {
 import { SecureRandom } from "effect/crypto"
 import { Socket } from "effect/socket"
 import type { Cipher } from "../../src/domain/channel/Cipher.ts"
+import type { UserName } from "../../src/domain/channel/HandshakeMessage.ts"
 import type { Kem } from "../../src/domain/channel/Kem.ts"
 import type { Opaque } from "../../src/domain/channel/Opaque.ts"
 import type { ContentDigest, Digest } from "../../src/domain/file/Digest.ts"
@@ -41,7 +42,7 @@ import { Seats } from "../../src/server/Seats.ts"
 import * as Server from "../../src/server/Server.ts"
 import * as History from "./History.ts"
 import * as MemoryFolder from "./MemoryFolder.ts"
-import type { Command, Schedule } from "./Schedule.ts"
+import * as Schedule from "./Schedule.ts"
 import type { Machine } from "./VirtualMachine.ts"
 
 /** What is the same in every simulation and costs time to make. */
@@ -55,8 +56,9 @@ export interface Broken {
   readonly disk?: (disk: Disk["Service"]) => Disk["Service"]
   readonly store?: (store: FileStore["Service"]) => FileStore["Service"]
   readonly auditDisk?: (disk: Disk["Service"]) => Disk["Service"]
-  /** what the accounts may hold instead of what they should */
-  readonly quota?: (quota: Quota) => Quota
+  /** what the accounts may do instead of what they should */
+  readonly grant?: (grant: Grant) => Grant
+  readonly accounts?: (accounts: Accounts["Service"]) => Accounts["Service"]
 }
 
 /** A change that a client has asked for, and what the audit log may and must say of it. */
@@ -83,7 +85,7 @@ interface Running {
 
 export interface World {
   readonly shared: Shared
-  readonly schedule: Schedule
+  readonly schedule: Schedule.Schedule
   readonly machine: Machine
   readonly history: History.History
   readonly broken: Broken
@@ -93,6 +95,12 @@ export interface World {
   readonly auditDisk: Disk["Service"]
   readonly auditControl: MemoryDisk.MemoryDisk["Service"]
   readonly folder: MemoryFolder.MemoryFolder
+  /** who may log in: outlives the server, each change durable at once */
+  readonly accounts: Accounts["Service"]
+  /** the passwords of accounts, as what names hold */
+  readonly passwords: History.History
+  /** those that were ever to be one, by number: the oldest first */
+  readonly passwordsOf: Map<UserName, ReadonlyArray<number>>
   readonly random: () => number
   readonly trace: Array<string>
   /** what must never happen and has */
@@ -103,14 +111,14 @@ export interface World {
   faultAt: number
   /** the disk has failed, was cut or filled up: a store may say so */
   hurt: boolean
-  /** what all accounts together may hold */
+  /** what the root of each account may hold */
   quota: Quota | undefined
   /** a rename was broken off: its file may stand under both names until the server has started again */
   doubled: boolean
   /** a rename could not be written down, for want of space: then a start cannot finish it */
   unwritten: boolean
   /** commands under way, by client */
-  readonly underway: Array<{ readonly client: number; readonly command: Command }>
+  readonly underway: Array<Underway>
   readonly orders: Array<Order>
   /** how often what was seen */
   readonly seen: Map<string, number>
@@ -118,7 +126,7 @@ export interface World {
 
 export const make = Effect.fnUntraced(function* (
   shared: Shared,
-  schedule: Schedule,
+  schedule: Schedule.Schedule,
   machine: Machine,
   broken: Broken
 ): Effect.fn.Return<World> {
@@ -126,6 +134,13 @@ export const make = Effect.fnUntraced(function* (
   const { control, disk } = yield* MemoryDisk.make({ seed: schedule.seed, capacityBytes: schedule.capacityBytes })
   const audit = yield* MemoryDisk.make({ seed: schedule.seed ^ 0x0a0d_17 })
   const under = broken.disk?.(disk) ?? disk
+  const { records, setup } = shared.registered
+  const known = yield* Effect.provide(Accounts, Accounts.layerMemory(setup, 1, records))
+  // Others may come between a proof and what it is for.
+  const accounts = Accounts.of({
+    ...known,
+    change: (user, change) => Effect.andThen(Effect.yieldNow, known.change(user, change))
+  })
   const world: World = {
     shared,
     schedule,
@@ -144,6 +159,9 @@ export const make = Effect.fnUntraced(function* (
     auditDisk: broken.auditDisk?.(audit.disk) ?? audit.disk,
     auditControl: audit.control,
     folder: MemoryFolder.make(random),
+    accounts: broken.accounts?.(accounts) ?? accounts,
+    passwords: History.make(),
+    passwordsOf: new Map(),
     random,
     trace: [],
     violations: [],
@@ -172,29 +190,44 @@ export const violate = (world: World, text: string): void => {
 /** Counts something that has happened. */
 export const count = (world: World, what: string): void => void world.seen.set(what, (world.seen.get(what) ?? 0) + 1)
 
-/** The names that a command brings content to, folded. */
-const writtenBy = (command: Command): ReadonlyArray<string> => {
-  const sent = command._tag === "UploadBundle" ? command.files : [command]
-  return sent.flatMap((one) => ("content" in one && "name" in one ? [recordKey("", one.name)] : []))
+/** The folder that a client sees as its root. */
+export const rootOf = ({ schedule }: World, client: number): string | undefined =>
+  schedule.roots[Schedule.ownerOf(client)]
+
+/** What the whole store calls a file that is that to somebody who has the root. */
+export const whole = (root: string | undefined, name: string): string => (root === undefined ? name : `${root}/${name}`)
+
+/** What runs for a client. */
+interface Underway {
+  readonly client: number
+  readonly command: Schedule.Command
 }
 
-const writesTo = (command: Command, other: Command): boolean =>
-  command._tag !== "Verify" &&
-  other._tag !== "Verify" &&
-  writtenBy(command).some((name) => writtenBy(other).includes(name))
+/** The names that a command brings content to, folded. */
+const writtenBy = (world: World, { client, command }: Underway): ReadonlyArray<string> => {
+  if (command._tag === "Verify") return []
+  const sent = command._tag === "UploadBundle" ? command.files : [command]
+  return sent.flatMap((one) =>
+    "content" in one && "name" in one ? [FileName.segmentKey(whole(rootOf(world, client), one.name))] : []
+  )
+}
+
+const writeOneName = (world: World, one: Underway, other: Underway): boolean =>
+  writtenBy(world, one).some((name) => writtenBy(world, other).includes(name))
 
 /** A command begins; whom it meets is counted. */
-export const enter = (world: World, client: number, command: Command): void => {
-  const met = world.underway.filter((one) => one.client !== client && writesTo(command, one.command))
+export const enter = (world: World, client: number, command: Schedule.Command): void => {
+  const own = { client, command }
+  const met = world.underway.filter((one) => one.client !== client && writeOneName(world, one, own))
   if (met.length > 0) count(world, "two clients write one name at once")
   if (command._tag === "Para" && met.some((one) => one.command._tag === "Para"))
     count(world, "two paras of one name at once")
   if (command._tag === "UploadBundle" && met.length > 0) count(world, "a bundle and another write one name at once")
-  world.underway.push({ client, command })
+  world.underway.push(own)
 }
 
 /** It has ended. */
-export const leave = (world: World, client: number, command: Command): void => {
+export const leave = (world: World, client: number, command: Schedule.Command): void => {
   const at = world.underway.findIndex((one) => one.client === client && one.command === command)
   if (at >= 0) world.underway.splice(at, 1)
 }
@@ -204,15 +237,15 @@ export const leave = (world: World, client: number, command: Command): void => {
 // -----------------------------------------------------------------------------
 
 /** What a change is called, here and in the audit log. */
-export const recordKey = (command: string, name: string, to?: string): string =>
-  [command.toLowerCase(), ...[name, ...(to === undefined ? [] : [to])].map((one) => FileName.segmentKey(one))].join(" ")
+export const recordKey = (user: string, command: string, ...names: ReadonlyArray<string>): string =>
+  [`${user}: ${command.toLowerCase()}`, ...names.map((one) => FileName.segmentKey(one))].join(" ")
 
 const onRecord = (record: AuditRecord): string | undefined =>
-  record._tag === "command" && record.outcome === "done" && record.name !== undefined
-    ? recordKey(record.command, record.name, record.to)
+  record._tag === "command" && record.outcome === "done"
+    ? recordKey(record.user, record.command, ...[record.name, record.to].filter((name) => name !== undefined))
     : undefined
 
-const changing = new Set(["upload", "para", "remove", "rename"])
+const changing = new Set(["upload", "para", "passwd", "remove", "rename"])
 
 /** Every change that was acknowledged long enough ago is on record, and nothing that did not happen. */
 const checkAudit = (world: World, records: ReadonlyArray<AuditRecord>): void => {
@@ -248,6 +281,9 @@ const checkAudit = (world: World, records: ReadonlyArray<AuditRecord>): void => 
 /** Ends that only a client of another making can cause. */
 const brokenBy = new Set<unknown>(["protocol-violation", "frame-refused", "message-refused", "handshake-refused"])
 
+/** No account here is ever disabled or moved; a new password ends no session. */
+const revoked = "revoked"
+
 /** A defect shows in the log of its connection and nowhere else. */
 const logTo = (world: World) =>
   Logger.layer([
@@ -257,22 +293,32 @@ const logTo = (world: World) =>
       note(world, `server: ${[message].flat().map(String).join(" ")}${outcome === undefined ? "" : ` (${outcome})`}`)
       if (outcome === "defect") violate(world, `a defect in a connection: ${Cause.pretty(cause)}`)
       if (brokenBy.has(outcome)) violate(world, `a client broke the protocol: ${String(outcome)}`)
+      if (outcome === revoked) violate(world, "a session was ended whose account may go on")
     })
   ])
 
-const serverLayer = (world: World) => {
-  const { auditDisk, broken, disk, folder, quota, random, shared } = world
-  const grant: Grant = quota === undefined ? everything : { ...everything, quota: broken.quota?.(quota) ?? quota }
-  const { records, setup } = shared.registered
-  const accounts = Layer.effectDiscard(
-    Effect.forEach(
-      records.keys(),
-      (user) => Accounts.use((known) => known.change(user, (one) => ({ ...one, grant }))),
-      {
-        discard: true
+/** Gives the accounts what they may do from now on. */
+const grantAll = ({ accounts, broken, quota, schedule, shared }: World) =>
+  Effect.forEach(
+    shared.registered.records.keys(),
+    (user) => {
+      const root = schedule.roots[user === Fixture.ada.user ? "ada" : "grace"]
+      const grant: Grant = {
+        ...everything,
+        ...(root !== undefined && { root: FileName.FileName.make(root) }),
+        ...(quota && { quota })
       }
-    )
-  ).pipe(Layer.provideMerge(Accounts.layerMemory(setup, 1, records)), Layer.orDie)
+      return accounts.change(user, (one) => ({ ...one, grant: broken.grant?.(grant) ?? grant }))
+    },
+    { discard: true }
+  )
+
+const serverLayer = (world: World) => {
+  const { auditDisk, broken, disk, folder, random, shared } = world
+  const accounts = Layer.effectDiscard(grantAll(world)).pipe(
+    Layer.provideMerge(Layer.succeed(Accounts, world.accounts)),
+    Layer.orDie
+  )
   const store = FileStoreDisk.layer().pipe(
     (layer) =>
       Layer.effect(
@@ -338,6 +384,7 @@ export const stop = Effect.fnUntraced(function* (world: World): Effect.fn.Return
   if (stopped._tag === "None") violate(world, `the server did not stop within ${stopMillisecondsMax} ms`)
   yield* Deferred.succeed(server.gone, undefined)
   world.history.serverStopped()
+  world.passwords.serverStopped()
   const open = (yield* world.control.openFiles) + (yield* world.auditControl.openFiles)
   if (open > 0) violate(world, `the server has stopped and left ${open} files open`)
 })
