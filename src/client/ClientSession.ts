@@ -210,18 +210,27 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
       Effect.map((sent) => Effect.tap(agreed(request, name, last, sent), () => Effect.sync(count.finish)))
     )
 
-  /** Content that an earlier try has left at the server may be wrong: the server has dropped it, so once more. */
-  const againWhenStale = <E>(attempt: Attempt<E>, count: Counter) =>
-    Effect.flatMap(attempt, ({ answer, from }) =>
-      Effect.catchIf(
-        answer,
-        (error) => from > 0 && error._tag === "RequestRefused" && error.reason === "digest-mismatch",
-        () => {
-          count.phase("restarting")
-          return Effect.flatMap(attempt, (second) => second.answer)
-        }
+  /**
+   * Two ends that are honest may still differ over what was put together. Content that an earlier try has left at the
+   * server may be wrong: the server has dropped it. And chunks may have been confused, when someone who knew the key of
+   * the signature meant them to be: then all of it is sent.
+   *
+   * @param attempt a try that goes by the signature, or not
+   */
+  const againWhenWrong = <E>(attempt: (bySignature: boolean) => Attempt<E>, count: Counter) => {
+    const tries = (bySignature: boolean, left: number): Effect.Effect<Committed, TryError<E>, Scope.Scope> =>
+      Effect.flatMap(attempt(bySignature), ({ answer, confused, from }) =>
+        Effect.catchIf(
+          answer,
+          (error) => left > 0 && (from > 0 || confused) && isMismatch(error),
+          () => {
+            count.phase("restarting")
+            return tries(bySignature && from > 0, left - 1)
+          }
+        )
       )
-    ).pipe(Effect.scoped)
+    return Effect.scoped(tries(true, triesMax - 1))
+  }
 
   // What the server may not say ends the session: nothing after it can be believed.
   const orEnd = <A, E, R>(command: Effect.Effect<A, CommandError | E, R>): Effect.Effect<A, CommandError | E, R> =>
@@ -242,27 +251,28 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
         // Small content goes at once, unless something before it has the server's attention.
         if (size <= eagerContentBytesMax && head.head === undefined && request.atOnce) {
           const answer = yield* thenAnswer(request, name, "Uploaded", count, sender.whole)
-          return { from: 0, answer: Effect.andThen(expectMessage(request, name, "Proceed"), answer) }
+          return { from: 0, confused: false, answer: Effect.andThen(expectMessage(request, name, "Proceed"), answer) }
         }
         const { from } = yield* expectMessage(request, name, "Proceed")
         if (from > size) return yield* new ProtocolBroken({ detail: "more is staged than was declared" })
         const sending = from > 0 ? sender.rest(from) : sender.whole
-        return { from, answer: yield* thenAnswer(request, name, "Uploaded", count, sending) }
+        return { from, confused: false, answer: yield* thenAnswer(request, name, "Uploaded", count, sending) }
       })
-      return againWhenStale(inTurn(attempt), count)
+      return againWhenWrong(() => inTurn(attempt), count)
     }).pipe(orEnd)
 
   const para: ClientSession["para"] = (name, source, onProgress = ignoreProgress, expect, settle = false) =>
     Effect.suspend(() => {
       const { executable, modified, size } = source
       const count = counter(size, onProgress)
-      const attempt = Effect.gen(function* () {
+      const attempt = Effect.fnUntraced(function* (bySignature: boolean) {
         const head = size >= resumeBytesMin ? { head: yield* Sender.headOf(digest, source) } : {}
         const facts = { name, size, modified, ...mayRun(executable) }
         const command = { ...facts, ...head, ...(expect !== undefined && { expect }) }
         const request = yield* requests.begin({ _tag: "Para", ...command })
         const base = yield* expectMessage(request, name, "SameFileHere")
-        const { from, signature, size: baseSize } = base
+        const { from, size: baseSize } = base
+        const signature = bySignature ? base.signature : undefined
         if (from > size) return yield* new ProtocolBroken({ detail: "more is staged than was declared" })
         const sender = Sender.make(digest, request, source, count)
         const isSettled = base.executable === executable && (!settle || base.modified === modified)
@@ -274,9 +284,10 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
             : Effect.flatMap(Questions.coarseOf(signature, baseSize), (coarse) =>
                 sender.changes(from, coarse, Questions.make(request, coarse, nextMessage(request, name)), isSettled)
               )
-        return { from, answer: yield* thenAnswer(request, name, "SuccessfullyParallelized", count, sending) }
+        const answer = yield* thenAnswer(request, name, "SuccessfullyParallelized", count, sending)
+        return { from, confused: signature !== undefined, answer }
       })
-      return againWhenStale(inTurn(attempt), count)
+      return againWhenWrong((bySignature) => inTurn(attempt(bySignature)), count)
     }).pipe(orEnd)
 
   const describe: ClientSession["describe"] = (name) =>
@@ -433,12 +444,20 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
   }
 })
 
-/** One try of a transfer: where it went on, and the server's last word, still to come. */
+/** One try of a transfer: where it went on, whether chunks may have been confused, and the server's last word. */
 type Attempt<E> = Effect.Effect<
-  { readonly from: number; readonly answer: Effect.Effect<Committed, CommandError> },
-  CommandError | E | SourceShrank,
+  { readonly from: number; readonly confused: boolean; readonly answer: Effect.Effect<Committed, CommandError> },
+  TryError<E>,
   Scope.Scope
 >
+
+type TryError<E> = CommandError | E | SourceShrank
+
+/** One that goes on with what is staged and by the signature, one by the signature alone, and one that sends all. */
+const triesMax = 3
+
+const isMismatch = (error: CommandError): boolean =>
+  error._tag === "RequestRefused" && error.reason === "digest-mismatch"
 
 const committed = ({ digest, size }: Committed): Committed => ({ size, digest })
 

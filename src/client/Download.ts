@@ -43,9 +43,23 @@ export const download = (request: DownloadRequest): Downloading =>
     const copy = found !== undefined && found.size >= deltaBytesMin ? found : undefined
     if (left !== undefined) return yield* behind(request, left, copy)
     if (copy === undefined) return yield* whole(request)
-    const updated = yield* session.update(name, copy, stagedAt(place), onProgress)
-    return yield* settled(request, copy, updated)
+    const latest = floor(onProgress)
+    return yield* session.update(name, copy, stagedAt(place), latest).pipe(
+      Effect.flatMap((updated) => settled(request, copy, updated)),
+      Effect.catchIf(isMismatch, () => afterCopy({ ...request, onProgress: latest }))
+    )
   }).pipe(Effect.scoped)
+
+const isMismatch = (error: SourceShrank | TransferError): error is LocalFileFailed =>
+  error instanceof LocalFileFailed && error.code === "digest-mismatch"
+
+/** Chunks of the copy were confused with others of the server's file, as someone who knew its signature meant them to be. */
+const afterCopy = (request: DownloadRequest): Downloading =>
+  Effect.gen(function* () {
+    const { note } = yield* Reporter
+    yield* note(`the older copy at ${printable(request.place.path)} led to other content: getting the file whole`)
+    return yield* whole(request)
+  })
 
 /** An equal file was left alone: only its time may be another. */
 const settled = (
@@ -98,12 +112,14 @@ const behind = (request: DownloadRequest, left: Leftover, copy: LocalSource | un
       // The copy was brought up to date by other means: nothing is left to go on with.
       Effect.tap(({ equal }) => (equal ? left.drop : Effect.void)),
       Effect.catchIf(
-        (error) => resumed && error instanceof LocalFileFailed && error.code === "digest-mismatch",
+        (error) => (resumed || copy !== undefined) && isMismatch(error),
         () =>
-          Effect.andThen(
-            note(`what an earlier try had left for ${shown} was damaged: starting again`),
-            whole({ ...request, onProgress: latest })
-          )
+          resumed
+            ? Effect.andThen(
+                note(`what an earlier try had left for ${shown} was damaged: starting again`),
+                whole({ ...request, onProgress: latest })
+              )
+            : afterCopy({ ...request, onProgress: latest })
       )
     )
   })

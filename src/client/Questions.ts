@@ -29,7 +29,7 @@ export interface Questions {
 
 /** What the server offers, checked: its groups cover its file. */
 export const coarseOf = Effect.fnUntraced(function* (
-  { averageLog2, digest, groups: packed, prefixes }: SignatureOffer,
+  { averageLog2, digest, groups: packed, key, prefixes }: SignatureOffer,
   size: number
 ): Effect.fn.Return<Coarse, ProtocolBroken> {
   const groups = yield* fits(unpackPieces(packed, { offset: 0, length: size }))
@@ -37,7 +37,7 @@ export const coarseOf = Effect.fnUntraced(function* (
     return yield* new ProtocolBroken({ detail: "a signature with too many groups" })
   }
   const beginnings = prefixes === undefined ? {} : { prefixes: yield* fits(unpackDigests(prefixes, groups.length)) }
-  return { size, averageLog2, digest, groups, ...beginnings }
+  return { size, averageLog2, digest, key, groups, ...beginnings }
 })
 
 /**

@@ -272,6 +272,9 @@ export const connectRetryMilliseconds = 250
 /** Groups of a signature: so few that they cross the wire in one message below 4 KiB. */
 export const signatureGroupsMax = 96
 
+/** The key under which the groups and chunks of one signature have their tags: AES-256. */
+export const signatureKeyBytes = 32
+
 /** Groups that one question may name. */
 export const groupsAskedMax = 256
 

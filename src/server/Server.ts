@@ -5,6 +5,7 @@
  * transfers end until a deadline, then interrupts what is left; every resource is released.
  */
 import { Effect, Fiber, FiberSet, Layer, Option, type Scope } from "effect"
+import { SecureRandom } from "effect/crypto"
 import { type Socket, SocketServer } from "effect/socket"
 import type { FileStore } from "../domain/store/FileStore.ts"
 import { Meter } from "../domain/store/Meter.ts"
@@ -57,7 +58,8 @@ export const serve: Effect.Effect<
  * The server as a layer, with its own seats, login guard, members and meter. It gives `ServerStatus` and `LoginGuard`
  * to those who want to look on: `Control.layer` is made of them.
  *
- * Signatures are kept in the `SignatureKeep` of the context when there is one, otherwise in memory.
+ * Signatures are kept in the `SignatureKeep` of the context when there is one, otherwise in memory; their keys come
+ * from its `SecureRandom` or, without one, from Web Crypto.
  */
 export const layer: Layer.Layer<
   LoginGuard | ServerStatus,
@@ -73,15 +75,17 @@ export const layer: Layer.Layer<
   Layer.provide([Bandwidth.layer, Members.layer, Meter.layer, Seats.layer, SignatureMaker.layer]),
   Layer.provide(
     Layer.unwrap(
-      Effect.map(Effect.serviceOption(SignatureKeep), (keep) =>
-        Layer.provide(
-          Signatures.layer,
-          Option.match(keep, {
-            onNone: () => SignatureKeep.layerMemory,
-            onSome: (kept) => Layer.succeed(SignatureKeep, kept)
-          })
-        )
-      )
+      Effect.gen(function* () {
+        const keep = Option.match(yield* Effect.serviceOption(SignatureKeep), {
+          onNone: () => SignatureKeep.layerMemory,
+          onSome: (kept) => Layer.succeed(SignatureKeep, kept)
+        })
+        const random = Option.match(yield* Effect.serviceOption(SecureRandom.SecureRandom), {
+          onNone: () => SecureRandom.layerWebCrypto,
+          onSome: (drawn) => Layer.succeed(SecureRandom.SecureRandom, drawn)
+        })
+        return Layer.provide(Signatures.layer, [keep, random])
+      })
     )
   )
 )

@@ -414,8 +414,9 @@ const changer = (options: {
     )
 }
 
-const offerOf = ({ averageLog2, digest, groups }: Signature): SignatureOffer => ({
+const offerOf = ({ averageLog2, digest, groups, key }: Signature): SignatureOffer => ({
   digest,
+  key,
   averageLog2,
   groups: packPieces(groups),
   prefixes: packDigests(groups.map(({ prefix }) => prefix))

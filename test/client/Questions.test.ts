@@ -1,7 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Queue } from "effect"
 import * as Questions from "../../src/client/Questions.ts"
+import { ContentDigest } from "../../src/domain/file/Digest.ts"
 import { type PackedPiece, packPieces, packRanges } from "../../src/domain/file/Packed.ts"
+import { signatureKeyBytes } from "../../src/domain/limits.ts"
 import type { ClientMessage, ServerMessage } from "../../src/domain/wire/Message.ts"
 
 const ranges = [
@@ -24,7 +26,8 @@ const asked = Effect.fnUntraced(function* (answers: ReadonlyArray<ServerMessage>
   const said: Array<ClientMessage> = []
   const queue = yield* Queue.unbounded<ServerMessage>()
   yield* Queue.offerAll(queue, answers)
-  const coarse = { size: 100_000, averageLog2: 16, groups: [] }
+  const key = new Uint8Array(signatureKeyBytes)
+  const coarse = { size: 100_000, averageLog2: 16, key, groups: [], digest: ContentDigest.make("0".repeat(64)) }
   const send = (message: ClientMessage) => Effect.sync(() => void said.push(message))
   const { blocksOf } = Questions.make({ send }, coarse, Queue.take(queue))
   return { lists: yield* blocksOf(ranges), said }

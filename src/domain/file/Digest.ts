@@ -1,9 +1,14 @@
 /**
- * Digests of content: BLAKE3 with 32 bytes of output (the BLAKE3 specification, 2021), written in hex.
+ * Digests of content: BLAKE3 with 32 bytes of output (the BLAKE3 specification, 2021), written in hex. And tags: what
+ * tells content apart for those who share a key that nobody could know when the content was made.
  */
+import { GHASH } from "@noble/ciphers/_polyval.js"
+import { ecb } from "@noble/ciphers/aes.js"
 import { blake3 } from "@noble/hashes/blake3.js"
 import { bytesToHex } from "@noble/hashes/utils.js"
 import { Brand, Context, Layer, Schema } from "effect"
+import * as Bytes from "../Bytes.ts"
+import { tagBytes } from "../limits.ts"
 
 /** BLAKE3-256 of a whole file, 64 lower-case hex digits. */
 export const ContentDigest = Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/)).pipe(Schema.brand("ContentDigest"))
@@ -22,17 +27,35 @@ export interface Hasher {
   readonly digest: () => ContentDigest
 }
 
+/** A running tag. Used once, by one owner. */
+export interface Tagger {
+  /** Takes the next bytes; they may be changed afterwards. */
+  readonly update: (bytes: Uint8Array) => void
+  /** Ends the run: 32 lower-case hex digits. No method may be called again. */
+  readonly tag: () => string
+}
+
 /**
- * Port: makes running digests.
+ * Port: makes running digests and tags.
  *
- * Contract (test: `digestContract`, run by every layer): `make` is pure and never fails; equal bytes give equal digests
- * whatever the pieces; every layer computes the same function, so a digest may be stored, sent and compared between
- * layers.
+ * Contract (test: `digestContract`, run by every layer): `make` and `tagger` are pure and never fail; equal bytes give
+ * equal digests and, under one key and nonce, equal tags, whatever the pieces; every layer computes the same functions,
+ * so what they give may be stored, sent and compared between layers.
+ *
+ * A tag is AES-256-GMAC (NIST SP 800-38D): that of AES-256-GCM over no plaintext, with the content as what is only
+ * authenticated. It takes a third of the time of BLAKE3 and is no digest: who knows the key can make two contents with
+ * one tag at will. For who does not, two contents of up to n blocks of 16 bytes have one tag with probability n / 2^128
+ * at most, whatever they are.
  */
 export class Digest extends Context.Service<
   Digest,
   {
     readonly make: () => Hasher
+    /**
+     * @param key 32 bytes
+     * @param nonce 12 bytes
+     */
+    readonly tagger: (key: Uint8Array, nonce: Uint8Array) => () => Tagger
   }
 >()("paradrop/file/Digest") {
   /** Portable layer in TypeScript: about a twentieth of the native layer's speed. */
@@ -45,9 +68,37 @@ export class Digest extends Context.Service<
           sofar: () => ContentDigest.make(bytesToHex(state.clone().digest())),
           digest: () => ContentDigest.make(bytesToHex(state.digest()))
         }
+      },
+      tagger: (key, nonce) => {
+        const encrypt = (block: Uint8Array) => ecb(key, { disablePadding: true }).encrypt(block)
+        const hashKey = encrypt(new Uint8Array(tagBytes))
+        const mask = encrypt(Bytes.concat([nonce, Uint8Array.of(0, 0, 0, 1)]))
+        return () => portableTagger(hashKey, mask)
       }
     })
   )
+}
+
+/** GHASH of the content and its length, under a mask. The library pads each part that it is given to whole blocks. */
+const portableTagger = (hashKey: Uint8Array, mask: Uint8Array): Tagger => {
+  const state = new GHASH(hashKey)
+  let rest: Uint8Array = new Uint8Array(0)
+  let length = 0
+  return {
+    update: (bytes) => {
+      length += bytes.length
+      const all = Bytes.concat([rest, bytes])
+      const whole = all.length - (all.length % tagBytes)
+      state.update(all.subarray(0, whole))
+      rest = all.slice(whole)
+    },
+    tag: () => {
+      const lengths = new Uint8Array(tagBytes)
+      new DataView(lengths.buffer).setBigUint64(0, 8n * BigInt(length))
+      const hash = state.update(rest).update(lengths).digest()
+      return bytesToHex(hash.map((byte, index) => byte ^ (mask[index] ?? 0)))
+    }
+  }
 }
 
 /** Digest of bytes in memory. */

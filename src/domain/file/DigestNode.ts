@@ -1,12 +1,13 @@
 /**
- * The digest layer for Node: native BLAKE3, prebuilt for the common platforms.
+ * The digest layer for Node: native BLAKE3, prebuilt for the common platforms, and the tags of Node's own OpenSSL.
  */
+import { createCipheriv, createSecretKey } from "node:crypto"
 import { createRequire } from "node:module"
 import process from "node:process"
 import type * as library from "@napi-rs/blake-hash"
 import { Layer } from "effect"
 import { hashersKeptMax } from "../limits.ts"
-import { Digest, digestAsMade, type Hasher } from "./Digest.ts"
+import { Digest, digestAsMade, type Hasher, type Tagger } from "./Digest.ts"
 
 // At the first digest: loading native code takes as long as all other modules together, and a listing needs none.
 // The library asks Node's report which C library this is. With network in it the report asks the resolver for the name
@@ -52,5 +53,24 @@ export const layer: Layer.Layer<Digest> = Layer.sync(Digest, () => {
       }
     }
   }
-  return Digest.of({ make })
+  return Digest.of({ make, tagger })
 })
+
+/**
+ * AES-256-GMAC: 15 GB/s on one core in pieces of 128 KiB, where BLAKE3 reaches 5. To make one takes 4 microseconds, so
+ * that below 16 KiB nothing is gained.
+ */
+const tagger: Digest["Service"]["tagger"] = (bytes, nonce) => {
+  const key = createSecretKey(bytes)
+  return (): Tagger => {
+    const cipher = createCipheriv("aes-256-gcm", key, nonce)
+    return {
+      update: (bytes) => void cipher.setAAD(bytes),
+      tag: () => {
+        // Gives its memory back.
+        cipher.final()
+        return cipher.getAuthTag().toString("hex")
+      }
+    }
+  }
+}

@@ -13,6 +13,7 @@ import type { Opaque } from "../channel/Opaque.ts"
 import { Digest } from "../file/Digest.ts"
 import type { FileEntry } from "../file/FileEntry.ts"
 import { unpackEntries } from "../file/PackedFiles.ts"
+import { signatureKeyBytes } from "../limits.ts"
 import { connectionId } from "../wire/Frame.ts"
 import * as Message from "../wire/Message.ts"
 import * as Bytes from "../Bytes.ts"
@@ -151,7 +152,7 @@ const run = Effect.fnUntraced(function* (script: SessionScript.Script, options: 
     connection: undefined,
     speaker: SessionSpeech.newSpeaker()
   }))
-  const stage: Stage = { model, clients, patience: options.patienceMilliseconds ?? 2_000 }
+  const stage: Stage = { model, clients, patience: options.patienceMilliseconds ?? 2_000, keys: new WeakMap() }
   const at = (step: number) =>
     Effect.mapError(({ expected, found }: Difference) => new Differs({ step, expected, found }))
   yield* Effect.addFinalizer(() => Effect.forEach(clients, hangUp, { discard: true }))
@@ -167,7 +168,12 @@ interface Stage {
   readonly clients: ReadonlyArray<Client>
   /** real milliseconds */
   readonly patience: number
+  /** of the signature that each session was offered last */
+  readonly keys: WeakMap<HostileClient.HostileSession, Uint8Array>
 }
+
+/** What stands for a key that is not known, or not yet. */
+const noKey = new Uint8Array(signatureKeyBytes)
 
 const hangUp = (client: Client): Effect.Effect<void> =>
   Effect.suspend(() => {
@@ -370,6 +376,14 @@ const expect = Effect.fnUntraced(function* (
       const equal = heard?._tag === "Message" && heard.id === answer.id && sameMessage(heard.message, answer.message)
       return equal ? undefined : yield* fails(showHeard(heard))
     }
+    case "Keyed": {
+      const heard = yield* next
+      if (heard?._tag !== "Message" || heard.id !== answer.id) return yield* fails(showHeard(heard))
+      const offered = "signature" in heard.message ? heard.message.signature?.key : undefined
+      if (offered !== undefined) stage.keys.set(session, offered)
+      const equal = sameMessage(heard.message, answer.message(stage.keys.get(session) ?? noKey))
+      return equal ? undefined : yield* fails(showHeard(heard))
+    }
     case "Content":
       return yield* expectContent(answer, next, fails)
     case "Listing":
@@ -443,6 +457,8 @@ const showAnswer = (answer: SessionModel.Answer): string => {
   switch (answer._tag) {
     case "Message":
       return showMessage(answer.id, answer.message)
+    case "Keyed":
+      return showMessage(answer.id, answer.message(noKey))
     case "Content":
       return `${answer.bytes.length} bytes of content to ${answer.id}`
     case "Listing":

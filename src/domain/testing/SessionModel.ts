@@ -12,7 +12,7 @@ import { type FileName, key, segmentKey, segments } from "../file/FileName.ts"
 import { packDigests, packPieces, unpackRanges } from "../file/Packed.ts"
 import { type BundledFile, packSent, unpackFiles, unpackNames } from "../file/PackedFiles.ts"
 import { bundleBytesMax, deltaBytesMin, loginAttemptsMax } from "../limits.ts"
-import { blockRules, makeBuilder, makeCutter, type Piece, type Signature } from "../transfer/Signature.ts"
+import { blockHash, blockRules, makeBuilder, makeCutter, type Piece, type Signature } from "../transfer/Signature.ts"
 import type { ClientMessage, ServerMessage } from "../wire/Message.ts"
 import type { Refusal } from "../wire/Refusal.ts"
 
@@ -26,6 +26,8 @@ export type Said =
 /** What must come back. */
 export type Answer =
   | { readonly _tag: "Message"; readonly id: number; readonly message: ServerMessage }
+  /** a message under the key of a signature, which the server has drawn: its offer, or pieces of what it last offered */
+  | { readonly _tag: "Keyed"; readonly id: number; readonly message: (key: Uint8Array) => ServerMessage }
   /** content frames that are these bytes together */
   | { readonly _tag: "Content"; readonly id: number; readonly bytes: Uint8Array }
   /** pages with these entries in any order, and their count; a digest only where `digest` asks for it */
@@ -108,6 +110,7 @@ export const newSession = (): Session => ({
 export const attemptsLeft = (failed: number): number => loginAttemptsMax - failed
 
 const message = (id: number, message: ServerMessage): Answer => ({ _tag: "Message", id, message })
+const keyed = (id: number, message: (key: Uint8Array) => ServerMessage): Answer => ({ _tag: "Keyed", id, message })
 const refused = (id: number, refusal: Refusal): Answer => message(id, { _tag: "Refused", ...refusal })
 const closing = (reason: string): Answers => [message(0, { _tag: "Closing", reason }), { _tag: "Ended" }]
 /** What the server answers to what no state allows. */
@@ -157,21 +160,27 @@ const obstacle = (model: Model, name: FileName): Refusal | undefined => {
 // Requests
 // -----------------------------------------------------------------------------
 
-/** The signature that a server offers of a file; none for a small one. */
-const signatureOf = ({ digest }: Model, { content }: File): Signature | undefined => {
-  if (content.length < deltaBytesMin) return undefined
-  const builder = makeBuilder(digest, content.length)
+/** The signature that a server offers of a file, under its key. */
+const signatureOf = ({ digest }: Model, { content }: File, key: Uint8Array): Signature => {
+  const builder = makeBuilder(digest, key, content.length)
   builder.push(content)
   return builder.end()
 }
 
-const offerOf = (model: Model, file: File) => {
-  const signature = signatureOf(model, file)
-  if (signature === undefined) return {}
-  const { averageLog2, digest, groups } = signature
-  const prefixes = packDigests(groups.map(({ prefix }) => prefix))
-  return { signature: { digest, averageLog2, groups: packPieces(groups), prefixes } }
-}
+/** What is said of a file with its offer; a small one has none. */
+const withOffer = (
+  model: Model,
+  id: number,
+  file: File,
+  said: Extract<ServerMessage, { readonly _tag: "SameFileHere" | "Sending" }>
+): Answer =>
+  file.content.length < deltaBytesMin
+    ? message(id, said)
+    : keyed(id, (key) => {
+        const { averageLog2, digest, groups } = signatureOf(model, file, key)
+        const prefixes = packDigests(groups.map(({ prefix }) => prefix))
+        return { ...said, signature: { digest, key, averageLog2, groups: packPieces(groups), prefixes } }
+      })
 
 const isFile = (found: File | Refusal): found is File => "content" in found
 
@@ -204,18 +213,19 @@ const begin = (model: Model, session: Session, id: number, command: Command): An
     case "Describe":
       return finish(model, session, [message(id, { _tag: "Described", size, modified, digest })])
     case "Download": {
-      const offer = command.delta === true ? offerOf(model, file) : {}
-      const sending = message(id, { _tag: "Sending", ...here, ...offer })
-      if (!("signature" in offer)) return [sending, ...send(model, session, id, file, [{ offset: 0, length: size }])]
+      const sending = { _tag: "Sending", ...here } as const
+      if (command.delta !== true || size < deltaBytesMin) {
+        return [message(id, sending), ...send(model, session, id, file, [{ offset: 0, length: size }])]
+      }
       session.waiting = { _tag: "Offering", id, file }
-      return [sending]
+      return [withOffer(model, id, file, sending)]
     }
     case "Para":
       if (command.expect !== undefined && command.expect !== digest) {
         return finish(model, session, [refused(id, { reason: "conflict" })])
       }
       session.waiting = { _tag: "Receiving", id, command, base: file, received: new Uint8Array(0) }
-      return [message(id, { _tag: "SameFileHere", ...here, ...offerOf(model, file) })]
+      return [withOffer(model, id, file, { _tag: "SameFileHere", ...here })]
     case "Remove":
     case "Rename":
       return finish(model, session, [change(model, id, file, command)])
@@ -398,27 +408,27 @@ const inQuestion = ({ waiting }: Session, id: number): File | undefined => {
   return waiting._tag === "Offering" ? waiting.file : waiting.base
 }
 
-const chunks = (model: Model, id: number, file: File, first: number, count: number): Answers => {
-  const groups = signatureOf(model, file)?.groups ?? []
-  return [
-    answered(
-      id,
-      groups.slice(first, first + count).flatMap((group) => group.chunks)
-    )
-  ]
-}
+const chunks = (model: Model, id: number, file: File, first: number, count: number): Answers => [
+  keyed(id, (key) => {
+    const groups = file.content.length < deltaBytesMin ? [] : signatureOf(model, file, key).groups
+    return pieces(groups.slice(first, first + count).flatMap((group) => group.chunks))
+  })
+]
 
 const blocks = (model: Model, id: number, file: File, ranges: ReadonlyArray<Range>): Answers => {
   const found = ranges.flatMap((range) => {
-    const cutter = makeCutter(model.digest, blockRules, range.offset)
+    const cutter = makeCutter(blockHash(model.digest), blockRules, range.offset)
     return [...cutter.push(slices(file, [range])), cutter.end()].filter((piece) => piece !== undefined)
   })
-  return [answered(id, found)]
+  return [message(id, pieces(found))]
 }
 
 /** So few pieces that they fit into one message: the model's files are small. */
-const answered = (id: number, pieces: ReadonlyArray<Piece>) =>
-  message(id, { _tag: "Pieces", pieces: packPieces(pieces), last: true })
+const pieces = (found: ReadonlyArray<Piece>): ServerMessage => ({
+  _tag: "Pieces",
+  pieces: packPieces(found),
+  last: true
+})
 
 // -----------------------------------------------------------------------------
 // Messages

@@ -1,7 +1,8 @@
 /**
- * What every `Digest` layer keeps to: one function, BLAKE3, whatever the pieces.
+ * What every `Digest` layer keeps to: two functions, BLAKE3 and AES-256-GMAC, whatever the pieces.
  */
 import { Effect } from "effect"
+import * as Bytes from "../Bytes.ts"
 import { Digest, digestOf } from "../file/Digest.ts"
 import { type ContractCase, equal } from "./Contract.ts"
 
@@ -16,6 +17,34 @@ const vectors: ReadonlyArray<readonly [length: number, digest: string]> = [
   [1024, "42214739f095a406f3fc83deb889744ac00df831c10daa55189b5d121c855af7"],
   [1025, "d00278ae47eb27b34faecf67b4fe263f82d5412916c1ffd97c8cb7fb814b8444"]
 ]
+
+const hex = (digits: string): Uint8Array => Uint8Array.fromHex(digits)
+
+/**
+ * Of McGrew and Viega, The Galois/Counter Mode of Operation, test case 13, and of NIST CAVP, gcmEncryptExtIV256.rsp,
+ * [PTlen = 0, AADlen = 128] count 0.
+ */
+const tagVectors: ReadonlyArray<readonly [key: string, nonce: string, content: string, tag: string]> = [
+  ["00".repeat(32), "00".repeat(12), "", "530f8afbc74536b9a963b4f1c4cb738b"],
+  [
+    "78dc4e0aaf52d935c3c01eea57428f00ca1fd475f5da86a49c8dd73d68c8e223",
+    "d79cf22d504cc793c3fb6c8a",
+    "b96baa8c1c75a671bfb2d08d06be5f36",
+    "3e5d486aa2e30b22e040b85723a06e76"
+  ]
+]
+
+const [, [vectorKey, vectorNonce] = ["", ""]] = tagVectors
+const keys = [hex(vectorKey), hex(vectorNonce)] as const
+
+const tagOf = (make: ReturnType<Digest["Service"]["tagger"]>, parts: Bytes.Parts): string => {
+  const tagger = make()
+  for (const part of parts) tagger.update(part)
+  return tagger.tag()
+}
+
+/** What all layers give for contents of every length about the block, and of some thousand bytes: made by OpenSSL. */
+const tagsOfInput = "b234e2d856fc44b772bccac4a04c93f89b83460e6e8026289cf32a01b6c4f859"
 
 /** Every promise of `Digest`: run each case on the layer. */
 export const digestContract: ReadonlyArray<ContractCase<Digest>> = [
@@ -69,6 +98,40 @@ export const digestContract: ReadonlyArray<ContractCase<Digest>> = [
       one.update(input(1025).subarray(1000))
       yield* equal<string>("one", one.digest(), vectors[4]?.[1] ?? "")
       yield* equal<string>("other", other.digest(), vectors[1]?.[1] ?? "")
+    })
+  },
+  {
+    name: "the published tags",
+    effect: Effect.gen(function* () {
+      const digest = yield* Digest
+      for (const [key, nonce, content, expected] of tagVectors) {
+        yield* equal(`tag of ${content}`, tagOf(digest.tagger(hex(key), hex(nonce)), [hex(content)]), expected)
+      }
+      // Lengths that fill no block: a digest of their tags, as OpenSSL 3 gives them.
+      const make = digest.tagger(...keys)
+      const lengths = [...Array.from({ length: 34 }, (_, length) => length), 5000]
+      const tags = lengths.map((length) => tagOf(make, [input(length)]))
+      yield* equal<string>("tags", digestOf(digest, [Bytes.fromUtf8(tags.join(" "))]), tagsOfInput)
+    })
+  },
+  {
+    name: "a tag is the same for any pieces, which may be changed afterwards, and knows nothing of others",
+    effect: Effect.gen(function* () {
+      const digest = yield* Digest
+      const make = digest.tagger(...keys)
+      const bytes = input(5000)
+      const whole = tagOf(make, [bytes])
+      const [tagger, other] = [make(), make()]
+      for (let offset = 0; offset < bytes.length; offset += 777) {
+        const piece = bytes.slice(offset, offset + 777)
+        tagger.update(piece)
+        other.update(piece.subarray(1))
+        piece.fill(0)
+      }
+      yield* equal("pieces that are changed", tagger.tag(), whole)
+      yield* equal("views", tagOf(make, [bytes.subarray(0, 3), bytes.subarray(3, 3), bytes.subarray(3)]), whole)
+      yield* equal("other content", tagOf(make, [bytes.subarray(1)]) === whole, false)
+      yield* equal("another nonce", tagOf(digest.tagger(keys[0], hex("00".repeat(12))), [bytes]) === whole, false)
     })
   }
 ]

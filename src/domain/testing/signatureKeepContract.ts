@@ -4,6 +4,7 @@
  */
 import { Effect } from "effect"
 import { Digest } from "../file/Digest.ts"
+import { signatureKeyBytes } from "../limits.ts"
 import { makeBuilder, type Signature } from "../transfer/Signature.ts"
 import { SignatureKeep } from "../transfer/SignatureKeep.ts"
 import { type ContractCase, equal } from "./Contract.ts"
@@ -15,7 +16,7 @@ export const signatureKeepBytesMax = 1_000
 /** A signature of content that differs by seed. */
 export const signatureOf = (seed: number, length = 200_000): Effect.Effect<Signature, never, Digest> =>
   Effect.map(Digest, (digest) => {
-    const builder = makeBuilder(digest, length)
+    const builder = makeBuilder(digest, bytes(~seed, signatureKeyBytes), length)
     builder.push(bytes(seed, length))
     return builder.end()
   })

@@ -32,12 +32,14 @@ import { rulesFor } from "./Chunker.ts"
 import * as ReadWindow from "../store/ReadWindow.ts"
 import type { Source } from "./Outgoing.ts"
 import {
+  blockHash,
   blockRules,
+  chunkHash,
   makeCutter,
   type Piece,
   type PieceDigest,
   pieceDigest,
-  shorten,
+  type PieceHash,
   shortenSofar
 } from "./Signature.ts"
 import { checkChunks, checkCoarse, type SignatureRefused } from "./SignatureCheck.ts"
@@ -59,11 +61,13 @@ export interface Coarse {
   /** bytes */
   readonly size: number
   readonly averageLog2: number
+  /** of its groups and chunks: `chunkHash` */
+  readonly key: Uint8Array
   readonly groups: ReadonlyArray<Piece>
   /** for each group: of everything from the file's start to the group's end */
   readonly prefixes?: ReadonlyArray<PieceDigest> | undefined
   /** of the whole */
-  readonly digest?: ContentDigest | undefined
+  readonly digest: ContentDigest
 }
 
 /** The local file, the coarse half of the other one's signature, and how to ask for the rest. */
@@ -104,8 +108,9 @@ export const match = Effect.fnUntraced(function* <E, E2, E3>(
 ): Effect.fn.Return<ContentDigest, E | E2 | E3 | LocalShrank | SignatureRefused> {
   const { coarse, digest, local } = options
   yield* Effect.fromResult(checkCoarse(coarse))
-  const reader = makeReader(options)
-  const ahead = makeAhead(options, reader.read)
+  const hash = chunkHash(digest, coarse.key)
+  const reader = makeReader(options, hash)
+  const ahead = makeAhead(options, hash, reader.read)
   const known = makeKnownChunks(options)
   const out = makeEmitter(options)
   let at = options.from
@@ -157,7 +162,7 @@ export const match = Effect.fnUntraced(function* <E, E2, E3>(
       const bytes = chunk && reader.held(at + length, chunk.length)
       if (chunk === undefined || bytes === undefined || at + length < chunksTried) break
       chunksTried = at + length + chunk.length
-      if (pieceDigest(digest, [bytes]) !== chunk.digest) break
+      if (pieceDigest(hash, [bytes]) !== chunk.digest) break
       length += chunk.length
       place = known.after(place)
     }
@@ -254,7 +259,7 @@ const expectedAt = (coarse: Coarse, at: number): Expected | undefined => {
 /** From 1 to `lengthMax` bytes from `offset`, good until the next call. */
 type Read<E> = (offset: number, lengthMax: number) => Effect.Effect<Uint8Array, E | LocalShrank>
 
-const makeReader = <E, E2, E3>({ digest, local, walked }: MatchOptions<E, E2, E3>) => {
+const makeReader = <E, E2, E3>({ digest, local, walked }: MatchOptions<E, E2, E3>, hash: PieceHash) => {
   const whole: Hasher = digest.make()
   // As long as nothing differs the other end waits, and its processor may read for this one.
   let window = ReadWindow.make(local, local.size, local.size, asideBytes)
@@ -301,7 +306,7 @@ const makeReader = <E, E2, E3>({ digest, local, walked }: MatchOptions<E, E2, E3
     offset: number,
     length: number
   ): Effect.fn.Return<PieceDigest, E | LocalShrank> {
-    const hasher = digest.make()
+    const hasher = hash()
     yield* catchUp(offset)
     for (let at = offset; at < offset + length;) {
       const block = yield* readNext(at, offset + length - at)
@@ -313,7 +318,7 @@ const makeReader = <E, E2, E3>({ digest, local, walked }: MatchOptions<E, E2, E3
       }
       at += block.length
     }
-    return shorten(hasher)
+    return hasher.end()
   })
 
   /** Bytes at hand, taken by the digest of the whole, good until the next read. */
@@ -332,9 +337,9 @@ const makeReader = <E, E2, E3>({ digest, local, walked }: MatchOptions<E, E2, E3
 }
 
 /** Cuts the local file ahead of the walk, and remembers what the walk has not passed. */
-const makeAhead = <E, E2, E3>({ coarse, digest, local }: MatchOptions<E, E2, E3>, read: Read<E>) => {
+const makeAhead = <E, E2, E3>({ coarse, local }: MatchOptions<E, E2, E3>, hash: PieceHash, read: Read<E>) => {
   const rules = rulesFor(coarse.averageLog2)
-  let cutter = makeCutter(digest, rules)
+  let cutter = makeCutter(hash, rules)
   let pieces: ReadonlyArray<Piece> = []
   // The end of the last piece that was cut, and of what was read.
   let cutTo = 0
@@ -345,7 +350,7 @@ const makeAhead = <E, E2, E3>({ coarse, digest, local }: MatchOptions<E, E2, E3>
     from: (at: number): ReadonlyArray<Piece> => {
       pieces = pieces.filter(({ offset }) => offset >= at)
       if ((pieces[0]?.offset ?? cutTo) !== at) {
-        cutter = makeCutter(digest, rules, at)
+        cutter = makeCutter(hash, rules, at)
         pieces = []
         cutTo = at
         readTo = at
@@ -523,7 +528,7 @@ export const refine = (
   blocks: ReadonlyArray<Piece>
 ): ReadonlyArray<Found> => {
   const byDigest = new Map(blocks.map((block) => [block.digest, block]))
-  const cutter = makeCutter(digest, blockRules, offset)
+  const cutter = makeCutter(blockHash(digest), blockRules, offset)
   const last = (pieces: ReadonlyArray<Piece>): ReadonlyArray<Piece> => {
     const end = cutter.end()
     return end === undefined ? pieces : [...pieces, end]

@@ -8,18 +8,51 @@
  * sent only for groups that differ. A third, finer cut of small ranges is made on demand and never kept
  * (`blockRules`).
  *
- * Digests are the first 12 bytes of BLAKE3: no accident confuses two chunks. Two that were made to be confused (2^48
- * tries) cost a refused commit, never content: the digest of the whole decides.
+ * What tells groups and chunks apart is the first 12 bytes of their AES-GMAC under a key that is drawn for each
+ * signature when it is made: a third of the time of BLAKE3. Who made the file could not know it, so for everybody but
+ * those who have read this very signature two chunks of up to n blocks of 16 bytes are confused with probability
+ * n / 2^96 at most. Blocks and prefixes are the first 12 bytes of BLAKE3: a cipher for each 4 KiB would cost more than
+ * it saves, and a prefix comes with the digest of the whole. Whoever knows the key can make chunks that are confused;
+ * they cost a refused commit and a second try without the signature, never content: the digest of the whole decides.
  */
 import type * as Bytes from "../Bytes.ts"
-import type { ContentDigest, Digest, Hasher } from "../file/Digest.ts"
+import { type ContentDigest, type Digest, digestOf, type Hasher, type Tagger } from "../file/Digest.ts"
 import type { FileSize } from "../file/FileEntry.ts"
 import { pieceDigestBytes } from "../file/Packed.ts"
 import { chunkAverageLog2Max, chunkAverageLog2Min, chunksPerSignatureMax, signatureGroupsMax } from "../limits.ts"
 import { type ChunkRules, chunkStart, type ChunkState, rulesFor, scan } from "./Chunker.ts"
 
-/** First 12 bytes of BLAKE3 of a piece of content, in hex: 24 digits. */
+/** 12 bytes that tell a piece of content from others of its kind (see `PieceHash`), in hex: 24 digits. */
 export type PieceDigest = string
+
+/** Makes running digests of pieces of one kind. */
+export type PieceHash = () => PieceHasher
+
+/** The running digest of a piece. Used once, by one owner. */
+export interface PieceHasher {
+  readonly update: (bytes: Uint8Array) => void
+  readonly end: () => PieceDigest
+}
+
+/** Of blocks and prefixes: the first 12 bytes of BLAKE3. */
+export const blockHash =
+  (digest: Digest["Service"]): PieceHash =>
+  () => {
+    const hasher = digest.make()
+    return { update: hasher.update, end: () => short(hasher.digest()) }
+  }
+
+/** Of groups and chunks: the first 12 bytes of AES-GMAC under the signature's key. */
+export const chunkHash = (digest: Digest["Service"], key: Uint8Array): PieceHash => {
+  const make = digest.tagger(key, noNonce)
+  return () => {
+    const tagger: Tagger = make()
+    return { update: tagger.update, end: () => short(tagger.tag()) }
+  }
+}
+
+/** One nonce for all that has one key: tags are compared, and hide nothing. */
+const noNonce = new Uint8Array(12)
 
 /** A run of content that has a digest of its own. */
 export interface Piece {
@@ -42,6 +75,8 @@ export interface Signature {
   readonly size: FileSize
   /** of the whole */
   readonly digest: ContentDigest
+  /** of groups and chunks: `chunkHash`; `signatureKeyBytes` that were drawn when it was made */
+  readonly key: Uint8Array
   /** how chunks were cut: `rulesFor(averageLog2)` */
   readonly averageLog2: number
   readonly groups: ReadonlyArray<Group>
@@ -58,26 +93,20 @@ export const averageLog2For = (size: number): number =>
 export const blockRules: ChunkRules = rulesFor(12)
 
 /** The piece digest of bytes. */
-export const pieceDigest = (digest: Digest["Service"], parts: Bytes.Parts): PieceDigest =>
-  shorten(hashed(digest, parts))
+export const pieceDigest = (hash: PieceHash, parts: Bytes.Parts): PieceDigest => {
+  const hasher = hash()
+  for (const part of parts) hasher.update(part)
+  return hasher.end()
+}
 
 /** First 16 bytes of BLAKE3 of what identifies something (a source's head, a version, a file of ours), in hex. */
 export const shortDigest = (digest: Digest["Service"], parts: Bytes.Parts): string =>
-  hashed(digest, parts).digest().slice(0, 32)
+  digestOf(digest, parts).slice(0, 32)
 
-const hashed = (digest: Digest["Service"], parts: Bytes.Parts): Hasher => {
-  const hasher = digest.make()
-  for (const part of parts) hasher.update(part)
-  return hasher
-}
-
-/** The piece digest of what a hasher has taken. */
-export const shorten = (hasher: Hasher): PieceDigest => short(hasher.digest())
-
-/** The same of what it has taken until now: it goes on. */
+/** The piece digest of what a hasher has taken until now: it goes on. */
 export const shortenSofar = (hasher: Hasher): PieceDigest => short(hasher.sofar())
 
-const short = (digest: ContentDigest): PieceDigest => digest.slice(0, 2 * pieceDigestBytes)
+const short = (digest: string): PieceDigest => digest.slice(0, 2 * pieceDigestBytes)
 
 /** Cuts a stream of bytes into pieces. One owner; `push` in order, then `end` once. */
 export interface Cutter {
@@ -88,14 +117,14 @@ export interface Cutter {
 }
 
 /** @param start offset of the first byte that will be pushed */
-export const makeCutter = (digest: Digest["Service"], rules: ChunkRules, start = 0): Cutter => {
+export const makeCutter = (hash: PieceHash, rules: ChunkRules, start = 0): Cutter => {
   let state: ChunkState = chunkStart
-  let hasher = digest.make()
+  let hasher = hash()
   let offset = start
   let length = 0
   const finish = (): Piece => {
-    const piece = { offset, length, digest: shorten(hasher) }
-    hasher = digest.make()
+    const piece = { offset, length, digest: hasher.end() }
+    hasher = hash()
     offset += length
     length = 0
     return piece
@@ -124,14 +153,19 @@ export interface Builder {
   readonly end: () => Signature
 }
 
-/** A builder for content of `size` bytes. `end` is right only after exactly so many were pushed. */
-export const makeBuilder = (digest: Digest["Service"], size: FileSize): Builder => {
+/**
+ * A builder for content of `size` bytes. `end` is right only after exactly so many were pushed.
+ *
+ * @param key `signatureKeyBytes` that nobody could know when the content was made
+ */
+export const makeBuilder = (digest: Digest["Service"], key: Uint8Array, size: FileSize): Builder => {
   const averageLog2 = averageLog2For(size)
-  const cutter = makeCutter(digest, rulesFor(averageLog2))
+  const hash = chunkHash(digest, key)
+  const cutter = makeCutter(hash, rulesFor(averageLog2))
   const whole = digest.make()
   const groupBytes = Math.max(2 ** averageLog2, Math.ceil(size / signatureGroupsMax))
   const groups: Array<Group> = []
-  let hasher = digest.make()
+  let hasher = hash()
   let chunks: Array<Piece> = []
   let offset = 0
   let length = 0
@@ -139,8 +173,8 @@ export const makeBuilder = (digest: Digest["Service"], size: FileSize): Builder 
   let hashed = 0
 
   const endGroup = (): void => {
-    groups.push({ offset, length, digest: shorten(hasher), prefix: shortenSofar(whole), chunks })
-    hasher = digest.make()
+    groups.push({ offset, length, digest: hasher.end(), prefix: shortenSofar(whole), chunks })
+    hasher = hash()
     chunks = []
     offset += length
     length = 0
@@ -173,7 +207,7 @@ export const makeBuilder = (digest: Digest["Service"], size: FileSize): Builder 
       const last = cutter.end()
       if (last !== undefined) addChunk(last)
       if (length > 0) endGroup()
-      return { size, digest: whole.digest(), averageLog2, groups }
+      return { size, digest: whole.digest(), key, averageLog2, groups }
     }
   }
 }

@@ -2,7 +2,7 @@
  * The bytes in which a signature is kept.
  *
  * ```
- * magic "pds3" | version length u16, version in UTF-8 | size u64 | digest of the whole (32) | averageLog2 u8
+ * magic "pds4" | version length u16, version in UTF-8 | size u64 | digest of the whole (32) | key (32) | averageLog2 u8
  * | groups u16 | for each group: chunks u32, digest (12), prefix (12)
  * | pieces of all chunks (see Packed) | checksum (16)
  * ```
@@ -14,16 +14,19 @@ import { Result, Schema } from "effect"
 import * as Bytes from "../Bytes.ts"
 import { ContentDigest, type Digest } from "../file/Digest.ts"
 import { FileSize } from "../file/FileEntry.ts"
+import { signatureKeyBytes } from "../limits.ts"
 import { packPieces, pieceBytes, pieceDigestBytes, unpackPieces } from "../file/Packed.ts"
 import { type Group, type Piece, shortDigest, type Signature } from "./Signature.ts"
 
-const magic = Bytes.fromUtf8("pds3")
+const magic = Bytes.fromUtf8("pds4")
 const checksumBytes = 16
 const groupBytes = 4 + 2 * pieceDigestBytes
+/** Behind the version: size, digest, key, average, and how many groups. */
+const factsBytes = 8 + 32 + signatureKeyBytes + 1 + 2
 
 export const encode = (digest: Digest["Service"], version: string, signature: Signature): Uint8Array => {
   const name = Bytes.fromUtf8(version)
-  const head = new Uint8Array(magic.length + 2 + name.length + 8 + 32 + 1 + 2)
+  const head = new Uint8Array(magic.length + 2 + name.length + factsBytes)
   const view = new DataView(head.buffer)
   head.set(magic)
   view.setUint16(4, name.length)
@@ -31,8 +34,9 @@ export const encode = (digest: Digest["Service"], version: string, signature: Si
   const at = 6 + name.length
   view.setBigUint64(at, BigInt(signature.size))
   head.set(hexToBytes(signature.digest), at + 8)
-  view.setUint8(at + 40, signature.averageLog2)
-  view.setUint16(at + 41, signature.groups.length)
+  head.set(signature.key, at + 40)
+  view.setUint8(at + factsBytes - 3, signature.averageLog2)
+  view.setUint16(at + factsBytes - 2, signature.groups.length)
   const groups = signature.groups.map(({ chunks, digest: own, prefix }) => {
     const bytes = new Uint8Array(groupBytes)
     Bytes.writeU32(bytes, 0, chunks.length)
@@ -49,7 +53,7 @@ export const decode = (digest: Digest["Service"], version: string, bytes: Uint8A
   const body = bytes.subarray(0, Math.max(0, bytes.length - checksumBytes))
   const name = Bytes.fromUtf8(version)
   const at = 6 + name.length
-  if (body.length < at + 43) return undefined
+  if (body.length < at + factsBytes) return undefined
   if (shortDigest(digest, [body]) !== bytesToHex(bytes.subarray(body.length))) return undefined
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   if (!Bytes.equals(body.subarray(0, 4), magic) || view.getUint16(4) !== name.length) return undefined
@@ -57,12 +61,14 @@ export const decode = (digest: Digest["Service"], version: string, bytes: Uint8A
   const size = Number(view.getBigUint64(at))
   const whole = bytesToHex(body.subarray(at + 8, at + 40))
   if (!isSize(size) || !isDigest(whole)) return undefined
-  const groupCount = view.getUint16(at + 41)
-  const table = body.subarray(at + 43, at + 43 + groupCount * groupBytes)
-  const pieces = unpackPieces(body.subarray(at + 43 + groupCount * groupBytes), { offset: 0, length: size })
+  const key = body.slice(at + 40, at + 40 + signatureKeyBytes)
+  const groupCount = view.getUint16(at + factsBytes - 2)
+  const chunksAt = at + factsBytes + groupCount * groupBytes
+  const table = body.subarray(at + factsBytes, chunksAt)
+  const pieces = unpackPieces(body.subarray(chunksAt), { offset: 0, length: size })
   if (table.length !== groupCount * groupBytes || Result.isFailure(pieces)) return undefined
   const groups = groupsOf(table, pieces.success)
-  return groups && { size, digest: whole, averageLog2: view.getUint8(at + 40), groups }
+  return groups && { size, digest: whole, key, averageLog2: view.getUint8(at + factsBytes - 3), groups }
 }
 
 const isSize = Schema.is(FileSize)
@@ -86,4 +92,4 @@ const groupsOf = (table: Uint8Array, pieces: ReadonlyArray<Piece>): ReadonlyArra
 
 /** The most that `encode` gives for a number of chunks, bytes: what a reader may be asked to hold. */
 export const encodedBytesMax = (chunks: number, groups: number, versionBytes: number): number =>
-  6 + versionBytes + 43 + groups * groupBytes + chunks * pieceBytes + checksumBytes
+  6 + versionBytes + factsBytes + groups * groupBytes + chunks * pieceBytes + checksumBytes

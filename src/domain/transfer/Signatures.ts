@@ -7,14 +7,15 @@
  * never content.
  */
 import { Clock, Context, Effect, Layer, Semaphore } from "effect"
+import { SecureRandom } from "effect/crypto"
 import { Digest } from "../file/Digest.ts"
-import { signatureBuildsMax, versionGrainMilliseconds } from "../limits.ts"
+import { signatureBuildsMax, signatureKeyBytes, versionGrainMilliseconds } from "../limits.ts"
 import type { OpenFile } from "../store/FileStore.ts"
 import * as ReadWindow from "../store/ReadWindow.ts"
 import type { SourceChanged, StoreFailed } from "../store/StoreError.ts"
 import type { Range } from "../file/Packed.ts"
 import { SignatureKeep } from "./SignatureKeep.ts"
-import { blockRules, makeBuilder, makeCutter, type Piece, type Signature } from "./Signature.ts"
+import { blockHash, blockRules, makeBuilder, makeCutter, type Piece, type Signature } from "./Signature.ts"
 
 /** Port: signatures of open files. See above for what is trusted when. */
 export class Signatures extends Context.Service<
@@ -31,38 +32,41 @@ export class Signatures extends Context.Service<
     ) => Effect.Effect<ReadonlyArray<Piece>, StoreFailed>
   }
 >()("paradrop/transfer/Signatures") {
-  static readonly layer: Layer.Layer<Signatures, never, Digest | SignatureKeep> = Layer.effect(
-    Signatures,
-    Effect.gen(function* () {
-      const digest = yield* Digest
-      const keep = yield* SignatureKeep
-      // Making one costs processor time: a few at once, others wait.
-      const builds = yield* Semaphore.make(signatureBuildsMax)
+  static readonly layer: Layer.Layer<Signatures, never, Digest | SecureRandom.SecureRandom | SignatureKeep> =
+    Layer.effect(
+      Signatures,
+      Effect.gen(function* () {
+        const digest = yield* Digest
+        const keep = yield* SignatureKeep
+        const { randomBytes } = yield* SecureRandom.SecureRandom
+        // Making one costs processor time: a few at once, others wait.
+        const builds = yield* Semaphore.make(signatureBuildsMax)
 
-      const build = Effect.fnUntraced(function* (file: OpenFile) {
-        const began = yield* Clock.currentTimeMillis
-        const builder = makeBuilder(digest, file.entry.size)
-        yield* look(file, { offset: 0, length: file.entry.size }, builder.push)
-        yield* file.unchanged
-        const signature = builder.end()
-        if (began - file.changed >= versionGrainMilliseconds) yield* keep.put(file.version, signature)
-        return signature
-      }, builds.withPermit)
+        const build = Effect.fnUntraced(function* (file: OpenFile) {
+          const began = yield* Clock.currentTimeMillis
+          // Drawn once the content is there: whoever made that could not know it.
+          const builder = makeBuilder(digest, yield* randomBytes(signatureKeyBytes), file.entry.size)
+          yield* look(file, { offset: 0, length: file.entry.size }, builder.push)
+          yield* file.unchanged
+          const signature = builder.end()
+          if (began - file.changed >= versionGrainMilliseconds) yield* keep.put(file.version, signature)
+          return signature
+        }, builds.withPermit)
 
-      return Signatures.of({
-        of: (file) =>
-          Effect.flatMap(keep.get(file.version), (kept) => (kept === undefined ? build(file) : Effect.succeed(kept))),
-        kept: (file) => keep.get(file.version),
-        blocksOf: Effect.fnUntraced(function* (file, range) {
-          const cutter = makeCutter(digest, blockRules, range.offset)
-          const blocks: Array<Piece> = []
-          yield* look(file, range, (block) => void blocks.push(...cutter.push(block)))
-          const last = cutter.end()
-          return last === undefined ? blocks : [...blocks, last]
+        return Signatures.of({
+          of: (file) =>
+            Effect.flatMap(keep.get(file.version), (kept) => (kept === undefined ? build(file) : Effect.succeed(kept))),
+          kept: (file) => keep.get(file.version),
+          blocksOf: Effect.fnUntraced(function* (file, range) {
+            const cutter = makeCutter(blockHash(digest), blockRules, range.offset)
+            const blocks: Array<Piece> = []
+            yield* look(file, range, (block) => void blocks.push(...cutter.push(block)))
+            const last = cutter.end()
+            return last === undefined ? blocks : [...blocks, last]
+          })
         })
       })
-    })
-  )
+    )
 }
 
 /** A file that became shorter ends early: `unchanged` or the transfer's digest will say so. */

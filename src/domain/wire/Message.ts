@@ -17,12 +17,13 @@ import {
   groupsAskedMax,
   listingNamesMax,
   messageBytesMax,
-  packedBytesMax
+  packedBytesMax,
+  signatureKeyBytes
 } from "../limits.ts"
 import * as Canonical from "./Canonical.ts"
 import { PeerText, Refusal } from "./Refusal.ts"
 
-/** A message of the password exchange, of the length that RFC 9807 gives it for this suite. */
+/** A message of the password exchange, of the length that RFC 9807 gives it for this suite; a key. */
 const exactly = (length: number) =>
   Schema.Uint8Array.check(Schema.makeFilter((bytes: Uint8Array) => bytes.length === length || `${length} bytes`))
 
@@ -50,6 +51,8 @@ const outgoing = {
 /** The coarse half of a signature. */
 const SignatureOffer = Schema.Struct({
   digest: ContentDigest,
+  /** of groups and chunks: `chunkHash` of transfer/Signature */
+  key: exactly(signatureKeyBytes),
   averageLog2: Schema.Int.check(Schema.isBetween({ minimum: chunkAverageLog2Min, maximum: chunkAverageLog2Max })),
   /** pieces that cover the file */
   groups: PackedBytes,

@@ -10,7 +10,7 @@ import { Effect } from "effect"
 import { contentBlockBytes } from "../../../src/domain/limits.ts"
 import { makeBuilder } from "../../../src/domain/transfer/Signature.ts"
 import { pieceBytes, rangeBytes } from "../../../src/domain/file/Packed.ts"
-import { type Base, digest, walk } from "../../domain/transfer/deltas.ts"
+import { type Base, digest, key, walk } from "../../domain/transfer/deltas.ts"
 import type { Bench, Case } from "../Bench.ts"
 import * as Data from "../Data.ts"
 import { edits } from "../Edits.ts"
@@ -23,7 +23,7 @@ const mibMax = 512
 
 const signatureOf = (content: Uint8Array): Effect.Effect<Base> =>
   Effect.sync(() => {
-    const builder = makeBuilder(digest, content.length)
+    const builder = makeBuilder(digest, key, content.length)
     for (let at = 0; at < content.length; at += contentBlockBytes) {
       builder.push(content.subarray(at, at + contentBlockBytes))
     }

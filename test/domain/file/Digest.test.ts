@@ -2,6 +2,7 @@ import { createRequire } from "node:module"
 import process from "node:process"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, type Layer, Schema } from "effect"
+import * as Bytes from "../../../src/domain/Bytes.ts"
 import { ContentDigest, Digest, digestOf } from "../../../src/domain/file/Digest.ts"
 import * as DigestNode from "../../../src/domain/file/DigestNode.ts"
 import { digestContract } from "../../../src/domain/testing/digestContract.ts"
@@ -20,11 +21,13 @@ describe("the Digest contract is a contract", () => {
       const native = yield* Effect.provide(Digest, DigestNode.layer)
       let shared = native.make()
       const sharing = Digest.of({
+        ...native,
         make: () => (shared = native.make()) && { ...shared, update: (b) => shared.update(b) }
       })
       const zero = () => ContentDigest.make("0".repeat(64))
-      const none = Digest.of({ make: () => ({ update: () => {}, sofar: zero, digest: zero }) })
+      const none = Digest.of({ ...native, make: () => ({ update: () => {}, sofar: zero, digest: zero }) })
       const ending = Digest.of({
+        ...native,
         make: () => {
           const hasher = native.make()
           return { ...hasher, sofar: hasher.digest }
@@ -35,22 +38,72 @@ describe("the Digest contract is a contract", () => {
           Effect.forEach(digestContract, ({ effect }) => Effect.exit(Effect.provideService(effect, Digest, layer))),
           (exits) => exits.map(({ _tag }) => _tag)
         )
-      assert.deepStrictEqual(yield* broken(sharing), ["Success", "Success", "Success", "Failure"])
-      assert.deepStrictEqual(yield* broken(none), ["Failure", "Success", "Failure", "Failure"])
-      assert.deepStrictEqual(yield* broken(ending), ["Success", "Success", "Failure", "Success"])
+      const [well, badly] = ["Success", "Failure"]
+      assert.deepStrictEqual(yield* broken(sharing), [well, well, well, badly, well, well])
+      assert.deepStrictEqual(yield* broken(none), [badly, well, badly, badly, badly, well])
+      assert.deepStrictEqual(yield* broken(ending), [well, well, badly, well, well, well])
+    })
+  )
+})
+
+describe("the Digest contract is a contract for tags", () => {
+  it.effect("taggers that share their state, that pad each part, and that are another function, break it", () =>
+    Effect.gen(function* () {
+      const native = yield* Effect.provide(Digest, DigestNode.layer)
+      const sharing = Digest.of({
+        ...native,
+        tagger: (key, nonce) => {
+          const make = native.tagger(key, nonce)
+          let shared = make()
+          return () => (shared = make()) && { tag: () => shared.tag(), update: (b) => shared.update(b) }
+        }
+      })
+      const padding = Digest.of({
+        ...native,
+        tagger: (key, nonce) => () => {
+          const tagger = native.tagger(key, nonce)()
+          return { ...tagger, update: (b) => tagger.update(Bytes.concat([b, new Uint8Array(-b.length & 15)])) }
+        }
+      })
+      const keyless = Digest.of({ ...native, tagger: (key) => native.tagger(key, new Uint8Array(12)) })
+      const hash = Digest.of({
+        ...native,
+        tagger: () => () => {
+          const { digest, update } = native.make()
+          return { update, tag: () => digest().slice(0, 32) }
+        }
+      })
+      const tags = digestContract.slice(4)
+      const broken = (layer: Digest["Service"]) =>
+        Effect.map(
+          Effect.forEach(tags, ({ effect }) => Effect.exit(Effect.provideService(effect, Digest, layer))),
+          (exits) => exits.map(({ _tag }) => _tag)
+        )
+      assert.deepStrictEqual(yield* broken(native), ["Success", "Success"])
+      assert.deepStrictEqual(yield* broken(sharing), ["Success", "Failure"])
+      assert.deepStrictEqual(yield* broken(padding), ["Failure", "Failure"])
+      assert.deepStrictEqual(yield* broken(keyless), ["Failure", "Failure"])
+      assert.deepStrictEqual(yield* broken(hash), ["Failure", "Failure"])
     })
   )
 })
 
 describe("Digest", () => {
   it.effect.prop(
-    "both layers are the same function",
-    [Schema.Array(Schema.Uint8Array)],
-    ([parts]) =>
+    "both layers are the same functions",
+    [Schema.Array(Schema.Uint8Array), Schema.Uint8Array],
+    ([parts, seed]) =>
       Effect.gen(function* () {
         const native = yield* Effect.provide(Digest, DigestNode.layer)
         const portable = yield* Effect.provide(Digest, Digest.layerPortable)
         assert.strictEqual(digestOf(native, parts), digestOf(portable, parts))
+        const key = Uint8Array.fromHex(digestOf(native, [seed]))
+        const tags = [native, portable].map(({ tagger }) => {
+          const { tag, update } = tagger(key, key.subarray(0, 12))()
+          for (const part of parts) update(part)
+          return tag()
+        })
+        assert.strictEqual(tags[0], tags[1])
       }),
     { arbitrary: { runs: 200 } }
   )

@@ -46,7 +46,7 @@ const isFinal = ServerMessage.isAnyOf([
 ])
 
 const name = FileName.make("a")
-const signature = { digest: otherDigest, averageLog2: 16, groups: new Uint8Array(0) }
+const signature = { digest: otherDigest, key: new Uint8Array(32), averageLog2: 16, groups: new Uint8Array(0) }
 const someBytes = packRanges([{ offset: 1, length: 2 }])
 
 /** What the client may still send for an upload that was let through. */

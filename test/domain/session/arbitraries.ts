@@ -28,7 +28,7 @@ export const otherDigest = ContentDigest.make("f".repeat(64))
 export const aUser = UserName.make("ada")
 
 const ranges = bytes
-const signature = Schema.Struct({ digest, averageLog2: Schema.Literals([16]), groups: bytes })
+const signature = Schema.Struct({ digest, key: bytes, averageLog2: Schema.Literals([16]), groups: bytes })
 const base = Schema.Struct({ size, modified: size, signature: Schema.optionalKey(signature) })
 
 const clientMessages = {

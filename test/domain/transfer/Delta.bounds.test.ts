@@ -244,6 +244,16 @@ describe("a peer that lies", () => {
             const weaker = (strong: () => ContentDigest) => () =>
               ContentDigest.make((Number.parseInt(strong().slice(0, 8), 16) % values).toString(16).padStart(64, "0"))
             return { update: hasher.update, sofar: weaker(hasher.sofar), digest: weaker(hasher.digest) }
+          },
+          tagger: (key, nonce) => {
+            const make = digest.tagger(key, nonce)
+            return () => {
+              const { tag, update } = make()
+              return {
+                update,
+                tag: () => (Number.parseInt(tag().slice(0, 8), 16) % values).toString(16).padStart(24, "0")
+              }
+            }
           }
         }
         const liar: Base = {

@@ -11,13 +11,15 @@ import {
 import { rulesFor } from "../../../src/domain/transfer/Chunker.ts"
 import {
   averageLog2For,
+  blockHash,
+  chunkHash,
   makeBuilder,
   makeCutter,
   pieceDigest,
   type Signature
 } from "../../../src/domain/transfer/Signature.ts"
 import { checkChunks, checkCoarse } from "../../../src/domain/transfer/SignatureCheck.ts"
-import { cutAll, digest, random } from "./deltas.ts"
+import { cutAll, digest, key, random } from "./deltas.ts"
 
 const Sizes = Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 300, maximum: 400_000 }))).check(
   Schema.isMaxLength(6)
@@ -25,7 +27,7 @@ const Sizes = Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 300, max
 const Length = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 3_000_000 }))
 
 const signatureOf = (bytes: Uint8Array, sizes: ReadonlyArray<number> = []): Signature => {
-  const builder = makeBuilder(digest, bytes.length)
+  const builder = makeBuilder(digest, key, bytes.length)
   for (let at = 0, index = 0; at < bytes.length; index++) {
     const size = sizes[index % sizes.length] ?? bytes.length
     builder.push(bytes.subarray(at, at + size))
@@ -45,12 +47,12 @@ const check = (bytes: Uint8Array, signature: Signature): void => {
   assert.isTrue(Result.isSuccess(checkCoarse(signature)))
   const lists = groups.map(({ chunks }) => chunks)
   assert.isTrue(Result.isSuccess(checkChunks(signature, groups, lists)))
-  assert.deepStrictEqual(pieces, cutAll(bytes, makeCutter(digest, rulesFor(signature.averageLog2))))
+  assert.deepStrictEqual(pieces, cutAll(bytes, makeCutter(chunkHash(digest, key), rulesFor(signature.averageLog2))))
   for (const { digest: own, length, offset } of [...groups, ...pieces]) {
-    assert.strictEqual(own, pieceDigest(digest, [bytes.subarray(offset, offset + length)]))
+    assert.strictEqual(own, pieceDigest(chunkHash(digest, key), [bytes.subarray(offset, offset + length)]))
   }
   for (const { length, offset, prefix } of groups) {
-    assert.strictEqual(prefix, pieceDigest(digest, [bytes.subarray(0, offset + length)]))
+    assert.strictEqual(prefix, pieceDigest(blockHash(digest), [bytes.subarray(0, offset + length)]))
   }
 }
 
@@ -81,6 +83,7 @@ describe("a signature", () => {
     assert.deepStrictEqual(signatureOf(new Uint8Array(0)), {
       size: 0,
       digest: digestOf(digest, []),
+      key,
       averageLog2: chunkAverageLog2Min,
       groups: []
     })
@@ -88,8 +91,10 @@ describe("a signature", () => {
 
   it("of a byte is a chunk", () => {
     const bytes = Uint8Array.of(7)
-    const piece = { offset: 0, length: 1, digest: pieceDigest(digest, [bytes]) }
-    assert.deepStrictEqual(signatureOf(bytes).groups, [{ ...piece, prefix: piece.digest, chunks: [piece] }])
+    const piece = { offset: 0, length: 1, digest: pieceDigest(chunkHash(digest, key), [bytes]) }
+    assert.deepStrictEqual(signatureOf(bytes).groups, [
+      { ...piece, prefix: pieceDigest(blockHash(digest), [bytes]), chunks: [piece] }
+    ])
   })
 })
 

@@ -136,6 +136,7 @@ describe("signatures kept as files", () => {
 describe("signatures of open files", () => {
   const content = Fixture.bytes(1, 300_000)
   const kept = Signatures.layer.pipe(
+    Layer.provide(Fixture.secureRandom(1)),
     Layer.provideMerge(SignatureKeep.layerMemory),
     Layer.provideMerge(DigestNode.layer)
   )
@@ -162,11 +163,15 @@ describe("signatures of open files", () => {
       assert.isAbove(reads.count, 0)
       yield* TestClock.adjust(1)
       reads.count = 0
-      assert.deepStrictEqual(yield* signatures.of(file), young)
+      const old = yield* signatures.of(file)
       assert.isAbove(reads.count, 0)
+      assert.deepStrictEqual([old.size, old.digest], [young.size, young.digest])
+      // Each signature has a key of its own, and tags under it.
+      assert.notDeepEqual(old.key, young.key)
+      assert.notStrictEqual(old.groups[0]?.digest, young.groups[0]?.digest)
       reads.count = 0
-      assert.deepStrictEqual(yield* signatures.of(file), young)
-      assert.deepStrictEqual(yield* signatures.kept(file), young)
+      assert.deepStrictEqual(yield* signatures.of(file), old)
+      assert.deepStrictEqual(yield* signatures.kept(file), old)
       assert.strictEqual(reads.count, 0)
     }).pipe(Effect.provide(kept))
   )

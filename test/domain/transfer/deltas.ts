@@ -4,10 +4,13 @@
 import { Effect } from "effect"
 import { type ContentDigest, Digest, digestOf, type Hasher } from "../../../src/domain/file/Digest.ts"
 import * as DigestNode from "../../../src/domain/file/DigestNode.ts"
+import { signatureKeyBytes } from "../../../src/domain/limits.ts"
 import { rulesFor } from "../../../src/domain/transfer/Chunker.ts"
 import { type DeltaOptions, type Op, sendDelta } from "../../../src/domain/transfer/Delta.ts"
 import {
+  blockHash,
   blockRules,
+  chunkHash,
   type Group,
   makeBuilder,
   makeCutter,
@@ -16,6 +19,9 @@ import {
 } from "../../../src/domain/transfer/Signature.ts"
 
 export const digest: Digest["Service"] = Effect.runSync(Effect.provide(Digest, DigestNode.layer))
+
+/** The key of all signatures here. */
+export const key: Uint8Array = Uint8Array.from({ length: signatureKeyBytes }, (_, index) => 7 * index + 1)
 
 /** The digest of a whole content. */
 export const wholeOf = (bytes: Uint8Array): ContentDigest => digestOf(digest, [bytes])
@@ -65,7 +71,7 @@ export interface Base {
 
 /** As the product makes it: chunks of 64 KiB and more. */
 export const baseOf = (content: Uint8Array): Base => {
-  const builder = makeBuilder(digest, content.length)
+  const builder = makeBuilder(digest, key, content.length)
   builder.push(content)
   const { averageLog2, groups } = builder.end()
   return { content, averageLog2, groups }
@@ -84,12 +90,12 @@ export const smallBaseOf = (content: Uint8Array, averageLog2: number, groupBytes
   const endGroup = () => {
     const offset = chunks[0]?.offset ?? 0
     const length = chunks.reduce((total, chunk) => total + chunk.length, 0)
-    const own = pieceDigest(digest, [content.subarray(offset, offset + length)])
-    const prefix = pieceDigest(digest, [content.subarray(0, offset + length)])
+    const own = pieceDigest(chunkHash(digest, key), [content.subarray(offset, offset + length)])
+    const prefix = pieceDigest(blockHash(digest), [content.subarray(0, offset + length)])
     if (length > 0) groups.push({ offset, length, digest: own, prefix, chunks })
     chunks = []
   }
-  for (const chunk of cutAll(content, makeCutter(digest, rulesFor(averageLog2)))) {
+  for (const chunk of cutAll(content, makeCutter(chunkHash(digest, key), rulesFor(averageLog2)))) {
     chunks.push(chunk)
     if (chunk.offset + chunk.length - (chunks[0]?.offset ?? 0) >= groupBytes) endGroup()
   }
@@ -132,6 +138,19 @@ const counting = (inner: Digest["Service"], cost: Cost): Digest["Service"] => ({
         hasher.update(bytes)
       }
     }
+  },
+  tagger: (key, nonce) => {
+    const make = inner.tagger(key, nonce)
+    return () => {
+      const { tag, update } = make()
+      return {
+        tag,
+        update: (bytes) => {
+          cost.hashed += bytes.length
+          update(bytes)
+        }
+      }
+    }
   }
 })
 
@@ -168,12 +187,11 @@ export const optionsOf = (base: Base, target: Uint8Array, from = 0, inner: Diges
     coarse: {
       size: base.content.length,
       averageLog2: base.averageLog2,
+      key,
+      digest: digestOf(inner, [base.content]),
       groups: base.groups,
       // A peer may leave them out.
-      ...(base.plain !== true && {
-        prefixes: base.groups.map(({ prefix }) => prefix),
-        digest: digestOf(inner, [base.content])
-      })
+      ...(base.plain !== true && { prefixes: base.groups.map(({ prefix }) => prefix) })
     },
     digest: counting(inner, cost),
     chunksOf: (first, count) =>
@@ -190,7 +208,10 @@ export const optionsOf = (base: Base, target: Uint8Array, from = 0, inner: Diges
         cost.rangesAsked += ranges.length
         const lists = ranges.map(({ length, offset }) => {
           cost.rangeBytesAsked += length
-          return cutAll(base.content.subarray(offset, offset + length), makeCutter(inner, blockRules, offset))
+          return cutAll(
+            base.content.subarray(offset, offset + length),
+            makeCutter(blockHash(inner), blockRules, offset)
+          )
         })
         cost.blocksAsked += lists.flat().length
         return lists

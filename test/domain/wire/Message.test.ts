@@ -69,13 +69,14 @@ const head = "0".repeat(32)
 const heads = "30".repeat(32)
 const ranges = new Uint8Array(16).fill(1)
 const pieces = new Uint8Array(22).fill(1)
-const signature = { digest, averageLog2: 16, groups: pieces }
+const key = new Uint8Array(32).fill(2)
+const signature = { digest, key, averageLog2: 16, groups: pieces }
 const nameHex = "646e616d6568612fc3a92e747874"
 const sizeHex = "6473697a651903e8"
 const modifiedHex = "686d6f6469666965641b0000018bcfe56800"
 const groupsHex = `6667726f75707356${"01".repeat(22)}`
 const prefixesHex = `687072656669786573${groupsHex.slice(14)}`
-const signatureHex = `697369676e6174757265a3666469676573747840${zeros}${groupsHex}6b617665726167654c6f673210`
+const signatureHex = `697369676e6174757265a4636b65795820${"02".repeat(32)}666469676573747840${zeros}${groupsHex}6b617665726167654c6f673210`
 
 const filled = (length: number) => new Uint8Array(length).fill(7)
 
@@ -159,7 +160,7 @@ const frozenServer: ReadonlyArray<readonly [ServerMessage, string]> = [
   [
     server.Sending.make({ size, modified, from: 0, signature: { ...signature, prefixes: pieces } }),
     `a5645f7461676753656e64696e676466726f6d00${sizeHex}${modifiedHex}` +
-      signatureHex.replace("65a3", "65a4").replace("6b6176", `${prefixesHex}6b6176`)
+      signatureHex.replace("65a4", "65a5").replace("6b6176", `${prefixesHex}6b6176`)
   ],
   [server.Sent.make({ size, digest }), `a3645f7461676453656e746473697a651903e8666469676573747840${zeros}`],
   [
