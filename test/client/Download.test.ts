@@ -18,10 +18,11 @@ import { FileName } from "../../src/domain/file/FileName.ts"
 import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
+import { confused, knownKey, knownKeys } from "../confused.ts"
 import * as Server from "../../src/server/Server.ts"
 
 const crypto = Layer.merge(quickCrypto, NodeCrypto.layerSecureRandom)
-const world = (written: { out: string; err: string }) =>
+const world = (written: { out: string; err: string }, services = crypto) =>
   Layer.mergeAll(
     Layer.unwrap(
       Effect.map(MemorySocket.MemoryNetwork, ({ dial }) =>
@@ -36,7 +37,7 @@ const world = (written: { out: string; err: string }) =>
     Layer.provideMerge(MemorySocket.layer),
     Layer.provideMerge(Fixture.accounts),
     Layer.provideMerge(FileStoreMemory.layer()),
-    Layer.provideMerge(crypto)
+    Layer.provideMerge(services)
   )
 
 const name = FileName.make("big")
@@ -77,6 +78,27 @@ describe("a download", () => {
         assert.include(written.err, said)
         assert.strictEqual(written.err === "", said === "")
       }).pipe(Effect.provide(world(written)))
+    )
+  }
+
+  for (const [title, left] of [
+    ["is of the whole file when chunks of the older copy were confused on purpose", undefined],
+    ["so also when what is left is the beginning of another", damaged(0)]
+  ] as const) {
+    const confusing = { out: "", err: "" }
+    it.effect(title, () =>
+      Effect.gen(function* () {
+        yield* upload(content, 1)
+        const files = yield* LocalFilesMemory.MemoryFiles
+        files.set("w/big", { bytes: confused(knownKey, content, 16), modified: 5 })
+        if (left !== undefined) yield* leave(left)
+        const before = yield* received
+        assert.isTrue(yield* download)
+        assert.isAbove((yield* received) - before, content.length)
+        assert.deepStrictEqual(yield* here, content)
+        assert.include(confusing.err, "the older copy at w/big led to other content: getting the file whole")
+        assert.isUndefined(yield* Effect.scoped(Effect.flatMap(LocalFiles, (local) => local.leftover("w/big"))))
+      }).pipe(Effect.provide(world(confusing, Layer.merge(quickCrypto, knownKeys))))
     )
   }
 

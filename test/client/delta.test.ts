@@ -9,8 +9,10 @@ import { Opaque } from "../../src/domain/channel/Opaque.ts"
 import { ContentDigest } from "../../src/domain/file/Digest.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
 import { Accounts } from "../../src/domain/session/Accounts.ts"
+import { FileStore } from "../../src/domain/store/FileStore.ts"
 import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
 import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
+import { confused, knownKey, knownKeys } from "../confused.ts"
 import * as Server from "../../src/server/Server.ts"
 
 const user = UserName.make("ada")
@@ -29,6 +31,34 @@ const world = Server.layer.pipe(
   Layer.provideMerge(FileStoreMemory.layer()),
   Layer.provideMerge(quickCrypto)
 )
+const nobodys = ContentDigest.make("0".repeat(64))
+/** Whose store finds so many commits wrong. */
+const finding = (broken: { commits: number }) =>
+  Server.layer.pipe(
+    Layer.provideMerge(MemorySocket.layer),
+    Layer.provideMerge(accounts),
+    Layer.provide(
+      Layer.effect(
+        FileStore,
+        Effect.map(FileStore, (store) => ({
+          ...store,
+          stage: (asked: Parameters<typeof store.stage>[0]) =>
+            Effect.map(store.stage(asked), (staging) => ({
+              ...staging,
+              commit: (expected: Parameters<typeof staging.commit>[0]) =>
+                Effect.suspend(() => {
+                  broken.commits -= 1
+                  return staging.commit(broken.commits < 0 ? expected : { ...expected, digest: nobodys })
+                })
+            }))
+        }))
+      )
+    ),
+    Layer.provide(FileStoreMemory.layer()),
+    Layer.provideMerge(quickCrypto)
+  )
+/** Whose signatures have a key that everybody knows. */
+const guessed = Layer.provide(world, knownKeys)
 
 /** The same bytes for the same seed: xorshift32. */
 const noise = (length: number, seed: number): Uint8Array => {
@@ -144,6 +174,54 @@ describe("transfers that send what changed", () => {
       const committed = yield* session.para(name, sourceOf(edited()), undefined, uploaded.digest)
       assert.strictEqual(committed.size, edited().length)
     }).pipe(Effect.provide(world))
+  )
+
+  it.effect("para sends all of it when chunks were confused on purpose, and it is then the client's", () =>
+    Effect.gen(function* () {
+      const session = yield* connect
+      const target = confused(knownKey, base, 16)
+      const { digest } = yield* session.upload(name, sourceOf(base))
+      const { sent } = session.traffic
+      const seen: Array<Progress> = []
+      const committed = yield* session.para(name, sourceOf(target), (progress) => seen.push(progress), digest)
+      const got = collect()
+      assert.deepStrictEqual(yield* session.download(name, got.receive), committed)
+      assert.isTrue(Bytes.equals(got.bytes(), target))
+      assert.isTrue(seen.some(({ phase }) => phase === "restarting"))
+      // Once, and not more.
+      assert.isAbove(session.traffic.sent - sent, target.length)
+      assert.isBelow(session.traffic.sent - sent, 1.1 * target.length)
+    }).pipe(Effect.provide(guessed))
+  )
+
+  it.effect("to whom does not know the key such content is as any other", () =>
+    Effect.gen(function* () {
+      const session = yield* connect
+      const target = confused(knownKey, base, 16)
+      yield* session.upload(name, sourceOf(base))
+      const { sent } = session.traffic
+      const seen: Array<Progress> = []
+      yield* session.para(name, sourceOf(target), (progress) => seen.push(progress))
+      assert.isFalse(seen.some(({ phase }) => phase === "restarting"))
+      assert.isBelow(session.traffic.sent - sent, 160 * 1024)
+    }).pipe(Effect.provide(world))
+  )
+
+  const broken = { commits: 0 }
+  it.effect("what the server finds wrong each time is tried once by the signature, once whole, and then told", () =>
+    Effect.gen(function* () {
+      const session = yield* connect
+      yield* session.upload(name, sourceOf(base))
+      const { sent } = session.traffic
+      broken.commits = Number.POSITIVE_INFINITY
+      const refused = yield* Effect.flip(session.para(name, sourceOf(edited())))
+      assert.strictEqual(refused._tag === "RequestRefused" && refused.reason, "digest-mismatch")
+      assert.isAbove(session.traffic.sent - sent, base.length)
+      assert.isBelow(session.traffic.sent - sent, 1.1 * base.length)
+      // The session goes on.
+      broken.commits = 1
+      assert.strictEqual((yield* session.para(name, sourceOf(edited()))).size, edited().length)
+    }).pipe(Effect.provide(finding(broken)))
   )
 
   it.effect("update takes from the local copy what it has, and asks for the rest", () =>

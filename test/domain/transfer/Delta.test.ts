@@ -1,9 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import * as Bytes from "../../../src/domain/Bytes.ts"
+import { confused } from "../../confused.ts"
 import {
   flawOf,
   join,
+  key,
   baseOf,
   patch,
   periodic,
@@ -159,6 +161,28 @@ describe("a delta sends little", () => {
       assert.isTrue(done.equal)
       assert.strictEqual(done.cost.hashed, 2 * four.length)
       assert.strictEqual(done.cost.read, four.length)
+    })
+  )
+
+  it.effect("of content with the tags of the base, made by someone who knew the key, is never taken for the base", () =>
+    Effect.gen(function* () {
+      const other = confused(key, four, 16)
+      for (const plain of [true, false]) {
+        const { digest: whole, equal, ops } = yield* walk({ ...fourBase, plain }, other)
+        // Every tag says that it is the base: the digest of the whole is right, and no copy of the base has it.
+        assert.isFalse(equal)
+        assert.strictEqual(whole, wholeOf(other))
+        assert.isTrue(Bytes.equals(patch(four, other, ops), four))
+      }
+      const elsewhere = yield* checkDelta(
+        fourBase,
+        confused(
+          key.map((byte) => byte ^ 1),
+          four,
+          16
+        )
+      )
+      assert.isAbove(elsewhere.literals, 0)
     })
   )
 

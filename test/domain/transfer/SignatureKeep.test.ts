@@ -9,7 +9,7 @@ import * as Bytes from "../../../src/domain/Bytes.ts"
 import { Digest } from "../../../src/domain/file/Digest.ts"
 import * as DigestNode from "../../../src/domain/file/DigestNode.ts"
 import { FileName } from "../../../src/domain/file/FileName.ts"
-import { versionGrainMilliseconds } from "../../../src/domain/limits.ts"
+import { signatureKeyBytes, versionGrainMilliseconds } from "../../../src/domain/limits.ts"
 import * as DiskNode from "../../../src/domain/store/DiskNode.ts"
 import { FileStore, type OpenFile } from "../../../src/domain/store/FileStore.ts"
 import * as FileStoreDisk from "../../../src/domain/store/FileStoreDisk.ts"
@@ -69,6 +69,29 @@ describe("signatures kept as files", () => {
         nodeFs.rmSync(folder, { recursive: true })
         yield* keep.put(version, signature)
         assert.isUndefined(yield* keep.get(version))
+      }).pipe(Effect.provide(onFolder(folder)))
+    })
+  )
+
+  it.effect("what an earlier form of signature has left, without a key, counts as absent, and can be put again", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      yield* Effect.gen(function* () {
+        const keep = yield* SignatureKeep
+        const digest = yield* Digest
+        const signature = yield* signatureOf(1)
+        yield* keep.put(version, signature)
+        const [only = ""] = nodeFs.readdirSync(folder)
+        const file = `${folder}/${only}`
+        const now = nodeFs.readFileSync(file)
+        // Magic, version and its length, size, digest; then the key.
+        const keyAt = 4 + 2 + version.length + 8 + 32
+        const rest = now.subarray(keyAt + signatureKeyBytes, now.length - 16)
+        const older = Bytes.concat([Bytes.fromUtf8("pds3"), now.subarray(4, keyAt), rest])
+        nodeFs.writeFileSync(file, Bytes.concat([older, Uint8Array.fromHex(shortDigest(digest, [older]))]))
+        assert.isUndefined(yield* keep.get(version))
+        yield* keep.put(version, signature)
+        assert.deepStrictEqual(yield* keep.get(version), signature)
       }).pipe(Effect.provide(onFolder(folder)))
     })
   )
