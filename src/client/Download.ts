@@ -53,7 +53,7 @@ export const download = (request: DownloadRequest): Downloading =>
 const isMismatch = (error: SourceShrank | TransferError): error is LocalFileFailed =>
   error instanceof LocalFileFailed && error.code === "digest-mismatch"
 
-/** Chunks of the copy were confused with others of the server's file, as someone who knew its signature meant them to be. */
+/** Chunks of the copy were confused with some of the server's file, by someone who knew the signature of that. */
 const afterCopy = (request: DownloadRequest): Downloading =>
   Effect.gen(function* () {
     const { note } = yield* Reporter

@@ -803,6 +803,30 @@ export const mutants: ReadonlyArray<Mutant> = [
     "domain/transfer/SignatureKeep"
   ),
   mutant(
+    "equal-by-tags-alone",
+    "a file is taken for equal when all of its chunks have the tags of the other's",
+    "domain/transfer/Delta.ts",
+    " && inPlace && whole === coarse.digest",
+    " && inPlace",
+    "domain/transfer/Delta"
+  ),
+  mutant(
+    "signature-key-fixed",
+    "all signatures have one key",
+    "domain/transfer/Signatures.ts",
+    "yield* randomBytes(signatureKeyBytes)",
+    "(yield* randomBytes(signatureKeyBytes)).fill(0)",
+    "domain/transfer/SignatureKeep"
+  ),
+  mutant(
+    "confused-for-ever",
+    "a para of confused chunks is tried by the signature again and again",
+    client,
+    "return tries(bySignature && from > 0, left - 1)",
+    "return tries(bySignature, left - 1)",
+    "client/delta"
+  ),
+  mutant(
     "changed-while-sent",
     "a file that changed while it was sent is vouched for",
     "domain/transfer/Outgoing.ts",

@@ -4,6 +4,7 @@ import { Deferred, Effect, Fiber, Layer } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { TestClock } from "effect/testing"
 import * as Bytes from "../../src/domain/Bytes.ts"
+import type { ContentDigest } from "../../src/domain/file/Digest.ts"
 import { FileName, stagingFolder } from "../../src/domain/file/FileName.ts"
 import { packRanges } from "../../src/domain/file/Packed.ts"
 import {
@@ -185,7 +186,7 @@ describe("a transfer that was cut", () => {
 
 describe("a base that changes during a para", () => {
   /** Runs something once the para has its answer and has sent the first of its content. */
-  const meanwhile = <E, R>(change: Effect.Effect<unknown, E, R>) =>
+  const meanwhile = <E, R>(change: Effect.Effect<unknown, E, R>, expect?: ContentDigest) =>
     Effect.gen(function* () {
       yield* saveFile(name, [base])
       const session = yield* connect()
@@ -202,7 +203,7 @@ describe("a base that changes during a para", () => {
             return Effect.andThen(Effect.provideContext(Effect.orDie(change), context), source.read(offset, length))
           })
       }
-      const outcome = yield* Effect.result(session.para(name, spoiling))
+      const outcome = yield* Effect.result(session.para(name, spoiling, undefined, expect))
       assert.isTrue(changed)
       return outcome
     })
@@ -215,16 +216,25 @@ describe("a base that changes during a para", () => {
     }).pipe(Effect.scoped, Effect.provide(world()))
   )
 
-  it.effect("edited in place: refused, and the name holds what was put there", () =>
+  const put = new Uint8Array(base.length).fill(7)
+  const editInPlace = Effect.flatMap(Disk, (disk) =>
+    Effect.scoped(Effect.flatMap(disk.openWrite(["file"]), (file) => file.write(0, [put])))
+  )
+
+  it.effect("edited in place: what was put together of it is refused, and all of the client's file sent", () =>
     Effect.gen(function* () {
-      const disk = yield* Disk
-      const outcome = yield* meanwhile(
-        Effect.scoped(
-          Effect.flatMap(disk.openWrite(["file"]), (file) => file.write(0, [new Uint8Array(base.length).fill(7)]))
-        )
-      )
-      assert.strictEqual(outcome._tag, "Failure")
-      assert.deepStrictEqual(yield* loadFile(name), new Uint8Array(base.length).fill(7))
+      const outcome = yield* meanwhile(editInPlace)
+      assert.strictEqual(outcome._tag, "Success")
+      assert.isTrue(Bytes.equals(yield* loadFile(name), edited))
+    }).pipe(Effect.scoped, Effect.provide(world()))
+  )
+
+  it.effect("edited in place where another version is expected: refused, and the name holds what was put there", () =>
+    Effect.gen(function* () {
+      const outcome = yield* meanwhile(editInPlace, yield* Fixture.digest(base))
+      const error = outcome._tag === "Failure" ? outcome.failure : undefined
+      assert.strictEqual(error?._tag === "RequestRefused" && error.reason, "conflict")
+      assert.deepStrictEqual(yield* loadFile(name), put)
     }).pipe(Effect.scoped, Effect.provide(world()))
   )
 })

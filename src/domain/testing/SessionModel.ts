@@ -26,7 +26,7 @@ export type Said =
 /** What must come back. */
 export type Answer =
   | { readonly _tag: "Message"; readonly id: number; readonly message: ServerMessage }
-  /** a message under the key of a signature, which the server has drawn: its offer, or pieces of what it last offered */
+  /** a message under the key that the server has drawn for a signature: its offer, or pieces of what it last offered */
   | { readonly _tag: "Keyed"; readonly id: number; readonly message: (key: Uint8Array) => ServerMessage }
   /** content frames that are these bytes together */
   | { readonly _tag: "Content"; readonly id: number; readonly bytes: Uint8Array }

@@ -146,7 +146,7 @@ const makeRuns = <E, E2, E3>({ coarse, from, local, send }: DeltaOptions<E, E2, 
           run === undefined
             ? from === coarse.size
             : run._tag === "Copy" && run.offset === from && run.length === coarse.size - from
-        // Of what an earlier try has sent, and of chunks that were made to be confused, only the digest of the whole tells.
+        // Of what an earlier try has sent, and of chunks that are confused, only the digest of the whole tells.
         const equal = sizesEqual && !sent && inPlace && whole === coarse.digest
         return equal ? Effect.succeed(true) : Effect.as(flush, false)
       })

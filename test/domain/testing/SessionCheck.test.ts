@@ -9,6 +9,7 @@ import * as KemNode from "../../../src/domain/channel/KemNode.ts"
 import { Opaque } from "../../../src/domain/channel/Opaque.ts"
 import { Digest, digestOf } from "../../../src/domain/file/Digest.ts"
 import * as DigestNode from "../../../src/domain/file/DigestNode.ts"
+import { signatureKeyBytes } from "../../../src/domain/limits.ts"
 import type { Disk } from "../../../src/domain/store/Disk.ts"
 import * as FileStoreDisk from "../../../src/domain/store/FileStoreDisk.ts"
 import { FileStore } from "../../../src/domain/store/FileStore.ts"
@@ -84,7 +85,12 @@ describe("a script", () => {
           speakers.set(client, speaker)
           for (const said of SessionSpeech.utter(model, speaker, action)) {
             for (const answer of SessionModel.hear(model, speaker.session, said)) {
-              const { message } = answer._tag === "Message" ? answer : { message: undefined }
+              const message =
+                answer._tag === "Keyed"
+                  ? answer.message(new Uint8Array(signatureKeyBytes))
+                  : answer._tag === "Message"
+                    ? answer.message
+                    : undefined
               heard.add(message?._tag === "Refused" ? message.reason : (message?._tag ?? answer._tag))
               if (answer._tag === "Ended" || answer._tag === "Lost") speakers.delete(client)
             }

@@ -76,7 +76,9 @@ const sizeHex = "6473697a651903e8"
 const modifiedHex = "686d6f6469666965641b0000018bcfe56800"
 const groupsHex = `6667726f75707356${"01".repeat(22)}`
 const prefixesHex = `687072656669786573${groupsHex.slice(14)}`
-const signatureHex = `697369676e6174757265a4636b65795820${"02".repeat(32)}666469676573747840${zeros}${groupsHex}6b617665726167654c6f673210`
+const keyHex = `636b65795820${"02".repeat(32)}`
+const digestHex = `666469676573747840${zeros}`
+const signatureHex = `697369676e6174757265a4${keyHex}${digestHex}${groupsHex}6b617665726167654c6f673210`
 
 const filled = (length: number) => new Uint8Array(length).fill(7)
 
