@@ -121,7 +121,10 @@ export const make = Effect.fnUntraced(function* (
     Effect.suspend((): Effect.Effect<void, CommandError> => {
       if (over !== undefined) return Effect.fail(over)
       return Effect.flatMap(FiberSet.run(sends, record, { startImmediately: true }), (fiber) =>
-        Effect.flatMap(Fiber.await(fiber), sent)
+        // A send that ends the session as it begins was not in the set when that was cleared.
+        over === undefined
+          ? Effect.flatMap(Fiber.await(fiber), sent)
+          : Effect.andThen(Fiber.interrupt(fiber), Effect.fail(over))
       )
     })
   const send = (frame: Frame): Effect.Effect<void, CommandError> => sending(channel.send(frame))
@@ -141,6 +144,20 @@ export const make = Effect.fnUntraced(function* (
         startImmediately: true
       })
     )
+  // A server whose record is long on its way hears now and then that it comes.
+  let pinging = false
+  const ping = Effect.suspend(() => {
+    const due = watchdog.partly()
+    if (pinging || !due) return Effect.void
+    pinging = true
+    const body = Message.Client.encode({ _tag: "Ping" })
+    const pinged = Effect.ensuring(
+      channel.send({ kind: "message", id: connectionId, body }),
+      Effect.sync(() => void (pinging = false))
+    )
+    return Effect.asVoid(FiberSet.run(sends, pinged, { startImmediately: true }))
+  })
+  secure.follow(ping)
   const sendMessage = (id: RequestId, content: Message.ClientMessage) =>
     send({ kind: "message", id, body: Message.Client.encode(content) })
 

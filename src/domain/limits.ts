@@ -127,7 +127,10 @@ export const contentBlockBytes = recordPlaintextBytesMax - frameHeaderBytes
 /** Blocks of a source that are read ahead while earlier ones are sealed and sent. */
 export const readAheadBlocksMax = 2
 
-/** While a commit takes long the server says that it is alive, this often. */
+/**
+ * While a commit takes long the server says that it is alive, this often; and who receives a record for longer than
+ * this says that parts of it come.
+ */
 export const keepAliveMilliseconds = 5_000
 
 /** The goodbye at the end of a session: after that the connection is cut. */
@@ -349,6 +352,9 @@ export const copyRunBytesMax = 16 * 1024 * 1024
 
 /** What the kernel's buffer gives to one read of a server's socket: half a record, more costs memory. */
 export const socketReadBytes = 256 * 1024
+
+/** Of a record that is not whole yet each part of so many bytes is progress; a link that is slower has stalled. */
+export const receivedPartBytes = 64 * 1024
 
 /** Memory of received bytes is given back at once from this size on; less is not worth it. */
 export const givenBackBytesMin = 16 * 1024

@@ -367,14 +367,24 @@ interface Conversation {
   /** of the input that is acted on */
   content: Bytes.Parts
   transferring: boolean
+  /** answers to Pings that wait for what is being sent */
+  pongsOwed: number
 }
 
 const converse = Effect.fnUntraced(function* (driver: Driver, secure: SecureChannel.SecureChannel) {
   const { inbox, limits, story, watch, watchdog } = driver
   const plain = watch.counted(FrameChannel.make(secure, watchdog))
   const channel = story.flow.through(plain, yield* KeepAlive.make(plain, watchdog))
-  const it: Conversation = { driver, channel, transfers: undefined, content: nothing, transferring: false }
-  yield* Effect.forkChild(Effect.catchCause(receiveInto(channel, inbox), (cause) => lose(driver, cause)))
+  secure.follow(yield* KeepAlive.whileReceiving(plain, watchdog))
+  const it: Conversation = {
+    driver,
+    channel,
+    transfers: undefined,
+    content: nothing,
+    transferring: false,
+    pongsOwed: 0
+  }
+  yield* Effect.forkChild(Effect.catchCause(receiveInto(it, inbox), (cause) => lose(driver, cause)))
   yield* Effect.addFinalizer(() => told(it, false))
   const act = (output: State.SessionOutput) => actOn(it, output)
   const isOver = () => driver.state._tag === "Closed"
@@ -444,6 +454,23 @@ const answer = ({ channel, driver }: Conversation, frame: Frame): Effect.Effect<
     driver.answering = true
     return channel.send(frame)
   }).pipe(Effect.ensuring(Effect.sync(() => (driver.answering = false))))
+
+/**
+ * Answers a Ping while the driver itself is held up by an answer: a client pings while a record of ours takes long to
+ * reach it, and the next Ping must find somebody who listens.
+ */
+const owePong = (it: Conversation): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    it.pongsOwed += 1
+    if (it.pongsOwed > 1) return Effect.void
+    const next = Effect.suspend(() => it.channel.send(message(connectionId, { _tag: "Pong" })))
+    return next.pipe(
+      Effect.repeat({ while: () => (it.pongsOwed -= 1) > 0 }),
+      Effect.ignore,
+      Effect.forkIn(it.driver.scope, { startImmediately: true }),
+      Effect.asVoid
+    )
+  })
 
 /** Sends an answer list by list, in as few messages as it needs; `end` sends the last one. */
 const answerIn = (it: Conversation, id: Frame["id"]) => {
@@ -615,14 +642,20 @@ const message = (id: Frame["id"], content: Message.ServerMessage): Frame => ({
 })
 
 /** Reads ahead of the session, as far as the inbox holds. */
-const receiveInto = (channel: FrameChannel.FrameChannel, inbox: Queue.Queue<Item, InboxError>) =>
+const receiveInto = (it: Conversation, inbox: Queue.Queue<Item, InboxError>) =>
   Effect.gen(function* () {
     while (true) {
-      const frames = yield* channel.receive
+      const frames = yield* it.channel.receive
       if (frames === undefined) return yield* Queue.offer(inbox, item({ _tag: "PeerEnded" }))
-      for (const frame of frames) yield* Queue.offer(inbox, yield* itemOf(frame))
+      for (const frame of frames) {
+        const next = yield* itemOf(frame)
+        yield* it.driver.answering && isPing(next) ? owePong(it) : Queue.offer(inbox, next)
+      }
     }
   })
+
+const isPing = ({ input }: Item): boolean =>
+  input._tag === "Message" && input.id === connectionId && input.message._tag === "Ping"
 
 const itemOf = (frame: Frame): Effect.Effect<Item, Message.MessageRefused> =>
   frame.kind === "content"

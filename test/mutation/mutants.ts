@@ -542,6 +542,14 @@ export const mutants: ReadonlyArray<Mutant> = [
     "else if (waited < 0) return",
     "domain/session/Watchdog"
   ),
+  mutant(
+    "slow-record-in-silence",
+    "a client hears nothing while a record of its takes long to arrive",
+    "server/KeepAlive.ts",
+    "watchdog.partly() ? alive : Effect.void",
+    "watchdog.partly() ? Effect.void : Effect.void",
+    "server/Flow"
+  ),
   // The server
   mutant(
     "cancel-of-download-ignored",

@@ -3,9 +3,16 @@
  */
 import { assert, describe } from "@effect/vitest"
 import { Clock, Effect, Fiber } from "effect"
+import { Socket } from "effect/socket"
 import { TestClock } from "effect/testing"
+import { fromUtf8 } from "../../src/domain/Bytes.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
-import { contentBlockBytes, goodbyeMillisecondsMax, stallMillisecondsMax } from "../../src/domain/limits.ts"
+import {
+  contentBlockBytes,
+  goodbyeMillisecondsMax,
+  receivedPartBytes,
+  stallMillisecondsMax
+} from "../../src/domain/limits.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as HostileClient from "../../src/domain/testing/HostileClient.ts"
 import { connect, dial, scenario, settle, Watch } from "./world.ts"
@@ -15,13 +22,13 @@ const size = 4 * contentBlockBytes
 const rate = 64 * 1024
 
 /** Runs work while time passes in small steps; how long it took, milliseconds. */
-const timed = <A, E, R>(work: Effect.Effect<A, E, R>) =>
+const timed = <A, E, R>(work: Effect.Effect<A, E, R>, step = 100) =>
   Effect.gen(function* () {
     const since = yield* Clock.currentTimeMillis
     const fiber = yield* Effect.forkChild(work)
     while (fiber.pollUnsafe() === undefined) {
       yield* settle
-      yield* TestClock.adjust(100)
+      yield* TestClock.adjust(step)
     }
     yield* Fiber.join(fiber)
     return (yield* Clock.currentTimeMillis) - since
@@ -97,6 +104,78 @@ describe("a minimum rate", () => {
         assert.notInclude((yield* Watch).outcomes(), "too-slow")
       }),
     { limits: { sessionReceiveBytesPerSecond: 8 * 1024, minimumBytesPerSecond: 1024 * 1024 } }
+  )
+})
+
+describe("a slow link", () => {
+  /** Nearly all of the time for which nothing may move goes by for each part that counts. */
+  const pause = 0.9 * stallMillisecondsMax
+  // More than the network holds: the server too waits for the client.
+  const size = 16 * contentBlockBytes
+  const inParts = (chunk: Uint8Array): ReadonlyArray<Uint8Array> =>
+    Array.from({ length: Math.ceil(chunk.length / receivedPartBytes) }, (_, part) =>
+      chunk.subarray(part * receivedPartBytes, (part + 1) * receivedPartBytes)
+    )
+  const wait = ({ length }: Uint8Array) => (length < receivedPartBytes ? Effect.void : Effect.sleep(pause))
+  const bytesOf = (chunk: string | Uint8Array) => (typeof chunk === "string" ? fromUtf8(chunk) : chunk)
+
+  const slowUp = (socket: Socket.Socket): Socket.Socket =>
+    Socket.make({
+      reader: socket.reader,
+      writer: Effect.map(socket.writer, (writer) => ({
+        ...writer,
+        writeAll: (chunks) =>
+          Effect.forEach(
+            chunks.map(bytesOf).flatMap(inParts),
+            (part) => Effect.andThen(wait(part), writer.write(part)),
+            { discard: true }
+          )
+      }))
+    })
+
+  const slowDown = (socket: Socket.Socket): Socket.Socket =>
+    Socket.make({
+      writer: socket.writer,
+      reader: Effect.map(socket.reader, (reader) => {
+        let waiting: ReadonlyArray<Uint8Array> = []
+        const pull: Socket.Reader["pull"] = Effect.suspend(() => {
+          const [first, ...rest] = waiting
+          waiting = rest
+          if (first !== undefined) return Effect.as(wait(first), [first])
+          return Effect.flatMap(reader.pull, (chunks) => {
+            waiting = chunks.map(bytesOf).flatMap(inParts)
+            return pull
+          })
+        })
+        return { ...reader, pull }
+      })
+    })
+
+  scenario("that needs long for a record is not taken for lost on the way up", () =>
+    Effect.gen(function* () {
+      const session = yield* connect(Fixture.ada, slowUp)
+      const took = yield* timed(session.upload(name, Fixture.source(Fixture.bytes(7, size))), pause / 6)
+      assert.isAbove(took, 100 * stallMillisecondsMax)
+      assert.deepStrictEqual((yield* Watch).outcomes(), [])
+    })
+  )
+
+  scenario(
+    "nor on the way down, where the client's pings find the server busy with one record",
+    () =>
+      Effect.gen(function* () {
+        const session = yield* connect(Fixture.ada, slowDown)
+        const sink = Fixture.sink()
+        const took = yield* timed(
+          session.download(name, () => Effect.succeed(sink)),
+          pause / 6
+        )
+        assert.isAbove(took, 100 * stallMillisecondsMax)
+        assert.deepStrictEqual(sink.content(), Fixture.bytes(3, size))
+        assert.deepStrictEqual((yield* Watch).outcomes(), [])
+      }),
+    // The network here gives up what it holds all at once, and then nothing for long.
+    { limits: { minimumBytesPerSecond: 0 }, files: [{ name, content: Fixture.bytes(3, size) }] }
   )
 })
 

@@ -233,6 +233,20 @@ const regressions: Record<string, Schedule.Schedule> = {
     ],
     links: [{ reads: {}, writes: { fragmentBytesMax: 125_674, cutAfterBytes: 1_465 }, hangWhenCut: true }]
   },
+  "a client that waits for a record of which the connection has ended, and which was not yet among those to give up": {
+    seed: 427_588_500,
+    choices: 1,
+    capacityBytes: 64_000_000,
+    quota: undefined,
+    roots: {},
+    steps: [
+      {
+        action: { _tag: "Run", client: 0, command: { _tag: "Upload", name: "a", content } },
+        pause: { turns: 0 }
+      }
+    ],
+    links: [{ reads: {}, writes: { cutAfterBytes: 7_487 }, hangWhenCut: true }]
+  },
   // Four operations of the disk long, from the second name to the end of the first.
   ...Object.fromEntries(
     [14, 15, 16, 17].map((operations) => [

@@ -54,6 +54,8 @@ export interface SecureChannel {
   readonly send: (plaintext: Bytes.Parts) => Effect.Effect<void, ChannelFailed>
   /** Proves the end of our stream. Nothing can be sent afterwards. */
   readonly end: Effect.Effect<void, ChannelFailed>
+  /** As that of the transport: tells of a record that is long on its way, before it can be verified. */
+  readonly follow: Transport["follow"]
   /** 32 bytes that only the two ends know: to bind something else to this channel (as RFC 8446, section 7.5). */
   readonly exporter: Secret
 }
@@ -285,6 +287,7 @@ const secureChannel = (transport: Transport, sealer: Sealer, opener: Opener, exp
   }
   return {
     exporter,
+    follow: transport.follow,
     receive: Effect.suspend(() => receive(channel)),
     send: (plaintext) =>
       sending.withPermit(

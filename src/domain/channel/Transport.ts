@@ -4,6 +4,7 @@
 import { Context, Effect, Exit, Scope } from "effect"
 import type { Socket } from "effect/socket"
 import * as Bytes from "../Bytes.ts"
+import { receivedPartBytes } from "../limits.ts"
 import { type ChannelFailed, channelFailed } from "./ChannelError.ts"
 
 /** A byte stream in both directions, with exact reads and the two ends closed apart from each other. */
@@ -16,6 +17,8 @@ export interface Transport {
   readonly take: (length: number) => Effect.Effect<Bytes.Parts, ChannelFailed>
   /** Waits until there is something to take; fails as `take` does. One caller at a time, of both. */
   readonly ready: Effect.Effect<void, ChannelFailed>
+  /** From now on this runs whenever a `take` that is still waiting has got `receivedPartBytes` more. */
+  readonly follow: (moved: Effect.Effect<void>) => void
   /** Writes all parts; returns when the socket has taken them (backpressure). One caller at a time. */
   readonly write: (parts: Bytes.Parts) => Effect.Effect<void, ChannelFailed>
   /** Closes our direction: the peer sees the end of the stream. */
@@ -59,6 +62,9 @@ export const open = Effect.fnUntraced(function* (
   const { received: ours, sentBytesMin } = yield* Owned
   let held: Array<Uint8Array> = []
   let heldBytes = 0
+  // What has come since the last whole `take`, or since it was told.
+  let untold = 0
+  let moved: Effect.Effect<void> = Effect.void
   // Buffers that are one chunk and nothing else, while a part of it is held; and chunks whose last part was taken.
   const whole = new Set<ArrayBufferLike>()
   let spent: Bytes.Parts = []
@@ -68,6 +74,7 @@ export const open = Effect.fnUntraced(function* (
       const bytes = typeof chunk === "string" ? Bytes.fromUtf8(chunk) : chunk
       held.push(bytes)
       heldBytes += bytes.length
+      untold += bytes.length
       if (ours && bytes.byteLength === bytes.buffer.byteLength) whole.add(bytes.buffer)
     }
   }).pipe(Effect.mapError(failure))
@@ -76,12 +83,18 @@ export const open = Effect.fnUntraced(function* (
     const taken = Bytes.slice(held, 0, length)
     held = Bytes.slice(held, length, heldBytes - length)
     heldBytes -= length
+    untold = 0
     if (ours) spent = taken.filter(({ buffer }) => buffer !== held[0]?.buffer && whole.delete(buffer))
     return taken
   }
 
   const until = (length: number): Effect.Effect<void, ChannelFailed> =>
-    Effect.flatMap(pull, () => (heldBytes < length ? until(length) : Effect.void))
+    Effect.flatMap(pull, () => {
+      if (heldBytes >= length) return Effect.void
+      if (untold < receivedPartBytes) return until(length)
+      untold = 0
+      return Effect.andThen(moved, until(length))
+    })
 
   const take: Transport["take"] = (length) =>
     Effect.suspend(() => {
@@ -92,6 +105,7 @@ export const open = Effect.fnUntraced(function* (
 
   return {
     take,
+    follow: (told) => void (moved = told),
     ready: Effect.suspend(() => (heldBytes > 0 ? Effect.void : pull)),
     write: (parts) => {
       const [first, ...rest] = parts

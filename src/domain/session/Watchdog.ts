@@ -4,6 +4,7 @@
  * Progress in either direction resets it. Work of our own (a long fsync) does not count against the peer.
  */
 import { Clock, Context, Effect, type Fiber, Schema } from "effect"
+import { keepAliveMilliseconds } from "../limits.ts"
 
 /** Nothing moved for too long. */
 export class Stalled extends Schema.TaggedError<Stalled>()("Stalled", {
@@ -19,6 +20,11 @@ export class Stalled extends Schema.TaggedError<Stalled>()("Stalled", {
 export interface Watchdog {
   /** Something moved. Cheap: called for every record. */
   readonly progress: () => void
+  /**
+   * A part of a record has come, which is progress too. True when no whole one has moved in either direction, and
+   * this was not true, for `keepAliveMilliseconds`: then the peer, who sees nothing move, is to hear of it.
+   */
+  readonly partly: () => boolean
   /** The limit changes with what the session does; counts from the last progress. */
   readonly expect: (milliseconds: number) => void
   /** Runs work of our own: its time does not count. */
@@ -35,10 +41,18 @@ export const make = (milliseconds: number): Effect.Effect<Watchdog> =>
     let limit = milliseconds
     let exempted = 0
     let last = clock.currentTimeMillisUnsafe()
+    let heard = last
     // Looks again at once, when somebody watches.
     let again = (): void => {}
     const progress = (): void => {
       last = clock.currentTimeMillisUnsafe()
+      heard = last
+    }
+    const partly = (): boolean => {
+      last = clock.currentTimeMillisUnsafe()
+      if (last - heard < keepAliveMilliseconds) return false
+      heard = last
+      return true
     }
     const watch = Effect.callback<never, Stalled>((resume) => {
       let sleeping: Fiber.Fiber<void> | undefined
@@ -62,6 +76,7 @@ export const make = (milliseconds: number): Effect.Effect<Watchdog> =>
     })
     return Effect.succeed({
       progress,
+      partly,
       expect: (next) => {
         const shrinks = next < limit
         limit = next

@@ -33,7 +33,7 @@ export interface Options {
   readonly writes?: Faults
   /** faults of what it reads */
   readonly reads?: Faults
-  /** writes to a connection that was cut wait for ever, as TCP's may, instead of failing */
+  /** writes to a connection that was cut, and the one that cuts it, wait for ever, as TCP's may, instead of failing */
   readonly hangWhenCut?: boolean
   /** the connection breaks when this ends */
   readonly cutWhen?: Effect.Effect<void>
@@ -150,6 +150,7 @@ export const wrap = (socket: Socket.Socket, options: Options): Socket.Socket => 
         yield* inner.write(bytes)
       }
       if (after === "cut") yield* cut
+      if (after === "cut" && options.hangWhenCut === true) return yield* dead
       if (after !== "ended") return
       ended = true
       yield* Scope.close(inside, Exit.void)

@@ -3,7 +3,7 @@ import { Effect, Queue } from "effect"
 import { Socket } from "effect/socket"
 import * as Bytes from "../../../src/domain/Bytes.ts"
 import * as Transport from "../../../src/domain/channel/Transport.ts"
-import { givenBackBytesMin } from "../../../src/domain/limits.ts"
+import { givenBackBytesMin, receivedPartBytes } from "../../../src/domain/limits.ts"
 
 const chunkOf = (length: number, byte: number): Uint8Array => new Uint8Array(length).fill(byte)
 
@@ -81,6 +81,24 @@ describe("memory of what crosses", () => {
       assert.strictEqual(failed.reason, "connection-lost")
       assert.deepStrictEqual(gone(cut), [false])
     }).pipe(ours)
+  )
+})
+
+describe("who follows", () => {
+  it.effect("is told of each part of what is still waited for, and not of what is whole", () =>
+    Effect.gen(function* () {
+      const part = receivedPartBytes
+      const transport = yield* opened([part - 1, 1, 2 * part, part, part, part].map((length) => chunkOf(length, 1)))
+      let told = 0
+      transport.follow(Effect.sync(() => void (told += 1)))
+      yield* transport.take(part - 1)
+      yield* transport.take(1)
+      assert.strictEqual(told, 0)
+      yield* transport.take(2 * part)
+      assert.strictEqual(told, 0)
+      yield* transport.take(3 * part)
+      assert.strictEqual(told, 2)
+    })
   )
 })
 

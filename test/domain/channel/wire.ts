@@ -30,6 +30,7 @@ export const scripted = (inbound: Uint8Array): Scripted => {
           return bytes.length === length ? Effect.succeed([bytes]) : Effect.fail(channelFailed("truncated"))
         }),
       ready: Effect.void,
+      follow: () => {},
       write: (parts) =>
         Effect.sync(() => void written.push(Uint8Array.from(Bytes.concat([...parts, new Uint8Array(0)])))),
       finish: Effect.void,

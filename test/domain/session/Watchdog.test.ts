@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber } from "effect"
 import { TestClock } from "effect/testing"
+import { keepAliveMilliseconds } from "../../../src/domain/limits.ts"
 import * as Watchdog from "../../../src/domain/session/Watchdog.ts"
 
 const second = 1_000
@@ -31,6 +32,24 @@ describe("Watchdog", () => {
         yield* TestClock.adjust(59 * second)
         watchdog.progress()
       }
+      assert.isFalse(yield* ended)
+      yield* TestClock.adjust(60 * second)
+      assert.strictEqual((yield* stalled).milliseconds, 60 * second)
+    })
+  )
+
+  it.effect("takes a part of a record for progress, and says now and then that the peer is to hear of it", () =>
+    Effect.gen(function* () {
+      const { ended, stalled, watchdog } = yield* watched(60 * second)
+      const after = (milliseconds: number) => Effect.map(TestClock.adjust(milliseconds), () => watchdog.partly())
+      assert.isFalse(watchdog.partly())
+      assert.isFalse(yield* after(keepAliveMilliseconds - 1))
+      assert.isTrue(yield* after(1))
+      assert.isFalse(yield* after(keepAliveMilliseconds - 1))
+      // A whole record tells the peer as much.
+      watchdog.progress()
+      assert.isFalse(yield* after(keepAliveMilliseconds - 1))
+      for (let minute = 0; minute < 100; minute++) assert.isTrue(yield* after(59 * second))
       assert.isFalse(yield* ended)
       yield* TestClock.adjust(60 * second)
       assert.strictEqual((yield* stalled).milliseconds, 60 * second)
