@@ -40,6 +40,8 @@ export const make = (options: TreeOptions): LocalTree => {
   const made = new Set<string>()
   /** Those of them that were not there before: in these nothing is replaced. */
   const fresh = new Set<string>()
+  /** Those of them in which nothing was begun. */
+  const untouched = new Set<string>()
   const temporaries = new Map<string, ReadonlyArray<DiskEntry>>()
   const lockFolder = KeyedLock.make()
 
@@ -56,22 +58,39 @@ export const make = (options: TreeOptions): LocalTree => {
     return Stream.fromArrayEffect(lockFolder(key)(look))
   }
 
+  /** Something else is about to be in the folder; waits for files that go there with the folder as a whole. */
+  const touch = (folder: DiskPath): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const key = folder.join("/")
+      return fresh.has(key) ? lockFolder(key)(Effect.sync(() => void untouched.delete(key))) : Effect.void
+    })
+
+  /** Makes one folder, unless it is there. Alone: until it is known whether it is new, nobody goes on with it. */
+  const makeFolder = Effect.fnUntraced(function* (path: DiskPath, key: string): Effect.fn.Return<void, DiskError> {
+    if (made.has(key)) return
+    yield* touch(path.slice(0, -1))
+    // What else stands there shows at the next step.
+    const isNew = yield* disk.makeFolder(path, "shared").pipe(
+      Effect.as(true),
+      Effect.catchIf(
+        ({ code }) => code === "EEXIST",
+        () => Effect.succeed(false)
+      )
+    )
+    // A file is lost with the folder that holds it.
+    if (isNew && (yield* Durability) === "full") yield* disk.syncFolder(path.slice(0, -1))
+    if (isNew) {
+      fresh.add(key)
+      untouched.add(key)
+    }
+    made.add(key)
+  })
+
   const makeFolders = Effect.fnUntraced(function* (folder: DiskPath): Effect.fn.Return<void, DiskError> {
     for (let depth = 1; depth <= folder.length; depth += 1) {
       const path = folder.slice(0, depth)
-      if (made.has(path.join("/"))) continue
-      // What else stands there shows at the next step.
-      const isNew = yield* disk.makeFolder(path, "shared").pipe(
-        Effect.as(true),
-        Effect.catchIf(
-          ({ code }) => code === "EEXIST",
-          () => Effect.succeed(false)
-        )
-      )
-      // A file is lost with the folder that holds it.
-      if (isNew && (yield* Durability) === "full") yield* disk.syncFolder(path.slice(0, -1))
-      if (isNew) fresh.add(path.join("/"))
-      made.add(path.join("/"))
+      const key = path.join("/")
+      if (!made.has(key)) yield* lockFolder(key)(makeFolder(path, key))
     }
   })
 
@@ -96,13 +115,15 @@ export const make = (options: TreeOptions): LocalTree => {
       ),
       Effect.mapError((error) => readFailed(pathOf(name))(error))
     )
-  const stage: TreeFiles["stage"] = (name, declared) =>
-    services(
-      Effect.andThen(
-        Effect.mapError(makeFolders(name.split("/").slice(0, -1)), writeFailed(pathOf(name))),
-        StagedFile.stage({ ...destination(name), ...declared })
+  const stage: TreeFiles["stage"] = (name, declared) => {
+    const folder = name.split("/").slice(0, -1)
+    return services(
+      Effect.mapError(makeFolders(folder), writeFailed(pathOf(name))).pipe(
+        Effect.andThen(touch(folder)),
+        Effect.andThen(StagedFile.stage({ ...destination(name), ...declared }))
       )
     )
+  }
   const leftover: TreeFiles["leftover"] = (name) => services(StagedFile.leftover(destination(name)))
   const settleIn: TreeFiles["settle"] = (name, facts) =>
     Effect.scoped(Effect.flatMap(disk.openWrite(name.split("/")), (file) => settle(file, facts))).pipe(
@@ -117,6 +138,7 @@ export const make = (options: TreeOptions): LocalTree => {
       if (Option.isNone(gone)) return
       made.delete(parts.slice(0, depth).join("/"))
       fresh.delete(parts.slice(0, depth).join("/"))
+      untouched.delete(parts.slice(0, depth).join("/"))
     }
   })
 
@@ -127,14 +149,19 @@ export const make = (options: TreeOptions): LocalTree => {
 
   /** Files of one folder that follow one another go there together. */
   const placeTogether = Effect.fnUntraced(function* (folder: DiskPath, run: ReadonlyArray<NewLocal>) {
+    const key = folder.join("/")
     yield* makeFolders(folder)
-    return yield* SmallLocalFiles.placeTogether({
-      disk,
-      folder,
-      run,
-      replaces: !fresh.has(folder.join("/")),
-      nameOf: (path) => path.slice(path.lastIndexOf("/") + 1)
-    })
+    const together = Effect.suspend(() =>
+      SmallLocalFiles.placeTogether({
+        disk,
+        folder,
+        run,
+        replaces: !fresh.has(key),
+        fresh: untouched.delete(key),
+        nameOf: (path) => path.slice(path.lastIndexOf("/") + 1)
+      })
+    )
+    return yield* lockFolder(key)(together)
   })
 
   /** What does not arrive with the others is tried by itself, and says what it is. */

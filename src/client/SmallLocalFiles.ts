@@ -17,6 +17,8 @@ export interface Together {
   readonly run: ReadonlyArray<NewLocal>
   /** whether some of them may be there already */
   readonly replaces: boolean
+  /** whether the folder was just made, and nobody else of us uses it meanwhile */
+  readonly fresh?: boolean
   /** what the file at a path is called in the folder */
   readonly nameOf: (path: string) => string | undefined
 }
@@ -25,7 +27,7 @@ export interface Together {
  * Files of one folder in one step of the disk, each written beside its name first. Gives what each came to, in their
  * order; undefined: it was not placed so, as its content is not what was declared or it has no name there.
  */
-export const placeTogether = Effect.fnUntraced(function* ({ disk, folder, nameOf, replaces, run }: Together) {
+export const placeTogether = Effect.fnUntraced(function* ({ disk, folder, fresh, nameOf, replaces, run }: Together) {
   const digest = yield* Digest
   const { randomBytes } = yield* SecureRandom.SecureRandom
   const random = yield* randomBytes(StagedFile.temporaryRandomBytes)
@@ -39,6 +41,7 @@ export const placeTogether = Effect.fnUntraced(function* ({ disk, folder, nameOf
     folder,
     durable: (yield* Durability) === "full",
     likeReplaced: replaces,
+    ...(fresh && { fresh }),
     files: files.filter((file) => file !== undefined)
   })
   const next = placed.values()

@@ -180,6 +180,83 @@ describe("the file system", () => {
   )
 })
 
+describe("files that come with their folder", () => {
+  it.effect("are alone in it meanwhile, and only the first of it come so", () =>
+    Effect.gen(function* () {
+      const digest = yield* Digest
+      const { disk } = yield* MemoryDisk.make()
+      const parts = [new TextEncoder().encode("x")]
+      const [alone, seen] = [new Set<string>(), [] as Array<string>]
+      /** Who may be in a folder while another one takes its place? Nobody. */
+      const into = <A, E, R>(what: string, folder: ReadonlyArray<string>, run: Effect.Effect<A, E, R>) =>
+        Effect.suspend(() => {
+          if (alone.has(folder.join("/"))) seen.push(`${what} in ${folder.join("/")}`)
+          return run
+        })
+      const waits = (turns: number) => Effect.forEach(Array.from({ length: turns }), () => Effect.yieldNow)
+      const watched: Disk["Service"] = {
+        ...disk,
+        create: (path) => into("create", path.slice(0, -1), disk.create(path)),
+        // Who finds it there is quicker than who has made it.
+        makeFolder: (path, access) =>
+          into(
+            "folder",
+            path.slice(0, -1),
+            Effect.tap(disk.makeFolder(path, access), () => waits(3))
+          ),
+        placeAll: (request) => {
+          const folder = request.folder.join("/")
+          if (request.fresh !== true) return into("files", request.folder, disk.placeAll(request))
+          const first = Effect.suspend(() => {
+            seen.push(`fresh ${folder}`)
+            alone.add(folder)
+            return Effect.andThen(waits(50), disk.placeAll(request))
+          })
+          return Effect.ensuring(
+            into("files", request.folder, first),
+            Effect.sync(() => alone.delete(folder))
+          )
+        }
+      }
+      const tree = LocalTreeDisk.make({
+        disk: watched,
+        pathOf: (name) => name,
+        prepare: () => Effect.void,
+        held: new Set(),
+        services: (effect) => Effect.provide(effect, core)
+      })
+      const placing = (...paths: ReadonlyArray<string>) =>
+        Effect.flatMap(
+          tree.placeSmall(paths.map((path) => ({ path, modified: 0, parts, digest: digestOf(digest, parts) }))),
+          (placed) => Effect.sync(() => assert.isTrue(placed.every(Result.isSuccess)))
+        )
+      const staging = Effect.fnUntraced(function* (path: string) {
+        const staged = yield* tree.place(path).stage({ size: 1, modified: 0 })
+        yield* staged.write(parts)
+        yield* staged.commit({ size: 1, digest: digestOf(digest, parts) })
+      }, Effect.scoped)
+      const all = [
+        placing("a/1", "a/2"),
+        placing("a/3"),
+        staging("a/large"),
+        placing("a/b/1"),
+        staging("a/c/large"),
+        placing("d/1"),
+        placing("d/2")
+      ]
+      yield* Effect.all(all, { concurrency: "unbounded" })
+      assert.deepStrictEqual(seen.toSorted(), ["fresh a", "fresh a/b", "fresh d"])
+      // Where something else was first, there is nothing to be gained.
+      yield* staging("e/large")
+      yield* placing("e/1", "f/g/1")
+      yield* placing("f/1")
+      assert.deepStrictEqual(seen.slice(3), ["fresh f/g"])
+      const names = yield* Stream.runCollect(disk.list(["a"]))
+      assert.deepStrictEqual(names.map(({ name }) => name).toSorted(), ["1", "2", "3", "b", "c", "large"])
+    }).pipe(Effect.scoped, Effect.provide(core), Effect.provideService(Durability, "os"))
+  )
+})
+
 describe("how durable what is written is", () => {
   const text = (content: string) => new TextEncoder().encode(content)
   const download = (disk: Disk["Service"]) =>

@@ -139,11 +139,35 @@ export const mutants: ReadonlyArray<Mutant> = [
     crash
   ),
   mutant(
+    "fresh-folder-shared",
+    "a file that is staged in a folder which another one replaces is lost",
+    "client/LocalTreeDisk.ts",
+    "return fresh.has(key) ? lockFolder(key)",
+    'return key === "" ? lockFolder(key)',
+    "client/LocalFiles"
+  ),
+  mutant(
+    "fresh-folder-unlike",
+    "a new folder loses the permissions that it was made with",
+    "domain/store/FreshFolderNode.ts",
+    "return a.mode === b.mode && ",
+    "return ",
+    "domain/store/FreshFolderNode"
+  ),
+  mutant(
+    "fresh-folder-read-again",
+    "each folder that came with its files is read again for the next ones",
+    "domain/store/FileStoreDisk.ts",
+    "yield* inFolder(context, above)(context.names.addedAll(above, []))",
+    "yield* Effect.void",
+    "domain/store/FreshFolderNode"
+  ),
+  mutant(
     "bundle-fsync-skipped",
     "the files of a bundle get their names before they are durable",
     disk,
-    "const request = { staging: [stagingFolder], folder, files, durable, likeReplaced: false }",
-    "const request = { staging: [stagingFolder], folder, files, durable: false && durable, likeReplaced: false }",
+    "folder, files, durable, likeReplaced: false, fresh }",
+    "folder, files, durable: false && durable, likeReplaced: false, fresh }",
     crash
   ),
   mutant(

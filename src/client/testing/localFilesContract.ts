@@ -4,7 +4,7 @@
 import { Effect, Result, type Scope, Stream } from "effect"
 import * as Bytes from "../../domain/Bytes.ts"
 import type { LocalFileFailed } from "../ClientError.ts"
-import { type LocalFound, LocalFiles, type LocalPlace, type SmallPlaces } from "../LocalFiles.ts"
+import { Durability, type LocalFound, LocalFiles, type LocalPlace, type SmallPlaces } from "../LocalFiles.ts"
 import { ContentDigest, Digest, digestOf } from "../../domain/file/Digest.ts"
 import { headBytes, resumeBytesMin } from "../../domain/limits.ts"
 import { shortDigest } from "../../domain/transfer/Signature.ts"
@@ -149,6 +149,43 @@ const onePlace = (folder: string): ReadonlyArray<ContractCase<Services>> => {
         yield* put(made.place("f"), bytes, 5000)
         yield* equal("name", yield* names, ["new/er/f"])
       }).pipe(Effect.scoped)
+    },
+    {
+      name: "whatever comes into one new folder at once is all there",
+      effect: Effect.gen(function* () {
+        const digest = yield* Digest
+        const tree = yield* (yield* LocalFiles).tree(folder, true)
+        const small = (path: string) => ({
+          path,
+          modified: 5000,
+          parts: [bytes.subarray(0, 9)],
+          digest: digestOf(digest, [bytes.subarray(0, 9)])
+        })
+        const wanted: Array<string> = []
+        const placing = (paths: ReadonlyArray<string>) => {
+          wanted.push(...paths)
+          return Effect.flatMap(tree.placeSmall(paths.map(small)), (outcomes) =>
+            equal("placed", outcomes.filter(Result.isFailure), [])
+          )
+        }
+        const staging = (path: string) => {
+          wanted.push(path)
+          return put(tree.place(path), bytes, 5000)
+        }
+        for (let index = 0; index < 8; index += 1) {
+          const many = (from: number) => Array.from({ length: 40 }, (_, file) => `x${index}/${from + file}`)
+          const all = [
+            placing(many(0)),
+            placing(many(100)),
+            staging(`x${index}/large`),
+            placing([`x${index}/y/1`]),
+            staging(`x${index}/z/large`)
+          ]
+          // Each of them is first in turn.
+          yield* Effect.all([...all.slice(index % 5), ...all.slice(0, index % 5)], { concurrency: "unbounded" })
+        }
+        yield* equal("names", (yield* names).toSorted(), wanted.toSorted())
+      }).pipe(Effect.scoped, Effect.provideService(Durability, "os"))
     },
     {
       name: "a place is settled: its file has another time and the same content",

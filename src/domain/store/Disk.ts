@@ -102,6 +102,11 @@ export interface PlaceRequest {
   readonly durable: boolean
   /** each gets the permission bits of the file that it replaces; what is neither file nor link is not replaced */
   readonly likeReplaced: boolean
+  /**
+   * The folder was just made by whoever asks, who lets nobody else use it meanwhile: as long as it is empty, another
+   * one with the files in it may take its place, with the same owner and permissions.
+   */
+  readonly fresh?: boolean
 }
 
 /** A whole small file. */

@@ -15,8 +15,17 @@
  */
 import * as nodeFs from "node:fs"
 import { Cause, Effect, Layer, Result, type Scope, Stream } from "effect"
-import { Disk, type DiskEntry, DiskError, type DiskFile, type DiskPath, type FolderAccess } from "./Disk.ts"
+import {
+  Disk,
+  type DiskEntry,
+  DiskError,
+  type DiskFile,
+  type DiskPath,
+  type FolderAccess,
+  type PlaceRequest
+} from "./Disk.ts"
 import * as BulkNode from "./BulkNode.ts"
+import * as FreshFolderNode from "./FreshFolderNode.ts"
 import * as SmallFilesNode from "./SmallFilesNode.ts"
 import { isPart, kindOf, toStat } from "./StatNode.ts"
 
@@ -32,6 +41,9 @@ const folderFlags = constants.O_RDONLY | folderOnly | noFollow
 const readFlags = constants.O_RDONLY | noFollow | nonBlocking
 const writeFlags = constants.O_RDWR | noFollow | nonBlocking
 const createFlags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | noFollow
+
+/** What a path begins with that means an open folder. */
+const descriptors = "/proc/self/fd/"
 
 /** Entries that one pull of a listing reads. */
 const listBatchEntries = 128
@@ -95,6 +107,26 @@ const service = (folders: Folders, rootFd: number, bulk: BulkNode.Bulk, { access
   ): Effect.Effect<A, DiskError> =>
     path.every(isPart) ? folders(operation, path, "write", use) : refused(operation, "EINVAL")
 
+  /** Where a folder's path means an open one, a new folder may be replaced as a whole. */
+  const placeWhole = (request: PlaceRequest) =>
+    Effect.suspend(() => {
+      const [last, above] = [request.folder.at(-1), request.folder.slice(0, -1)]
+      const beside = samePath(request.staging, request.folder) ? above : request.staging
+      if (last === undefined || !isPart(last)) return Effect.undefined
+      return writable("placeAll", above, (parent) =>
+        parent.startsWith(descriptors)
+          ? samePath(beside, above)
+            ? FreshFolderNode.placeAll(parent, `${parent}/${last}`, request)
+            : writable("placeAll", beside, (staging) => FreshFolderNode.placeAll(staging, `${parent}/${last}`, request))
+          : Effect.undefined
+      )
+    })
+  const placeEach = (request: PlaceRequest) =>
+    writable("placeAll", request.folder, (folder) =>
+      samePath(request.staging, request.folder)
+        ? SmallFilesNode.placeAll(folder, folder, request)
+        : writable("placeAll", request.staging, (staging) => SmallFilesNode.placeAll(staging, folder, request))
+    )
   return Disk.of({
     openRead: (path) => openFile(bulk, "openRead", (open) => at("openRead", path, "read", open), readFlags),
     openWrite: (path) => openFile(bulk, "openWrite", (open) => at("openWrite", path, "write", open), writeFlags),
@@ -131,9 +163,11 @@ const service = (folders: Folders, rootFd: number, bulk: BulkNode.Bulk, { access
       at("remove", path, "write", (place) => call<void>("remove", (done) => nodeFs.unlink(place, (e) => done(e)))),
     syncFolder: (path) => inside("syncFolder", path, syncFolder),
     placeAll: (request) =>
-      writable("placeAll", request.staging, (staging) =>
-        writable("placeAll", request.folder, (folder) => SmallFilesNode.placeAll(staging, folder, request))
-      ),
+      request.fresh === true && !request.durable
+        ? Effect.flatMap(placeWhole(request), (placed) =>
+            placed === undefined ? placeEach(request) : Effect.succeed(placed)
+          )
+        : placeEach(request),
     readAll: (path, names, bytesMax, room) =>
       inside("readAll", path, (folder) =>
         Effect.flatMap(SmallFilesNode.monotonic, (now) => {
@@ -145,6 +179,9 @@ const service = (folders: Folders, rootFd: number, bulk: BulkNode.Bulk, { access
     freeBytes: inside("freeBytes", [], freeBytes)
   })
 }
+
+const samePath = (a: DiskPath, b: DiskPath): boolean =>
+  a.length === b.length && a.every((part, index) => part === b[index])
 
 const makeFolder = (place: string, access: FolderAccess): Effect.Effect<void, DiskError> =>
   here("makeFolder", () => nodeFs.mkdirSync(place, access === "private" ? 0o700 : 0o777))
@@ -373,7 +410,7 @@ const openListing = (folder: string): Effect.Effect<Opened, DiskError> =>
           directory,
           pace,
           fd,
-          folder: folder.startsWith("/proc/self/fd/") ? `/proc/self/fd/${fd}` : folder
+          folder: folder.startsWith(descriptors) ? `/proc/self/fd/${fd}` : folder
         })),
         Effect.onError(() => Effect.sync(() => closeHere(fd)))
       )

@@ -217,12 +217,14 @@ const isListed = (context: Context, name: FileName) =>
 /** Removes old leftovers. Age is by change time, which the committed modification time does not touch. */
 const sweep = Effect.fnUntraced(function* (disk: Disk["Service"], millisecondsMax: number) {
   const now = yield* Clock.currentTimeMillis
+  // A folder is one that was to take the place of a new one, with small files in it.
   const removeWhenOld = (path: DiskPath) =>
-    Effect.flatMap(disk.stat(path), (stat) =>
-      stat.kind !== "folder" && now - Number(stat.changedNanoseconds / 1_000_000n) > millisecondsMax
-        ? disk.remove(path)
-        : Effect.void
-    )
+    Effect.flatMap(disk.stat(path), (stat) => {
+      if (now - Number(stat.changedNanoseconds / 1_000_000n) <= millisecondsMax) return Effect.void
+      if (stat.kind !== "folder") return disk.remove(path)
+      const files = Stream.runForEach(disk.list(path), ({ name }) => disk.remove([...path, name]))
+      return Effect.andThen(files, disk.removeFolder(path))
+    })
   yield* disk.list([stagingFolder]).pipe(
     Stream.runForEach(({ name }) => Effect.ignore(removeWhenOld([stagingFolder, name]))),
     Effect.mapError(failed)
@@ -1074,7 +1076,11 @@ const placeTogether = (context: Context, run: ReadonlyArray<SmallFile>, target: 
       made = yield* inFolder(context, step.folder)(placeStep(context, name, step, () => Effect.void, undefined))
     }
     const folder = { path: folderOf(name), made }
-    return yield* inFolder(context, folder.path)(arriveAll(context, folder, run, received, target))
+    const outcomes = yield* inFolder(context, folder.path)(arriveAll(context, folder, run, received, target))
+    // It may have been replaced, which changes the folder above and no name in it.
+    const above = folder.path.slice(0, -1)
+    if (made !== undefined) yield* inFolder(context, above)(context.names.addedAll(above, []))
+    return outcomes
   })
   return Effect.tap(whilePlacing(context, name, work), (outcomes) =>
     outcomes.some(Result.isSuccess) ? Effect.void : prune(context, folderOf(name))
@@ -1131,7 +1137,9 @@ const arriveAll = Effect.fnUntraced(function* (
     modified,
     executable
   }))
-  const request = { staging: [stagingFolder], folder, files, durable, likeReplaced: false }
+  // Where no name is known of it, it is as empty as it was made.
+  const fresh = made !== undefined && sameContent(made, found.folder)
+  const request = { staging: [stagingFolder], folder, files, durable, likeReplaced: false, fresh }
   const placed = (yield* disk.placeAll(request)).values()
   const outcomes: Array<Result.Result<FileEntry, StoreError>> = []
   const arrived: Array<DiskEntry> = []
@@ -1151,7 +1159,7 @@ const arriveAll = Effect.fnUntraced(function* (
     outcomes.push(Result.succeed({ name, size: Bytes.lengthOf(file.parts), modified, digest, ...mayRun(executable) }))
   }
   // One that failed may have its name all the same: its folder could not be made durable.
-  yield* arrived.length === fit.length ? names.addedAll(folder, arrived) : names.forgotten(folder)
+  yield* arrived.length === fit.length ? names.addedAll(folder, arrived, fresh) : names.forgotten(folder)
   return outcomes
 })
 

@@ -6,10 +6,11 @@
  *
  * The caller holds the folder's lock for every call, so that own changes never race with reading.
  *
- * What a change from outside can do at worst: one that falls between an own change and the stat after it, or within
- * the same tick of the file system's clock, stays unseen until the folder changes again. Then a file may be committed
- * beside a differently spelt one that came from outside at that moment, or such a file is not found by its folded
- * name. Exact names never go through the index for reading, and no content is ever lost or mixed by it.
+ * What a change from outside can do at worst: one that falls between an own change and the stat after it (in the folder
+ * above a new one that comes with its files: while they are written), or within the same tick of the file system's
+ * clock, stays unseen until the folder changes again. Then a file may be committed beside a differently spelt one that
+ * came from outside at that moment, or such a file is not found by its folded name. Exact names never go through the
+ * index for reading, and no content is ever lost or mixed by it.
  */
 import { Effect, Stream } from "effect"
 import { segmentKey } from "../file/FileName.ts"
@@ -38,8 +39,12 @@ export interface NameIndex {
    * @param made what a look at the folder gave right after it was made by us: with the same stamp it is still empty
    */
   readonly findAll: (folder: DiskPath, keys: ReadonlySet<string>, made?: DiskStat) => Effect.Effect<FoundAll, DiskError>
-  /** Own changes: the entries are now in the folder. Comes as `added` does. */
-  readonly addedAll: (folder: DiskPath, entries: ReadonlyArray<DiskEntry>) => Effect.Effect<void>
+  /**
+   * Own changes: the entries are now in the folder. Comes as `added` does.
+   *
+   * @param anew it was empty, and may have become another one
+   */
+  readonly addedAll: (folder: DiskPath, entries: ReadonlyArray<DiskEntry>, anew?: boolean) => Effect.Effect<void>
   /** Nobody can tell what is in the folder now: it is read again at the next question. */
   readonly forgotten: (folder: DiskPath) => Effect.Effect<void>
   /** An own change: the entry is now in the folder. Comes right after `find`, in the same hold of the lock. */
@@ -94,7 +99,7 @@ export const make = (disk: Disk["Service"], entriesMax: number): NameIndex => {
     return matching
   })
 
-  const change = (folder: DiskPath, enter: (names: Names) => void): Effect.Effect<void> => {
+  const change = (folder: DiskPath, enter: (names: Names) => void, anew = false): Effect.Effect<void> => {
     const id = idOf(folder)
     const known = folders.get(id)
     if (known === undefined) return Effect.void
@@ -102,7 +107,7 @@ export const make = (disk: Disk["Service"], entriesMax: number): NameIndex => {
     // When the stamp cannot be had, the folder is read again at the next question.
     return disk.stat(folder).pipe(
       Effect.map((stamp) => {
-        if (!sameFolder(stamp, known.stamp)) return
+        if (!sameFolder(stamp, known.stamp) && !(anew && known.count === 0)) return
         enter(known)
         known.stamp = stamp
         keep(id, known)
@@ -136,10 +141,14 @@ export const make = (disk: Disk["Service"], entriesMax: number): NameIndex => {
         folder: found.folder
       })),
     findAll,
-    addedAll: (folder, entries) =>
-      change(folder, (names) => {
-        for (const entry of entries) put(names, segmentKey(entry.name), entry)
-      }),
+    addedAll: (folder, entries, anew) =>
+      change(
+        folder,
+        (names) => {
+          for (const entry of entries) put(names, segmentKey(entry.name), entry)
+        },
+        anew
+      ),
     forgotten: (folder) => Effect.sync(() => forget(idOf(folder))),
     added: (folder, entry) => change(folder, (names) => put(names, segmentKey(entry.name), entry)),
     removed: (folder, name) => change(folder, (names) => drop(names, segmentKey(name), name))

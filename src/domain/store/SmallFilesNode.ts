@@ -63,6 +63,13 @@ export const placeAll = (
   }).pipe(Effect.uninterruptible)
 }
 
+/** Writes new files under their names, in a folder in which there is nothing else. */
+export const writeAll = (folder: string, files: ReadonlyArray<NewFile>): Effect.Effect<ReadonlyArray<Placed>> =>
+  inTurns(files, (file) => {
+    const named = { ...file, temporary: file.name }
+    return closed(folder, named, create(folder, folder, { likeReplaced: false }, named), Result.void)
+  })
+
 /** Blocking work on each, in order, with a turn of the event loop whenever `blockingMillisecondsMax` have gone by. */
 export const inTurns = Effect.fnUntraced(function* <A, B>(
   all: ReadonlyArray<A>,
@@ -113,7 +120,7 @@ const close = (fd: number, operation = "placeAll"): Placed => attempt(() => node
 const create = (
   staging: string,
   folder: string,
-  { likeReplaced }: PlaceRequest,
+  { likeReplaced }: Pick<PlaceRequest, "likeReplaced">,
   file: NewFile
 ): Result.Result<number, DiskError> => {
   if (!isPart(file.name) || !isPart(file.temporary)) return failed("EINVAL")

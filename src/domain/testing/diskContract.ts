@@ -328,6 +328,26 @@ export const diskContract: ReadonlyArray<ContractCase<Disk>> = [
     })
   },
   {
+    name: "small files for a new folder are placed, and nothing goes that somebody else has put there",
+    effect: Effect.gen(function* () {
+      const disk = yield* Disk
+      yield* disk.makeFolder(["staging"], "private")
+      for (const [index, staging] of [["staging"], ["f1"]].entries()) {
+        const folder = [`f${index}`]
+        yield* disk.makeFolder(folder, "shared")
+        const first = place(folder, [newFile("a", "one"), newFile("b", "two")], { staging, fresh: true })
+        yield* equal("first", codes(yield* disk.placeAll(first)), ["placed", "placed"])
+        // By now it is not, whatever the caller believes.
+        const second = place(folder, [newFile("b", "three"), newFile("c", "four")], { staging, fresh: true })
+        yield* equal("second", codes(yield* disk.placeAll(second)), ["placed", "placed"])
+        yield* equal("contents", contents(yield* disk.readAll(folder, ["a", "b", "c"], 100)), ["one", "three", "four"])
+        yield* equal("staging", yield* namesIn(["staging"]), [])
+        yield* equal("folder", yield* namesIn(folder), ["file a", "file b", "file c"])
+      }
+      yield* equal("all", yield* namesIn([]), ["folder f0", "folder f1", "folder staging"])
+    })
+  },
+  {
     name: "a small file may come in as many parts as it has bytes",
     effect: Effect.gen(function* () {
       const disk = yield* Disk

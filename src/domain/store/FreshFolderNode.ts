@@ -1,0 +1,61 @@
+/**
+ * Small new files for a folder that was just made, for Linux: they are written in another one beside it, under the
+ * names that they will have, and that takes its place in one step.
+ *
+ * rename(2) takes 5 us of the 14 that a file of 4 KiB costs on tmpfs, and here there is one for all files. It also
+ * replaces an empty folder, and no other: whoever put something there first keeps it.
+ */
+import * as nodeFs from "node:fs"
+import { Effect, Result } from "effect"
+import type { DiskError, PlaceRequest } from "./Disk.ts"
+import * as SmallFilesNode from "./SmallFilesNode.ts"
+import { isPart } from "./StatNode.ts"
+
+const { constants } = nodeFs
+const folderFlags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW
+
+type Placed = Result.Result<void, DiskError>
+
+/**
+ * What each file came to, in their order; undefined when nothing has changed and they must be placed one by one.
+ *
+ * @param beside a path that means the open folder in which the other one is made
+ * @param target the folder's own path
+ */
+export const placeAll = (
+  beside: string,
+  target: string,
+  { files }: PlaceRequest
+): Effect.Effect<ReadonlyArray<Placed> | undefined> =>
+  Effect.suspend(() => {
+    const [first] = files
+    if (first === undefined || !isPart(first.temporary)) return Effect.undefined
+    const path = `${beside}/${first.temporary}`
+    if (Result.isFailure(SmallFilesNode.attempt(() => nodeFs.mkdirSync(path)))) return Effect.undefined
+    const opened = SmallFilesNode.attempt(() => nodeFs.openSync(path, folderFlags))
+    if (Result.isFailure(opened)) return Effect.as(remove(path), undefined)
+    const fd = opened.success
+    const folder = `/proc/self/fd/${fd}`
+    const written = isLike(fd, target) ? SmallFilesNode.writeAll(folder, files) : Effect.succeed([])
+    return Effect.flatMap(written, (all) => {
+      const moved = all.some(Result.isSuccess) && Result.isSuccess(replace(path, target))
+      if (!moved) for (const { name } of files) SmallFilesNode.attempt(() => nodeFs.unlinkSync(`${folder}/${name}`))
+      SmallFilesNode.attempt(() => nodeFs.closeSync(fd))
+      return moved ? Effect.succeed(all) : Effect.as(remove(path), undefined)
+    })
+  }).pipe(Effect.uninterruptible)
+
+/** Whether the open folder has what the other one has besides its files. */
+const isLike = (fd: number, target: string): boolean => {
+  const own = SmallFilesNode.attempt(() => nodeFs.fstatSync(fd))
+  const other = SmallFilesNode.attempt(() => nodeFs.lstatSync(target))
+  if (Result.isFailure(own) || Result.isFailure(other)) return false
+  const [a, b] = [own.success, other.success]
+  // The mode tells a link from a folder as well.
+  return a.mode === b.mode && a.uid === b.uid && a.gid === b.gid && a.dev === b.dev
+}
+
+const replace = (path: string, target: string) => SmallFilesNode.attempt(() => nodeFs.renameSync(path, target))
+
+const remove = (path: string): Effect.Effect<void> =>
+  Effect.sync(() => void SmallFilesNode.attempt(() => nodeFs.rmdirSync(path)))
