@@ -551,7 +551,8 @@ export const stranger = Effect.fnUntraced(function* (
   yield* Effect.gen(function* () {
     const reader = yield* socket.reader
     const writer = yield* socket.writer
-    yield* writer.write(Fixture.bytes(world.schedule.seed, 3_000))
+    // On a connection that breaks it may hang: who reads learns of it.
+    yield* Effect.forkScoped(writer.write(Fixture.bytes(world.schedule.seed, 3_000)))
     yield* Stream.runForEach(Stream.fromEffectRepeat(reader.pull), (chunks) =>
       Effect.sync(() => void (received += chunks.reduce((total, { length }) => total + length, 0)))
     )
