@@ -14,6 +14,7 @@ import { bundlesAheadMax, filesAheadMax, largeFilesAheadMax, smallFileBytesMax }
 import type { SourceShrank } from "../domain/transfer/Outgoing.ts"
 import type { OnCrossed } from "./Bundles.ts"
 import type { LocalFileFailed, NamesCollide, RequestRefused, SourceMissing } from "./ClientError.ts"
+import * as Failures from "./Failures.ts"
 import type { LocalPlace } from "./LocalFiles.ts"
 import type { OnProgress } from "./Progress.ts"
 import { Reporter, type TransferCommand } from "./Reporter.ts"
@@ -59,7 +60,7 @@ export type Together<R> = (
 export interface Along {
   /** tells the progress of all */
   readonly onProgress: OnProgress
-  /** whether its end is reported: a failure always is */
+  /** whether its end is reported: of failures `Failures` says which are */
   readonly told: boolean
 }
 
@@ -115,6 +116,7 @@ export const run = Effect.fnUntraced(function* <R>(
   const crossedBefore = yield* traffic
   const began = yield* Clock.currentTimeMillis
   const total = { files: before.equal, equal: before.equal, failed: before.failed, removed: 0, size: 0, reused: 0 }
+  const failures = Failures.make(reporter, command)
   const large = yield* Semaphore.make(largeFilesAheadMax)
   const count = ({ equal, removed, reused, size }: Moved): void => {
     if (removed === true) total.removed += 1
@@ -128,7 +130,7 @@ export const run = Effect.fnUntraced(function* <R>(
   const moving = Effect.fnUntraced(function* (progress: OfAll) {
     const failed = ({ name }: Item<R>, error: FileError) => {
       total.failed += 1
-      return reporter.failed({ error, command, name })
+      return failures.tell(name, error)
     }
     const alone = (item: Item<R>) => {
       const part = progress.part(item.size)
@@ -187,6 +189,7 @@ export const run = Effect.fnUntraced(function* <R>(
   })
   const all = [...lists.flat(), ...removals]
   const outcome = yield* Effect.flatMap(progressOfAll(command, all), moving).pipe(Effect.scoped, Effect.exit)
+  yield* failures.rest
   if (summarize || total.failed > 0 || Exit.isFailure(outcome)) {
     const milliseconds = (yield* Clock.currentTimeMillis) - began
     const { received, sent } = yield* traffic

@@ -136,8 +136,8 @@ export class Reporter extends Context.Service<
       readonly name: string
     }) => Effect.Effect<OnProgress, never, Scope.Scope>
     /**
-     * Whether whoever listens wants to hear of each file of a folder that was moved. Of files that were named one by
-     * one, and of what failed, was left out or has gone, everybody hears.
+     * Whether whoever listens wants to hear of each file of a folder that was moved, and of each of many that failed
+     * for one reason. Of files that were named one by one, and of what was left out or has gone, everybody hears.
      */
     readonly tellsEach: boolean
     readonly transferred: (transferred: Transferred) => Effect.Effect<void>

@@ -5,7 +5,7 @@
  * A file keeps its path below the named folder, behind that folder's own name; of a path that ends in `.` or `..` the
  * content alone is meant. What is no file is told and left out.
  */
-import { Effect, Fiber, type Scope, Stream } from "effect"
+import { Effect, Exit, Fiber, type Scope, Stream } from "effect"
 import { type FileEntry, mayRun } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
@@ -94,8 +94,13 @@ export const local = Effect.fnUntraced(function* <R = never>(
   const kept = new Set<string>()
   let failed = 0
   let asking: Fiber.Fiber<unknown, unknown> | undefined
+  // Where nothing came of it the command is over, and what is in the folders does not matter.
   const told = (event: Effect.Effect<void>) =>
-    Effect.suspend(() => (asking === undefined ? event : Effect.andThen(Fiber.await(asking), event)))
+    Effect.suspend(() =>
+      asking === undefined
+        ? event
+        : Effect.flatMap(Fiber.await(asking), (exit) => (Exit.isSuccess(exit) ? event : Effect.void))
+    )
   const fail = (name: string, error: LocalFileFailed | SourceMissing) => {
     failed += 1
     return told(reporter.failed({ error, command, name }))

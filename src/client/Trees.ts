@@ -14,6 +14,7 @@ import { printable } from "../domain/file/Printable.ts"
 import { deltaBytesMin, filesAheadMax, largeFilesAheadMax, listingNamesMax } from "../domain/limits.ts"
 import * as Batch from "./Batch.ts"
 import type { ClientSession } from "./ClientSession.ts"
+import * as Failures from "./Failures.ts"
 import * as Filter from "./Filter.ts"
 import * as Glob from "./Glob.ts"
 import { LocalFiles, type LocalPlace } from "./LocalFiles.ts"
@@ -111,17 +112,13 @@ class Sent implements Batch.Item<Services> {
   get name() {
     return this.#file.place.path
   }
-  get run() {
+  run(along: Batch.Along) {
     const { name, place } = this.#file
-    const upload = (along: Batch.Along) => Transfer.send(Transfer.uploading, place, name, along)
+    const upload = Transfer.send(Transfer.uploading, place, name, along)
     if (!this.#updates) return upload
-    return (along: Batch.Along) =>
-      Effect.catchIf(
-        Transfer.send(Transfer.parallelizing(undefined, true), place, name, along),
-        // It went since the listing.
-        isMissing,
-        () => upload(along)
-      )
+    const update = Transfer.send(Transfer.parallelizing(undefined, true), place, name, along)
+    // It went since the listing.
+    return Effect.catchIf(update, isMissing, () => upload)
   }
 }
 
@@ -148,7 +145,7 @@ const gone: Batch.Moved = { size: 0, reused: 0, equal: false, removed: true }
 type Outermost = ReadonlyArray<FileName.FileName> | undefined
 
 const outermost = (texts: ReadonlyArray<string>): Outermost => {
-  const names = new Set(texts.map((text) => text.split("/")[0] ?? "").filter(FileName.isName))
+  const names = new Set(texts.map(FileName.outermost).filter(FileName.isName))
   // A name that is none would not be at the server either, but that is not for the listing to say.
   return texts.every((text) => text !== "") && names.size > 0 && names.size <= listingNamesMax
     ? Array.from(names)
@@ -331,10 +328,9 @@ const reportRefused = Effect.fnUntraced(function* <Source extends Plan.Known>(
   command: TransferCommand,
   { refused }: Plan.Plan<Source>
 ) {
-  const reporter = yield* Reporter
-  yield* Effect.forEach(refused, ({ error, file }) => reporter.failed({ error, command, name: file.name }), {
-    discard: true
-  })
+  const failures = Failures.make(yield* Reporter, command)
+  yield* Effect.forEach(refused, ({ error, file }) => failures.tell(file.name, error), { discard: true })
+  yield* failures.rest
   return refused.length
 })
 

@@ -3,19 +3,22 @@
  */
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Schema, Stream } from "effect"
+import { Effect, Layer, Result, Schema, Stream } from "effect"
 import * as Client from "../../src/client/Client.ts"
 import * as Commands from "../../src/client/Commands.ts"
-import { LocalFileFailed } from "../../src/client/ClientError.ts"
+import { LocalFileFailed, LoginIncorrect } from "../../src/client/ClientError.ts"
 import { type LocalFound, LocalFiles } from "../../src/client/LocalFiles.ts"
 import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
+import type { Reporter } from "../../src/client/Reporter.ts"
 import * as ReporterJson from "../../src/client/ReporterJson.ts"
+import * as ReporterText from "../../src/client/ReporterText.ts"
 import { Screen } from "../../src/client/Screen.ts"
 import { Sessions } from "../../src/client/Sessions.ts"
 import type { TreeOptions } from "../../src/client/Trees.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
-import { deltaBytesMin, listingNamesMax } from "../../src/domain/limits.ts"
+import { deltaBytesMin, failuresToldMax, listingNamesMax } from "../../src/domain/limits.ts"
 import { FileStore, type Where } from "../../src/domain/store/FileStore.ts"
+import { QuotaExceeded } from "../../src/domain/store/StoreError.ts"
 import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
@@ -35,10 +38,25 @@ interface WorldOptions {
   /** what the server has and its listing leaves out, as it does with what it may not look into */
   readonly hidden?: (name: string) => boolean
   /** runs before each login, told what was written until then */
-  readonly asks?: (written: () => string) => Effect.Effect<void>
+  readonly asks?: (written: () => string) => Effect.Effect<void, LoginIncorrect>
+  /** whether the server's quota is used up */
+  readonly full?: boolean
+  /** who tells; a script's without it */
+  readonly reporter?: Layer.Layer<Reporter, never, Screen>
 }
 
-const world = (server: Files, { asks = () => Effect.void, folders = [], hidden = () => false }: WorldOptions = {}) => {
+const beyondQuota = (name: FileName) => new QuotaExceeded({ name, limit: "files", quota: 9, used: 9, more: 1 })
+
+const world = (
+  server: Files,
+  {
+    asks = () => Effect.void,
+    folders = [],
+    full = false,
+    hidden = () => false,
+    reporter = ReporterJson.layer("")
+  }: WorldOptions = {}
+) => {
   const written = { out: "", err: "" }
   /** the keys that listings were narrowed by, or `all` */
   const listings: Array<string> = []
@@ -57,7 +75,11 @@ const world = (server: Files, { asks = () => Effect.void, folders = [], hidden =
         listings.push(Array.from(where.alike ?? []).join())
         return listIn === undefined ? Stream.empty : shown(listIn(where))
       }
-      return { ...all, list, listIn: narrowed }
+      const placing: Partial<typeof all> = {
+        stage: ({ name }) => Effect.fail(beyondQuota(name)),
+        placeAll: (files) => Effect.succeed(files.map(({ name }) => Result.fail(beyondQuota(name))))
+      }
+      return { ...all, list, listIn: narrowed, ...(full && placing) }
     })
   ).pipe(Layer.provide(FileStoreMemory.layer({ files })))
   const network = Server.layer.pipe(
@@ -74,7 +96,7 @@ const world = (server: Files, { asks = () => Effect.void, folders = [], hidden =
       )
     )
   )
-  const layer = Layer.mergeAll(sessions, LocalFilesMemory.layer({ folders }), ReporterJson.layer("")).pipe(
+  const layer = Layer.mergeAll(sessions, LocalFilesMemory.layer({ folders }), reporter).pipe(
     Layer.provideMerge([Screen.layerMemory({ written }), network])
   )
   /** What was told since the last time, each event as its fields, without figures that depend on time. */
@@ -85,7 +107,9 @@ const world = (server: Files, { asks = () => Effect.void, folders = [], hidden =
   }
   /** What a person was told of what stays; before `told`. */
   const notes = () => written.err.split("\n").filter((line) => /^nothing is removed|^\d+ kept/.test(line))
-  return { layer, told, notes, listings }
+  /** Lines for a person; before `told`. */
+  const lines = () => written.err.split("\n").filter((line) => line !== "")
+  return { layer, told, notes, lines, listings }
 }
 
 const here = (files: Files) =>
@@ -214,6 +238,66 @@ describe("a person who is asked for a password", () => {
       assert.deepStrictEqual(new Set(seen), new Set([""]))
       assert.deepInclude(told()[0], { event: "left-out", path: "up/bare" })
     }).pipe(Effect.provide(layer))
+  )
+})
+
+describe("a person who gives no password", () => {
+  const asks = () => Effect.fail(new LoginIncorrect({ user: "ada", attemptsLeft: 0 }))
+  const { layer, told } = world({}, { asks, folders: ["up/bare"] })
+  it.effect("is told nothing of the folders either: the command is over", () =>
+    Effect.gen(function* () {
+      yield* here({ "up/a": "1" })
+      assert.strictEqual((yield* Effect.flip(upload(["up"])))._tag, "LoginIncorrect")
+      assert.deepStrictEqual(told(), [])
+    }).pipe(Effect.provide(layer))
+  )
+})
+
+describe("many files that fail for one reason", () => {
+  const files = Object.fromEntries(Array.from({ length: failuresToldMax + 3 }, (_, index) => [`up/${index}`, "1"]))
+  const person = world({}, { full: true, reporter: ReporterText.layer("") })
+  const some = world({}, { full: true, reporter: ReporterText.layer("") })
+  const script = world({}, { full: true })
+
+  it.effect("are told a person one by one only at first, and then how many more there are", () =>
+    Effect.gen(function* () {
+      yield* here(files)
+      assert.isFalse(yield* upload(["up"]))
+      const lines = person.lines()
+      assert.lengthOf(lines, failuresToldMax + 1)
+      assert.isTrue(lines.slice(0, -1).every((line) => line.includes("your quota on the server")))
+      assert.strictEqual(lines.at(-1), "3 more failed for the same reason (quota-exceeded)")
+    }).pipe(Effect.provide(person.layer))
+  )
+
+  it.effect("are each told when there are no more than that", () =>
+    Effect.gen(function* () {
+      yield* here(Object.fromEntries(Object.entries(files).slice(3)))
+      assert.isFalse(yield* upload(["up"]))
+      assert.lengthOf(some.lines(), failuresToldMax)
+    }).pipe(Effect.provide(some.layer))
+  )
+
+  it.effect("are told a script each", () =>
+    Effect.gen(function* () {
+      yield* here(files)
+      assert.isFalse(yield* upload(["up"]))
+      const failed = script.told().filter(({ event }) => event === "failed")
+      assert.deepStrictEqual(failed.map(({ name }) => name).toSorted(), Object.keys(files).toSorted())
+    }).pipe(Effect.provide(script.layer))
+  )
+
+  const spelt = world(
+    { "up/A": "1", "up/B": "1", "up/C": "1", "up/D": "1", "up/E": "1", "up/F": "1" },
+    { reporter: ReporterText.layer("") }
+  )
+  it.effect("are told so also where they are known before anything is sent", () =>
+    Effect.gen(function* () {
+      yield* here({ "up/a": "1", "up/b": "1", "up/c": "1", "up/d": "1", "up/e": "1", "up/f": "1" })
+      assert.isFalse(yield* upload(["up"]))
+      assert.lengthOf(spelt.lines(), failuresToldMax + 1)
+      assert.strictEqual(spelt.lines().at(-1), "1 more failed for the same reason (name-collision)")
+    }).pipe(Effect.provide(spelt.layer))
   )
 })
 

@@ -134,11 +134,14 @@ const plainAscii = /^[\u0000-\u007f]*$/
 /** Two names with equal keys are the same name: on another machine they might be the same file. */
 export const key = (name: FileName): string => fold(name)
 
-/** The key of a name's outermost part: names that can stand in each other's way share it. */
-export const outermostKey = (name: FileName): string => {
-  const slash = name.indexOf("/")
-  return fold(slash < 0 ? name : name.slice(0, slash))
+/** The outermost part of what is a name or may become one: all of it where it has no `/`. */
+export const outermost = (text: string): string => {
+  const slash = text.indexOf("/")
+  return slash < 0 ? text : text.slice(0, slash)
 }
+
+/** The key of a name's outermost part: names that can stand in each other's way share it. */
+export const outermostKey = (name: FileName): string => fold(outermost(name))
 
 /** The key of one part of a name, or of a name found on a disk. */
 export const segmentKey = (segment: string): string => fold(segment)

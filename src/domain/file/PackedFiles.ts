@@ -56,10 +56,12 @@ export const bundledNameBytes = 2
 
 const sentBytes = 2 + 3 + 6 + 32
 
+/** Bytes of a packed name. */
+const lengthOfName = (name: FileName): number => bundledNameBytes + Bytes.utf8Length(name)
+
 /** Files fit into one message, and their content into one frame. The caller takes care of that. */
 export const packFiles = (files: ReadonlyArray<BundledFile>): Uint8Array => {
-  const names = files.reduce((total, { name }) => total + Bytes.utf8Length(name), 0)
-  const bytes = new Uint8Array(names + files.length * bundledBytes)
+  const bytes = new Uint8Array(files.reduce((total, { name }) => total + lengthOfName(name) + contentBytes, 0))
   let at = 0
   for (const file of files) {
     at = writeName(bytes, at, file.name)
@@ -70,8 +72,7 @@ export const packFiles = (files: ReadonlyArray<BundledFile>): Uint8Array => {
 
 /** Names fit into one message. */
 export const packNames = (all: ReadonlyArray<FileName>): Uint8Array => {
-  const names = all.reduce((total, name) => total + Bytes.utf8Length(name), 0)
-  const bytes = new Uint8Array(names + all.length * bundledNameBytes)
+  const bytes = new Uint8Array(all.reduce((total, name) => total + lengthOfName(name), 0))
   let at = 0
   for (const name of all) at = writeName(bytes, at, name)
   return bytes
@@ -91,9 +92,9 @@ export const packSent = (files: ReadonlyArray<SentFile>): Uint8Array => {
 /** Entries of a listing, in order: as many in each part as fit into one message. */
 export const packEntries = (entries: ReadonlyArray<FileEntry>): ReadonlyArray<Uint8Array> => {
   const pages: Array<Uint8Array> = []
-  const lengths = entries.map(({ name }) => Bytes.utf8Length(name))
+  const lengths = entries.map(({ name }) => lengthOfName(name))
   const lengthOf = (index: number): number =>
-    2 + (lengths[index] ?? 0) + entryBytes + (entries[index]?.digest === undefined ? 0 : digestBytes)
+    (lengths[index] ?? 0) + entryBytes + (entries[index]?.digest === undefined ? 0 : digestBytes)
   for (let from = 0; from < entries.length;) {
     let length = 0
     let to = from
