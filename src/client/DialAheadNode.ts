@@ -8,7 +8,7 @@
  * It stands beside the program, in a file of its own, and may import only what is loaded in no time.
  */
 import type { Socket } from "node:net"
-import { socketReadBytes } from "../domain/limits.ts"
+import * as ReadRing from "./ReadRing.ts"
 
 // Not imported: Node reads every property of a module for an import, and loads a tenth of itself for some.
 const { statSync } = process.getBuiltinModule("node:fs")
@@ -20,12 +20,28 @@ export interface Address {
   readonly port: number
 }
 
-/** How a client's sockets are made: half open, so that both sides can prove their end. */
-export const socketOptions = {
-  noDelay: true,
-  allowHalfOpen: true,
-  /** what one read may bring */
-  highWaterMark: socketReadBytes
+/** A connection that may be still on its way, and where it reads to. */
+export interface Connection {
+  readonly socket: Socket
+  readonly ring: ReadRing.ReadRing
+  /** Calls back whenever something has come; before that nobody is told. */
+  readonly onCome: (heard: () => void) => void
+}
+
+/** Dials: half open, so that both sides can prove their end. */
+export const dial = ({ host, port }: Address): Connection => {
+  const ring = ReadRing.make()
+  let heard = (): void => undefined
+  const callback = (bytes: number): boolean => {
+    ring.came(bytes)
+    heard()
+    return ring.hasRoom()
+  }
+  return {
+    socket: connect({ host, port, noDelay: true, allowHalfOpen: true, onread: { buffer: ring.next, callback } }),
+    ring,
+    onCome: (next) => void (heard = next)
+  }
 }
 
 const tree = ["--recursive", "-r", "--delete", "--include", "--exclude"]
@@ -110,7 +126,7 @@ export const whom = (args: ReadonlyArray<string>, here: Surroundings): Address |
   return isRight ? addressOf(flags.get("--server") ?? "") : undefined
 }
 
-let dialled: { readonly address: Address; readonly socket: Socket } | undefined
+let dialled: { readonly address: Address; readonly connection: Connection } | undefined
 
 /** Dials, if the command line is certain to. A connection that nobody takes does not keep the process. */
 export const begin = async (args: ReadonlyArray<string>, environment: NodeJS.ProcessEnv): Promise<void> => {
@@ -121,20 +137,25 @@ export const begin = async (args: ReadonlyArray<string>, environment: NodeJS.Pro
     password: (environment["PARADROP_PASSWORD"] ?? "") !== ""
   })
   if (address === undefined) return
-  const socket = connect({ ...address, ...socketOptions }).unref()
+  const connection = dial(address)
   // Who takes it finds it destroyed, and dials again to hear why.
-  socket.on("error", () => undefined)
-  dialled = { address, socket }
+  connection.socket.unref().on("error", () => undefined)
+  dialled = { address, connection }
   // Node sends the first packet in the next tick, which would come when the program is loaded.
   await new Promise<void>((resolve) => process.nextTick(resolve))
 }
 
 /** The connection that was dialled ahead, once, if it goes there and has not failed; it may be still on its way. */
-export const take = ({ host, port }: Address): Socket | undefined => {
+export const take = ({ host, port }: Address): Connection | undefined => {
   const ahead = dialled
   dialled = undefined
-  if (ahead === undefined || ahead.socket.destroyed) return undefined
-  if (ahead.address.host === host && ahead.address.port === port) return ahead.socket.ref()
-  ahead.socket.destroy()
+  if (ahead === undefined || ahead.connection.socket.destroyed) return undefined
+  const { address, connection } = ahead
+  const { socket } = connection
+  if (address.host === host && address.port === port) {
+    socket.ref()
+    return connection
+  }
+  socket.destroy()
   return undefined
 }

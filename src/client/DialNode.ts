@@ -1,35 +1,47 @@
 /**
  * How a client reaches a server over TCP: by the connection that was dialled ahead, or by one of its own.
  */
-import type { Socket as Connection } from "node:net"
-import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import { Effect, type Scope } from "effect"
 import { Socket } from "effect/socket"
+import * as SocketNode from "../domain/channel/SocketNode.ts"
 import * as DialAheadNode from "./DialAheadNode.ts"
 
-/** A fresh socket for each try. */
+/**
+ * A fresh socket for each try. What it reads is good until so many bytes as a record has were read behind it, as a
+ * `Transport` needs it (`ReadRing`).
+ */
 export const dial = (address: DialAheadNode.Address): Effect.Effect<Socket.Socket> =>
-  Effect.suspend(() => {
-    const ahead = DialAheadNode.take(address)
-    return ahead === undefined
-      ? NodeSocket.makeNet({ ...address, ...DialAheadNode.socketOptions })
-      : NodeSocket.fromDuplex(adopted(ahead))
-  })
+  SocketNode.dialling(Effect.suspend(() => connected(DialAheadNode.take(address) ?? DialAheadNode.dial(address))))
 
 /** Waits for it if it is still on its way. It ends with the scope. */
-const adopted = (connection: Connection): Effect.Effect<Connection, Socket.SocketError, Scope.Scope> =>
-  Effect.andThen(
+const connected = ({
+  onCome,
+  ring,
+  socket
+}: DialAheadNode.Connection): Effect.Effect<SocketNode.Dialled, Socket.SocketError, Scope.Scope> => {
+  const inlet: SocketNode.Inlet = {
+    take: () => {
+      const all = ring.take()
+      // It may have been full.
+      if (ring.hasRoom()) socket.resume()
+      return all
+    },
+    onCome
+  }
+  const dialled = Effect.succeed({ connection: socket, inlet })
+  return Effect.andThen(
     Effect.addFinalizer(() =>
       Effect.sync(() => {
-        if (connection.connecting) connection.destroy()
-        else connection.destroySoon()
+        if (socket.connecting) socket.destroy()
+        else socket.destroySoon()
       })
     ),
-    Effect.callback<Connection, Socket.SocketError>((resume) => {
-      if (!connection.connecting) return resume(Effect.succeed(connection))
-      connection.once("connect", () => resume(Effect.succeed(connection)))
-      connection.once("error", (cause) =>
+    Effect.callback<SocketNode.Dialled, Socket.SocketError>((resume) => {
+      if (!socket.connecting) return resume(dialled)
+      socket.once("connect", () => resume(dialled))
+      socket.once("error", (cause) =>
         resume(Effect.fail(new Socket.SocketError({ reason: new Socket.SocketOpenError({ kind: "Unknown", cause }) })))
       )
     })
   )
+}

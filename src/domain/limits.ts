@@ -350,8 +350,11 @@ export const hashSliceBytes = 256 * 1024
 /** A copy is sent at the latest at this length, so that the receiver works while the walk goes on. */
 export const copyRunBytesMax = 16 * 1024 * 1024
 
-/** What the kernel's buffer gives to one read of a server's socket: half a record, more costs memory. */
+/** What the kernel's buffer gives to one read of a socket: half a record, more costs memory. */
 export const socketReadBytes = 256 * 1024
+
+/** What a client's socket reads into: a record, and as much again as may come while it is worked on. */
+export const readRingBytes = 2 * 1024 * 1024
 
 /** Of a record that is not whole yet each part of so many bytes is progress; a link that is slower has stalled. */
 export const receivedPartBytes = 64 * 1024

@@ -12,7 +12,7 @@ import { Effect, FiberSet, Layer, type Scope } from "effect"
 import { NetAddress } from "effect/net"
 import { type Socket, SocketServer } from "effect/socket"
 import { type Arrived, Doorman, Visitor } from "./Doorman.ts"
-import * as SocketNode from "./SocketNode.ts"
+import * as SocketNode from "../domain/channel/SocketNode.ts"
 
 /** Where to listen, and how: a descriptor that was given goes before host and port. */
 export interface Options {

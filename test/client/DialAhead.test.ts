@@ -113,7 +113,7 @@ describe("the connection that was dialled ahead", () => {
       const came = once(server, "connection")
       yield* begin(address)
       yield* Effect.promise(() => came)
-      const socket = DialAheadNode.take(address)
+      const socket = DialAheadNode.take(address)?.socket
       if (socket?.connecting === true) yield* Effect.promise(() => once(socket, "connect"))
       assert.strictEqual(socket?.remotePort, address.port)
       assert.isTrue(socket?.allowHalfOpen)
