@@ -27,6 +27,7 @@ import {
   type LocalTree,
   type NewLocal
 } from "./LocalFiles.ts"
+import * as FolderNode from "./FolderNode.ts"
 import * as LocalTreeDisk from "./LocalTreeDisk.ts"
 import * as SmallLocalFiles from "./SmallLocalFiles.ts"
 import * as StagedFile from "./StagedFile.ts"
@@ -257,7 +258,7 @@ const walk: LocalFiles["Service"]["walk"] = (root, enter) =>
       // The next one is the last.
       const ahead: Array<Ahead> = []
       const read = (folder: string, depth: number): Effect.Effect<ReadonlyArray<LocalFound>> =>
-        Effect.map(Effect.andThen(turn, entriesOf(root, folder, depth)), (found) => {
+        Effect.map(Effect.andThen(turn, entriesOf(root, folder, depth, turn)), (found) => {
           let run: Array<LocalFound> = []
           const runs: Array<Ahead> = [{ run }]
           for (const one of found) {
@@ -285,7 +286,8 @@ const walk: LocalFiles["Service"]["walk"] = (root, enter) =>
 const entriesOf = (
   root: string,
   folder: string,
-  depth: number
+  depth: number,
+  turn: Effect.Effect<void>
 ): Effect.Effect<ReadonlyArray<FolderFound | LocalFound>> =>
   Effect.suspend(() => {
     const path = folder === "" ? root : nodePath.join(root, folder)
@@ -294,16 +296,16 @@ const entriesOf = (
       return Effect.succeed([{ _tag: "Failed", name: folder, error }])
     }
     if (depth > nameDepthMax) return failed("too-deep")
-    const all = SmallFilesNode.attempt(() => nodeFs.readdirSync(path, { withFileTypes: true }), "local")
-    if (Result.isFailure(all)) return failed(all.failure.code)
-    if (all.success.length === 0 && folder !== "") {
-      return Effect.succeed([{ _tag: "LeftOut", name: folder, kind: "empty-folder" } as const])
-    }
     const before = folder === "" ? "" : `${folder}/`
-    const entries = all.success
-      .filter((entry) => !StagedFile.isTemporary(entry.name))
-      .toSorted((a, b) => (a.name < b.name ? -1 : 1))
-    return SmallFilesNode.inTurns(entries, (entry) => kindOf(before + entry.name, path, entry))
+    return Effect.matchEffect(FolderNode.entries(path, turn), {
+      onFailure: ({ code }) => failed(code),
+      onSuccess: (all): Effect.Effect<ReadonlyArray<FolderFound | LocalFound>> => {
+        if (all.length === 0 && folder !== "")
+          return Effect.succeed([{ _tag: "LeftOut", name: folder, kind: "empty-folder" }])
+        const wanted = all.filter(({ name }) => !StagedFile.isTemporary(name))
+        return SmallFilesNode.inTurns(wanted, (entry) => kindOf(before + entry.name, path, entry))
+      }
+    })
   })
 
 /** A folder to go into. */

@@ -395,6 +395,9 @@ export const asideBytes = 4 * 1024 * 1024
 /** A copy within the store goes in blocks of this size: one is written by another thread while the next is read. */
 export const copiedBlockBytes = 2 * 1024 * 1024
 
+/** Of a local folder so many entries are read, sorted or put together before others have their turn. */
+export const folderPieceEntries = 1024
+
 /** Of many files of one command that fail for one reason a person is told so many one by one, and how many more. */
 export const failuresToldMax = 5
 
