@@ -5,7 +5,7 @@
  * an insertion moves only the boundaries near it. Pure and streaming: any pieces of the input give the same chunks.
  * Work: at most one step a byte; the first `min` bytes of a chunk are skipped, so on any input it is less.
  */
-import { sha256 } from "@noble/hashes/sha2.js"
+import { hexToBytes } from "@noble/hashes/utils.js"
 import * as Bytes from "../Bytes.ts"
 
 /** How content is cut. Sizes in bytes; masks have their bits at the top, where the hash has seen most bytes. */
@@ -45,14 +45,15 @@ const topBits = (count: number): number => (-1 << (32 - count)) | 0
 
 /**
  * The gear table: entry i is the first four bytes, big-endian, of SHA-256 of the text `paradrop gear i`.
- * Made, not copied: anyone can check it, and nobody chose it.
+ * Anyone can make it (a test does), and nobody chose it. Written down, because 256 hashes in a fresh process take 10 ms.
  */
-export const gear = (): Int32Array => (made ??= makeGear())
+export const gear = (): Int32Array => (read ??= readGear())
 
-// At its first use: 256 hashes are work that a listing should not pay for.
-let made: Int32Array | undefined
-const makeGear = (): Int32Array =>
-  Int32Array.from({ length: 256 }, (_, index) => Bytes.readU32(sha256(Bytes.fromUtf8(`paradrop gear ${index}`)), 0) | 0)
+let read: Int32Array | undefined
+const readGear = (): Int32Array => {
+  const bytes = hexToBytes(gearHex)
+  return Int32Array.from({ length: 256 }, (_, index) => Bytes.readU32(bytes, 4 * index) | 0)
+}
 
 /** Where a chunk under way stands: carry it from one piece of the input to the next. */
 export interface ChunkState {
@@ -122,3 +123,27 @@ const seek = (bytes: Uint8Array, table: Int32Array, from: number, to: number, ma
 }
 
 const end = (taken: number): Scan => ({ taken, ended: true, state: chunkStart })
+
+const gearHex =
+  "1bcd94e57925394a5ce87ee9875f0dbf95c529ec058c1f9a3fc4e129eee1105f3989ee81a03dd13c9fce7afa3c5bfe21" +
+  "637b197d500a93d25694a6544fe33c447ea8929c6b31a42b3d38aafc736df1a5d9200cf64ff955466e312359fcb45442" +
+  "4ef0febe95f8a4a6e4a1b52d767fbdad067ad8d6147b3c44dddfca0a8e3954fd26d248efc9074a116493d91caef23ce5" +
+  "d98aec8e4315c595c40c656389a8c1a07ae17a3aee96c3571c0c3bd54242e9de6d89778842bda51a2af65027755d45f4" +
+  "097eb0fb1411e4a67e4a53f495c59db199ec6cd41c370f0a4cdecdf88bfd75d76159440bc0a9b09c8fa6ae9fa68a4e66" +
+  "af3d04a0b57a47ab6f77c4f843804c707713d2684e19ef2af17e1c2d6b2ab28cb62ab075c78bd28d2f44c22a6744b8a6" +
+  "9fcd66e461033860d309509ac25d23845a17065d9ff22d5822de5c758460b20d81be5f6342f2ec4393718357511c3c8b" +
+  "d8f316a995af5226cd00ae5d64c7a58db82c84eec6e3a700098a6caaaea72ee7b4707220940dcfd353a6fd48be1c3fd4" +
+  "5b3615ebc1c63b013e848c3b2f379e04f8b79778a283dfefb82486100fb3d2b3cad35e7bf5c281b90b27482f01a59909" +
+  "14b37352c3fced57242be62ba4a8eabdccc29192dbc992830a15ede0ea83126a8bdadc23dd705f3e9d544ba3d76e5950" +
+  "bccb6b3526ee8b12ae53b41299a4028463b7bc20f85c4c9c8ebef95c2ca613ddb9a51ee22505dbc41ead0c84bc4d919c" +
+  "248946779eee9f73f120eaa6af5eb465c7840b903048970ba781f087a3ff76ee86d8d803b962e8a3e061acac85e10998" +
+  "68f0b3e1f146c69ecd2ffc2dd2c9f3a7ef85559d086b986a284b5218df6861d0835b328863828e7e393214a3935693ce" +
+  "e4c99e4d990e64426d77e82de96adf48ca48a297a193aedf3a3e5d2620a2dcde949821321e74bd4e4a81d634a3e560d4" +
+  "233f3e1fa402c4154c92014c7dbcb00e21aaa920227455225dd462479079e4d67f221d4dd759cb763931cb3360eae288" +
+  "5c33889cea0781b86bba77b3de945fc400ea8e531f32972f38752fe1f1e79bc7a58486f8a58d55d291756089d30989a3" +
+  "0dca449c887b3fb9c421dcb4a61dfe220c1928655c6d84fe57e3facbe4df71abe2cb929ea4b29eb52e7b225186ba1a66" +
+  "30c1ee6042ad369740677f2e4ff831719595e93821b40efff26adf1e1b7b009f89fe854e0580adb06a125925dbe439d5" +
+  "16a46efeb3297d46dc37038719d7468da9ffd7330bd9bdc1a951c14ab4798d2f58999509b85d2fe63023b9df10aa1567" +
+  "b2828df2695917bf5d08cbaae257b3b8676e2aafda61454416f611156478f39b9594bab3a642b57c5c07c9ef93e76b37" +
+  "3271bdb97b54e9a9bcc7e54878ca9c96f4ef234e7996b75a649fa04a678e685e07e78ff7aff83b3665761e9dc86329b9" +
+  "9d3129973eacdd1a28e0411a36297efc"
