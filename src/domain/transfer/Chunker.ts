@@ -45,7 +45,7 @@ const topBits = (count: number): number => (-1 << (32 - count)) | 0
 
 /**
  * The gear table: entry i is the first four bytes, big-endian, of SHA-256 of the text `paradrop gear i`.
- * Anyone can make it (a test does), and nobody chose it. Written down, because 256 hashes in a fresh process take 10 ms.
+ * Anyone can make it (a test does), and nobody chose it. Written down: 256 hashes in a fresh process take 10 ms.
  */
 export const gear = (): Int32Array => (read ??= readGear())
 
