@@ -220,6 +220,26 @@ const spellingCutAt = (operations: number): Schedule.Schedule => ({
   links: [{ reads: {}, writes: {}, hangWhenCut: false }]
 })
 
+const small = (version: number, grows: boolean, modified: number) => ({
+  lineage: 4,
+  version,
+  size: 598,
+  grows,
+  modified
+})
+
+const brokenRename: ReadonlyArray<Schedule.Action> = [
+  { _tag: "Run", client: 0, command: { _tag: "Upload", name: "A", content: small(1, true, 1_000) } },
+  { _tag: "Run", client: 2, command: { _tag: "Download", name: "A" } },
+  { _tag: "DiskFault", operations: 32, code: "ENOSPC" },
+  {
+    _tag: "Run",
+    client: 0,
+    command: { _tag: "UploadBundle", files: [{ name: "A", content: small(9, false, 2_000) }] }
+  },
+  { _tag: "Run", client: 0, command: { _tag: "Rename", name: "A", to: "a", replace: true } }
+]
+
 /** What the simulation has found wrong with the product, as small as it made it. */
 const regressions: Record<string, Schedule.Schedule> = {
   "a client that waits for ever to say Hello, on a connection that takes nothing more": {
@@ -246,6 +266,15 @@ const regressions: Record<string, Schedule.Schedule> = {
       }
     ],
     links: [{ reads: {}, writes: { cutAfterBytes: 7_487 }, hangWhenCut: true }]
+  },
+  "two spellings of one name, when the disk is full as a rename takes the first away and that name is written again": {
+    seed: 1_148_653_008,
+    choices: 1,
+    capacityBytes: 64_000_000,
+    quota: { bytes: 332_155, files: 2 },
+    roots: {},
+    steps: brokenRename.map((action) => ({ action, pause: { turns: 0 } })),
+    links: []
   },
   // Four operations of the disk long, from the second name to the end of the first.
   ...Object.fromEntries(

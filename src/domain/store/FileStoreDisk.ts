@@ -1318,8 +1318,9 @@ const move = Effect.fnUntraced(function* (
   { replace, to }: RenameRequest
 ): Effect.fn.Return<DiskStat | undefined, StoreError> {
   let replaced: DiskStat | undefined
-  // Whether the old name still stands.
+  // Whether the old name still stands, and whether the new one is of our making and nothing else's before.
   let both = false
+  let added = false
   const arrive = Effect.fnUntraced(function* (exists: boolean): Effect.fn.Return<void, StoreError> {
     const there = exists ? Option.getOrUndefined(yield* statAt(context, to)) : undefined
     // Two names of one file: what a rename leaves when the power goes in its middle.
@@ -1327,11 +1328,20 @@ const move = Effect.fnUntraced(function* (
     if (there !== undefined && !half && !replace) return yield* new FileExists({ name: to })
     replaced = half ? undefined : there
     both = half || (yield* secondName(context, source.name, to, there !== undefined))
+    added = both && there === undefined
     if (!both && sameFolder(source.name, to)) yield* context.names.removed(folderOf(to), baseName(source.name))
   })
-  yield* place(context, to, arrive, source.name)
-  if (both) yield* takeAway(context, source.name)
-  else {
+  // With both names a change of the old one would leave two files for good: what can be undone is, and what is durable
+  // is worth a second try. Whatever stands half done all the same is for the next start.
+  yield* Effect.onError(place(context, to, arrive, source.name), () =>
+    added ? Effect.ignore(takeAway(context, to)) : Effect.void
+  )
+  if (both) {
+    const stands = Effect.orElseSucceed(standsTwice(context, { from: source.name, to }), () => false)
+    yield* Effect.catch(takeAway(context, source.name), (error) =>
+      Effect.flatMap(stands, (half) => (half ? takeAway(context, source.name) : Effect.fail(error)))
+    )
+  } else {
     if (context.durable) yield* Effect.mapError(context.disk.syncFolder(folderOf(source.name)), failed)
     yield* prune(context, folderOf(source.name))
   }

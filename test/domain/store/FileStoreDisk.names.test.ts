@@ -153,6 +153,11 @@ for (const change of changes) {
               Effect.andThen(control.failAt(nth, code), perform(change)).pipe(Effect.provide(onDisk(disk)))
             )
             const where = `${code} at ${nth} (${(yield* control.journal)[nth - 1]})`
+            // Also before a start finishes it: what the old name takes until then would stay for good. What has
+            // replaced another file cannot go back before it is durable.
+            const held = yield* control.files
+            const twice = held.has("from/a") && new TextDecoder().decode(held.get(change.to ?? "")) === content
+            assert.isFalse(twice && !(change.replace && where.includes("syncFolder")), where)
             const [from, to] = yield* Effect.provide(standing(change), onDisk(disk))
             assert.isTrue(
               legal(change).some(([a, b]) => a === from && b === to),
