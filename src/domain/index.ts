@@ -5,6 +5,7 @@
  */
 
 export * as Digest from "./file/Digest.ts"
+export * as DigestPortable from "./file/DigestPortable.ts"
 export * as FileEntry from "./file/FileEntry.ts"
 export * as FileName from "./file/FileName.ts"
 export * as Printable from "./file/Printable.ts"

@@ -12,11 +12,12 @@ import * as LocalFilesNode from "../../src/client/LocalFilesNode.ts"
 import * as LocalTreeDisk from "../../src/client/LocalTreeDisk.ts"
 import * as StagedFile from "../../src/client/StagedFile.ts"
 import { Digest, digestOf } from "../../src/domain/file/Digest.ts"
+import * as DigestPortable from "../../src/domain/file/DigestPortable.ts"
 import type { Disk } from "../../src/domain/store/Disk.ts"
 import * as MemoryDisk from "../../src/domain/testing/MemoryDisk.ts"
 import { localFilesContract } from "../../src/client/testing/localFilesContract.ts"
 
-const core = Layer.mergeAll(Digest.layerPortable, NodeCrypto.layerSecureRandom)
+const core = Layer.mergeAll(DigestPortable.layer, NodeCrypto.layerSecureRandom)
 const real = LocalFilesNode.layer.pipe(Layer.provideMerge(core))
 
 let folder = ""
@@ -29,7 +30,7 @@ afterEach(() => fs.rmSync(folder, { recursive: true, force: true }))
 describe("memory", () => {
   for (const { effect, name } of localFilesContract("w")) {
     it.effect(name, () =>
-      Effect.provide(effect, LocalFilesMemory.layer({ folders: ["w"] }).pipe(Layer.provideMerge(Digest.layerPortable)))
+      Effect.provide(effect, LocalFilesMemory.layer({ folders: ["w"] }).pipe(Layer.provideMerge(DigestPortable.layer)))
     )
   }
 })

@@ -4,7 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, FileSystem, Layer, Redacted } from "effect"
 import { UserName } from "../../src/domain/channel/HandshakeMessage.ts"
 import { Opaque, type Password, recordBytes } from "../../src/domain/channel/Opaque.ts"
-import { Digest } from "../../src/domain/file/Digest.ts"
+import * as DigestPortable from "../../src/domain/file/DigestPortable.ts"
 import { Accounts } from "../../src/domain/session/Accounts.ts"
 import * as PublicAccount from "../../src/server/PublicAccount.ts"
 
@@ -110,7 +110,7 @@ describe("keeping the record", () => {
       const { setup, stretching } = yield* Accounts
       const made = { setup: yield* setup, stretching }
       return yield* PublicAccount.keepInFile(path, made).pipe(
-        Effect.provide(Layer.merge(NodeServices.layer, Digest.layerPortable))
+        Effect.provide(Layer.merge(NodeServices.layer, DigestPortable.layer))
       )
     })
 

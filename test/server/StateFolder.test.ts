@@ -3,10 +3,10 @@ import { join } from "node:path"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Effect, FileSystem, Layer } from "effect"
-import { Digest } from "../../src/domain/file/Digest.ts"
+import * as DigestPortable from "../../src/domain/file/DigestPortable.ts"
 import * as StateFolder from "../../src/server/StateFolder.ts"
 
-const platform = Layer.merge(NodeServices.layer, Digest.layerPortable)
+const platform = Layer.merge(NodeServices.layer, DigestPortable.layer)
 
 interface Given {
   readonly root: string

@@ -2,13 +2,7 @@
  * Digests of content: BLAKE3 with 32 bytes of output (the BLAKE3 specification, 2021), written in hex. And tags: what
  * tells content apart for those who share a key that nobody could know when the content was made.
  */
-import { GHASH } from "@noble/ciphers/_polyval.js"
-import { ecb } from "@noble/ciphers/aes.js"
-import { blake3 } from "@noble/hashes/blake3.js"
-import { bytesToHex } from "@noble/hashes/utils.js"
-import { Brand, Context, Layer, Schema } from "effect"
-import * as Bytes from "../Bytes.ts"
-import { tagBytes } from "../limits.ts"
+import { Brand, Context, Schema } from "effect"
 
 /** BLAKE3-256 of a whole file, 64 lower-case hex digits. */
 export const ContentDigest = Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/)).pipe(Schema.brand("ContentDigest"))
@@ -57,49 +51,7 @@ export class Digest extends Context.Service<
      */
     readonly tagger: (key: Uint8Array, nonce: Uint8Array) => () => Tagger
   }
->()("paradrop/file/Digest") {
-  /** Portable layer in TypeScript: about a twentieth of the native layer's speed. */
-  static readonly layerPortable: Layer.Layer<Digest> = Layer.sync(Digest, () =>
-    Digest.of({
-      make: () => {
-        const state = blake3.create()
-        return {
-          update: (bytes) => void state.update(bytes),
-          sofar: () => ContentDigest.make(bytesToHex(state.clone().digest())),
-          digest: () => ContentDigest.make(bytesToHex(state.digest()))
-        }
-      },
-      tagger: (key, nonce) => {
-        const encrypt = (block: Uint8Array) => ecb(key, { disablePadding: true }).encrypt(block)
-        const hashKey = encrypt(new Uint8Array(tagBytes))
-        const mask = encrypt(Bytes.concat([nonce, Uint8Array.of(0, 0, 0, 1)]))
-        return () => portableTagger(hashKey, mask)
-      }
-    })
-  )
-}
-
-/** GHASH of the content and its length, under a mask. The library pads each part that it is given to whole blocks. */
-const portableTagger = (hashKey: Uint8Array, mask: Uint8Array): Tagger => {
-  const state = new GHASH(hashKey)
-  let rest: Uint8Array = new Uint8Array(0)
-  let length = 0
-  return {
-    update: (bytes) => {
-      length += bytes.length
-      const all = Bytes.concat([rest, bytes])
-      const whole = all.length - (all.length % tagBytes)
-      state.update(all.subarray(0, whole))
-      rest = all.slice(whole)
-    },
-    tag: () => {
-      const lengths = new Uint8Array(tagBytes)
-      new DataView(lengths.buffer).setBigUint64(0, 8n * BigInt(length))
-      const hash = state.update(rest).update(lengths).digest()
-      return bytesToHex(hash.map((byte, index) => byte ^ (mask[index] ?? 0)))
-    }
-  }
-}
+>()("paradrop/file/Digest") {}
 
 /** Digest of bytes in memory. */
 export const digestOf = (digest: Digest["Service"], parts: ReadonlyArray<Uint8Array>): ContentDigest => {

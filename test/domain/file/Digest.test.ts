@@ -4,13 +4,14 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, type Layer, Schema } from "effect"
 import * as Bytes from "../../../src/domain/Bytes.ts"
 import { ContentDigest, Digest, digestOf } from "../../../src/domain/file/Digest.ts"
+import * as DigestPortable from "../../../src/domain/file/DigestPortable.ts"
 import * as DigestNode from "../../../src/domain/file/DigestNode.ts"
 import { digestContract } from "../../../src/domain/testing/digestContract.ts"
 import { runContract } from "../store/contract.ts"
 
 const layers: ReadonlyArray<readonly [string, Layer.Layer<Digest>]> = [
   ["DigestNode", DigestNode.layer],
-  ["Digest.layerPortable", Digest.layerPortable]
+  ["DigestPortable", DigestPortable.layer]
 ]
 
 for (const [title, layer] of layers) runContract(`Digest contract: ${title}`, digestContract, () => layer)
@@ -95,7 +96,7 @@ describe("Digest", () => {
     ([parts, seed]) =>
       Effect.gen(function* () {
         const native = yield* Effect.provide(Digest, DigestNode.layer)
-        const portable = yield* Effect.provide(Digest, Digest.layerPortable)
+        const portable = yield* Effect.provide(Digest, DigestPortable.layer)
         assert.strictEqual(digestOf(native, parts), digestOf(portable, parts))
         const key = Uint8Array.fromHex(digestOf(native, [seed]))
         const tags = [native, portable].map(({ tagger }) => {

@@ -1,6 +1,6 @@
 import { Layer } from "effect"
 import { SecureRandom } from "effect/crypto"
-import { Digest } from "../../../src/domain/file/Digest.ts"
+import * as DigestPortable from "../../../src/domain/file/DigestPortable.ts"
 import * as DigestNode from "../../../src/domain/file/DigestNode.ts"
 import * as FileStoreDisk from "../../../src/domain/store/FileStoreDisk.ts"
 import * as FileStoreMemory from "../../../src/domain/store/FileStoreMemory.ts"
@@ -10,7 +10,7 @@ import { runContract } from "./contract.ts"
 import { temporaryDisk } from "./temporaryDisk.ts"
 
 runContract("FileStore contract: FileStoreMemory", fileStoreContract, () =>
-  FileStoreMemory.layer({ capacityBytes: 10_000_000 }).pipe(Layer.provideMerge(Digest.layerPortable))
+  FileStoreMemory.layer({ capacityBytes: 10_000_000 }).pipe(Layer.provideMerge(DigestPortable.layer))
 )
 runContract("FileStore contract: FileStoreDisk over MemoryDisk", fileStoreContract, () =>
   FileStoreDisk.layer().pipe(
