@@ -7,7 +7,7 @@
  * a listing leaves out what the server may not look into.
  */
 import { Effect, Semaphore, Stream } from "effect"
-import { Digest } from "../domain/file/Digest.ts"
+import { Digest, digestOf } from "../domain/file/Digest.ts"
 import type { FileEntry } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
@@ -210,6 +210,7 @@ export const get = (
     const files = yield* LocalFiles
     const folder = to ?? "."
     const filter = Filter.make(options)
+    yield* Effect.forkScoped(digestsAhead)
     const listed = yield* listing("download", outermostOfRemote(texts), false)
     if (listed === undefined) return false
     const there = yield* TreeSelection.remote(texts, listed, filter)
@@ -265,6 +266,13 @@ export const get = (
     ),
     Effect.scoped
   )
+
+/** The first digest loads native code, 8 ms: while the server lists, nobody waits for it. */
+const digestsAhead = Effect.flatMap(Sessions, ({ session }) => session).pipe(
+  Effect.andThen(Digest),
+  Effect.map((digest) => void digestOf(digest, [])),
+  Effect.ignore
+)
 
 /**
  * The plan without the removals of what the server does not call gone: it is asked about each name. What goes to make
