@@ -1028,9 +1028,11 @@ const placeAll = Effect.fnUntraced(function* (
   target: StageRequest["target"]
 ): Effect.fn.Return<Outcomes<FileEntry>> {
   const outcomes: Array<Result.Result<FileEntry, StoreError>> = []
+  const staged = yield* context.newStagedName
   for (const run of runsOf(files, ({ name }) => name)) {
+    const temporary = (index: number) => `${staged}-${outcomes.length + index}`
     // Whatever is unusual goes the way of a single file, which knows what to say of it.
-    const together = yield* Effect.result(placeRun(context, run, target))
+    const together = yield* Effect.result(placeRun(context, run, { target, temporary }))
     if (Result.isSuccess(together)) outcomes.push(...together.success)
     else outcomes.push(...(yield* Effect.forEach(run, (file) => Effect.result(placeAlone(context, file, target)))))
   }
@@ -1040,11 +1042,18 @@ const placeAll = Effect.fnUntraced(function* (
 const placeAlone = (context: Context, file: SmallFile, target: StageRequest["target"]) =>
   SmallFiles.placeOne({ stage: (request) => stage(context, request) }, file, target)
 
+/** How a run is placed. */
+interface Placing {
+  readonly target: StageRequest["target"]
+  /** what each file of the run is called while it is staged */
+  readonly temporary: (index: number) => string
+}
+
 /** The whole run in one step of the disk. Fails, having changed nothing, when that is not how it can be done. */
 const placeRun = (
   context: Context,
   run: ReadonlyArray<SmallFile>,
-  target: StageRequest["target"]
+  how: Placing
 ): Effect.Effect<Outcomes<FileEntry>, StoreError | DiskError> => {
   const { disk, lockName, reserved } = context
   const bytes = run.reduce((total, { parts }) => total + Bytes.lengthOf(parts), 0)
@@ -1055,12 +1064,12 @@ const placeRun = (
   })
   return Effect.acquireUseRelease(
     hold,
-    () => lockName.all(run.map(({ name }) => key(name)))(placeTogether(context, run, target)),
+    () => lockName.all(run.map(({ name }) => key(name)))(placeTogether(context, run, how)),
     () => Effect.sync(() => void (reserved.bytes -= bytes))
   )
 }
 
-const placeTogether = (context: Context, run: ReadonlyArray<SmallFile>, target: StageRequest["target"]) => {
+const placeTogether = (context: Context, run: ReadonlyArray<SmallFile>, how: Placing) => {
   const [first] = run
   if (first === undefined) return Effect.succeed([])
   const { name } = first
@@ -1076,7 +1085,7 @@ const placeTogether = (context: Context, run: ReadonlyArray<SmallFile>, target: 
       made = yield* inFolder(context, step.folder)(placeStep(context, name, step, () => Effect.void, undefined))
     }
     const folder = { path: folderOf(name), made }
-    const outcomes = yield* inFolder(context, folder.path)(arriveAll(context, folder, run, received, target))
+    const outcomes = yield* inFolder(context, folder.path)(arriveAll(context, folder, run, received, how))
     // It may have been replaced, which changes the folder above and no name in it.
     const above = folder.path.slice(0, -1)
     if (made !== undefined) yield* inFolder(context, above)(context.names.addedAll(above, []))
@@ -1099,7 +1108,7 @@ const arriveAll = Effect.fnUntraced(function* (
   { made, path: folder }: { readonly path: DiskPath; readonly made: DiskStat | undefined },
   run: ReadonlyArray<SmallFile>,
   digests: ReadonlyArray<ContentDigest>,
-  target: StageRequest["target"]
+  { target, temporary }: Placing
 ): Effect.fn.Return<Outcomes<FileEntry>, StoreError | DiskError> {
   const { disk, durable, names } = context
   const parts = run.map(({ name }) => ({ part: baseName(name), key: segmentKey(baseName(name)) }))
@@ -1129,9 +1138,8 @@ const arriveAll = Effect.fnUntraced(function* (
   const fit = ready.flatMap((one) => (Result.isSuccess(one) ? [one.success] : []))
   const [first] = fit
   if (first !== undefined) yield* makeDurable(context, first.file.name, folder, found.folder)
-  const temporary = yield* context.newStagedName
   const files = fit.map(({ file: { executable, modified, parts }, part }, index) => ({
-    temporary: `${temporary}-${index}`,
+    temporary: temporary(index),
     name: part,
     parts,
     modified,
