@@ -234,7 +234,7 @@ const look = (path: string): Effect.Effect<LocalEntry | undefined, LocalFileFail
   call<nodeFs.BigIntStats>((done) => nodeFs.stat(path, { bigint: true }, done)).pipe(
     Effect.map((stats) => {
       const { kind, ...stat } = toStat(stats)
-      const facts = { size: stat.size, modified: modifiedOf({ kind, ...stat }), ...mayRun(stat.executable) }
+      const facts = { size: stat.size, modified: modifiedOf(stat), ...mayRun(stat.executable) }
       return { kind: kind === "link" ? "special" : kind, ...facts }
     }),
     Effect.catchIf(
@@ -317,7 +317,7 @@ interface FolderFound {
 /** The link itself is looked at, not what it leads to. */
 const kindOf = (name: string, folder: string, entry: nodeFs.Dirent): FolderFound | LocalFound => {
   if (entry.isDirectory()) return { _tag: "Folder", name }
-  const looked = SmallFilesNode.lstat(`${folder}/${entry.name}`)
+  const looked = SmallFilesNode.glance(`${folder}/${entry.name}`)
   if (Result.isFailure(looked)) {
     const path = printable(nodePath.join(folder, entry.name))
     return {

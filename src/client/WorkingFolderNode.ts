@@ -36,7 +36,7 @@ const attempt = <A>(path: string, work: () => Promise<A>): Effect.Effect<A, Loca
 const look = (path: string, name: string): Effect.Effect<LocalNamed, LocalFileFailed> =>
   attempt(path, async () => {
     const { kind, ...stat } = toStat(await nodeFs.stat(path, { bigint: true }))
-    return { name, kind: kind === "link" ? "special" : kind, size: stat.size, modified: modifiedOf({ kind, ...stat }) }
+    return { name, kind: kind === "link" ? "special" : kind, size: stat.size, modified: modifiedOf(stat) }
   })
 
 const held = Effect.fnUntraced(function* (folder: string) {

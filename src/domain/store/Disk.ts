@@ -184,4 +184,5 @@ export const sameContent = (before: DiskStat, after: DiskStat): boolean =>
   (before.changedNanoseconds === after.changedNanoseconds || after.links < before.links)
 
 /** The modification time as `Milliseconds` can hold it; a file system may hold more. */
-export const modifiedOf = ({ modified }: DiskStat): number => Math.min(Math.max(modified, 0), millisecondsMax)
+export const modifiedOf = ({ modified }: { readonly modified: number }): number =>
+  Math.min(Math.max(modified, 0), millisecondsMax)

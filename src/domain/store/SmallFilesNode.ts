@@ -22,7 +22,7 @@ import {
   sameContent,
   type WholeFile
 } from "./Disk.ts"
-import { isPart, toStat } from "./StatNode.ts"
+import { type Glance, glanceOf, isPart, toStat } from "./StatNode.ts"
 
 const { constants } = nodeFs
 
@@ -234,6 +234,14 @@ export const readAll = (
 /** What stands at a path, the last part not followed. */
 export const lstat = (path: string, operation = "stat"): Result.Result<DiskStat, DiskError> =>
   attempt(() => toStat(nodeFs.lstatSync(path, { bigint: true })), operation)
+
+/** The same without what tells two versions apart: in a fresh process in two thirds of the time. */
+export const glance = (path: string, operation = "stat"): Result.Result<Glance, DiskError> => {
+  const looked = attempt(() => nodeFs.lstatSync(path), operation)
+  if (Result.isFailure(looked)) return Result.fail(looked.failure)
+  const seen = glanceOf(looked.success)
+  return seen === undefined ? lstat(path, operation) : Result.succeed(seen)
+}
 
 /** Milliseconds of a clock that never goes back. */
 export const monotonic: Effect.Effect<() => number> = Clock.clockWith((clock) =>

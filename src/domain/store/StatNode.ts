@@ -32,4 +32,18 @@ export const toStat = (stats: nodeFs.BigIntStats): DiskStat => ({
   links: Number(stats.nlink)
 })
 
+/** What a walk asks of a file. */
+export type Glance = Pick<DiskStat, "executable" | "kind" | "modified" | "size">
+
+/**
+ * The same as `toStat` says, without its large integers; undefined when it takes them to know which millisecond it was:
+ * near the middle of two, and before 1970.
+ */
+export const glanceOf = (stats: nodeFs.Stats): Glance | undefined => {
+  const modified = Math.round(stats.mtimeMs)
+  if (modified < 0 || Math.abs(stats.mtimeMs - modified) > 0.499) return undefined
+  const kind = kindOf(stats)
+  return { kind, size: stats.size, modified, executable: kind === "file" && (stats.mode & 0o100) !== 0 }
+}
+
 const ownerExecuteBit = 0o100n
