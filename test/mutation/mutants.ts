@@ -35,6 +35,7 @@ const client = "client/ClientSession.ts"
 const store = "domain/store/FileStore"
 const crash = "domain/store/FileStoreDisk.crash"
 const changed = "domain/store/FileStoreDisk.names"
+const spelt = "domain/store/FileStoreDisk.spellings"
 const machine = "domain/session/Session"
 
 export const mutants: ReadonlyArray<Mutant> = [
@@ -283,6 +284,22 @@ export const mutants: ReadonlyArray<Mutant> = [
     "!half && !replace)",
     "!half && replace === undefined)",
     store
+  ),
+  mutant(
+    "file-missed-while-it-is-spelt-anew",
+    "who does not find a file looks again without waiting for the rename that has passed him by",
+    disk,
+    "yield* context.lockName(key(name))(look(context, name, at)) : first",
+    "yield* look(context, name, at) : first",
+    spelt
+  ),
+  mutant(
+    "listing-without-what-is-spelt-anew",
+    "a listing leaves out what was renamed to another spelling since the folder was read",
+    disk,
+    "context.speltAnew.begun === ended",
+    "context.speltAnew.begun >= ended",
+    spelt
   ),
   mutant(
     "staged-file-left",

@@ -240,6 +240,53 @@ const brokenRename: ReadonlyArray<Schedule.Action> = [
   { _tag: "Run", client: 0, command: { _tag: "Rename", name: "A", to: "a", replace: true } }
 ]
 
+const spelt = (version: number, modified: number) => ({ lineage: 3, version, size: 2_157, grows: false, modified })
+
+const speltMeanwhile: Schedule.Schedule["steps"] = [
+  {
+    action: { _tag: "Run", client: 0, command: { _tag: "Upload", name: "A", content: spelt(2, 1_000) } },
+    pause: { turns: 0 }
+  },
+  {
+    action: { _tag: "Run", client: 1, command: { _tag: "Rename", name: "a", to: "A", replace: true } },
+    pause: { turns: 35 }
+  },
+  { action: { _tag: "Crash", operations: 8, milliseconds: 262, down: 31 }, pause: { turns: 0 } },
+  {
+    action: {
+      _tag: "Run",
+      client: 1,
+      command: { _tag: "DownloadBundle", names: ["a", "folder/b", "folder/deep/c", "A", "folder/b"] }
+    },
+    pause: { turns: 0 }
+  },
+  {
+    action: {
+      _tag: "Run",
+      client: 1,
+      command: {
+        _tag: "Upload",
+        name: "a",
+        content: { lineage: 1, version: 10, size: 20, grows: true, modified: 2_000 }
+      }
+    },
+    pause: { milliseconds: 36 }
+  },
+  {
+    action: {
+      _tag: "Run",
+      client: 0,
+      command: { _tag: "Para", name: "a", content: spelt(3, 2_000), expect: undefined }
+    },
+    pause: { turns: 150 }
+  },
+  {
+    action: { _tag: "Run", client: 0, command: { _tag: "Rename", name: "a", to: "a", replace: true } },
+    pause: { turns: 0 }
+  },
+  { action: { _tag: "Run", client: 2, command: { _tag: "Download", name: "a" } }, pause: { turns: 2 } }
+]
+
 /** What the simulation has found wrong with the product, as small as it made it. */
 const regressions: Record<string, Schedule.Schedule> = {
   "a client that waits for ever to say Hello, on a connection that takes nothing more": {
@@ -274,6 +321,15 @@ const regressions: Record<string, Schedule.Schedule> = {
     quota: { bytes: 332_155, files: 2 },
     roots: {},
     steps: brokenRename.map((action) => ({ action, pause: { turns: 0 } })),
+    links: []
+  },
+  "a file that is not there while another session spells its name anew": {
+    seed: 1_148_653_077,
+    choices: 2,
+    capacityBytes: 64_000_000,
+    quota: undefined,
+    roots: {},
+    steps: speltMeanwhile,
     links: []
   },
   // Four operations of the disk long, from the second name to the end of the first.

@@ -4,10 +4,12 @@
  * ## Contract (test: `fileStoreContract`, run by every layer)
  *
  * - **Names** are parsed `FileName`s; a store never builds a path from anything else. Bytes are kept as given. Reading
- *   finds the exact name first, otherwise the one file whose name is equal under NFC and case folding. Staging a name
- *   that differs from an existing one only in that way fails with `NameCollision`.
+ *   finds the exact name first, otherwise the one file whose name is equal under NFC and case folding, also while that
+ *   is renamed to another spelling, which it may have to wait for. Staging a name that differs from an existing one
+ *   only in that way fails with `NameCollision`.
  * - **Listing** shows committed regular files only: never staged content, folders, links or special files, nor a file
- *   whose name the grammar refuses. It is streamed, in no promised order, and holds a bounded part in memory.
+ *   whose name the grammar refuses. It is streamed, in no promised order, and holds a bounded part in memory. A file
+ *   that is renamed meanwhile to another spelling of its name is in it at least once.
  *   What the store may not look into is left out of it, and is not gone for that: asked for by its name it fails with
  *   another error than `NoSuchFile`.
  * - **Reading** is positional and sees one version: `unchanged` fails with `SourceChanged` when the bytes read may be

@@ -119,15 +119,16 @@ export const make = Effect.fnUntraced(function* (
     lockFile: KeyedLock.make(),
     lockFolder: KeyedLock.make(),
     placing: new Map(),
-    opened: new Map()
+    opened: new Map(),
+    speltAnew: { begun: 0, ended: 0 }
   }
   yield* finishRenames(context)
   // Behind it: however old what was written down about a rename is, it is read first.
   yield* sweep(disk, options.stagedLeftoverMillisecondsMax ?? stagedLeftoverMillisecondsMax)
   return FileStore.of({
-    list: walk(disk, []),
-    listIn: ({ alike, folder }) => walk(disk, folder === undefined ? [] : segments(folder), alike),
-    stat: (name) => Effect.map(locate(context, name), ({ name, stat }) => entryOf(name, stat)),
+    list: walk(context, []),
+    listIn: ({ alike, folder }) => walk(context, folder === undefined ? [] : segments(folder), alike),
+    stat: (name) => Effect.map(lookPatiently(context, name, statAt), ({ name, there }) => entryOf(name, there)),
     open: (name) => open(context, name),
     stage: (request) => stage(context, request),
     placeAll: (files, target) => placeAll(context, files, target),
@@ -167,6 +168,8 @@ interface Context {
   readonly placing: Map<string, number>
   /** what open files were when they were opened, by `fileId` */
   readonly opened: Map<string, Set<{ stat: DiskStat }>>
+  /** how many renames from one spelling of a name to another there were */
+  readonly speltAnew: { begun: number; ended: number }
 }
 
 // -----------------------------------------------------------------------------
@@ -241,36 +244,35 @@ const hex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toSt
 // -----------------------------------------------------------------------------
 
 /** Files below a folder, depth first. Each open level holds one batch of entries. */
-const walk = (
-  disk: Disk["Service"],
-  folder: DiskPath,
-  alike?: ReadonlySet<string>
-): Stream.Stream<FileEntry, StoreFailed> =>
-  disk.list(folder).pipe(
-    // What vanished meanwhile, or may not be looked into (a `lost+found`), hides itself and not the rest.
-    Stream.catchIf(
-      ({ code }) => folder.length > 0 && unlistable.has(code),
-      () => Stream.empty
-    ),
-    Stream.mapError(failed),
-    Stream.chunks,
-    Stream.flatMap((batch) => {
-      const before = folder.map((part) => `${part}/`).join("")
-      const folders: Array<string> = []
-      const files: Array<Listed> = []
-      for (const { kind, name: part } of batch) {
-        if (alike?.has(segmentKey(part)) === false) continue
-        const name = `${before}${part}`
-        if (!isName(name)) continue
-        if (kind === "folder") folders.push(part)
-        else if (kind === "file") files.push({ name, part })
-      }
-      return Stream.concat(
-        Stream.fromArrayEffect(entriesOf(disk, folder, files)),
-        Stream.flatMap(Stream.fromArray(folders), (part) => walk(disk, [...folder, part]))
-      )
-    })
-  )
+const walk = (context: Context, folder: DiskPath, alike?: ReadonlySet<string>): Stream.Stream<FileEntry, StoreFailed> =>
+  Stream.suspend(() => {
+    const { ended } = context.speltAnew
+    return context.disk.list(folder).pipe(
+      // What vanished meanwhile, or may not be looked into (a `lost+found`), hides itself and not the rest.
+      Stream.catchIf(
+        ({ code }) => folder.length > 0 && unlistable.has(code),
+        () => Stream.empty
+      ),
+      Stream.mapError(failed),
+      Stream.chunks,
+      Stream.flatMap((batch) => {
+        const before = folder.map((part) => `${part}/`).join("")
+        const folders: Array<string> = []
+        const files: Array<Listed> = []
+        for (const { kind, name: part } of batch) {
+          if (alike?.has(segmentKey(part)) === false) continue
+          const name = `${before}${part}`
+          if (!isName(name)) continue
+          if (kind === "folder") folders.push(part)
+          else if (kind === "file") files.push({ name, part })
+        }
+        return Stream.concat(
+          Stream.fromArrayEffect(entriesOf(context, folder, files, ended)),
+          Stream.flatMap(Stream.fromArray(folders), (part) => walk(context, [...folder, part]))
+        )
+      })
+    )
+  })
 
 const unlistable = new Set(["ENOENT", "ENOTDIR", "ELOOP", "EACCES", "EPERM"])
 
@@ -280,20 +282,41 @@ interface Listed {
   readonly part: string
 }
 
+/** @param ended how many renames to another spelling had ended before the folder was read */
 const entriesOf = Effect.fnUntraced(function* (
-  disk: Disk["Service"],
+  context: Context,
   folder: DiskPath,
-  files: ReadonlyArray<Listed>
+  files: ReadonlyArray<Listed>,
+  ended: number
 ): Effect.fn.Return<ReadonlyArray<FileEntry>, StoreFailed> {
   const entries: Array<FileEntry> = []
+  const gone: Array<FileName> = []
   const parts = files.map(({ part }) => part)
-  for (const [index, stat] of (yield* statsOf(disk, folder, parts)).entries()) {
+  for (const [index, stat] of (yield* statsOf(context.disk, folder, parts)).entries()) {
     if (Result.isFailure(stat) && !unlistable.has(stat.failure.code)) return yield* failed(stat.failure)
     const file = files[index]
+    if (file === undefined) continue
+    if (Result.isFailure(stat)) gone.push(file.name)
     // By now something else may stand there.
-    if (file !== undefined && Result.isSuccess(stat) && stat.success.kind === "file") {
-      entries.push(entryOf(file.name, stat.success))
-    }
+    else if (stat.success.kind === "file") entries.push(entryOf(file.name, stat.success))
+  }
+  if (gone.length === 0 || context.speltAnew.begun === ended) return entries
+  return [...entries, ...(yield* nowSpelt(context, gone, new Set(entries.map(({ name }) => name))))]
+})
+
+/** Of files that were gone when they were looked at: those under another spelling now, and not yet listed. */
+const nowSpelt = Effect.fnUntraced(function* (
+  context: Context,
+  gone: ReadonlyArray<FileName>,
+  listed: Set<FileName>
+): Effect.fn.Return<ReadonlyArray<FileEntry>, StoreFailed> {
+  const entries: Array<FileEntry> = []
+  for (const name of gone) {
+    const found = yield* Effect.result(lookPatiently(context, name, statAt))
+    if (Result.isFailure(found) && found.failure._tag === "StoreFailed") return yield* found.failure
+    if (Result.isFailure(found) || listed.has(found.success.name) || !sameFolder(found.success.name, name)) continue
+    listed.add(found.success.name)
+    entries.push(entryOf(found.success.name, found.success.there))
   }
   return entries
 })
@@ -325,12 +348,8 @@ const open = Effect.fnUntraced(function* (
   context: Context,
   name: FileName
 ): Effect.fn.Return<OpenFile, StoreError, Scope.Scope> {
-  const exact = yield* openAt(context, name)
-  if (Option.isSome(exact)) return yield* openFile(context, name, exact.value)
-  const existing = yield* locateFolded(context, name)
-  const folded = yield* openAt(context, existing)
-  if (Option.isSome(folded)) return yield* openFile(context, existing, folded.value)
-  return yield* new NoSuchFile({ name })
+  const found = yield* lookPatiently(context, name, openAt)
+  return yield* openFile(context, found.name, found.there)
 })
 
 const openAt = (context: Context, name: FileName): Effect.Effect<Option.Option<DiskFile>, StoreError, Scope.Scope> =>
@@ -385,18 +404,46 @@ const versionOf = ({ changedNanoseconds, device, inode, modifiedNanoseconds, siz
 const changedOf = ({ changedNanoseconds, modified }: DiskStat): number =>
   Math.max(modified, Number(changedNanoseconds / 1_000_000n))
 
-interface Located {
+/** What is done to see whether a file has exactly that name. */
+type LookAt<A, R> = (context: Context, name: FileName) => Effect.Effect<Option.Option<A>, StoreError, R>
+
+/** What was found, under the name that it has. */
+interface Looked<A> {
   readonly name: FileName
-  readonly stat: DiskStat
+  readonly there: A
 }
 
-const locate = Effect.fnUntraced(function* (context: Context, name: FileName): Effect.fn.Return<Located, StoreError> {
-  const exact = yield* statAt(context, name)
-  if (Option.isSome(exact)) return { name, stat: exact.value }
-  const existing = yield* locateFolded(context, name)
-  const folded = yield* statAt(context, existing)
-  if (Option.isSome(folded)) return { name: existing, stat: folded.value }
-  return yield* new NoSuchFile({ name })
+/**
+ * The file of that name, otherwise the one whose name folds to the same. `unsettled`: what was there under another
+ * spelling is there no more, or under several.
+ */
+const look = Effect.fnUntraced(function* <A, R>(
+  context: Context,
+  name: FileName,
+  at: LookAt<A, R>
+): Effect.fn.Return<Looked<A> | "absent" | "unsettled", StoreError, R> {
+  const exact = yield* at(context, name)
+  if (Option.isSome(exact)) return { name, there: exact.value }
+  const [only, ...others] = yield* namesAlike(context, name)
+  if (only === undefined) return "absent"
+  // Of several none is meant.
+  if (others.length > 0 || !isName(only)) return "unsettled"
+  const folded = yield* at(context, only)
+  return Option.isSome(folded) ? { name: only, there: folded.value } : "unsettled"
+})
+
+/**
+ * The same for whoever does not hold the name's lock: a rename that spells it anew, and passes him by between two of
+ * his looks, hides no file from him. It has ended when he looks a second time, and no other can begin.
+ */
+const lookPatiently = Effect.fnUntraced(function* <A, R>(
+  context: Context,
+  name: FileName,
+  at: LookAt<A, R>
+): Effect.fn.Return<Looked<A>, StoreError, R> {
+  const first = yield* look(context, name, at)
+  const found = first === "unsettled" ? yield* context.lockName(key(name))(look(context, name, at)) : first
+  return typeof found === "string" ? yield* new NoSuchFile({ name }) : found
 })
 
 const statAt = (context: Context, name: FileName): Effect.Effect<Option.Option<DiskStat>, StoreError> =>
@@ -411,8 +458,8 @@ const statAt = (context: Context, name: FileName): Effect.Effect<Option.Option<D
 /** A name that is too long for this file system names nothing on it. */
 const absent = new Set(["ENOENT", "ENAMETOOLONG"])
 
-/** The one file whose name is equal under NFC and case folding; several are as good as none. */
-const locateFolded = Effect.fnUntraced(function* (context: Context, name: FileName) {
+/** The paths of all files whose name is equal under NFC and case folding. */
+const namesAlike = Effect.fnUntraced(function* (context: Context, name: FileName) {
   const parts = segments(name)
   let folders: ReadonlyArray<DiskPath> = [[]]
   for (const [depth, part] of parts.entries()) {
@@ -431,8 +478,7 @@ const locateFolded = Effect.fnUntraced(function* (context: Context, name: FileNa
     )
     folders = found.flat()
   }
-  const [only, ...others] = folders.map((path) => path.join("/"))
-  return only !== undefined && others.length === 0 && isName(only) ? only : yield* new NoSuchFile({ name })
+  return folders.map((path) => path.join("/"))
 })
 
 const find = (context: Context, folder: DiskPath, part: string): Effect.Effect<NameIndex.Found, DiskError> =>
@@ -1253,23 +1299,45 @@ const remove = (context: Context, { name, version }: RemoveRequest): Effect.Effe
   }).pipe(Effect.uninterruptible, context.lockName(key(name)))
 
 const rename = (context: Context, request: RenameRequest): Effect.Effect<Renamed, StoreError> => {
-  const renamed = Effect.gen(function* () {
+  const work = Effect.gen(function* () {
     const source = yield* locateWritable(context, request.name, request.version)
     const entry = entryOf(request.to, source.stat)
     if (source.name === request.to) return { from: source.name, entry }
     const moved = intending(context, source.name, request.to, move(context, source, request))
     const replaced = yield* following(context, source, request.to, moved)
     return { from: source.name, entry, ...(replaced && { replaced: entryOf(request.to, replaced) }) }
-  }).pipe(Effect.uninterruptible)
+  })
+  const renamed = Effect.uninterruptible(key(request.name) === key(request.to) ? spellingAnew(context, work) : work)
   // In one order, so that two renames never wait for each other.
   const [first, second] = [key(request.name), key(request.to)].toSorted()
   const locked = second === undefined || second === first ? renamed : context.lockName(second)(renamed)
   return first === undefined ? locked : context.lockName(first)(locked)
 }
 
-/** The file of that name, where names may be changed. */
-const locateWritable = Effect.fnUntraced(function* (context: Context, name: FileName, version: string | undefined) {
-  const source = yield* locate(context, name)
+interface Located {
+  readonly name: FileName
+  readonly stat: DiskStat
+}
+
+/** A listing that has read the old spelling of a name finds nothing there later, and must know why. */
+const spellingAnew = <A, E>({ speltAnew }: Context, work: Effect.Effect<A, E>) =>
+  Effect.suspend(() => {
+    speltAnew.begun += 1
+    return Effect.ensuring(
+      work,
+      Effect.sync(() => void (speltAnew.ended += 1))
+    )
+  })
+
+/** The file of that name, where names may be changed. The caller holds the name's lock. */
+const locateWritable = Effect.fnUntraced(function* (
+  context: Context,
+  name: FileName,
+  version: string | undefined
+): Effect.fn.Return<Located, StoreError> {
+  const found = yield* look(context, name, statAt)
+  if (typeof found === "string") return yield* new NoSuchFile({ name })
+  const source = { name: found.name, stat: found.there }
   const folder = yield* Effect.mapError(context.disk.stat(folderOf(source.name)), failed)
   if (folder.device !== context.root.device) {
     return yield* new NotAFile({ name: source.name, found: "mount-point" })
