@@ -359,6 +359,12 @@ export const readRingBytes = 2 * 1024 * 1024
 /** Of a record that is not whole yet each part of so many bytes is progress; a link that is slower has stalled. */
 export const receivedPartBytes = 64 * 1024
 
+/**
+ * Stall times that a session whose peer does nothing but ping while it is answered may go on without one of our records
+ * getting out: what the slowest link that is not stalled needs for the longest, and one more.
+ */
+export const pingedStallsMax = Math.ceil(recordPlaintextBytesMax / receivedPartBytes) + 1
+
 /** Memory of received bytes is given back at once from this size on; less is not worth it. */
 export const givenBackBytesMin = 16 * 1024
 

@@ -16,7 +16,7 @@ import * as SecureChannel from "../domain/channel/SecureChannel.ts"
 import * as Transport from "../domain/channel/Transport.ts"
 import type { Digest } from "../domain/file/Digest.ts"
 import { printable } from "../domain/file/Printable.ts"
-import { goodbyeMillisecondsMax, inboxRecordsMax, packedBytesMax } from "../domain/limits.ts"
+import { goodbyeMillisecondsMax, inboxRecordsMax, packedBytesMax, pingedStallsMax } from "../domain/limits.ts"
 import type { Accounts, AccountsFailed } from "../domain/session/Accounts.ts"
 import * as FrameChannel from "../domain/session/FrameChannel.ts"
 import type { Grant } from "../domain/session/Grant.ts"
@@ -369,6 +369,8 @@ interface Conversation {
   transferring: boolean
   /** answers to Pings that wait for what is being sent */
   pongsOwed: number
+  /** since when, or since the last of them got out, milliseconds */
+  owedSince: number
 }
 
 const converse = Effect.fnUntraced(function* (driver: Driver, secure: SecureChannel.SecureChannel) {
@@ -382,7 +384,8 @@ const converse = Effect.fnUntraced(function* (driver: Driver, secure: SecureChan
     transfers: undefined,
     content: nothing,
     transferring: false,
-    pongsOwed: 0
+    pongsOwed: 0,
+    owedSince: 0
   }
   yield* Effect.forkChild(Effect.catchCause(receiveInto(it, inbox), (cause) => lose(driver, cause)))
   yield* Effect.addFinalizer(() => told(it, false))
@@ -457,14 +460,22 @@ const answer = ({ channel, driver }: Conversation, frame: Frame): Effect.Effect<
 
 /**
  * Answers a Ping while the driver itself is held up by an answer: a client pings while a record of ours takes long to
- * reach it, and the next Ping must find somebody who listens.
+ * reach it, and the next Ping must find somebody who listens. A Ping says that the client lives, not that it reads: a
+ * record must get out in time all the same.
  */
 const owePong = (it: Conversation): Effect.Effect<void> =>
-  Effect.suspend(() => {
+  Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    const milliseconds = now - it.owedSince
+    if (it.pongsOwed > 0 && milliseconds > pingedStallsMax * it.driver.limits.stallMilliseconds) {
+      return Effect.sync(() => it.driver.cut(Cause.fail(new Watchdog.Stalled({ milliseconds }))))
+    }
     it.pongsOwed += 1
     if (it.pongsOwed > 1) return Effect.void
-    const next = Effect.suspend(() => it.channel.send(message(connectionId, { _tag: "Pong" })))
+    it.owedSince = now
+    const sent = it.channel.send(message(connectionId, { _tag: "Pong" }))
+    const next = Effect.andThen(sent, Clock.currentTimeMillis)
     return next.pipe(
+      Effect.map((time) => void (it.owedSince = time)),
       Effect.repeat({ while: () => (it.pongsOwed -= 1) > 0 }),
       Effect.ignore,
       Effect.forkIn(it.driver.scope, { startImmediately: true }),

@@ -10,6 +10,7 @@ import { join } from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as DialAheadNode from "../../src/client/DialAheadNode.ts"
+import * as DialNode from "../../src/client/DialNode.ts"
 
 const here: DialAheadNode.Surroundings = {
   isThere: (path) => path === "a" || path === "b",
@@ -133,6 +134,24 @@ describe("the connection that was dialled ahead", () => {
       assert.strictEqual(DialAheadNode.take({ ...address, port: address.port + 1 }), undefined)
       assert.strictEqual(DialAheadNode.take(address), undefined)
       yield* Effect.promise(() => closed)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("tells who takes it of an end that came before", () =>
+    Effect.gen(function* () {
+      const { address, server } = yield* listening
+      server.on("connection", (socket) => void socket.end())
+      const came = once(server, "connection")
+      yield* begin(address)
+      yield* Effect.promise(() => came)
+      // Another one has seen its end: so has this.
+      yield* Effect.promise(() => once(connect(address.port, address.host).resume(), "close"))
+      const reader = yield* (yield* DialNode.dial(address)).reader
+      const { reason } = yield* Effect.flip(reader.pull)
+      assert.deepStrictEqual(
+        [reason._tag, reason._tag === "SocketCloseError" && reason.code],
+        ["SocketCloseError", 1000]
+      )
     }).pipe(Effect.scoped)
   )
 

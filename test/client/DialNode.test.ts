@@ -114,6 +114,20 @@ describe("a dialled socket", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("gives what has come also when the connection is gone by then", () =>
+    Effect.gen(function* () {
+      const { peer, reader, socket } = yield* connected
+      const over = once(peer.resume(), "end")
+      yield* Effect.scoped(Effect.flatMap(socket.writer, ({ write }) => write(content(3))))
+      yield* Effect.promise(() => over)
+      const gone = once(peer, "close")
+      peer.end(content(10))
+      yield* Effect.promise(() => gone)
+      yield* Effect.forEach(Array.from({ length: 20 }), () => turn)
+      assert.deepInclude(yield* readAll(reader, byteAt), { bytes: 10 })
+    }).pipe(Effect.scoped)
+  )
+
   it.live("fails to open where nobody listens", () =>
     Effect.gen(function* () {
       const { port } = yield* Effect.promise(async () => {

@@ -156,6 +156,22 @@ export const mutants: ReadonlyArray<Mutant> = [
     "domain/store/FreshFolderNode"
   ),
   mutant(
+    "fresh-folder-born-elsewhere",
+    "a new folder loses what folders there inherit",
+    "domain/store/FreshFolderNode.ts",
+    "[`${parent}/${name}`, `${parent}/${first.temporary}`,",
+    "[`${parent}/${name}`, `${beside}/${first.temporary}`,",
+    "domain/store/FreshFolderNode"
+  ),
+  mutant(
+    "pings-for-ever",
+    "a client that reads nothing and pings keeps its session, and what it holds, for ever",
+    "server/Connection.ts",
+    "it.pongsOwed > 0 && milliseconds > pingedStallsMax",
+    "it.pongsOwed < 0 && milliseconds > pingedStallsMax",
+    "server/hostile"
+  ),
+  mutant(
     "fresh-folder-read-again",
     "each folder that came with its files is read again for the next ones",
     "domain/store/FileStoreDisk.ts",

@@ -12,6 +12,7 @@ import {
   goodbyeMillisecondsMax,
   idleMillisecondsMax,
   loginMillisecondsMax,
+  pingedStallsMax,
   stallMillisecondsMax
 } from "../../src/domain/limits.ts"
 import { FileStore } from "../../src/domain/store/FileStore.ts"
@@ -238,6 +239,28 @@ describe("a session without progress", () => {
       yield* TestClock.adjust(1)
       assert.deepStrictEqual(yield* ends, ["stalled"])
       assert.strictEqual((yield* Watch).held.stagings, 0)
+    })
+  )
+
+  scenario("ends in time also when the peer takes nothing, and pings", () =>
+    Effect.gen(function* () {
+      const store = yield* connect(Fixture.grace)
+      yield* store.upload(name, Fixture.source(Fixture.bytes(1, 60 * contentBlockBytes)))
+      yield* store.close
+      const session = yield* HostileClient.login(yield* dial, Fixture.ada)
+      yield* session.say(1, { _tag: "Download", name })
+      yield* settle
+      yield* settle
+      let pings = 0
+      while ((yield* ends).length < 2 && pings < 100) {
+        yield* Effect.forkChild(Effect.ignore(session.say(0, { _tag: "Ping" })))
+        yield* settle
+        yield* TestClock.adjust(stallMillisecondsMax - 1000)
+        pings += 1
+      }
+      assert.deepStrictEqual(yield* ends, ["bye", "stalled"])
+      assert.isAtMost(pings, pingedStallsMax + 3)
+      assert.deepStrictEqual((yield* Watch).held, { stagings: 0, files: 0 })
     })
   )
 

@@ -43,6 +43,8 @@ const readOf = (connection: Net.Socket): Uint8Array | null => connection.read()
 const buffered = (connection: Net.Socket): Inlet => ({
   take: () => {
     const chunks: Array<Uint8Array> = []
+    // A stream that is destroyed may still give what it had.
+    if (connection.destroyed) return chunks
     for (let next = readOf(connection); next !== null; next = readOf(connection)) chunks.push(next)
     return chunks
   },
@@ -51,9 +53,9 @@ const buffered = (connection: Net.Socket): Inlet => ({
 
 /** Gives who waits what has come; the end comes behind it. Bytes stay where they are while nobody waits for them. */
 const deliver = (reading: Reading): void => {
-  const { connection, ended, inlet, waiting } = reading
+  const { ended, inlet, waiting } = reading
   if (waiting === undefined) return
-  const [first, ...more] = connection.destroyed ? [] : inlet.take()
+  const [first, ...more] = inlet.take()
   if (first === undefined && ended === undefined) return
   reading.waiting = undefined
   waiting(first === undefined ? Effect.fail(ended ?? closed(1006)) : Effect.succeed([first, ...more]))
@@ -67,7 +69,9 @@ const end = (reading: Reading, why: Socket.SocketError): void => {
 const open = ({ connection, inlet }: Dialled): Effect.Effect<Reading, Socket.SocketError> =>
   Effect.suspend(() => {
     if (connection.destroyed) return Effect.fail(closed(1006))
-    const reading: Reading = { connection, inlet, ended: undefined, waiting: undefined }
+    // Of one that was dialled ahead the end may have come before anybody listened.
+    const ended = connection.readableEnded ? closed(1000) : undefined
+    const reading: Reading = { connection, inlet, ended, waiting: undefined }
     inlet.onCome(() => deliver(reading))
     connection
       .on("end", () => end(reading, closed(1000)))

@@ -116,8 +116,8 @@ const service = (folders: Folders, rootFd: number, bulk: BulkNode.Bulk, { access
       return writable("placeAll", above, (parent) =>
         parent.startsWith(descriptors)
           ? samePath(beside, above)
-            ? FreshFolderNode.placeAll(parent, `${parent}/${last}`, request)
-            : writable("placeAll", beside, (staging) => FreshFolderNode.placeAll(staging, `${parent}/${last}`, request))
+            ? FreshFolderNode.placeAll(parent, parent, last, request)
+            : writable("placeAll", beside, (staging) => FreshFolderNode.placeAll(staging, parent, last, request))
           : Effect.undefined
       )
     })

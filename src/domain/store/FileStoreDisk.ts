@@ -225,6 +225,7 @@ const sweep = Effect.fnUntraced(function* (disk: Disk["Service"], millisecondsMa
     Effect.flatMap(disk.stat(path), (stat) => {
       if (now - Number(stat.changedNanoseconds / 1_000_000n) <= millisecondsMax) return Effect.void
       if (stat.kind !== "folder") return disk.remove(path)
+      if (!freshFolderName.test(path.at(-1) ?? "")) return Effect.void
       const files = Stream.runForEach(disk.list(path), ({ name }) => disk.remove([...path, name]))
       return Effect.andThen(files, disk.removeFolder(path))
     })
@@ -233,6 +234,9 @@ const sweep = Effect.fnUntraced(function* (disk: Disk["Service"], millisecondsMa
     Effect.mapError(failed)
   )
 })
+
+/** What a folder is called that comes with its files. */
+const freshFolderName = /^[0-9a-f]{32}-\d+$/
 
 /** 128 bits: nobody meets another's staged file by guessing. */
 const stagedNameBytes = 16

@@ -19,19 +19,25 @@ type Placed = Result.Result<void, DiskError>
 /**
  * What each file came to, in their order; undefined when nothing has changed and they must be placed one by one.
  *
- * @param beside a path that means the open folder in which the other one is made
- * @param target the folder's own path
+ * The other one is made where the folder is, so that it has what every folder there has: a group, an access control
+ * list, a label. Only then does it go where nobody looks.
+ *
+ * @param beside a path that means the open folder in which the other one is filled
+ * @param parent the same for the folder in which the folder is
+ * @param name the folder's own name
  */
 export const placeAll = (
   beside: string,
-  target: string,
+  parent: string,
+  name: string,
   { files }: PlaceRequest
 ): Effect.Effect<ReadonlyArray<Placed> | undefined> =>
   Effect.suspend(() => {
     const [first] = files
     if (first === undefined || !isPart(first.temporary)) return Effect.undefined
-    const path = `${beside}/${first.temporary}`
-    if (Result.isFailure(SmallFilesNode.attempt(() => nodeFs.mkdirSync(path)))) return Effect.undefined
+    const [target, born, path] = [`${parent}/${name}`, `${parent}/${first.temporary}`, `${beside}/${first.temporary}`]
+    if (Result.isFailure(SmallFilesNode.attempt(() => nodeFs.mkdirSync(born)))) return Effect.undefined
+    if (beside !== parent && Result.isFailure(replace(born, path))) return Effect.as(remove(born), undefined)
     const opened = SmallFilesNode.attempt(() => nodeFs.openSync(path, folderFlags))
     if (Result.isFailure(opened)) return Effect.as(remove(path), undefined)
     const fd = opened.success

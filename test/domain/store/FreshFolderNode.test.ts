@@ -85,6 +85,26 @@ describe("small files for a folder that was just made", () => {
     )
   }
 
+  for (const staging of [["staging"], ["above", "new"]]) {
+    inLinux(`come with what every folder there has, staged in '${staging.join("/")}'`, () =>
+      Effect.gen(function* () {
+        const { disk, inode, placeIn, root } = yield* world
+        yield* disk.makeFolder(["above"], "shared")
+        // Folders in it get this bit too, and nothing of it is in the staging folder.
+        nodeFs.chmodSync(`${root}/above`, 0o2755)
+        yield* disk.makeFolder(["above", "new"], "shared")
+        const { mode } = nodeFs.statSync(`${root}/above/new`)
+        assert.notStrictEqual(mode & 0o2000, 0)
+        const before = inode("above/new")
+        assert.deepStrictEqual(yield* placeIn(staging, ["above", "new"], ["a"]), ["placed"])
+        assert.notStrictEqual(inode("above/new"), before)
+        assert.strictEqual(nodeFs.statSync(`${root}/above/new`).mode, mode)
+        assert.deepStrictEqual(nodeFs.readdirSync(`${root}/above`), ["new"])
+        assert.deepStrictEqual(nodeFs.readdirSync(`${root}/staging`), [])
+      })
+    )
+  }
+
   inLinux("leave a folder as it is that has more than another one would", () =>
     Effect.gen(function* () {
       const { disk, inode, placeIn, root } = yield* world
@@ -183,17 +203,19 @@ describe("a store whose new folders are replaced with what comes into them", () 
   inLinux("sweeps an old folder of them that a crash has left in staging", () =>
     Effect.gen(function* () {
       const root = yield* temporaryFolder
-      const left = `${root}/${stagingFolder}/left-0`
+      const left = `${root}/${stagingFolder}/${"0f".repeat(16)}-0`
       nodeFs.mkdirSync(left, { recursive: true })
       nodeFs.writeFileSync(`${left}/a`, "half")
+      // Nobody's of ours.
+      nodeFs.mkdirSync(`${root}/${stagingFolder}/other`)
       const since = nodeFs.statSync(left).ctimeMs
       for (const [after, names] of [
-        [stagedLeftoverMillisecondsMax - 1000, ["left-0"]],
-        [stagedLeftoverMillisecondsMax + 1000, []]
+        [stagedLeftoverMillisecondsMax - 1000, [`${"0f".repeat(16)}-0`, "other"]],
+        [stagedLeftoverMillisecondsMax + 1000, ["other"]]
       ] as const) {
         yield* TestClock.setTime(since + after)
         yield* Effect.void.pipe(Effect.provide(store(root, [])))
-        assert.deepStrictEqual(nodeFs.readdirSync(`${root}/${stagingFolder}`), [...names])
+        assert.deepStrictEqual(nodeFs.readdirSync(`${root}/${stagingFolder}`).toSorted(), [...names])
       }
     })
   )
