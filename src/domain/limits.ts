@@ -361,9 +361,9 @@ export const receivedPartBytes = 64 * 1024
 
 /**
  * Stall times that a session whose peer does nothing but ping while it is answered may go on without one of our records
- * getting out: what the slowest link that is not stalled needs for the longest, and one more.
+ * getting out: what the slowest link that is not stalled needs for as many as the network may hold (8 MiB), and one.
  */
-export const pingedStallsMax = Math.ceil(recordPlaintextBytesMax / receivedPartBytes) + 1
+export const pingedStallsMax = (16 * recordPlaintextBytesMax) / receivedPartBytes + 1
 
 /** Memory of received bytes is given back at once from this size on; less is not worth it. */
 export const givenBackBytesMin = 16 * 1024
