@@ -34,14 +34,18 @@ export interface TreeOptions {
   readonly services: <A, E>(effect: Effect.Effect<A, E, StagedFile.Services>) => Effect.Effect<A, E, Scope.Scope>
 }
 
+/**
+ * What is known of a folder that files go to: it was there before, or it was made for them and nothing of ours was
+ * begun in it, or something was. In one that was made nothing is replaced.
+ */
+type FolderState = "begun" | "there" | "untouched"
+
+const isOurs = (state: FolderState | undefined): boolean => state === "begun" || state === "untouched"
+
 /** A tree that is good as long as its disk. */
 export const make = (options: TreeOptions): LocalTree => {
   const { disk, pathOf, services } = options
-  const made = new Set<string>()
-  /** Those of them that were not there before: in these nothing is replaced. */
-  const fresh = new Set<string>()
-  /** Those of them in which nothing was begun. */
-  const untouched = new Set<string>()
+  const folders = new Map<string, FolderState>()
   const temporaries = new Map<string, ReadonlyArray<DiskEntry>>()
   const lockFolder = KeyedLock.make()
 
@@ -58,16 +62,23 @@ export const make = (options: TreeOptions): LocalTree => {
     return Stream.fromArrayEffect(lockFolder(key)(look))
   }
 
+  /** From now on something is in the folder; tells whether it is the first. */
+  const begin = (key: string): boolean => {
+    const first = folders.get(key) === "untouched"
+    if (first) folders.set(key, "begun")
+    return first
+  }
+
   /** Something else is about to be in the folder; waits for files that go there with the folder as a whole. */
   const touch = (folder: DiskPath): Effect.Effect<void> =>
     Effect.suspend(() => {
       const key = folder.join("/")
-      return fresh.has(key) ? lockFolder(key)(Effect.sync(() => void untouched.delete(key))) : Effect.void
+      return isOurs(folders.get(key)) ? lockFolder(key)(Effect.sync(() => void begin(key))) : Effect.void
     })
 
   /** Makes one folder, unless it is there. Alone: until it is known whether it is new, nobody goes on with it. */
   const makeFolder = Effect.fnUntraced(function* (path: DiskPath, key: string): Effect.fn.Return<void, DiskError> {
-    if (made.has(key)) return
+    if (folders.has(key)) return
     yield* touch(path.slice(0, -1))
     // What else stands there shows at the next step.
     const isNew = yield* disk.makeFolder(path, "shared").pipe(
@@ -79,18 +90,14 @@ export const make = (options: TreeOptions): LocalTree => {
     )
     // A file is lost with the folder that holds it.
     if (isNew && (yield* Durability) === "full") yield* disk.syncFolder(path.slice(0, -1))
-    if (isNew) {
-      fresh.add(key)
-      untouched.add(key)
-    }
-    made.add(key)
+    folders.set(key, isNew ? "untouched" : "there")
   })
 
   const makeFolders = Effect.fnUntraced(function* (folder: DiskPath): Effect.fn.Return<void, DiskError> {
     for (let depth = 1; depth <= folder.length; depth += 1) {
       const path = folder.slice(0, depth)
       const key = path.join("/")
-      if (!made.has(key)) yield* lockFolder(key)(makeFolder(path, key))
+      if (!folders.has(key)) yield* lockFolder(key)(makeFolder(path, key))
     }
   })
 
@@ -136,9 +143,7 @@ export const make = (options: TreeOptions): LocalTree => {
     for (let depth = parts.length - 1; depth > 0; depth -= 1) {
       const gone = yield* Effect.option(disk.removeFolder(parts.slice(0, depth)))
       if (Option.isNone(gone)) return
-      made.delete(parts.slice(0, depth).join("/"))
-      fresh.delete(parts.slice(0, depth).join("/"))
-      untouched.delete(parts.slice(0, depth).join("/"))
+      folders.delete(parts.slice(0, depth).join("/"))
     }
   })
 
@@ -156,8 +161,8 @@ export const make = (options: TreeOptions): LocalTree => {
         disk,
         folder,
         run,
-        replaces: !fresh.has(key),
-        fresh: untouched.delete(key),
+        replaces: !isOurs(folders.get(key)),
+        fresh: begin(key),
         nameOf: (path) => path.slice(path.lastIndexOf("/") + 1)
       })
     )

@@ -13,12 +13,15 @@ const encoder = new TextEncoder()
 /** UTF-8 of a well-formed string. */
 export const fromUtf8 = (text: string): Uint8Array => encoder.encode(text)
 
+/** Whether the text is the same in ASCII, in UTF-8 and in any normal form. */
+export const isAscii = (text: string): boolean => ascii.test(text)
+
 const ascii = /^[\0-\x7f]*$/
 
 /** Length of a string in UTF-8, in bytes; a lone surrogate counts as the mark that stands for it. Encodes nothing. */
 export const utf8Length = (text: string): number => {
   // Of a long text the engine sees sooner than a loop that there is nothing to count.
-  if (text.length > 64 && ascii.test(text)) return text.length
+  if (text.length > 64 && isAscii(text)) return text.length
   let length = text.length
   for (let index = 0; index < text.length; index += 1) {
     const code = text.charCodeAt(index)

@@ -143,7 +143,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     "fresh-folder-shared",
     "a file that is staged in a folder which another one replaces is lost",
     "client/LocalTreeDisk.ts",
-    "return fresh.has(key) ? lockFolder(key)",
+    "return isOurs(folders.get(key)) ? lockFolder(key)",
     'return key === "" ? lockFolder(key)',
     "client/LocalFiles"
   ),

@@ -210,6 +210,18 @@ describe("the deadline of a login", () => {
   )
 })
 
+/** A session whose peer has asked for much and takes nothing of it. */
+const unread = Effect.gen(function* () {
+  const store = yield* connect(Fixture.grace)
+  yield* store.upload(name, Fixture.source(Fixture.bytes(1, 60 * contentBlockBytes)))
+  yield* store.close
+  const session = yield* HostileClient.login(yield* dial, Fixture.ada)
+  yield* session.say(1, { _tag: "Download", name })
+  yield* settle
+  yield* settle
+  return session
+})
+
 describe("a session without progress", () => {
   scenario("ends when it is idle for too long; a Ping counts as progress", () =>
     Effect.gen(function* () {
@@ -244,13 +256,7 @@ describe("a session without progress", () => {
 
   scenario("ends in time also when the peer takes nothing, and pings", () =>
     Effect.gen(function* () {
-      const store = yield* connect(Fixture.grace)
-      yield* store.upload(name, Fixture.source(Fixture.bytes(1, 60 * contentBlockBytes)))
-      yield* store.close
-      const session = yield* HostileClient.login(yield* dial, Fixture.ada)
-      yield* session.say(1, { _tag: "Download", name })
-      yield* settle
-      yield* settle
+      const session = yield* unread
       const step = stallMillisecondsMax - 1000
       let pings = 0
       while ((yield* ends).length < 2 && pings < 2 * pingedStallsMax) {
@@ -267,13 +273,7 @@ describe("a session without progress", () => {
 
   scenario("ends when the peer does not take what it asked for", () =>
     Effect.gen(function* () {
-      const store = yield* connect(Fixture.grace)
-      yield* store.upload(name, Fixture.source(Fixture.bytes(1, 60 * contentBlockBytes)))
-      yield* store.close
-      const session = yield* HostileClient.login(yield* dial, Fixture.ada)
-      yield* session.say(1, { _tag: "Download", name })
-      yield* settle
-      yield* settle
+      yield* unread
       yield* TestClock.adjust(stallMillisecondsMax)
       assert.deepStrictEqual(yield* ends, ["bye", "stalled"])
       assert.deepStrictEqual((yield* Watch).held, { stagings: 0, files: 0 })

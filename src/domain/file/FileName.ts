@@ -124,12 +124,9 @@ export const baseName = (name: FileName): string => name.slice(name.lastIndexOf(
  * The result is only compared, never shown and never a path.
  */
 const fold = (text: string): string =>
-  plainAscii.test(text)
+  Bytes.isAscii(text)
     ? text.toLowerCase()
     : text.normalize("NFD").toLowerCase().toUpperCase().toLowerCase().normalize("NFC")
-
-// oxlint-disable-next-line no-control-regex
-const plainAscii = /^[\u0000-\u007f]*$/
 
 /** Two names with equal keys are the same name: on another machine they might be the same file. */
 export const key = (name: FileName): string => fold(name)

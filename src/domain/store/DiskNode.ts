@@ -107,25 +107,29 @@ const service = (folders: Folders, rootFd: number, bulk: BulkNode.Bulk, { access
   ): Effect.Effect<A, DiskError> =>
     path.every(isPart) ? folders(operation, path, "write", use) : refused(operation, "EINVAL")
 
+  /** Runs `use` with a path for the staging folder, which may be one that is open. */
+  const staged = <A>(
+    staging: DiskPath,
+    open: { readonly path: DiskPath; readonly folder: string },
+    use: (staging: string) => Effect.Effect<A, DiskError>
+  ) => (samePath(staging, open.path) ? use(open.folder) : writable("placeAll", staging, use))
   /** Where a folder's path means an open one, a new folder may be replaced as a whole. */
   const placeWhole = (request: PlaceRequest) =>
     Effect.suspend(() => {
-      const [last, above] = [request.folder.at(-1), request.folder.slice(0, -1)]
-      const beside = samePath(request.staging, request.folder) ? above : request.staging
+      const [last, path] = [request.folder.at(-1), request.folder.slice(0, -1)]
+      const beside = samePath(request.staging, request.folder) ? path : request.staging
       if (last === undefined || !isPart(last)) return Effect.undefined
-      return writable("placeAll", above, (parent) =>
-        parent.startsWith(descriptors)
-          ? samePath(beside, above)
-            ? FreshFolderNode.placeAll(parent, parent, last, request)
-            : writable("placeAll", beside, (staging) => FreshFolderNode.placeAll(staging, parent, last, request))
+      return writable("placeAll", path, (folder) =>
+        folder.startsWith(descriptors)
+          ? staged(beside, { path, folder }, (staging) => FreshFolderNode.placeAll(staging, folder, last, request))
           : Effect.undefined
       )
     })
   const placeEach = (request: PlaceRequest) =>
     writable("placeAll", request.folder, (folder) =>
-      samePath(request.staging, request.folder)
-        ? SmallFilesNode.placeAll(folder, folder, request)
-        : writable("placeAll", request.staging, (staging) => SmallFilesNode.placeAll(staging, folder, request))
+      staged(request.staging, { path: request.folder, folder }, (staging) =>
+        SmallFilesNode.placeAll(staging, folder, request)
+      )
     )
   return Disk.of({
     openRead: (path) => openFile(bulk, "openRead", (open) => at("openRead", path, "read", open), readFlags),
