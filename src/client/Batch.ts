@@ -8,7 +8,7 @@
  */
 import { Clock, Effect, Exit, Result, type Scope, Semaphore } from "effect"
 import * as Bytes from "../domain/Bytes.ts"
-import { bundledBytes, bundledNameBytes, bundlesOf } from "../domain/file/PackedFiles.ts"
+import { type BundleCost, bundledBytes, bundledNameBytes, bundlesOf } from "../domain/file/PackedFiles.ts"
 import type * as FileName from "../domain/file/FileName.ts"
 import { bundlesAheadMax, filesAheadMax, largeFilesAheadMax, smallFileBytesMax } from "../domain/limits.ts"
 import type { SourceShrank } from "../domain/transfer/Outgoing.ts"
@@ -209,11 +209,13 @@ const isSmall = <R>({ bundled, size }: Item<R>): boolean =>
 /** What the server sends is cut by the server. */
 const costOf =
   (command: TransferCommand) =>
-  <R>({ bundled, size = 0 }: Item<R>) => {
-    const name = Bytes.utf8Length(bundled?.name ?? "")
+  <R>({ bundled, size = 0 }: Item<R>): BundleCost => {
+    const name = bundled?.name ?? ""
+    const length = Bytes.utf8Length(name)
+    const folder = name.slice(0, Math.max(0, name.lastIndexOf("/")))
     return command === "download"
-      ? { packed: name + bundledNameBytes, content: 0 }
-      : { packed: name + bundledBytes, content: size }
+      ? { packed: length + bundledNameBytes, content: 0, folder }
+      : { packed: length + bundledBytes, content: size, folder }
   }
 
 const traffic = Effect.map(Sessions, (sessions) => sessions.traffic())

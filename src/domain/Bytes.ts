@@ -55,6 +55,9 @@ export const concat = (parts: Parts): Uint8Array => {
   return whole
 }
 
+/** A view of the same bytes that is no `Buffer`: to cut one of those takes three times as long. */
+export const plain = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+
 /** Bytes of their own. `slice()` is no copy of what Node's sockets and files give: a `Buffer` gives a view. */
 export const copy = (bytes: Uint8Array): Uint8Array<ArrayBuffer> => new Uint8Array(bytes)
 

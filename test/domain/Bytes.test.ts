@@ -42,3 +42,12 @@ describe("parts that are cut anew", () => {
     assert.isTrue(runs.flat().every(({ buffer }) => buffer === whole.buffer))
   })
 })
+
+describe("a plain view", () => {
+  it("is of the same bytes, wherever they lie in their buffer, and gives views that are plain as well", () => {
+    const buffer = Buffer.from([1, 2, 3, 4]).subarray(1, 3)
+    const view = Bytes.plain(buffer)
+    assert.deepStrictEqual([view.buffer, view.byteOffset, view.length], [buffer.buffer, buffer.byteOffset, 2])
+    assert.isFalse(Buffer.isBuffer(view) || Buffer.isBuffer(view.subarray(1)))
+  })
+})

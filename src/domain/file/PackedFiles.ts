@@ -109,7 +109,8 @@ export const packEntries = (entries: ReadonlyArray<FileEntry>): ReadonlyArray<Ui
 }
 
 /** At least one entry. */
-export const unpackEntries = (bytes: Uint8Array): Result.Result<ReadonlyArray<FileEntry>, BundleRefused> => {
+export const unpackEntries = (packed: Uint8Array): Result.Result<ReadonlyArray<FileEntry>, BundleRefused> => {
+  const bytes = Bytes.plain(packed)
   const entries: Array<FileEntry> = []
   for (let at = 0; at < bytes.length;) {
     const name = readName(bytes, at)
@@ -123,7 +124,8 @@ export const unpackEntries = (bytes: Uint8Array): Result.Result<ReadonlyArray<Fi
 }
 
 /** At least one file, at most `bundleFilesMax`, with at most `bundleBytesMax` of content together. */
-export const unpackFiles = (bytes: Uint8Array): Result.Result<ReadonlyArray<BundledFile>, BundleRefused> => {
+export const unpackFiles = (packed: Uint8Array): Result.Result<ReadonlyArray<BundledFile>, BundleRefused> => {
+  const bytes = Bytes.plain(packed)
   const files: Array<BundledFile> = []
   let total = 0
   for (let at = 0; at < bytes.length;) {
@@ -142,7 +144,8 @@ export const unpackFiles = (bytes: Uint8Array): Result.Result<ReadonlyArray<Bund
 }
 
 /** At least one name, at most `bundleFilesMax`. */
-export const unpackNames = (bytes: Uint8Array): Result.Result<ReadonlyArray<FileName>, BundleRefused> => {
+export const unpackNames = (packed: Uint8Array): Result.Result<ReadonlyArray<FileName>, BundleRefused> => {
+  const bytes = Bytes.plain(packed)
   const names: Array<FileName> = []
   for (let at = 0; at < bytes.length;) {
     const name = readName(bytes, at)
@@ -161,10 +164,11 @@ export const unpackNames = (bytes: Uint8Array): Result.Result<ReadonlyArray<File
  * @param count how many files were asked for
  */
 export const unpackSent = (
-  bytes: Uint8Array,
+  packed: Uint8Array,
   from: number,
   count: number
 ): Result.Result<ReadonlyArray<SentFile>, BundleRefused> => {
+  const bytes = Bytes.plain(packed)
   if (bytes.length === 0 || bytes.length % sentBytes !== 0) return refused("length")
   const files: Array<SentFile> = []
   let next = from
@@ -181,37 +185,64 @@ export const unpackSent = (
   return total > bundleBytesMax ? refused("too-much-content") : Result.succeed(files)
 }
 
+/** What a file takes of a bundle. */
+export interface BundleCost {
+  /** bytes of its packed form */
+  readonly packed: number
+  /** bytes of its content */
+  readonly content: number
+  /** the folder that it is in, where files of one folder are cheaper together */
+  readonly folder?: string
+}
+
 /**
  * Cuts a list into bundles: each fits into one message, its content into one frame, and it has no more files than it
- * may have. The first are small: the other end waits for a whole one before it begins.
- *
- * @param cost bytes of a file's packed form, and of its content
+ * may have. The first are small: the other end waits for a whole one before it begins. Where a folder's files would be
+ * cut apart, and they are not most of the bundle, they all go into the next one.
  */
-export const bundlesOf = <A>(
-  all: ReadonlyArray<A>,
-  cost: (one: A) => { readonly packed: number; readonly content: number }
-): ReadonlyArray<ReadonlyArray<A>> => {
-  const bundles: Array<Array<A>> = []
+export const bundlesOf = <A>(all: ReadonlyArray<A>, cost: (one: A) => BundleCost): ReadonlyArray<ReadonlyArray<A>> => {
+  const bundles: Array<ReadonlyArray<A>> = []
   // What fits into one needs no other.
   const firstMax = all.length > bundleFilesMax ? bundleFirstFilesMax : bundleFilesMax
-  let packed = 0
-  let content = 0
-  for (const one of all) {
-    const more = cost(one)
-    packed += more.packed
-    content += more.content
-    const last = bundles.at(-1)
-    const filesMax = Math.min(bundleFilesMax, firstMax * 4 ** (bundles.length - 1))
-    if (last !== undefined && packed <= packedBytesMax && content <= bundleBytesMax && last.length < filesMax) {
-      last.push(one)
-    } else {
-      bundles.push([one])
-      packed = more.packed
-      content = more.content
+  const filesMax = () => Math.min(bundleFilesMax, firstMax * 4 ** bundles.length)
+  let from = 0
+  let bundle = nothing
+  // What of the bundle is in the last file's folder.
+  let last = { ...nothing, folder: "" }
+  for (const [index, one] of all.entries()) {
+    const { content, folder = "", packed } = cost(one)
+    const more = { files: 1, packed, content }
+    if (folder !== last.folder) last = { ...nothing, folder }
+    if (bundle.files > 0 && !fits(plus(bundle, more), filesMax())) {
+      const kept = last.files * 2 <= bundle.files && fits(plus(last, more), bundleFilesMax) ? last : nothing
+      bundles.push(all.slice(from, index - kept.files))
+      from = index - kept.files
+      bundle = kept
+      last = { ...kept, folder }
     }
+    bundle = plus(bundle, more)
+    last = { ...plus(last, more), folder }
   }
-  return bundles
+  return all.length === 0 ? [] : [...bundles, all.slice(from)]
 }
+
+/** What files take together. */
+interface BundleCosts {
+  readonly files: number
+  readonly packed: number
+  readonly content: number
+}
+
+const nothing: BundleCosts = { files: 0, packed: 0, content: 0 }
+
+const plus = (a: BundleCosts, b: BundleCosts): BundleCosts => ({
+  files: a.files + b.files,
+  packed: a.packed + b.packed,
+  content: a.content + b.content
+})
+
+const fits = ({ content, files, packed }: BundleCosts, filesMax: number): boolean =>
+  packed <= packedBytesMax && content <= bundleBytesMax && files <= filesMax
 
 /** The content of each of a bundle's files: in one walk over the parts, however many there are. */
 export const contentsOf = (

@@ -35,8 +35,8 @@ export class DiskError extends Schema.TaggedError<DiskError>()("DiskError", {
   }
 }
 
-/** What stands at a path, the last part not followed. */
-export interface DiskStat {
+/** What a listing asks of an entry. */
+export interface DiskGlance {
   readonly kind: "file" | "folder" | "link" | "special"
   /** bytes */
   readonly size: number
@@ -44,6 +44,10 @@ export interface DiskStat {
   readonly modified: number
   /** whether its owner may run it */
   readonly executable: boolean
+}
+
+/** What stands at a path, the last part not followed. */
+export interface DiskStat extends DiskGlance {
   /** modification and change time in nanoseconds: a file's content is unchanged when identity and both are */
   readonly modifiedNanoseconds: bigint
   readonly changedNanoseconds: bigint
@@ -57,7 +61,7 @@ export interface DiskStat {
 /** An entry of a folder. */
 export interface DiskEntry {
   readonly name: string
-  readonly kind: DiskStat["kind"]
+  readonly kind: DiskGlance["kind"]
 }
 
 /** Who may look into a new folder: its owner alone (mode 0700), or whom the process's umask allows. */
@@ -111,7 +115,7 @@ export interface PlaceRequest {
 
 /** A whole small file. */
 export interface WholeFile {
-  readonly stat: DiskStat
+  readonly stat: DiskGlance
   /** undefined when it is larger than was asked for, or changed while it was read */
   readonly content: Uint8Array | undefined
 }
@@ -127,11 +131,11 @@ export class Disk extends Context.Service<
     readonly openWrite: (path: DiskPath) => Effect.Effect<DiskFile, DiskError, Scope.Scope>
     /** What stands at the path; the last part is not followed. */
     readonly stat: (path: DiskPath) => Effect.Effect<DiskStat, DiskError>
-    /** What stands at names of a folder, in the order given, in one go: for each what `stat` says. */
+    /** What stands at names of a folder, in the order given, in one go: for each what `stat` says of it. */
     readonly statAll: (
       folder: DiskPath,
       names: ReadonlyArray<string>
-    ) => Effect.Effect<ReadonlyArray<Result.Result<DiskStat, DiskError>>, DiskError>
+    ) => Effect.Effect<ReadonlyArray<Result.Result<DiskGlance, DiskError>>, DiskError>
     /** What a folder holds, name and kind, in no order; read bit by bit. */
     readonly list: (path: DiskPath) => Stream.Stream<DiskEntry, DiskError>
     /** Makes one folder; `EEXIST` when anything has the name. */

@@ -429,35 +429,32 @@ const closeListing = ({ directory, fd }: Opened): Effect.Effect<void> =>
 /** The next entries; none at the end. */
 const readBatch = ({ directory, folder }: Opened): Effect.Effect<ReadonlyArray<DiskEntry>, DiskError> =>
   here("list", () => {
-    const batch: Array<nodeFs.Dirent> = []
+    const batch: Array<DiskEntry> = []
+    let known = true
     for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {
-      batch.push(entry)
+      const kind = kindOf(entry)
+      known &&= kind !== "special" || isKnownSpecial(entry)
+      batch.push({ name: entry.name, kind })
       if (batch.length === listBatchEntries) break
     }
-    return batch
+    return { batch, known }
   }).pipe(
-    Effect.flatMap((batch) =>
-      batch.every(isKnown)
-        ? Effect.succeed(batch.map((entry) => ({ name: entry.name, kind: kindOf(entry) })))
-        : Effect.forEach(batch, (entry) => toEntry(folder, entry))
+    Effect.flatMap(({ batch, known }) =>
+      known ? Effect.succeed(batch) : Effect.forEach(batch, (entry) => withKind(folder, entry))
     )
   )
 
 /** Some file systems do not tell kinds in a listing. What vanished meanwhile is of no kind that anyone uses. */
-const toEntry = (folder: string, entry: nodeFs.Dirent): Effect.Effect<DiskEntry, DiskError> => {
-  const { name } = entry
-  const kind = kindOf(entry)
-  if (isKnown(entry)) return Effect.succeed({ name, kind })
-  return lstat("list", `${folder}/${name}`).pipe(
-    Effect.map((stats) => ({ name, kind: kindOf(stats) })),
-    Effect.catchIf(
-      (error) => error.code === "ENOENT",
-      () => Effect.succeed({ name, kind })
-    )
-  )
-}
-
-const isKnown = (entry: nodeFs.Dirent): boolean => kindOf(entry) !== "special" || isKnownSpecial(entry)
+const withKind = (folder: string, entry: DiskEntry): Effect.Effect<DiskEntry, DiskError> =>
+  entry.kind !== "special"
+    ? Effect.succeed(entry)
+    : lstat("list", `${folder}/${entry.name}`).pipe(
+        Effect.map((stats) => ({ name: entry.name, kind: kindOf(stats) })),
+        Effect.catchIf(
+          (error) => error.code === "ENOENT",
+          () => Effect.succeed(entry)
+        )
+      )
 
 const isKnownSpecial = (entry: nodeFs.Dirent): boolean =>
   entry.isFIFO() || entry.isSocket() || entry.isCharacterDevice() || entry.isBlockDevice()

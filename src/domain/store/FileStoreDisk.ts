@@ -33,6 +33,7 @@ import {
   type DiskEntry,
   type DiskError,
   type DiskFile,
+  type DiskGlance,
   type DiskPath,
   type DiskStat,
   modifiedOf,
@@ -270,10 +271,10 @@ const walk = (context: Context, folder: DiskPath, alike?: ReadonlySet<string>): 
           if (kind === "folder") folders.push(part)
           else if (kind === "file") files.push({ name, part })
         }
-        return Stream.concat(
-          Stream.fromArrayEffect(entriesOf(context, folder, files, ended)),
-          Stream.flatMap(Stream.fromArray(folders), (part) => walk(context, [...folder, part]))
-        )
+        const here = Stream.fromArrayEffect(entriesOf(context, folder, files, ended))
+        if (folders.length === 0) return here
+        const below = Stream.flatMap(Stream.fromArray(folders), (part) => walk(context, [...folder, part]))
+        return files.length === 0 ? below : Stream.concat(here, below)
       })
     )
   })
@@ -337,7 +338,7 @@ const statsOf = (disk: Disk["Service"], folder: DiskPath, names: ReadonlyArray<s
         Effect.mapError(failed)
       )
 
-const entryOf = (name: FileName, stat: DiskStat): FileEntry => ({
+const entryOf = (name: FileName, stat: DiskGlance): FileEntry => ({
   name,
   size: Math.min(stat.size, fileBytesMax),
   modified: modifiedOf(stat),
@@ -1225,7 +1226,7 @@ const arriveAll = Effect.fnUntraced(function* (
 const asDemanded = (
   name: FileName,
   target: StageRequest["target"],
-  live: Result.Result<DiskStat, DiskError> | undefined
+  live: Result.Result<DiskGlance, DiskError> | undefined
 ): Result.Result<void, FileExists | NoSuchFile | StoreFailed> => {
   if (target === undefined || live === undefined) return Result.void
   if (Result.isFailure(live) && !absent.has(live.failure.code)) return Result.fail(failed(live.failure))

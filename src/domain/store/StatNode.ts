@@ -2,7 +2,7 @@
  * What Node says of files, as the `Disk` port says it, and which words can be a part of a path.
  */
 import type * as nodeFs from "node:fs"
-import type { DiskStat } from "./Disk.ts"
+import type { DiskGlance, DiskStat } from "./Disk.ts"
 
 // `:` and `\` would mean more than a name on Windows.
 const unfitPart = process.platform === "win32" ? /[/\\:\0]/ : /[/\0]/
@@ -15,7 +15,7 @@ export const kindOf = (stats: {
   readonly isFile: () => boolean
   readonly isDirectory: () => boolean
   readonly isSymbolicLink: () => boolean
-}): DiskStat["kind"] =>
+}): DiskGlance["kind"] =>
   stats.isFile() ? "file" : stats.isDirectory() ? "folder" : stats.isSymbolicLink() ? "link" : "special"
 
 /** What Node says of a file. */
@@ -32,14 +32,11 @@ export const toStat = (stats: nodeFs.BigIntStats): DiskStat => ({
   links: Number(stats.nlink)
 })
 
-/** What a walk asks of a file. */
-export type Glance = Pick<DiskStat, "executable" | "kind" | "modified" | "size">
-
 /**
  * The same as `toStat` says, without its large integers; undefined when it takes them to know which millisecond it was:
  * near the middle of two, and before 1970.
  */
-export const glanceOf = (stats: nodeFs.Stats): Glance | undefined => {
+export const glanceOf = (stats: nodeFs.Stats): DiskGlance | undefined => {
   const modified = Math.round(stats.mtimeMs)
   if (modified < 0 || Math.abs(stats.mtimeMs - modified) > 0.499) return undefined
   const kind = kindOf(stats)

@@ -145,6 +145,12 @@ const Costs = Schema.Array(
   })
 )
 
+const sumOf = (bundle: ReadonlyArray<{ readonly packed: number; readonly content: number }>) => ({
+  files: bundle.length,
+  packed: bundle.reduce((sum, { packed }) => sum + packed, 0),
+  content: bundle.reduce((sum, { content }) => sum + content, 0)
+})
+
 describe("bundles", () => {
   it.prop(
     "hold everything in its order, each within the bounds, and no two neighbours fit into one",
@@ -167,6 +173,39 @@ describe("bundles", () => {
       }
     }
   )
+
+  it.prop(
+    "hold the files of a folder together, but where they are most of one that is full",
+    [Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 300 }))), Costs],
+    ([folders, costs]) => {
+      const all = folders.flatMap((count, folder) =>
+        Array.from({ length: count }, (_, index) => {
+          const { content, packed } = costs[index % Math.max(1, costs.length)] ?? { content: 4096, packed: 50 }
+          return { content, packed, folder: String(folder) }
+        })
+      )
+      const bundles = PackedFiles.bundlesOf(all, (cost) => cost)
+      assert.deepStrictEqual(bundles.flat(), all)
+      for (const [index, bundle] of bundles.entries()) {
+        const { content, files, packed } = sumOf(bundle)
+        assert.isTrue(files <= bundleFilesMax && packed <= packedBytesMax && content <= bundleBytesMax)
+        const [next] = bundles[index + 1] ?? []
+        if (next === undefined || next.folder !== bundle.at(-1)?.folder) continue
+        const cut = bundle.filter(({ folder }) => folder === next.folder)
+        const moved = sumOf([...cut, next])
+        const fits = moved.packed <= packedBytesMax && moved.content <= bundleBytesMax
+        assert.isTrue(cut.length * 2 > files || !fits)
+      }
+    }
+  )
+
+  it("of ten folders with a hundred small files each end where folders do", () => {
+    const all = Array.from({ length: 1000 }, (_, index) => {
+      return { packed: 60, content: 4096, folder: String(Math.floor(index / 100)) }
+    })
+    const sizes = PackedFiles.bundlesOf(all, (cost) => cost).map(({ length }) => length)
+    assert.deepStrictEqual(sizes, [32, 68, 200, 200, 200, 200, 100])
+  })
 
   it.prop("content is cut by sizes, however it came", [Schema.Array(size), Schema.Array(size)], ([sizes, cuts]) => {
     const total = sizes.reduce((sum, one) => sum + one, 0)
