@@ -43,7 +43,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   mutant(
     "file-fsync-skipped",
     "a commit does not fsync the file",
-    disk,
+    "domain/store/DiskStaging.ts",
     "if (context.durable) yield* Effect.mapError(staged.file.sync, full(name))",
     "",
     crash
@@ -51,7 +51,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   mutant(
     "folder-fsync-skipped",
     "a commit does not fsync the folder of the name",
-    disk,
+    "domain/store/DiskPlacing.ts",
     "if (context.durable) yield* Effect.mapError(context.disk.syncFolder(folderOf(name)), full(name))",
     "",
     crash
@@ -59,7 +59,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   mutant(
     "new-folder-fsync-skipped",
     "a commit does not fsync the folders that it has made",
-    disk,
+    "domain/store/DiskPlacing.ts",
     "yield* Effect.mapError(context.disk.syncFolder(folder.slice(0, -1)), full(name))",
     "",
     crash
@@ -75,7 +75,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   mutant(
     "digest-unchecked",
     "a commit takes content of any digest",
-    disk,
+    "domain/store/DiskStaging.ts",
     "return digest === expected.digest\n",
     "return digest.length > 0\n",
     store
@@ -83,7 +83,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   mutant(
     "declared-size-not-enforced",
     "more may be written than was declared",
-    disk,
+    "domain/store/DiskStaging.ts",
     "length > size - received",
     "length < 0",
     store
@@ -91,7 +91,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   mutant(
     "copy-from-wrong-offset",
     "small copies come from a byte further on",
-    disk,
+    "domain/store/DiskStaging.ts",
     "(nearby.window, { offset, length },",
     "(nearby.window, { offset: offset + 1, length },",
     store
@@ -99,7 +99,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   mutant(
     "large-copy-from-wrong-offset",
     "large copies come from a byte further on",
-    disk,
+    "domain/store/DiskStaging.ts",
     "ReadWindow.fill(from, offset + done, target)",
     "ReadWindow.fill(from, offset + done + 1, target)",
     store
@@ -107,7 +107,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   mutant(
     "change-while-reading-unnoticed",
     "a file that changes while it is read is vouched for",
-    disk,
+    "domain/store/DiskLookup.ts",
     "sameContent(seen.stat, after) ?",
     "before ?",
     store,
@@ -116,7 +116,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   mutant(
     "conflict-unnoticed",
     "a commit replaces another version than the one it was made for",
-    disk,
+    "domain/store/DiskPlacing.ts",
     "if (Option.isNone(live) || versionOf(live.value) !== version)",
     "if (Option.isNone(live))",
     store
@@ -133,7 +133,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   mutant(
     "rename-before-digest-check",
     "the name is replaced before the digest is checked",
-    disk,
+    "domain/store/DiskStaging.ts",
     "const digest = yield* verify(expected)",
     "yield* Effect.ignore(context.disk.rename(staged.path, segments(name)))\nconst digest = yield* verify(expected)",
     store,
@@ -174,7 +174,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   mutant(
     "fresh-folder-read-again",
     "each folder that came with its files is read again for the next ones",
-    "domain/store/FileStoreDisk.ts",
+    "domain/store/DiskBundles.ts",
     "yield* inFolder(context, above)(context.names.addedAll(above, []))",
     "yield* Effect.void",
     "domain/store/FreshFolderNode"
@@ -182,7 +182,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   mutant(
     "bundle-fsync-skipped",
     "the files of a bundle get their names before they are durable",
-    disk,
+    "domain/store/DiskBundles.ts",
     "folder, files, durable, likeReplaced: false, fresh }",
     "folder, files, durable: false && durable, likeReplaced: false, fresh }",
     crash
@@ -190,7 +190,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   mutant(
     "bundle-digest-unchecked",
     "of a bundle one right file lets those of wrong digests in",
-    disk,
+    "domain/store/DiskBundles.ts",
     "return received === file.digest",
     "return received === received",
     store,
@@ -199,7 +199,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   mutant(
     "bundle-collision-unnoticed",
     "of a bundle nobody looks whether a name differs from another in case only",
-    disk,
+    "domain/store/DiskBundles.ts",
     "const there = { entries: found.entriesOf(key), folder: found.folder }",
     "const there = { entries: found.entriesOf(part), folder: found.folder }",
     store,
@@ -256,7 +256,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   mutant(
     "removal-fsync-skipped",
     "a removal does not fsync its folder",
-    disk,
+    "domain/store/DiskRenaming.ts",
     "if (context.durable) yield* Effect.mapError(context.disk.syncFolder(folder), failed)",
     "",
     changed
@@ -264,7 +264,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   mutant(
     "rename-fsync-skipped",
     "a rename by rename(2) does not fsync the folder that it takes the name from",
-    disk,
+    "domain/store/DiskRenaming.ts",
     "if (context.durable) yield* Effect.mapError(context.disk.syncFolder(folderOf(source.name)), failed)",
     "",
     changed
@@ -280,7 +280,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   mutant(
     "rename-finished-blindly",
     "a start takes the old name of a rename away whatever stands under the new one",
-    disk,
+    "domain/store/DiskRenaming.ts",
     "fileId(old.value) !== fileId(current.value)",
     "fileId(old.value) === undefined",
     changed
@@ -288,7 +288,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   mutant(
     "rename-intent-not-durable",
     "what a rename is about to do is not fsynced before it begins",
-    disk,
+    "domain/store/DiskRenaming.ts",
     "RenameIntent.begin(disk, yield* newStagedName, durable, { from, to })",
     "RenameIntent.begin(disk, yield* newStagedName, false, { from, to })",
     changed
@@ -296,7 +296,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   mutant(
     "rename-clobbers",
     "a rename replaces a file unasked",
-    disk,
+    "domain/store/DiskRenaming.ts",
     "!half && !replace)",
     "!half && replace === undefined)",
     store
@@ -304,7 +304,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   mutant(
     "file-missed-while-it-is-spelt-anew",
     "who does not find a file looks again without waiting for the rename that has passed him by",
-    disk,
+    "domain/store/DiskLookup.ts",
     "yield* context.lockName(key(name))(look(context, name, at)) : first",
     "yield* look(context, name, at) : first",
     spelt
@@ -312,7 +312,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   mutant(
     "listing-without-what-is-spelt-anew",
     "a listing leaves out what was renamed to another spelling since the folder was read",
-    disk,
+    "domain/store/DiskListing.ts",
     "context.speltAnew.begun === ended",
     "context.speltAnew.begun >= ended",
     spelt
@@ -320,7 +320,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   mutant(
     "staged-file-left",
     "a staging that is given up leaves its file",
-    disk,
+    "domain/store/DiskStaging.ts",
     "const discard = end(Effect.ignore(context.disk.remove(path)))",
     "const discard = end(Effect.void)",
     store,
@@ -329,7 +329,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   mutant(
     "refused-content-kept",
     "content of a wrong digest is kept for the next try",
-    disk,
+    "domain/store/DiskStaging.ts",
     "if (digest !== expected.digest) yield* staged.discard",
     "",
     "domain/store/FileStoreDisk.resume",
@@ -338,7 +338,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   mutant(
     "free-space-not-returned",
     "a staging that ends keeps its reservation of free space",
-    disk,
+    "domain/store/DiskStaging.ts",
     "release: Effect.sync(() => take(left))",
     "release: Effect.void",
     store,
@@ -347,7 +347,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   mutant(
     "resume-written-from-zero",
     "what is sent after a resume is written over the beginning",
-    disk,
+    "domain/store/DiskStaging.ts",
     "let received = resumed\n",
     "let received = 0\n",
     "domain/store/FileStoreDisk.resume"
@@ -355,7 +355,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   mutant(
     "resumed-part-not-hashed",
     "the digest of a resumed file leaves out what was there",
-    disk,
+    "domain/store/DiskStaging.ts",
     "let hashed = 0\n",
     "let hashed = resumed\n",
     "domain/store/FileStoreDisk.resume"
@@ -363,7 +363,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   mutant(
     "both-write-one-staging",
     "a newer session writes beside the older one into the same staged file",
-    disk,
+    "domain/store/DiskStaging.ts",
     "yield* context.resumable.get(resume)?.takeOver ?? Effect.void",
     "yield* Effect.void",
     "domain/store/FileStoreDisk.resume",

@@ -1,0 +1,71 @@
+/**
+ * What stagings that were cut have left for a resume, how much of it is kept, and what gives way.
+ */
+import { Clock, Effect, Option, Stream } from "effect"
+import { stagingFolder } from "../file/FileName.ts"
+import type { DiskStat } from "./Disk.ts"
+import type { DiskStore } from "./DiskStore.ts"
+
+/** Staged files that a later staging may go on with. */
+export const resumablePrefix = "r-"
+
+/** A kept staged file that nobody holds. */
+interface Leftover {
+  readonly name: string
+  readonly stat: DiskStat
+}
+
+/** All of them, the oldest first. */
+const leftovers = Effect.fnUntraced(function* ({ disk, resumable }: DiskStore) {
+  const names = yield* disk.list([stagingFolder]).pipe(
+    Stream.filter(({ name }) => name.startsWith(resumablePrefix) && !resumable.has(keyOf(name))),
+    Stream.runCollect
+  )
+  const found = yield* Effect.forEach(names, ({ name }) =>
+    Effect.option(Effect.map(disk.stat([stagingFolder, name]), (stat): Leftover => ({ name, stat })))
+  )
+  return found
+    .flatMap(Option.toArray)
+    .toSorted((a, b) => (a.stat.changedNanoseconds < b.stat.changedNanoseconds ? -1 : 1))
+})
+
+const keyOf = (stagedName: string): string => stagedName.slice(resumablePrefix.length)
+
+const totalOf = (all: ReadonlyArray<Leftover>): number => all.reduce((total, { stat }) => total + stat.size, 0)
+
+/** Removes one, unless somebody has taken it up meanwhile. */
+const removeLeftover = ({ disk, lockResume, resumable }: DiskStore, { name }: Leftover): Effect.Effect<void> =>
+  lockResume(keyOf(name))(
+    Effect.suspend(() => (resumable.has(keyOf(name)) ? Effect.void : Effect.ignore(disk.remove([stagingFolder, name]))))
+  )
+
+/** Removes what is too old, and then the oldest until the rest takes at most the bytes that may be kept. */
+export const trimLeftovers = Effect.fnUntraced(
+  function* (context: DiskStore) {
+    const now = yield* Clock.currentTimeMillis
+    const all = yield* leftovers(context)
+    let bytes = totalOf(all)
+    for (const leftover of all) {
+      const age = now - Number(leftover.stat.changedNanoseconds / 1_000_000n)
+      if (bytes <= context.leftoverBytesMax && age <= context.leftoverMillisecondsMax) return
+      yield* removeLeftover(context, leftover)
+      bytes -= leftover.stat.size
+    }
+  },
+  (trimmed) => Effect.ignore(trimmed)
+)
+
+/** Removes the oldest until so many bytes are free; none when all of them would not be enough. */
+export const giveWay = Effect.fnUntraced(
+  function* (context: DiskStore, missing: number) {
+    const all = yield* leftovers(context)
+    if (totalOf(all) < missing) return
+    let bytes = 0
+    for (const leftover of all) {
+      if (bytes >= missing) return
+      yield* removeLeftover(context, leftover)
+      bytes += leftover.stat.size
+    }
+  },
+  (gone) => Effect.ignore(gone)
+)

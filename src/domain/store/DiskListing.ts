@@ -1,0 +1,102 @@
+/**
+ * The files below a folder of a store, as a listing.
+ */
+import { Effect, Result, Stream } from "effect"
+import type { FileEntry } from "../file/FileEntry.ts"
+import { type FileName, isName, segmentKey } from "../file/FileName.ts"
+import type { Disk, DiskPath } from "./Disk.ts"
+import { lookPatiently, statAt } from "./DiskLookup.ts"
+import { type DiskStore, entryOf, failed, sameFolder, unlistable } from "./DiskStore.ts"
+import type { StoreFailed } from "./StoreError.ts"
+
+/** Files below a folder, depth first. Each open level holds one batch of entries. */
+export const walk = (
+  context: DiskStore,
+  folder: DiskPath,
+  alike?: ReadonlySet<string>
+): Stream.Stream<FileEntry, StoreFailed> =>
+  Stream.suspend(() => {
+    const { ended } = context.speltAnew
+    return context.disk.list(folder).pipe(
+      // What vanished meanwhile, or may not be looked into (a `lost+found`), hides itself and not the rest.
+      Stream.catchIf(
+        ({ code }) => folder.length > 0 && unlistable.has(code),
+        () => Stream.empty
+      ),
+      Stream.mapError(failed),
+      Stream.chunks,
+      Stream.flatMap((batch) => {
+        const before = folder.map((part) => `${part}/`).join("")
+        const folders: Array<string> = []
+        const files: Array<Listed> = []
+        for (const { kind, name: part } of batch) {
+          if (alike?.has(segmentKey(part)) === false) continue
+          const name = `${before}${part}`
+          if (!isName(name)) continue
+          if (kind === "folder") folders.push(part)
+          else if (kind === "file") files.push({ name, part })
+        }
+        const here = Stream.fromArrayEffect(entriesOf(context, folder, files, ended))
+        if (folders.length === 0) return here
+        const below = Stream.flatMap(Stream.fromArray(folders), (part) => walk(context, [...folder, part]))
+        return files.length === 0 ? below : Stream.concat(here, below)
+      })
+    )
+  })
+
+/** A file of a listing, and the last part of its name. */
+interface Listed {
+  readonly name: FileName
+  readonly part: string
+}
+
+/** @param ended how many renames to another spelling had ended before the folder was read */
+const entriesOf = Effect.fnUntraced(function* (
+  context: DiskStore,
+  folder: DiskPath,
+  files: ReadonlyArray<Listed>,
+  ended: number
+): Effect.fn.Return<ReadonlyArray<FileEntry>, StoreFailed> {
+  const entries: Array<FileEntry> = []
+  const gone: Array<FileName> = []
+  const parts = files.map(({ part }) => part)
+  for (const [index, stat] of (yield* statsOf(context.disk, folder, parts)).entries()) {
+    if (Result.isFailure(stat) && !unlistable.has(stat.failure.code)) return yield* failed(stat.failure)
+    const file = files[index]
+    if (file === undefined) continue
+    if (Result.isFailure(stat)) gone.push(file.name)
+    // By now something else may stand there.
+    else if (stat.success.kind === "file") entries.push(entryOf(file.name, stat.success))
+  }
+  if (gone.length === 0 || context.speltAnew.begun === ended) return entries
+  return [...entries, ...(yield* nowSpelt(context, gone, new Set(entries.map(({ name }) => name))))]
+})
+
+/** Of files that were gone when they were looked at: those under another spelling now, and not yet listed. */
+const nowSpelt = Effect.fnUntraced(function* (
+  context: DiskStore,
+  gone: ReadonlyArray<FileName>,
+  listed: Set<FileName>
+): Effect.fn.Return<ReadonlyArray<FileEntry>, StoreFailed> {
+  const entries: Array<FileEntry> = []
+  for (const name of gone) {
+    const found = yield* Effect.result(lookPatiently(context, name, statAt))
+    if (Result.isFailure(found) && found.failure._tag === "StoreFailed") return yield* found.failure
+    if (Result.isFailure(found) || listed.has(found.success.name) || !sameFolder(found.success.name, name)) continue
+    listed.add(found.success.name)
+    entries.push(entryOf(found.success.name, found.success.there))
+  }
+  return entries
+})
+
+/** None when the folder has gone meanwhile. */
+const statsOf = (disk: Disk["Service"], folder: DiskPath, names: ReadonlyArray<string>) =>
+  names.length === 0
+    ? Effect.succeed([])
+    : disk.statAll(folder, names).pipe(
+        Effect.catchIf(
+          ({ code }) => folder.length > 0 && unlistable.has(code),
+          () => Effect.succeed([])
+        ),
+        Effect.mapError(failed)
+      )

@@ -1,0 +1,360 @@
+/**
+ * One file on its way into a store: staged, written, verified and committed.
+ */
+import { Effect, Exit, Fiber, Option, Scope, Semaphore } from "effect"
+import * as Bytes from "../Bytes.ts"
+import type { ContentDigest } from "../file/Digest.ts"
+import { type FileEntry, mayRun } from "../file/FileEntry.ts"
+import { type FileName, key, segments, stagingFolder } from "../file/FileName.ts"
+import { contentBlockBytes, copiedBlockBytes, copyRunBytesMax, fileBytesMax, resumeBytesMin } from "../limits.ts"
+import type { Disk, DiskError, DiskFile, DiskPath, DiskStat } from "./Disk.ts"
+import { giveWay, resumablePrefix, trimLeftovers } from "./DiskLeftovers.ts"
+import { checkDemanded, checkTarget, checkVersion, place } from "./DiskPlacing.ts"
+import { blocked, type DiskStore, failed, full, type Holder } from "./DiskStore.ts"
+import type { CommitRequest, OpenFile, StageRequest, Staging } from "./FileStore.ts"
+import * as ReadWindow from "./ReadWindow.ts"
+import {
+  DigestMismatch,
+  NoSpace,
+  SizeMismatch,
+  SourceChanged,
+  type StoreError,
+  StoreFailed,
+  TakenOver
+} from "./StoreError.ts"
+
+/** Makes the staging folder, or makes sure that what is there is one. */
+export const prepareStaging = Effect.fnUntraced(function* (disk: Disk["Service"], root: DiskStat, durable: boolean) {
+  yield* disk.makeFolder([stagingFolder], "private").pipe(
+    Effect.catchIf(
+      ({ code }) => code === "EEXIST",
+      () => Effect.void
+    ),
+    Effect.mapError(failed)
+  )
+  const stat = yield* Effect.mapError(disk.stat([stagingFolder]), failed)
+  const operation = `use '${stagingFolder}' as staging folder`
+  if (stat.kind !== "folder") return yield* new StoreFailed({ operation, code: "ENOTDIR" })
+  if (stat.device !== root.device) return yield* new StoreFailed({ operation, code: "EXDEV" })
+  // Whoever made it: what is kept in it for later is only as durable as its name.
+  if (durable) yield* Effect.mapError(disk.syncFolder([]), failed)
+})
+
+/** Begins new content for a name, as `FileStore.stage` promises. */
+export const stage = Effect.fnUntraced(function* (
+  context: DiskStore,
+  request: StageRequest
+): Effect.fn.Return<Staging, StoreError, Scope.Scope> {
+  yield* checkTarget(context, request.name)
+  yield* checkDemanded(context, request)
+  // Of several at once with one key each waits for the one before it to be known as holder.
+  const open = context.lockResume(request.resume ?? (yield* context.newStagedName))(openStaged(context, request))
+  const { staged, resumed } = yield* Effect.acquireRelease(open, ({ staged }) => staged.release)
+  const reservation = yield* Effect.acquireRelease(reserve(context, request, resumed), ({ release }) => release)
+  return staging(context, request, staged, resumed, reservation)
+})
+
+/** A staged file of its own, or the one that an earlier staging of the same key has left. */
+const openStaged = Effect.fnUntraced(function* (context: DiskStore, request: StageRequest) {
+  const { name, resume, size } = request
+  if (resume === undefined) {
+    const path = [stagingFolder, yield* context.newStagedName]
+    return { staged: makeStaged(context, path, yield* createStaged(context, path, name), undefined), resumed: 0 }
+  }
+  // The newer takes over: the older finishes the write it is in, and fails at its next.
+  yield* context.resumable.get(resume)?.takeOver ?? Effect.void
+  const path = [stagingFolder, `${resumablePrefix}${resume}`]
+  const left = yield* openLeft(context, path, size)
+  const opened = left ?? { file: yield* createStaged(context, path, name), length: 0 }
+  return { staged: makeStaged(context, path, opened.file, resume), resumed: opened.length }
+})
+
+/** A staged file that is open, in a scope of its own. */
+interface OpenStaged extends DiskFile {
+  readonly close: Effect.Effect<void>
+}
+
+const openLeft = Effect.fnUntraced(function* (context: DiskStore, path: DiskPath, size: number) {
+  const opened = yield* Effect.option(scopedFile(context.disk.openWrite(path)))
+  if (Option.isNone(opened)) return undefined
+  const file = opened.value
+  const stat = yield* Effect.option(file.stat)
+  if (Option.isSome(stat) && stat.value.size <= size) return { file, length: stat.value.size }
+  // Longer than the source: not what the key promises.
+  yield* file.close
+  yield* Effect.ignore(context.disk.remove(path))
+  return undefined
+})
+
+const scopedFile = Effect.fnUntraced(function* (open: Effect.Effect<DiskFile, DiskError, Scope.Scope>) {
+  const scope = yield* Scope.make()
+  const file = yield* open.pipe(
+    Scope.provide(scope),
+    Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+  )
+  return { ...file, close: Scope.close(scope, Exit.void) } satisfies OpenStaged
+})
+
+/** A part of the free space that is promised to one staging. */
+interface Reservation {
+  /** `count` bytes of it are now in the file. */
+  readonly wrote: (count: number) => void
+  /** Gives back what was not written. Only the first call counts. */
+  readonly release: Effect.Effect<void>
+}
+
+/** Holds the declared size against the free space until it is written or given up. */
+const reserve = Effect.fnUntraced(function* (context: DiskStore, { name, size }: StageRequest, resumed: number) {
+  const { disk, reserved } = context
+  let left = size - resumed
+  const take = (count: number): void => {
+    left -= count
+    reserved.bytes -= count
+  }
+  // Seen and taken in one step: two at once never get the same bytes. Gives what is missing.
+  const tryTake = Effect.map(Effect.mapError(disk.freeBytes, failed), (free) => {
+    const missing = left - (free - reserved.bytes)
+    if (missing <= 0) reserved.bytes += left
+    return missing
+  })
+  const missing = yield* tryTake
+  if (missing > 0) {
+    // What is only kept for a resume gives way.
+    yield* giveWay(context, missing)
+    if ((yield* tryTake) > 0) return yield* new NoSpace({ name })
+  }
+  return { wrote: take, release: Effect.sync(() => take(left)) } satisfies Reservation
+})
+
+/** A staged file: open, and then given up, kept or moved to its name. Each closes it, and only the first counts. */
+interface Staged {
+  readonly path: DiskPath
+  readonly file: DiskFile
+  readonly isOpen: () => boolean
+  readonly wasTakenOver: () => boolean
+  /** Runs one operation on the file; a take-over waits for it. */
+  readonly exclusively: <A, E>(operation: Effect.Effect<A, E>) => Effect.Effect<A, E>
+  /** Removes it. */
+  readonly discard: Effect.Effect<void>
+  /** Keeps it when it may be gone on with and is worth it, otherwise removes it. */
+  readonly release: Effect.Effect<void>
+  readonly moved: Effect.Effect<void>
+}
+
+const createStaged = (
+  context: DiskStore,
+  path: DiskPath,
+  name: FileName
+): Effect.Effect<OpenStaged, NoSpace | StoreFailed> => {
+  const create = scopedFile(context.disk.create(path))
+  return create.pipe(
+    // The staging folder may have been tidied away while the server runs.
+    Effect.catchIf(
+      ({ code }) => code === "ENOENT",
+      () => Effect.andThen(Effect.ignore(prepareStaging(context.disk, context.root, context.durable)), create)
+    ),
+    Effect.mapError(full(name))
+  )
+}
+
+const makeStaged = (context: DiskStore, path: DiskPath, file: OpenStaged, resume: string | undefined): Staged => {
+  const using = Semaphore.makeUnsafe(1)
+  const ending = Semaphore.makeUnsafe(1)
+  let open = true
+  let takenOver = false
+  // Held until the file is closed or gone: whoever comes next with the key must not find it half removed.
+  const end = (last: Effect.Effect<void>) =>
+    Effect.suspend(() => {
+      if (!open) return Effect.void
+      open = false
+      return Effect.andThen(Effect.andThen(last, file.close), forget)
+    }).pipe(ending.withPermit, Effect.uninterruptible)
+  const forget = Effect.sync(() => {
+    if (resume !== undefined && context.resumable.get(resume) === holder) context.resumable.delete(resume)
+  })
+  const kept = end(Effect.void)
+  const holder: Holder = {
+    takeOver: using.withPermit(
+      Effect.andThen(
+        Effect.sync(() => void (takenOver = open)),
+        kept
+      )
+    )
+  }
+  if (resume !== undefined) context.resumable.set(resume, holder)
+  // What cannot be removed now is swept at a later start.
+  const discard = end(Effect.ignore(context.disk.remove(path)))
+  const worthKeeping = Effect.map(
+    Effect.option(file.stat),
+    (stat) => Option.isSome(stat) && stat.value.size >= resumeBytesMin
+  )
+  return {
+    path,
+    file,
+    isOpen: () => open,
+    wasTakenOver: () => takenOver,
+    exclusively: using.withPermit,
+    discard,
+    release:
+      resume === undefined
+        ? discard
+        : Effect.flatMap(worthKeeping, (worth) =>
+            worth && open ? Effect.andThen(kept, trimLeftovers(context)) : open ? discard : Effect.void
+          ),
+    moved: end(Effect.void)
+  }
+}
+
+const staging = (
+  context: DiskStore,
+  request: StageRequest,
+  staged: Staged,
+  resumed: number,
+  reservation: Reservation
+): Staging => {
+  const { name, size } = request
+  const hasher = context.digest.make()
+  let received = resumed
+  // What an earlier staging has left is hashed at the end, so that new bytes may come at once.
+  let hashed = 0
+  const giveUp = Effect.andThen(staged.release, reservation.release)
+  const usable = Effect.suspend((): Effect.Effect<void, StoreError> => {
+    if (staged.isOpen()) return Effect.void
+    return staged.wasTakenOver()
+      ? Effect.fail(new TakenOver({ name }))
+      : Effect.fail(new StoreFailed({ operation: "use of an ended staging", code: "EBADF" }))
+  })
+
+  const fits = (length: number): Effect.Effect<void, StoreError> =>
+    length > size - received
+      ? Effect.fail(new SizeMismatch({ name, declared: size, received: Math.min(received + length, fileBytesMax) }))
+      : Effect.void
+
+  // A write that fails ends the staging, and its digest with it.
+  const hash = (parts: Bytes.Parts, length: number): void => {
+    if (hashed !== received) return
+    for (const part of parts) hasher.update(part)
+    hashed += length
+  }
+
+  const append = Effect.fnUntraced(function* (parts: Bytes.Parts): Effect.fn.Return<void, StoreError> {
+    yield* usable
+    const length = Bytes.lengthOf(parts)
+    yield* fits(length)
+    hash(parts, length)
+    yield* Effect.mapError(staged.file.write(received, parts), full(name))
+    received += length
+    reservation.wrote(length)
+  })
+
+  const write = Effect.fnUntraced(
+    function* (parts: Bytes.Parts) {
+      yield* staged.exclusively(append(parts))
+    },
+    Effect.onError(() => giveUp),
+    // Bytes on disk, digest and count go together.
+    Effect.uninterruptible
+  )
+
+  // Small copies are near each other: one pair of buffers for all from one file, and another for large ones.
+  let nearby: { readonly from: OpenFile; readonly window: ReadWindow.ReadWindow<StoreFailed> } | undefined
+  const buffers: Array<Uint8Array> = []
+  let turn = 0
+  const bufferFor = (length: number): Uint8Array => {
+    turn = 1 - turn
+    return (buffers[turn] ??= new Uint8Array(Math.min(size, copiedBlockBytes))).subarray(0, length)
+  }
+
+  /** While one block is written by another thread this one hashes it and reads the next. */
+  const appendFrom = Effect.fnUntraced(function* (
+    from: OpenFile,
+    offset: number,
+    length: number
+  ): Effect.fn.Return<void, StoreError> {
+    yield* usable
+    yield* fits(length)
+    let writing: Fiber.Fiber<void, DiskError> | undefined
+    const written = Effect.suspend(() => (writing === undefined ? Effect.void : Fiber.join(writing)))
+    const blocks = Effect.gen(function* () {
+      for (let done = 0; done < length;) {
+        const target = bufferFor(Math.min(copiedBlockBytes, length - done))
+        const block = yield* ReadWindow.fill(from, offset + done, target)
+        yield* Effect.mapError(written, full(name))
+        if (block.length < target.length) return yield* new SourceChanged({ name })
+        writing = yield* Effect.forkChild(staged.file.write(received, [block]), { startImmediately: true })
+        hash([block], block.length)
+        received += block.length
+        reservation.wrote(block.length)
+        done += block.length
+      }
+    })
+    // Nobody goes on with the file while something is still being written to it.
+    yield* Effect.ensuring(blocks, Effect.exit(written))
+    yield* Effect.mapError(written, full(name))
+  })
+
+  const catchUp = Effect.gen(function* () {
+    const readable = {
+      read: (offset: number, length: number) => Effect.mapError(staged.file.read(offset, length), failed),
+      readInto: (offset: number, target: Uint8Array) => Effect.mapError(staged.file.readInto(offset, target), failed)
+    }
+    const range = { offset: hashed, length: received - hashed }
+    const done = yield* ReadWindow.forEachBlock(ReadWindow.make(readable, received), range, (block) =>
+      Effect.sync(() => hasher.update(block))
+    )
+    if (done < range.length) return yield* new StoreFailed({ operation: "read of staged content", code: "EIO" })
+    hashed = received
+  })
+
+  const verify = Effect.fnUntraced(function* (expected: CommitRequest): Effect.fn.Return<ContentDigest, StoreError> {
+    const declared = expected.size === received ? size : expected.size
+    if (declared !== received) return yield* new SizeMismatch({ name, declared, received })
+    yield* catchUp
+    const digest = hasher.digest()
+    // Wrong content is never gone on with.
+    if (digest !== expected.digest) yield* staged.discard
+    return digest === expected.digest
+      ? digest
+      : yield* new DigestMismatch({ name, declared: expected.digest, received: digest })
+  })
+
+  const commit = Effect.fnUntraced(function* (expected: CommitRequest): Effect.fn.Return<FileEntry, StoreError> {
+    yield* usable
+    const digest = yield* verify(expected)
+    // A staged file may not be run until it is whole.
+    if (request.executable === true) yield* Effect.mapError(staged.file.setExecutable(true), full(name))
+    yield* Effect.mapError(staged.file.setModified(request.modified), full(name))
+    if (context.durable) yield* Effect.mapError(staged.file.sync, full(name))
+    const move = Effect.andThen(context.disk.rename(staged.path, segments(name)), staged.moved).pipe(
+      Effect.catch((error) => blocked(context, name, error))
+    )
+    const replace = Effect.gen(function* () {
+      yield* checkDemanded(context, request)
+      yield* checkVersion(context, name, expected.replaces)
+      yield* place(context, name, () => move)
+    })
+    yield* context.lockName(key(name))(Effect.uninterruptible(replace))
+    return { name, size, modified: request.modified, digest, ...mayRun(request.executable) }
+  })
+
+  return {
+    resumed,
+    write,
+    copy: Effect.fnUntraced(
+      function* (from, offset, length) {
+        if (length <= contentBlockBytes) {
+          nearby = from === nearby?.from ? nearby : { from, window: ReadWindow.make(from, from.entry.size) }
+          const done = yield* ReadWindow.forEachBlock(nearby.window, { offset, length }, (block) => write([block]))
+          return done < length ? yield* new SourceChanged({ name }) : undefined
+        }
+        // In parts: between them a transfer can be ended, and another one take over.
+        for (let done = 0; done < length; done += copyRunBytesMax) {
+          const part = appendFrom(from, offset + done, Math.min(copyRunBytesMax, length - done))
+          yield* Effect.uninterruptible(staged.exclusively(part))
+        }
+      },
+      Effect.onError(() => giveUp)
+    ),
+    commit: (expected) => Effect.onError(staged.exclusively(commit(expected)), () => giveUp)
+  }
+}
