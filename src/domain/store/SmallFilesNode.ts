@@ -22,7 +22,7 @@ import {
   type PlaceRequest,
   type WholeFile
 } from "./Disk.ts"
-import { glanceOf, isPart, toStat } from "./StatNode.ts"
+import { glanceOf, isOneVersion, isPart, toStat } from "./StatNode.ts"
 
 const { constants } = nodeFs
 
@@ -316,13 +316,6 @@ const readOpen = (fd: number, bytesMax: number, roomFor: RoomFor): WholeFile | "
   const same = isOneVersion(before, nodeFs.fstatSync(fd))
   return { stat, content: same && content.length === stat.size ? content : undefined }
 }
-
-/**
- * Whether an open file was not changed between two looks. A number of milliseconds tells times a quarter of a
- * microsecond apart, which is less than a look takes; with large integers it takes three times as long.
- */
-const isOneVersion = (before: nodeFs.Stats, after: nodeFs.Stats): boolean =>
-  before.size === after.size && before.mtimeMs === after.mtimeMs && before.ctimeMs === after.ctimeMs
 
 const fill = (fd: number, target: Uint8Array): Uint8Array => {
   let filled = 0

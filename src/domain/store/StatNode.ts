@@ -43,4 +43,11 @@ export const glanceOf = (stats: nodeFs.Stats): DiskGlance | undefined => {
   return { kind, size: stats.size, modified, executable: kind === "file" && (stats.mode & 0o100) !== 0 }
 }
 
+/**
+ * Whether an open file was not changed between two looks. A number of milliseconds tells times a quarter of a
+ * microsecond apart, which is less than a look takes; with large integers it takes three times as long.
+ */
+export const isOneVersion = (before: nodeFs.Stats, after: nodeFs.Stats): boolean =>
+  before.size === after.size && before.mtimeMs === after.mtimeMs && before.ctimeMs === after.ctimeMs
+
 const ownerExecuteBit = 0o100n

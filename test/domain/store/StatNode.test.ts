@@ -2,6 +2,7 @@ import * as nodeFs from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Result, Schema } from "effect"
 import * as SmallFilesNode from "../../../src/domain/store/SmallFilesNode.ts"
+import { isOneVersion } from "../../../src/domain/store/StatNode.ts"
 import { temporaryFolder } from "./temporaryDisk.ts"
 
 const seconds = Schema.Int.check(Schema.isBetween({ minimum: -5, maximum: 4_000_000_000 }))
@@ -37,6 +38,43 @@ describe("a glance at a file", () => {
         Result.getOrThrow(Result.map(SmallFilesNode.glance(path), ({ kind }) => kind))
       )
       assert.deepStrictEqual(kinds, ["folder", "link", "special"])
+    })
+  )
+})
+
+describe("two looks at an open file", () => {
+  it.effect("are of one version unless its size or one of its times is another, if only by half a microsecond", () =>
+    Effect.gen(function* () {
+      const path = `${yield* temporaryFolder}/a`
+      nodeFs.writeFileSync(path, "content")
+      const stats = () => nodeFs.statSync(path)
+      assert.isTrue(isOneVersion(stats(), stats()))
+      const before = stats()
+      for (const change of [
+        { size: before.size + 1 },
+        { mtimeMs: before.mtimeMs + 0.0005 },
+        { ctimeMs: before.ctimeMs + 0.0005 }
+      ]) {
+        assert.isFalse(isOneVersion(before, Object.assign(stats(), change)))
+      }
+    })
+  )
+
+  it.effect("differ once it was written to, also where its size and modification time are put back", () =>
+    Effect.gen(function* () {
+      const path = `${yield* temporaryFolder}/a`
+      nodeFs.writeFileSync(path, "content")
+      nodeFs.utimesSync(path, 1_700_000_000, 1_700_000_000)
+      const before = nodeFs.statSync(path)
+      let after = before
+      // The clock of a file system has its grain.
+      while (after.ctimeMs === before.ctimeMs) {
+        nodeFs.writeFileSync(path, "CONTENT")
+        nodeFs.utimesSync(path, 1_700_000_000, 1_700_000_000)
+        after = nodeFs.statSync(path)
+      }
+      assert.deepStrictEqual([after.size, after.mtimeMs], [before.size, before.mtimeMs])
+      assert.isFalse(isOneVersion(before, after))
     })
   )
 })
