@@ -27,7 +27,7 @@ import {
 import * as BulkNode from "./BulkNode.ts"
 import * as FreshFolderNode from "./FreshFolderNode.ts"
 import * as SmallFilesNode from "./SmallFilesNode.ts"
-import { isPart, kindOf, toStat } from "./StatNode.ts"
+import { isPart, isPathOfDescriptor, kindOf, pathOfDescriptor, toStat } from "./StatNode.ts"
 
 const { constants } = nodeFs
 
@@ -41,9 +41,6 @@ const folderFlags = constants.O_RDONLY | folderOnly | noFollow
 const readFlags = constants.O_RDONLY | noFollow | nonBlocking
 const writeFlags = constants.O_RDWR | noFollow | nonBlocking
 const createFlags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | noFollow
-
-/** What a path begins with that means an open folder. */
-const descriptors = "/proc/self/fd/"
 
 /** Entries that one pull of a listing reads. */
 const listBatchEntries = 128
@@ -67,7 +64,7 @@ export const make = Effect.fnUntraced(function* (
   const rootFd = yield* Effect.acquireRelease(openFd("open root", resolved, folderFlags), closeFd)
   const { dev } = yield* statFd("open root", rootFd)
   const byDescriptor = yield* call<nodeFs.Stats>("open root", (done) =>
-    nodeFs.stat(`/proc/self/fd/${rootFd}/.`, done)
+    nodeFs.stat(`${pathOfDescriptor(rootFd)}/.`, done)
   ).pipe(
     Effect.map((stats) => BigInt(stats.dev) === dev),
     Effect.orElseSucceed(() => false)
@@ -120,7 +117,7 @@ const service = (folders: Folders, rootFd: number, bulk: BulkNode.Bulk, { access
       const beside = samePath(request.staging, request.folder) ? path : request.staging
       if (last === undefined || !isPart(last)) return Effect.undefined
       return writable("placeAll", path, (folder) =>
-        folder.startsWith(descriptors)
+        isPathOfDescriptor(folder)
           ? staged(beside, { path, folder }, (staging) => FreshFolderNode.placeAll(staging, folder, last, request))
           : Effect.undefined
       )
@@ -221,12 +218,12 @@ type Folders = <A>(
 const descriptorFolders =
   (rootFd: number, rootDevice: bigint): Folders =>
   (operation, path, purpose, use) => {
-    if (path.length === 0) return Effect.uninterruptible(use(`/proc/self/fd/${rootFd}`))
+    if (path.length === 0) return Effect.uninterruptible(use(pathOfDescriptor(rootFd)))
     return Effect.acquireUseRelease(
       Effect.suspend(() =>
         Effect.fromResult(descend(operation, rootFd, path, purpose === "write" ? rootDevice : undefined))
       ),
-      (fd) => use(`/proc/self/fd/${fd}`),
+      (fd) => use(pathOfDescriptor(fd)),
       (fd) => Effect.sync(() => closeHere(fd))
     ).pipe(Effect.uninterruptible)
   }
@@ -255,7 +252,7 @@ const enter = (
   device: bigint | undefined
 ): Result.Result<number, DiskError> =>
   Result.flatMap(
-    SmallFilesNode.attempt(() => nodeFs.openSync(`/proc/self/fd/${above}/${part}`, folderFlags), operation),
+    SmallFilesNode.attempt(() => nodeFs.openSync(`${pathOfDescriptor(above)}/${part}`, folderFlags), operation),
     (fd) => {
       if (device === undefined) return Result.succeed(fd)
       const stats = SmallFilesNode.attempt(() => nodeFs.fstatSync(fd, { bigint: true }), operation)
@@ -414,7 +411,7 @@ const openListing = (folder: string): Effect.Effect<Opened, DiskError> =>
           directory,
           pace,
           fd,
-          folder: folder.startsWith(descriptors) ? `/proc/self/fd/${fd}` : folder
+          folder: isPathOfDescriptor(folder) ? pathOfDescriptor(fd) : folder
         })),
         Effect.onError(() => Effect.sync(() => closeHere(fd)))
       )

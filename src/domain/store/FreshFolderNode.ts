@@ -9,7 +9,7 @@ import * as nodeFs from "node:fs"
 import { Effect, Result } from "effect"
 import type { DiskError, PlaceRequest } from "./Disk.ts"
 import * as SmallFilesNode from "./SmallFilesNode.ts"
-import { isPart } from "./StatNode.ts"
+import { isPart, pathOfDescriptor } from "./StatNode.ts"
 
 const { constants } = nodeFs
 const folderFlags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW
@@ -41,7 +41,7 @@ export const placeAll = (
     const opened = SmallFilesNode.attempt(() => nodeFs.openSync(path, folderFlags))
     if (Result.isFailure(opened)) return Effect.as(remove(path), undefined)
     const fd = opened.success
-    const folder = `/proc/self/fd/${fd}`
+    const folder = pathOfDescriptor(fd)
     const written = isLike(fd, target) ? SmallFilesNode.writeAll(folder, files) : Effect.succeed([])
     return Effect.flatMap(written, (all) => {
       const moved = all.some(Result.isSuccess) && Result.isSuccess(replace(path, target))

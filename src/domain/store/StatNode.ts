@@ -1,5 +1,6 @@
 /**
- * What Node says of files, as the `Disk` port says it, and which words can be a part of a path.
+ * What Node says of files, as the `Disk` port says it, which words can be a part of a path, and paths that mean what is
+ * open.
  */
 import type * as nodeFs from "node:fs"
 import type { DiskGlance, DiskStat } from "./Disk.ts"
@@ -9,6 +10,14 @@ const unfitPart = process.platform === "win32" ? /[/\\:\0]/ : /[/\0]/
 
 /** Whether a word names an entry of a folder and nothing else. */
 export const isPart = (part: string): boolean => part !== "" && part !== "." && part !== ".." && !unfitPart.test(part)
+
+const descriptors = "/proc/self/fd/"
+
+/** On Linux: a path that means an open file or folder, whatever has become of its name. */
+export const pathOfDescriptor = (fd: number): string => `${descriptors}${fd}`
+
+/** Whether a path is one of those. */
+export const isPathOfDescriptor = (path: string): boolean => path.startsWith(descriptors)
 
 /** The kind of an entry or of a file, by what Node says of either. */
 export const kindOf = (stats: {
