@@ -2,7 +2,6 @@
  * Small local files: many in one folder together, and one by one for what has nothing better.
  */
 import { Effect } from "effect"
-import { SecureRandom } from "effect/crypto"
 import * as Bytes from "../domain/Bytes.ts"
 import { Digest, digestOf } from "../domain/file/Digest.ts"
 import { mayRun } from "../domain/file/FileEntry.ts"
@@ -29,8 +28,7 @@ export interface Together {
  */
 export const placeTogether = Effect.fnUntraced(function* ({ disk, folder, fresh, nameOf, replaces, run }: Together) {
   const digest = yield* Digest
-  const { randomBytes } = yield* SecureRandom.SecureRandom
-  const random = yield* randomBytes(StagedFile.temporaryRandomBytes)
+  const random = yield* StagedFile.random
   const files = run.map(({ digest: declared, executable, modified, parts, path }) => {
     const name = nameOf(path)
     if (name === undefined || digestOf(digest, parts) !== declared) return undefined

@@ -293,14 +293,17 @@ interface Version {
   readonly modified: number
 }
 
-const random = Effect.flatMap(SecureRandom.SecureRandom, ({ randomBytes }) => randomBytes(temporaryRandomBytes))
+/** What makes a temporary name another than all others: 24 hex digits. */
+export const random = Effect.flatMap(SecureRandom.SecureRandom, ({ randomBytes }) =>
+  Effect.map(randomBytes(temporaryRandomBytes), bytesToHex)
+)
 
-/** 96 bits: no two downloads meet. */
-export const temporaryRandomBytes = 12
+// 96 bits: two never meet.
+const temporaryRandomBytes = 12
 
 /** `.NAME.RANDOM.part`, hidden; between them what it is the beginning of, when it may be gone on with. */
-export const temporaryName = (name: string, version: Version | undefined, random: Uint8Array): string => {
-  const end = `${version === undefined ? "" : `.${version.size}-${version.modified}`}.${bytesToHex(random)}.part`
+export const temporaryName = (name: string, version: Version | undefined, random: string): string => {
+  const end = `${version === undefined ? "" : `.${version.size}-${version.modified}`}.${random}.part`
   return `.${cut(name, nameSegmentBytesMax - end.length - 1)}${end}`
 }
 
