@@ -198,7 +198,8 @@ export interface BundleCost {
 /**
  * Cuts a list into bundles: each fits into one message, its content into one frame, and it has no more files than it
  * may have. The first are small: the other end waits for a whole one before it begins. Where a folder's files would be
- * cut apart, and they are not most of the bundle, they all go into the next one.
+ * cut apart, what is there of them goes into the next one, if it fits and is at most a quarter: how much is under way
+ * is counted in bundles (`bundlesAheadMax`).
  */
 export const bundlesOf = <A>(all: ReadonlyArray<A>, cost: (one: A) => BundleCost): ReadonlyArray<ReadonlyArray<A>> => {
   const bundles: Array<ReadonlyArray<A>> = []
@@ -214,7 +215,7 @@ export const bundlesOf = <A>(all: ReadonlyArray<A>, cost: (one: A) => BundleCost
     const more = { files: 1, packed, content }
     if (folder !== last.folder) last = { ...nothing, folder }
     if (bundle.files > 0 && !fits(plus(bundle, more), filesMax())) {
-      const kept = last.files * 2 <= bundle.files && fits(plus(last, more), bundleFilesMax) ? last : nothing
+      const kept = last.files * 4 <= bundle.files && fits(plus(last, more), bundleFilesMax) ? last : nothing
       bundles.push(all.slice(from, index - kept.files))
       from = index - kept.files
       bundle = kept

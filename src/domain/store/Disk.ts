@@ -35,7 +35,7 @@ export class DiskError extends Schema.TaggedError<DiskError>()("DiskError", {
   }
 }
 
-/** What a listing asks of an entry. */
+/** What there is to see of an entry at a glance: no more of it counts, though a layer may give more. */
 export interface DiskGlance {
   readonly kind: "file" | "folder" | "link" | "special"
   /** bytes */
@@ -131,7 +131,7 @@ export class Disk extends Context.Service<
     readonly openWrite: (path: DiskPath) => Effect.Effect<DiskFile, DiskError, Scope.Scope>
     /** What stands at the path; the last part is not followed. */
     readonly stat: (path: DiskPath) => Effect.Effect<DiskStat, DiskError>
-    /** What stands at names of a folder, in the order given, in one go: for each what `stat` says of it. */
+    /** What stands at names of a folder, in the order given, in one go: for each a glance. */
     readonly statAll: (
       folder: DiskPath,
       names: ReadonlyArray<string>

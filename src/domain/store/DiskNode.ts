@@ -441,7 +441,10 @@ const readBatch = ({ directory, folder }: Opened): Effect.Effect<ReadonlyArray<D
     )
   )
 
-/** Some file systems do not tell kinds in a listing. What vanished meanwhile is of no kind that anyone uses. */
+/**
+ * Some file systems do not tell kinds in a listing, and not every Node looks itself then. What vanished meanwhile is of
+ * no kind that anyone uses.
+ */
 const withKind = (folder: string, entry: DiskEntry): Effect.Effect<DiskEntry, DiskError> =>
   entry.kind !== "special"
     ? Effect.succeed(entry)

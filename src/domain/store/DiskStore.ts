@@ -64,7 +64,7 @@ export const fileId = ({ device, inode }: DiskStat): string => `${device}:${inod
 export const versionOf = ({ changedNanoseconds, device, inode, modifiedNanoseconds, size }: DiskStat): string =>
   `${device}:${inode}:${size}:${modifiedNanoseconds}:${changedNanoseconds}`
 
-/** When it was changed last, milliseconds. Whoever sets the modification time back cannot set the change time. */
+/** The later of its two times, milliseconds: whoever sets the modification time back cannot set the change time. */
 export const changedOf = ({ changedNanoseconds, modified }: DiskStat): number =>
   Math.max(modified, Number(changedNanoseconds / 1_000_000n))
 

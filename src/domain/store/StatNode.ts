@@ -47,14 +47,14 @@ export const toStat = (stats: nodeFs.BigIntStats): DiskStat => ({
  */
 export const glanceOf = (stats: nodeFs.Stats): DiskGlance | undefined => {
   const modified = Math.round(stats.mtimeMs)
-  if (modified < 0 || Math.abs(stats.mtimeMs - modified) > 0.499) return undefined
+  if (stats.mtimeMs < 0 || Math.abs(stats.mtimeMs - modified) > 0.499) return undefined
   const kind = kindOf(stats)
   return { kind, size: stats.size, modified, executable: kind === "file" && (stats.mode & 0o100) !== 0 }
 }
 
 /**
  * Whether an open file was not changed between two looks. A number of milliseconds tells times a quarter of a
- * microsecond apart, which is less than a look takes; with large integers it takes three times as long.
+ * microsecond apart, from 2039 on half of one, which is less than a look takes.
  */
 export const isOneVersion = (before: nodeFs.Stats, after: nodeFs.Stats): boolean =>
   before.size === after.size && before.mtimeMs === after.mtimeMs && before.ctimeMs === after.ctimeMs
