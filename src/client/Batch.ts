@@ -9,7 +9,7 @@
 import { Clock, Effect, Exit, Result, type Scope, Semaphore } from "effect"
 import * as Bytes from "../domain/Bytes.ts"
 import { type BundleCost, bundledBytes, bundledNameBytes, bundlesOf } from "../domain/file/PackedFiles.ts"
-import type * as FileName from "../domain/file/FileName.ts"
+import * as FileName from "../domain/file/FileName.ts"
 import { bundlesAheadMax, filesAheadMax, largeFilesAheadMax, smallFileBytesMax } from "../domain/limits.ts"
 import type { SourceShrank } from "../domain/transfer/Outgoing.ts"
 import type { OnCrossed } from "./Bundles.ts"
@@ -212,7 +212,7 @@ const costOf =
   <R>({ bundled, size = 0 }: Item<R>): BundleCost => {
     const name = bundled?.name ?? ""
     const length = Bytes.utf8Length(name)
-    const folder = name.slice(0, Math.max(0, name.lastIndexOf("/")))
+    const folder = FileName.folder(name)
     return command === "download"
       ? { packed: length + bundledNameBytes, content: 0, folder }
       : { packed: length + bundledBytes, content: size, folder }

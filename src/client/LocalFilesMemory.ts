@@ -5,6 +5,7 @@ import { Context, Effect, Layer, type Scope, Stream } from "effect"
 import * as Bytes from "../domain/Bytes.ts"
 import { Digest } from "../domain/file/Digest.ts"
 import { mayRun, type Milliseconds } from "../domain/file/FileEntry.ts"
+import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { headBytes, nameDepthMax, resumeBytesMin } from "../domain/limits.ts"
 import { shortDigest } from "../domain/transfer/Signature.ts"
@@ -64,7 +65,7 @@ const make = (
   const stage: LocalFiles["Service"]["stage"] = (path, declared) =>
     Effect.suspend(() => {
       if (isFolder(path)) return Effect.fail(failed(path, "write", "EISDIR"))
-      if (!isFolder(path.slice(0, Math.max(0, path.lastIndexOf("/"))))) {
+      if (!isFolder(FileName.folder(path))) {
         return Effect.fail(failed(path, "write", "ENOENT"))
       }
       return staging({ files, digest, left }, { path, declared, parts: [] })
@@ -88,7 +89,7 @@ const make = (
     walk: (folder, enter) =>
       Stream.suspend(() => Stream.fromIterable(walk(files, folders, folder, isFolder(folder), enter))),
     isFolder: (path) => Effect.sync(() => isFolder(path)),
-    baseName: (path) => withoutEnd(path).slice(withoutEnd(path).lastIndexOf("/") + 1),
+    baseName: (path) => FileName.baseName(withoutEnd(path)),
     join,
     complete: (beginning) => Effect.sync(() => byPart([...files.keys()], beginning))
   })

@@ -3,6 +3,7 @@
  */
 import { Effect, Option, Result, type Scope, Stream } from "effect"
 import { mayRun } from "../domain/file/FileEntry.ts"
+import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { type Disk, type DiskEntry, type DiskError, type DiskFile, type DiskPath } from "../domain/store/Disk.ts"
 import { modifiedOf, sameContent } from "../domain/store/Disk.ts"
@@ -163,7 +164,7 @@ export const make = (options: TreeOptions): LocalTree => {
         run,
         replaces: !isOurs(folders.get(key)),
         fresh: begin(key),
-        nameOf: (path) => path.slice(path.lastIndexOf("/") + 1)
+        nameOf: FileName.baseName
       })
     )
     return yield* lockFolder(key)(together)
@@ -245,7 +246,7 @@ const runsOf = <A>(all: ReadonlyArray<A>, nameOf: (one: A) => string) => {
   let run: Array<A> = []
   for (const one of all) {
     const name = nameOf(one)
-    const folder = name.slice(0, Math.max(0, name.lastIndexOf("/")))
+    const folder = FileName.folder(name)
     if (folder !== last) {
       run = []
       runs.push({ folder: folder === "" ? [] : folder.split("/"), run })
@@ -272,7 +273,7 @@ const readRun = Effect.fnUntraced(function* (
   names: ReadonlyArray<string>,
   { all, bytesMax, state }: RunReading
 ): Effect.fn.Return<void> {
-  const parts = names.map((name) => name.slice(name.lastIndexOf("/") + 1))
+  const parts = names.map(FileName.baseName)
   for (let from = 0; from < parts.length;) {
     const rest = from === 0 ? parts : parts.slice(from)
     const read = yield* Effect.orElseSucceed(disk.readAll(folder, rest, bytesMax, state.room), () => [])

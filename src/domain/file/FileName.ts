@@ -116,7 +116,10 @@ export const parse = (text: string): Effect.Effect<FileName, NameRefused> =>
 export const segments = (name: FileName): ReadonlyArray<string> => name.split("/")
 
 /** The last part: what the file is called inside its folder. */
-export const baseName = (name: FileName): string => name.slice(name.lastIndexOf("/") + 1)
+export const baseName = (name: string): string => name.slice(name.lastIndexOf("/") + 1)
+
+/** The folder that the file is in; `""` is the outermost. */
+export const folder = (name: string): string => name.slice(0, Math.max(0, name.lastIndexOf("/")))
 
 /**
  * NFC and case folding. Lower, upper and lower again, because neither direction alone joins all spellings: `ẞ` has

@@ -5,7 +5,7 @@ import { Effect, Result } from "effect"
 import * as Bytes from "../Bytes.ts"
 import { type ContentDigest, digestOf } from "../file/Digest.ts"
 import { type FileEntry, mayRun } from "../file/FileEntry.ts"
-import { baseName, type FileName, key, segmentKey, stagingFolder } from "../file/FileName.ts"
+import { baseName, type FileName, folder as folderName, key, segmentKey, stagingFolder } from "../file/FileName.ts"
 import { type DiskEntry, type DiskError, type DiskGlance, type DiskPath, type DiskStat, sameContent } from "./Disk.ts"
 import { open } from "./DiskLookup.ts"
 import { demanded, makeDurable, placeStep, prune, standing, whilePlacing } from "./DiskPlacing.ts"
@@ -22,10 +22,9 @@ const runsOf = <A>(all: ReadonlyArray<A>, nameOf: (one: A) => FileName): Readonl
   let keys = new Set<string>()
   for (const one of all) {
     const name = nameOf(one)
-    const slash = name.lastIndexOf("/")
-    const last = segmentKey(name.slice(slash + 1))
+    const last = segmentKey(baseName(name))
     const run = runs.at(-1)
-    const own = name.slice(0, Math.max(0, slash))
+    const own = folderName(name)
     if (run !== undefined && own === folder && !keys.has(last)) run.push(one)
     else {
       runs.push([one])

@@ -14,6 +14,7 @@
  * Its parts, each of which knows only those before it: DiskStore, DiskLookup, DiskListing, DiskPlacing, DiskLeftovers,
  * DiskStaging, DiskBundles, DiskRenaming.
  */
+import { bytesToHex } from "@noble/hashes/utils.js"
 import { Clock, Effect, Layer, Stream } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { Digest } from "../file/Digest.ts"
@@ -66,7 +67,7 @@ export const make = Effect.fnUntraced(function* (
     disk,
     digest,
     root,
-    newStagedName: Effect.map(random.randomBytes(stagedNameBytes), hex),
+    newStagedName: Effect.map(random.randomBytes(stagedNameBytes), bytesToHex),
     durable,
     durableFolders: new Map(),
     reserved: { bytes: 0 },
@@ -122,5 +123,3 @@ const freshFolderName = /^[0-9a-f]{32}-\d+$/
 
 /** 128 bits: nobody meets another's staged file by guessing. */
 const stagedNameBytes = 16
-
-const hex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")
