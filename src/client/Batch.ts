@@ -175,10 +175,7 @@ export const run = Effect.fnUntraced(function* <R>(
       const inBundles =
         together === undefined
           ? Effect.void
-          : Effect.forEach(bundlesOf(small, costOf(command)), bundled(together), {
-              concurrency: bundlesAheadMax,
-              discard: true
-            })
+          : forEachAsked(bundlesOf(small, costOf(command)), bundled(together), bundlesAheadMax)
       return Effect.all([inBundles, Effect.forEach(others, alone, { concurrency: filesAheadMax, discard: true })], {
         concurrency: 2,
         discard: true
@@ -202,6 +199,22 @@ export const run = Effect.fnUntraced(function* <R>(
 
 /** What is said where removals were asked for and something has failed. */
 export const nothingRemoved = "nothing is removed: something of the same command has failed"
+
+/** One after the other, so many at once; the next is asked for when its turn has come. */
+const forEachAsked = <A, E, R>(
+  all: Iterator<A, void>,
+  run: (one: A) => Effect.Effect<void, E, R>,
+  atOnce: number
+): Effect.Effect<void, E, R> => {
+  const inTurn: Effect.Effect<void, E, R> = Effect.suspend(() => {
+    const next = all.next()
+    return next.done === true ? Effect.void : Effect.andThen(run(next.value), inTurn)
+  })
+  return Effect.all(
+    Array.from({ length: atOnce }, () => inTurn),
+    { concurrency: "unbounded", discard: true }
+  )
+}
 
 const isSmall = <R>({ bundled, size }: Item<R>): boolean =>
   bundled !== undefined && size !== undefined && size <= smallFileBytesMax

@@ -36,10 +36,12 @@ const areApart = (names: ReadonlyArray<string>): boolean => {
     const before = keys.size
     return keys.add(segmentKey(text)).size > before
   }
+  let last = ""
   const isNewFolder = (name: string): boolean => {
     const slash = name.lastIndexOf("/")
-    if (slash < 0) return true
-    const folder = name.slice(0, slash)
+    // Most names follow another one of their folder.
+    if (slash < 0 || (slash === last.length && name.startsWith(last))) return true
+    const folder = (last = name.slice(0, slash))
     if (folders.has(folder)) return true
     folders.add(folder)
     return isNew(folder) && isNewFolder(folder)

@@ -114,7 +114,7 @@ const refusals = (source: ReadonlyArray<Known>, there: ReadonlyMap<string, Known
     const rule = FileName.brokenRule(name)
     if (rule !== undefined) found.set(index, new FileName.NameRefused({ name: printable(name), rule }))
   }
-  for (const [index, other] of collisions([...names, ...staying])) {
+  for (const [index, other] of collisions(staying.length === 0 ? names : [...names, ...staying])) {
     const name = names[index]
     if (name === undefined || found.has(index) || (there.has(name) && other !== name)) continue
     found.set(index, new NamesCollide({ name: printable(name), other: printable(other) }))

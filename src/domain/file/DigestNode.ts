@@ -5,18 +5,25 @@ import { createCipheriv, createSecretKey } from "node:crypto"
 import { createRequire } from "node:module"
 import process from "node:process"
 import type * as library from "@napi-rs/blake-hash"
-import { Layer } from "effect"
+import { Layer, Result } from "effect"
 import { hashersKeptMax } from "../limits.ts"
 import { Digest, digestAsMade, type Hasher, type Tagger } from "./Digest.ts"
 
 // At the first digest: loading native code takes as long as all other modules together, and a listing needs none.
-// The library asks Node's report which C library this is. With network in it the report asks the resolver for the name
-// of every peer, and everything stands still until it answers: milliseconds, or half a minute where it does not.
 const load = (): typeof library => {
+  const require: (name: string) => typeof library = createRequire(import.meta.url)
+  // What the library loads on most machines. It asks Node's report first which C library this is: 3 ms.
+  const usual = Result.try(() => require(`@napi-rs/blake-hash-linux-${process.arch}-gnu`))
+  return Result.getOrElse(usual, () => loadAsked(require))
+}
+
+// With network in it the report asks the resolver for the name of every peer, and everything stands still until it
+// answers: milliseconds, or half a minute where it does not.
+const loadAsked = (require: (name: string) => typeof library): typeof library => {
   const { report } = process
   const before = report.excludeNetwork
   report.excludeNetwork = true
-  const loaded: typeof library = createRequire(import.meta.url)("@napi-rs/blake-hash")
+  const loaded = require("@napi-rs/blake-hash")
   report.excludeNetwork = before
   return loaded
 }

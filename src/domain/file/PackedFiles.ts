@@ -200,50 +200,59 @@ export interface BundleCost {
  * may have. The first are small: the other end waits for a whole one before it begins. Where a folder's files would be
  * cut apart, what is there of them goes into the next one, if it fits and is at most a quarter: how much is under way
  * is counted in bundles (`bundlesAheadMax`).
+ *
+ * Each is cut when it is asked for: the first goes out before the others are known.
  */
-export const bundlesOf = <A>(all: ReadonlyArray<A>, cost: (one: A) => BundleCost): ReadonlyArray<ReadonlyArray<A>> => {
-  const bundles: Array<ReadonlyArray<A>> = []
+export function* bundlesOf<A>(all: ReadonlyArray<A>, cost: (one: A) => BundleCost): Generator<ReadonlyArray<A>, void> {
   // What fits into one needs no other.
-  const firstMax = all.length > bundleFilesMax ? bundleFirstFilesMax : bundleFilesMax
-  const filesMax = () => Math.min(bundleFilesMax, firstMax * 4 ** bundles.length)
+  let filesMax = all.length > bundleFilesMax ? bundleFirstFilesMax : bundleFilesMax
   let from = 0
-  let bundle = nothing
+  const bundle: BundleCosts = { files: 0, packed: 0, content: 0 }
   // What of the bundle is in the last file's folder.
-  let last = { ...nothing, folder: "" }
+  const last: BundleCosts = { files: 0, packed: 0, content: 0 }
+  let lastFolder = ""
   for (const [index, one] of all.entries()) {
     const { content, folder = "", packed } = cost(one)
-    const more = { files: 1, packed, content }
-    if (folder !== last.folder) last = { ...nothing, folder }
-    if (bundle.files > 0 && !fits(plus(bundle, more), filesMax())) {
-      const kept = last.files * 4 <= bundle.files && fits(plus(last, more), bundleFilesMax) ? last : nothing
-      bundles.push(all.slice(from, index - kept.files))
+    if (folder !== lastFolder) become(last, nothing)
+    lastFolder = folder
+    if (bundle.files > 0 && !fits(bundle, packed, content, filesMax)) {
+      const kept = last.files * 4 <= bundle.files && fits(last, packed, content, bundleFilesMax) ? last : nothing
+      yield all.slice(from, index - kept.files)
+      filesMax = Math.min(bundleFilesMax, filesMax * 4)
       from = index - kept.files
-      bundle = kept
-      last = { ...kept, folder }
+      become(bundle, kept)
+      become(last, kept)
     }
-    bundle = plus(bundle, more)
-    last = { ...plus(last, more), folder }
+    add(bundle, packed, content)
+    add(last, packed, content)
   }
-  return all.length === 0 ? [] : [...bundles, all.slice(from)]
+  if (all.length > 0) yield all.slice(from)
 }
 
 /** What files take together. */
 interface BundleCosts {
-  readonly files: number
-  readonly packed: number
-  readonly content: number
+  files: number
+  packed: number
+  content: number
 }
 
-const nothing: BundleCosts = { files: 0, packed: 0, content: 0 }
+const nothing: Readonly<BundleCosts> = { files: 0, packed: 0, content: 0 }
 
-const plus = (a: BundleCosts, b: BundleCosts): BundleCosts => ({
-  files: a.files + b.files,
-  packed: a.packed + b.packed,
-  content: a.content + b.content
-})
+const become = (costs: BundleCosts, other: Readonly<BundleCosts>): void => {
+  costs.files = other.files
+  costs.packed = other.packed
+  costs.content = other.content
+}
 
-const fits = ({ content, files, packed }: BundleCosts, filesMax: number): boolean =>
-  packed <= packedBytesMax && content <= bundleBytesMax && files <= filesMax
+const add = (costs: BundleCosts, packed: number, content: number): void => {
+  costs.files += 1
+  costs.packed += packed
+  costs.content += content
+}
+
+/** Whether one more file fits as well. */
+const fits = (costs: BundleCosts, packed: number, content: number, filesMax: number): boolean =>
+  costs.packed + packed <= packedBytesMax && costs.content + content <= bundleBytesMax && costs.files < filesMax
 
 /** The content of each of a bundle's files: in one walk over the parts, however many there are. */
 export const contentsOf = (

@@ -158,7 +158,7 @@ describe("bundles", () => {
     ([costs]) => {
       // Repeated, so that every bound is met.
       const all = Array.from({ length: 40 }, () => costs).flat()
-      const bundles = PackedFiles.bundlesOf(all, (cost) => cost)
+      const bundles = Array.from(PackedFiles.bundlesOf(all, (cost) => cost))
       assert.deepStrictEqual(bundles.flat(), all)
       const first = all.length > bundleFilesMax ? bundleFirstFilesMax : bundleFilesMax
       const filesMax = (index: number) => Math.min(bundleFilesMax, first * 4 ** index)
@@ -184,7 +184,7 @@ describe("bundles", () => {
           return { content, packed, folder: String(folder) }
         })
       )
-      const bundles = PackedFiles.bundlesOf(all, (cost) => cost)
+      const bundles = Array.from(PackedFiles.bundlesOf(all, (cost) => cost))
       assert.deepStrictEqual(bundles.flat(), all)
       for (const [index, bundle] of bundles.entries()) {
         const { content, files, packed } = sumOf(bundle)
@@ -203,8 +203,24 @@ describe("bundles", () => {
     const all = Array.from({ length: 1000 }, (_, index) => {
       return { packed: 60, content: 4096, folder: String(Math.floor(index / 100)) }
     })
-    const sizes = PackedFiles.bundlesOf(all, (cost) => cost).map(({ length }) => length)
+    const sizes = Array.from(
+      PackedFiles.bundlesOf(all, (cost) => cost),
+      ({ length }) => length
+    )
     assert.deepStrictEqual(sizes, [32, 128, 240, 200, 200, 200])
+  })
+
+  it("are cut when they are asked for", () => {
+    const all = Array.from({ length: 1000 }, () => ({ packed: 60, content: 4096 }))
+    let asked = 0
+    const bundles = PackedFiles.bundlesOf(all, (cost) => {
+      asked += 1
+      return cost
+    })
+    assert.strictEqual(asked, 0)
+    assert.strictEqual(bundles.next().value?.length, bundleFirstFilesMax)
+    // The first file that does not go into it shows that it is full.
+    assert.strictEqual(asked, bundleFirstFilesMax + 1)
   })
 
   it.prop("content is cut by sizes, however it came", [Schema.Array(size), Schema.Array(size)], ([sizes, cuts]) => {
