@@ -76,6 +76,8 @@ export const make = (disk: Disk["Service"], entriesMax: number): NameIndex => {
     if (cost(names) > entriesMax) return
     folders.set(id, names)
     total += cost(names)
+    // Even to begin a walk takes long where many were taken out at the front.
+    if (total <= entriesMax) return
     for (const oldest of folders.keys()) {
       if (total <= entriesMax) break
       forget(oldest)
