@@ -8,12 +8,11 @@
  */
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import { Config, Console, Effect, Layer, Schedule, Stream } from "effect"
 import { type FileEntry, FileName, HandshakeMessage, Opaque } from "paradrop"
 import { Client, LocalFiles } from "paradrop/client"
-import { LocalFilesNode } from "paradrop/client/node"
-import { CipherNode, DigestNode, KemNode } from "paradrop/node"
+import { DialNode, LocalFilesNode } from "paradrop/client/node"
+import { CipherNode, DigestNode, KemNode, SocketNode } from "paradrop/node"
 
 type Local = Extract<LocalFiles.LocalFound, { readonly _tag: "File" }>
 
@@ -63,15 +62,14 @@ export const session = (host: string, port: number, user: string) =>
   Layer.unwrap(
     Effect.gen(function* () {
       const password = yield* Config.Redacted("PARADROP_PASSWORD")
-      const dial = NodeSocket.makeNet({ host, port, noDelay: true })
       return Client.Client.layer({
         server: `${host}:${port}`,
-        dial,
+        dial: DialNode.dial({ host, port }),
         user: HandshakeMessage.UserName.make(user),
         password
       })
     })
-  ).pipe(Layer.provide([CipherNode.layer, DigestNode.layer, KemNode.layer, Opaque.Opaque.layer]))
+  ).pipe(Layer.provide([CipherNode.layer, DigestNode.layer, KemNode.layer, Opaque.Opaque.layer, SocketNode.owned]))
 // service]
 
 if (import.meta.main) {

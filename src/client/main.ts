@@ -14,13 +14,12 @@ import * as NodeTerminal from "@effect/platform-node/NodeTerminal"
 import { Cause, Config, Effect, Layer, Option, Schema, Scope, Stdio, Terminal } from "effect"
 import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
 import * as CipherNode from "../domain/channel/CipherNode.ts"
-import * as Transport from "../domain/channel/Transport.ts"
 import type { UserName } from "../domain/channel/HandshakeMessage.ts"
 import * as KemNode from "../domain/channel/KemNode.ts"
 import type { Password } from "../domain/channel/Opaque.ts"
 import * as OpaqueNode from "../domain/channel/OpaqueNode.ts"
+import * as SocketNode from "../domain/channel/SocketNode.ts"
 import * as DigestNode from "../domain/file/DigestNode.ts"
-import { socketReadBytes } from "../domain/limits.ts"
 import { exitCode } from "../exitCode.ts"
 import * as manual from "../manual.ts"
 import * as Client from "./Client.ts"
@@ -524,8 +523,7 @@ const profiles = Layer.unwrap(
 
 const platform = Layer.mergeAll(
   CipherNode.layer,
-  // What Node's sockets and its cipher give is nobody else's, and `socketReadBytes` fill a socket.
-  Layer.succeed(Transport.Owned, { received: true, sentBytesMin: socketReadBytes }),
+  SocketNode.owned,
   KemNode.layer,
   nodeServices,
   Layer.provideMerge(LineEditorNode.layer, HistoryNode.layer),

@@ -1,6 +1,7 @@
 /**
- * The client's layers for Node: the person's own files, terminal and lines.
+ * The client's layers for Node: its connections, and the person's own files, terminal and lines.
  */
+export * as DialNode from "./DialNode.ts"
 export * as LineEditorNode from "./LineEditorNode.ts"
 export * as LocalFilesNode from "./LocalFilesNode.ts"
 export * as LocalWatchNode from "./LocalWatchNode.ts"

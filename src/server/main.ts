@@ -13,9 +13,9 @@ import type { NetAddress } from "effect/net"
 import { ChildProcess, ChildProcessSpawner } from "effect/process"
 import { SocketServer } from "effect/socket"
 import * as CipherNode from "../domain/channel/CipherNode.ts"
-import * as Transport from "../domain/channel/Transport.ts"
 import * as KemNode from "../domain/channel/KemNode.ts"
 import * as OpaqueNode from "../domain/channel/OpaqueNode.ts"
+import * as SocketNode from "../domain/channel/SocketNode.ts"
 import * as DigestNode from "../domain/file/DigestNode.ts"
 import { goodbyeMillisecondsMax, listenBacklogMax, notifyMillisecondsMax, socketReadBytes } from "../domain/limits.ts"
 import { Accounts } from "../domain/session/Accounts.ts"
@@ -538,8 +538,7 @@ const writeLog = (text: string): void => {
 const colours = process.stderr.isTTY && process.stderr.hasColors()
 const platform = Layer.mergeAll(
   CipherNode.layer,
-  // What Node's sockets and its cipher give is nobody else's, and `socketReadBytes` fill a socket.
-  Layer.succeed(Transport.Owned, { received: true, sentBytesMin: socketReadBytes }),
+  SocketNode.owned,
   DigestNode.layer,
   KemNode.layer,
   NodeCrypto.layerSecureRandom,

@@ -9,28 +9,27 @@
  */
 import { readFileSync } from "node:fs"
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
-import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import { Effect, Layer, Redacted, Semaphore } from "effect"
 import * as Client from "../../src/client/Client.ts"
+import * as DialNode from "../../src/client/DialNode.ts"
 import { LocalFiles } from "../../src/client/LocalFiles.ts"
 import * as LocalFilesNode from "../../src/client/LocalFilesNode.ts"
 import * as CipherNode from "../../src/domain/channel/CipherNode.ts"
 import { UserName } from "../../src/domain/channel/HandshakeMessage.ts"
 import * as KemNode from "../../src/domain/channel/KemNode.ts"
 import * as OpaqueNode from "../../src/domain/channel/OpaqueNode.ts"
+import * as SocketNode from "../../src/domain/channel/SocketNode.ts"
 import * as DigestNode from "../../src/domain/file/DigestNode.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
-import { socketReadBytes } from "../../src/domain/limits.ts"
 
 const [mode = "", server = "", passwordFile = "", countText = "", file = ""] = process.argv.slice(2)
 const count = Number(countText)
 const [host = "", port] = server.split(":")
 const password = Redacted.make(readFileSync(passwordFile, "utf8").trim())
 
-const socketOptions = { noDelay: true, allowHalfOpen: true, highWaterMark: socketReadBytes }
 const connect = Client.connect({
   server,
-  dial: NodeSocket.makeNet({ host, port: Number(port), ...socketOptions }),
+  dial: DialNode.dial({ host, port: Number(port) }),
   user: UserName.make("bench"),
   password
 })
@@ -61,7 +60,7 @@ const modes: Record<string, Effect.Effect<unknown, unknown, Layer.Success<typeof
 
 const services = Layer.mergeAll(
   Layer.provide(LocalFilesNode.layer, DigestNode.layer),
-  Layer.mergeAll(OpaqueNode.layer, KemNode.layer, CipherNode.layer, DigestNode.layer)
+  Layer.mergeAll(OpaqueNode.layer, KemNode.layer, CipherNode.layer, SocketNode.owned, DigestNode.layer)
 ).pipe(Layer.provide(NodeCrypto.layerSecureRandom))
 
 const chosen = modes[mode]

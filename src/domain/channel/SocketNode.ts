@@ -4,8 +4,10 @@
  * context for it: 6 KiB of every idle session.
  */
 import type * as Net from "node:net"
-import { Deferred, Effect, type Scope } from "effect"
+import { Deferred, Effect, Layer, type Scope } from "effect"
 import { Socket } from "effect/socket"
+import { socketReadBytes } from "../limits.ts"
+import { Owned } from "./Transport.ts"
 
 type Chunks = [Uint8Array, ...Array<Uint8Array>]
 type Resume = (effect: Effect.Effect<Chunks, Socket.SocketError>) => void
@@ -135,6 +137,12 @@ const writerOf = (connection: Net.Socket) =>
     }),
     () => Effect.sync(() => void (connection.writableEnded ? undefined : connection.end()))
   )
+
+/**
+ * Whose the memory of what crosses is, with these connections and `CipherNode`: ours. What sockets and ciphers of Node
+ * give is nobody else's, and so many bytes fill a socket.
+ */
+export const owned: Layer.Layer<never> = Layer.succeed(Owned, { received: true, sentBytesMin: socketReadBytes })
 
 /** The connection ends with the scope of the reader; the scope of the writer ends our direction. */
 export const make = (connection: Net.Socket): Socket.Socket =>
