@@ -2,10 +2,11 @@
  * What is in one local folder, in order of names: read, sorted and put together piece by piece, so that nothing else
  * waits for a very large one.
  */
-import * as nodeFs from "node:fs"
+import type * as nodeFs from "node:fs"
 import { Effect, Result } from "effect"
 import { folderPieceEntries } from "../domain/limits.ts"
 import type { DiskError } from "../domain/store/Disk.ts"
+import * as FolderReaderNode from "../domain/store/FolderReaderNode.ts"
 import * as SmallFilesNode from "../domain/store/SmallFilesNode.ts"
 
 /** One call of the system for so many: what is set aside for them costs more in a small folder than a second call. */
@@ -20,9 +21,9 @@ type Entries = ReadonlyArray<nodeFs.Dirent>
  */
 export const entries = (path: string, turn: Effect.Effect<void>): Effect.Effect<Entries, DiskError> =>
   Effect.acquireUseRelease(
-    Effect.suspend(() => attempt(() => nodeFs.opendirSync(path, { bufferSize: bufferedEntries }))),
+    Effect.suspend(() => attempt(() => FolderReaderNode.open(path, bufferedEntries))),
     (folder) => Effect.flatMap(pieces(folder, turn), (all) => merged(all, turn)),
-    (folder) => Effect.sync(() => void SmallFilesNode.attempt(() => folder.closeSync(), "local"))
+    (folder) => Effect.sync(() => void SmallFilesNode.attempt(() => folder.close(), "local"))
   )
 
 const attempt = <A>(call: () => A): Effect.Effect<A, DiskError> =>
@@ -30,7 +31,7 @@ const attempt = <A>(call: () => A): Effect.Effect<A, DiskError> =>
 
 /** Pieces of a folder, each in order. */
 const pieces = Effect.fnUntraced(function* (
-  folder: nodeFs.Dir,
+  folder: FolderReaderNode.FolderReader,
   turn: Effect.Effect<void>
 ): Effect.fn.Return<ReadonlyArray<Entries>, DiskError> {
   const all: Array<Entries> = []
@@ -44,10 +45,10 @@ const pieces = Effect.fnUntraced(function* (
 })
 
 /** Fewer than `folderPieceEntries` at the end. */
-const readPiece = (folder: nodeFs.Dir): Entries => {
+const readPiece = (folder: FolderReaderNode.FolderReader): Entries => {
   const piece: Array<nodeFs.Dirent> = []
   while (piece.length < folderPieceEntries) {
-    const entry = folder.readSync()
+    const entry = folder.next()
     if (entry === null) break
     piece.push(entry)
   }

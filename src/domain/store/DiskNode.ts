@@ -25,6 +25,7 @@ import {
   type PlaceRequest
 } from "./Disk.ts"
 import * as BulkNode from "./BulkNode.ts"
+import * as FolderReaderNode from "./FolderReaderNode.ts"
 import * as FreshFolderNode from "./FreshFolderNode.ts"
 import * as SmallFilesNode from "./SmallFilesNode.ts"
 import { isPart, isPathOfDescriptor, kindOf, pathOfDescriptor, toStat } from "./StatNode.ts"
@@ -394,70 +395,41 @@ const listing = (
   ).pipe(Stream.scoped)
 
 interface Opened {
-  readonly directory: nodeFs.Dir
+  readonly reader: FolderReaderNode.FolderReader
   /** gives the event loop its turn now and then, with whatever is done between two batches */
   readonly pace: Effect.Effect<void>
-  /** keeps the folder reachable for entries whose kind the file system does not tell */
+  /** keeps the folder's path good */
   readonly fd: number
-  readonly folder: string
 }
 
 const openListing = (folder: string): Effect.Effect<Opened, DiskError> =>
   Effect.flatMap(
     here("list", () => nodeFs.openSync(folder, constants.O_RDONLY | folderOnly)),
     (fd) =>
-      here("list", () => nodeFs.opendirSync(folder, { bufferSize: listBatchEntries })).pipe(
-        Effect.zipWith(SmallFilesNode.pace, (directory, pace) => ({
-          directory,
-          pace,
-          fd,
-          folder: isPathOfDescriptor(folder) ? pathOfDescriptor(fd) : folder
-        })),
+      here("list", () =>
+        FolderReaderNode.open(isPathOfDescriptor(folder) ? pathOfDescriptor(fd) : folder, listBatchEntries)
+      ).pipe(
+        Effect.zipWith(SmallFilesNode.pace, (reader, pace) => ({ reader, pace, fd })),
         Effect.onError(() => Effect.sync(() => closeHere(fd)))
       )
   )
 
-const closeListing = ({ directory, fd }: Opened): Effect.Effect<void> =>
+const closeListing = ({ fd, reader }: Opened): Effect.Effect<void> =>
   Effect.sync(() => {
-    SmallFilesNode.attempt(() => directory.closeSync())
+    SmallFilesNode.attempt(() => reader.close())
     closeHere(fd)
   })
 
 /** The next entries; none at the end. */
-const readBatch = ({ directory, folder }: Opened): Effect.Effect<ReadonlyArray<DiskEntry>, DiskError> =>
+const readBatch = ({ reader }: Opened): Effect.Effect<ReadonlyArray<DiskEntry>, DiskError> =>
   here("list", () => {
     const batch: Array<DiskEntry> = []
-    let known = true
-    for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {
-      const kind = kindOf(entry)
-      known &&= kind !== "special" || isKnownSpecial(entry)
-      batch.push({ name: entry.name, kind })
+    for (let entry = reader.next(); entry !== null; entry = reader.next()) {
+      batch.push({ name: entry.name, kind: kindOf(entry) })
       if (batch.length === listBatchEntries) break
     }
-    return { batch, known }
-  }).pipe(
-    Effect.flatMap(({ batch, known }) =>
-      known ? Effect.succeed(batch) : Effect.forEach(batch, (entry) => withKind(folder, entry))
-    )
-  )
-
-/**
- * Some file systems do not tell kinds in a listing, and not every Node looks itself then. What vanished meanwhile is of
- * no kind that anyone uses.
- */
-const withKind = (folder: string, entry: DiskEntry): Effect.Effect<DiskEntry, DiskError> =>
-  entry.kind !== "special"
-    ? Effect.succeed(entry)
-    : lstat("list", `${folder}/${entry.name}`).pipe(
-        Effect.map((stats) => ({ name: entry.name, kind: kindOf(stats) })),
-        Effect.catchIf(
-          (error) => error.code === "ENOENT",
-          () => Effect.succeed(entry)
-        )
-      )
-
-const isKnownSpecial = (entry: nodeFs.Dirent): boolean =>
-  entry.isFIFO() || entry.isSocket() || entry.isCharacterDevice() || entry.isBlockDevice()
+    return batch
+  })
 
 // -----------------------------------------------------------------------------
 // Calls
