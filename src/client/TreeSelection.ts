@@ -37,10 +37,13 @@ export interface Selected<File> {
 const within = (folder: string, name: string): string =>
   folder === "" ? name : name === "" ? folder : `${folder}/${name}`
 
+const isBelow = (root: string, name: string): boolean =>
+  root === "" || (name.charAt(root.length) === "/" && name.startsWith(root))
+
 /** The path below a root, or undefined. */
 const below = (root: string, name: string): string | undefined => {
   if (root === "") return name
-  return name.startsWith(`${root}/`) ? name.slice(root.length + 1) : undefined
+  return isBelow(root, name) ? name.slice(root.length + 1) : undefined
 }
 
 const removable =
@@ -244,10 +247,11 @@ export const remote = Effect.fnUntraced(function* (
     }
     const folder = folderName(text)
     const root = /(?:^|\/)\.\/*$/.test(text) ? "" : (folder.split("/").at(-1) ?? "")
-    const inside = listed.flatMap((entry) => {
+    const inside: Array<{ readonly entry: FileEntry; readonly path: string }> = []
+    for (const entry of listed) {
       const path = below(folder, entry.name)
-      return path === undefined ? [] : [{ entry, path }]
-    })
+      if (path !== undefined) inside.push({ entry, path })
+    }
     const same = folder === "" ? undefined : listed.find(({ name }) => name === folder)
     if (same !== undefined) add(FileName.baseName(same.name), same, FileName.baseName(same.name))
     else if (inside.length > 0 || folder === "") {
@@ -298,7 +302,9 @@ export const destination = Effect.fnUntraced(function* (
   const reporter = yield* Reporter
   const found: Array<Known> = []
   let failed = 0
-  const wanted = foldersOf(source)
+  let folders: ReadonlySet<string> | undefined
+  // Of a tree that is not there yet nobody asks.
+  const wants = (name: string) => (folders ??= foldersOf(source)).has(name)
   const seen = new Set<string>()
   const add = (known: Known) => {
     if (!seen.has(known.name)) found.push(known)
@@ -307,7 +313,7 @@ export const destination = Effect.fnUntraced(function* (
   for (const root of roots) {
     const path = root === "" ? folder : files.join(folder, root)
     if (!(yield* files.isFolder(path))) continue
-    const enter = (name: string) => (removes ? filter.enters(name) : wanted.has(within(root, name)))
+    const enter = (name: string) => (removes ? filter.enters(name) : wants(within(root, name)))
     yield* Stream.runForEach(files.walk(path, enter), (one) => {
       if (one._tag === "File") return Effect.sync(() => add({ ...one, name: within(root, one.name) }))
       if (one._tag === "LeftOut" || !removes) return Effect.void
@@ -315,7 +321,7 @@ export const destination = Effect.fnUntraced(function* (
       return reporter.failed({ error: one.error, command: "download", name: files.join(path, one.name) })
     })
   }
-  for (const { name } of source.filter(({ name }) => !roots.some((root) => below(root, name) !== undefined))) {
+  for (const { name } of source.filter(({ name }) => !roots.some((root) => isBelow(root, name)))) {
     const here = yield* Effect.orElseSucceed(files.look(files.join(folder, name)), () => undefined)
     if (here?.kind === "file") add({ ...here, name })
   }

@@ -196,6 +196,21 @@ interface ToGet extends Plan.Known {
   readonly remote: FileName.FileName
 }
 
+/** A file to get. Of most nothing but its bundle is asked for. */
+class Got implements Batch.Item<Services> {
+  readonly name: FileName.FileName
+  readonly size: number
+  readonly bundled: Batch.Bundled
+  constructor({ remote, size }: ToGet, place: LocalPlace) {
+    this.name = remote
+    this.size = size
+    this.bundled = { name: remote, place }
+  }
+  run(along: Batch.Along) {
+    return Transfer.downloadOfMany({ ...this.bundled, size: this.size }, along)
+  }
+}
+
 /**
  * Gets folders, and files beside them, but what is here already.
  *
@@ -248,12 +263,7 @@ export const get = (
           return gone
         })
     })
-    const getting = ({ file: { name, remote, size } }: Plan.Transfer<ToGet>): Batch.Item<Services> => ({
-      name: remote,
-      size,
-      run: (along) => Transfer.downloadOfMany({ name: remote, place: tree.place(name), size }, along),
-      bundled: { name: remote, place: tree.place(name) }
-    })
+    const getting = ({ file }: Plan.Transfer<ToGet>): Batch.Item<Services> => new Got(file, tree.place(file.name))
     return yield* Batch.run("download", [plan.makeRoom.map(away), plan.transfers.map(getting)], true, {
       before,
       removals: plan.remove.map(away),
