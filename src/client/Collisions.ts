@@ -36,11 +36,11 @@ const areApart = (names: ReadonlyArray<string>): boolean => {
     const before = keys.size
     return keys.add(segmentKey(text)).size > before
   }
-  let last = ""
+  let last: string | undefined
   const isNewFolder = (name: string): boolean => {
     const slash = name.lastIndexOf("/")
     // Most names follow another one of their folder.
-    if (slash < 0 || (slash === last.length && name.startsWith(last))) return true
+    if (slash < 0 || (slash === last?.length && name.startsWith(last))) return true
     const folder = (last = name.slice(0, slash))
     if (folders.has(folder)) return true
     folders.add(folder)

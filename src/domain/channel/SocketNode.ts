@@ -140,7 +140,8 @@ const writerOf = (connection: Net.Socket) =>
 
 /**
  * Whose the memory of what crosses is, with these connections and `CipherNode`: ours. What sockets and ciphers of Node
- * give is nobody else's, and so many bytes fill a socket.
+ * give is nobody else's, and so many bytes fill a socket: its `highWaterMark` for writing must not be above
+ * `socketReadBytes`. Whoever takes content (a receiver, a store) may not look at it after it has said that it took it.
  */
 export const owned: Layer.Layer<never> = Layer.succeed(Owned, { received: true, sentBytesMin: socketReadBytes })
 

@@ -13,6 +13,7 @@ import { Digest, digestAsMade, type Hasher, type Tagger } from "./Digest.ts"
 const load = (): typeof library => {
   const require: (name: string) => typeof library = createRequire(import.meta.url)
   // What the library loads on most machines. It asks Node's report first which C library this is: 3 ms.
+  if (process.platform !== "linux") return loadAsked(require)
   const usual = Result.try(() => require(`@napi-rs/blake-hash-linux-${process.arch}-gnu`))
   return Result.getOrElse(usual, () => loadAsked(require))
 }
