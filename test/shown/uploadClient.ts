@@ -11,7 +11,7 @@ import { Effect, Layer, Redacted } from "effect"
 import * as Client from "../../src/client/Client.ts"
 import * as CipherNode from "../../src/domain/channel/CipherNode.ts"
 import { UserName } from "../../src/domain/channel/HandshakeMessage.ts"
-import * as Transport from "../../src/domain/channel/Transport.ts"
+import * as SocketNode from "../../src/domain/channel/SocketNode.ts"
 import * as KemNode from "../../src/domain/channel/KemNode.ts"
 import { Opaque } from "../../src/domain/channel/Opaque.ts"
 import * as DigestNode from "../../src/domain/file/DigestNode.ts"
@@ -40,9 +40,6 @@ const source = {
   unchanged: Effect.void
 }
 
-// As the executable does it.
-const owned = Layer.succeed(Transport.Owned, { received: true, sentBytesMin: socketReadBytes })
-
 const run = Effect.gen(function* () {
   const session = yield* Client.connect({
     server: `${host}:${port}`,
@@ -63,7 +60,7 @@ const run = Effect.gen(function* () {
   }
 }).pipe(
   Effect.scoped,
-  Effect.provide(Layer.mergeAll(owned, Opaque.layer, KemNode.layer, CipherNode.layer, DigestNode.layer))
+  Effect.provide(Layer.mergeAll(SocketNode.owned, Opaque.layer, KemNode.layer, CipherNode.layer, DigestNode.layer))
 )
 
 console.log(JSON.stringify(await Effect.runPromise(run)))

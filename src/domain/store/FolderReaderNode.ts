@@ -2,8 +2,8 @@
  * Reads what is in a folder, for Node, entry by entry, with the kind of each.
  *
  * Some file systems do not tell kinds in a listing. There Node looks at each entry itself, by the path that was given,
- * as it reads many at a time, and gives all of those up for one that has vanished meanwhile. So there they are read one
- * by one, and what vanished is left out.
+ * as it reads many at a time, and gives up those behind one that has vanished meanwhile. So there they are read one by
+ * one, and what vanished is left out. The first entry decides whether kinds are told.
  */
 import * as nodeFs from "node:fs"
 import { Result } from "effect"
@@ -24,15 +24,13 @@ export interface FolderReader {
 export const open = (path: string, entriesAtOnce: number): FolderReader => {
   let folder = nodeFs.opendirSync(path, { bufferSize: entriesAtOnce })
   let tellsKinds: boolean | undefined
-  let first = true
   const read = () => Result.try(() => folder.readSync())
   const next = (): nodeFs.Dirent | null => {
     if (tellsKinds === true) return folder.readSync()
     let entry = read()
-    tellsKinds ??= !isLookedAt(entry)
-    if (tellsKinds) return Result.getOrThrow(entry)
-    if (first) {
-      first = false
+    if (tellsKinds === undefined) {
+      tellsKinds = !isLookedAt(entry)
+      if (tellsKinds) return Result.getOrThrow(entry)
       folder.closeSync()
       folder = nodeFs.opendirSync(path, { bufferSize: 1 })
       entry = read()
@@ -49,7 +47,7 @@ type Read = Result.Result<nodeFs.Dirent | null, unknown>
 const isLookedAt = (entry: Read): boolean =>
   Result.isFailure(entry) ? isGone(entry) : entry.success !== null && entry.success.constructor !== nodeFs.Dirent
 
-/** Not the folder itself: of that another call says so. */
+/** Of the folder itself another call says so, unless it was renamed: then its entries look as if they were gone. */
 const isGone = (entry: Read): boolean =>
   Result.isFailure(entry) &&
   entry.failure instanceof Error &&
