@@ -194,6 +194,7 @@ const localAdvice: Record<string, string> = {
   EPERM: ": not permitted",
   EROFS: ": the file system is read-only",
   ENOENT: ": there is no such folder or file",
+  EAGAIN: ": it changed while it was read; run it again",
   EISDIR: ": it is a folder",
   ENOTREG: ": it is no regular file",
   ELOOP: ": a part of the path is a symbolic link, which is not followed here",

@@ -36,6 +36,7 @@ export interface Sendable<E> extends Source<E> {
 
 /** Where a download goes. */
 export interface Receiver<E> {
+  /** Takes the next bytes. They may be no more after the effect has ended: what is kept is copied. */
   readonly write: (parts: Bytes.Parts) => Effect.Effect<void, E>
   /** Verifies and keeps what was written. */
   readonly commit: (expected: Committed) => Effect.Effect<void, E>

@@ -55,6 +55,7 @@ export interface Declared {
 
 /** Content on its way into a local file. */
 export interface LocalStaging {
+  /** Appends bytes. They may be changed, or be no more, after the effect has ended. */
   readonly write: (parts: Parts) => Effect.Effect<void, LocalFileFailed>
   readonly commit: (expected: {
     readonly size: FileSize

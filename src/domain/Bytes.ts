@@ -126,8 +126,8 @@ export const giveBack = (parts: Parts, before = Number.POSITIVE_INFINITY): void 
 }
 
 /**
- * The same with all of the buffers that the parts are in: nobody may look at anything in them again. Never for small
- * buffers of Node's, which share one.
+ * The same with all of the buffers that the parts are in, which hold nothing else: nobody may look at anything in them
+ * again. Never for buffers of which others have parts, as small ones of Node's.
  */
 export const giveBackBuffers = (parts: Parts): void => {
   for (const { buffer } of parts) {

@@ -4,6 +4,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Result, Stream } from "effect"
 import { SecureRandom } from "effect/crypto"
+import * as Bytes from "../../src/domain/Bytes.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
 import { FileStore } from "../../src/domain/store/FileStore.ts"
 import * as FileStoreDisk from "../../src/domain/store/FileStoreDisk.ts"
@@ -119,6 +120,30 @@ describe("a bundle that goes up", () => {
       assert.strictEqual(operations.length - looks.length, 2 * each.length)
       assert.isAtMost(looks.length, 10, looks.join())
     }).pipe(Effect.provide(world))
+  )
+})
+
+describe("a store that reads parts of larger buffers", () => {
+  it.effect("has the rest of them still: what is given back is a copy", () =>
+    Effect.gen(function* () {
+      const pool = Fixture.bytes(1, 100_000)
+      const before = Bytes.copy(pool)
+      const name = FileName.make("a")
+      const open: FileStore["Service"]["open"] = () =>
+        Effect.succeed({
+          entry: { name, size: 40_000, modified: 0 },
+          version: "1",
+          changed: 0,
+          read: (offset, length) => Effect.succeed(pool.subarray(offset, Math.min(40_000, offset + length))),
+          unchanged: Effect.void
+        })
+      const one = yield* SmallFiles.readOne({ open }, name, 64_000, 64_000)
+      const content = one?.content ?? new Uint8Array(0)
+      assert.deepStrictEqual(content, before.subarray(0, 40_000))
+      Bytes.giveBackBuffers([content])
+      assert.strictEqual(content.length, 0)
+      assert.deepStrictEqual(pool, before)
+    })
   )
 })
 

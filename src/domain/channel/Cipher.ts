@@ -7,7 +7,8 @@
  * - `seal` takes the plaintext in parts and gives the ciphertext in parts, the tag last. The two share no memory: the
  *   caller uses its buffers again.
  * - `open` takes ciphertext and tag in any parts. **No plaintext is released before the tag has verified**; any
- *   difference of key, nonce, header, bytes or tag fails with `CipherFailed`, which says nothing else.
+ *   difference of key, nonce, header, bytes or tag fails with `CipherFailed`, which says nothing else. What it gives
+ *   shares no memory with what it was given.
  * - The caller never uses a nonce twice with one key: the record layer owns that.
  */
 import { Context, Effect, Layer, Redacted, Schema } from "effect"

@@ -10,6 +10,7 @@ import { socketReadBytes } from "../limits.ts"
 import { Owned } from "./Transport.ts"
 
 type Chunks = [Uint8Array, ...Array<Uint8Array>]
+type Written = ReadonlyArray<string | Uint8Array>
 type Resume = (effect: Effect.Effect<Chunks, Socket.SocketError>) => void
 
 /** Where the bytes of a connection are when they have come. */
@@ -112,14 +113,29 @@ const drained = (connection: Net.Socket): Effect.Effect<void, Socket.SocketError
 
 const unwritten = (cause: unknown) => new Socket.SocketError({ reason: new Socket.SocketWriteError({ cause }) })
 
-const writeAll = (connection: Net.Socket, chunks: ReadonlyArray<string | Uint8Array>) =>
+/** Gives the socket all of it at once, and whether it has room for more. */
+const put = (connection: Net.Socket, chunks: Written, taken?: (failed?: Error | null) => void): boolean => {
+  connection.cork()
+  let room = true
+  for (const [index, chunk] of chunks.entries()) {
+    room = connection.write(chunk, index === chunks.length - 1 ? taken : undefined)
+  }
+  connection.uncork()
+  return room
+}
+
+/** Until the kernel has all of it, whatever room the socket has: the memory is its writer's again then. */
+const given = (connection: Net.Socket, chunks: Written): Effect.Effect<void, Socket.SocketError> =>
+  Effect.callback((resume) => {
+    put(connection, chunks, (failed) => resume(failed ? Effect.fail(unwritten(failed)) : Effect.void))
+  })
+
+const writeAll = (connection: Net.Socket, chunks: Written): Effect.Effect<void, Socket.SocketError> =>
   Effect.suspend(() => {
     if (!connection.writable) return Effect.fail(unwritten(new Error("socket closed")))
-    connection.cork()
-    let room = true
-    for (const chunk of chunks) room = connection.write(chunk)
-    connection.uncork()
-    return room ? Effect.void : drained(connection)
+    const bytes = chunks.reduce((total, { length }) => total + length, 0)
+    if (bytes >= socketReadBytes) return given(connection, chunks)
+    return put(connection, chunks) ? Effect.void : drained(connection)
   })
 
 const readerOf = (dialled: Dialled) =>
@@ -140,8 +156,8 @@ const writerOf = (connection: Net.Socket) =>
 
 /**
  * Whose the memory of what crosses is, with these connections and `CipherNode`: ours. What sockets and ciphers of Node
- * give is nobody else's, and so many bytes fill a socket: its `highWaterMark` for writing must not be above
- * `socketReadBytes`. Whoever takes content (a receiver, a store) may not look at it after it has said that it took it.
+ * give is nobody else's, and a write of so many bytes ends when the kernel has them. Whoever takes content (a receiver,
+ * a store) may not look at it after it has said that it took it.
  */
 export const owned: Layer.Layer<never> = Layer.succeed(Owned, { received: true, sentBytesMin: socketReadBytes })
 

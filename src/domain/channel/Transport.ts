@@ -44,8 +44,8 @@ export interface Ownership {
  * The collector is told of each buffer outside its heap, and looks through the whole heap for every 64 MiB of them:
  * that costs several times what moving the bytes costs. Nothing is assumed by default. Received memory is ours only
  * where a socket's chunks are nobody else's, as Node's are, and a cipher's results share no memory with what it was
- * given, as those of `CipherNode`. Sent memory is ours with such a cipher, and from the size on that fills the socket's
- * own buffer: the write then waits until that is empty.
+ * given, as those of `CipherNode`. Sent memory is ours with such a cipher, and from the size on from which a socket's
+ * write ends only when the kernel has all of it.
  */
 export const Owned = Context.Reference<Ownership>("paradrop/channel/Transport/Owned", {
   defaultValue: () => ({ received: false, sentBytesMin: Number.POSITIVE_INFINITY })

@@ -141,7 +141,7 @@ export type Outcomes<A> = ReadonlyArray<Result.Result<A, StoreError>>
 export interface Staging {
   /** bytes that an earlier staging has left here: `write` goes on behind them */
   readonly resumed: number
-  /** Appends bytes. They may be changed after the effect has ended. */
+  /** Appends bytes. They may be changed, or be no more, after the effect has ended. */
   readonly write: (parts: Parts) => Effect.Effect<void, StoreError>
   /** Appends a range of an open file of the same store. Fails with `SourceChanged` when the range is not there. */
   readonly copy: (from: OpenFile, offset: number, length: number) => Effect.Effect<void, StoreError>
@@ -179,7 +179,10 @@ export class FileStore extends Context.Service<
     readonly open: (name: FileName) => Effect.Effect<OpenFile, StoreError, Scope.Scope>
     /** Begins new content for a name. */
     readonly stage: (request: StageRequest) => Effect.Effect<Staging, StoreError, Scope.Scope>
-    /** Commits small files; their bytes may be changed afterwards. Where it is missing, each is staged: SmallFiles. */
+    /**
+     * Commits small files; their bytes may be changed, or be no more, afterwards. Where it is missing, each is staged:
+     * SmallFiles.
+     */
     readonly placeAll?: (
       files: ReadonlyArray<SmallFile>,
       target: StageRequest["target"]

@@ -24,21 +24,40 @@ export interface FolderReader {
 export const open = (path: string, entriesAtOnce: number): FolderReader => {
   let folder = nodeFs.opendirSync(path, { bufferSize: entriesAtOnce })
   let tellsKinds: boolean | undefined
+  // Where kinds are not told: which folder it is, by its path.
+  let folderNow = ""
   const read = () => Result.try(() => folder.readSync())
+  const lookAtEach = (): void => {
+    folderNow = identityOf(path)
+    const anew = nodeFs.opendirSync(path, { bufferSize: 1 })
+    folder.closeSync()
+    folder = anew
+  }
   const next = (): nodeFs.Dirent | null => {
-    if (tellsKinds === true) return folder.readSync()
     let entry = read()
     if (tellsKinds === undefined) {
       tellsKinds = !isLookedAt(entry)
-      if (tellsKinds) return Result.getOrThrow(entry)
-      folder.closeSync()
-      folder = nodeFs.opendirSync(path, { bufferSize: 1 })
+      if (!tellsKinds) {
+        lookAtEach()
+        entry = read()
+      }
+    }
+    while (isGone(entry)) {
+      // Of a folder that is elsewhere all entries look as if they were gone; of many read at once others are lost too.
+      if (tellsKinds || identityOf(path) !== folderNow) return Result.getOrThrow(unread)
       entry = read()
     }
-    while (isGone(entry)) entry = read()
     return Result.getOrThrow(entry)
   }
   return { next, close: () => folder.closeSync() }
+}
+
+/** That a folder has not been read to its end: not that it is not there. */
+const unread = Result.fail(Object.assign(new Error("the folder has changed while it was read"), { code: "EAGAIN" }))
+
+const identityOf = (path: string): string => {
+  const { dev, ino } = nodeFs.statSync(path, { bigint: true })
+  return `${dev}:${ino}`
 }
 
 type Read = Result.Result<nodeFs.Dirent | null, unknown>
@@ -47,7 +66,7 @@ type Read = Result.Result<nodeFs.Dirent | null, unknown>
 const isLookedAt = (entry: Read): boolean =>
   Result.isFailure(entry) ? isGone(entry) : entry.success !== null && entry.success.constructor !== nodeFs.Dirent
 
-/** Of the folder itself another call says so, unless it was renamed: then its entries look as if they were gone. */
+/** Whether an entry was not there any more when Node looked at it. Of the folder itself another call says so. */
 const isGone = (entry: Read): boolean =>
   Result.isFailure(entry) &&
   entry.failure instanceof Error &&

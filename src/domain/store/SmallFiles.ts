@@ -72,5 +72,7 @@ export const readOne = (
     if (entry.size > room) return undefined
     const content = yield* read(0, entry.size)
     yield* unchanged
-    return content.length === entry.size ? { entry, content } : yield* new SourceChanged({ name })
+    if (content.length !== entry.size) return yield* new SourceChanged({ name })
+    // What `read` gives may be a part of a larger buffer.
+    return { entry, content: content.length === content.buffer.byteLength ? content : Bytes.copy(content) }
   }).pipe(Effect.scoped)

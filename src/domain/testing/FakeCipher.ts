@@ -23,17 +23,14 @@ const checksum = (parts: ReadonlyArray<Uint8Array>): Uint8Array => {
 
 const transparentKey = (key: Uint8Array): CipherKey => ({
   seal: (nonce, header, plaintext) =>
-    Effect.sync(() => [
-      ...plaintext.map((part) => part.slice()),
-      checksum([key, nonce, header, Bytes.concat(plaintext)])
-    ]),
+    Effect.sync(() => [...plaintext.map(Bytes.copy), checksum([key, nonce, header, Bytes.concat(plaintext)])]),
   open: (nonce, header, sealed) => {
     const length = Bytes.lengthOf(sealed) - tagBytes
     if (length < 0) return Effect.fail(new CipherFailed())
     const plaintext = Bytes.slice(sealed, 0, length)
     const tag = Bytes.concat(Bytes.slice(sealed, length, tagBytes))
     return Bytes.equals(tag, checksum([key, nonce, header, Bytes.concat(plaintext)]))
-      ? Effect.succeed(plaintext)
+      ? Effect.succeed(plaintext.map(Bytes.copy))
       : Effect.fail(new CipherFailed())
   }
 })

@@ -44,6 +44,16 @@ const pieces = (bytes: Uint8Array, length: number): Bytes.Parts =>
     bytes.subarray(index * length, (index + 1) * length)
   )
 
+const overlap = (some: Bytes.Parts, others: Bytes.Parts): boolean =>
+  some.some((one) =>
+    others.some(
+      (other) =>
+        one.buffer === other.buffer &&
+        one.byteOffset < other.byteOffset + other.length &&
+        other.byteOffset < one.byteOffset + one.length
+    )
+  )
+
 const lengths = [0, 1, 15, 16, 17, 255, 4096]
 
 const opensWhatItSealed = Effect.gen(function* () {
@@ -119,6 +129,10 @@ const bytesAreItsOwn = Effect.gen(function* () {
   const opened = yield* (yield* importKey(1)).open(nonce, header, sealed)
   yield* expectEqual("plaintext", Bytes.concat(opened), plaintext)
   yield* expectEqual("the caller's sealed bytes", Bytes.concat(sealed), before)
+  if (overlap(sealed, [plaintext]) || overlap(opened, sealed)) {
+    return yield* new ContractBroken({ expected: "results in memory of their own", actual: "memory of the arguments" })
+  }
+  return undefined
 })
 
 /** What every `Cipher` layer promises. Secrecy is proved by published vectors, not here. */

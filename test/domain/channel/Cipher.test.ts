@@ -52,7 +52,7 @@ describe("the contract is a contract", () => {
               Effect.succeed(Bytes.slice(sealed, 0, Math.max(0, Bytes.lengthOf(sealed) - 16)))
           })
       })
-      assert.strictEqual(yield* broken(careless), 3)
+      assert.strictEqual(yield* broken(careless), 4)
     })
   )
 

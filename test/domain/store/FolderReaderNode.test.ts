@@ -23,6 +23,19 @@ const fill = (folder: string, count: number) => {
 /** An entry as Node makes it of what it saw: of another class. */
 class Seen extends nodeFs.Dirent {}
 
+const look = (path: string, name: string): nodeFs.Dirent => {
+  const stats = nodeFs.lstatSync(`${path}/${name}`)
+  const entry: nodeFs.Dirent = Object.create(
+    stats.isFile() && name.startsWith("told") ? nodeFs.Dirent.prototype : Seen.prototype
+  )
+  return Object.assign(entry, {
+    name,
+    isFile: () => stats.isFile(),
+    isDirectory: () => stats.isDirectory(),
+    isSymbolicLink: () => stats.isSymbolicLink()
+  })
+}
+
 /**
  * Folders as Node reads them where the file system does not tell kinds: so many entries at a time, each looked at by
  * the path that was given, and none of those when one look fails.
@@ -30,7 +43,7 @@ class Seen extends nodeFs.Dirent {}
 const kindless = (path: string, { bufferSize }: { readonly bufferSize: number }) => {
   const names = nodeFs.readdirSync(path).toSorted()
   let read = 0
-  let ready: Array<nodeFs.Dirent> = []
+  const ready: Array<nodeFs.Dirent> = []
   return {
     readSync: () => {
       if (ready.length === 0) {
@@ -38,16 +51,8 @@ const kindless = (path: string, { bufferSize }: { readonly bufferSize: number })
         nodeFs.statSync(path)
         const some = names.slice(read, read + bufferSize)
         read += some.length
-        ready = some.map((name) => {
-          const stats = nodeFs.lstatSync(`${path}/${name}`)
-          const entry: nodeFs.Dirent = Object.create(Seen.prototype)
-          return Object.assign(entry, {
-            name,
-            isFile: () => stats.isFile(),
-            isDirectory: () => stats.isDirectory(),
-            isSymbolicLink: () => stats.isSymbolicLink()
-          })
-        })
+        // Those before one that has vanished are kept, those behind it are lost.
+        for (const name of some) ready.push(look(path, name))
       }
       return ready.shift() ?? null
     },
@@ -147,6 +152,38 @@ describe("a folder's reader", () => {
       assert.strictEqual(reader.next()?.name, nameOf(0))
       nodeFs.rmSync(folder, { recursive: true })
       assert.throws(() => reader.next(), /ENOENT/)
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("does not take a folder that has moved away for one whose entries are gone", () =>
+    Effect.gen(function* () {
+      const root = yield* temporary
+      const folder = join(root, "sub")
+      nodeFs.mkdirSync(folder)
+      yield* withoutKinds
+      fill(folder, 3)
+      const reader = FolderReaderNode.open(folder, 8)
+      assert.strictEqual(reader.next()?.name, nameOf(0))
+      nodeFs.renameSync(folder, join(root, "moved"))
+      nodeFs.mkdirSync(folder)
+      assert.throws(() => reader.next(), "the folder has changed while it was read")
+      nodeFs.rmdirSync(folder)
+      assert.throws(() => reader.next(), /ENOENT/)
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("loses none in silence where some kinds are told and some are not", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporary
+      yield* withoutKinds
+      for (const name of ["told", "untold-1", "untold-2", "untold-3"]) nodeFs.writeFileSync(join(folder, name), "")
+      const whole = FolderReaderNode.open(folder, 8)
+      assert.deepStrictEqual(rest(whole), ["told", "untold-1", "untold-2", "untold-3"])
+      const reader = FolderReaderNode.open(folder, 2)
+      assert.strictEqual(reader.next()?.name, "told")
+      nodeFs.rmSync(join(folder, "untold-2"))
+      assert.strictEqual(reader.next()?.name, "untold-1")
+      assert.throws(() => reader.next(), "the folder has changed while it was read")
     }).pipe(Effect.scoped)
   )
 
