@@ -5,6 +5,7 @@
  */
 import { readdirSync, readFileSync, rmSync } from "node:fs"
 import { join } from "node:path"
+import { Script } from "node:vm"
 import { defineConfig, type Plugin } from "rolldown"
 
 // The folder of the package that a module belongs to; undefined for the project's own.
@@ -81,6 +82,30 @@ const ascii: Plugin = {
   }
 }
 
+/**
+ * A script that is one function, of what a module is given: `require`, its `import.meta` and a dynamic import. Of a
+ * script the engine's own form can be kept as it is at the end of a run (`client/ProgramNode.ts`).
+ */
+const script: Plugin = {
+  name: "script",
+  generateBundle: (_options, bundle) => {
+    for (const output of Object.values(bundle)) {
+      if (output.type !== "chunk") continue
+      const body = output.code
+        // Of a module that the start has loaded already.
+        .replaceAll(/\bimport\*as (\w+) ?from(["'][./\w]+["']);/g, "const $1=require($2);")
+        .replaceAll(/\bimport\.meta\b/g, "importMeta")
+        .replaceAll(/\bimport\((?=["'`])/g, "importModule(")
+        .replace(/\bexport\{\};/, "")
+      // A worker's text has one, and is run as it is.
+      if (/\bimport\((?!workerData\))/.test(body)) throw new Error("a dynamic import that was not understood")
+      output.code = `(function(require,importMeta,importModule){"use strict";${body}\n})`
+      // What is left of a module is no script.
+      void new Script(output.code)
+    }
+  }
+}
+
 const another = (module: string) => new Error(`effect's ${module} is another: look at it again`)
 
 /** Work that a dependency does when it is imported, put off to its first use. Each must be there exactly once. */
@@ -114,18 +139,18 @@ const known: Plugin = {
   }
 }
 
-const executable = (name: string) => {
+const executable = (name: string, file: string, more: ReadonlyArray<Plugin> = []) => {
   // The compiler's map describes the file that this one replaces.
-  rmSync(`dist/${name}/main.js.map`, { force: true })
+  rmSync(`dist/${name}/${file}.map`, { force: true })
   return {
     input: `dist/${name}/main.js`,
     platform: "node" as const,
     // Prebuilt native code and WebAssembly stay in their packages; what is loaded before the program stays beside it.
     external: [/^@napi-rs\//, /^@serenity-kit\//, /\/DialAheadNode\.js$/],
-    plugins: [notices, builtins, putOff, known, ascii],
+    plugins: [notices, builtins, putOff, known, ascii, ...more],
     // What is loaded on demand is in the file too, and only evaluated on demand.
     output: {
-      file: `dist/${name}/main.js`,
+      file: `dist/${name}/${file}`,
       format: "esm" as const,
       codeSplitting: false,
       minify: { compress: true, mangle: false, codegen: { removeWhitespace: true } }
@@ -133,4 +158,4 @@ const executable = (name: string) => {
   }
 }
 
-export default defineConfig([executable("client"), executable("server")])
+export default defineConfig([executable("client", "program.js", [script]), executable("server", "main.js")])

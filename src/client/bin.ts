@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 import { launch } from "../launch.ts"
 
-await launch("paradrop", async () => {
+await launch("paradrop", async (kept) => {
   // A connection that cannot be dialled ahead is dialled by the program, which says what is wrong.
   await import("./DialAheadNode.ts").then(({ begin }) => begin(process.argv.slice(2), process.env)).catch(() => {})
-  await import("./main.ts")
+  await import("./ProgramNode.ts").then(({ start }) => start(kept))
 })

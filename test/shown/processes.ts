@@ -13,7 +13,7 @@ import { Readable } from "node:stream"
 // What people install is the build (`npm run build`); `--dist` measures that, otherwise the sources run as they are.
 const repository = resolve(import.meta.dirname, "../..")
 const program = (name: "client" | "server"): string =>
-  process.argv.includes("--dist") ? join(repository, "dist", name, "main.js") : join(repository, "src", name, "main.ts")
+  process.argv.includes("--dist") ? join(repository, "dist", name, "bin.js") : join(repository, "src", name, "main.ts")
 const mebibyte = 1024 * 1024
 
 /** A folder that is gone at the end, whatever happens. */
