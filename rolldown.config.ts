@@ -93,10 +93,10 @@ const script: Plugin = {
       if (output.type !== "chunk") continue
       const body = output.code
         // Of a module that the start has loaded already.
-        .replaceAll(/\bimport\*as (\w+) ?from(["'][./\w]+["']);/g, "const $1=require($2);")
+        .replaceAll(/\bimport ?\* ?as (\w+) ?from ?(["'][./\w]+["']);/g, "const $1=require($2);")
         .replaceAll(/\bimport\.meta\b/g, "importMeta")
         .replaceAll(/\bimport\((?=["'`])/g, "importModule(")
-        .replace(/\bexport\{\};/, "")
+        .replace(/\bexport *\{ *\};\s*$/, "")
       // A worker's text has one, and is run as it is.
       if (/\bimport\((?!workerData\))/.test(body)) throw new Error("a dynamic import that was not understood")
       output.code = `(function(require,importMeta,importModule){"use strict";${body}\n})`

@@ -30,17 +30,16 @@ export interface Kept {
 }
 
 /** Binds what is kept to the text: neither is run with another, nor is half of it. */
-const digestOf = (text: string, rest: Uint8Array): Buffer =>
-  createHash("sha256").update(text, "latin1").update(rest).digest()
+const digestOf = (text: Uint8Array, rest: Uint8Array): Buffer => createHash("sha256").update(text).update(rest).digest()
 
 /** What is kept, as a file has it: a digest of the text and what follows, the number of runs, the engine's own form. */
-export const encode = (text: string, { code, runs }: Kept): Buffer => {
+export const encode = (text: Uint8Array, { code, runs }: Kept): Buffer => {
   const rest = Buffer.concat([Buffer.of(runs), code])
   return Buffer.concat([digestOf(text, rest), rest])
 }
 
 /** Undefined where it is not of this text, or damaged. */
-export const decode = (text: string, bytes: Buffer): Kept | undefined => {
+export const decode = (text: Uint8Array, bytes: Buffer): Kept | undefined => {
   const rest = bytes.subarray(digestBytes)
   const [runs = 0] = rest
   return digestOf(text, rest).equals(bytes.subarray(0, digestBytes)) ? { runs, code: rest.subarray(1) } : undefined
@@ -57,9 +56,9 @@ export interface Running {
 
 /** Loads a script, and keeps what of it was compiled when the process ends. */
 export const load = async ({ atEnd, keptAt, path }: Running): Promise<Script> => {
-  const text = readFileSync(path, "latin1")
+  const text = readFileSync(path)
   const kept = keptAt === undefined ? undefined : await quietly(() => decode(text, readFileSync(keptAt)))
-  const script = new vm.Script(text, { filename: path, ...(kept && { cachedData: kept.code }) })
+  const script = new vm.Script(text.toString("latin1"), { filename: path, ...(kept && { cachedData: kept.code }) })
   const runs = script.cachedDataRejected === false ? (kept?.runs ?? 0) : 0
   if (keptAt !== undefined && runs < runsKeptMax) {
     const keep = () => {

@@ -51,3 +51,12 @@ describe("a plain view", () => {
     assert.isFalse(Buffer.isBuffer(view) || Buffer.isBuffer(view.subarray(1)))
   })
 })
+
+describe("hexadecimal", () => {
+  it.prop("is written where it goes, and nowhere else", [Schema.Uint8Array, length], ([bytes, before]) => {
+    const whole = new Uint8Array(before + bytes.length + 2).fill(0xa5)
+    Bytes.writeHex(whole, before, Buffer.from(bytes).toString("hex"))
+    const around = [new Uint8Array(before).fill(0xa5), bytes, new Uint8Array(2).fill(0xa5)]
+    assert.deepStrictEqual(whole, Bytes.concat(around))
+  })
+})

@@ -79,7 +79,7 @@ export const packPieces = (pieces: ReadonlyArray<PackedPiece>): Uint8Array => {
     const at = index * pieceBytes
     view.setUint16(at, Math.floor(length / 2 ** 32))
     view.setUint32(at + 2, length % 2 ** 32)
-    bytes.set(hexToBytes(digest), at + 6)
+    Bytes.writeHex(bytes, at + 6, digest)
   })
   return bytes
 }

@@ -12,7 +12,7 @@
  * follows. Numbers are big-endian. What does not fit exactly is refused
  * before anything is done with it.
  */
-import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js"
+import { bytesToHex } from "@noble/hashes/utils.js"
 import { Result, Schema } from "effect"
 import * as Bytes from "../Bytes.ts"
 import { bundleBytesMax, bundleFilesMax, bundleFirstFilesMax, fileBytesMax, packedBytesMax } from "../limits.ts"
@@ -301,7 +301,7 @@ const writeContent = (
   Bytes.writeU24(bytes, at, executable === true ? size + executableBit : size)
   writeU16(bytes, at + 3, Math.floor(modified / 2 ** 32))
   Bytes.writeU32(bytes, at + 5, modified % 2 ** 32)
-  bytes.set(hexToBytes(digest), at + 9)
+  Bytes.writeHex(bytes, at + 9, digest)
   return at + contentBytes
 }
 
@@ -335,7 +335,7 @@ const writeEntry = (bytes: Uint8Array, at: number, { digest, executable, modifie
   Bytes.writeU32(bytes, at + 10, modified % 2 ** 32)
   bytes[at + 14] = (executable === true ? mayRunFact : 0) + (digest === undefined ? 0 : digestFact)
   if (digest === undefined) return at + entryBytes
-  bytes.set(hexToBytes(digest), at + entryBytes)
+  Bytes.writeHex(bytes, at + entryBytes, digest)
   return at + entryBytes + digestBytes
 }
 
