@@ -155,7 +155,7 @@ export const run = Effect.fnUntraced(function* <R>(
           part.onCrossed
         )
         const others: Array<readonly [Item<R>, FileError | undefined]> = []
-        for (const [index, item] of bundle.entries()) {
+        bundle.forEach((item, index) => {
           const outcome = outcomes[index]
           if (outcome === undefined) others.push([item, undefined])
           else if (Result.isFailure(outcome)) others.push([item, outcome.failure])
@@ -163,7 +163,7 @@ export const run = Effect.fnUntraced(function* <R>(
             count(outcome.success)
             part.moved(item.size, outcome.success)
           }
-        }
+        })
         // What has crossed belongs first to those that are in place.
         for (const [item, error] of others) if (error !== undefined) part.gaveUp(item.size)
         part.ended()

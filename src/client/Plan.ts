@@ -66,13 +66,13 @@ export const make = <Source extends Known>(request: PlanRequest<Source>): Plan<S
   const refused: Array<{ readonly file: Source; readonly error: FileName.NameRefused | NamesCollide }> = []
   const equal: Array<Source> = []
   const transfers: Array<Transfer<Source>> = []
-  for (const [index, file] of source.entries()) {
+  source.forEach((file, index) => {
     const error = errors.get(index)
     const other = there.get(file.name)
     if (error !== undefined) refused.push({ file, error })
     else if (equals(compare, file, other)) equal.push(file)
     else transfers.push({ file, why: other === undefined ? "new" : "changed" })
-  }
+  })
   const accepted = errors.size === 0 ? source : source.filter((_, index) => !errors.has(index))
   const inTheWay = new Set(colliding(accepted, going))
   return {
@@ -110,10 +110,10 @@ const equals = (compare: Compare, file: Known, other: Known | undefined): boolea
 const refusals = (source: ReadonlyArray<Known>, there: ReadonlyMap<string, Known>, staying: ReadonlyArray<string>) => {
   const names = source.map(({ name }) => name)
   const found = new Map<number, FileName.NameRefused | NamesCollide>()
-  for (const [index, name] of names.entries()) {
+  names.forEach((name, index) => {
     const rule = FileName.brokenRule(name)
     if (rule !== undefined) found.set(index, new FileName.NameRefused({ name: printable(name), rule }))
-  }
+  })
   for (const [index, other] of collisions(staying.length === 0 ? names : [...names, ...staying])) {
     const name = names[index]
     if (name === undefined || found.has(index) || (there.has(name) && other !== name)) continue

@@ -239,10 +239,10 @@ const uploadAll = (files: ReadonlyArray<Small>, onCrossed: OnCrossed) =>
 
 const settleAll = (outcomes: Array<Outcome>, sent: ReadonlyArray<Small>, refusals: Refusals) =>
   Effect.sync(() => {
-    for (const [position, { index, size }] of sent.entries()) {
+    sent.forEach(({ index, size }, position) => {
       const refusal = refusals.get(position)
       outcomes[index] = refusal === undefined ? Result.succeed(whole(size)) : Result.fail(refusal)
-    }
+    })
   })
 
 /** Reports those that went well. */

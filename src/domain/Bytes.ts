@@ -82,35 +82,41 @@ export const slice = (parts: Parts, offset: number, length: number): Array<Uint8
 
 /**
  * The parts cut anew into runs of `length` bytes, the last of them shorter. In one walk, without a copy; parts that
- * follow one another in one buffer become one.
+ * follow one another in one buffer become one, and only what stays is made a view of.
  */
 export const runsOf = (parts: Parts, length: number): ReadonlyArray<Parts> => {
   const runs: Array<Array<Uint8Array>> = []
   let run: Array<Uint8Array> = []
   let room = 0
+  // A view that is still growing.
+  let buffer: ArrayBufferLike | undefined
+  let start = 0
+  let end = 0
+  const close = (): void => {
+    if (buffer !== undefined) run.push(new Uint8Array(buffer, start, end - start))
+    buffer = undefined
+  }
   for (const part of parts) {
-    for (let from = 0; from < part.length;) {
+    const partEnd = part.byteOffset + part.length
+    for (let from = part.byteOffset; from < partEnd;) {
       if (room === 0) {
+        close()
         runs.push((run = []))
         room = length
       }
-      const view = part.subarray(from, from + room)
-      from += view.length
-      room -= view.length
-      const last = run.at(-1)
-      const joined = last && joinedTo(last, view)
-      if (joined === undefined) run.push(view)
-      else run[run.length - 1] = joined
+      if (part.buffer !== buffer || from !== end) {
+        close()
+        buffer = part.buffer
+        start = from
+      }
+      end = Math.min(partEnd, from + room)
+      room -= end - from
+      from = end
     }
   }
+  close()
   return runs
 }
-
-/** One view of both; undefined when the second does not follow the first in one buffer. */
-const joinedTo = (first: Uint8Array, second: Uint8Array): Uint8Array | undefined =>
-  first.buffer === second.buffer && first.byteOffset + first.length === second.byteOffset
-    ? new Uint8Array(first.buffer, first.byteOffset, first.length + second.length)
-    : undefined
 
 /**
  * Gives the memory of parts back at once, each of which is all that is left of its buffer: nobody may look at them, or

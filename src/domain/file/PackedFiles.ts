@@ -211,7 +211,9 @@ export function* bundlesOf<A>(all: ReadonlyArray<A>, cost: (one: A) => BundleCos
   // What of the bundle is in the last file's folder.
   const last: BundleCosts = { files: 0, packed: 0, content: 0 }
   let lastFolder = ""
-  for (const [index, one] of all.entries()) {
+  let index = -1
+  for (const one of all) {
+    index += 1
     const { content, folder = "", packed } = cost(one)
     if (folder !== lastFolder) become(last, nothing)
     lastFolder = folder
@@ -288,7 +290,15 @@ const executableBit = 2 ** 23
 
 // Written where it goes: to make bytes of its own for each name takes three times as long.
 const writeName = (bytes: Uint8Array, at: number, name: FileName): number => {
-  const { written } = encoder.encodeInto(name, bytes.subarray(at + 2))
+  let index = 0
+  for (let code = 0; index < name.length; index += 1) {
+    code = name.charCodeAt(index)
+    if (code >= 0x80) break
+    bytes[at + 2 + index] = code
+  }
+  // Of most names that was all, and the way to the encoder costs as much again.
+  const written =
+    index + (index < name.length ? encoder.encodeInto(name.slice(index), bytes.subarray(at + 2 + index)).written : 0)
   writeU16(bytes, at, written)
   return at + 2 + written
 }

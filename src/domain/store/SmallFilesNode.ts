@@ -209,11 +209,14 @@ export const readAll = (
   const togetherMax = room?.length ?? bytesMax
   let used = 0
   // A buffer for many of them: making one costs as much as opening a file.
-  let buffer = room ?? new Uint8Array(0)
-  const roomFor = (size: number): Uint8Array | undefined => {
+  const free: Room = { buffer: room ?? new Uint8Array(0), from: 0 }
+  const roomFor = (size: number): Room | undefined => {
     if (size > togetherMax - used) return undefined
-    if (size > buffer.length) buffer = new Uint8Array(Math.max(size, Math.min(togetherMax - used, contentBlockBytes)))
-    return buffer
+    if (size > free.buffer.length - free.from) {
+      free.buffer = new Uint8Array(Math.max(size, Math.min(togetherMax - used, contentBlockBytes)))
+      free.from = 0
+    }
+    return free
   }
   const until = now() + blockingMillisecondsMax
   for (const name of names) {
@@ -223,7 +226,7 @@ export const readAll = (
     else if (one.success === undefined) break
     else {
       const length = one.success.content?.length ?? 0
-      buffer = buffer.subarray(length)
+      free.from += length
       used += length
       all.push(Result.succeed(one.success))
     }
@@ -255,11 +258,12 @@ export const readWholes = (
   room: Uint8Array = new Uint8Array(0)
 ): Effect.Effect<ReadonlyArray<ReturnType<typeof readWhole>>> =>
   Effect.suspend(() => {
-    let used = 0
-    const roomFor = (size: number) => (room.length - used < size ? new Uint8Array(size) : room.subarray(used))
+    const free: Room = { buffer: room, from: 0 }
+    const roomFor = (size: number): Room =>
+      room.length - free.from < size ? { buffer: new Uint8Array(size), from: 0 } : free
     return inTurns(paths, (path) => {
       const file = readWhole(path, bytesMax, roomFor)
-      if (file?.content.buffer === room.buffer) used += file.content.length
+      if (file?.content.buffer === room.buffer) free.from += file.content.length
       return file
     })
   })
@@ -271,8 +275,14 @@ export const statAll = (
 ): Effect.Effect<ReadonlyArray<Result.Result<DiskGlance, DiskError>>> =>
   inTurns(names, (name) => (isPart(name) ? glance(`${folder}/${name}`, "statAll") : failed("EINVAL", "statAll")))
 
-/** A buffer of at least that many bytes, whose beginning may be filled; undefined when there is no room. */
-type RoomFor = (size: number) => Uint8Array | undefined
+/** A buffer, and from where on it may be filled. */
+interface Room {
+  buffer: Uint8Array
+  from: number
+}
+
+/** A buffer with room for at least that many bytes; undefined when there is none. */
+type RoomFor = (size: number) => Room | undefined
 
 /**
  * A file of at most `bytesMax` at a path of this machine's own, links followed; undefined for whatever cannot be had
@@ -281,7 +291,7 @@ type RoomFor = (size: number) => Uint8Array | undefined
 export const readWhole = (
   path: string,
   bytesMax: number,
-  roomFor: (size: number) => Uint8Array = (size) => new Uint8Array(size)
+  roomFor: (size: number) => Room = (size) => ({ buffer: new Uint8Array(size), from: 0 })
 ): { readonly modified: number; readonly executable?: true; readonly content: Uint8Array } | undefined => {
   const file = Result.getOrUndefined(readPath(path, constants.O_RDONLY | nonBlocking, bytesMax, roomFor))
   return file?.content && { modified: modifiedOf(file.stat), content: file.content, ...mayRun(file.stat.executable) }
@@ -311,18 +321,18 @@ const readOpen = (fd: number, bytesMax: number, roomFor: RoomFor): WholeFile | "
   if (stat.size > bytesMax) return { stat, content: undefined }
   const room = roomFor(stat.size)
   if (room === undefined) return undefined
-  const content = fill(fd, room.subarray(0, stat.size))
+  const content = fill(fd, room, stat.size)
   // A second look: what was read must be of one version.
   const same = isOneVersion(before, nodeFs.fstatSync(fd))
   return { stat, content: same && content.length === stat.size ? content : undefined }
 }
 
-const fill = (fd: number, target: Uint8Array): Uint8Array => {
+const fill = (fd: number, { buffer, from }: Room, size: number): Uint8Array => {
   let filled = 0
-  for (let count = 1; count > 0 && filled < target.length; filled += count) {
-    count = nodeFs.readSync(fd, target, filled, target.length - filled, filled)
+  for (let count = 1; count > 0 && filled < size; filled += count) {
+    count = nodeFs.readSync(fd, buffer, from + filled, size - filled, filled)
   }
-  return target.subarray(0, filled)
+  return buffer.subarray(from, from + filled)
 }
 
 /** What a blocking call gives, or its failure. */
