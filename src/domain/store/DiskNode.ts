@@ -1,12 +1,12 @@
 /**
  * The disk layer for Node: one root folder, reached by descriptor.
  *
- * Node has no `openat`. On Linux `/proc/self/fd/N/part` does the same: the kernel starts at the open folder N, so a
+ * Node has no `openat`. On Linux `/proc/PID/fd/N/part` does the same: the kernel starts at the open folder N, so a
  * folder that is moved or replaced by a link meanwhile changes nothing. The root is opened once and held.
  *
  * ## What remains
  *
- * - Without /proc/self/fd (other systems, a container without /proc) paths are joined, and every part is looked at
+ * - Without /proc (other systems, a container without /proc) paths are joined, and every part is looked at
  *   before it is used. Somebody who may write in the root and swaps a folder for a link within those microseconds
  *   can lead one operation astray. The last part is still opened without following.
  * - A bind mount of the root's own file system below the root has the same device. `rename` into it fails with EXDEV

@@ -2,7 +2,8 @@
  * What Node says of files, as the `Disk` port says it, which words can be a part of a path, and paths that mean what is
  * open.
  */
-import type * as nodeFs from "node:fs"
+import * as nodeFs from "node:fs"
+import { Result } from "effect"
 import type { DiskGlance, DiskStat } from "./Disk.ts"
 
 // `:` and `\` would mean more than a name on Windows.
@@ -11,7 +12,9 @@ const unfitPart = process.platform === "win32" ? /[/\\:\0]/ : /[/\0]/
 /** Whether a word names an entry of a folder and nothing else. */
 export const isPart = (part: string): boolean => part !== "" && part !== "." && part !== ".." && !unfitPart.test(part)
 
-const descriptors = "/proc/self/fd/"
+// `self` is a link of its own: a fifth of what a look at a file takes. Where /proc is another's, it alone is right.
+const self = Result.getOrUndefined(Result.try(() => nodeFs.readlinkSync("/proc/self")))
+const descriptors = `/proc/${self === String(process.pid) ? self : "self"}/fd/`
 
 /** On Linux: a path that means an open file or folder, whatever has become of its name. */
 export const pathOfDescriptor = (fd: number): string => `${descriptors}${fd}`
