@@ -11,16 +11,23 @@ import { Digest, digestAsMade, type Hasher, type Tagger } from "./Digest.ts"
 
 // At the first digest: loading native code takes as long as all other modules together, and a listing needs none.
 const load = (): typeof library => {
-  const require: (name: string) => typeof library = createRequire(import.meta.url)
+  const here = createRequire(import.meta.url)
+  const require: Load = here
   // What the library loads on most machines. It asks Node's report first which C library this is: 3 ms.
   if (process.platform !== "linux") return loadAsked(require)
-  const usual = Result.try(() => require(`@napi-rs/blake-hash-linux-${process.arch}-gnu`))
+  const usual = Result.try(() => {
+    // From where the library would: the version that belongs to it.
+    const own: Load = createRequire(here.resolve("@napi-rs/blake-hash"))
+    return own(`@napi-rs/blake-hash-linux-${process.arch}-gnu`)
+  })
   return Result.getOrElse(usual, () => loadAsked(require))
 }
 
+type Load = (name: string) => typeof library
+
 // With network in it the report asks the resolver for the name of every peer, and everything stands still until it
 // answers: milliseconds, or half a minute where it does not.
-const loadAsked = (require: (name: string) => typeof library): typeof library => {
+const loadAsked = (require: Load): typeof library => {
   const { report } = process
   const before = report.excludeNetwork
   report.excludeNetwork = true
