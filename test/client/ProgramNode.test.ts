@@ -10,7 +10,8 @@ import { Effect, Schema } from "effect"
 import * as ProgramNode from "../../src/client/ProgramNode.ts"
 
 const loop = "for (let at = 0; at < 9; at += 1) total += at * given;"
-const text = `(function () { return { late: function (given) { let total = 0; ${loop.repeat(30)} return total / 30 } } })`
+const late = `function (given) { let total = 0; ${loop.repeat(30)} return total / 30 }`
+const text = `(function () { return { late: ${late} } })`
 const bytesOf = (ascii: string) => Buffer.from(ascii, "latin1")
 
 const place = Effect.acquireRelease(
