@@ -56,6 +56,7 @@ const keepCompiled = async (env: NodeJS.ProcessEnv, platform: NodeJS.Platform): 
   const compiled = join(folder, "compiled")
   if (!isOwn(compiled)) mkdirSync(compiled, { recursive: true, mode: 0o700 })
   if (!isOwn(folder) || !isOwn(compiled)) return undefined
-  process.getBuiltinModule("node:module").enableCompileCache(compiled)
-  return compiled
+  const { constants, enableCompileCache } = process.getBuiltinModule("node:module")
+  // Who wants Node to keep nothing does not want us to either.
+  return enableCompileCache(compiled).status === constants.compileCacheStatus.DISABLED ? undefined : compiled
 }

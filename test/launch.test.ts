@@ -1,0 +1,65 @@
+/**
+ * Where an executable may keep what was compiled: only where nobody else decides what that is.
+ */
+import { spawnSync } from "node:child_process"
+import * as fs from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { pathToFileURL } from "node:url"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+
+const launcher = pathToFileURL(join(import.meta.dirname, "..", "src", "launch.ts")).href
+const program = `
+  const { launch } = await import(${JSON.stringify(launcher)})
+  await launch("paradrop", async (kept) => console.log(kept ?? "nowhere"))
+`
+
+/** The folder that a program is told of, in an environment of so many variables. */
+const told = (env: NodeJS.ProcessEnv): string => {
+  const { status, stderr, stdout } = spawnSync(process.execPath, ["--input-type=module", "-e", program], {
+    env: { PATH: process.env["PATH"], ...env },
+    encoding: "utf8"
+  })
+  assert.deepStrictEqual([status, stderr], [0, ""])
+  return stdout.trim()
+}
+
+const home = Effect.acquireRelease(
+  Effect.sync(() => {
+    const folder = fs.mkdtempSync(join(tmpdir(), "paradrop-launch-"))
+    fs.mkdirSync(join(folder, ".cache"), { mode: 0o755 })
+    fs.mkdirSync(join(folder, "open"))
+    fs.chmodSync(join(folder, "open"), 0o777)
+    return folder
+  }),
+  (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true }))
+)
+
+describe.skipIf(process.platform !== "linux")("what was compiled", () => {
+  it.effect("is kept in the user's own folder, which nobody else can look into", () =>
+    Effect.gen(function* () {
+      const HOME = yield* home
+      const kept = join(HOME, ".cache", "paradrop", "compiled")
+      assert.strictEqual(told({ HOME }), kept)
+      assert.strictEqual(fs.statSync(kept).mode & 0o777, 0o700)
+      assert.strictEqual(told({ HOME, XDG_CACHE_HOME: "relative" }), kept)
+      const own = join(HOME, ".cache", "own")
+      fs.mkdirSync(own)
+      assert.strictEqual(told({ HOME, XDG_CACHE_HOME: own }), join(own, "paradrop", "compiled"))
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("is kept nowhere where others can write, where there is no folder, and where Node is to keep nothing", () =>
+    Effect.gen(function* () {
+      const HOME = yield* home
+      assert.strictEqual(told({ HOME, XDG_CACHE_HOME: join(HOME, "open") }), "nowhere")
+      assert.strictEqual(told({ HOME, XDG_CACHE_HOME: join(HOME, "none") }), "nowhere")
+      assert.strictEqual(told({}), "nowhere")
+      assert.strictEqual(told({ HOME, NODE_DISABLE_COMPILE_CACHE: "1" }), "nowhere")
+      fs.rmdirSync(join(HOME, ".cache", "paradrop", "compiled"))
+      fs.symlinkSync(join(HOME, "open"), join(HOME, ".cache", "paradrop", "compiled"))
+      assert.strictEqual(told({ HOME }), "nowhere")
+    }).pipe(Effect.scoped)
+  )
+})
