@@ -10,15 +10,12 @@ const lowest = [24, 7] as const
 
 const [major = 0, minor = 0] = process.versions.node.split(".").map(Number)
 
-/**
- * Starts the program when this Node can run it.
- *
- * @param program is given the folder where what was compiled is kept, if there is one
- */
-export const launch = async (name: string, program: (kept?: string) => Promise<unknown>): Promise<void> => {
+/** Imports the program when this Node can run it. */
+export const launch = async (name: string, program: () => Promise<unknown>): Promise<void> => {
   if (major > lowest[0] || (major === lowest[0] && minor >= lowest[1])) {
     // It only saves time: a start without it is as good.
-    await program(await keepCompiled(process.env, process.platform).catch(() => undefined))
+    await keepCompiled(process.env, process.platform).catch(() => {})
+    await program()
   } else {
     const need = lowest.join(".")
     process.stderr.write(
@@ -34,7 +31,7 @@ export const launch = async (name: string, program: (kept?: string) => Promise<u
  * Who can write there decides what runs. So not where Node would keep it, in the folder for temporary files that all
  * users share, but in one that is this user's own and that nobody else can write; without one nothing is kept.
  */
-const keepCompiled = async (env: NodeJS.ProcessEnv, platform: NodeJS.Platform): Promise<string | undefined> => {
+const keepCompiled = async (env: NodeJS.ProcessEnv, platform: NodeJS.Platform): Promise<void> => {
   const { lstatSync, mkdirSync } = process.getBuiltinModule("node:fs")
   const { isAbsolute, join } = process.getBuiltinModule("node:path")
   const user = process.geteuid?.()
@@ -51,12 +48,9 @@ const keepCompiled = async (env: NodeJS.ProcessEnv, platform: NodeJS.Platform): 
         : isAbsolute(xdg)
           ? [xdg]
           : [env["HOME"], ".cache"]
-  if (!isAbsolute(base) || !isOwn(base)) return undefined
+  if (!isAbsolute(base) || !isOwn(base)) return
   const folder = join(base, ...below, "paradrop")
   const compiled = join(folder, "compiled")
   if (!isOwn(compiled)) mkdirSync(compiled, { recursive: true, mode: 0o700 })
-  if (!isOwn(folder) || !isOwn(compiled)) return undefined
-  const { constants, enableCompileCache } = process.getBuiltinModule("node:module")
-  // Who wants Node to keep nothing does not want us to either.
-  return enableCompileCache(compiled).status === constants.compileCacheStatus.DISABLED ? undefined : compiled
+  if (isOwn(folder) && isOwn(compiled)) process.getBuiltinModule("node:module").enableCompileCache(compiled)
 }

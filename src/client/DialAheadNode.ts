@@ -89,6 +89,16 @@ const parsed = (args: ReadonlyArray<string>) => {
   return { flags, words }
 }
 
+/** How many kinds of commands `kindOf` tells apart. */
+export const kindsMax = 16
+
+/** Which kind of command a line is, as far as it runs other parts of the program than another: below `kindsMax`. */
+export const kindOf = (args: ReadonlyArray<string>): number => {
+  const { flags, words: [command = ""] = [] } = parsed(args) ?? {}
+  const isOfTrees = flags?.has("-r") === true || flags?.has("--recursive") === true
+  return Array.from(forms.keys()).indexOf(command) + 1 + (isOfTrees ? kindsMax / 2 : 0)
+}
+
 /** USER@HOST:PORT, also as a URL. Without a port it may be a profile. */
 const addressOf = (text: string): Address | undefined => {
   const [, bracketed, plain, digits] =

@@ -172,10 +172,13 @@ export const writeU32 = (bytes: Uint8Array, offset: number, value: number): void
 }
 
 const digits = Uint8Array.from({ length: 128 }, (_, code) =>
-  Math.max(0, "0123456789abcdef".indexOf(String.fromCharCode(code)))
+  Math.max(0, "0123456789abcdef".indexOf(String.fromCharCode(code).toLowerCase()))
 )
 
-/** Writes lower-case hexadecimal where it goes: to make bytes of its own for a digest takes five times as long. */
+/**
+ * Writes what hexadecimal says where it goes: to make bytes of its own for a digest takes five times as long. The
+ * caller has checked the text and its length.
+ */
 export const writeHex = (bytes: Uint8Array, offset: number, hex: string): void => {
   for (let at = 0; at < hex.length; at += 2) {
     bytes[offset + at / 2] = ((digits[hex.charCodeAt(at)] ?? 0) << 4) | (digits[hex.charCodeAt(at + 1)] ?? 0)

@@ -25,6 +25,21 @@ describe("parts that are cut anew", () => {
     }
   )
 
+  it("are never one view of two buffers, where the second begins at the place at which the first has ended", () => {
+    const [one, other] = [Uint8Array.of(1, 2, 3, 4), Uint8Array.of(5, 6, 7, 8)]
+    const runs = Bytes.runsOf([one.subarray(0, 2), other.subarray(2), one.subarray(2), new Uint8Array(0)], 9)
+    assert.deepStrictEqual(
+      runs.map((run) => run.map((part) => Array.from(part))),
+      [
+        [
+          [1, 2],
+          [7, 8],
+          [3, 4]
+        ]
+      ]
+    )
+  })
+
   it("are views of what they were, and one view of neighbours", () => {
     const whole = Uint8Array.of(1, 2, 3, 4, 5)
     const apart = [whole.subarray(0, 1), whole.subarray(1, 4), whole.subarray(4), whole.subarray(1, 2)]

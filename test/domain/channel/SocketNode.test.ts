@@ -82,6 +82,18 @@ describe("a write to a connection of Node's", () => {
     }).pipe(Effect.scoped, Effect.provide(SocketNode.owned))
   )
 
+  it.effect("waits from the size on from which memory is given back", () =>
+    Effect.gen(function* () {
+      const { near } = yield* pair(64 * mebibyte)
+      const writer = yield* SocketNode.make(near).writer
+      const write = (bytes: number) =>
+        Effect.forkChild(writer.write(content.subarray(0, bytes)), { startImmediately: true })
+      assert.isUndefined((yield* write(content.length)).pollUnsafe())
+      assert.deepStrictEqual((yield* write(socketReadBytes - 1)).pollUnsafe(), Exit.void)
+      assert.isUndefined((yield* write(socketReadBytes)).pollUnsafe())
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("of little ends at once while there is room", () =>
     Effect.gen(function* () {
       const { near } = yield* pair(socketReadBytes)
