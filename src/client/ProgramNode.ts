@@ -67,8 +67,8 @@ export const load = async ({ atEnd, keptAt, kind, path }: Running): Promise<Scri
   const text = readFileSync(path)
   const kept = keptAt === undefined ? undefined : await quietly(() => decode(text, readFileSync(keptAt)))
   const script = new vm.Script(text.toString("latin1"), { filename: path, ...(kept && { cachedData: kept.code }) })
-  const isTaken = script.cachedDataRejected === false
-  const runs = Uint8Array.from({ length: DialAheadNode.kindsMax }, (_, one) => (isTaken ? (kept?.runs[one] ?? 0) : 0))
+  const runs = new Uint8Array(DialAheadNode.kindsMax)
+  if (kept !== undefined && script.cachedDataRejected === false) runs.set(kept.runs)
   const before = runs[kind] ?? runsKeptMax
   if (keptAt !== undefined && before < runsKeptMax) {
     runs[kind] = before + 1

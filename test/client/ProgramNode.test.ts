@@ -115,6 +115,7 @@ describe("what is kept of a program", () => {
     }).pipe(Effect.scoped)
   )
 
+  // By itself: a text that the engine has compiled under the same path it takes from memory, whatever is kept.
   it.effect("is what the engine takes, or it is made anew", () =>
     Effect.gen(function* () {
       const here = yield* place
