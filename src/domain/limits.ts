@@ -347,6 +347,9 @@ export const assemblyBytesMax = 8 * 1024 * 1024
 /** What two digests take is given to both in slices of this size: the second finds it in the processor's cache. */
 export const hashSliceBytes = 256 * 1024
 
+/** A digest is given content in slices that begin at multiples of this: sixteen of the pieces that BLAKE3 hashes. */
+export const digestSliceBytes = 16 * 1024
+
 /** A copy is sent at the latest at this length, so that the receiver works while the walk goes on. */
 export const copyRunBytesMax = 16 * 1024 * 1024
 

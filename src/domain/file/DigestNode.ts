@@ -8,6 +8,7 @@ import type * as library from "@napi-rs/blake-hash"
 import { Layer, Result } from "effect"
 import { hashersKeptMax } from "../limits.ts"
 import { Digest, digestAsMade, type Hasher, type Tagger } from "./Digest.ts"
+import * as DigestSlices from "./DigestSlices.ts"
 
 // At the first digest: loading native code takes as long as all other modules together, and a listing needs none.
 const load = (): typeof library => {
@@ -46,21 +47,27 @@ const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.
  * So a state whose digest was taken is used again.
  */
 export const layer: Layer.Layer<Digest> = Layer.sync(Digest, () => {
-  const kept: Array<library.Blake3Hasher> = []
+  const kept: Array<State> = []
   let loaded: typeof library | undefined
   const make = (): Hasher => {
-    const state = kept.pop() ?? new (loaded ??= load()).Blake3Hasher()
+    const state = kept.pop() ?? stateOf(new (loaded ??= load()).Blake3Hasher())
+    const { native, slices } = state
     let over = false
+    // What the library writes is lower-case hexadecimal.
+    const sofar = () => {
+      slices.flush()
+      return digestAsMade(native.digest("hex"))
+    }
     return {
       update: (bytes) => {
-        if (!over) state.update(asBuffer(bytes))
+        if (!over) slices.update(bytes)
       },
-      // What the library writes is lower-case hexadecimal.
-      sofar: () => digestAsMade(state.digest("hex")),
+      sofar,
       digest: () => {
-        const digest = digestAsMade(state.digest("hex"))
+        const digest = sofar()
         if (!over && kept.length < hashersKeptMax) {
-          state.reset()
+          native.reset()
+          slices.reset()
           kept.push(state)
         }
         over = true
@@ -69,6 +76,17 @@ export const layer: Layer.Layer<Digest> = Layer.sync(Digest, () => {
     }
   }
   return Digest.of({ make, tagger })
+})
+
+/** A state of the library's, and what leads to it. */
+interface State {
+  readonly native: library.Blake3Hasher
+  readonly slices: DigestSlices.DigestSlices
+}
+
+const stateOf = (native: library.Blake3Hasher): State => ({
+  native,
+  slices: DigestSlices.make((bytes) => void native.update(asBuffer(bytes)))
 })
 
 /**
