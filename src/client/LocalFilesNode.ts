@@ -99,6 +99,9 @@ const leftover = (path: string): Effect.Effect<Leftover | undefined, never, Stag
 // Of the whole process: two layers may work in one folder.
 const held = new Set<string>()
 
+// What is written while more comes.
+const receiving: DiskNode.Options = { writesAside: true }
+
 const destination = Effect.fnUntraced(function* (
   path: string
 ): Effect.fn.Return<StagedFile.Destination, LocalFileFailed, Scope.Scope> {
@@ -107,7 +110,7 @@ const destination = Effect.fnUntraced(function* (
   const [folder, name] = [nodePath.dirname(absolute), nodePath.basename(absolute)]
   // The root has no name.
   if (name === "" || endsFolder(path)) return yield* failed("ENOENT")
-  const disk = yield* Effect.mapError(DiskNode.make(folder), ({ code }) => failed(code))
+  const disk = yield* Effect.mapError(DiskNode.make(folder, receiving), ({ code }) => failed(code))
   const prepare = (temporary: string) => takePermissions(nodePath.join(folder, name), nodePath.join(folder, temporary))
   return { path, disk, name, prepare, held }
 })
@@ -140,7 +143,7 @@ const tree = Effect.fnUntraced(function* (
   }
   const services = yield* Effect.context<Digest | SecureRandom.SecureRandom>()
   return LocalTreeDisk.make({
-    disk: yield* Effect.mapError(DiskNode.make(absolute), failed),
+    disk: yield* Effect.mapError(DiskNode.make(absolute, receiving), failed),
     pathOf: pathsIn(folder),
     prepare: (replaced, temporary) =>
       takePermissions(nodePath.join(absolute, ...replaced), nodePath.join(absolute, ...temporary)),

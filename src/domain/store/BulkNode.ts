@@ -37,29 +37,34 @@ export interface Bulk {
   readonly write: (file: Descriptor, offset: number, parts: Bytes.Parts) => Effect.Effect<void, DiskError>
 }
 
-/** Each disk has a pace of its own, and reading another than writing. */
-export const make: Effect.Effect<Bulk> = Effect.map(monotonic, (now) => {
-  const reading = paced(now, asideBytes)
-  const writing = paced(now, copiedBlockBytes)
-  return {
-    read: (file, offset, target) =>
-      reading(
-        file,
-        "read",
-        target.length,
-        (fd) => readNow(fd, offset, target),
-        (fd) => readPooled(fd, offset, target)
-      ),
-    write: (file, offset, parts) =>
-      writing(
-        file,
-        "write",
-        Bytes.lengthOf(parts),
-        (fd) => writeNow(fd, offset, parts),
-        (fd) => writePooled(fd, offset, parts)
-      )
-  }
-})
+/**
+ * Each disk has a pace of its own, and reading another than writing.
+ *
+ * @param writeAsideBytes writes of so many bytes always go to the pool
+ */
+export const make = (writeAsideBytes: number = copiedBlockBytes): Effect.Effect<Bulk> =>
+  Effect.map(monotonic, (now) => {
+    const reading = paced(now, asideBytes)
+    const writing = paced(now, writeAsideBytes)
+    return {
+      read: (file, offset, target) =>
+        reading(
+          file,
+          "read",
+          target.length,
+          (fd) => readNow(fd, offset, target),
+          (fd) => readPooled(fd, offset, target)
+        ),
+      write: (file, offset, parts) =>
+        writing(
+          file,
+          "write",
+          Bytes.lengthOf(parts),
+          (fd) => writeNow(fd, offset, parts),
+          (fd) => writePooled(fd, offset, parts)
+        )
+    }
+  })
 
 type Done<A> = (error: NodeJS.ErrnoException | null, value: A) => void
 

@@ -24,6 +24,7 @@ import {
   type FolderAccess,
   type PlaceRequest
 } from "./Disk.ts"
+import { contentBlockBytes } from "../limits.ts"
 import * as BulkNode from "./BulkNode.ts"
 import * as FolderReaderNode from "./FolderReaderNode.ts"
 import * as FreshFolderNode from "./FreshFolderNode.ts"
@@ -54,6 +55,12 @@ export const layer = (root: string, options: Options = {}): Layer.Layer<Disk, Di
 export interface Options {
   /** `private`: only the user of the process may read and write a new file; default: as its umask says */
   readonly access?: "private"
+  /**
+   * Writes of a block of content and more leave the event loop, however quick the disk is: for who receives one file at
+   * a time and has more to do with the next block. A download of 1 GiB to tmpfs takes 0.96 of the time so (30
+   * interleaved rounds); a server, which is at work for both ends, 1.07 for an upload (7 rounds).
+   */
+  readonly writesAside?: boolean
 }
 
 /** The same as an effect; the root's descriptor is held until the scope closes. */
@@ -71,7 +78,8 @@ export const make = Effect.fnUntraced(function* (
     Effect.orElseSucceed(() => false)
   )
   const folders = byDescriptor ? descriptorFolders(rootFd, dev) : joinedFolders(resolved, dev)
-  return service(folders, rootFd, yield* BulkNode.make, options)
+  const bulk = BulkNode.make(options.writesAside === true ? contentBlockBytes : undefined)
+  return service(folders, rootFd, yield* bulk, options)
 })
 
 // -----------------------------------------------------------------------------
@@ -306,7 +314,7 @@ const openFile = (
 
 /** A regular file at a path of this machine's own, links followed. Never for a name that came from a peer. */
 export const openPath = (path: string): Effect.Effect<DiskFile, DiskError, Scope.Scope> =>
-  Effect.flatMap(BulkNode.make, (bulk) =>
+  Effect.flatMap(BulkNode.make(), (bulk) =>
     openFile(bulk, "openRead", (open) => open(path), constants.O_RDONLY | nonBlocking)
   )
 

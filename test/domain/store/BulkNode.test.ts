@@ -4,10 +4,12 @@ import * as Bytes from "../../../src/domain/Bytes.ts"
 import {
   asideBytes,
   blockingMillisecondsMax,
+  contentBlockBytes,
   copiedBlockBytes,
   diskBlockingMillisecondsMax
 } from "../../../src/domain/limits.ts"
 import { Disk } from "../../../src/domain/store/Disk.ts"
+import type { Options } from "../../../src/domain/store/DiskNode.ts"
 import { diskContract } from "../../../src/domain/testing/diskContract.ts"
 import { runContract } from "./contract.ts"
 import { temporaryDisk } from "./temporaryDisk.ts"
@@ -23,7 +25,8 @@ const ticking = (milliseconds: number) =>
   )
 
 /** A disk on which every call seems to take so long. */
-const diskAtPace = (milliseconds: number) => temporaryDisk().pipe(Layer.provideMerge(ticking(milliseconds)))
+const diskAtPace = (milliseconds: number, options: Options = {}) =>
+  temporaryDisk(options).pipe(Layer.provideMerge(ticking(milliseconds)))
 
 const paces = {
   "at once": 0,
@@ -76,6 +79,15 @@ describe("large files on the real disk", () => {
       assert.deepStrictEqual([yield* writes(copiedBlockBytes - 1), yield* writes(copiedBlockBytes)], [true, false])
       assert.deepStrictEqual([yield* reads(asideBytes - 1), yield* reads(asideBytes)], [true, false])
     }).pipe(Effect.provide(diskAtPace(0)))
+  )
+
+  it.effect("go to the pool from a block of content on, for who wants that", () =>
+    Effect.gen(function* () {
+      const { readInto, write } = yield* file
+      const writes = (length: number) => endsAtOnce(write(0, [new Uint8Array(7), new Uint8Array(length - 7)]))
+      assert.deepStrictEqual([yield* writes(contentBlockBytes - 1), yield* writes(contentBlockBytes)], [true, false])
+      assert.isTrue(yield* endsAtOnce(readInto(0, new Uint8Array(contentBlockBytes))))
+    }).pipe(Effect.provide(diskAtPace(0, { writesAside: true })))
   )
 
   it.effect("leave the event loop its turn", () =>

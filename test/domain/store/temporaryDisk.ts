@@ -11,5 +11,5 @@ export const temporaryFolder: Effect.Effect<string, never, Scope.Scope> = Effect
 )
 
 /** The real disk, on a folder of its own. */
-export const temporaryDisk = (): Layer.Layer<Disk, DiskError> =>
-  Layer.unwrap(Effect.map(temporaryFolder, (folder) => DiskNode.layer(folder)))
+export const temporaryDisk = (options: DiskNode.Options = {}): Layer.Layer<Disk, DiskError> =>
+  Layer.unwrap(Effect.map(temporaryFolder, (folder) => DiskNode.layer(folder, options)))
