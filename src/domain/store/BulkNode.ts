@@ -4,9 +4,9 @@
  * 1 GiB in pieces of 256 KiB through the pool costs 0.3 s of processor more than the same calls made at once, of about
  * 1.3 s that receiving it costs in all. The event loop has its turn after every `blockingMillisecondsMax`.
  *
- * Reads of `asideBytes` and writes of `copiedBlockBytes` or more always go to the pool: the way there is short beside
- * so much, and whoever asks for it has something else to do meanwhile. 1 GiB that is read, hashed and written in pieces
- * of 2 MiB takes 0.84 s on one core and 0.51 s on two.
+ * Reads of `asideBytes` and writes of `copiedBlockBytes` or more (or of what a disk is made with) always go to the
+ * pool: the way there is short beside so much, and who asks for it has something else to do meanwhile. 1 GiB that is
+ * read, hashed and written in pieces of 2 MiB takes 0.84 s on one core and 0.51 s on two.
  *
  * A call to a file system that does not answer, a hung network mount, holds up the whole process.
  */

@@ -86,16 +86,20 @@ export const digestContract: ReadonlyArray<ContractCase<Digest>> = [
     name: "what was taken until now is told at any time, and the run goes on",
     effect: Effect.gen(function* () {
       const digest = yield* Digest
+      const long = input(longest)
+      const ends = [11_025, 27_410, 27_411, 65_536, 90_000]
+      const prefixes = ends.map((end) => digestOf(digest, [long.subarray(0, end)]))
       const hasher = digest.make()
       for (const [index, [length, expected]] of vectors.entries()) {
         hasher.update(input(length).subarray(vectors[index - 1]?.[0] ?? 0))
         yield* equal<string>(`${length} bytes`, hasher.sofar(), expected)
         yield* equal<string>(`${length} bytes again`, hasher.sofar(), expected)
       }
-      for (let from = 1025; from < longest; from += 10_000) {
-        hasher.update(input(longest).subarray(from, from + 10_000))
-        hasher.sofar()
+      for (const [index, end] of ends.entries()) {
+        hasher.update(long.subarray(ends[index - 1] ?? 1025, end))
+        yield* equal<string>(`${end} bytes`, hasher.sofar(), prefixes[index] ?? "")
       }
+      hasher.update(long.subarray(90_000))
       yield* equal<string>("the end", hasher.digest(), digestOfLongest)
     })
   },
@@ -110,6 +114,16 @@ export const digestContract: ReadonlyArray<ContractCase<Digest>> = [
       one.update(input(1025).subarray(1000))
       yield* equal<string>("one", one.digest(), vectors[4]?.[1] ?? "")
       yield* equal<string>("other", other.digest(), vectors[1]?.[1] ?? "")
+      // Long ones, of which a layer may hold something back.
+      const long = input(longest)
+      const turned = long.toReversed()
+      const [forth, back] = [digest.make(), digest.make()]
+      for (let from = 0; from < longest; from += 20_001) {
+        forth.update(long.subarray(from, from + 20_001))
+        back.update(turned.subarray(from, from + 20_001))
+      }
+      yield* equal<string>("forth", forth.digest(), digestOfLongest)
+      yield* equal<string>("back", back.digest(), digestOf(digest, [turned]))
     })
   },
   {

@@ -102,15 +102,20 @@ describe("DigestSlices", () => {
 
   it("nothing of one content gets into the next", () => {
     const { passed, slices } = recorded()
-    give(slices, [digestSliceBytes + 7])
-    slices.reset()
-    passed.length = 0
-    const next = give(slices, [3, digestSliceBytes, 9])
-    slices.flush()
-    assert.deepStrictEqual(Bytes.concat(passed), next)
-    assert.deepStrictEqual(
-      passed.map(({ length }) => length),
-      [3, digestSliceBytes - 3, 12]
-    )
+    const slicesOf = (lengths: ReadonlyArray<number>) => {
+      give(slices, [digestSliceBytes + 7])
+      slices.reset()
+      passed.length = 0
+      const next = give(slices, lengths)
+      slices.flush()
+      assert.deepStrictEqual(Bytes.concat(passed), next)
+      return passed.map(({ length }) => length)
+    }
+    assert.deepStrictEqual(slicesOf([3, digestSliceBytes, 9]), [3, digestSliceBytes - 3, 12])
+    assert.deepStrictEqual(slicesOf([digestSliceBytes, digestSliceBytes - 1, 2]), [
+      digestSliceBytes,
+      digestSliceBytes,
+      1
+    ])
   })
 })

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect, Fiber, Layer } from "effect"
+import { Clock, Effect, Exit, Fiber, Layer, Scope } from "effect"
 import * as Bytes from "../../../src/domain/Bytes.ts"
 import {
   asideBytes,
@@ -11,6 +11,7 @@ import {
 import { Disk } from "../../../src/domain/store/Disk.ts"
 import type { Options } from "../../../src/domain/store/DiskNode.ts"
 import { diskContract } from "../../../src/domain/testing/diskContract.ts"
+import * as Fixture from "../../../src/domain/testing/Fixture.ts"
 import { runContract } from "./contract.ts"
 import { temporaryDisk } from "./temporaryDisk.ts"
 
@@ -102,6 +103,28 @@ describe("large files on the real disk", () => {
       assert.deepStrictEqual(writes.slice(1), none.slice(1))
       assert.deepStrictEqual(reads.slice(1), none.slice(1))
     }).pipe(Effect.provide(diskAtPace(diskBlockingMillisecondsMax + 1)))
+  )
+
+  it.effect("are written to the end when they are closed, or the writer is interrupted, meanwhile", () =>
+    Effect.gen(function* () {
+      const disk = yield* Disk
+      const whole = Fixture.bytes(1, 16 * contentBlockBytes)
+      const opened = yield* Scope.make()
+      const { write } = yield* Scope.provide(disk.create(["b"]), opened)
+      const writing = yield* Effect.forkChild(write(0, [whole]), { startImmediately: true })
+      assert.isUndefined(writing.pollUnsafe())
+      yield* Fiber.interrupt(writing)
+      assert.strictEqual((yield* disk.stat(["b"])).size, whole.length, "whoever interrupts waits for the end")
+      const again = yield* Effect.forkChild(write(0, [whole]), { startImmediately: true })
+      yield* Scope.close(opened, Exit.void)
+      // Takes the descriptor, if that is free already.
+      const other = yield* disk.create(["c"])
+      yield* Fiber.join(again)
+      assert.strictEqual((yield* other.stat).size, 0)
+      const { read } = yield* disk.openRead(["b"])
+      assert.isTrue(Bytes.equals(yield* read(0, whole.length + 1), whole))
+      assert.strictEqual((yield* Effect.flip(write(0, [content]))).code, "EBADF")
+    }).pipe(Effect.provide(diskAtPace(0, { writesAside: true })))
   )
 
   for (const [name, milliseconds] of Object.entries(paces)) {
