@@ -44,8 +44,8 @@ const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.
  * Native BLAKE3: 6 GB/s on one core where SHA-256 reaches 1.8.
  *
  * A native state takes 2 KiB that the collector does not see: a signature of 3 GiB would leave 100 MiB of them behind.
- * With what it holds back (`DigestSlices`) one that was used for more than a small file takes 18 KiB.
- * So a state whose digest was taken is used again.
+ * So a state whose digest was taken is used again. With what it holds back (`DigestSlices`) one that was used for more
+ * than a small file takes 18 KiB.
  */
 export const layer: Layer.Layer<Digest> = Layer.sync(Digest, () => {
   const kept: Array<State> = []

@@ -78,7 +78,7 @@ export const digestContract: ReadonlyArray<ContractCase<Digest>> = [
       const views = [bytes.subarray(0, 3), bytes.subarray(3, 3), bytes.subarray(3)]
       yield* equal("views", digestOf(digest, views), whole)
       const long = input(longest)
-      const parts = [100, longest / 3, longest / 2].map((cut, index, cuts) => long.subarray(cut, cuts[index + 1]))
+      const parts = [100, 34_133, 51_200].map((cut, index, cuts) => long.subarray(cut, cuts[index + 1]))
       yield* equal<string>("long parts", digestOf(digest, [long.subarray(0, 100), ...parts]), digestOfLongest)
     })
   },

@@ -273,7 +273,7 @@ const makeReader = <E, E2, E3>({ digest, local, walked }: MatchOptions<E, E2, E3
 
   /**
    * The digest of the whole takes what is at hand up to there, and beyond it to the end of the slice: pieces end
-   * anywhere, and BLAKE3 takes a third longer for bytes that are given to it in such parts.
+   * anywhere, and BLAKE3 takes an eighth longer for bytes that are given to it in such parts.
    */
   const takeTo = (end: number): void => {
     while (wholeAt < end) {
