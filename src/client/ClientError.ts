@@ -190,6 +190,9 @@ export class LocalFileFailed extends Schema.TaggedError<LocalFileFailed>()("Loca
 const localAdvice: Record<string, string> = {
   ENOSPC: ": the disk is full; make room and run it again",
   EDQUOT: ": your disk quota is used up; make room and run it again",
+  EFBIG: ": the file system or a limit of this process takes no file that large; choose another place",
+  EIO: ": the disk reports a fault; look at it before you run it again",
+  EMFILE: ": too many files are open here; raise the limit of open files and run it again",
   EACCES: ": permission denied",
   EPERM: ": not permitted",
   EROFS: ": the file system is read-only",

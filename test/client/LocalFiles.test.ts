@@ -345,6 +345,25 @@ describe("StagedFile on a disk that breaks", () => {
     })
   )
 
+  for (const [code, advice] of [
+    ["EFBIG", "choose another place"],
+    ["EIO", "look at it before you run it again"],
+    ["EMFILE", "raise the limit of open files and run it again"],
+    ["EDQUOT", "make room and run it again"]
+  ] as const) {
+    it.effect(`a write that fails with ${code} says what to do`, () =>
+      Effect.gen(function* () {
+        const counting = yield* MemoryDisk.make()
+        yield* stage(counting.disk)
+        const write = (yield* counting.control.journal).indexOf("write") + 1
+        const { control, disk } = yield* MemoryDisk.make()
+        yield* control.failAt(write, code)
+        const { message } = yield* Effect.flip(stage(disk))
+        assert.match(message, new RegExp(`^cannot write a \\(${code}\\): .*${advice}$`))
+      })
+    )
+  }
+
   it.effect("whatever fails, the old file stays or the new one is whole, and no temporary file is left", () =>
     Effect.gen(function* () {
       const counting = yield* MemoryDisk.make()

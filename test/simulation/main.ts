@@ -17,7 +17,19 @@ import * as Shrink from "./Shrink.ts"
 import * as Simulation from "./Simulation.ts"
 
 const number = { type: "string" } as const
-const { values } = parseArgs({ options: { seeds: number, minutes: number, from: number, seed: number } })
+const options = { seeds: number, minutes: number, from: number, seed: number }
+
+const optionsOf = () => {
+  try {
+    return parseArgs({ options }).values
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : String(error))
+    console.error(`there are ${Object.keys(options).map((name) => `--${name} N`).join(", ")}`)
+    return process.exit(2)
+  }
+}
+
+const values = optionsOf()
 
 const asked = (name: keyof typeof values): number | undefined => {
   const text = values[name]
