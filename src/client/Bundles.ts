@@ -78,7 +78,7 @@ export const make = Effect.fnUntraced(function* (
           )
           for (const parts of frames) {
             // What was refused meanwhile is told by the answer.
-            if (request.refused()) break
+            if (request.refused() !== undefined) break
             yield* request.sendParts(parts)
             onCrossed((crossed += Bytes.lengthOf(parts)))
           }

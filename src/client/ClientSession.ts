@@ -200,15 +200,16 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
     count: Counter,
     sending: Effect.Effect<Sender.Sent, Sender.SendError<E>>
   ) =>
-    Effect.tap(sending, (sent) => {
+    Effect.tap(requests.working(sending), (sent) => {
       count.phase("committing")
       return request.send({ _tag: "Commit", ...sent })
     }).pipe(
+      Effect.map((sent) => Effect.tap(agreed(request, name, last, sent), () => Effect.sync(count.finish))),
+      // Whoever waited for an answer may have taken the refusal as one.
       Effect.catchIf(
         (error): error is Sender.StoppedByRefusal => error instanceof Sender.StoppedByRefusal,
-        () => Effect.undefined
-      ),
-      Effect.map((sent) => Effect.tap(agreed(request, name, last, sent), () => Effect.sync(count.finish)))
+        ({ refusal }) => Effect.succeed(Effect.fail(Answers.refused(name, refusal)))
+      )
     )
 
   /**
@@ -354,7 +355,7 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
       )
       const sent = yield* sentAll(request, name, size)
       count.phase("committing")
-      yield* receiver.commit(sent)
+      yield* requests.working(receiver.commit(sent))
       count.finish()
       return sent
     }).pipe(Effect.scoped, orEnd)
@@ -384,7 +385,7 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
             part._tag === "Local" ? count.reused(Bytes.lengthOf(parts)) : count.moved(Bytes.lengthOf(parts))
           )
         yield* part._tag === "Local"
-          ? local(part, (block) => take([block]))
+          ? requests.apart(local(part, (block) => take([block])))
           : receiveRun(request, name, part.length, take)
       }
       // With nothing to ask for, the server's word is the digest of its offer.
@@ -393,7 +394,7 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
           ? { size, digest: signature.digest }
           : yield* sentAll(request, name, size)
       count.phase("committing")
-      yield* receiver.commit(sent)
+      yield* requests.working(receiver.commit(sent))
       count.finish()
       return { ...sent, equal: false, ...facts }
     }).pipe(Effect.scoped, orEnd)
@@ -413,7 +414,7 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
     count.phase("comparing")
     const coarse = yield* Questions.coarseOf(signature, size)
     const questions = Questions.make(request, coarse, nextMessage(request, name))
-    const { digest: own, parts } = yield* Updater.plan(digest, copy, coarse, questions)
+    const { digest: own, parts } = yield* requests.working(Updater.plan(digest, copy, coarse, questions))
     const equal = own === signature.digest && copy.size === size ? { size, digest: own } : undefined
     return { parts, equal }
   })
@@ -494,10 +495,10 @@ const agreed = Effect.fnUntraced(function* (
   request: Request,
   name: FileName,
   tag: "Uploaded" | "SuccessfullyParallelized",
-  sent: Committed | undefined
+  sent: Committed
 ): Effect.fn.Return<Committed, CommandError> {
   const last = yield* expectMessage(request, name, tag)
-  if (sent === undefined || last.size !== sent.size || last.digest !== sent.digest) {
+  if (last.size !== sent.size || last.digest !== sent.digest) {
     return yield* new ProtocolBroken({ detail: `${tag} with content that was not sent` })
   }
   return sent

@@ -7,7 +7,7 @@ import { blocksAskedBytesMax, groupsAskedMax } from "../domain/limits.ts"
 import { rulesFor } from "../domain/transfer/Chunker.ts"
 import { type Coarse, LocalShrank } from "../domain/transfer/Match.ts"
 import { SourceShrank } from "../domain/transfer/Outgoing.ts"
-import { blockRules, type Piece } from "../domain/transfer/Signature.ts"
+import { averageLog2For, blockRules, type Piece } from "../domain/transfer/Signature.ts"
 import { SignatureRefused } from "../domain/transfer/SignatureCheck.ts"
 import type { ClientMessage, ServerMessage, SignatureOffer } from "../domain/wire/Message.ts"
 import {
@@ -32,6 +32,10 @@ export const coarseOf = Effect.fnUntraced(function* (
   { averageLog2, digest, groups: packed, key, prefixes }: SignatureOffer,
   size: number
 ): Effect.fn.Return<Coarse, ProtocolBroken> {
+  // Chunks smaller than the size gives would be more than a signature has: memory of ours for a lie.
+  if (averageLog2 !== averageLog2For(size)) {
+    return yield* new ProtocolBroken({ detail: "a signature whose chunks are not those of its file's size" })
+  }
   const groups = yield* fits(unpackPieces(packed, { offset: 0, length: size }))
   if (groups.length > groupsAskedMax) {
     return yield* new ProtocolBroken({ detail: "a signature with too many groups" })

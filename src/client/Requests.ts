@@ -12,6 +12,7 @@ import { printable } from "../domain/file/Printable.ts"
 import {
   goodbyeMillisecondsMax,
   idleMillisecondsMax,
+  keepAliveMilliseconds,
   requestsInFlightMax,
   stallMillisecondsMax
 } from "../domain/limits.ts"
@@ -19,6 +20,7 @@ import * as FrameChannel from "../domain/session/FrameChannel.ts"
 import * as Watchdog from "../domain/session/Watchdog.ts"
 import { connectionId, type Frame, RequestId } from "../domain/wire/Frame.ts"
 import * as Message from "../domain/wire/Message.ts"
+import type { Refusal } from "../domain/wire/Refusal.ts"
 import { type CommandError, ConnectionLost, ProtocolBroken } from "./ClientError.ts"
 
 /** What the server sends for one request. */
@@ -38,8 +40,8 @@ export interface Request {
   readonly next: Effect.Effect<Answer, CommandError>
   /** The same; content that has come behind it is joined with it, to at most so many bytes. */
   readonly nextJoined: (bytesMax: number) => Effect.Effect<Answer, CommandError>
-  /** True as soon as the server's refusal has arrived, also while content is still being sent. */
-  readonly refused: () => boolean
+  /** The server's refusal as soon as it has arrived, also while content is still being sent. */
+  readonly refused: () => Refusal | undefined
   /** Sends content of this request: at most one frame's worth. */
   readonly sendContent: (block: Uint8Array) => Effect.Effect<void, CommandError>
   /** The same of content in parts. */
@@ -55,6 +57,13 @@ export interface Requests {
   readonly confirmed: Effect.Effect<void, CommandError>
   /** Sends a command and gives its request. At most `requestsInFlightMax` at once; more wait. */
   readonly begin: (command: Message.ClientMessage) => Effect.Effect<Request, CommandError, Scope.Scope>
+  /**
+   * Runs work of our own within a request, such as comparing a file: the server hears now and then that it goes on. It
+   * may ask the server and wait for its answers.
+   */
+  readonly working: <A, E, R>(work: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** The same of work that takes no answers: they may pile up, so that the server's silence tells nothing. */
+  readonly apart: <A, E, R>(work: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** Ends the session because of what the server said: this and every other request fails with the error. */
   readonly abort: (error: CommandError) => Effect.Effect<never, CommandError>
   /** Says goodbye: proves the end of our stream, waits a moment for the server's, and fails what is pending. */
@@ -67,7 +76,7 @@ export interface Requests {
 interface Entry {
   readonly answers: Queue.Queue<Answer, CommandError>
   readonly upload: boolean
-  refused: boolean
+  refused: Refusal | undefined
   /** nobody waits any more: answers are dropped until the last one */
   abandoned: boolean
   /** the last answer has come */
@@ -144,20 +153,22 @@ export const make = Effect.fnUntraced(function* (
         startImmediately: true
       })
     )
-  // A server whose record is long on its way hears now and then that it comes.
   let pinging = false
-  const ping = Effect.suspend(() => {
-    const due = watchdog.partly()
-    if (pinging || !due) return Effect.void
-    pinging = true
-    const body = Message.Client.encode({ _tag: "Ping" })
-    const pinged = Effect.ensuring(
-      channel.send({ kind: "message", id: connectionId, body }),
-      Effect.sync(() => void (pinging = false))
-    )
-    return Effect.asVoid(FiberSet.run(sends, pinged, { startImmediately: true }))
-  })
-  secure.follow(ping)
+  const ping = (isDue: () => boolean) =>
+    Effect.suspend(() => {
+      const due = isDue()
+      if (pinging || !due || over !== undefined) return Effect.void
+      pinging = true
+      const body = Message.Client.encode({ _tag: "Ping" })
+      const pinged = Effect.ensuring(
+        channel.send({ kind: "message", id: connectionId, body }),
+        Effect.sync(() => void (pinging = false))
+      )
+      return Effect.asVoid(FiberSet.run(sends, pinged, { startImmediately: true }))
+    })
+  // A server whose record is long on its way hears now and then that it comes.
+  secure.follow(ping(watchdog.partly))
+  const working = yield* makeWorking(ping(watchdog.silent))
   const sendMessage = (id: RequestId, content: Message.ClientMessage) =>
     send({ kind: "message", id, body: Message.Client.encode(content) })
 
@@ -175,7 +186,7 @@ export const make = Effect.fnUntraced(function* (
     if (answer._tag === "Message" && isLast(answer.message)) {
       entry.finished = true
       if (!entry.upload) blocking -= 1
-      entry.refused = answer.message._tag === "Refused"
+      if (answer.message._tag === "Refused") entry.refused = answer.message
     }
     if (!entry.abandoned) yield* Queue.offer(entry.answers, answer)
     else if (entry.finished) entries.delete(frame.id)
@@ -249,7 +260,7 @@ export const make = Effect.fnUntraced(function* (
     const entry: Entry = {
       answers,
       upload: command._tag === "Upload" || command._tag === "UploadBundle",
-      refused: false,
+      refused: undefined,
       abandoned: false,
       finished: false
     }
@@ -287,6 +298,8 @@ export const make = Effect.fnUntraced(function* (
   return {
     confirmed: Deferred.await(confirmed),
     begin,
+    working,
+    apart: (work) => watchdog.exempt(working(work)),
     abort: (error) =>
       Effect.andThen(
         fail(error),
@@ -296,6 +309,27 @@ export const make = Effect.fnUntraced(function* (
     ended: () => over !== undefined,
     traffic: channel.traffic
   }
+})
+
+/** Runs work, and something now and then while any goes on: one fiber for all of it, which ends when there is none. */
+const makeWorking = Effect.fnUntraced(function* (
+  alive: Effect.Effect<void>
+): Effect.fn.Return<Requests["working"], never, Scope.Scope> {
+  const session = yield* Effect.scope
+  let works = 0
+  let watched = false
+  const watch = Effect.sleep(keepAliveMilliseconds).pipe(
+    Effect.andThen(Effect.suspend(() => (works > 0 ? alive : Effect.void))),
+    Effect.repeat({ while: () => (watched = works > 0) }),
+    Effect.forkIn(session)
+  )
+  return (work) =>
+    Effect.suspend(() => {
+      works += 1
+      if (watched) return work
+      watched = true
+      return Effect.andThen(watch, work)
+    }).pipe(Effect.ensuring(Effect.sync(() => void (works -= 1))))
 })
 
 /** Answers one by one, or content that has come meanwhile at once: what a step costs does not depend on its bytes. */

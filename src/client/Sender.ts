@@ -13,13 +13,16 @@ import { sendAll, sendRanges, type Source, SourceShrank } from "../domain/transf
 import { shortDigest } from "../domain/transfer/Signature.ts"
 import { packRanges } from "../domain/file/Packed.ts"
 import type { ClientMessage } from "../domain/wire/Message.ts"
+import { Refusal } from "../domain/wire/Refusal.ts"
 import type { CommandError } from "./ClientError.ts"
 import type { Counter } from "./Progress.ts"
 import { type Questions, walkErrors } from "./Questions.ts"
 import type { Request } from "./Requests.ts"
 
-/** The server refused while content was still on its way: its own words follow as the last answer. */
-export class StoppedByRefusal extends Schema.TaggedError<StoppedByRefusal>()("StoppedByRefusal", {}) {}
+/** The server refused while content was still on its way: these are its last words. */
+export class StoppedByRefusal extends Schema.TaggedError<StoppedByRefusal>()("StoppedByRefusal", {
+  refusal: Refusal
+}) {}
 
 /** What is known of the whole file once it was sent. */
 export interface Sent {
@@ -57,7 +60,10 @@ export const make = <E>(
   source: Source<E>,
   counter: Counter
 ): Sender<E> => {
-  const going = Effect.suspend(() => (request.refused() ? Effect.fail(new StoppedByRefusal()) : Effect.void))
+  const going = Effect.suspend(() => {
+    const refusal = request.refused()
+    return refusal === undefined ? Effect.void : Effect.fail(new StoppedByRefusal({ refusal }))
+  })
   const send = (block: Uint8Array): Effect.Effect<void, CommandError | StoppedByRefusal> =>
     Effect.andThen(
       going,

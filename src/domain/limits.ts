@@ -115,6 +115,12 @@ export const sessionsPerAccountMax = 128
 /** A transfer that is slower on average is ended: it holds a seat, a descriptor and staged space. */
 export const transferBytesPerSecondMin = 1024
 
+/**
+ * A peer that says that it lives while it compares or copies a file of its own may do so for as long as to read the
+ * file takes at this rate, and `idleMillisecondsMax` besides: after that its silence counts.
+ */
+export const ownWorkBytesPerSecondMin = 1024 * 1024
+
 /** A transfer that was quick enough may pause for so long. */
 export const transferPauseMillisecondsMax = 60_000
 
@@ -128,8 +134,8 @@ export const contentBlockBytes = recordPlaintextBytesMax - frameHeaderBytes
 export const readAheadBlocksMax = 2
 
 /**
- * While a commit takes long the server says that it is alive, this often; and who receives a record for longer than
- * this says that parts of it come.
+ * While work of its own takes long each end says that it is alive, this often; and who receives a record for longer
+ * than this says that parts of it come.
  */
 export const keepAliveMilliseconds = 5_000
 

@@ -2,7 +2,8 @@
  * How fast bytes may flow: over the whole server, over all sessions of an account, and over one session, each
  * direction apart.
  */
-import { Clock, Context, Effect, Layer, type Scope } from "effect"
+import { Context, Effect, Layer, type Scope } from "effect"
+import * as Monotonic from "../domain/Monotonic.ts"
 import type { Grant } from "../domain/session/Grant.ts"
 import { ServerLimits } from "./ServerLimits.ts"
 import * as TokenBucket from "./TokenBucket.ts"
@@ -35,14 +36,13 @@ export class Bandwidth extends Context.Service<
     Bandwidth,
     Effect.gen(function* () {
       const limits = yield* ServerLimits
-      const clock = yield* Clock.Clock
+      const now = yield* Monotonic.clock
       const server = newLine()
       const accounts = new Map<string, { readonly line: Line; sessions: number }>()
 
       const takeFrom = (line: Line, direction: Direction, bytesPerSecond: number, bytes: number): number => {
         if (bytesPerSecond === 0) return 0
-        const now = clock.currentTimeMillisUnsafe()
-        const { bucket, waitMilliseconds } = TokenBucket.take(line[direction], bytesPerSecond, now, bytes)
+        const { bucket, waitMilliseconds } = TokenBucket.take(line[direction], bytesPerSecond, now(), bytes)
         line[direction] = bucket
         return waitMilliseconds
       }

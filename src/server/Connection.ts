@@ -17,6 +17,7 @@ import * as Transport from "../domain/channel/Transport.ts"
 import type { Digest } from "../domain/file/Digest.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { goodbyeMillisecondsMax, inboxRecordsMax, packedBytesMax, pingedStallsMax } from "../domain/limits.ts"
+import * as Monotonic from "../domain/Monotonic.ts"
 import type { Accounts, AccountsFailed } from "../domain/session/Accounts.ts"
 import * as FrameChannel from "../domain/session/FrameChannel.ts"
 import type { Grant } from "../domain/session/Grant.ts"
@@ -464,8 +465,8 @@ const answer = ({ channel, driver }: Conversation, frame: Frame): Effect.Effect<
  * record must get out in time all the same.
  */
 const owePong = (it: Conversation): Effect.Effect<void> =>
-  Effect.flatMap(Clock.currentTimeMillis, (now) => {
-    const milliseconds = now - it.owedSince
+  Effect.flatMap(Monotonic.now, (now) => {
+    const milliseconds = Math.round(now - it.owedSince)
     if (it.pongsOwed > 0 && milliseconds > pingedStallsMax * it.driver.limits.stallMilliseconds) {
       return Effect.sync(() => it.driver.cut(Cause.fail(new Watchdog.Stalled({ milliseconds }))))
     }
@@ -473,7 +474,7 @@ const owePong = (it: Conversation): Effect.Effect<void> =>
     if (it.pongsOwed > 1) return Effect.void
     it.owedSince = now
     const sent = it.channel.send(message(connectionId, { _tag: "Pong" }))
-    const next = Effect.andThen(sent, Clock.currentTimeMillis)
+    const next = Effect.andThen(sent, Monotonic.now)
     return next.pipe(
       Effect.map((time) => void (it.owedSince = time)),
       Effect.repeat({ while: () => (it.pongsOwed -= 1) > 0 }),

@@ -3,9 +3,11 @@
  */
 import { Clock, Effect, Schema } from "effect"
 import { lengthOf } from "../domain/Bytes.ts"
+import { keepAliveMilliseconds, ownWorkBytesPerSecondMin } from "../domain/limits.ts"
+import * as Monotonic from "../domain/Monotonic.ts"
 import type { FrameChannel, Traffic } from "../domain/session/FrameChannel.ts"
 import type { Session } from "../domain/session/SessionState.ts"
-import type { Frame } from "../domain/wire/Frame.ts"
+import { connectionId, type Frame } from "../domain/wire/Frame.ts"
 import type { Share } from "./Bandwidth.ts"
 import type { AliveMeanwhile } from "./KeepAlive.ts"
 import * as Patience from "./Patience.ts"
@@ -37,11 +39,16 @@ export interface Flow {
 const contentOf = (frames: ReadonlyArray<Frame>): number =>
   frames.reduce((total, frame) => total + (frame.kind === "content" ? lengthOf(frame.parts) : 0), 0)
 
+/** Whether these say that the peer lives, and nothing else: all that a client may say of the connection is Ping. */
+const isSignOfLife = (frames: ReadonlyArray<Frame>): boolean =>
+  frames.length > 0 && frames.every(({ id, kind }) => kind === "message" && id === connectionId)
+
 const nothing: Readonly<Traffic> = { received: 0, sent: 0 }
 
 export const make: Effect.Effect<Flow> = Effect.gen(function* () {
   const limits = yield* ServerLimits
   const clock = yield* Clock.Clock
+  const time = yield* Monotonic.clock
   let tell: (error: TooSlow) => void = () => {}
   let traffic = nothing
   let progress: TransferProgress.Progress | undefined
@@ -51,6 +58,10 @@ export const make: Effect.Effect<Flow> = Effect.gen(function* () {
   let patience = 0
   // Since when content of the peer is due; undefined while it is not.
   let dueSince: number | undefined
+  // The peer's last sign of life, what it may still claim for work of its own, and what it has claimed: milliseconds.
+  let signAt = 0
+  let claimable: number | undefined
+  let claimed = 0
 
   const minimum = (): Patience.Minimum => ({
     bytesPerSecond: limits.minimumBytesPerSecond,
@@ -63,6 +74,19 @@ export const make: Effect.Effect<Flow> = Effect.gen(function* () {
     if (patience < 0) tell(new TooSlow())
   }
 
+  /** For as long as to read its file at the lowest rate, and the time for which a session may be idle. */
+  const claimableFor = (size: number): number => limits.idleMilliseconds + (size * 1000) / ownWorkBytesPerSecondMin
+
+  /** A peer that compares or copies files of its own is silent but for its signs of life: that does not count. */
+  const claim = (): void => {
+    const now = time()
+    // One that comes late speaks for no more than two.
+    const milliseconds = Math.min(now - signAt, 2 * keepAliveMilliseconds, claimable ?? 0)
+    signAt = now
+    if (claimable !== undefined) claimable -= milliseconds
+    claimed += milliseconds
+  }
+
   const pause = (milliseconds: number, aliveMeanwhile: AliveMeanwhile): Effect.Effect<void> =>
     milliseconds < 1 ? Effect.void : aliveMeanwhile(Effect.sleep(milliseconds))
 
@@ -71,26 +95,28 @@ export const make: Effect.Effect<Flow> = Effect.gen(function* () {
     let { received: receivedBefore, sent: sentBefore } = channel.traffic
     const sending = (frame: Frame, content: number) =>
       Effect.suspend(() => {
-        const since = clock.currentTimeMillisUnsafe()
+        const [since, claimedBefore] = [time(), claimed]
         return Effect.map(channel.send(frame), () => {
-          const now = clock.currentTimeMillisUnsafe()
-          sent = RateMeter.add(sent, now, channel.traffic.sent - sentBefore)
+          sent = RateMeter.add(sent, clock.currentTimeMillisUnsafe(), channel.traffic.sent - sentBefore)
           sentBefore = channel.traffic.sent
           if (content === 0) return
           progress = TransferProgress.moved(progress, content)
-          settle(now - since, content)
+          settle(Math.max(0, time() - since - (claimed - claimedBefore)), content)
         })
       })
     return {
       ...channel,
       receive: Effect.suspend(() => {
-        const since = clock.currentTimeMillisUnsafe()
+        const [since, claimedBefore] = [time(), claimed]
         return Effect.flatMap(channel.receive, (frames) => {
-          const now = clock.currentTimeMillisUnsafe()
-          if (dueSince !== undefined) settle(now - Math.max(since, dueSince), contentOf(frames ?? []))
+          if (frames !== undefined && isSignOfLife(frames)) claim()
+          if (dueSince !== undefined) {
+            const waited = time() - Math.max(since, dueSince) - (claimed - claimedBefore)
+            settle(Math.max(0, waited), contentOf(frames ?? []))
+          }
           const bytes = channel.traffic.received - receivedBefore
           receivedBefore = channel.traffic.received
-          received = RateMeter.add(received, now, bytes)
+          received = RateMeter.add(received, clock.currentTimeMillisUnsafe(), bytes)
           // Whoever does not read on makes the peer wait: the network holds no more than its buffers.
           return Effect.as(pause(share?.take("received", bytes) ?? 0, aliveMeanwhile), frames)
         })
@@ -117,8 +143,12 @@ export const make: Effect.Effect<Flow> = Effect.gen(function* () {
     traffic: () => traffic,
     step: (step) => {
       progress = TransferProgress.step(progress, step)
-      if (step.outputs.some(TransferProgress.begins)) patience = Patience.whole(minimum())
-      else settle(0, TransferProgress.copiedBy(step.outputs))
+      if (step.outputs.some(TransferProgress.begins)) {
+        patience = Patience.whole(minimum())
+        signAt = time()
+        claimable = undefined
+      } else settle(0, TransferProgress.copiedBy(step.outputs))
+      if (progress?.size !== undefined) claimable ??= claimableFor(progress.size)
     },
     through,
     share: (joined) => void (share = joined),
@@ -126,7 +156,7 @@ export const make: Effect.Effect<Flow> = Effect.gen(function* () {
       state._tag !== "Transferring" || !(state.transfer._tag === "Receiving" || state.transfer._tag === "Gathering")
         ? next
         : Effect.suspend(() => {
-            dueSince = clock.currentTimeMillisUnsafe()
+            dueSince = time()
             return next
           }).pipe(Effect.ensuring(Effect.sync(() => (dueSince = undefined)))),
     whenTooSlow: (told) => void (tell = told)

@@ -2,8 +2,9 @@
  * Slows down guessing: token buckets for a user at an address, an address, and a user, equal for names that exist and
  * names that do not. Every begun login takes a token of each; a login that succeeds gives them back. No lockout.
  */
-import { Clock, Context, Effect, Layer } from "effect"
+import { Context, Effect, Layer } from "effect"
 import * as limits from "../domain/limits.ts"
+import * as Monotonic from "../domain/Monotonic.ts"
 import * as Metrics from "./Metrics.ts"
 import type { Peer } from "./Peer.ts"
 
@@ -44,7 +45,7 @@ export class LoginGuard extends Context.Service<
     const buckets = new Map<string, Bucket>()
     return LoginGuard.of({
       attempt: (user, peer) =>
-        Effect.flatMap(Clock.currentTimeMillis, (now) => {
+        Effect.flatMap(Monotonic.now, (now) => {
           const wanted = rulesFor(user, peer)
           const wait = Math.max(...wanted.map((rule) => waitOf(rule, buckets.get(rule.key), now)))
           if (wait > 0) return Effect.succeed<Verdict>({ _tag: "Limited", retryAfterMilliseconds: Math.ceil(wait) })
@@ -56,10 +57,10 @@ export class LoginGuard extends Context.Service<
           )
         }),
       succeeded: (user, peer) =>
-        Effect.map(Clock.currentTimeMillis, (now) => {
+        Effect.map(Monotonic.now, (now) => {
           for (const rule of rulesFor(user, peer)) change(buckets, rule, now, 1)
         }),
-      list: Effect.map(Clock.currentTimeMillis, (now) =>
+      list: Effect.map(Monotonic.now, (now) =>
         Array.from(buckets.values(), (bucket) => ({
           ...bucket.rule.subject,
           retryAfterMilliseconds: banOf(bucket, now)
@@ -68,7 +69,7 @@ export class LoginGuard extends Context.Service<
           .toSorted((a, b) => b.retryAfterMilliseconds - a.retryAfterMilliseconds)
       ),
       lift: (which) =>
-        Effect.map(Clock.currentTimeMillis, (now) => {
+        Effect.map(Monotonic.now, (now) => {
           let lifted = 0
           for (const [key, bucket] of buckets) {
             if (!which(bucket.rule.subject)) continue
@@ -84,7 +85,7 @@ export class LoginGuard extends Context.Service<
 interface Bucket {
   readonly rule: Rule
   readonly tokens: number
-  /** when `tokens` was true, milliseconds */
+  /** when `tokens` was true, milliseconds of the clock that never goes back */
   readonly at: number
 }
 

@@ -3,8 +3,9 @@
  *
  * Progress in either direction resets it. Work of our own (a long fsync) does not count against the peer.
  */
-import { Clock, Context, Effect, type Fiber, Schema } from "effect"
+import { Effect, type Fiber, Schema } from "effect"
 import { keepAliveMilliseconds } from "../limits.ts"
+import * as Monotonic from "../Monotonic.ts"
 
 /** Nothing moved for too long. */
 export class Stalled extends Schema.TaggedError<Stalled>()("Stalled", {
@@ -25,6 +26,8 @@ export interface Watchdog {
    * this was not true, for `keepAliveMilliseconds`: then the peer, who sees nothing move, is to hear of it.
    */
   readonly partly: () => boolean
+  /** The same when nothing has come: silence is no progress. */
+  readonly silent: () => boolean
   /** The limit changes with what the session does; counts from the last progress. */
   readonly expect: (milliseconds: number) => void
   /** Runs work of our own: its time does not count. */
@@ -34,67 +37,71 @@ export interface Watchdog {
 }
 
 /** @param milliseconds the first limit */
-export const make = (milliseconds: number): Effect.Effect<Watchdog> =>
-  Effect.contextWith((context: Context.Context<never>) => {
-    const clock = Context.get(context, Clock.Clock)
-    const run = Effect.runForkWith(context)
-    let limit = milliseconds
-    let exempted = 0
-    let last = clock.currentTimeMillisUnsafe()
-    let heard = last
-    // Looks again at once, when somebody watches.
-    let again = (): void => {}
-    const progress = (): void => {
-      last = clock.currentTimeMillisUnsafe()
-      heard = last
+export const make = Effect.fnUntraced(function* (milliseconds: number): Effect.fn.Return<Watchdog> {
+  const now = yield* Monotonic.clock
+  const run = Effect.runForkWith(yield* Effect.context<never>())
+  let limit = milliseconds
+  let exempted = 0
+  let last = now()
+  let heard = last
+  // Looks again at once, when somebody watches.
+  let again = (): void => {}
+  const progress = (): void => {
+    last = now()
+    heard = last
+  }
+  const silent = (): boolean => {
+    const time = now()
+    if (time - heard < keepAliveMilliseconds) return false
+    heard = time
+    return true
+  }
+  const partly = (): boolean => {
+    last = now()
+    return silent()
+  }
+  const watch = Effect.callback<never, Stalled>((resume) => {
+    let sleeping: Fiber.Fiber<void> | undefined
+    const look = (): void => {
+      const waited = now() - last
+      if (exempted > 0) progress()
+      else if (waited >= limit) return resume(Effect.fail(new Stalled({ milliseconds: Math.round(waited) })))
+      const left = exempted > 0 ? limit : limit - waited
+      sleeping = run(Effect.map(Effect.sleep(Math.max(1, left)), look))
     }
-    const partly = (): boolean => {
-      last = clock.currentTimeMillisUnsafe()
-      if (last - heard < keepAliveMilliseconds) return false
-      heard = last
-      return true
-    }
-    const watch = Effect.callback<never, Stalled>((resume) => {
-      let sleeping: Fiber.Fiber<void> | undefined
-      const look = (): void => {
-        const waited = clock.currentTimeMillisUnsafe() - last
-        if (exempted > 0) progress()
-        else if (waited >= limit) return resume(Effect.fail(new Stalled({ milliseconds: waited })))
-        const left = exempted > 0 ? limit : limit - waited
-        sleeping = run(Effect.map(Effect.sleep(Math.max(1, left)), look))
-      }
-      const wake = (): void => sleeping?.interruptUnsafe()
-      again = () => {
-        wake()
-        look()
-      }
+    const wake = (): void => sleeping?.interruptUnsafe()
+    again = () => {
+      wake()
       look()
-      return Effect.sync(() => {
-        again = () => {}
-        wake()
-      })
-    })
-    return Effect.succeed({
-      progress,
-      partly,
-      expect: (next) => {
-        const shrinks = next < limit
-        limit = next
-        // The watcher looks at once: the new limit must stand before.
-        if (shrinks) again()
-      },
-      exempt: (work) =>
-        Effect.suspend(() => {
-          exempted += 1
-          return work
-        }).pipe(
-          Effect.ensuring(
-            Effect.sync(() => {
-              exempted -= 1
-              progress()
-            })
-          )
-        ),
-      watch
+    }
+    look()
+    return Effect.sync(() => {
+      again = () => {}
+      wake()
     })
   })
+  return {
+    progress,
+    partly,
+    silent,
+    expect: (next) => {
+      const shrinks = next < limit
+      limit = next
+      // The watcher looks at once: the new limit must stand before.
+      if (shrinks) again()
+    },
+    exempt: (work) =>
+      Effect.suspend(() => {
+        exempted += 1
+        return work
+      }).pipe(
+        Effect.ensuring(
+          Effect.sync(() => {
+            exempted -= 1
+            progress()
+          })
+        )
+      ),
+    watch
+  }
+})

@@ -14,9 +14,10 @@ import * as nodeFs from "node:fs"
 import { Effect, Result } from "effect"
 import * as Bytes from "../Bytes.ts"
 import { asideBytes, blockingMillisecondsMax, copiedBlockBytes } from "../limits.ts"
+import * as Monotonic from "../Monotonic.ts"
 import { DiskError } from "./Disk.ts"
 import * as Pace from "./Pace.ts"
-import { monotonic, turn } from "./SmallFilesNode.ts"
+import { turn } from "./SmallFilesNode.ts"
 
 /** An open file, as long as it is open. */
 export interface Descriptor {
@@ -43,7 +44,7 @@ export interface Bulk {
  * @param writeAsideBytes writes of so many bytes always go to the pool
  */
 export const make = (writeAsideBytes: number = copiedBlockBytes): Effect.Effect<Bulk> =>
-  Effect.map(monotonic, (now) => {
+  Effect.map(Monotonic.clock, (now) => {
     const reading = paced(now, asideBytes)
     const writing = paced(now, writeAsideBytes)
     return {

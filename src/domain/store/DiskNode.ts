@@ -16,6 +16,7 @@
 import * as nodeFs from "node:fs"
 import { Cause, Effect, Layer, Result, type Scope, Stream } from "effect"
 import { contentBlockBytes } from "../limits.ts"
+import * as Monotonic from "../Monotonic.ts"
 import {
   Disk,
   type DiskEntry,
@@ -180,7 +181,7 @@ const service = (folders: Folders, rootFd: number, bulk: BulkNode.Bulk, { access
         : placeEach(request),
     readAll: (path, names, bytesMax, room) =>
       inside("readAll", path, (folder) =>
-        Effect.flatMap(SmallFilesNode.monotonic, (now) => {
+        Effect.flatMap(Monotonic.clock, (now) => {
           const all = SmallFilesNode.readAll(folder, names, { bytesMax, room, now })
           // Whoever asks for the rest at once keeps nobody waiting.
           return all.length < names.length ? Effect.as(SmallFilesNode.turn, all) : Effect.succeed(all)

@@ -9,10 +9,11 @@
  * A call to a file system that does not answer, a hung network mount, holds up the whole process.
  */
 import * as nodeFs from "node:fs"
-import { Clock, Effect, Result } from "effect"
+import { Effect, Result } from "effect"
 import * as Bytes from "../Bytes.ts"
 import { mayRun } from "../file/FileEntry.ts"
 import { blockingMillisecondsMax, contentBlockBytes, diskSyncsAtOnceMax } from "../limits.ts"
+import * as Monotonic from "../Monotonic.ts"
 import {
   DiskError,
   type DiskGlance,
@@ -76,7 +77,7 @@ export const inTurns = Effect.fnUntraced(function* <A, B>(
   run: (one: A, index: number) => B
 ): Effect.fn.Return<ReadonlyArray<B>> {
   const done: Array<B> = []
-  const now = yield* monotonic
+  const now = yield* Monotonic.clock
   let until = now() + blockingMillisecondsMax
   for (const one of all) {
     if (now() >= until) {
@@ -94,7 +95,7 @@ export const turn: Effect.Effect<void> = Effect.callback((resume) => void setImm
 
 /** Makes what gives the event loop its turn whenever `blockingMillisecondsMax` have gone by since the last one. */
 export const pace: Effect.Effect<Effect.Effect<void>> = Effect.suspend(() =>
-  Effect.map(monotonic, (now) => {
+  Effect.map(Monotonic.clock, (now) => {
     let until = now() + blockingMillisecondsMax
     const taken = Effect.map(turn, () => void (until = now() + blockingMillisecondsMax))
     return Effect.suspend(() => (now() < until ? Effect.void : taken))
@@ -245,11 +246,6 @@ export const glance = (path: string, operation = "stat"): Result.Result<DiskGlan
   const seen = glanceOf(looked.success)
   return seen === undefined ? lstat(path, operation) : Result.succeed(seen)
 }
-
-/** Milliseconds of a clock that never goes back. */
-export const monotonic: Effect.Effect<() => number> = Clock.clockWith((clock) =>
-  Effect.succeed(() => Number(clock.monotonicTimeNanosUnsafe()) / 1e6)
-)
 
 /** `readWhole` for each, with a turn of the event loop in between; contents lie in the room as far as it reaches. */
 export const readWholes = (

@@ -6,6 +6,7 @@
  * the file, every answer brings the walk forward, and a list is never longer than its range allows.
  */
 import { Result, Schema } from "effect"
+import { chunkAverageLog2Max } from "../limits.ts"
 import { type ChunkRules, rulesFor } from "./Chunker.ts"
 import { blockRules, type Piece } from "./Signature.ts"
 
@@ -33,7 +34,7 @@ export const checkCoarse = (coarse: {
 }): Checked => {
   const { averageLog2, groups, size } = coarse
   // What `rulesFor` is made for.
-  if (!Number.isInteger(averageLog2) || averageLog2 < 10 || averageLog2 > 23) return refused("average")
+  if (!Number.isInteger(averageLog2) || averageLog2 < 10 || averageLog2 > chunkAverageLog2Max) return refused("average")
   return covers({ offset: 0, length: size }, groups) ? Result.void : refused("cover")
 }
 

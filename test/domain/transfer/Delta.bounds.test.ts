@@ -2,12 +2,13 @@
  * What a walk may cost at most, whatever the contents; and what becomes of it when the peer lies or something fails.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Schema } from "effect"
+import { Deferred, Effect, Exit, Fiber, Result, Schema } from "effect"
 import { ContentDigest, type Digest } from "../../../src/domain/file/Digest.ts"
 import { copyRunBytesMax, hintRatioMax } from "../../../src/domain/limits.ts"
 import { type DeltaOptions, sendDelta } from "../../../src/domain/transfer/Delta.ts"
 import { LocalShrank, lookBytesMax, match } from "../../../src/domain/transfer/Match.ts"
-import type { Piece } from "../../../src/domain/transfer/Signature.ts"
+import { averageLog2For, type Piece } from "../../../src/domain/transfer/Signature.ts"
+import { checkCoarse } from "../../../src/domain/transfer/SignatureCheck.ts"
 import {
   type Base,
   baseOf,
@@ -216,6 +217,13 @@ describe("a peer that lies", () => {
     })
   )
 
+  it("may speak of any file that has a size", () => {
+    for (const size of [1, 2 ** 36, 2 ** 36 + 1, 2 ** 40, 2 ** 41 + 1, Number.MAX_SAFE_INTEGER]) {
+      const groups = [{ offset: 0, length: size, digest: "0".repeat(24) }]
+      assert.isTrue(Result.isSuccess(checkCoarse({ size, averageLog2: averageLog2For(size), groups })), String(size))
+    }
+  })
+
   it.effect("is refused when the groups do not cover the file, or the average is none", () =>
     Effect.gen(function* () {
       const { options } = optionsOf(small, edited)
@@ -226,7 +234,7 @@ describe("a peer that lies", () => {
       assert.strictEqual(yield* refusedFor({ groups: [zero, ...coarse.groups] }), "cover")
       assert.strictEqual(yield* refusedFor({ groups: [] }), "cover")
       assert.strictEqual(yield* refusedFor({ size: coarse.size + 1 }), "cover")
-      for (const averageLog2 of [-1, 0, 9, 24, 40, 10.5, Number.NaN]) {
+      for (const averageLog2 of [-1, 0, 9, 29, 40, 10.5, Number.NaN]) {
         assert.strictEqual(yield* refusedFor({ averageLog2 }), "average")
       }
     })

@@ -1,0 +1,84 @@
+/** Whoever sets the clock of a machine changes no length of time. */
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, Effect, Fiber, Layer } from "effect"
+import { TestClock } from "effect/testing"
+import * as limits from "../../src/domain/limits.ts"
+import * as Watchdog from "../../src/domain/session/Watchdog.ts"
+import { Bandwidth } from "../../src/server/Bandwidth.ts"
+import { LoginGuard } from "../../src/server/LoginGuard.ts"
+import * as Peer from "../../src/server/Peer.ts"
+import { defaultLimits, ServerLimits } from "../../src/server/ServerLimits.ts"
+
+/** Runs with the test clock, whose time of day may be set: milliseconds from what it would be. */
+const withTimeOfDay = <A, E, R>(body: (set: (by: number) => void) => Effect.Effect<A, E, R>) =>
+  Effect.flatMap(Clock.Clock, (clock) => {
+    let by = 0
+    const millis = () => clock.currentTimeMillisUnsafe() + by
+    return Effect.provideService(
+      body((milliseconds) => void (by = milliseconds)),
+      Clock.Clock,
+      {
+        ...clock,
+        sleep: (duration) => clock.sleep(duration),
+        currentTimeMillisUnsafe: millis,
+        currentTimeMillis: Effect.sync(millis)
+      }
+    )
+  })
+
+const hour = 3_600_000
+
+describe("a time of day that is set", () => {
+  for (const by of [-hour, hour]) {
+    it.effect(`ends no session, and keeps none that is lost: ${by} ms`, () =>
+      withTimeOfDay((set) =>
+        Effect.gen(function* () {
+          const { watch } = yield* Watchdog.make(limits.stallMillisecondsMax)
+          const fiber = yield* Effect.forkChild(Effect.flip(watch), { startImmediately: true })
+          yield* TestClock.adjust(limits.stallMillisecondsMax / 2)
+          set(by)
+          yield* TestClock.adjust(limits.stallMillisecondsMax / 2 - 1)
+          assert.isUndefined(fiber.pollUnsafe())
+          yield* TestClock.adjust(1)
+          assert.strictEqual((yield* Fiber.join(fiber)).milliseconds, limits.stallMillisecondsMax)
+        })
+      )
+    )
+
+    it.effect(`neither bans longer nor forgives sooner: ${by} ms`, () =>
+      withTimeOfDay((set) =>
+        Effect.gen(function* () {
+          const guard = yield* LoginGuard
+          const attempt = guard.attempt("ada", Peer.fromAddress("192.0.2.1"))
+          while ((yield* attempt)._tag === "Allowed");
+          set(by)
+          yield* TestClock.adjust(limits.attemptPerUserAndAddressMilliseconds - 1)
+          assert.deepStrictEqual(yield* attempt, { _tag: "Limited", retryAfterMilliseconds: 1 })
+          yield* TestClock.adjust(1)
+          assert.strictEqual((yield* attempt)._tag, "Allowed")
+        }).pipe(Effect.provide(LoginGuard.layer))
+      )
+    )
+
+    it.effect(`holds up no bytes, and lets no more through: ${by} ms`, () =>
+      withTimeOfDay((set) =>
+        Effect.gen(function* () {
+          const share = yield* (yield* Bandwidth).join("ada", undefined)
+          // What a silent flow may send at once is used up, and a second is owed.
+          share.take("received", 250)
+          const owed = share.take("received", 1000)
+          set(by)
+          assert.strictEqual(share.take("received", 1000) - owed, 1000)
+        }).pipe(
+          Effect.scoped,
+          Effect.provide(
+            Bandwidth.layer.pipe(
+              Layer.provide(Layer.succeed(ServerLimits, { ...defaultLimits, receiveBytesPerSecond: 1000 }))
+            )
+          ),
+          Effect.provide(Layer.succeed(ServerLimits, { ...defaultLimits, receiveBytesPerSecond: 1000 }))
+        )
+      )
+    )
+  }
+})
