@@ -41,24 +41,39 @@ export interface TreeOptions {
  */
 type FolderState = "begun" | "there" | "untouched"
 
+/** The temporary files of a folder: those that were there at the first look, and those that were left since. */
+interface Temporaries {
+  readonly names: Set<string>
+  looked: boolean
+}
+
 const isOurs = (state: FolderState | undefined): boolean => state === "begun" || state === "untouched"
 
 /** A tree that is good as long as its disk. */
 export const make = (options: TreeOptions): LocalTree => {
   const { disk, pathOf, services } = options
   const folders = new Map<string, FolderState>()
-  const temporaries = new Map<string, ReadonlyArray<DiskEntry>>()
+  const temporaries = new Map<string, Temporaries>()
   const lockFolder = KeyedLock.make()
 
-  /** What stands in a folder that earlier stagings may have left: looked for once. */
+  const temporariesOf = (key: string): Temporaries => {
+    const known = temporaries.get(key) ?? { names: new Set(), looked: false }
+    temporaries.set(key, known)
+    return known
+  }
+
+  /** What earlier stagings may have left in a folder: looked for once. */
   const leftIn = (folder: DiskPath): Stream.Stream<DiskEntry, DiskError> => {
     const key = folder.join("/")
     const look = Effect.gen(function* () {
-      const known = temporaries.get(key)
-      if (known !== undefined) return known
-      const found = yield* Stream.runCollect(Stream.filter(disk.list(folder), ({ name }) => name.endsWith(".part")))
-      temporaries.set(key, found)
-      return found
+      const known = temporariesOf(key)
+      if (!known.looked) {
+        yield* Stream.runForEach(disk.list(folder), ({ kind, name }) =>
+          Effect.sync(() => void (kind === "file" && name.endsWith(".part") && known.names.add(name)))
+        )
+        known.looked = true
+      }
+      return Array.from(known.names, (name): DiskEntry => ({ name, kind: "file" }))
     })
     return Stream.fromArrayEffect(lockFolder(key)(look))
   }
@@ -110,7 +125,8 @@ export const make = (options: TreeOptions): LocalTree => {
       disk: within(disk, folder, leftIn(folder)),
       name: parts.at(-1) ?? "",
       prepare: (temporary) => options.prepare(parts, [...folder, temporary]),
-      held: options.held
+      held: options.held,
+      left: (temporary) => void temporariesOf(folder.join("/")).names.add(temporary)
     }
   }
 

@@ -35,6 +35,8 @@ export interface Destination {
   readonly prepare: (temporary: string) => Effect.Effect<void, DiskError>
   /** temporary names that this process uses now: nobody else in it takes them */
   readonly held: Set<string>
+  /** Told of a temporary name that may stay: for a disk whose listing is of an earlier time. */
+  readonly left?: (temporary: string) => void
 }
 
 /** Where new content goes and what it is declared to be. */
@@ -84,6 +86,7 @@ export const leftover = Effect.fnUntraced(function* (
     yield* hold(destination, temporary)
     const taken = yield* take(disk, entry, temporary)
     if (taken === undefined) continue
+    destination.left?.(temporary)
     const { file, size: from } = taken
     const head = yield* Effect.option(file.read(0, Math.min(headBytes, declared.size)))
     if (head._tag === "None") continue
@@ -131,7 +134,9 @@ const isResumable = ({ resumable = false, size }: Declared): boolean => resumabl
 const release = (request: StageRequest, temporary: string, state: State): Effect.Effect<void> =>
   Effect.suspend(() => {
     const kept = state.moved || (isResumable(request) && !state.broken && state.written >= resumeBytesMin)
-    return kept ? Effect.void : Effect.ignore(request.disk.remove([temporary]))
+    if (!kept) return Effect.ignore(request.disk.remove([temporary]))
+    if (!state.moved) request.left?.(temporary)
+    return Effect.void
   })
 
 interface Opened {
