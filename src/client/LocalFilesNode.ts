@@ -115,16 +115,10 @@ const destination = Effect.fnUntraced(function* (
   return { path, disk, name, prepare, held }
 })
 
-const settle = (path: string, facts: Facts): Effect.Effect<void, LocalFileFailed> => {
-  const absolute = nodePath.resolve(path)
-  const [folder, name] = [nodePath.dirname(absolute), nodePath.basename(absolute)]
-  return Effect.scoped(
-    Effect.gen(function* () {
-      const disk = yield* DiskNode.make(folder)
-      yield* LocalTreeDisk.settle(yield* disk.openWrite([name]), facts)
-    })
-  ).pipe(Effect.mapError(({ code }) => new LocalFileFailed({ path: printable(path), operation: "write", code })))
-}
+const settle = (path: string, facts: Facts): Effect.Effect<void, LocalFileFailed> =>
+  Effect.scoped(Effect.flatMap(DiskNode.openPath(path), (file) => LocalTreeDisk.settle(file, facts))).pipe(
+    Effect.mapError(({ code }) => new LocalFileFailed({ path: printable(path), operation: "write", code }))
+  )
 
 const tree = Effect.fnUntraced(function* (
   folder: string,

@@ -150,7 +150,7 @@ export const make = (options: TreeOptions): LocalTree => {
   }
   const leftover: TreeFiles["leftover"] = (name) => services(StagedFile.leftover(destination(name)))
   const settleIn: TreeFiles["settle"] = (name, facts) =>
-    Effect.scoped(Effect.flatMap(disk.openWrite(name.split("/")), (file) => settle(file, facts))).pipe(
+    Effect.scoped(Effect.flatMap(disk.openRead(name.split("/")), (file) => settle(file, facts))).pipe(
       Effect.mapError(writeFailed(pathOf(name)))
     )
 
@@ -322,7 +322,7 @@ export const sourceOf = (file: DiskFile, path: string): Effect.Effect<LocalSourc
     }
   })
 
-/** Gives an open file what it has besides its content. */
+/** Gives an open file what it has besides its content: its owner may, also where nobody may write to it. */
 export const settle = (file: DiskFile, { executable, modified }: Facts): Effect.Effect<void, DiskError> =>
   Effect.andThen(file.setExecutable(executable === true), file.setModified(modified))
 

@@ -108,6 +108,18 @@ describe("the file system", () => {
     })
   )
 
+  it.effect("settles what a link leads to, and leaves the link", () =>
+    Effect.gen(function* () {
+      const path = join(folder, "a")
+      fs.writeFileSync(path, content)
+      fs.symlinkSync("a", join(folder, "link"))
+      yield* (yield* LocalFiles).settle(join(folder, "link"), { modified: 5000, executable: true })
+      assert.isTrue(fs.lstatSync(join(folder, "link")).isSymbolicLink())
+      const { mode, mtimeMs } = fs.lstatSync(path)
+      assert.deepStrictEqual([mtimeMs, (mode & 0o111) !== 0], [5000, true])
+    }).pipe(Effect.provide(real))
+  )
+
   it.effect("a tree follows no link below it: nothing outside is read, written or removed", () =>
     Effect.gen(function* () {
       fs.mkdirSync(join(folder, "outside"))
@@ -255,6 +267,26 @@ describe("files that come with their folder", () => {
       const names = yield* Stream.runCollect(disk.list(["a"]))
       assert.deepStrictEqual(names.map(({ name }) => name).toSorted(), ["1", "2", "3", "b", "c", "large"])
     }).pipe(Effect.scoped, Effect.provide(core), Effect.provideService(Durability, "os"))
+  )
+})
+
+describe("a file of a tree that is settled", () => {
+  it.effect("is opened for reading: its owner may set its time also where nobody may write to it", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* MemoryDisk.make()
+      yield* control.plant(["a"], { kind: "file", content: Uint8Array.of(1) })
+      const tree = LocalTreeDisk.make({
+        disk,
+        pathOf: (name) => name,
+        prepare: () => Effect.void,
+        held: new Set(),
+        services: (effect) => Effect.provide(effect, core)
+      })
+      yield* tree.place("a").settle({ modified: 5000, executable: true })
+      assert.deepStrictEqual(yield* control.journal, ["openRead", "setExecutable", "setModified"])
+      const { executable, modified } = yield* disk.stat(["a"])
+      assert.deepStrictEqual([executable, modified], [true, 5000])
+    })
   )
 })
 
