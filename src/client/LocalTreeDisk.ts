@@ -29,8 +29,8 @@ export interface TreeOptions {
   readonly disk: Disk["Service"]
   /** the path of a file in it, as a person reads it */
   readonly pathOf: (name: string) => string
-  /** Gives a file that is staged in a folder the permissions of the file that it will replace. */
-  readonly prepare: (replaced: DiskPath, temporary: DiskPath) => Effect.Effect<void, DiskError>
+  /** Gives a file that is staged in a folder the permissions of the file that it will replace: see `StagedFile`. */
+  readonly prepare: (replaced: DiskPath, temporary: DiskPath) => ReturnType<StagedFile.Destination["prepare"]>
   readonly held: StagedFile.Destination["held"]
   readonly services: <A, E>(effect: Effect.Effect<A, E, StagedFile.Services>) => Effect.Effect<A, E, Scope.Scope>
 }

@@ -6,13 +6,14 @@ import { join } from "node:path"
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
 import { Effect, Layer, Result, Stream } from "effect"
-import { Durability, LocalFiles } from "../../src/client/LocalFiles.ts"
+import { type Declared, Durability, LocalFiles } from "../../src/client/LocalFiles.ts"
 import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
 import * as LocalFilesNode from "../../src/client/LocalFilesNode.ts"
 import * as LocalTreeDisk from "../../src/client/LocalTreeDisk.ts"
 import * as StagedFile from "../../src/client/StagedFile.ts"
 import { Digest, digestOf } from "../../src/domain/file/Digest.ts"
 import * as DigestPortable from "../../src/domain/file/DigestPortable.ts"
+import { resumeBytesMin } from "../../src/domain/limits.ts"
 import type { Disk } from "../../src/domain/store/Disk.ts"
 import * as MemoryDisk from "../../src/domain/testing/MemoryDisk.ts"
 import { localFilesContract } from "../../src/client/testing/localFilesContract.ts"
@@ -93,6 +94,39 @@ describe("the file system", () => {
       assert.strictEqual(fs.statSync(path).mode & 0o7777, 0o600)
       assert.strictEqual(fs.readFileSync(path, "utf8"), "content")
     }).pipe(Effect.scoped, Effect.provide(real))
+  )
+
+  it.effect(
+    "what replaces a file that its owner may not write to can be gone on with, and is in the end as that was",
+    () =>
+      Effect.gen(function* () {
+        const large = new Uint8Array(resumeBytesMin + 10).fill(7)
+        const declared = { size: large.length, modified: 0, resumable: true }
+        const { leftover, stage, tree } = yield* LocalFiles
+        const below = (yield* tree(folder, false)).place("b")
+        for (const [name, place] of [
+          ["a", { leftover: leftover(join(folder, "a")), stage: (facts: Declared) => stage(join(folder, "a"), facts) }],
+          ["b", below]
+        ] as const) {
+          fs.writeFileSync(join(folder, name), "old")
+          fs.chmodSync(join(folder, name), 0o444)
+          const modeOf = () => {
+            const found = fs.readdirSync(folder).find((entry) => entry.startsWith(`.${name}.`)) ?? "none"
+            return fs.statSync(join(folder, found)).mode & 0o777
+          }
+          yield* Effect.scoped(
+            Effect.flatMap(place.stage(declared), ({ write }) => write([large.subarray(0, resumeBytesMin)]))
+          )
+          assert.strictEqual(modeOf(), 0o644)
+          const left = yield* place.leftover
+          const staging = yield* left?.resume ?? Effect.die("nothing was left")
+          assert.strictEqual(modeOf(), 0o644)
+          yield* staging.write([large.subarray(resumeBytesMin)])
+          yield* staging.commit({ size: large.length, digest: digestOf(yield* Digest, [large]) })
+          const { mode, size } = fs.statSync(join(folder, name))
+          assert.deepStrictEqual([mode & 0o777, size], [0o444, large.length])
+        }
+      }).pipe(Effect.scoped, Effect.provide(real))
   )
 
   it.effect("replaces a link, never what it leads to, and never a device", () =>
@@ -234,7 +268,7 @@ describe("files that come with their folder", () => {
       const tree = LocalTreeDisk.make({
         disk: watched,
         pathOf: (name) => name,
-        prepare: () => Effect.void,
+        prepare: () => Effect.succeed(Effect.void),
         held: new Set(),
         services: (effect) => Effect.provide(effect, core)
       })
@@ -278,7 +312,7 @@ describe("a file of a tree that is settled", () => {
       const tree = LocalTreeDisk.make({
         disk,
         pathOf: (name) => name,
-        prepare: () => Effect.void,
+        prepare: () => Effect.succeed(Effect.void),
         held: new Set(),
         services: (effect) => Effect.provide(effect, core)
       })
@@ -298,7 +332,7 @@ describe("how durable what is written is", () => {
       const tree = LocalTreeDisk.make({
         disk,
         pathOf: (name) => name,
-        prepare: () => Effect.void,
+        prepare: () => Effect.succeed(Effect.void),
         held: new Set(),
         services: (effect) => Effect.provide(effect, core)
       })
@@ -363,7 +397,14 @@ describe("StagedFile on a disk that breaks", () => {
   const stage = (disk: Disk["Service"]) =>
     Effect.gen(function* () {
       const declared = { size: content.length, modified: 0 }
-      const request = { ...declared, path: "a", disk, name: "a", prepare: () => Effect.void, held: new Set<string>() }
+      const request = {
+        ...declared,
+        path: "a",
+        disk,
+        name: "a",
+        prepare: () => Effect.succeed(Effect.void),
+        held: new Set<string>()
+      }
       const staging = yield* StagedFile.stage(request)
       yield* staging.write([content])
       yield* staging.commit({ size: content.length, digest: digestOf(yield* Digest, [content]) })
