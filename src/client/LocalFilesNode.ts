@@ -115,16 +115,10 @@ const destination = Effect.fnUntraced(function* (
   return { path, disk, name, prepare, held }
 })
 
-const settle = (path: string, facts: Facts): Effect.Effect<void, LocalFileFailed> => {
-  const absolute = nodePath.resolve(path)
-  const [folder, name] = [nodePath.dirname(absolute), nodePath.basename(absolute)]
-  return Effect.scoped(
-    Effect.gen(function* () {
-      const disk = yield* DiskNode.make(folder)
-      yield* LocalTreeDisk.settle(yield* disk.openWrite([name]), facts)
-    })
-  ).pipe(Effect.mapError(({ code }) => new LocalFileFailed({ path: printable(path), operation: "write", code })))
-}
+const settle = (path: string, facts: Facts): Effect.Effect<void, LocalFileFailed> =>
+  Effect.scoped(Effect.flatMap(DiskNode.openPath(path), (file) => LocalTreeDisk.settle(file, facts))).pipe(
+    Effect.mapError(({ code }) => new LocalFileFailed({ path: printable(path), operation: "write", code }))
+  )
 
 const tree = Effect.fnUntraced(function* (
   folder: string,
@@ -166,18 +160,27 @@ const pathsIn = (folder: string): ((name: string) => string) => {
   return (name) => before + (nodePath.sep === "/" ? name : name.replaceAll("/", nodePath.sep))
 }
 
-/** What is replaced keeps who may read it. Nothing is written yet, so nobody reads who may not. */
-const takePermissions = (from: string, to: string): Effect.Effect<void, DiskError> =>
+/**
+ * What is replaced keeps who may read it. Nothing is written yet, so nobody reads who may not. Until it is whole its
+ * owner may read and write it all the same: otherwise nobody could go on with it. Gives what takes that away again.
+ */
+const takePermissions = (from: string, to: string): ReturnType<StagedFile.Destination["prepare"]> =>
   call<nodeFs.Stats>((done) => nodeFs.lstat(from, done)).pipe(
-    Effect.flatMap((stats) => (stats.isFile() ? setPermissions(to, stats.mode & permissionBits) : Effect.void)),
+    Effect.flatMap((stats) => {
+      if (!stats.isFile()) return Effect.succeed(Effect.void)
+      const mode = stats.mode & permissionBits
+      const meanwhile = mode | ownerBits
+      return Effect.as(setPermissions(to, meanwhile), mode === meanwhile ? Effect.void : setPermissions(to, mode))
+    }),
     Effect.catchIf(
       ({ code }) => code === "ENOENT",
-      () => Effect.void
+      () => Effect.succeed(Effect.void)
     )
   )
 
 // Not set-user-id and its kin: the content comes from elsewhere, and whether it may be run as well.
 const permissionBits = 0o666
+const ownerBits = 0o600
 
 // By descriptor: a path could have become a link to another file.
 const setPermissions = (path: string, mode: number): Effect.Effect<void, DiskError> =>

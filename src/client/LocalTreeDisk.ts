@@ -29,8 +29,8 @@ export interface TreeOptions {
   readonly disk: Disk["Service"]
   /** the path of a file in it, as a person reads it */
   readonly pathOf: (name: string) => string
-  /** Gives a file that is staged in a folder the permissions of the file that it will replace. */
-  readonly prepare: (replaced: DiskPath, temporary: DiskPath) => Effect.Effect<void, DiskError>
+  /** Gives a file that is staged in a folder the permissions of the file that it will replace: see `StagedFile`. */
+  readonly prepare: (replaced: DiskPath, temporary: DiskPath) => ReturnType<StagedFile.Destination["prepare"]>
   readonly held: StagedFile.Destination["held"]
   readonly services: <A, E>(effect: Effect.Effect<A, E, StagedFile.Services>) => Effect.Effect<A, E, Scope.Scope>
 }
@@ -41,24 +41,39 @@ export interface TreeOptions {
  */
 type FolderState = "begun" | "there" | "untouched"
 
+/** The temporary files of a folder: those that were there at the first look, and those that were left since. */
+interface Temporaries {
+  readonly names: Set<string>
+  looked: boolean
+}
+
 const isOurs = (state: FolderState | undefined): boolean => state === "begun" || state === "untouched"
 
 /** A tree that is good as long as its disk. */
 export const make = (options: TreeOptions): LocalTree => {
   const { disk, pathOf, services } = options
   const folders = new Map<string, FolderState>()
-  const temporaries = new Map<string, ReadonlyArray<DiskEntry>>()
+  const temporaries = new Map<string, Temporaries>()
   const lockFolder = KeyedLock.make()
 
-  /** What stands in a folder that earlier stagings may have left: looked for once. */
+  const temporariesOf = (key: string): Temporaries => {
+    const known = temporaries.get(key) ?? { names: new Set(), looked: false }
+    temporaries.set(key, known)
+    return known
+  }
+
+  /** What earlier stagings may have left in a folder: looked for once. */
   const leftIn = (folder: DiskPath): Stream.Stream<DiskEntry, DiskError> => {
     const key = folder.join("/")
     const look = Effect.gen(function* () {
-      const known = temporaries.get(key)
-      if (known !== undefined) return known
-      const found = yield* Stream.runCollect(Stream.filter(disk.list(folder), ({ name }) => name.endsWith(".part")))
-      temporaries.set(key, found)
-      return found
+      const known = temporariesOf(key)
+      if (!known.looked) {
+        yield* Stream.runForEach(disk.list(folder), ({ kind, name }) =>
+          Effect.sync(() => void (kind === "file" && name.endsWith(".part") && known.names.add(name)))
+        )
+        known.looked = true
+      }
+      return Array.from(known.names, (name): DiskEntry => ({ name, kind: "file" }))
     })
     return Stream.fromArrayEffect(lockFolder(key)(look))
   }
@@ -110,7 +125,8 @@ export const make = (options: TreeOptions): LocalTree => {
       disk: within(disk, folder, leftIn(folder)),
       name: parts.at(-1) ?? "",
       prepare: (temporary) => options.prepare(parts, [...folder, temporary]),
-      held: options.held
+      held: options.held,
+      left: (temporary) => void temporariesOf(folder.join("/")).names.add(temporary)
     }
   }
 
@@ -134,7 +150,7 @@ export const make = (options: TreeOptions): LocalTree => {
   }
   const leftover: TreeFiles["leftover"] = (name) => services(StagedFile.leftover(destination(name)))
   const settleIn: TreeFiles["settle"] = (name, facts) =>
-    Effect.scoped(Effect.flatMap(disk.openWrite(name.split("/")), (file) => settle(file, facts))).pipe(
+    Effect.scoped(Effect.flatMap(disk.openRead(name.split("/")), (file) => settle(file, facts))).pipe(
       Effect.mapError(writeFailed(pathOf(name)))
     )
 
@@ -306,7 +322,7 @@ export const sourceOf = (file: DiskFile, path: string): Effect.Effect<LocalSourc
     }
   })
 
-/** Gives an open file what it has besides its content. */
+/** Gives an open file what it has besides its content: its owner may, also where nobody may write to it. */
 export const settle = (file: DiskFile, { executable, modified }: Facts): Effect.Effect<void, DiskError> =>
   Effect.andThen(file.setExecutable(executable === true), file.setModified(modified))
 

@@ -22,7 +22,10 @@ export class ProfileNameRefused extends Schema.TaggedError<ProfileNameRefused>()
   text: Schema.String
 }) {
   override get message(): string {
-    return `'${this.text}' is no name for a profile: use 1 to 64 of a-z, 0-9, '_' and '-'`
+    return (
+      `'${this.text}' is no name for a profile: use 1 to 64 of a-z, 0-9, '_' and '-', ` +
+      "a letter or digit first, and not localhost"
+    )
   }
 }
 

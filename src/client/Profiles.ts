@@ -13,7 +13,10 @@
 import { Context, Effect, Layer, Redacted, Schema } from "effect"
 import type { Password } from "../domain/channel/Opaque.ts"
 
-/** A profile's name: a word without dots and colons, so that no address of the network looks like one. */
+/**
+ * A profile's name: a word without dots and colons, so that no address of the network looks like one, nor an option;
+ * `localhost` is the only address without them that everybody has.
+ */
 export const ProfileName = Schema.String.check(Schema.isPattern(/^(?!localhost$)[a-z0-9][a-z0-9_-]{0,63}$/)).pipe(
   Schema.brand("ProfileName")
 )

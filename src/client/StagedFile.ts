@@ -31,10 +31,15 @@ export interface Destination {
   readonly disk: Disk["Service"]
   /** the destination inside that folder */
   readonly name: string
-  /** Runs on the file before anything is written: there it gets the permissions of what it replaces. */
-  readonly prepare: (temporary: string) => Effect.Effect<void, DiskError>
+  /**
+   * Runs on the file before anything is written: it gets the permissions of what it replaces, and such that its owner
+   * can go on with it. Gives what is to be done before it has its name.
+   */
+  readonly prepare: (temporary: string) => Effect.Effect<Effect.Effect<void, DiskError>, DiskError>
   /** temporary names that this process uses now: nobody else in it takes them */
   readonly held: Set<string>
+  /** Told of a temporary name that may stay: for a disk whose listing is of an earlier time. */
+  readonly left?: (temporary: string) => void
 }
 
 /** Where new content goes and what it is declared to be. */
@@ -59,8 +64,8 @@ export const stage = Effect.fnUntraced(function* (
   const file = yield* Effect.acquireRelease(Effect.mapError(disk.create([temporary]), failed), () =>
     release(request, temporary, state)
   )
-  yield* Effect.mapError(prepare(temporary), failed)
-  return staging(request, yield* Digest, { file, temporary, state })
+  const finish = yield* Effect.mapError(prepare(temporary), failed)
+  return staging(request, yield* Digest, { file, temporary, state, finish })
 })
 
 /** Takes the newest of what earlier stagings have left. */
@@ -84,6 +89,7 @@ export const leftover = Effect.fnUntraced(function* (
     yield* hold(destination, temporary)
     const taken = yield* take(disk, entry, temporary)
     if (taken === undefined) continue
+    destination.left?.(temporary)
     const { file, size: from } = taken
     const head = yield* Effect.option(file.read(0, Math.min(headBytes, declared.size)))
     if (head._tag === "None") continue
@@ -96,8 +102,8 @@ export const leftover = Effect.fnUntraced(function* (
       if (declared.size - from > (yield* Effect.mapError(disk.freeBytes, failed))) {
         return yield* writeFailed(path, "ENOSPC")
       }
-      yield* Effect.mapError(prepare(temporary), failed)
-      return staging(request, digest, { file, temporary, state })
+      const finish = yield* Effect.mapError(prepare(temporary), failed)
+      return staging(request, digest, { file, temporary, state, finish })
     })
     const drop = Effect.ignore(disk.remove([temporary]))
     return { ...declared, from, head: shortDigest(digest, [head.value]), resume, drop }
@@ -131,19 +137,23 @@ const isResumable = ({ resumable = false, size }: Declared): boolean => resumabl
 const release = (request: StageRequest, temporary: string, state: State): Effect.Effect<void> =>
   Effect.suspend(() => {
     const kept = state.moved || (isResumable(request) && !state.broken && state.written >= resumeBytesMin)
-    return kept ? Effect.void : Effect.ignore(request.disk.remove([temporary]))
+    if (!kept) return Effect.ignore(request.disk.remove([temporary]))
+    if (!state.moved) request.left?.(temporary)
+    return Effect.void
   })
 
 interface Opened {
   readonly file: DiskFile
   readonly temporary: string
   readonly state: State
+  /** what `prepare` has left to be done */
+  readonly finish: Effect.Effect<void, DiskError>
 }
 
 const staging = (
   request: StageRequest,
   digest: Digest["Service"],
-  { file, state, temporary }: Opened
+  { file, finish, state, temporary }: Opened
 ): LocalStaging => {
   const { disk, modified, name, path, size } = request
   const failed = ({ code }: { readonly code: string }) => writeFailed(path, code)
@@ -199,6 +209,7 @@ const staging = (
     write,
     commit: Effect.fnUntraced(function* (expected) {
       yield* spoils(verify(expected))
+      yield* Effect.mapError(finish, takenOver(path))
       // What it replaces has given it no such bit.
       if (request.executable === true) yield* Effect.mapError(file.setExecutable(true), failed)
       yield* Effect.mapError(file.setModified(modified), failed)

@@ -82,7 +82,7 @@ export const localParts = <E>(copy: Readable<E> & { readonly size: number }) => 
   })
 }
 
-/** More ranges than one message holds are not worth naming: the shortest local parts are fetched as well. */
+/** More ranges than one message holds are not worth naming: the shortest runs of local parts are fetched as well. */
 const rangesMax = Math.floor(packedBytesMax / rangeBytes)
 
 const partsOf = (have: ReadonlyArray<Have>, size: number): ReadonlyArray<Part> => {
@@ -97,7 +97,12 @@ const partsOf = (have: ReadonlyArray<Have>, size: number): ReadonlyArray<Part> =
     const skip = Math.max(0, at - target)
     if (skip >= length) continue
     want(target + skip)
-    parts.push({ _tag: "Local", offset: local + skip, length: length - skip })
+    const last = parts.at(-1)
+    const part: Part = { _tag: "Local", offset: local + skip, length: length - skip }
+    // What goes on in both files is one part, though it was found in two.
+    if (last?._tag === "Local" && last.offset + last.length === part.offset)
+      parts[parts.length - 1] = { ...last, length: last.length + part.length }
+    else parts.push(part)
     at = target + length
   }
   want(size)
@@ -105,10 +110,17 @@ const partsOf = (have: ReadonlyArray<Have>, size: number): ReadonlyArray<Part> =
 }
 
 const fewer = (parts: ReadonlyArray<Part>): ReadonlyArray<Part> => {
-  const excess = wanted(parts).length - rangesMax
+  const places = parts.flatMap(({ _tag }, index) => (_tag === "Wanted" ? [index] : []))
+  const excess = places.length - rangesMax
   if (excess <= 0) return parts
-  const locals = parts.filter(({ _tag }) => _tag === "Local").toSorted((a, b) => a.length - b.length)
-  const dropped = new Set(locals.slice(0, excess))
+  // Two ranges become one when all that is between them is fetched.
+  const runs = places.slice(1).map((end, index) => parts.slice((places[index] ?? 0) + 1, end))
+  const dropped = new Set(
+    runs
+      .toSorted((a, b) => lengthOf(a) - lengthOf(b))
+      .slice(0, excess)
+      .flat()
+  )
   const joined: Array<Part> = []
   let at = 0
   for (const part of parts) {
@@ -120,3 +132,5 @@ const fewer = (parts: ReadonlyArray<Part>): ReadonlyArray<Part> => {
   }
   return joined
 }
+
+const lengthOf = (parts: ReadonlyArray<Part>): number => parts.reduce((sum, { length }) => sum + length, 0)

@@ -6,13 +6,14 @@ import { join } from "node:path"
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
 import { Effect, Layer, Result, Stream } from "effect"
-import { Durability, LocalFiles } from "../../src/client/LocalFiles.ts"
+import { type Declared, Durability, LocalFiles } from "../../src/client/LocalFiles.ts"
 import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
 import * as LocalFilesNode from "../../src/client/LocalFilesNode.ts"
 import * as LocalTreeDisk from "../../src/client/LocalTreeDisk.ts"
 import * as StagedFile from "../../src/client/StagedFile.ts"
 import { Digest, digestOf } from "../../src/domain/file/Digest.ts"
 import * as DigestPortable from "../../src/domain/file/DigestPortable.ts"
+import { resumeBytesMin } from "../../src/domain/limits.ts"
 import type { Disk } from "../../src/domain/store/Disk.ts"
 import * as MemoryDisk from "../../src/domain/testing/MemoryDisk.ts"
 import { localFilesContract } from "../../src/client/testing/localFilesContract.ts"
@@ -95,6 +96,39 @@ describe("the file system", () => {
     }).pipe(Effect.scoped, Effect.provide(real))
   )
 
+  it.effect(
+    "what replaces a file that its owner may not write to can be gone on with, and is in the end as that was",
+    () =>
+      Effect.gen(function* () {
+        const large = new Uint8Array(resumeBytesMin + 10).fill(7)
+        const declared = { size: large.length, modified: 0, resumable: true }
+        const { leftover, stage, tree } = yield* LocalFiles
+        const below = (yield* tree(folder, false)).place("b")
+        for (const [name, place] of [
+          ["a", { leftover: leftover(join(folder, "a")), stage: (facts: Declared) => stage(join(folder, "a"), facts) }],
+          ["b", below]
+        ] as const) {
+          fs.writeFileSync(join(folder, name), "old")
+          fs.chmodSync(join(folder, name), 0o444)
+          const modeOf = () => {
+            const found = fs.readdirSync(folder).find((entry) => entry.startsWith(`.${name}.`)) ?? "none"
+            return fs.statSync(join(folder, found)).mode & 0o777
+          }
+          yield* Effect.scoped(
+            Effect.flatMap(place.stage(declared), ({ write }) => write([large.subarray(0, resumeBytesMin)]))
+          )
+          assert.strictEqual(modeOf(), 0o644)
+          const left = yield* place.leftover
+          const staging = yield* left?.resume ?? Effect.die("nothing was left")
+          assert.strictEqual(modeOf(), 0o644)
+          yield* staging.write([large.subarray(resumeBytesMin)])
+          yield* staging.commit({ size: large.length, digest: digestOf(yield* Digest, [large]) })
+          const { mode, size } = fs.statSync(join(folder, name))
+          assert.deepStrictEqual([mode & 0o777, size], [0o444, large.length])
+        }
+      }).pipe(Effect.scoped, Effect.provide(real))
+  )
+
   it.effect("replaces a link, never what it leads to, and never a device", () =>
     Effect.gen(function* () {
       fs.writeFileSync(join(folder, "precious"), "old")
@@ -106,6 +140,18 @@ describe("the file system", () => {
       assert.strictEqual(yield* codeOf(put(join(folder, "fifo"))), "ENOTREG")
       assert.strictEqual(yield* codeOf(put(`${folder}/new/`)), "ENOENT")
     })
+  )
+
+  it.effect("settles what a link leads to, and leaves the link", () =>
+    Effect.gen(function* () {
+      const path = join(folder, "a")
+      fs.writeFileSync(path, content)
+      fs.symlinkSync("a", join(folder, "link"))
+      yield* (yield* LocalFiles).settle(join(folder, "link"), { modified: 5000, executable: true })
+      assert.isTrue(fs.lstatSync(join(folder, "link")).isSymbolicLink())
+      const { mode, mtimeMs } = fs.lstatSync(path)
+      assert.deepStrictEqual([mtimeMs, (mode & 0o111) !== 0], [5000, true])
+    }).pipe(Effect.provide(real))
   )
 
   it.effect("a tree follows no link below it: nothing outside is read, written or removed", () =>
@@ -222,7 +268,7 @@ describe("files that come with their folder", () => {
       const tree = LocalTreeDisk.make({
         disk: watched,
         pathOf: (name) => name,
-        prepare: () => Effect.void,
+        prepare: () => Effect.succeed(Effect.void),
         held: new Set(),
         services: (effect) => Effect.provide(effect, core)
       })
@@ -258,6 +304,26 @@ describe("files that come with their folder", () => {
   )
 })
 
+describe("a file of a tree that is settled", () => {
+  it.effect("is opened for reading: its owner may set its time also where nobody may write to it", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* MemoryDisk.make()
+      yield* control.plant(["a"], { kind: "file", content: Uint8Array.of(1) })
+      const tree = LocalTreeDisk.make({
+        disk,
+        pathOf: (name) => name,
+        prepare: () => Effect.succeed(Effect.void),
+        held: new Set(),
+        services: (effect) => Effect.provide(effect, core)
+      })
+      yield* tree.place("a").settle({ modified: 5000, executable: true })
+      assert.deepStrictEqual(yield* control.journal, ["openRead", "setExecutable", "setModified"])
+      const { executable, modified } = yield* disk.stat(["a"])
+      assert.deepStrictEqual([executable, modified], [true, 5000])
+    })
+  )
+})
+
 describe("how durable what is written is", () => {
   const text = (content: string) => new TextEncoder().encode(content)
   const download = (disk: Disk["Service"]) =>
@@ -266,7 +332,7 @@ describe("how durable what is written is", () => {
       const tree = LocalTreeDisk.make({
         disk,
         pathOf: (name) => name,
-        prepare: () => Effect.void,
+        prepare: () => Effect.succeed(Effect.void),
         held: new Set(),
         services: (effect) => Effect.provide(effect, core)
       })
@@ -331,7 +397,14 @@ describe("StagedFile on a disk that breaks", () => {
   const stage = (disk: Disk["Service"]) =>
     Effect.gen(function* () {
       const declared = { size: content.length, modified: 0 }
-      const request = { ...declared, path: "a", disk, name: "a", prepare: () => Effect.void, held: new Set<string>() }
+      const request = {
+        ...declared,
+        path: "a",
+        disk,
+        name: "a",
+        prepare: () => Effect.succeed(Effect.void),
+        held: new Set<string>()
+      }
       const staging = yield* StagedFile.stage(request)
       yield* staging.write([content])
       yield* staging.commit({ size: content.length, digest: digestOf(yield* Digest, [content]) })

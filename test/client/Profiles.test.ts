@@ -105,12 +105,17 @@ describe("the file system", () => {
 })
 
 describe("profile names", () => {
-  for (const name of ["", "Home", "a.b", "a:1", "-a", "localhost", "::1", "a/b", "..", "a".repeat(65)]) {
+  for (const name of ["", "Home", "a.b", "a:1", "-a", "_a", "localhost", "::1", "a/b", "..", "a".repeat(65)]) {
     it.effect(`refuses '${name}'`, () =>
       Effect.gen(function* () {
         const screen = Screen.layerMemory({ written: { out: "", err: "" } })
         const error = yield* Effect.flip(Effect.provide(ProfileCommands.remove(name), screen))
         assert.strictEqual(error._tag, "ProfileNameRefused")
+        assert.strictEqual(
+          error.message,
+          `'${name}' is no name for a profile: use 1 to 64 of a-z, 0-9, '_' and '-', ` +
+            "a letter or digit first, and not localhost"
+        )
       }).pipe(Effect.provide(Profiles.layerMemory()))
     )
   }

@@ -1,6 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Schema } from "effect"
-import { behind, type Part } from "../../src/client/Updater.ts"
+import { Effect, Schema } from "effect"
+import { behind, type Part, plan, wanted } from "../../src/client/Updater.ts"
+import { rangeBytes } from "../../src/domain/file/Packed.ts"
+import { packedBytesMax } from "../../src/domain/limits.ts"
+import { type Base, baseOf, digest, join, optionsOf, random, smallBaseOf, splice } from "../domain/transfer/deltas.ts"
 
 const Parts = Schema.Array(
   Schema.Struct({ local: Schema.Boolean, length: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 20 })) })
@@ -24,5 +27,61 @@ describe("what is behind the beginning of a plan", () => {
       assert.deepStrictEqual(bytes(behind(parts, from)), bytes(parts).slice(from))
       assert.isTrue(behind(parts, from).every(({ length }) => length > 0))
     }
+  )
+})
+
+/** The parts of a plan with a server that says the truth, having checked that they are the server's file. */
+const partsFor = Effect.fnUntraced(function* (base: Base, copy: Uint8Array) {
+  const { options } = optionsOf(base, copy)
+  const { parts } = yield* plan(digest, options.local, options.coarse, options)
+  let at = 0
+  for (const { _tag, length, offset } of parts) {
+    if (_tag === "Wanted") assert.strictEqual(offset, at)
+    else {
+      const there = base.content.subarray(at, at + length)
+      assert.isTrue(Buffer.compare(copy.subarray(offset, offset + length), there) === 0, `the part at ${at}`)
+    }
+    at += length
+  }
+  assert.strictEqual(at, base.content.length)
+  return parts
+})
+
+const bytesOf = (parts: ReadonlyArray<{ readonly length: number }>) =>
+  parts.reduce((sum, { length }) => sum + length, 0)
+
+describe("the parts of a plan", () => {
+  it.effect("are as few as can be: what goes on in both files is one", () =>
+    Effect.gen(function* () {
+      const content = random(3, 1_000_000)
+      const copy = splice(splice(content, 300_000, 3, Uint8Array.of(1, 2, 3)), 700_000, 3, Uint8Array.of(1, 2, 3))
+      const parts = yield* partsFor(baseOf(content), copy)
+      assert.deepStrictEqual(
+        parts.map(({ _tag }) => _tag),
+        ["Local", "Wanted", "Local", "Wanted", "Local"]
+      )
+    })
+  )
+
+  it.effect("want no more ranges than one message holds, and for that the fewest bytes of what is here", () =>
+    Effect.gen(function* () {
+      const rangesMax = packedBytesMax / rangeBytes
+      const base = smallBaseOf(random(5, 16_000_000), 10, 65_536)
+      const chunks = base.groups.flatMap((group) => group.chunks)
+      // Of each three chunks the copy lacks the first, and has the others the other way round: two parts side by side.
+      const runs = Array.from({ length: rangesMax + 200 }, (_, index) => chunks.slice(3 * index + 1, 3 * index + 3))
+      const here = runs.flatMap((run) => run.toReversed())
+      const copy = join(...here.map(({ length, offset }) => base.content.subarray(offset, offset + length)))
+      const parts = yield* partsFor(base, copy)
+      assert.strictEqual(wanted(parts).length, rangesMax)
+      // Behind the last run there is more to want.
+      const excess = runs.length + 1 - rangesMax
+      const lengths = runs.map(bytesOf).toSorted((a, b) => a - b)
+      const missing = base.content.length - bytesOf(here)
+      assert.strictEqual(
+        bytesOf(wanted(parts)),
+        missing + bytesOf(lengths.slice(0, excess).map((length) => ({ length })))
+      )
+    })
   )
 })

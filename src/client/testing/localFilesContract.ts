@@ -249,6 +249,37 @@ const onePlace = (folder: string): ReadonlyArray<ContractCase<Services>> => {
         yield* staging.commit({ size: large.length, digest: digestOf(yield* Digest, [large]) })
         yield* equal("names", yield* names, ["x/f"])
       }).pipe(Effect.scoped)
+    },
+    {
+      name: "what ends early is gone on with in the same tree, again and again",
+      effect: Effect.gen(function* () {
+        const { leftover, stage } = (yield* (yield* LocalFiles).tree(folder, true)).place("x/f")
+        const from = Effect.scoped(Effect.map(leftover, (left) => left?.from))
+        yield* equal("at first", yield* from, undefined)
+        const begin = Effect.gen(function* () {
+          const { write } = yield* stage({ size: large.length, modified: 77, resumable: true })
+          yield* write([large.subarray(0, resumeBytesMin + 5)])
+          return yield* Effect.fail("the connection was lost")
+        })
+        yield* Effect.flip(Effect.scoped(begin))
+        yield* equal("when it has ended early", yield* from, resumeBytesMin + 5)
+        yield* equal("when it was looked at", yield* from, resumeBytesMin + 5)
+        const resumed = Effect.flatMap(leftover, (left) => left?.resume ?? Effect.die("nothing was left"))
+        const goOn = Effect.gen(function* () {
+          yield* (yield* resumed).write([large.subarray(resumeBytesMin + 5, resumeBytesMin + 15)])
+          return yield* Effect.fail("the connection was lost")
+        })
+        yield* Effect.flip(Effect.scoped(goOn))
+        yield* equal("when it has ended early again", yield* from, resumeBytesMin + 15)
+        const end = Effect.gen(function* () {
+          const staging = yield* resumed
+          yield* staging.write([large.subarray(resumeBytesMin + 15)])
+          yield* staging.commit({ size: large.length, digest: digestOf(yield* Digest, [large]) })
+        })
+        yield* Effect.scoped(end)
+        yield* equal("at the end", yield* from, undefined)
+        yield* equal("names", yield* names, ["x/f"])
+      }).pipe(Effect.scoped)
     }
   ]
 }

@@ -123,7 +123,7 @@ export interface WholeFile {
 export class Disk extends Context.Service<
   Disk,
   {
-    /** Opens a regular file for reading. */
+    /** Opens a regular file for reading. Its time and bit may be set as well, for that no right to write is needed. */
     readonly openRead: (path: DiskPath) => Effect.Effect<DiskFile, DiskError, Scope.Scope>
     /** Creates a new file for writing; `EEXIST` when anything has the name. */
     readonly create: (path: DiskPath) => Effect.Effect<DiskFile, DiskError, Scope.Scope>

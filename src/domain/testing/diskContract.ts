@@ -167,6 +167,18 @@ export const diskContract: ReadonlyArray<ContractCase<Disk>> = [
     }).pipe(Effect.scoped)
   },
   {
+    name: "time and bit are set by a file that was opened for reading, too",
+    effect: Effect.gen(function* () {
+      const disk = yield* Disk
+      yield* Effect.scoped(disk.create(["a"]))
+      const file = yield* disk.openRead(["a"])
+      yield* file.setExecutable(true)
+      yield* file.setModified(5000)
+      const { executable, modified } = yield* disk.stat(["a"])
+      yield* equal("both", [executable, modified], [true, 5000])
+    }).pipe(Effect.scoped)
+  },
+  {
     name: "create never takes a name that is there",
     effect: Effect.gen(function* () {
       const disk = yield* Disk
