@@ -288,10 +288,11 @@ export const getTogether: Together<Services> = Effect.fnUntraced(function* (item
   const reporter = yield* Reporter
   const began = yield* Clock.currentTimeMillis
   const outcomes = items.map((): Result.Result<Moved, FileError> | undefined => undefined)
-  const take = Effect.fnUntraced(function* (some: ReadonlyArray<SmallDownload>) {
-    const files = some.flatMap(({ index, ...file }) => {
-      const item = items[index]
-      return item === undefined ? [] : [{ ...file, index, item }]
+  let arrived = 0
+  const take = Effect.fnUntraced(function* (asked: ReadonlyArray<Asked>, some: ReadonlyArray<SmallDownload>) {
+    const files = some.flatMap(({ index: position, ...file }) => {
+      const one = asked[position]
+      return one === undefined ? [] : [{ ...file, ...one }]
     })
     const placed = yield* perPlaces(
       files,
@@ -308,6 +309,7 @@ export const getTogether: Together<Services> = Effect.fnUntraced(function* (item
         )
     )
     for (const [position, { index, size }] of files.entries()) {
+      arrived += size
       const outcome = placed[position]
       outcomes[index] = outcome && Result.map(outcome, () => whole(size))
     }
@@ -327,12 +329,38 @@ export const getTogether: Together<Services> = Effect.fnUntraced(function* (item
       }))
     )
   })
-  const names = items.map(({ name }) => name)
-  for (const [index, refusal] of yield* bundle(items, (session) => session.downloadBundle(names, take, onCrossed))) {
+  /** What has arrived before the connection was lost is not asked for again. */
+  const ask = (session: ClientSession) =>
+    Effect.suspend(() => {
+      const asked = items.flatMap((item, index): ReadonlyArray<Asked> =>
+        outcomes[index] === undefined ? [{ item, index }] : []
+      )
+      if (asked.length === 0) return Effect.succeed<Refusals>(new Map())
+      const names = asked.map(({ item }) => item.name)
+      const before = arrived
+      return Effect.map(
+        session.downloadBundle(
+          names,
+          (some) => take(asked, some),
+          (bytes) => onCrossed(before + bytes)
+        ),
+        (refusals): Refusals => new Map(asked.flatMap(({ index }, position) => entryOf(index, refusals.get(position))))
+      )
+    })
+  for (const [index, refusal] of yield* bundle(items, ask)) {
     if (refusal.reason !== "too-large") outcomes[index] ??= Result.fail(refusal)
   }
   return outcomes
 })
+
+/** A file of a bundle that is asked for, and which of the bundle's it is. */
+interface Asked {
+  readonly item: Bundled
+  readonly index: number
+}
+
+const entryOf = <A>(index: number, one: A | undefined): ReadonlyArray<readonly [number, A]> =>
+  one === undefined ? [] : [[index, one]]
 
 /** Runs a bundle; the refusal of the whole is that of each of its files. */
 const bundle = (

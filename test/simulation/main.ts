@@ -24,7 +24,11 @@ const optionsOf = () => {
     return parseArgs({ options }).values
   } catch (error) {
     console.error(error instanceof Error ? error.message : String(error))
-    console.error(`there are ${Object.keys(options).map((name) => `--${name} N`).join(", ")}`)
+    console.error(
+      `there are ${Object.keys(options)
+        .map((name) => `--${name} N`)
+        .join(", ")}`
+    )
     return process.exit(2)
   }
 }
