@@ -27,6 +27,9 @@ export const recordsPerKeyMax = 2 ** 17
 /** Frame header: kind u8, length u24, request id u32. */
 export const frameHeaderBytes = 8
 
+/** Frames of one record: ours have at most `togetherPartsMax`, and each costs whoever reads it, however short it is. */
+export const recordFramesMax = 4096
+
 /** One control message in CBOR. A listing page is the largest. */
 export const messageBytesMax = 64 * 1024
 

@@ -453,6 +453,14 @@ export const mutants: ReadonlyArray<Mutant> = [
     "",
     "domain/wire/Frame"
   ),
+  mutant(
+    "frames-without-end",
+    "a record may have any number of frames",
+    frame,
+    `if (frames.length === recordFramesMax) return refused("too-many")`,
+    "",
+    "domain/wire/Frame"
+  ),
   // The channel
   mutant(
     "end-with-content-accepted",
