@@ -81,7 +81,10 @@ export const bundleFilesMax = 256
 /** Files of the first bundle of many, four times as many in the next: so the other end has something to do at once. */
 export const bundleFirstFilesMax = 32
 
-/** Bundles among the commands that a client may have sent and not yet seen answered: each may take a whole message. */
+/**
+ * Bundles, and listings that are narrowed by names, among the commands that a client may have sent and not yet seen
+ * answered: each may take a whole message, or a quarter of one. Other commands take two names at most.
+ */
 export const bundlesInFlightMax = 16
 
 // -----------------------------------------------------------------------------

@@ -417,12 +417,16 @@ const transferringMessage = (state: Transferring, id: RequestId, message: Client
   }
 }
 
-/** Bundles are large: fewer of them may wait. */
+/** Some commands are large: fewer of them may wait. */
 const hasRoom = (queue: Transferring["queue"], command: Command): boolean =>
   queue.length < requestsInFlightMax &&
-  (!isBundle(command) || queue.filter((waiting) => isBundle(waiting.command)).length < bundlesInFlightMax)
+  (!isLarge(command) || queue.filter((waiting) => isLarge(waiting.command)).length < bundlesInFlightMax)
 
-const isBundle = ({ _tag }: Command): boolean => _tag === "UploadBundle" || _tag === "DownloadBundle"
+/** Bundles, and listings that are narrowed by names: others hold two names at most. */
+const isLarge = (command: Command): boolean =>
+  command._tag === "UploadBundle" ||
+  command._tag === "DownloadBundle" ||
+  (command._tag === "Fetch" && command.alike !== undefined)
 
 /** Questions about a file that the client may copy from, or that it is being offered. */
 const question = (

@@ -370,6 +370,24 @@ describe("the queue", () => {
     assert.deepStrictEqual(state, { _tag: "Closed", reason: "protocol-violation" })
   })
 
+  it("holds few listings that are narrowed by names: each may have many", () => {
+    const alike: ClientMessage = { _tag: "Fetch", alike: [name] }
+    const waiting = Array.from({ length: bundlesInFlightMax }, (_, index) => say(index + 2, alike))
+    const { state } = run(ready, [say(1, alike), ...waiting])
+    assert.strictEqual(state._tag === "Transferring" ? state.queue.length : 0, bundlesInFlightMax)
+    const bundle: ClientMessage = { _tag: "DownloadBundle", names: packNames([name]) }
+    for (const [next, expected] of [
+      [alike, "Closed"],
+      [bundle, "Closed"],
+      [{ _tag: "Fetch" }, "Transferring"]
+    ] as const) {
+      assert.strictEqual(run(state, [say(bundlesInFlightMax + 2, next)]).state._tag, expected)
+    }
+    // With the turn of the first there is room again.
+    const listed: SessionInput = { _tag: "Listed", id: RequestId.make(1), count: 0 }
+    assert.strictEqual(run(state, [listed, say(bundlesInFlightMax + 2, alike)]).state._tag, "Transferring")
+  })
+
   it("refuses an id twice, and one below", () => {
     for (const second of [7, 6, 0]) {
       const { state } = run(ready, [say(7, { _tag: "Fetch" }), say(second, { _tag: "Fetch" })])
