@@ -439,6 +439,36 @@ describe("uploads", () => {
     assert.deepStrictEqual(state, { ...ready, lastId: RequestId.make(1) })
   })
 
+  it("throws away what was sent with several that were refused one after another, each by its own id", () => {
+    // When the listing ends the client may send the content of the first at once: it has not heard of the refusals.
+    const both = run(ready, [
+      say(1, { _tag: "Fetch" }),
+      say(2, upload(5)),
+      say(3, upload(5)),
+      { _tag: "Listed", id: RequestId.make(1), count: 0 },
+      refused(2),
+      refused(3)
+    ])
+    assert.deepStrictEqual(tags(both.outputs), ["List", "1 Listed", "Stage", "2 Refused", "Stage", "3 Refused"])
+    const over = { state: { ...ready, lastId: RequestId.make(3) }, outputs: [] }
+    for (const end of [commit(5), { _tag: "Cancel" }] as const) {
+      const body = (id: number) => [content(id, 3), content(id, 2), say(id, end)]
+      assert.deepStrictEqual(run(both.state, [...body(2), ...body(3)]), over)
+      assert.deepStrictEqual(run(both.state, [...body(3), ...body(2)]), over)
+      // The body of one that is over has no second end.
+      assert.strictEqual(run(both.state, [...body(2), content(2, 1)]).state._tag, "Closed")
+    }
+  })
+
+  it("remembers so many that were refused, and of more the newest", () => {
+    const no: State = { ...ready, rights: [] }
+    const asked = Array.from({ length: requestsInFlightMax + 1 }, (_, index) => say(index + 1, upload(1)))
+    const { state } = run(no, asked)
+    assert.strictEqual("discarding" in state ? state.discarding?.size : 0, requestsInFlightMax)
+    assert.strictEqual(run(state, [content(2, 1), content(requestsInFlightMax + 1, 1)]).state._tag, "Ready")
+    assert.strictEqual(run(state, [content(1, 1)]).state._tag, "Closed")
+  })
+
   it("ends the session over content that belongs to nothing", () => {
     for (const inputs of [
       [content(1, 1)],
