@@ -357,25 +357,31 @@ const transferring = (state: Transferring, input: SessionInput): Step => {
 const isChanging = ({ transfer }: Transferring, id: RequestId): boolean =>
   transfer._tag === "Changing" && transfer.id === id
 
-/** Content that was promised will not come. What is being sent may still be wanted. */
+/** What was promised will not come: content, a choice, a proof. What is being sent may still be wanted. */
 const peerEnded = (state: Transferring): Step => {
   const { transfer } = state
   if (transfer._tag === "Receiving" || transfer._tag === "Offering" || transfer._tag === "Gathering") {
     return closed("ended-early", { _tag: "Discard", id: transfer.id })
   }
   if (transfer._tag === "AwaitingPassword") return closed("ended-early")
-  const hopeless = state.queue.filter(({ command }) => isIncoming(command))
+  const hopeless = state.queue.filter(({ command }) => needsMore(command))
   return {
     state: {
       ...ending(state),
       transfer: transfer._tag === "Staging" ? { ...transfer, cancelled: true } : transfer,
-      queue: state.queue.filter(({ command }) => !isIncoming(command))
+      queue: state.queue.filter(({ command }) => !needsMore(command))
     },
     outputs: hopeless.map(({ id }) => send(id, { _tag: "Refused", reason: "cancelled" }))
   }
 }
 
-const isIncoming = ({ _tag }: Command): boolean => _tag === "Upload" || _tag === "UploadBundle" || _tag === "Para"
+/** Whether the client has more to say before it is done: content, what it wants of an offer, a proof. */
+const needsMore = (command: Command): boolean =>
+  command._tag === "Upload" ||
+  command._tag === "UploadBundle" ||
+  command._tag === "Para" ||
+  command._tag === "PasswordStart" ||
+  (command._tag === "Download" && command.delta === true)
 
 /** The client asks for nothing more; the server's own order to end stays the stronger one. */
 const ending = (state: Transferring): Transferring =>

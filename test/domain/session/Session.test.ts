@@ -700,6 +700,31 @@ describe("the end", () => {
     assert.deepStrictEqual(tags(outputs), ["List", "2 Refused", "3 Refused", "1 Listed", "Open"])
     assert.strictEqual(state._tag, "Transferring")
   })
+
+  it("waits for no choice and no proof of a client that has ended, and serves what stands behind them", () => {
+    const { outputs, state } = run(ready, [
+      say(1, { _tag: "Fetch" }),
+      say(2, { _tag: "Download", name, delta: true }),
+      say(3, { _tag: "Download", name, delta: false }),
+      say(4, everyMessage.PasswordStart),
+      say(5, { _tag: "Remove", name }),
+      ended,
+      listed,
+      refused(3),
+      { _tag: "Removed", id: RequestId.make(5), name }
+    ])
+    const cancelled = outputs.flatMap((output) =>
+      output._tag === "Send" && output.message._tag === "Refused" ? [[output.id, output.message.reason]] : []
+    )
+    assert.deepStrictEqual(cancelled, [
+      [2, "cancelled"],
+      [4, "cancelled"],
+      [3, "no-space"]
+    ])
+    const rest = ["1 Listed", "Open", "3 Refused", "Remove", "5 Removed", "Close"]
+    assert.deepStrictEqual(tags(outputs), ["List", "2 Refused", "4 Refused", ...rest])
+    assert.deepStrictEqual(state, { _tag: "Closed", reason: "bye" })
+  })
 })
 
 describe("legal scripts", () => {
