@@ -33,6 +33,9 @@ export const recordFramesMax = 4096
 /** One control message in CBOR. A listing page is the largest. */
 export const messageBytesMax = 64 * 1024
 
+/** Maps and arrays around one value of a message: more than any has, and what goes deeper would take stack and time. */
+export const messageDepthMax = 8
+
 /** Packed ranges or pieces in one message: they fit into it with room for the rest. */
 export const packedBytesMax = 60 * 1024
 
