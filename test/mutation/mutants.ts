@@ -407,7 +407,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     "listing-leaks-staging",
     "the staging folder is a name like any other",
     names,
-    `if (fold(segment) === stagingFolder) return "reserved"`,
+    `if (fold(segment.replace(ignorable, "")) === stagingFolder) return "reserved"`,
     "",
     store
   ),
