@@ -62,22 +62,34 @@ export const plain = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes.buf
 export const copy = (bytes: Uint8Array): Uint8Array<ArrayBuffer> => new Uint8Array(bytes)
 
 /** The views that cover `length` bytes from `offset`; fewer when the parts end before. */
-export const slice = (parts: Parts, offset: number, length: number): Array<Uint8Array> => {
-  const views: Array<Uint8Array> = []
+export const slice = (parts: Parts, offset: number, length: number): Array<Uint8Array> => taker(parts, offset)(length)
+
+/**
+ * Takes views from parts, in order: each call gives those of the next `length` bytes, fewer when the parts end before.
+ * However often it is called, it walks the parts once.
+ *
+ * @param offset bytes that are left out before the first
+ */
+export const taker = (parts: Parts, offset = 0): ((length: number) => Array<Uint8Array>) => {
+  let index = 0
   let skip = offset
-  let left = length
-  for (const part of parts) {
-    if (left === 0) break
-    if (skip >= part.length) {
-      skip -= part.length
-      continue
+  return (length) => {
+    const views: Array<Uint8Array> = []
+    for (let left = length; left > 0;) {
+      const part = parts[index]
+      if (part === undefined) break
+      if (skip >= part.length) {
+        skip -= part.length
+        index += 1
+        continue
+      }
+      const view = skip === 0 && part.length <= left ? part : part.subarray(skip, skip + left)
+      views.push(view)
+      left -= view.length
+      skip += view.length
     }
-    const view = skip === 0 && part.length <= left ? part : part.subarray(skip, skip + left)
-    views.push(view)
-    left -= view.length
-    skip = 0
+    return views
   }
-  return views
 }
 
 /**

@@ -27,8 +27,14 @@ export const recordsPerKeyMax = 2 ** 17
 /** Frame header: kind u8, length u24, request id u32. */
 export const frameHeaderBytes = 8
 
+/** Frames of one record: ours have at most `togetherPartsMax`, and each costs whoever reads it, however short it is. */
+export const recordFramesMax = 4096
+
 /** One control message in CBOR. A listing page is the largest. */
 export const messageBytesMax = 64 * 1024
+
+/** Maps and arrays around one value of a message: more than any has, and what goes deeper would take stack and time. */
+export const messageDepthMax = 8
 
 /** Packed ranges or pieces in one message: they fit into it with room for the rest. */
 export const packedBytesMax = 60 * 1024
@@ -78,7 +84,10 @@ export const bundleFilesMax = 256
 /** Files of the first bundle of many, four times as many in the next: so the other end has something to do at once. */
 export const bundleFirstFilesMax = 32
 
-/** Bundles among the commands that a client may have sent and not yet seen answered: each may take a whole message. */
+/**
+ * Bundles, and listings that are narrowed by names, among the commands that a client may have sent and not yet seen
+ * answered: each may take a whole message, or a quarter of one. Other commands take two names at most.
+ */
 export const bundlesInFlightMax = 16
 
 // -----------------------------------------------------------------------------

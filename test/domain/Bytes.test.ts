@@ -58,6 +58,21 @@ describe("parts that are cut anew", () => {
   })
 })
 
+describe("views that are taken one after another", () => {
+  it.prop("are those that are cut anew each time, from any byte on", [Parts, Schema.Array(length), length], (all) => {
+    const [parts, lengths, from] = all
+    const take = Bytes.taker(parts, from)
+    const whole = Bytes.concat([...parts, new Uint8Array(0)])
+    let offset = from
+    for (const length of [...lengths, 0, whole.length, 1]) {
+      const views = take(length)
+      assert.deepStrictEqual(views, Bytes.slice(parts, offset, length))
+      assert.isTrue(Bytes.equals(Bytes.concat([...views, new Uint8Array(0)]), whole.subarray(offset, offset + length)))
+      offset += length
+    }
+  })
+})
+
 describe("a plain view", () => {
   it("is of the same bytes, wherever they lie in their buffer, and gives views that are plain as well", () => {
     const buffer = Buffer.from([1, 2, 3, 4]).subarray(1, 3)

@@ -407,7 +407,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     "listing-leaks-staging",
     "the staging folder is a name like any other",
     names,
-    `if (fold(segment) === stagingFolder) return "reserved"`,
+    `if (fold(segment.replace(ignorable, "")) === stagingFolder) return "reserved"`,
     "",
     store
   ),
@@ -450,6 +450,14 @@ export const mutants: ReadonlyArray<Mutant> = [
     "messages have no greatest length",
     frame,
     `if (length > messageBytesMax) return refused("message-too-long")`,
+    "",
+    "domain/wire/Frame"
+  ),
+  mutant(
+    "frames-without-end",
+    "a record may have any number of frames",
+    frame,
+    `if (frames.length === recordFramesMax) return refused("too-many")`,
     "",
     "domain/wire/Frame"
   ),

@@ -62,12 +62,15 @@ export class NameRefused extends Schema.TaggedError<NameRefused>()("NameRefused"
 const control = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/
 const bidi = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/
 
+// Some file systems leave these out when they look a name up: with one of them it would be the staging folder still.
+const ignorable = /\p{Default_Ignorable_Code_Point}/gu
+
 const segmentRule = (segment: string): NameRule | undefined => {
   if (segment === "") return "empty-segment"
   if (segment === "." || segment === "..") return "dot-segment"
   if (Bytes.utf8Length(segment) > nameSegmentBytesMax) return "segment-too-long"
   if (/[. ]$/.test(segment)) return "trailing-dot-or-space"
-  if (fold(segment) === stagingFolder) return "reserved"
+  if (fold(segment.replace(ignorable, "")) === stagingFolder) return "reserved"
   return undefined
 }
 

@@ -27,7 +27,7 @@ export interface FrameChannel {
 
 /** The same before anybody watches or counts what is sent. */
 export interface BareFrameChannel extends FrameChannel {
-  /** Sends frames in one record: together at most `recordPlaintextBytesMax` bytes. */
+  /** Sends frames in one record: together at most `recordPlaintextBytesMax` bytes and `recordFramesMax` frames. */
   readonly sendTogether: (frames: ReadonlyArray<Frame.Frame>) => Effect.Effect<void, ChannelFailed>
 }
 

@@ -150,7 +150,7 @@ const ready = (state: Ready, input: SessionInput): Step => {
     case "Message":
       return readyMessage(state, input.id, input.message)
     case "Content":
-      return input.id === state.discarding ? stay(state) : violation
+      return isDiscarded(state, input.id) ? stay(state) : violation
     case "PeerEnded":
       return closed("bye")
     case "Drain":
@@ -178,17 +178,17 @@ const readyMessage = (state: Ready, id: RequestId, message: ClientMessage): Step
     case "Rename":
       return isNew(state, id) ? begin({ ...admitted(state), lastId: id }, [], id, message) : violation
     case "Commit":
-      return id === state.discarding ? stay({ ...state, discarding: undefined }) : violation
+      return isDiscarded(state, id) ? stay(forget(state, id)) : violation
     case "Cancel":
       // What it names may have ended a moment ago: that is no error.
-      return stay(id === state.discarding ? { ...state, discarding: undefined } : state)
+      return stay(forget(state, id))
     case "Ping":
       return pong(state, id)
     case "NeedChunks":
     case "NeedBlocks":
     case "Copies":
       // The rest of a body that was refused.
-      return id === state.discarding ? stay(state) : violation
+      return isDiscarded(state, id) ? stay(state) : violation
     case "Bye":
       return id === connectionId ? closed("bye") : violation
     case "Want":
@@ -285,7 +285,7 @@ const placed = (state: Transferring, input: Extract<SessionInput, { readonly _ta
 /** The account lacks a right: nothing is asked of the store. */
 const deny = (session: Waiting, id: RequestId, { _tag }: Command, right: Grant.Right): Step =>
   // An upload's content may already be on its way; other commands wait for an answer.
-  finish({ ...session, discarding: _tag === "Upload" || _tag === "UploadBundle" ? id : session.discarding }, [
+  finish(_tag === "Upload" || _tag === "UploadBundle" ? discard(session, id) : session, [
     send(id, { _tag: "Refused", reason: "not-permitted", detail: right })
   ])
 
@@ -403,15 +403,15 @@ const transferringMessage = (state: Transferring, id: RequestId, message: Client
       return stay({ ...state, lastId: id, queue: [...state.queue, { id, command: message }] })
     case "NeedChunks":
     case "NeedBlocks":
-      return id === state.discarding ? stay(state) : question(state, id, message)
+      return isDiscarded(state, id) ? stay(state) : question(state, id, message)
     case "Copies":
-      return id === state.discarding ? stay(state) : copies(state, id, message.ranges)
+      return isDiscarded(state, id) ? stay(state) : copies(state, id, message.ranges)
     case "Want":
       return want(state, id, message.ranges)
     case "PasswordFinish":
       return passwordFinish(state, id, message)
     case "Commit":
-      return id === state.discarding ? stay({ ...state, discarding: undefined }) : commit(state, id, message)
+      return isDiscarded(state, id) ? stay(forget(state, id)) : commit(state, id, message)
     case "Cancel":
       return cancel(state, id)
     case "Ping":
@@ -423,12 +423,16 @@ const transferringMessage = (state: Transferring, id: RequestId, message: Client
   }
 }
 
-/** Bundles are large: fewer of them may wait. */
+/** Some commands are large: fewer of them may wait. */
 const hasRoom = (queue: Transferring["queue"], command: Command): boolean =>
   queue.length < requestsInFlightMax &&
-  (!isBundle(command) || queue.filter((waiting) => isBundle(waiting.command)).length < bundlesInFlightMax)
+  (!isLarge(command) || queue.filter((waiting) => isLarge(waiting.command)).length < bundlesInFlightMax)
 
-const isBundle = ({ _tag }: Command): boolean => _tag === "UploadBundle" || _tag === "DownloadBundle"
+/** Bundles, and listings that are narrowed by names: others hold two names at most. */
+const isLarge = (command: Command): boolean =>
+  command._tag === "UploadBundle" ||
+  command._tag === "DownloadBundle" ||
+  (command._tag === "Fetch" && command.alike !== undefined)
 
 /** Questions about a file that the client may copy from, or that it is being offered. */
 const question = (
@@ -525,7 +529,7 @@ const commit = (
 
 const content = (state: Transferring, input: Extract<FromPeer, { readonly _tag: "Content" }>): Step => {
   const { transfer } = state
-  if (input.id === state.discarding) return stay(state)
+  if (isDiscarded(state, input.id)) return stay(state)
   if (transfer._tag === "Gathering" && transfer.id === input.id) return bundled(state, transfer, input.bytes)
   if (transfer._tag !== "Receiving" || transfer.id !== input.id) return violation
   const received = transfer.received + input.bytes
@@ -551,7 +555,7 @@ const bundled = (
 
 const cancel = (state: Transferring, id: RequestId): Step => {
   const { transfer } = state
-  if (id === state.discarding) return stay({ ...state, discarding: undefined })
+  if (isDiscarded(state, id)) return stay(forget(state, id))
   if (id !== transfer.id) {
     const queue = state.queue.filter((waiting) => waiting.id !== id)
     return queue.length === state.queue.length
@@ -630,9 +634,7 @@ const refuse = (state: Transferring, refusal: Refusal): Step => {
         ? finish(state, [
             send(transfer.id, refusal.reason === "no-such-file" ? { _tag: "SameFileNotHere" } : refusedMessage(refusal))
           ])
-        : finish({ ...state, discarding: transfer.cancelled ? undefined : transfer.id }, [
-            send(transfer.id, refusedMessage(refusal))
-          ])
+        : finish(transfer.cancelled ? state : discard(state, transfer.id), [send(transfer.id, refusedMessage(refusal))])
     case "Receiving":
     case "Gathering":
       return abandon(state, refusal, transfer.id)
@@ -654,10 +656,25 @@ const refuse = (state: Transferring, refusal: Refusal): Step => {
 
 /** Ends an incoming transfer without a commit. `discarding` names it while more of its content may come. */
 const abandon = (state: Transferring, refusal: Refusal, discarding: RequestId | undefined): Step =>
-  finish({ ...state, discarding: discarding ?? state.discarding }, [
+  finish(discarding === undefined ? state : discard(state, discarding), [
     { _tag: "Discard", id: state.transfer.id },
     send(state.transfer.id, refusedMessage(refusal))
   ])
+
+const isDiscarded = ({ discarding }: Admitted, id: RequestId): boolean => discarding?.has(id) === true
+
+/** A client need not say that a body is over: beyond the bound the oldest is forgotten. */
+const discard = <State extends Admitted>(state: State, id: RequestId): State => ({
+  ...state,
+  discarding: new Set([...(state.discarding ?? []), id].slice(-requestsInFlightMax))
+})
+
+/** The body of a refused request is over. */
+const forget = <State extends Admitted>(state: State, id: RequestId): State => {
+  if (!isDiscarded(state, id)) return state
+  const rest = Array.from(state.discarding ?? []).filter((other) => other !== id)
+  return { ...state, discarding: rest.length === 0 ? undefined : new Set(rest) }
+}
 
 /** A session between two commands. */
 type Waiting = Admitted & Pick<Transferring, "queue">

@@ -41,8 +41,8 @@ export interface Admitted {
   readonly rights: Rights
   /** ids of requests only grow */
   readonly lastId: RequestId | 0
-  /** a request that was refused while its content was still coming */
-  readonly discarding: RequestId | undefined
+  /** requests that were refused while their content was still coming: the last `requestsInFlightMax`, or none */
+  readonly discarding: ReadonlySet<RequestId> | undefined
   /** `said` by the client (Bye) or `ordered` by the server (drain): no new requests */
   readonly ending: "no" | "said" | "ordered"
 }

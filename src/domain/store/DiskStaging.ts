@@ -321,8 +321,9 @@ const staging = (
   const commit = Effect.fnUntraced(function* (expected: CommitRequest): Effect.fn.Return<FileEntry, StoreError> {
     yield* usable
     const digest = yield* verify(expected)
-    // A staged file may not be run until it is whole.
-    if (request.executable === true) yield* Effect.mapError(staged.file.setExecutable(true), full(name))
+    // A staged file may not be run until it is whole. What is gone on with may be, when an earlier commit has failed.
+    const executable = request.executable === true
+    if (executable || resumed > 0) yield* Effect.mapError(staged.file.setExecutable(executable), full(name))
     yield* Effect.mapError(staged.file.setModified(request.modified), full(name))
     if (context.durable) yield* Effect.mapError(staged.file.sync, full(name))
     const move = Effect.andThen(context.disk.rename(staged.path, segments(name)), staged.moved).pipe(

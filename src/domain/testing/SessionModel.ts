@@ -82,8 +82,8 @@ export interface Session {
   lastId: number
   waiting: Waiting | undefined
   queue: Array<{ readonly id: number; readonly command: Command }>
-  /** a refused request whose content may still come */
-  discarding: number | undefined
+  /** refused requests whose content may still come, oldest first */
+  readonly discarding: Set<number>
   ending: boolean
 }
 
@@ -102,7 +102,7 @@ export const newSession = (): Session => ({
   lastId: 0,
   waiting: undefined,
   queue: [],
-  discarding: undefined,
+  discarding: new Set(),
   ending: false
 })
 
@@ -197,7 +197,7 @@ const begin = (model: Model, session: Session, id: number, command: Command): An
       return [message(id, { _tag: "Proceed", from: 0 })]
     }
     // Its content may be on its way.
-    session.discarding = id
+    session.discarding.add(id)
     return finish(model, session, [refused(id, why)])
   }
   if (command._tag === "UploadBundle") return gather(model, session, id, unpackFiles(command.files))
@@ -387,15 +387,15 @@ const append = (model: Model, session: Session, id: number, bytes: Uint8Array): 
     session.waiting = { ...waiting, received }
     return []
   }
-  session.discarding = id
+  session.discarding.add(id)
   return finish(model, session, [refused(id, { reason: "size-mismatch" })])
 }
 
 const cancel = (model: Model, session: Session, id: number): Answers => {
   const { discarding, queue, waiting } = session
-  if (discarding === id) session.discarding = undefined
-  else if (waiting?.id === id) return finish(model, session, [refused(id, { reason: "cancelled" })])
-  else if (queue.some((one) => one.id === id)) {
+  if (discarding.delete(id)) return []
+  if (waiting?.id === id) return finish(model, session, [refused(id, { reason: "cancelled" })])
+  if (queue.some((one) => one.id === id)) {
     session.queue = queue.filter((one) => one.id !== id)
     return [refused(id, { reason: "cancelled" })]
   }
@@ -436,7 +436,7 @@ const pieces = (found: ReadonlyArray<Piece>): ServerMessage => ({
 
 const hearMessage = (model: Model, session: Session, id: number, said: ClientMessage): Answers => {
   const { discarding, ending, lastId, queue, waiting } = session
-  const dropped = discarding === id
+  const dropped = discarding.has(id)
   switch (said._tag) {
     case "Fetch":
     case "Describe":
@@ -453,7 +453,7 @@ const hearMessage = (model: Model, session: Session, id: number, said: ClientMes
       queue.push({ id, command: said })
       return []
     case "Commit":
-      if (dropped) session.discarding = undefined
+      if (dropped) discarding.delete(id)
       else if (waiting?._tag !== "Receiving" || waiting.id !== id) return violation
       else return commit(model, session, waiting, said)
       return []
@@ -488,7 +488,7 @@ export const hear = (model: Model, session: Session, said: Said): Answers => {
     case "Message":
       return hearMessage(model, session, said.id, said.message)
     case "Content":
-      return said.id === session.discarding ? [] : append(model, session, said.id, said.bytes)
+      return session.discarding.has(said.id) ? [] : append(model, session, said.id, said.bytes)
     case "Broken":
       return [{ _tag: "Lost" }]
     case "End":

@@ -185,7 +185,8 @@ type GoingOn = Asked<"Commit" | "Content" | "Copies" | "NeedBlocks" | "NeedChunk
 /** What belongs to the request that waits for its client, or to one that was refused a moment ago. */
 const goOn = (model: Model, { session, sources }: Speaker, action: GoingOn): ReadonlyArray<Said> => {
   const { discarding, waiting } = session
-  const id = waiting?.id ?? discarding
+  const [dropped] = discarding
+  const id = waiting?.id ?? dropped
   if (id === undefined) return []
   if (waiting?._tag === "Offering") return question(id, waiting.file, action)
   const source = sources.get(id) ?? new Uint8Array(0)

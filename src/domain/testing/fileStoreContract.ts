@@ -405,9 +405,10 @@ const staging: ReadonlyArray<ContractCase<FileStore | Digest>> = [
 const key = (name: string): string => Bytes.fromUtf8(name).toHex().padEnd(32, "0")
 
 /** Stages content under a key up to a place; the scope of the staging is the caller's. */
-const stageKeyed = Effect.fnUntraced(function* (content: Uint8Array, id: string, upTo: number) {
+const stageKeyed = Effect.fnUntraced(function* (content: Uint8Array, id: string, upTo: number, executable = false) {
   const store = yield* FileStore
-  const staging = yield* store.stage({ name: named("a"), size: content.length, modified, resume: key(id) })
+  const request = { name: named("a"), size: content.length, modified, ...mayRun(executable) }
+  const staging = yield* store.stage({ ...request, resume: key(id) })
   const { resumed } = staging
   for (let at = resumed; at < upTo; at += 300_000) {
     yield* staging.write([content.subarray(at, Math.min(at + 300_000, upTo))])
@@ -518,6 +519,32 @@ const resume: ReadonlyArray<ContractCase<FileStore | Digest>> = [
       yield* equal("at once", yield* resumedOf(content, "one"), 0)
       yield* equal("the old content", yield* load("a"), text("old"))
     }).pipe(Effect.scoped)
+  },
+  {
+    name: "what was to be run when its commit failed is not when it is gone on with as a file that is not",
+    effect: Effect.gen(function* () {
+      const store = yield* FileStore
+      const content = random(6, resumeBytesMin + 10)
+      yield* save("a", "old")
+      for (const executable of [true, false, true]) {
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const { expected, staging } = yield* stageKeyed(content, "one", content.length, !executable)
+            const commit = staging.commit({ ...expected, replaces: "another" })
+            yield* equal("the commit that failed", yield* tag("conflict", commit), "BaseChanged")
+          })
+        )
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const { expected, resumed, staging } = yield* stageKeyed(content, "one", 0, executable)
+            yield* equal("resumed", resumed, content.length)
+            const entry = yield* staging.commit(expected)
+            yield* equal("commit's entry", entry.executable, mayRun(executable).executable)
+          })
+        )
+        yield* equal("found", (yield* store.stat(named("a"))).executable, mayRun(executable).executable)
+      }
+    })
   },
   {
     name: "a staging that ends while the next one of its key begins takes nothing from it",

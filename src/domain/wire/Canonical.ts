@@ -6,9 +6,7 @@
  * times as long.
  */
 import { Result } from "effect"
-
-/** Deeper than any message: what goes deeper is left to a decoder that needs no stack for it. */
-const depthMax = 8
+import { messageDepthMax } from "../limits.ts"
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
@@ -78,7 +76,7 @@ export const decode = (bytes: Uint8Array): unknown => {
 
   const item = (depth: number): unknown => {
     const first = bytes[at++]
-    if (first === undefined || depth > depthMax) return undefined
+    if (first === undefined || depth > messageDepthMax) return undefined
     const info = first & 31
     if (first >> 5 === 7) return info === 20 ? false : info === 21 ? true : info === 22 ? null : undefined
     const value = argument(info)

@@ -10,7 +10,7 @@
  */
 import { Result, Schema } from "effect"
 import * as Bytes from "../Bytes.ts"
-import { frameHeaderBytes, messageBytesMax, recordPlaintextBytesMax, requestIdMax } from "../limits.ts"
+import { frameHeaderBytes, messageBytesMax, recordFramesMax, recordPlaintextBytesMax, requestIdMax } from "../limits.ts"
 
 /** Which request a frame belongs to; 0 is the connection itself. */
 export const RequestId = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: requestIdMax })).pipe(
@@ -40,7 +40,7 @@ export type Frame = MessageFrame | ContentFrame
 
 /** The plaintext of a record is not a sequence of whole frames. The session ends. */
 export class FrameRefused extends Schema.TaggedError<FrameRefused>()("FrameRefused", {
-  reason: Schema.Literals(["too-long", "cut-short", "unknown-kind", "message-too-long", "empty-content"])
+  reason: Schema.Literals(["too-long", "cut-short", "unknown-kind", "message-too-long", "empty-content", "too-many"])
 }) {
   override get message(): string {
     return `the peer broke the framing rules (${this.reason})`
@@ -69,23 +69,26 @@ export const encodedLength = (frame: Frame): number =>
   frameHeaderBytes + (frame.kind === "message" ? frame.body.length : Bytes.lengthOf(frame.parts))
 
 /**
- * All frames of one record's plaintext. Every step consumes at least a header, so the work is bounded by the record.
- * Bodies are views of the parts; only a message that spans parts is joined.
+ * All frames of one record's plaintext, at most `recordFramesMax` of them. The parts are walked once, so the work grows
+ * with parts and frames, not with their product. Bodies are views of the parts; only a message that spans parts is
+ * joined.
  */
 export const decodeAll = (plaintext: Bytes.Parts): Result.Result<ReadonlyArray<Frame>, FrameRefused> => {
   const frames: Array<Frame> = []
   const total = Bytes.lengthOf(plaintext)
   if (total > recordPlaintextBytesMax) return refused("too-long")
-  let offset = 0
-  while (offset < total) {
-    const head = Bytes.concat(Bytes.slice(plaintext, offset, frameHeaderBytes))
-    if (head.length < frameHeaderBytes) return refused("cut-short")
+  const take = Bytes.taker(plaintext)
+  let left = total
+  while (left > 0) {
+    if (left < frameHeaderBytes) return refused("cut-short")
+    if (frames.length === recordFramesMax) return refused("too-many")
+    const head = Bytes.concat(take(frameHeaderBytes))
     const length = Bytes.readU24(head, 1)
     const id = RequestId.make(Bytes.readU32(head, 4))
-    offset += frameHeaderBytes
-    if (length > total - offset) return refused("cut-short")
-    const body = Bytes.slice(plaintext, offset, length)
-    offset += length
+    left -= frameHeaderBytes
+    if (length > left) return refused("cut-short")
+    const body = take(length)
+    left -= length
     switch (head[0]) {
       case messageKind:
         if (length > messageBytesMax) return refused("message-too-long")

@@ -17,6 +17,7 @@ import {
   groupsAskedMax,
   listingNamesMax,
   messageBytesMax,
+  messageDepthMax,
   packedBytesMax,
   signatureKeyBytes
 } from "../limits.ts"
@@ -224,12 +225,23 @@ const encodeValue = (value: unknown): Uint8Array => encodeCbor(value)
 // One encoding of each value: what encodes again to other bytes (map keys out of order) is refused.
 const isDeterministic = (body: Uint8Array, value: unknown): boolean => Bytes.equals(encodeValue(value), body)
 
+// To encode a value that is nested deeply takes more stack than to decode it, and the square of the time.
+const isShallow = (value: unknown, deeper = messageDepthMax): boolean =>
+  typeof value !== "object" ||
+  value === null ||
+  value instanceof Uint8Array ||
+  Object.values(value).every((one) => deeper > 0 && isShallow(one, deeper - 1))
+
 /** Says what is wrong with what `Canonical` does not read, and takes the rest of what is deterministic. */
 export const decodeCarefully = (body: Uint8Array): Effect.Effect<unknown, MessageRefused> =>
   Effect.try({
     try: (): unknown => decodeCbor(body, decodeOptions),
     catch: () => new MessageRefused({ detail: "not CBOR" })
   }).pipe(
+    Effect.filterOrFail(
+      (value) => isShallow(value),
+      () => new MessageRefused({ detail: "nested too deeply" })
+    ),
     Effect.filterOrFail(
       (value) => isDeterministic(body, value),
       () => new MessageRefused({ detail: "not deterministic CBOR" })

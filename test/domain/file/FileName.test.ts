@@ -17,7 +17,10 @@ const refused: Record<FileName.NameRule, ReadonlyArray<string>> = {
   "segment-too-long": ["a".repeat(256), `f/${"\u20ac".repeat(86)}`],
   "too-deep": ["a/".repeat(32) + "a"],
   "trailing-dot-or-space": ["a.", "a ", "...", "a./b", "a /b", " ", "a/.. "],
-  reserved: [".paradrop", ".paradrop/x", ".PARADROP", ".ParaDrop/x/y", "f/.paradrop"]
+  reserved: [".paradrop", ".paradrop/x", ".PARADROP", ".ParaDrop/x/y", "f/.paradrop"].concat(
+    // With what some file systems do not see.
+    [".paradrop\u200c", "\u200d.paradrop/x", "f/.para\u00addrop", ".\ufeffPARA\u2060DROP/x", "\u{e0001}.paradrop\ufe0f"]
+  )
 }
 
 const accepted = [
@@ -41,6 +44,8 @@ const accepted = [
   "👩\u200d👩\u200d👧",
   "paradrop",
   ".paradrop2",
+  ".paradrop\u200c2",
+  "a\u200c",
   "a".repeat(255),
   "\u20ac".repeat(85),
   "a/".repeat(31) + "a"

@@ -370,6 +370,24 @@ describe("the queue", () => {
     assert.deepStrictEqual(state, { _tag: "Closed", reason: "protocol-violation" })
   })
 
+  it("holds few listings that are narrowed by names: each may have many", () => {
+    const alike: ClientMessage = { _tag: "Fetch", alike: [name] }
+    const waiting = Array.from({ length: bundlesInFlightMax }, (_, index) => say(index + 2, alike))
+    const { state } = run(ready, [say(1, alike), ...waiting])
+    assert.strictEqual(state._tag === "Transferring" ? state.queue.length : 0, bundlesInFlightMax)
+    const bundle: ClientMessage = { _tag: "DownloadBundle", names: packNames([name]) }
+    for (const [next, expected] of [
+      [alike, "Closed"],
+      [bundle, "Closed"],
+      [{ _tag: "Fetch" }, "Transferring"]
+    ] as const) {
+      assert.strictEqual(run(state, [say(bundlesInFlightMax + 2, next)]).state._tag, expected)
+    }
+    // With the turn of the first there is room again.
+    const listed: SessionInput = { _tag: "Listed", id: RequestId.make(1), count: 0 }
+    assert.strictEqual(run(state, [listed, say(bundlesInFlightMax + 2, alike)]).state._tag, "Transferring")
+  })
+
   it("refuses an id twice, and one below", () => {
     for (const second of [7, 6, 0]) {
       const { state } = run(ready, [say(7, { _tag: "Fetch" }), say(second, { _tag: "Fetch" })])
@@ -419,6 +437,36 @@ describe("uploads", () => {
     const { outputs, state } = run(ready, [say(1, upload(5)), refused(1), content(1, 5), say(1, commit(5))])
     assert.deepStrictEqual(tags(outputs), ["Stage", "1 Refused"])
     assert.deepStrictEqual(state, { ...ready, lastId: RequestId.make(1) })
+  })
+
+  it("throws away what was sent with several that were refused one after another, each by its own id", () => {
+    // When the listing ends the client may send the content of the first at once: it has not heard of the refusals.
+    const both = run(ready, [
+      say(1, { _tag: "Fetch" }),
+      say(2, upload(5)),
+      say(3, upload(5)),
+      { _tag: "Listed", id: RequestId.make(1), count: 0 },
+      refused(2),
+      refused(3)
+    ])
+    assert.deepStrictEqual(tags(both.outputs), ["List", "1 Listed", "Stage", "2 Refused", "Stage", "3 Refused"])
+    const over = { state: { ...ready, lastId: RequestId.make(3) }, outputs: [] }
+    for (const end of [commit(5), { _tag: "Cancel" }] as const) {
+      const body = (id: number) => [content(id, 3), content(id, 2), say(id, end)]
+      assert.deepStrictEqual(run(both.state, [...body(2), ...body(3)]), over)
+      assert.deepStrictEqual(run(both.state, [...body(3), ...body(2)]), over)
+      // The body of one that is over has no second end.
+      assert.strictEqual(run(both.state, [...body(2), content(2, 1)]).state._tag, "Closed")
+    }
+  })
+
+  it("remembers so many that were refused, and of more the newest", () => {
+    const no: State = { ...ready, rights: [] }
+    const asked = Array.from({ length: requestsInFlightMax + 1 }, (_, index) => say(index + 1, upload(1)))
+    const { state } = run(no, asked)
+    assert.strictEqual("discarding" in state ? state.discarding?.size : 0, requestsInFlightMax)
+    assert.strictEqual(run(state, [content(2, 1), content(requestsInFlightMax + 1, 1)]).state._tag, "Ready")
+    assert.strictEqual(run(state, [content(1, 1)]).state._tag, "Closed")
   })
 
   it("ends the session over content that belongs to nothing", () => {
@@ -651,6 +699,31 @@ describe("the end", () => {
     ])
     assert.deepStrictEqual(tags(outputs), ["List", "2 Refused", "3 Refused", "1 Listed", "Open"])
     assert.strictEqual(state._tag, "Transferring")
+  })
+
+  it("waits for no choice and no proof of a client that has ended, and serves what stands behind them", () => {
+    const { outputs, state } = run(ready, [
+      say(1, { _tag: "Fetch" }),
+      say(2, { _tag: "Download", name, delta: true }),
+      say(3, { _tag: "Download", name, delta: false }),
+      say(4, everyMessage.PasswordStart),
+      say(5, { _tag: "Remove", name }),
+      ended,
+      listed,
+      refused(3),
+      { _tag: "Removed", id: RequestId.make(5), name }
+    ])
+    const cancelled = outputs.flatMap((output) =>
+      output._tag === "Send" && output.message._tag === "Refused" ? [[output.id, output.message.reason]] : []
+    )
+    assert.deepStrictEqual(cancelled, [
+      [2, "cancelled"],
+      [4, "cancelled"],
+      [3, "no-space"]
+    ])
+    const rest = ["1 Listed", "Open", "3 Refused", "Remove", "5 Removed", "Close"]
+    assert.deepStrictEqual(tags(outputs), ["List", "2 Refused", "4 Refused", ...rest])
+    assert.deepStrictEqual(state, { _tag: "Closed", reason: "bye" })
   })
 })
 

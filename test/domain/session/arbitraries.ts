@@ -159,7 +159,7 @@ const admitted = {
   user,
   rights: someRights,
   lastId: id,
-  discarding: Schema.UndefinedOr(id),
+  discarding: Schema.UndefinedOr(Schema.ReadonlySet(id)),
   ending: Schema.Literals(["no", "said", "ordered"])
 }
 const incoming = { id, command: Schema.Literals(["Upload", "Para"]), declared: size }

@@ -1,7 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Result, Schema } from "effect"
 import * as Bytes from "../../../src/domain/Bytes.ts"
-import { contentBlockBytes, messageBytesMax, recordPlaintextBytesMax } from "../../../src/domain/limits.ts"
+import {
+  contentBlockBytes,
+  messageBytesMax,
+  recordFramesMax,
+  recordPlaintextBytesMax,
+  togetherPartsMax
+} from "../../../src/domain/limits.ts"
 import {
   connectionId,
   decodeAll,
@@ -118,8 +124,44 @@ describe("frames", () => {
     assert.strictEqual(decoded([full, header(1, 0)]), "too-long")
   })
 
-  it("the work is bounded by the record: a record of empty messages is 2^15 frames", () => {
-    const parts = Array.from({ length: 2 ** 15 }, () => header(1, 0))
-    assert.lengthOf(decoded([whole(parts)]), 2 ** 15)
+  it("a record has so many, many times what a client puts together, and not one more", () => {
+    const parts = Array.from({ length: recordFramesMax }, () => header(1, 0))
+    assert.lengthOf(decoded([whole(parts)]), recordFramesMax)
+    assert.strictEqual(decoded([whole([...parts, header(1, 0)])]), "too-many")
+    assert.isAtLeast(recordFramesMax, 16 * togetherPartsMax)
   })
+
+  it("are cut in one walk over the parts, however many there are of both", () => {
+    const frames = 1000
+    const bytes = whole(Array.from({ length: frames }, () => [header(2, 1), Uint8Array.of(7)]).flat())
+    const parts = split(bytes, [7])
+    let reads = 0
+    const counting = new Proxy(parts, {
+      get: (target, key) => {
+        reads += 1
+        return Reflect.get(target, key)
+      }
+    })
+    assert.lengthOf(decoded(counting), frames)
+    // Each part to know the length and then to cut it, and each of the two runs of a frame where it ends and begins.
+    assert.isAtMost(reads, 4 * parts.length + 4 * frames)
+  })
+
+  it.prop(
+    "give the same views of any parts, empty ones among them, as of the whole in one",
+    [Schema.Uint8Array.check(Schema.isMaxLength(120)), Frames, Sizes],
+    ([rest, generated, sizes]) => {
+      const bytes = whole([...generated.flatMap((frame) => encode(frameOf(frame))), rest])
+      const shown = (parts: Bytes.Parts) => {
+        const result = decoded(parts)
+        return typeof result === "string" ? result : result.map(said)
+      }
+      const parts = split(bytes, sizes).flatMap((part) => [new Uint8Array(0), part, new Uint8Array(0)])
+      assert.deepStrictEqual(shown(parts), shown([bytes]))
+      const result = decoded(parts)
+      if (typeof result === "string") return
+      const views = result.flatMap((frame) => (frame.kind === "content" ? frame.parts : []))
+      assert.isTrue(views.every((view) => view.length > 0 && view.buffer === bytes.buffer))
+    }
+  )
 })

@@ -3,7 +3,7 @@ import { encode as encodeCbor, rfc8949EncodeOptions } from "cborg"
 import { Arbitrary, Effect, Schema } from "effect"
 import { ContentDigest } from "../../../src/domain/file/Digest.ts"
 import { FileName } from "../../../src/domain/file/FileName.ts"
-import { messageBytesMax, peerTextCharactersMax } from "../../../src/domain/limits.ts"
+import { messageBytesMax, messageDepthMax, peerTextCharactersMax } from "../../../src/domain/limits.ts"
 import { Client, ClientMessage, type MessageRefused, Server, ServerMessage } from "../../../src/domain/wire/Message.ts"
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
@@ -295,6 +295,38 @@ describe("CBOR that is not deterministic is refused", () => {
           const body = new Uint8Array(length).fill(opening)
           assert.strictEqual(yield* refusedBy(Client, body), "MessageRefused")
         }
+      }
+    })
+  )
+
+  // Nested ever deeper, and whole: somewhere in between a decoder's stack is enough, and an encoder's is not.
+  const nestings = { arrays: [0x81], maps: [0xa1, 0x60], tags: [0xc1] }
+  const nested = (opening: ReadonlyArray<number>, depth: number): Uint8Array => {
+    const body = new Uint8Array(depth * opening.length + 1)
+    for (let at = 0; at < body.length - 1; at += 1) body[at] = opening[at % opening.length] ?? 0
+    return body
+  }
+  for (const [what, opening] of Object.entries(nestings)) {
+    it.effect(`${what} of any depth`, () =>
+      Effect.gen(function* () {
+        const deepest = Math.floor((messageBytesMax - 1) / opening.length)
+        for (let depth = 1; depth <= deepest; depth = Math.ceil(depth * 1.15)) {
+          assert.strictEqual(yield* refusedBy(Client, nested(opening, depth)), "MessageRefused", `${depth}`)
+        }
+        assert.strictEqual(yield* refusedBy(Client, nested(opening, deepest)), "MessageRefused")
+      })
+    )
+  }
+
+  it.effect("what is deeper than any message, before it is encoded again", () =>
+    Effect.gen(function* () {
+      const { arrays, maps } = nestings
+      for (const opening of [arrays, maps]) {
+        const reason = (depth: number) => Effect.flip(Client.decode(nested(opening, depth)))
+        const unknown = { detail: "unknown message or field out of range" }
+        assert.deepInclude(yield* reason(messageDepthMax), unknown)
+        assert.deepInclude(yield* reason(messageDepthMax + 1), { detail: "nested too deeply" })
+        assert.deepInclude(yield* reason(1000), { detail: "nested too deeply" })
       }
     })
   )
