@@ -72,7 +72,8 @@ export const slice = (parts: Parts, offset: number, length: number): Array<Uint8
  */
 export const taker = (parts: Parts, offset = 0): ((length: number) => Array<Uint8Array>) => {
   let index = 0
-  let skip = offset
+  // Of less than nothing there is nothing to leave out, and no end to look for.
+  let skip = Math.max(0, offset)
   return (length) => {
     const views: Array<Uint8Array> = []
     for (let left = length; left > 0;) {

@@ -71,6 +71,12 @@ describe("views that are taken one after another", () => {
       offset += length
     }
   })
+
+  it("begin at the first byte where less than nothing is left out", () => {
+    const parts = [Uint8Array.of(1, 2), Uint8Array.of(), Uint8Array.of(3)]
+    assert.deepStrictEqual(Bytes.concat(Bytes.slice(parts, -5, 3)), Uint8Array.of(1, 2, 3))
+    assert.deepStrictEqual(Bytes.slice(parts, -16, -13), [])
+  })
 })
 
 describe("a plain view", () => {

@@ -758,8 +758,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     "bandwidth-never-refills",
     "the bandwidth is used up once and for all",
     "server/Bandwidth.ts",
-    "const now = clock.currentTimeMillisUnsafe()\n",
-    "const now = 0\n",
+    "bytesPerSecond, now(), bytes)",
+    "bytesPerSecond, 0, bytes)",
     "server/Flow",
     "server/tour",
     "server/TokenBucket"
