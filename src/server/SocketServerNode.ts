@@ -56,19 +56,27 @@ const make = Effect.fnUntraced(function* (
     Effect.gen(function* () {
       const serve = yield* FiberSet.makeRuntime<R, void, never>()
       const doorman = yield* Doorman
+      let over = false
       yield* Effect.acquireRelease(
         Effect.sync(() => {
           receive = (connection) => {
             if (doorman === undefined) return void serve(handled(connection, handler))
-            welcome(connection, doorman, (visitor) =>
-              serve(Effect.provideService(handled(connection, handler), Visitor, visitor))
-            )
+            welcome(connection, doorman, (visitor) => {
+              if (!over) return void serve(Effect.provideService(handled(connection, handler), Visitor, visitor))
+              // It was let in as the last thing before the doorman closes: nobody serves it any more.
+              visitor.seat.giveBack()
+              connection.destroy()
+            })
           }
           for (const connection of early) receive(connection)
           early.clear()
         }),
         // Who has come to the kernel and not to us finds whoever listens next.
-        () => Effect.sync(() => void server.close())
+        () =>
+          Effect.sync(() => {
+            over = true
+            server.close()
+          })
       )
       return yield* Effect.never
     }).pipe(Effect.scoped)

@@ -4,7 +4,7 @@
 import { connect, type Socket } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
 import { NodeSocket } from "@effect/platform-node"
-import { Effect, Layer, Metric, Stream } from "effect"
+import { Effect, Fiber, Layer, Metric, Stream } from "effect"
 import { SocketServer } from "effect/socket"
 import * as Client from "../../src/client/Client.ts"
 import { Kem } from "../../src/domain/channel/Kem.ts"
@@ -12,8 +12,11 @@ import { preamble } from "../../src/domain/channel/Protocol.ts"
 import { endsToldMilliseconds, listenBacklogMax, socketReadBytes } from "../../src/domain/limits.ts"
 import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
+import * as Doorman from "../../src/server/Doorman.ts"
+import { Seats } from "../../src/server/Seats.ts"
 import * as Server from "../../src/server/Server.ts"
 import { defaultLimits, ServerLimits } from "../../src/server/ServerLimits.ts"
+import { ServerStatus } from "../../src/server/ServerStatus.ts"
 import * as SocketServerNode from "../../src/server/SocketServerNode.ts"
 import { quickCrypto } from "../crypto.ts"
 import { logTo, Watch, watchLayer } from "./world.ts"
@@ -118,6 +121,34 @@ describe("SocketServerNode", () => {
       assert.deepStrictEqual(one.heard().subarray(0, preamble.length), Buffer.from(preamble))
       one.socket.destroy()
     }).pipe(Effect.scoped, Effect.provide(world))
+  )
+
+  it.live("closes who is let in after it has stopped to serve, and holds no seat for it", () =>
+    Effect.gen(function* () {
+      const server = yield* SocketServer.SocketServer
+      const doorman = yield* Doorman.make
+      const seats = yield* Seats
+      const fiber = yield* Effect.forkScoped(
+        Effect.provideService(
+          server.run(() => Effect.never),
+          Doorman.Doorman,
+          doorman
+        )
+      )
+      const one = yield* stranger(yield* portNow)
+      const { publicKey } = yield* (yield* Kem).keyPair
+      one.socket.write(preamble)
+      while ((yield* seats.count).all === 0) yield* Effect.sleep(2)
+      yield* Fiber.interrupt(fiber)
+      one.socket.write(publicKey)
+      yield* ended(one)
+      assert.deepStrictEqual(yield* seats.count, { all: 0, beforeLogin: 0 })
+    }).pipe(
+      Effect.scoped,
+      Effect.provide([Seats.layer, ServerStatus.layer]),
+      Effect.provide(Layer.orDie(listening)),
+      Effect.provide(quickCrypto)
+    )
   )
 
   it.live("tells other protocols at once, and those who leave before they have said enough", () =>
