@@ -13,7 +13,13 @@ import { Digest } from "../domain/file/Digest.ts"
 import { type FileEntry, type FileSize, mayRun, type Milliseconds } from "../domain/file/FileEntry.ts"
 import type { FileName } from "../domain/file/FileName.ts"
 import { Owned } from "../domain/channel/Transport.ts"
-import { eagerContentBytesMax, frameHeaderBytes, resumeBytesMin } from "../domain/limits.ts"
+import {
+  bundlesAheadMax,
+  bundlesInFlightMax,
+  eagerContentBytesMax,
+  frameHeaderBytes,
+  resumeBytesMin
+} from "../domain/limits.ts"
 import type { Source, SourceShrank } from "../domain/transfer/Outgoing.ts"
 import type { ClientMessage, ServerMessage, SignatureOffer } from "../domain/wire/Message.ts"
 import { packRanges } from "../domain/file/Packed.ts"
@@ -426,9 +432,19 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
       )
     )
 
+  // Names take room at the server while they wait: no more than so many at once, and others after them.
+  const narrowed = yield* Semaphore.make(bundlesInFlightMax - bundlesAheadMax)
+  const listingAlike = (alike: ReadonlyArray<FileName>) =>
+    Stream.unwrap(
+      Effect.as(
+        Effect.acquireRelease(narrowed.take(1), () => narrowed.release(1), { interruptible: true }),
+        listing({ _tag: "Fetch", alike })
+      )
+    )
+
   return {
     fetch: listing({ _tag: "Fetch" }),
-    fetchAlike: (alike) => listing({ _tag: "Fetch", alike }),
+    fetchAlike: listingAlike,
     fetchWithDigests: listing({ _tag: "Fetch", digest: true }),
     describe,
     upload,

@@ -161,7 +161,7 @@ export const make = Effect.fnUntraced(function* (
       pinging = true
       const body = Message.Client.encode({ _tag: "Ping" })
       const pinged = Effect.ensuring(
-        channel.send({ kind: "message", id: connectionId, body }),
+        channel.sign({ kind: "message", id: connectionId, body }),
         Effect.sync(() => void (pinging = false))
       )
       return Effect.asVoid(FiberSet.run(sends, pinged, { startImmediately: true }))

@@ -185,7 +185,9 @@ const session = Effect.fnUntraced(function* (
         : Effect.sync(() => cutWith(new StoppedBeforeLogin()))
     )
   )
-  const left = limits.loginMilliseconds - ((yield* Clock.currentTimeMillis) - story.since)
+  // A clock that is set back gives nobody more time than all of it.
+  const waited = Math.max(0, (yield* Clock.currentTimeMillis) - story.since)
+  const left = limits.loginMilliseconds - waited
   const deadline = yield* Effect.sleep(left).pipe(
     Effect.map(() => (authenticated() ? undefined : cutWith(new LoginTimedOut()))),
     Effect.forkChild

@@ -10,6 +10,7 @@ import { Clock, Context, Effect, Latch, Result, type Scope } from "effect"
 import type { Parts } from "../domain/Bytes.ts"
 import * as SecureChannel from "../domain/channel/SecureChannel.ts"
 import { endsToldMilliseconds } from "../domain/limits.ts"
+import * as Monotonic from "../domain/Monotonic.ts"
 import type { EndReason } from "./EndReason.ts"
 import { log } from "./LogEvent.ts"
 import * as Metrics from "./Metrics.ts"
@@ -67,7 +68,8 @@ export const Visitor = Context.Reference<Arrived | undefined>("paradrop/server/D
 
 interface Waiting {
   readonly peer: Peer.Peer
-  readonly since: number
+  /** when it came, milliseconds of the clock that never goes back */
+  readonly came: number
   readonly seat: HeldSeat
   readonly dismiss: () => void
   readonly hide: () => void
@@ -88,6 +90,7 @@ export const make: Effect.Effect<
   const [seats, status, limits] = [yield* Seats, yield* ServerStatus, yield* ServerLimits]
   const trusted = yield* Peer.TrustedProxies
   const clock = yield* Clock.Clock
+  const time = yield* Monotonic.clock
   // In the order in which they came, which is that of their deadlines.
   const waiting = new Set<Waiting>()
   const told = yield* teller(() => waiting.size)
@@ -99,7 +102,7 @@ export const make: Effect.Effect<
     if (here) {
       one.hide()
       one.seat.giveBack()
-      told.end({ peer: one.peer, outcome, milliseconds: clock.currentTimeMillisUnsafe() - one.since })
+      told.end({ peer: one.peer, outcome, milliseconds: Math.round(time() - one.came) })
     }
     return here
   }
@@ -120,7 +123,7 @@ export const make: Effect.Effect<
     const seat = seats.hold(peer, since)
     if (Result.isFailure(seat)) return refuse(peer, seat.failure, caller)
     const hide = status.show(() => ({ state: "before-login", peer: peer.address, since, ...noTraffic }))
-    const one: Waiting = { peer, since, seat: seat.success, dismiss: caller.dismiss, hide }
+    const one: Waiting = { peer, came: time(), seat: seat.success, dismiss: caller.dismiss, hide }
     one.seat.whenLost(() => expel(one, "made-room"))
     waiting.add(one)
     told.changed()
@@ -146,7 +149,7 @@ export const make: Effect.Effect<
         yield* come.await
         continue
       }
-      const left = oldest.since + limits.loginMilliseconds - clock.currentTimeMillisUnsafe()
+      const left = oldest.came + limits.loginMilliseconds - time()
       if (left > 0) yield* Effect.sleep(left)
       else expel(oldest, "login-timeout")
     }

@@ -80,8 +80,8 @@ export const make: Effect.Effect<Flow> = Effect.gen(function* () {
   /** A peer that compares or copies files of its own is silent but for its signs of life: that does not count. */
   const claim = (): void => {
     const now = time()
-    // One that comes late speaks for no more than two.
-    const milliseconds = Math.min(now - signAt, 2 * keepAliveMilliseconds, claimable ?? 0)
+    // One that comes late speaks for no more than three.
+    const milliseconds = Math.min(now - signAt, 3 * keepAliveMilliseconds, claimable ?? 0)
     signAt = now
     if (claimable !== undefined) claimable -= milliseconds
     claimed += milliseconds
@@ -110,6 +110,7 @@ export const make: Effect.Effect<Flow> = Effect.gen(function* () {
         const [since, claimedBefore] = [time(), claimed]
         return Effect.flatMap(channel.receive, (frames) => {
           if (frames !== undefined && isSignOfLife(frames)) claim()
+          else signAt = time()
           if (dueSince !== undefined) {
             const waited = time() - Math.max(since, dueSince) - (claimed - claimedBefore)
             settle(Math.max(0, waited), contentOf(frames ?? []))

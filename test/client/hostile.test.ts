@@ -6,11 +6,13 @@ import * as Client from "../../src/client/Client.ts"
 import type { ClientSession } from "../../src/client/ClientSession.ts"
 import { ContentDigest } from "../../src/domain/file/Digest.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
+import { packPieces } from "../../src/domain/file/Packed.ts"
 import { packEntries } from "../../src/domain/file/PackedFiles.ts"
 import {
   contentBlockBytes,
   goodbyeMillisecondsMax,
   handshakeMillisecondsMax,
+  keepAliveMilliseconds,
   stallMillisecondsMax
 } from "../../src/domain/limits.ts"
 import * as FaultySocket from "../../src/domain/testing/FaultySocket.ts"
@@ -18,6 +20,7 @@ import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as HostileServer from "../../src/domain/testing/HostileServer.ts"
 import { pair } from "../../src/domain/testing/MemorySocket.ts"
 import type { ServerMessage } from "../../src/domain/wire/Message.ts"
+import { baseOf, key, wholeOf } from "../domain/transfer/deltas.ts"
 
 const name = FileName.make("a")
 const digest = ContentDigest.make("0".repeat(64))
@@ -233,6 +236,32 @@ describe("a server that goes silent", () => {
       })
     )
   }
+
+  scenario("para: fails by the stall deadline while it waits for an answer in the middle of its work", () =>
+    Effect.gen(function* () {
+      const content = Fixture.bytes(1, 400_000)
+      const { groups, ...base } = baseOf(content)
+      const signature = { digest: wholeOf(content), key, averageLog2: base.averageLog2, groups: packPieces(groups) }
+      let heard = 0
+      const session = yield* against((far) =>
+        Effect.gen(function* () {
+          yield* far.hear
+          yield* far.say(1, { _tag: "SameFileHere", size: content.length, modified: 0, from: 0, signature })
+          while ((yield* far.hear) !== undefined) heard += 1
+        })
+      )
+      const fiber = yield* Effect.forkChild(Effect.flip(session.para(name, Fixture.source(content.toReversed()))))
+      let passed = 0
+      for (; fiber.pollUnsafe() === undefined && passed < 2 * stallMillisecondsMax; passed += keepAliveMilliseconds) {
+        yield* TestClock.adjust(keepAliveMilliseconds)
+      }
+      assert.isAtLeast(passed, stallMillisecondsMax)
+      assert.isBelow(passed, stallMillisecondsMax + 4 * keepAliveMilliseconds)
+      assert.strictEqual((yield* Fiber.join(fiber))._tag, "ConnectionLost")
+      // A question, and a sign of life every five seconds: none was answered.
+      assert.isAtLeast(heard, stallMillisecondsMax / keepAliveMilliseconds - 1)
+    })
+  )
 
   scenario("before it greets: the login fails by its deadline", () =>
     Effect.gen(function* () {

@@ -5,6 +5,7 @@ import type { ClientSession } from "../../src/client/ClientSession.ts"
 import * as Bytes from "../../src/domain/Bytes.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
 import {
+  bundlesInFlightMax,
   contentBlockBytes,
   keepAliveMilliseconds,
   listingPageEntriesMax,
@@ -128,6 +129,16 @@ describe("the four commands", () => {
 })
 
 describe("commands at once", () => {
+  scenario("list by names as often as anybody asks", () =>
+    Effect.gen(function* () {
+      const session = yield* connect()
+      yield* session.upload(name, Fixture.source(Uint8Array.of(1)))
+      const listings = Array.from({ length: 3 * bundlesInFlightMax }, () => session.fetchAlike([name]))
+      const all = yield* Effect.forEach(listings, Stream.runCollect, { concurrency: "unbounded" })
+      assert.isTrue(all.every(([entry]) => entry?.name === name))
+    })
+  )
+
   scenario("answer hundreds that were sent without waiting", () =>
     Effect.gen(function* () {
       const session = yield* connect()

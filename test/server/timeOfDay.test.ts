@@ -5,9 +5,12 @@ import { TestClock } from "effect/testing"
 import * as limits from "../../src/domain/limits.ts"
 import * as Watchdog from "../../src/domain/session/Watchdog.ts"
 import { Bandwidth } from "../../src/server/Bandwidth.ts"
+import * as Doorman from "../../src/server/Doorman.ts"
 import { LoginGuard } from "../../src/server/LoginGuard.ts"
 import * as Peer from "../../src/server/Peer.ts"
+import { Seats } from "../../src/server/Seats.ts"
 import { defaultLimits, ServerLimits } from "../../src/server/ServerLimits.ts"
+import { ServerStatus } from "../../src/server/ServerStatus.ts"
 
 /** Runs with the test clock, whose time of day may be set: milliseconds from what it would be. */
 const withTimeOfDay = <A, E, R>(body: (set: (by: number) => void) => Effect.Effect<A, E, R>) =>
@@ -57,6 +60,21 @@ describe("a time of day that is set", () => {
           yield* TestClock.adjust(1)
           assert.strictEqual((yield* attempt)._tag, "Allowed")
         }).pipe(Effect.provide(LoginGuard.layer))
+      )
+    )
+
+    it.effect(`lets nobody wait longer at the door, and sends nobody away sooner: ${by} ms`, () =>
+      withTimeOfDay((set) =>
+        Effect.gen(function* () {
+          const doorman = yield* Doorman.make
+          let dismissed = false
+          doorman.admit({ address: "192.0.2.1", dismiss: () => void (dismissed = true) })
+          set(by)
+          yield* TestClock.adjust(limits.loginMillisecondsMax - 1)
+          assert.isFalse(dismissed)
+          yield* TestClock.adjust(1)
+          assert.isTrue(dismissed)
+        }).pipe(Effect.scoped, Effect.provide([Seats.layer, ServerStatus.layer]))
       )
     )
 

@@ -29,9 +29,11 @@ export interface FrameChannel {
 export interface BareFrameChannel extends FrameChannel {
   /** Sends frames in one record: together at most `recordPlaintextBytesMax` bytes and `recordFramesMax` frames. */
   readonly sendTogether: (frames: ReadonlyArray<Frame.Frame>) => Effect.Effect<void, ChannelFailed>
+  /** Sends a sign of life: that a socket takes it tells nothing of the peer, so it is no progress. */
+  readonly sign: (frame: Frame.Frame) => Effect.Effect<void, ChannelFailed>
 }
 
-/** Frames over that channel; every record that moves tells the watchdog. */
+/** Frames over that channel; every record that moves tells the watchdog, but for signs of life of our own. */
 export const make = (channel: SecureChannel, watchdog: Watchdog): BareFrameChannel => {
   const traffic: Traffic = { received: 0, sent: 0 }
   const sendTogether = (frames: ReadonlyArray<Frame.Frame>): Effect.Effect<void, ChannelFailed> =>
@@ -39,20 +41,19 @@ export const make = (channel: SecureChannel, watchdog: Watchdog): BareFrameChann
       watchdog.progress()
       for (const frame of frames) traffic.sent += Frame.encodedLength(frame)
     })
+  const sign = (frame: Frame.Frame): Effect.Effect<void, ChannelFailed> =>
+    Effect.map(channel.send(Frame.encode(frame)), () => void (traffic.sent += Frame.encodedLength(frame)))
   return {
     traffic,
     sendTogether,
+    sign,
     receive: Effect.flatMap(channel.receive, (received) => {
       watchdog.progress()
       if (received._tag === "End") return Effect.undefined
       traffic.received += Bytes.lengthOf(received.plaintext)
       return Effect.fromResult(Frame.decodeAll(received.plaintext))
     }),
-    send: (frame) =>
-      Effect.map(channel.send(Frame.encode(frame)), () => {
-        watchdog.progress()
-        traffic.sent += Frame.encodedLength(frame)
-      }),
+    send: (frame) => Effect.map(sign(frame), watchdog.progress),
     end: channel.end
   }
 }

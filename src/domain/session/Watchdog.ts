@@ -26,7 +26,10 @@ export interface Watchdog {
    * this was not true, for `keepAliveMilliseconds`: then the peer, who sees nothing move, is to hear of it.
    */
   readonly partly: () => boolean
-  /** The same when nothing has come: silence is no progress. */
+  /**
+   * The same when nothing has come, for half of that time: silence is no progress, and who asks every
+   * `keepAliveMilliseconds` is told yes each time, also where the answer to the last sign of life took long.
+   */
   readonly silent: () => boolean
   /** The limit changes with what the session does; counts from the last progress. */
   readonly expect: (milliseconds: number) => void
@@ -50,21 +53,22 @@ export const make = Effect.fnUntraced(function* (milliseconds: number): Effect.f
     last = now()
     heard = last
   }
-  const silent = (): boolean => {
+  const unheard = (milliseconds: number): boolean => {
     const time = now()
-    if (time - heard < keepAliveMilliseconds) return false
+    if (time - heard < milliseconds) return false
     heard = time
     return true
   }
+  const silent = (): boolean => unheard(keepAliveMilliseconds / 2)
   const partly = (): boolean => {
     last = now()
-    return silent()
+    return unheard(keepAliveMilliseconds)
   }
   const watch = Effect.callback<never, Stalled>((resume) => {
     let sleeping: Fiber.Fiber<void> | undefined
     const look = (): void => {
       const waited = now() - last
-      if (exempted > 0) progress()
+      if (exempted > 0) last = now()
       else if (waited >= limit) return resume(Effect.fail(new Stalled({ milliseconds: Math.round(waited) })))
       const left = exempted > 0 ? limit : limit - waited
       sleeping = run(Effect.map(Effect.sleep(Math.max(1, left)), look))
