@@ -425,27 +425,8 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
     return { parts, equal }
   })
 
-  const listing = (command: Extract<ClientMessage, { readonly _tag: "Fetch" }>) =>
-    Stream.unwrap(
-      Effect.map(requests.begin(command), (request) =>
-        Stream.unfold(0, (count) => orEnd(nextPage(request, count))).pipe(Stream.flattenIterable)
-      )
-    )
-
-  // Names take room at the server while they wait: no more than so many at once, and others after them.
-  const narrowed = yield* Semaphore.make(bundlesInFlightMax - bundlesAheadMax)
-  const listingAlike = (alike: ReadonlyArray<FileName>) =>
-    Stream.unwrap(
-      Effect.as(
-        Effect.acquireRelease(narrowed.take(1), () => narrowed.release(1), { interruptible: true }),
-        listing({ _tag: "Fetch", alike })
-      )
-    )
-
   return {
-    fetch: listing({ _tag: "Fetch" }),
-    fetchAlike: listingAlike,
-    fetchWithDigests: listing({ _tag: "Fetch", digest: true }),
+    ...(yield* makeListings(requests, orEnd)),
     describe,
     upload,
     download,
@@ -478,6 +459,32 @@ const isMismatch = (error: CommandError): boolean =>
   error._tag === "RequestRefused" && error.reason === "digest-mismatch"
 
 const committed = ({ digest, size }: Committed): Committed => ({ size, digest })
+
+const makeListings = Effect.fnUntraced(function* (
+  requests: Requests,
+  orEnd: <A>(page: Effect.Effect<A, CommandError>) => Effect.Effect<A, CommandError>
+) {
+  const listing = (command: Extract<ClientMessage, { readonly _tag: "Fetch" }>) =>
+    Stream.unwrap(
+      Effect.map(requests.begin(command), (request) =>
+        Stream.unfold(0, (count) => orEnd(nextPage(request, count))).pipe(Stream.flattenIterable)
+      )
+    )
+  // Names take room at the server while they wait: no more than so many at once, and others after them.
+  const narrowed = yield* Semaphore.make(bundlesInFlightMax - bundlesAheadMax)
+  const alike = (names: ReadonlyArray<FileName>) =>
+    Stream.unwrap(
+      Effect.as(
+        Effect.acquireRelease(narrowed.take(1), () => narrowed.release(1), { interruptible: true }),
+        listing({ _tag: "Fetch", alike: names })
+      )
+    )
+  return {
+    fetch: listing({ _tag: "Fetch" }),
+    fetchAlike: alike,
+    fetchWithDigests: listing({ _tag: "Fetch", digest: true })
+  }
+})
 
 const nextPage = Effect.fnUntraced(function* (request: Request, count: number) {
   const answer = yield* request.next
