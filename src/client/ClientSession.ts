@@ -420,7 +420,9 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
     count.phase("comparing")
     const coarse = yield* Questions.coarseOf(signature, size)
     const questions = Questions.make(request, coarse, nextMessage(request, name))
-    const { digest: own, parts } = yield* requests.working(Updater.plan(digest, copy, coarse, questions))
+    const { digest: own, parts } = yield* requests.working(
+      Updater.plan(digest, copy, coarse, questions, (bytes) => count.compared(bytes, copy.size))
+    )
     const equal = own === signature.digest && copy.size === size ? { size, digest: own } : undefined
     return { parts, equal }
   })

@@ -24,6 +24,8 @@ export interface Progress {
   readonly total: number
   /** of `done`: bytes that did not have to be sent, because the other end had them or an earlier try had sent them */
   readonly reused: number
+  /** while it is compared: bytes of the file here that were looked at, and of how many */
+  readonly compared?: { readonly done: number; readonly total: number }
   /** of several files together: how many are over, and of how many; those that failed are no part of either */
   readonly files?: { readonly done: number; readonly total: number }
 }
@@ -38,6 +40,8 @@ export interface Counter {
   /** bytes that did not have to */
   readonly reused: (bytes: number) => void
   readonly phase: (phase: Phase) => void
+  /** So many bytes more of a file here of `total` were looked at. */
+  readonly compared: (bytes: number, total: number) => void
   /** Everything is in place. */
   readonly finish: () => void
 }
@@ -47,16 +51,23 @@ export const counter = (total: number, onProgress: OnProgress): Counter => {
   let state: Progress = { phase: "moving", done: 0, total, reused: 0 }
   // After a restart this falls back to nothing, and what is shown waits for it.
   let inPlace = 0
+  let compared: Progress["compared"]
   const change = (phase: Phase, bytes: number, reused: number): void => {
     inPlace = Math.min(total, inPlace + bytes)
-    state = { phase, done: Math.max(state.done, inPlace), total, reused }
+    const shown = phase === "comparing" && compared !== undefined ? { compared } : {}
+    state = { phase, done: Math.max(state.done, inPlace), total, reused, ...shown }
     onProgress(state)
   }
   onProgress(state)
   return {
     moved: (bytes) => change("moving", bytes, state.reused),
     reused: (bytes) => change(state.phase, bytes, state.reused + bytes),
+    compared: (bytes, of) => {
+      compared = { done: Math.min(of, (compared?.done ?? 0) + bytes), total: of }
+      change(state.phase, 0, state.reused)
+    },
     phase: (phase) => {
+      if (phase === "comparing") compared = undefined
       if (phase === "restarting") inPlace = 0
       change(phase, 0, phase === "restarting" ? 0 : state.reused)
     },

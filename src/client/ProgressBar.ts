@@ -46,9 +46,14 @@ export const averageOf = ({ began, looks, progress }: Bar): number => {
   return took > 0 ? (progress.done * 1000) / took : 0
 }
 
-/** What is done while no bytes move, in one word; undefined while they do. */
-export const waiting = ({ phase }: Progress): "committing" | "comparing" | undefined =>
-  phase === "comparing" || phase === "committing" ? phase : undefined
+/** What is done while no bytes move, and how far; undefined while they do. */
+export const waiting = ({ compared, phase }: Progress): string | undefined => {
+  if (phase !== "comparing" || compared === undefined) {
+    return phase === "comparing" || phase === "committing" ? phase : undefined
+  }
+  const share = compared.total === 0 ? 100 : Math.floor((compared.done / compared.total) * 100)
+  return `${phase} ${String(share).padStart(2)} %`
+}
 
 /** Whole per cent: 100 only when everything is there, each of several files as well. */
 export const percent = ({ done, files, total }: Progress): number => {

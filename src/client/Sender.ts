@@ -93,7 +93,17 @@ export const make = <E>(
       counter.phase("comparing")
       counter.reused(from)
       const delta = yield* walkErrors(
-        sendDelta({ local: source, from, coarse, digest, chunksOf, blocksOf, send: perform, flush })
+        sendDelta({
+          local: source,
+          from,
+          coarse,
+          digest,
+          chunksOf,
+          blocksOf,
+          send: perform,
+          flush,
+          walked: (bytes) => counter.compared(bytes, source.size)
+        })
       )
       yield* source.unchanged
       if (delta.equal && !settled && source.size > from) {

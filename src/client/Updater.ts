@@ -32,12 +32,17 @@ interface Have {
   readonly length: number
 }
 
-/** Finds what the local copy has of the server's file. */
+/**
+ * Finds what the local copy has of the server's file.
+ *
+ * @param walked told of bytes of the copy that were compared
+ */
 export const plan = Effect.fnUntraced(function* <E>(
   digest: Digest["Service"],
   copy: Readable<E> & { readonly size: number },
   coarse: Coarse,
-  { blocksOf, chunksOf }: Questions
+  { blocksOf, chunksOf }: Questions,
+  walked: (bytes: number) => void = () => {}
 ): Effect.fn.Return<Plan, CommandError | E | SourceShrank> {
   const have: Array<Have> = []
   const unknown: Array<Found> = []
@@ -46,7 +51,7 @@ export const plan = Effect.fnUntraced(function* <E>(
     else unknown.push(found)
   }
   const add = (found: Found) => Effect.sync(() => keep(found))
-  const whole = yield* walkErrors(match({ local: copy, from: 0, coarse, digest, chunksOf, emit: add }))
+  const whole = yield* walkErrors(match({ local: copy, from: 0, coarse, digest, chunksOf, emit: add, walked }))
 
   const missed = unknown.splice(0)
   for (let at = 0; at < missed.length; at += findingsWaitingMax) {

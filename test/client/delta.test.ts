@@ -11,6 +11,7 @@ import { FileName } from "../../src/domain/file/FileName.ts"
 import { Accounts } from "../../src/domain/session/Accounts.ts"
 import { FileStore } from "../../src/domain/store/FileStore.ts"
 import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
+import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
 import { confused, knownKey, knownKeys } from "../confused.ts"
 import * as Server from "../../src/server/Server.ts"
@@ -160,6 +161,25 @@ describe("transfers that send what changed", () => {
         assert.isTrue(seen.some(({ phase, reused }) => phase === "comparing" && reused > 0))
         assert.isBelow(session.traffic.sent - sent, 1024)
         assert.strictEqual((yield* session.describe(name)).modified, 1_000)
+      }
+    }).pipe(Effect.provide(world))
+  )
+
+  it.effect("says how far the comparison of two equal files is, either way", () =>
+    Effect.gen(function* () {
+      const session = yield* connect
+      yield* session.upload(name, sourceOf(base))
+      const seen: Array<Progress> = []
+      yield* session.para(name, sourceOf(base), (progress) => seen.push(progress))
+      const together = seen.splice(0)
+      const receive = () => Effect.succeed(Fixture.sink())
+      yield* session.update(name, sourceOf(base), receive, (progress) => seen.push(progress))
+      for (const all of [together, seen]) {
+        const looks = all.flatMap(({ compared }) => (compared === undefined ? [] : [compared]))
+        assert.isAbove(looks.length, 1)
+        assert.isTrue(looks.every(({ done }, index) => done > (looks[index - 1]?.done ?? 0)))
+        assert.deepStrictEqual(looks.at(-1), { done: base.length, total: base.length })
+        assert.isTrue(all.every(({ compared, phase }) => compared === undefined || phase === "comparing"))
       }
     }).pipe(Effect.provide(world))
   )

@@ -179,6 +179,19 @@ describe("ProgressBar", () => {
     assert.strictEqual(ProgressBar.percent({ phase: "done", done: 0, total: 0, reused: 0 }), 100)
   })
 
+  it("says how far a comparison is, while nothing moves", () => {
+    const none = { phase: "comparing", done: 0, total: 200, reused: 0 } as const
+    const of = (done: number, total: number) => ProgressBar.waiting({ ...none, compared: { done, total } })
+    assert.strictEqual(ProgressBar.waiting(none), "comparing")
+    assert.deepStrictEqual(
+      [of(0, 200), of(63, 200), of(200, 200), of(0, 0)],
+      ["comparing  0 %", "comparing 31 %", "comparing 100 %", "comparing 100 %"]
+    )
+    const bar = ProgressBar.look(ProgressBar.start(0), 2000, { ...none, compared: { done: 63, total: 200 } })
+    assert.include(ProgressBar.render(bar, "para", "a", 79), "comparing 31 %")
+    assert.isAtMost(ProgressBar.render(bar, "para", "a", 30).length, 30)
+  })
+
   it("of several files it counts those that are over, and says what did not have to be sent", () => {
     const of = (done: number, reused: number) =>
       ProgressBar.look(
