@@ -304,18 +304,22 @@ describe("files that come with their folder", () => {
   )
 })
 
+/** A tree of that disk, whose files take no permissions from others. */
+const treeOn = (disk: Disk["Service"]) =>
+  LocalTreeDisk.make({
+    disk,
+    pathOf: (name) => name,
+    prepare: () => Effect.succeed(Effect.void),
+    held: new Set(),
+    services: (effect) => Effect.provide(effect, core)
+  })
+
 describe("a file of a tree that is settled", () => {
   it.effect("is opened for reading: its owner may set its time also where nobody may write to it", () =>
     Effect.gen(function* () {
       const { control, disk } = yield* MemoryDisk.make()
       yield* control.plant(["a"], { kind: "file", content: Uint8Array.of(1) })
-      const tree = LocalTreeDisk.make({
-        disk,
-        pathOf: (name) => name,
-        prepare: () => Effect.succeed(Effect.void),
-        held: new Set(),
-        services: (effect) => Effect.provide(effect, core)
-      })
+      const tree = treeOn(disk)
       yield* tree.place("a").settle({ modified: 5000, executable: true })
       assert.deepStrictEqual(yield* control.journal, ["openRead", "setExecutable", "setModified"])
       const { executable, modified } = yield* disk.stat(["a"])
@@ -329,13 +333,7 @@ describe("how durable what is written is", () => {
   const download = (disk: Disk["Service"]) =>
     Effect.gen(function* () {
       const digest = yield* Digest
-      const tree = LocalTreeDisk.make({
-        disk,
-        pathOf: (name) => name,
-        prepare: () => Effect.succeed(Effect.void),
-        held: new Set(),
-        services: (effect) => Effect.provide(effect, core)
-      })
+      const tree = treeOn(disk)
       const small = ["a/b/1", "a/b/2", "c"].map((path) => {
         return { path, modified: 0, parts: [text(path)], digest: digestOf(digest, [text(path)]) }
       })
