@@ -227,6 +227,16 @@ describe("the file system", () => {
   )
 })
 
+/** A tree of that disk, whose files take no permissions from others. */
+const treeOn = (disk: Disk["Service"]) =>
+  LocalTreeDisk.make({
+    disk,
+    pathOf: (name) => name,
+    prepare: () => Effect.succeed(Effect.void),
+    held: new Set(),
+    services: (effect) => Effect.provide(effect, core)
+  })
+
 describe("files that come with their folder", () => {
   it.effect("are alone in it meanwhile, and only the first of it come so", () =>
     Effect.gen(function* () {
@@ -265,13 +275,7 @@ describe("files that come with their folder", () => {
           )
         }
       }
-      const tree = LocalTreeDisk.make({
-        disk: watched,
-        pathOf: (name) => name,
-        prepare: () => Effect.succeed(Effect.void),
-        held: new Set(),
-        services: (effect) => Effect.provide(effect, core)
-      })
+      const tree = treeOn(watched)
       const placing = (...paths: ReadonlyArray<string>) =>
         Effect.flatMap(
           tree.placeSmall(paths.map((path) => ({ path, modified: 0, parts, digest: digestOf(digest, parts) }))),
@@ -303,16 +307,6 @@ describe("files that come with their folder", () => {
     }).pipe(Effect.scoped, Effect.provide(core), Effect.provideService(Durability, "os"))
   )
 })
-
-/** A tree of that disk, whose files take no permissions from others. */
-const treeOn = (disk: Disk["Service"]) =>
-  LocalTreeDisk.make({
-    disk,
-    pathOf: (name) => name,
-    prepare: () => Effect.succeed(Effect.void),
-    held: new Set(),
-    services: (effect) => Effect.provide(effect, core)
-  })
 
 describe("a file of a tree that is settled", () => {
   it.effect("is opened for reading: its owner may set its time also where nobody may write to it", () =>
