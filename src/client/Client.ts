@@ -5,7 +5,7 @@ import { Context, Effect, Exit, Layer, Option, Schedule, Scope } from "effect"
 import type { Socket } from "effect/socket"
 import type { ChannelFailed } from "../domain/channel/ChannelError.ts"
 import type { Cipher } from "../domain/channel/Cipher.ts"
-import { Kem } from "../domain/channel/Kem.ts"
+import { Kem, type KemKeyPair } from "../domain/channel/Kem.ts"
 import type { Opaque, Password } from "../domain/channel/Opaque.ts"
 import type { UserName } from "../domain/channel/HandshakeMessage.ts"
 import * as SecureChannel from "../domain/channel/SecureChannel.ts"
@@ -22,12 +22,21 @@ import * as ClientLogin from "./ClientLogin.ts"
 import * as ClientSession from "./ClientSession.ts"
 import * as Requests from "./Requests.ts"
 
+/** A connection that was dialled before anybody asked for it, with our hello on its way. */
+export interface Ahead {
+  readonly socket: Socket.Socket
+  /** the key pair of that hello, and of no other */
+  readonly keyPair: KemKeyPair
+}
+
 /** Whom to reach, and as whom. */
 export interface ConnectOptions {
   /** how messages name the server: HOST:PORT */
   readonly server: string
   /** a fresh socket for each try; it dials when it is opened */
   readonly dial: Effect.Effect<Socket.Socket>
+  /** asked in each try before anything is dialled: a connection that is there goes before a fresh one */
+  readonly ahead?: Effect.Effect<Ahead | undefined>
   readonly user: UserName
   readonly password: Password
   /** Asked for another password after a wrong one, while the server takes more tries. */
@@ -100,13 +109,16 @@ const open = Effect.fnUntraced(function* (
 > {
   const connection = yield* Scope.fork(parent)
   const { handshake, start } = yield* Effect.gen(function* () {
-    const dialling = Effect.mapError(
-      timed(options.server, dialMillisecondsMax, Transport.open(yield* options.dial)),
-      (error) => (error._tag === "ConnectFailed" ? error : dialFailed(options.server, error))
+    const ahead = yield* options.ahead ?? Effect.undefined
+    const socket = ahead?.socket ?? (yield* options.dial)
+    const dialling = Effect.mapError(timed(options.server, dialMillisecondsMax, Transport.open(socket)), (error) =>
+      error._tag === "ConnectFailed" ? error : dialFailed(options.server, error)
     )
-    const [transport, keyPair] = yield* Effect.all([dialling, (yield* Kem).keyPair], { concurrency: 2 })
+    const fresh = ahead === undefined ? (yield* Kem).keyPair : Effect.succeed(ahead.keyPair)
+    const [transport, keyPair] = yield* Effect.all([dialling, fresh], { concurrency: 2 })
+    const hello = { keyPair, said: ahead !== undefined }
     const exchange = Effect.all(
-      { handshake: SecureChannel.connect(transport, { keyPair }), start: ClientLogin.start(options) },
+      { handshake: SecureChannel.connect(transport, { hello }), start: ClientLogin.start(options) },
       { concurrency: 2 }
     )
     return yield* timed(options.server, handshakeMillisecondsMax, exchange).pipe(

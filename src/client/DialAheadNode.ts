@@ -3,11 +3,14 @@
  *
  * Loading takes a tenth of a second, and a connection a round trip: one after the other they are a fifth of what a
  * listing takes at 100 ms. So what starts the program reads the command line before, and dials if it is sure that the
- * program would. Where it is not, nothing is lost: the program dials. Nothing is sent here.
+ * program would. Where it is not, nothing is lost: the program dials. What is sent here is the hello, which needs no
+ * answer and says nothing of anybody: a server that is near has answered it when the program is there.
  *
  * It stands beside the program, in a file of its own, and may import only what is loaded in no time.
  */
 import type { Socket } from "node:net"
+import { helloOf } from "../domain/channel/Protocol.ts"
+import type * as XWingNode from "../domain/channel/XWingNode.ts"
 import * as ReadRing from "./ReadRing.ts"
 
 // Not imported: Node reads every property of a module for an import, and loads a tenth of itself for some.
@@ -136,9 +139,15 @@ export const whom = (args: ReadonlyArray<string>, here: Surroundings): Address |
   return isRight ? addressOf(flags.get("--server") ?? "") : undefined
 }
 
-let dialled: { readonly address: Address; readonly connection: Connection } | undefined
+/** A connection with our hello on its way, and the key pair that is in it: for this connection alone. */
+export interface Greeted {
+  readonly connection: Connection
+  readonly keyPair: XWingNode.KeyPair
+}
 
-/** Dials, if the command line is certain to. A connection that nobody takes does not keep the process. */
+let dialled: (Greeted & { readonly address: Address }) | undefined
+
+/** Dials and says hello, if the command line is certain to. A connection that nobody takes keeps no process. */
 export const begin = async (args: ReadonlyArray<string>, environment: NodeJS.ProcessEnv): Promise<void> => {
   const entry = (path: string) => statSync(path, { throwIfNoEntry: false })
   const address = whom(args, {
@@ -150,21 +159,25 @@ export const begin = async (args: ReadonlyArray<string>, environment: NodeJS.Pro
   const connection = dial(address)
   // Who takes it finds it destroyed, and dials again to hear why.
   connection.socket.unref().on("error", () => undefined)
-  dialled = { address, connection }
   // Node sends the first packet in the next tick, which would come when the program is loaded.
   await new Promise<void>((resolve) => process.nextTick(resolve))
+  // Node's cryptography takes 10 ms to load: the connection is on its way meanwhile.
+  const { freshKeyPair } = await import("../domain/channel/XWingNode.ts")
+  const keyPair = freshKeyPair()
+  connection.socket.write(helloOf(keyPair.publicKey))
+  dialled = { address, connection, keyPair }
 }
 
 /** The connection that was dialled ahead, once, if it goes there and has not failed; it may be still on its way. */
-export const take = ({ host, port }: Address): Connection | undefined => {
+export const take = ({ host, port }: Address): Greeted | undefined => {
   const ahead = dialled
   dialled = undefined
   if (ahead === undefined || ahead.connection.socket.destroyed) return undefined
-  const { address, connection } = ahead
+  const { address, connection, keyPair } = ahead
   const { socket } = connection
   if (address.host === host && address.port === port) {
     socket.ref()
-    return connection
+    return { connection, keyPair }
   }
   socket.destroy()
   return undefined

@@ -1,9 +1,11 @@
 /**
- * How a client reaches a server over TCP: by the connection that was dialled ahead, or by one of its own.
+ * How a client reaches a server over TCP: by a connection of its own, or by the one that was dialled ahead.
  */
 import { Effect, type Scope } from "effect"
 import { Socket } from "effect/socket"
+import * as KemNode from "../domain/channel/KemNode.ts"
 import * as SocketNode from "../domain/channel/SocketNode.ts"
+import type * as Client from "./Client.ts"
 import * as DialAheadNode from "./DialAheadNode.ts"
 
 /**
@@ -11,7 +13,19 @@ import * as DialAheadNode from "./DialAheadNode.ts"
  * `Transport` needs it (`ReadRing`).
  */
 export const dial = (address: DialAheadNode.Address): Effect.Effect<Socket.Socket> =>
-  SocketNode.dialling(Effect.suspend(() => connected(DialAheadNode.take(address) ?? DialAheadNode.dial(address))))
+  SocketNode.dialling(Effect.suspend(() => connected(DialAheadNode.dial(address))))
+
+/** The connection that was dialled ahead, if there is one that goes there: for one try only. */
+export const ahead = (address: DialAheadNode.Address): Effect.Effect<Client.Ahead | undefined> =>
+  Effect.suspend(() => {
+    const greeted = DialAheadNode.take(address)
+    if (greeted === undefined) return Effect.undefined
+    const { connection, keyPair } = greeted
+    return Effect.map(SocketNode.dialling(connected(connection)), (socket) => ({
+      socket,
+      keyPair: KemNode.keyPairOf(keyPair)
+    }))
+  })
 
 /** Waits for it if it is still on its way. It ends with the scope. */
 const connected = ({

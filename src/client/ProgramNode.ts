@@ -107,5 +107,8 @@ export const start = async (args: ReadonlyArray<string>): Promise<void> => {
     atEnd: (last) => void process.once("exit", last)
   })
   const importModule = (module: string) => import(module)
+  // The hello of a connection that has come about meanwhile goes out now, and not when the program has begun.
+  // oxlint-disable-next-line no-restricted-globals
+  await new Promise<void>((resolve) => setImmediate(resolve))
   script.runInThisContext()(createRequire(path), import.meta, importModule, DialAheadNode)
 }

@@ -61,9 +61,12 @@ export const send = (
   Effect.gen(function* () {
     const reporter = yield* Reporter
     const filter = Filter.make(options)
-    // The server is asked while the folders are gone through: neither end waits for the other.
+    // The server is asked while the folders are gone through: neither end waits for the other. An upload that removes
+    // nothing is told by the answers what is in the way: it begins a round trip earlier, and nobody lists anything.
     const meant = outermostOfLocal(yield* LocalFiles, paths, as)
-    const there = yield* Effect.cached(listing(command, meant, command === "upload" && !options.remove))
+    const blind = command === "upload" && !options.remove
+    const asked = blind && !options.dryRun ? Effect.as(loggedIn, []) : listing(command, meant, blind)
+    const there = yield* Effect.cached(asked)
     const here = yield* TreeSelection.local(command, paths, as, filter, Effect.forkScoped(there))
     let failed = here.failed
     if (here.files.length === 0 && here.roots.length === 0) return failed === 0
@@ -169,6 +172,8 @@ const outermostOfLocal = (
 const outermostOfRemote = (texts: ReadonlyArray<string>): Outermost =>
   texts.some(Glob.isPattern) ? undefined : outermost(texts.map(TreeSelection.folderName))
 
+const loggedIn = Effect.flatMap(Sessions, ({ session }) => session)
+
 /** The server's files that are or may be in the way; undefined when they could not be listed, which was told. */
 const listing = Effect.fnUntraced(function* (
   command: TransferCommand,
@@ -176,9 +181,8 @@ const listing = Effect.fnUntraced(function* (
   optional: boolean
 ): Effect.fn.Return<ReadonlyArray<FileEntry> | undefined, NoSession, Reporter | Sessions> {
   const reporter = yield* Reporter
-  const listed = Effect.flatMap(
-    Effect.flatMap(Sessions, ({ session }) => session),
-    ({ fetch, fetchAlike }) => Stream.runCollect(among === undefined ? fetch : fetchAlike(among))
+  const listed = Effect.flatMap(loggedIn, ({ fetch, fetchAlike }) =>
+    Stream.runCollect(among === undefined ? fetch : fetchAlike(among))
   )
   return yield* Effect.catchTag(listed, "RequestRefused", (error) =>
     optional && error.reason === "not-permitted"
@@ -278,7 +282,7 @@ export const get = (
   )
 
 /** The first digest loads native code, 8 ms: while the server lists, nobody waits for it. */
-const digestsAhead = Effect.flatMap(Sessions, ({ session }) => session).pipe(
+const digestsAhead = loggedIn.pipe(
   Effect.andThen(Digest),
   Effect.map((digest) => void digestOf(digest, [])),
   Effect.ignore

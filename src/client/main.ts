@@ -20,6 +20,7 @@ import type { Password } from "../domain/channel/Opaque.ts"
 import * as OpaqueNode from "../domain/channel/OpaqueNode.ts"
 import * as SocketNode from "../domain/channel/SocketNode.ts"
 import * as DigestNode from "../domain/file/DigestNode.ts"
+import { turn } from "../domain/store/SmallFilesNode.ts"
 import { exitCode } from "../exitCode.ts"
 import * as manual from "../manual.ts"
 import * as Client from "./Client.ts"
@@ -121,6 +122,7 @@ const logIn = Effect.fnUntraced(function* (
     const connected = yield* Client.connect({
       server: ServerAddress.show(server),
       dial: DialNode.dial(server),
+      ahead: DialNode.ahead(server),
       user,
       password,
       askAgain,
@@ -162,6 +164,7 @@ const running = Effect.fnUntraced(function* <E, R>(
   reportPrefix: string,
   named?: ServerAddress.Named
 ) {
+  yield* turn
   verbose ||= flags.verbose
   const profile = yield* ClientConfig.profileOf(flags)
   const target = {
@@ -538,7 +541,9 @@ const platform = Layer.mergeAll(
   Layer.provideMerge(ScreenNode.layer)
 )
 
-Command.run(command, { version }).pipe(
+// What waited for the program to be loaded goes first: the hello of a connection that was dialled ahead.
+turn.pipe(
+  Effect.andThen(Command.run(command, { version })),
   Effect.as(0),
   Effect.raceFirst(ScreenNode.ended),
   Effect.raceFirst(watchSignals),

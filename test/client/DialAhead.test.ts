@@ -11,6 +11,11 @@ import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as DialAheadNode from "../../src/client/DialAheadNode.ts"
 import * as DialNode from "../../src/client/DialNode.ts"
+import { publicKeyBytes } from "../../src/domain/channel/Kem.ts"
+import { helloOf, preamble } from "../../src/domain/channel/Protocol.ts"
+
+/** bytes of M1 */
+const helloBytes = preamble.length + publicKeyBytes
 
 const here: DialAheadNode.Surroundings = {
   isThere: (path) => path === "a" || path === "b",
@@ -84,14 +89,16 @@ describe("a command line is not certain to dial", () => {
 const listening = Effect.acquireRelease(
   Effect.promise(async () => {
     const seen = { connections: 0, bytes: 0 }
+    const gone: Array<Promise<unknown>> = []
     const server = createServer((socket) => {
       seen.connections += 1
       socket.on("data", (chunk) => (seen.bytes += chunk.length))
       socket.on("error", () => {})
+      gone.push(new Promise((resolve) => socket.once("close", resolve)))
     })
     server.listen(0, "127.0.0.1")
     await once(server, "listening")
-    return { seen, server, address: { host: "127.0.0.1", port: portOf(server) } }
+    return { seen, gone, server, address: { host: "127.0.0.1", port: portOf(server) } }
   }),
   ({ server }) => Effect.sync(() => void server.close())
 )
@@ -111,16 +118,38 @@ describe("the connection that was dialled ahead", () => {
   it.live("is taken once, by who goes there", () =>
     Effect.gen(function* () {
       const { address, seen, server } = yield* listening
-      const came = once(server, "connection")
+      const came = new Promise<Socket>((resolve) => server.once("connection", resolve))
       yield* begin(address)
-      yield* Effect.promise(() => came)
-      const socket = DialAheadNode.take(address)?.socket
-      if (socket?.connecting === true) yield* Effect.promise(() => once(socket, "connect"))
-      assert.strictEqual(socket?.remotePort, address.port)
-      assert.isTrue(socket?.allowHalfOpen)
+      const peer = yield* Effect.promise(() => came)
+      const hello = yield* Effect.promise(() => once(peer, "data"))
+      const taken = DialAheadNode.take(address)
+      assert.isDefined(taken)
+      const { connection, keyPair } = taken
+      assert.strictEqual(connection.socket.remotePort, address.port)
+      assert.isTrue(connection.socket.allowHalfOpen)
       assert.strictEqual(DialAheadNode.take(address), undefined)
-      socket?.destroy()
-      assert.deepStrictEqual(seen, { connections: 1, bytes: 0 })
+      connection.socket.destroy()
+      // The hello of that key pair, and nothing else.
+      assert.deepStrictEqual(hello, [Buffer.from(helloOf(keyPair.publicKey))])
+      assert.deepStrictEqual(seen, { connections: 1, bytes: helloBytes })
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("has another key pair each time", () =>
+    Effect.gen(function* () {
+      const { address } = yield* listening
+      const publicKeys: Array<string> = []
+      for (let round = 0; round < 2; round += 1) {
+        yield* begin(address)
+        const taken = DialAheadNode.take(address)
+        taken?.connection.socket.destroy()
+        publicKeys.push(Buffer.from(taken?.keyPair.publicKey ?? []).toString("hex"))
+      }
+      assert.deepStrictEqual(
+        publicKeys.map(({ length }) => length),
+        [2 * publicKeyBytes, 2 * publicKeyBytes]
+      )
+      assert.notStrictEqual(publicKeys[0], publicKeys[1])
     }).pipe(Effect.scoped)
   )
 
@@ -146,7 +175,9 @@ describe("the connection that was dialled ahead", () => {
       yield* Effect.promise(() => came)
       // Another one has seen its end: so has this.
       yield* Effect.promise(() => once(connect(address.port, address.host).resume(), "close"))
-      const reader = yield* (yield* DialNode.dial(address)).reader
+      const ahead = yield* DialNode.ahead(address)
+      assert.isDefined(ahead)
+      const reader = yield* ahead.socket.reader
       const { reason } = yield* Effect.flip(reader.pull)
       assert.deepStrictEqual(
         [reason._tag, reason._tag === "SocketCloseError" && reason.code],
@@ -184,10 +215,10 @@ describe("the executable", () => {
 
   const bin = join(import.meta.dirname, "..", "..", "src", "client", "bin.ts")
 
-  /** What a server that is never greeted sees of a client, and how that ends. */
+  /** What a server that never answers sees of a client, and how that ends. */
   const run = (...args: ReadonlyArray<string>) => Effect.scoped(ran(args))
   const ran = Effect.fnUntraced(function* (args: ReadonlyArray<string>) {
-    const { address, seen } = yield* listening
+    const { address, gone, seen } = yield* listening
     const child = spawn(process.execPath, [bin, "--server", `127.0.0.1:${address.port}`, "--user", "ada", ...args], {
       cwd: folder,
       stdio: ["ignore", "ignore", "pipe"],
@@ -196,17 +227,18 @@ describe("the executable", () => {
     let said = ""
     child.stderr.on("data", (chunk) => (said += String(chunk)))
     const [code] = yield* Effect.promise(() => once(child, "close"))
+    yield* Effect.promise(() => Promise.all(gone))
     return { code: Number(code), said, seen }
   })
 
   it.live(
-    "dials before it knows all, and sends nothing until it does",
+    "says hello before it knows all, and nothing else until it does",
     () =>
       Effect.gen(function* () {
         const { code, said, seen } = yield* run("--password-file", "blank", "upload", "a")
         assert.strictEqual(code, 1)
         assert.include(said, "has an empty first line")
-        assert.deepStrictEqual(seen, { connections: 1, bytes: 0 })
+        assert.deepStrictEqual(seen, { connections: 1, bytes: helloBytes })
       }),
     60_000
   )

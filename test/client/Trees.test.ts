@@ -187,15 +187,16 @@ describe("upload -r", () => {
   )
 
   const other = world({ "photos/CASE": "server's", keep: "server's" })
-  it.effect("what cannot be there is told with its rule before anything is sent, and the rest goes on", () =>
+  it.effect("what cannot be is told with its rule before anything is sent, what the server has is refused by it", () =>
     Effect.gen(function* () {
       yield* here({ "photos/a": "1", "photos/b\\c": "2", "photos/case": "3", "photos/x": "4", "photos/X": "5" })
       assert.isFalse(yield* upload(["photos", "nothing"]))
       const events = other.told()
       assert.deepStrictEqual(
         events.filter(({ event }) => event !== "progress").map(({ error, event }) => error ?? event),
-        ["SourceMissing", "NamesCollide", "NameRefused", "NamesCollide", "NamesCollide", "uploaded", "summary"]
+        ["SourceMissing", "NamesCollide", "NameRefused", "NamesCollide", "uploaded", "RequestRefused", "summary"]
       )
+      assert.include(events.find(({ error }) => error === "RequestRefused")?.["message"], "'photos/CASE'")
       assert.deepStrictEqual(about(events, "uploaded"), ["photos/a"])
       assert.deepStrictEqual(summary(events), { files: 1, equal: 0, removed: 0, failed: 5 })
       assert.isFalse(yield* upload(["photos"], {}, "../x"))
@@ -211,7 +212,9 @@ describe("what the server is asked for", () => {
     Effect.gen(function* () {
       yield* here({ "Up/a": "1", "x/y/Sub/b": "2", ...Object.fromEntries(many.map((name) => [`${name}/f`, name])) })
       const asked = <A, E, R>(command: Effect.Effect<A, E, R>) => Effect.map(command, () => listings.splice(0))
-      assert.deepStrictEqual(yield* asked(upload(["x/y/Sub", "Up"])), ["sub,up"])
+      assert.deepStrictEqual(yield* asked(upload(["x/y/Sub", "Up"])), [])
+      assert.deepStrictEqual(yield* asked(upload(["x/y/Sub", "Up"], { dryRun: true })), ["sub,up"])
+      assert.deepStrictEqual(yield* asked(upload(["x/y/Sub"], { remove: true })), ["sub"])
       assert.deepStrictEqual(yield* asked(para(["x/y"], {}, "To/here")), ["to"])
       assert.deepStrictEqual(yield* asked(upload(["x/y/."], { dryRun: true })), ["all"])
       assert.deepStrictEqual(yield* asked(upload(["x/*"], { dryRun: true })), ["all"])

@@ -3,7 +3,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Exit, Fiber, Layer, Queue, Scope, Stream } from "effect"
-import type { Socket } from "effect/socket"
+import { Socket } from "effect/socket"
 import { TestClock } from "effect/testing"
 import * as Client from "../../src/client/Client.ts"
 import * as Commands from "../../src/client/Commands.ts"
@@ -11,7 +11,10 @@ import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
 import * as ReporterText from "../../src/client/ReporterText.ts"
 import { Screen } from "../../src/client/Screen.ts"
 import { Sessions } from "../../src/client/Sessions.ts"
+import { Kem, type KemKeyPair } from "../../src/domain/channel/Kem.ts"
+import { helloOf } from "../../src/domain/channel/Protocol.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
+import { connectRetryMilliseconds } from "../../src/domain/limits.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import { MemoryNetwork, pair } from "../../src/domain/testing/MemorySocket.ts"
 import { layer, settle, Watch } from "../server/world.ts"
@@ -131,6 +134,25 @@ describe("round trips", () => {
     }).pipe(Effect.provide(layer()))
   )
 
+  it.effect("three to a folder that is sent: nobody lists first what may be in its way", () =>
+    Effect.gen(function* () {
+      const scope = yield* Effect.scope
+      const files = yield* LocalFilesMemory.MemoryFiles
+      for (const name of ["a", "b/c", "b/d"]) files.set(`tree/${name}`, { bytes: content, modified: 0 })
+      const tree = { remove: false, dryRun: false, checksum: false, include: [], exclude: [] }
+      const { count, result } = yield* trips((link) =>
+        Commands.run({ _tag: "Upload", files: ["tree"], as: undefined, tree }).pipe(
+          Effect.provide(Sessions.layer(connect(link, scope, true)))
+        )
+      )
+      assert.deepStrictEqual([result, count], [true, 6])
+    }).pipe(
+      Effect.provide(Layer.mergeAll(LocalFilesMemory.layer(), ReporterText.layer(""))),
+      Effect.provide(Screen.layerMemory({ written: { out: "", err: "" } })),
+      Effect.provide(layer())
+    )
+  )
+
   it.effect("many small files are brought up to date in as many as three", () =>
     Effect.gen(function* () {
       const scope = yield* Effect.scope
@@ -164,5 +186,61 @@ describe("round trips", () => {
       yield* listing(true)
       assert.deepStrictEqual((yield* Watch).outcomes(), ["bye"])
     }).pipe(Effect.provide(layer()))
+  )
+
+  /** The connection, with the hello of a key pair in front of what is written. */
+  const greeted = (socket: Socket.Socket, { publicKey }: KemKeyPair): Socket.Socket =>
+    Socket.make({
+      reader: socket.reader,
+      writer: Effect.tap(socket.writer, (writer) => Effect.ignore(writer.write(helloOf(publicKey))))
+    })
+
+  it.effect("as many over a connection that was dialled ahead, whose hello is not said again", () =>
+    Effect.gen(function* () {
+      const scope = yield* Effect.scope
+      const keyPair = yield* (yield* Kem).keyPair
+      const network = yield* MemoryNetwork
+      const dialled: Array<string> = []
+      const { count, result } = yield* trips((link) => {
+        const dial = Scope.provide(Effect.provideService(link.dial, MemoryNetwork, network), scope)
+        const connected = Client.connect({
+          server: "memory",
+          ahead: Effect.map(dial, (socket) => ({ socket: greeted(socket, keyPair), keyPair })),
+          dial: Effect.suspend(() => (dialled.push("again"), dial)),
+          ...Fixture.ada,
+          eager: true
+        })
+        return Effect.scoped(Effect.flatMap(connected, (session) => Stream.runCollect(session.fetch)))
+      })
+      assert.deepStrictEqual([result, count, dialled], [[], 6, []])
+    }).pipe(Effect.provide(layer()))
+  )
+
+  it.effect("a connection that was dialled ahead and is closed at once is not the last", () =>
+    Effect.gen(function* () {
+      const network = yield* MemoryNetwork
+      const kem = yield* Kem
+      let pairs = 0
+      let ahead = 0
+      const closed = Effect.gen(function* () {
+        const [near, far] = yield* pair
+        const keyPair = yield* kem.keyPair
+        // The server had no seat.
+        yield* Effect.scoped(Effect.flatMap(far.reader, () => far.writer))
+        return { socket: greeted(near, keyPair), keyPair }
+      })
+      const connecting = Client.connect({
+        server: "memory",
+        ahead: Effect.suspend(() => ((ahead += 1) === 1 ? Effect.orDie(closed) : Effect.undefined)),
+        dial: network.dial,
+        ...Fixture.ada
+      }).pipe(Effect.provideService(Kem, { ...kem, keyPair: Effect.map(kem.keyPair, (pair) => ((pairs += 1), pair)) }))
+      const fiber = yield* Effect.forkChild(connecting)
+      yield* settle
+      yield* TestClock.adjust(connectRetryMilliseconds)
+      const session = yield* Fiber.join(fiber)
+      assert.deepStrictEqual(yield* Stream.runCollect(session.fetch), [])
+      assert.deepStrictEqual([ahead, pairs], [2, 1])
+    }).pipe(Effect.scoped, Effect.provide(layer()))
   )
 })

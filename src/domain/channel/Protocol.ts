@@ -14,3 +14,6 @@ export const preamble: Uint8Array = Bytes.concat([Bytes.fromUtf8(protocolName), 
 
 /** What the preambles of all versions begin with. */
 export const family: Uint8Array = Bytes.fromUtf8("pd/")
+
+/** What an end says first: the preamble, and its public key or ciphertext. */
+export const helloOf = (key: Uint8Array): Uint8Array => Bytes.concat([preamble, key])

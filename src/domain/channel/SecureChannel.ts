@@ -36,7 +36,7 @@ import {
   transcriptOfHellos
 } from "./KeySchedule.ts"
 import type { SessionKey } from "./Opaque.ts"
-import { family, preamble } from "./Protocol.ts"
+import { family, helloOf, preamble } from "./Protocol.ts"
 import { decodeHeader, makeOpener, makeSealer, type Opener, type RecordHeader, type Sealer } from "./Record.ts"
 import type { Transport } from "./Transport.ts"
 
@@ -74,10 +74,17 @@ export interface ChannelOptions {
   readonly recordsPerKey?: number
 }
 
+/** A client's hello that was made before there was a channel. */
+export interface Hello {
+  /** fresh, for one channel only */
+  readonly keyPair: KemKeyPair
+  /** whether the transport has it already */
+  readonly said: boolean
+}
+
 /** What a client may bring along. */
 export interface ConnectOptions extends ChannelOptions {
-  /** a fresh key pair that was made while the connection was dialled; for one channel only */
-  readonly keyPair?: KemKeyPair
+  readonly hello?: Hello
 }
 
 /** The client's side of the key exchange: says hello, waits for the server's. */
@@ -85,9 +92,9 @@ export const connect = Effect.fnUntraced(function* (
   transport: Transport,
   options: ConnectOptions = {}
 ): Effect.fn.Return<HandshakeChannel<ServerHandshake, ClientHandshake>, ChannelFailed, Kem | Cipher> {
-  const keyPair = options.keyPair ?? (yield* (yield* Kem).keyPair)
-  const hello = Bytes.concat([preamble, keyPair.publicKey])
-  yield* transport.write([hello])
+  const { keyPair, said } = options.hello ?? { keyPair: yield* (yield* Kem).keyPair, said: false }
+  const hello = helloOf(keyPair.publicKey)
+  if (!said) yield* transport.write([hello])
   const answer = yield* takeHello(transport, ciphertextBytes)
   const secret = yield* Effect.mapError(keyPair.decapsulate(answer.subarray(preamble.length)), () =>
     channelFailed("kem-rejected")
@@ -108,7 +115,7 @@ export const accept = Effect.fnUntraced(function* (
   const { ciphertext, secret } = yield* Effect.mapError(kem.encapsulate(hello.subarray(preamble.length)), () =>
     channelFailed("kem-rejected")
   )
-  const answer = Bytes.concat([preamble, ciphertext])
+  const answer = helloOf(ciphertext)
   yield* transport.write([answer])
   return handshakeChannel(yield* Cipher, transport, server, secret, hello, answer, options)
 })
