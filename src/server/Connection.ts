@@ -89,7 +89,10 @@ type ConnectionError =
 interface Story {
   /** a proxy's connection is of another once its header is here */
   peer: Peer.Peer
+  /** when it was accepted, milliseconds since 1970 */
   readonly since: number
+  /** the same, milliseconds of the clock that never goes back */
+  readonly came: number
   user: UserName | undefined
   client: string | undefined
   attempts: number
@@ -128,6 +131,7 @@ export const serve = Effect.fnUntraced(function* (
   const story: Story = {
     peer,
     since,
+    came: visitor?.came ?? (yield* Monotonic.now),
     user: undefined,
     client: undefined,
     attempts: 0,
@@ -185,10 +189,8 @@ const session = Effect.fnUntraced(function* (
         : Effect.sync(() => cutWith(new StoppedBeforeLogin()))
     )
   )
-  // A clock that is set back gives nobody more time than all of it.
-  const waited = Math.max(0, (yield* Clock.currentTimeMillis) - story.since)
-  const left = limits.loginMilliseconds - waited
-  const deadline = yield* Effect.sleep(left).pipe(
+  const left = story.came + limits.loginMilliseconds - (yield* Monotonic.now)
+  const deadline = yield* Effect.sleep(Math.max(0, left)).pipe(
     Effect.map(() => (authenticated() ? undefined : cutWith(new LoginTimedOut()))),
     Effect.forkChild
   )
@@ -685,7 +687,7 @@ const closeReason = (state: State.Session): State.CloseReason =>
   state._tag === "Closed" ? state.reason : "ended-early"
 
 const logEnd = Effect.fnUntraced(function* (story: Story, exit: Exit.Exit<State.CloseReason, ConnectionError>) {
-  const milliseconds = (yield* Clock.currentTimeMillis) - story.since
+  const milliseconds = Math.round((yield* Monotonic.now) - story.came)
   const { detail, outcome } = endOf(story, exit)
   const fields = {
     peer: story.peer.address,

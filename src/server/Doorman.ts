@@ -32,6 +32,8 @@ export interface Arrived {
   readonly peer: Peer.Peer
   /** when it was accepted, milliseconds since 1970 */
   readonly since: number
+  /** the same, milliseconds of the clock that never goes back: its deadlines go by that */
+  readonly came: number
   /** whoever serves it gives this back */
   readonly seat: HeldSeat
 }
@@ -135,7 +137,7 @@ export const make: Effect.Effect<
         if (!waiting.delete(one)) return undefined
         hide()
         told.changed()
-        return { peer, since, seat: one.seat }
+        return { peer, since, came: one.came, seat: one.seat }
       },
       gone: (outcome) => void leave(one, outcome)
     }

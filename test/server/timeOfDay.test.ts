@@ -2,8 +2,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Fiber, Layer } from "effect"
 import { TestClock } from "effect/testing"
+import * as Monotonic from "../../src/domain/Monotonic.ts"
 import * as limits from "../../src/domain/limits.ts"
 import * as Watchdog from "../../src/domain/session/Watchdog.ts"
+import * as HostileClient from "../../src/domain/testing/HostileClient.ts"
+import { MemoryNetwork } from "../../src/domain/testing/MemorySocket.ts"
 import { Bandwidth } from "../../src/server/Bandwidth.ts"
 import * as Doorman from "../../src/server/Doorman.ts"
 import { LoginGuard } from "../../src/server/LoginGuard.ts"
@@ -11,6 +14,7 @@ import * as Peer from "../../src/server/Peer.ts"
 import { Seats } from "../../src/server/Seats.ts"
 import { defaultLimits, ServerLimits } from "../../src/server/ServerLimits.ts"
 import { ServerStatus } from "../../src/server/ServerStatus.ts"
+import { layer, settle, Watch } from "./world.ts"
 
 /** Runs with the test clock, whose time of day may be set: milliseconds from what it would be. */
 const withTimeOfDay = <A, E, R>(body: (set: (by: number) => void) => Effect.Effect<A, E, R>) =>
@@ -30,6 +34,15 @@ const withTimeOfDay = <A, E, R>(body: (set: (by: number) => void) => Effect.Effe
   })
 
 const hour = 3_600_000
+const waitedMilliseconds = 20_000
+
+/** What a doorman says of a connection that has waited for so long, while the time of day was set. */
+const arrived = Effect.gen(function* () {
+  const peer = Peer.fromAddress("192.0.2.1")
+  const nothing = { move: () => Effect.void, admit: () => Effect.void, lost: Effect.never, whenLost: () => {} }
+  const seat = { ...nothing, advance: () => Effect.void, giveBack: () => {} }
+  return { peer, since: -waitedMilliseconds, came: (yield* Monotonic.now) - waitedMilliseconds, seat }
+})
 
 describe("a time of day that is set", () => {
   for (const by of [-hour, hour]) {
@@ -60,6 +73,25 @@ describe("a time of day that is set", () => {
           yield* TestClock.adjust(1)
           assert.strictEqual((yield* attempt)._tag, "Allowed")
         }).pipe(Effect.provide(LoginGuard.layer))
+      )
+    )
+
+    it.effect(`gives a login that was waiting at the door what is left of its time: ${by} ms`, () =>
+      withTimeOfDay((set) =>
+        Effect.gen(function* () {
+          const { outcomes, lines } = yield* Watch
+          const { dial } = yield* MemoryNetwork
+          set(by)
+          yield* HostileClient.dial(yield* dial)
+          yield* settle
+          yield* TestClock.adjust(limits.loginMillisecondsMax - waitedMilliseconds - 1)
+          yield* settle
+          assert.deepStrictEqual(outcomes(), [])
+          yield* TestClock.adjust(1)
+          yield* settle
+          assert.deepStrictEqual(outcomes(), ["login-timeout"])
+          assert.strictEqual(lines.at(-1)?.annotations["milliseconds"], limits.loginMillisecondsMax)
+        }).pipe(Effect.scoped, Effect.provide(layer({ arrived })))
       )
     )
 

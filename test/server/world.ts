@@ -17,6 +17,7 @@ import { NoSpace } from "../../src/domain/store/StoreError.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
 import type { Audit } from "../../src/server/Audit.ts"
+import { type Arrived, Visitor } from "../../src/server/Doorman.ts"
 import * as Server from "../../src/server/Server.ts"
 import { defaultLimits, ServerLimits } from "../../src/server/ServerLimits.ts"
 import type { ServerStatus } from "../../src/server/ServerStatus.ts"
@@ -49,6 +50,8 @@ export interface Options {
   readonly noSpaceAtWrite?: number
   /** spoils the server's end of each connection */
   readonly through?: (socket: Socket.Socket) => Socket.Socket
+  /** what a doorman says of each connection; nothing when it is left out */
+  readonly arrived?: Effect.Effect<Arrived | undefined>
   /** runs before each write */
   readonly beforeWrite?: Effect.Effect<void>
   /** runs before each commit */
@@ -142,11 +145,16 @@ export const logTo = Layer.unwrap(
   })
 )
 
-const spoiled = (through: (socket: Socket.Socket) => Socket.Socket) =>
+const nobody: Effect.Effect<Arrived | undefined> = Effect.undefined
+
+const spoiled = ({ arrived = nobody, through = (socket) => socket }: Options) =>
   Layer.effect(
     SocketServer.SocketServer,
     Effect.map(SocketServer.SocketServer, ({ address, run }) =>
-      SocketServer.SocketServer.of({ address, run: (handler) => run((socket) => handler(through(socket))) })
+      SocketServer.SocketServer.of({
+        address,
+        run: (handler) => run((socket) => Effect.provideServiceEffect(handler(through(socket)), Visitor, arrived))
+      })
     )
   )
 
@@ -159,7 +167,7 @@ export const layer = (options: Options = {}) =>
     Layer.provideMerge(Layer.sync(Metric.MetricRegistry, () => new Map())),
     Layer.provide(logTo),
     Layer.provide(Layer.succeed(ServerLimits, { ...defaultLimits, ...options.limits })),
-    Layer.provide(spoiled(options.through ?? ((socket) => socket))),
+    Layer.provide(spoiled(options)),
     Layer.provideMerge(MemorySocket.layer),
     Layer.provideMerge(Layer.orDie(Fixture.accounts)),
     Layer.provideMerge(watchedStore(options)),
