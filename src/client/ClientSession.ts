@@ -263,7 +263,7 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
         }
         const { from } = yield* expectMessage(request, name, "Proceed")
         if (from > size) return yield* new ProtocolBroken({ detail: "more is staged than was declared" })
-        const sending = from > 0 ? sender.rest(from) : sender.whole
+        const sending = from > 0 ? requests.unlessOver(sender.rest(from)) : sender.whole
         return { from, confused: false, answer: yield* thenAnswer(request, name, "Uploaded", count, sending) }
       })
       return againWhenWrong(() => inTurn(attempt), count)
@@ -287,11 +287,12 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
         const sending =
           signature === undefined
             ? from > 0
-              ? sender.rest(from)
+              ? requests.unlessOver(sender.rest(from))
               : sender.whole
-            : Effect.flatMap(Questions.coarseOf(signature, baseSize), (coarse) =>
-                sender.changes(from, coarse, Questions.make(request, coarse, nextMessage(request, name)), isSettled)
-              )
+            : Effect.flatMap(Questions.coarseOf(signature, baseSize), (coarse) => {
+                const questions = Questions.make(request, coarse, nextMessage(request, name))
+                return requests.unlessOver(sender.changes(from, coarse, questions, isSettled))
+              })
         const answer = yield* thenAnswer(request, name, "SuccessfullyParallelized", count, sending)
         return { from, confused: signature !== undefined, answer }
       })
@@ -420,9 +421,8 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
     count.phase("comparing")
     const coarse = yield* Questions.coarseOf(signature, size)
     const questions = Questions.make(request, coarse, nextMessage(request, name))
-    const { digest: own, parts } = yield* requests.working(
-      Updater.plan(digest, copy, coarse, questions, (bytes) => count.compared(bytes, copy.size))
-    )
+    const planned = Updater.plan(digest, copy, coarse, questions, (bytes) => count.compared(bytes, copy.size))
+    const { digest: own, parts } = yield* requests.working(requests.unlessOver(planned))
     const equal = own === signature.digest && copy.size === size ? { size, digest: own } : undefined
     return { parts, equal }
   })

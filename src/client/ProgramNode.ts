@@ -11,7 +11,8 @@ import type { Script } from "node:vm"
 import * as DialAheadNode from "./DialAheadNode.ts"
 
 const { createHash } = process.getBuiltinModule("node:crypto")
-const { existsSync, readFileSync, renameSync, unlinkSync, writeFileSync } = process.getBuiltinModule("node:fs")
+const { existsSync, lstatSync, readFileSync, renameSync, unlinkSync, writeFileSync } =
+  process.getBuiltinModule("node:fs")
 const { createRequire, getCompileCacheDir } = process.getBuiltinModule("node:module")
 const { join } = process.getBuiltinModule("node:path")
 const vm = process.getBuiltinModule("node:vm")
@@ -65,7 +66,9 @@ export interface Running {
 /** Loads a script, and keeps what of it was compiled when the process ends. */
 export const load = async ({ atEnd, keptAt, kind, path }: Running): Promise<Script> => {
   const text = readFileSync(path)
-  const kept = keptAt === undefined ? undefined : await quietly(() => decode(text, readFileSync(keptAt)))
+  // Whoever reads a pipe waits for its writer.
+  const isFile = keptAt !== undefined && lstatSync(keptAt, { throwIfNoEntry: false })?.isFile() === true
+  const kept = isFile ? await quietly(() => decode(text, readFileSync(keptAt))) : undefined
   const script = new vm.Script(text.toString("latin1"), { filename: path, ...(kept && { cachedData: kept.code }) })
   const runs = new Uint8Array(DialAheadNode.kindsMax)
   if (kept !== undefined && script.cachedDataRejected === false) runs.set(kept.runs)

@@ -64,6 +64,11 @@ export interface Requests {
   readonly working: <A, E, R>(work: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** The same of work that takes no answers: they may pile up, so that the server's silence tells nothing. */
   readonly apart: <A, E, R>(work: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /**
+   * Gives up work that is of no use once the session is over: what is read and compared for it, not what is written.
+   * Without this a long comparison would learn of it at its end.
+   */
+  readonly unlessOver: <A, E, R>(work: Effect.Effect<A, E, R>) => Effect.Effect<A, E | CommandError, R>
   /** Ends the session because of what the server said: this and every other request fails with the error. */
   readonly abort: (error: CommandError) => Effect.Effect<never, CommandError>
   /** Says goodbye: proves the end of our stream, waits a moment for the server's, and fails what is pending. */
@@ -111,6 +116,7 @@ export const make = Effect.fnUntraced(function* (
   cut: Effect.Effect<void>
 ): Effect.fn.Return<Requests, CommandError, Scope.Scope> {
   const confirmed = yield* Deferred.make<void, CommandError>()
+  const ended = yield* Deferred.make<never, CommandError>()
   const watchdog = yield* Watchdog.make(stallMillisecondsMax)
   const channel = FrameChannel.make(secure, watchdog)
   const entries = new Map<RequestId, Entry>()
@@ -176,7 +182,12 @@ export const make = Effect.fnUntraced(function* (
     Effect.suspend(() => {
       over ??= error
       return Effect.forEach(entries.values(), ({ answers }) => Queue.fail(answers, error), { discard: true })
-    }).pipe(Effect.andThen(Deferred.fail(confirmed, error)), Effect.andThen(FiberSet.clear(sends)), Effect.andThen(cut))
+    }).pipe(
+      Effect.andThen(Deferred.fail(confirmed, error)),
+      Effect.andThen(Deferred.fail(ended, error)),
+      Effect.andThen(FiberSet.clear(sends)),
+      Effect.andThen(cut)
+    )
 
   const deliver = Effect.fnUntraced(function* (frame: Frame) {
     const answer = yield* answerOf(frame)
@@ -300,6 +311,7 @@ export const make = Effect.fnUntraced(function* (
     begin,
     working,
     apart: (work) => watchdog.exempt(working(work)),
+    unlessOver: (work) => Effect.raceFirst(work, Deferred.await(ended)),
     abort: (error) =>
       Effect.andThen(
         fail(error),

@@ -81,6 +81,7 @@ const refusing = Effect.fnUntraced(function* () {
     begin: () => Effect.succeed(request),
     working: (work) => work,
     apart: (work) => work,
+    unlessOver: (work) => work,
     abort: Effect.fail,
     close: Effect.void,
     ended: () => false,

@@ -1,8 +1,9 @@
 import { quickCrypto } from "../crypto.ts"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Redacted, Schema } from "effect"
+import { Deferred, Effect, Fiber, Layer, Predicate, Redacted, Schema } from "effect"
 import * as Bytes from "../../src/domain/Bytes.ts"
 import * as Client from "../../src/client/Client.ts"
+import type { ClientSession } from "../../src/client/ClientSession.ts"
 import type { Progress } from "../../src/client/Progress.ts"
 import { UserName } from "../../src/domain/channel/HandshakeMessage.ts"
 import { Opaque } from "../../src/domain/channel/Opaque.ts"
@@ -284,6 +285,46 @@ describe("transfers that send what changed", () => {
       yield* session.download(name, got.receive)
       assert.isTrue(Bytes.equals(got.bytes(), base))
     }).pipe(Effect.provide(world))
+  )
+
+  /** A source whose disk hangs when much of it was read; nothing else tells of the session's end meanwhile. */
+  const hanging = Effect.gen(function* () {
+    const reached = yield* Deferred.make<void>()
+    const hang = Effect.andThen(Deferred.succeed(reached, undefined), Effect.never)
+    const read = (offset: number, length: number) =>
+      offset + length > 4 * 1024 * 1024 ? hang : Effect.succeed(base.slice(offset, offset + length))
+    return { source: { ...sourceOf(base), read }, reached: Deferred.await(reached) }
+  })
+
+  const endsWithTheSession = <A, E, R>(
+    transfer: (session: ClientSession, source: Effect.Success<typeof hanging>["source"]) => Effect.Effect<A, E, R>
+  ) =>
+    Effect.gen(function* () {
+      const session = yield* connect
+      yield* session.upload(name, sourceOf(base))
+      const { reached, source } = yield* hanging
+      const fiber = yield* Effect.forkChild(Effect.flip(transfer(session, source)))
+      yield* reached
+      yield* session.close
+      const error = yield* Fiber.join(fiber)
+      assert.isTrue(Predicate.isTagged(error, "ConnectionLost"), String(error))
+    }).pipe(Effect.scoped, Effect.provide(world))
+
+  it.effect("a comparison for a para is given up when the session is over", () =>
+    endsWithTheSession((session, source) => session.para(name, source))
+  )
+
+  it.effect("a comparison for an update is given up when the session is over", () =>
+    endsWithTheSession((session, source) => session.update(name, source, collect().receive))
+  )
+
+  it.effect("the beginning of a resumed upload is not read on when the session is over", () =>
+    endsWithTheSession((session, source) =>
+      Effect.andThen(
+        Effect.flip(session.upload(name, { ...source, modified: 2_000, read: failingAfter(base, 5 * 1024 * 1024) })),
+        session.upload(name, { ...source, modified: 2_000 })
+      )
+    )
   )
 })
 
