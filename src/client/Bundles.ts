@@ -1,9 +1,10 @@
 /**
  * Many small files in one request, in either direction. Each file succeeds or is refused by itself.
  */
-import { Effect, type Scope, Semaphore } from "effect"
+import { Effect, Fiber, type Scope, Semaphore } from "effect"
 import * as Bytes from "../domain/Bytes.ts"
 import { Owned } from "../domain/channel/Transport.ts"
+import type { FileEntry } from "../domain/file/FileEntry.ts"
 import type { FileName } from "../domain/file/FileName.ts"
 import {
   type BundledContent,
@@ -13,7 +14,14 @@ import {
   packNames,
   unpackSent
 } from "../domain/file/PackedFiles.ts"
-import { bundleBytesMax, bundlesAheadMax, contentBlockBytes, frameHeaderBytes } from "../domain/limits.ts"
+import {
+  bundleBytesMax,
+  bundleFilesMax,
+  bundlesAheadMax,
+  contentBlockBytes,
+  frameHeaderBytes
+} from "../domain/limits.ts"
+import type { ServerMessage } from "../domain/wire/Message.ts"
 import * as Answers from "./Answers.ts"
 import { type CommandError, ProtocolBroken, type RequestRefused } from "./ClientError.ts"
 import type { Request, Requests } from "./Requests.ts"
@@ -49,6 +57,27 @@ export interface Bundles {
     take: (files: ReadonlyArray<SmallDownload>) => Effect.Effect<void, E>,
     onCrossed?: OnCrossed
   ) => Effect.Effect<Refusals, CommandError | E>
+  /**
+   * Reads what a listing with `content` is answered behind its pages, to its end: until the scope ends, downloads take
+   * it from here. `first` is the first of it, and `entries` are those of the pages.
+   */
+  readonly along: (
+    request: Request,
+    entries: ReadonlyArray<FileEntry>,
+    first: ServerMessage
+  ) => Effect.Effect<void, never, Scope.Scope>
+}
+
+/** Content that comes with a listing. */
+interface Extra {
+  /** what has come and was not taken */
+  readonly files: Map<FileName, SmallDownload>
+  /** bytes of those that have come or are on their way, by their names */
+  readonly sizes: Map<string, number>
+  /** told of the bytes that have come */
+  onLength: OnCrossed
+  /** waits until all of it is there, or will not come */
+  readonly whole: Effect.Effect<void>
 }
 
 /** @param inTurn runs what sends content: one at a time */
@@ -89,33 +118,107 @@ export const make = Effect.fnUntraced(function* (
       return yield* rest
     }).pipe(Effect.scoped, ahead.withPermit)
 
-  const download: Bundles["download"] = (names, take, onCrossed = () => {}) =>
+  /** What has come with a listing and was not taken. */
+  let extra: Extra | undefined
+
+  const along: Bundles["along"] = Effect.fnUntraced(function* (request, entries, first) {
+    const mine: Omit<Extra, "whole"> = { files: new Map(), sizes: new Map(), onLength: () => {} }
+    const names = entries.slice(0, bundleFilesMax).map(({ name }) => name)
+    const reading = Effect.gen(function* () {
+      let from = 0
+      let message = first
+      while (message._tag === "BundleSending") {
+        const some = yield* sentIn(message.files, from, names.length)
+        from = (some.at(-1)?.index ?? 0) + 1
+        for (const { index, size } of some) mine.sizes.set(names[index] ?? "", size)
+        const room = new Uint8Array(some.reduce((sum, { size }) => sum + size, 0))
+        yield* gathered(request, names, room, (length) => mine.onLength(length))
+        const contents = contentsOf(some, [room])
+        for (const [at, file] of some.entries()) {
+          const name = names[file.index]
+          if (name !== undefined) mine.files.set(name, { ...file, parts: contents[at] ?? [] })
+        }
+        message = yield* Answers.next(request, label(names))
+      }
+      const { count } = yield* Answers.expect(message, "Listed")
+      if (count !== entries.length) return yield* new ProtocolBroken({ detail: "a listing with another count" })
+    })
+    const broken = (error: CommandError | ProtocolBroken) =>
+      error instanceof ProtocolBroken ? requests.abort(error) : Effect.fail(error)
+    // Whoever asks for a file that did not come asks the server.
+    const fiber = yield* Effect.forkScoped(Effect.ignore(Effect.catch(reading, broken)))
+    const whole = Effect.asVoid(Fiber.await(fiber))
+    extra = Object.assign(mine, { whole })
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        if (extra === mine) extra = undefined
+      })
+    )
+  })
+
+  /** Content that fills the room: however small the pieces are in which it comes, what is kept of it is one. */
+  const gathered = (
+    request: Request,
+    names: ReadonlyArray<FileName>,
+    room: Uint8Array,
+    onLength: OnCrossed = () => {}
+  ) => {
+    let length = 0
+    return Answers.content(request, label(names), room.length, (parts) =>
+      Effect.sync(() => {
+        for (const part of parts) {
+          room.set(part, length)
+          length += part.length
+        }
+        onLength(length)
+        if (ours) Bytes.giveBack(parts, frameHeaderBytes)
+      })
+    )
+  }
+
+  const download: Bundles["download"] = Effect.fnUntraced(function* (names, take, onCrossed = () => {}) {
+    if (extra === undefined) return yield* ask(names, take, onCrossed)
+    const coming = names.reduce((sum, name) => sum + (extra?.sizes.get(name) ?? 0), 0)
+    if (coming > 0) extra.onLength = (length) => onCrossed(Math.min(length, coming))
+    yield* extra.whole
+    const here: Array<SmallDownload> = []
+    const missing: Array<{ readonly index: number; readonly name: FileName }> = []
+    for (const [index, name] of names.entries()) {
+      const file = extra?.files.get(name)
+      extra?.files.delete(name)
+      if (file === undefined) missing.push({ index, name })
+      else here.push({ ...file, index })
+    }
+    const had = here.reduce((total, { size }) => total + size, 0)
+    if (here.length > 0) {
+      onCrossed(had)
+      yield* take(here)
+    }
+    const of = (position: number): number => missing[position]?.index ?? position
+    const refusals = yield* ask(
+      missing.map(({ name }) => name),
+      (some) => take(some.map((file) => Object.assign(file, { index: of(file.index) }))),
+      (bytes) => onCrossed(had + bytes)
+    )
+    return new Map(Array.from(refusals, ([position, refusal]) => [of(position), refusal]))
+  })
+
+  const ask: Bundles["download"] = (names, take, onCrossed = () => {}) =>
     Effect.gen(function* () {
+      if (names.length === 0) return new Map<number, RequestRefused>()
       let crossed = 0
       const request = yield* requests.begin({ _tag: "DownloadBundle", names: packNames(names) })
       let from = 0
       return yield* answers(request, names, (packed) =>
         Effect.gen(function* () {
-          const files = yield* Effect.mapError(
-            Effect.fromResult(unpackSent(packed, from, names.length)),
-            ({ message }) => new ProtocolBroken({ detail: message })
-          )
+          const files = yield* sentIn(packed, from, names.length)
           from = (files.at(-1)?.index ?? 0) + 1
           const total = files.reduce((sum, { size }) => sum + size, 0)
-          // However small the pieces are in which it comes, what is kept of it is one.
           const room = roomsKept.pop() ?? new Uint8Array(bundleBytesMax)
-          let length = 0
-          const keep = (parts: Bytes.Parts) =>
-            Effect.sync(() => {
-              for (const part of parts) {
-                room.set(part, length)
-                length += part.length
-              }
-              onCrossed((crossed += Bytes.lengthOf(parts)))
-              if (ours) Bytes.giveBack(parts, frameHeaderBytes)
-            })
-          yield* Answers.content(request, label(names), total, keep)
-          const contents = contentsOf(files, [room.subarray(0, total)])
+          const filled = room.subarray(0, total)
+          yield* gathered(request, names, filled, (length) => onCrossed(crossed + length))
+          crossed += total
+          const contents = contentsOf(files, [filled])
           yield* take(files.map((file, index) => Object.assign(file, { parts: contents[index] ?? [] })))
           if (roomsKept.length < bundlesAheadMax) roomsKept.push(room)
           return files.map(({ index }) => index)
@@ -123,8 +226,14 @@ export const make = Effect.fnUntraced(function* (
       )
     }).pipe(Effect.scoped, ahead.withPermit)
 
-  return { upload, download }
+  return { upload, download, along }
 })
+
+const sentIn = (packed: Uint8Array, from: number, count: number) =>
+  Effect.mapError(
+    Effect.fromResult(unpackSent(packed, from, count)),
+    ({ message }) => new ProtocolBroken({ detail: message })
+  )
 
 const label = ([first, ...others]: ReadonlyArray<string>): string =>
   others.length === 0 ? (first ?? "") : `${first} and ${others.length} more`

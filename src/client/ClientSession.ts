@@ -30,7 +30,7 @@ import { type CommandError, ProtocolBroken, type RequestRefused } from "./Client
 import { type Counter, counter, type OnProgress } from "./Progress.ts"
 import * as PasswordChange from "./PasswordChange.ts"
 import * as Questions from "./Questions.ts"
-import type { Request, Requests } from "./Requests.ts"
+import type { Answer, Request, Requests } from "./Requests.ts"
 import * as Sender from "./Sender.ts"
 import * as Updater from "./Updater.ts"
 
@@ -113,6 +113,13 @@ export interface ClientSession {
   readonly fetch: Stream.Stream<FileEntry, CommandError>
   /** Those whose outermost part is, but for its spelling, that of one of these names: at most `listingNamesMax`. */
   readonly fetchAlike: (names: ReadonlyArray<FileName>) => Stream.Stream<FileEntry, CommandError>
+  /**
+   * The same, all of it. The server sends what is small among the first of them right behind, and `downloadBundle`
+   * takes that from here until the scope ends: for whoever is certain to ask for it.
+   */
+  readonly fetchToGet: (
+    names: ReadonlyArray<FileName>
+  ) => Effect.Effect<ReadonlyArray<FileEntry>, CommandError, Scope.Scope>
   /** The same with the digest of each, which the server computes when it does not know it. */
   readonly fetchWithDigests: Stream.Stream<FileEntry, CommandError>
   /** Size, time and digest of one file, without moving its content. */
@@ -428,7 +435,7 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
   })
 
   return {
-    ...(yield* makeListings(requests, orEnd)),
+    ...(yield* makeListings(requests, bundles, orEnd)),
     describe,
     upload,
     download,
@@ -464,32 +471,46 @@ const committed = ({ digest, size }: Committed): Committed => ({ size, digest })
 
 const makeListings = Effect.fnUntraced(function* (
   requests: Requests,
-  orEnd: <A>(page: Effect.Effect<A, CommandError>) => Effect.Effect<A, CommandError>
+  bundles: Bundles.Bundles,
+  orEnd: <A, R>(page: Effect.Effect<A, CommandError, R>) => Effect.Effect<A, CommandError, R>
 ) {
   const listing = (command: Extract<ClientMessage, { readonly _tag: "Fetch" }>) =>
     Stream.unwrap(
       Effect.map(requests.begin(command), (request) =>
-        Stream.unfold(0, (count) => orEnd(nextPage(request, count))).pipe(Stream.flattenIterable)
+        Stream.unfold(0, (count) => orEnd(Effect.flatMap(request.next, (answer) => nextPage(answer, count)))).pipe(
+          Stream.flattenIterable
+        )
       )
     )
   // Names take room at the server while they wait: no more than so many at once, and others after them.
   const narrowed = yield* Semaphore.make(bundlesInFlightMax - bundlesAheadMax)
+  const inTurn = Effect.acquireRelease(narrowed.take(1), () => narrowed.release(1), { interruptible: true })
   const alike = (names: ReadonlyArray<FileName>) =>
-    Stream.unwrap(
-      Effect.as(
-        Effect.acquireRelease(narrowed.take(1), () => narrowed.release(1), { interruptible: true }),
-        listing({ _tag: "Fetch", alike: names })
-      )
-    )
+    Stream.unwrap(Effect.as(inTurn, listing({ _tag: "Fetch", alike: names })))
+  const toGet = Effect.fnUntraced(function* (names: ReadonlyArray<FileName>) {
+    yield* inTurn
+    const request = yield* requests.begin({ _tag: "Fetch", alike: names, content: true })
+    const entries: Array<FileEntry> = []
+    while (true) {
+      const answer = yield* request.next
+      if (answer._tag === "Message" && answer.message._tag === "BundleSending") {
+        yield* bundles.along(request, entries, answer.message)
+        return entries
+      }
+      const page = yield* nextPage(answer, entries.length)
+      if (page === undefined) return entries
+      for (const entry of page[0]) entries.push(entry)
+    }
+  })
   return {
     fetch: listing({ _tag: "Fetch" }),
     fetchAlike: alike,
+    fetchToGet: (names: ReadonlyArray<FileName>) => orEnd(toGet(names)),
     fetchWithDigests: listing({ _tag: "Fetch", digest: true })
   }
 })
 
-const nextPage = Effect.fnUntraced(function* (request: Request, count: number) {
-  const answer = yield* request.next
+const nextPage = Effect.fnUntraced(function* (answer: Answer, count: number) {
   const message = yield* Answers.messageOf(answer)
   switch (message._tag) {
     case "Page": {

@@ -115,8 +115,7 @@ export const make = Effect.fnUntraced(function* (
   client: string,
   cut: Effect.Effect<void>
 ): Effect.fn.Return<Requests, CommandError, Scope.Scope> {
-  const confirmed = yield* Deferred.make<void, CommandError>()
-  const ended = yield* Deferred.make<never, CommandError>()
+  const [confirmed, ended] = [yield* Deferred.make<void, CommandError>(), yield* Deferred.make<never, CommandError>()]
   const watchdog = yield* Watchdog.make(stallMillisecondsMax)
   const channel = FrameChannel.make(secure, watchdog)
   const entries = new Map<RequestId, Entry>()

@@ -57,6 +57,9 @@ const removable =
 /** A folder's name as a person writes it: `.` and `/` mean the outermost, a `/` at the end means nothing. */
 export const folderName = (text: string): string => text.replace(/^(?:\.?\/+)+|(?:\/+\.?)+$|^\.$/g, "")
 
+/** Whether what is in a folder is meant, without the folder. */
+export const isContent = (text: string): boolean => /(?:^|\/)\.\/*$/.test(text)
+
 // -----------------------------------------------------------------------------
 // Local folders
 // -----------------------------------------------------------------------------
@@ -246,7 +249,7 @@ export const remote = Effect.fnUntraced(function* (
       continue
     }
     const folder = folderName(text)
-    const root = /(?:^|\/)\.\/*$/.test(text) ? "" : (folder.split("/").at(-1) ?? "")
+    const root = isContent(text) ? "" : (folder.split("/").at(-1) ?? "")
     const inside: Array<{ readonly entry: FileEntry; readonly path: string }> = []
     for (const entry of listed) {
       const path = below(folder, entry.name)

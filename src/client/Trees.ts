@@ -6,7 +6,7 @@
  * seen whole and everything else went well. A local file goes only when the server says of its name that there is none:
  * a listing leaves out what the server may not look into.
  */
-import { Effect, Semaphore, Stream } from "effect"
+import { Effect, type Scope, Semaphore, Stream } from "effect"
 import { Digest, digestOf } from "../domain/file/Digest.ts"
 import type { FileEntry } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
@@ -65,7 +65,7 @@ export const send = (
     // nothing is told by the answers what is in the way: it begins a round trip earlier, and nobody lists anything.
     const meant = outermostOfLocal(yield* LocalFiles, paths, as)
     const blind = command === "upload" && !options.remove
-    const asked = blind && !options.dryRun ? Effect.as(loggedIn, []) : listing(command, meant, blind)
+    const asked = blind && !options.dryRun ? Effect.as(loggedIn, []) : listing(command, meant, { optional: blind })
     const there = yield* Effect.cached(asked)
     const here = yield* TreeSelection.local(command, paths, as, filter, Effect.forkScoped(there))
     let failed = here.failed
@@ -174,16 +174,24 @@ const outermostOfRemote = (texts: ReadonlyArray<string>): Outermost =>
 
 const loggedIn = Effect.flatMap(Sessions, ({ session }) => session)
 
+interface ListingOptions {
+  /** whether an account that may not list goes without */
+  readonly optional?: boolean
+  /** whether what is listed is certain to be asked for */
+  readonly toGet?: boolean
+}
+
 /** The server's files that are or may be in the way; undefined when they could not be listed, which was told. */
 const listing = Effect.fnUntraced(function* (
   command: TransferCommand,
   among: Outermost,
-  optional: boolean
-): Effect.fn.Return<ReadonlyArray<FileEntry> | undefined, NoSession, Reporter | Sessions> {
+  { optional = false, toGet = false }: ListingOptions
+): Effect.fn.Return<ReadonlyArray<FileEntry> | undefined, NoSession, Reporter | Scope.Scope | Sessions> {
   const reporter = yield* Reporter
-  const listed = Effect.flatMap(loggedIn, ({ fetch, fetchAlike }) =>
-    Stream.runCollect(among === undefined ? fetch : fetchAlike(among))
-  )
+  const listed = Effect.flatMap(loggedIn, ({ fetch, fetchAlike, fetchToGet }) => {
+    if (among !== undefined && toGet) return fetchToGet(among)
+    return Stream.runCollect(among === undefined ? fetch : fetchAlike(among))
+  })
   return yield* Effect.catchTag(listed, "RequestRefused", (error) =>
     optional && error.reason === "not-permitted"
       ? Effect.succeed([])
@@ -230,7 +238,8 @@ export const get = (
     const folder = to ?? "."
     const filter = Filter.make(options)
     yield* Effect.forkScoped(digestsAhead)
-    const listed = yield* listing("download", outermostOfRemote(texts), false)
+    const toGet = !options.dryRun && (yield* allToGet(texts, folder, options))
+    const listed = yield* listing("download", outermostOfRemote(texts), { toGet })
     if (listed === undefined) return false
     const there = yield* TreeSelection.remote(texts, listed, filter)
     let failed = there.failed
@@ -280,6 +289,26 @@ export const get = (
     ),
     Effect.scoped
   )
+
+/**
+ * Whether all that a listing for these arguments has will be asked for: whole folders, of which nothing is here. Then
+ * the server sends the first of it right behind the listing, a round trip earlier.
+ */
+const allToGet = Effect.fnUntraced(function* (
+  texts: ReadonlyArray<string>,
+  folder: string,
+  { exclude, include }: TreeOptions
+) {
+  const files = yield* LocalFiles
+  if (include.length + exclude.length > 0 || outermostOfRemote(texts) === undefined) return false
+  for (const text of texts) {
+    const name = TreeSelection.folderName(text)
+    if (FileName.outermost(name) !== name || TreeSelection.isContent(text)) return false
+    const found = yield* Effect.option(files.look(files.join(folder, name)))
+    if (found._tag === "None" || found.value !== undefined) return false
+  }
+  return true
+})
 
 /** The first digest loads native code, 8 ms: while the server lists, nobody waits for it. */
 const digestsAhead = loggedIn.pipe(

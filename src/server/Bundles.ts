@@ -8,11 +8,11 @@ import { Effect, Result } from "effect"
 import * as Bytes from "../domain/Bytes.ts"
 import type { ChannelFailed } from "../domain/channel/ChannelError.ts"
 import { type ContentDigest, type Digest, digestOf } from "../domain/file/Digest.ts"
-import { mayRun } from "../domain/file/FileEntry.ts"
+import { type FileEntry, mayRun } from "../domain/file/FileEntry.ts"
 import type { FileName } from "../domain/file/FileName.ts"
 import { contentsOf, packSent, type SentFile } from "../domain/file/PackedFiles.ts"
 import { printable } from "../domain/file/Printable.ts"
-import { bundleBytesMax, contentBlockBytes, deltaBytesMin } from "../domain/limits.ts"
+import { bundleBytesMax, contentBlockBytes, deltaBytesMin, smallFileBytesMax } from "../domain/limits.ts"
 import type { FrameChannel } from "../domain/session/FrameChannel.ts"
 import type { ActionResult, FileRefusal, SessionOutput } from "../domain/session/SessionState.ts"
 import type { Confined } from "../domain/store/Confined.ts"
@@ -37,6 +37,12 @@ export interface Bundles {
   readonly place: (id: RequestId) => Effect.Effect<ActionResult>
   /** Reads and sends what is asked for, as much at once as one bundle holds. */
   readonly send: (asked: Asked<"SendBundle">, unlessStopped: Guard) => Effect.Effect<ActionResult, SendError>
+  /** Sends what is small among the first entries of a listing, as much as one bundle holds: by their places in it. */
+  readonly sendAlong: (
+    id: RequestId,
+    first: ReadonlyArray<FileEntry>,
+    unlessStopped: Guard
+  ) => Effect.Effect<void, SendError>
   /** Lets go of the bundle under way. */
   readonly discard: () => void
 }
@@ -130,39 +136,70 @@ export const make = (options: {
     return channel.send({ kind: "message", id, body })
   }
 
+  /** Files that are sent together: what they are, and then their content. */
+  const sending = (id: RequestId) => {
+    const sent: Array<SentFile> = []
+    const parts: Array<Uint8Array> = []
+    return {
+      count: () => sent.length,
+      add: (index: number, { executable, modified }: FileEntry, content: Uint8Array) => {
+        const size = content.length
+        sent.push({ index, size, modified, digest: digestOf(digest, [content]), ...mayRun(executable) })
+        parts.push(content)
+      },
+      send: Effect.gen(function* () {
+        if (sent.length > 0) {
+          const body = Message.Server.encode({ _tag: "BundleSending", files: packSent(sent) })
+          yield* channel.send({ kind: "message", id, body })
+        }
+        for (const frame of Bytes.runsOf(parts, contentBlockBytes)) {
+          yield* channel.send({ kind: "content", id, parts: frame })
+        }
+        letGo(parts)
+        return sent
+      })
+    }
+  }
+
   /** Sends what fits into one bundle of those that are left; gives how many it went through and how many it sent. */
   const sendSome = Effect.fnUntraced(function* (id: RequestId, names: ReadonlyArray<FileName>, from: number) {
     const read = yield* SmallFiles.readAll(store, names.slice(from), bundleBytesMax)
-    const sent: Array<SentFile> = []
-    const parts: Array<Uint8Array> = []
+    const bundle = sending(id)
     for (const [offset, outcome] of (read.length > 0 ? read : [Result.fail(missing)]).entries()) {
       const index = from + offset
       if (Result.isFailure(outcome)) {
         yield* logged(outcome.failure)
         yield* refuse(id, index, refusalOf(outcome.failure))
       } else if (outcome.success.content === undefined) yield* refuse(id, index, { reason: "too-large" })
-      else {
-        const { content, entry } = outcome.success
-        sent.push({
-          index,
-          size: content.length,
-          modified: entry.modified,
-          digest: digestOf(digest, [content]),
-          ...mayRun(entry.executable)
-        })
-        parts.push(content)
-      }
+      else bundle.add(index, outcome.success.entry, outcome.success.content)
     }
-    if (sent.length > 0) {
-      const body = Message.Server.encode({ _tag: "BundleSending", files: packSent(sent) })
-      yield* channel.send({ kind: "message", id, body })
+    for (const { digest, index, size } of yield* bundle.send) {
+      watch.file(id, index, { bytes: size, outcome: "done", after: digest })
     }
-    for (const frame of Bytes.runsOf(parts, contentBlockBytes)) {
-      yield* channel.send({ kind: "content", id, parts: frame })
+    return { seen: Math.max(1, read.length), sent: bundle.count() }
+  })
+
+  const sendAlong = Effect.fnUntraced(function* (id: RequestId, first: ReadonlyArray<FileEntry>) {
+    const places: Array<number> = []
+    let room = bundleBytesMax
+    for (const [index, { size }] of first.entries()) {
+      if (size > smallFileBytesMax) continue
+      if (size > room) break
+      room -= size
+      places.push(index)
     }
-    letGo(parts)
-    for (const { digest, index, size } of sent) watch.file(id, index, { bytes: size, outcome: "done", after: digest })
-    return { seen: Math.max(1, read.length), sent: sent.length }
+    const names = places.flatMap((index) => first[index]?.name ?? [])
+    const bundle = sending(id)
+    for (const [at, outcome] of (yield* SmallFiles.readAll(store, names, bundleBytesMax)).entries()) {
+      const index = places[at]
+      // What cannot be read now is refused when it is asked for.
+      if (index === undefined || Result.isFailure(outcome) || outcome.success.content === undefined) continue
+      bundle.add(index, outcome.success.entry, outcome.success.content)
+    }
+    for (const { digest, index, size } of yield* bundle.send) {
+      const name = first[index]?.name
+      if (name !== undefined) watch.sentAlong(id, name, { bytes: size, outcome: "done", after: digest })
+    }
   })
 
   return {
@@ -182,6 +219,7 @@ export const make = (options: {
       }
       return { _tag: "BundleSent", id, count }
     }),
+    sendAlong: (id, first, unlessStopped) => unlessStopped(id, sendAlong(id, first)),
     discard: () => void (coming = undefined)
   }
 }

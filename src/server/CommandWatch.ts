@@ -59,6 +59,8 @@ export interface CommandWatch {
   readonly happened: (id: RequestId) => void
   /** What one file of a bundle came to, in the store or on the wire. */
   readonly file: (id: RequestId, index: number, seen: FileSeen) => void
+  /** The content of a file was sent with a listing, as with a download. */
+  readonly sentAlong: (id: RequestId, name: FileName, seen: FileSeen) => void
   /** The file had this content when the command began. */
   readonly had: (id: RequestId, before: ContentDigest) => void
   /** The session is over: what is still open ends. */
@@ -77,6 +79,8 @@ interface Open extends Command {
   files: ReadonlyArray<FileName> | undefined
   readonly message: ClientMessage
   readonly seen: Map<number, FileSeen>
+  /** of a listing: downloads that came with it */
+  readonly along: Array<Ended>
 }
 
 export const make = (): CommandWatch => {
@@ -94,7 +98,8 @@ export const make = (): CommandWatch => {
       after: undefined,
       happened: false,
       files: undefined,
-      seen: new Map()
+      seen: new Map(),
+      along: []
     }
     open.set(id, { id, command, name, ...to, ...nothing, message })
     return [{ id, command, name, ...to }]
@@ -104,12 +109,12 @@ export const make = (): CommandWatch => {
     const one = open.get(id)
     open.delete(id)
     if (one === undefined) return []
-    const { files, happened, message, seen, staging: _, ...rest } = one
+    const { along, files, happened, message, seen, staging: _, ...rest } = one
     // One that ended before its turn came is on record all the same.
     const named = files ?? namesIn(message)
     if (named !== undefined) return named.map((name, index) => ofBundle(rest, name, outcome, seen.get(index)))
     // What nobody heard of has happened all the same.
-    return [{ ...rest, outcome: outcome === "interrupted" && happened ? "done" : outcome }]
+    return [{ ...rest, outcome: outcome === "interrupted" && happened ? "done" : outcome }, ...along]
   }
 
   const sent = (id: RequestId, message: ServerMessage): ReadonlyArray<Ended> => {
@@ -157,6 +162,8 @@ export const make = (): CommandWatch => {
       if (one !== undefined) one.happened = true
     },
     file: (id, index, seen) => void open.get(id)?.seen.set(index, seen),
+    sentAlong: (id, name, seen) =>
+      void open.get(id)?.along.push(ofBundle({ id, command: "download", name }, name, seen.outcome, seen)),
     had: (id, before) => {
       const one = open.get(id)
       if (one !== undefined) one.before = before

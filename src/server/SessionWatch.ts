@@ -7,6 +7,7 @@
 import { Clock, Effect, Exit, Option, type Tracer } from "effect"
 import type { UserName } from "../domain/channel/HandshakeMessage.ts"
 import type { ContentDigest } from "../domain/file/Digest.ts"
+import type { FileName } from "../domain/file/FileName.ts"
 import type { FrameChannel } from "../domain/session/FrameChannel.ts"
 import type { ActionResult, SessionInput, SessionOutput } from "../domain/session/SessionState.ts"
 import type { RequestId } from "../domain/wire/Frame.ts"
@@ -30,6 +31,8 @@ export interface SessionWatch {
   readonly had: (id: RequestId, before: ContentDigest) => void
   /** What one file of a bundle came to. */
   readonly file: (id: RequestId, index: number, seen: CommandWatch.FileSeen) => void
+  /** The content of a file was sent with a listing. */
+  readonly sentAlong: (id: RequestId, name: FileName, seen: CommandWatch.FileSeen) => void
   /** Runs the commits of a bundle as `commit` does. */
   readonly place: <A, E, R>(id: RequestId, run: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** Runs a commit to its end, so that what has happened is on record whatever becomes of the session. */
@@ -72,6 +75,7 @@ export const make = Effect.fnUntraced(function* (peer: () => Peer): Effect.fn.Re
     had: commands.had,
     change: (id, run) => Effect.uninterruptible(Effect.tap(run, () => Effect.sync(() => commands.happened(id)))),
     file: commands.file,
+    sentAlong: commands.sentAlong,
     place: timed,
     commit: (id, after, run) =>
       timed(

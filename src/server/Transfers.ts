@@ -13,7 +13,14 @@ import { type FileEntry, mayRun } from "../domain/file/FileEntry.ts"
 import * as FileNames from "../domain/file/FileName.ts"
 import type { FileName } from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
-import { deltaBytesMin, frameHeaderBytes, headBytes, listingPageEntriesMax, resumeBytesMin } from "../domain/limits.ts"
+import {
+  bundleFilesMax,
+  deltaBytesMin,
+  frameHeaderBytes,
+  headBytes,
+  listingPageEntriesMax,
+  resumeBytesMin
+} from "../domain/limits.ts"
 import type { FrameChannel } from "../domain/session/FrameChannel.ts"
 import type { ActionResult, Base, SessionOutput } from "../domain/session/SessionState.ts"
 import type { Watchdog } from "../domain/session/Watchdog.ts"
@@ -301,23 +308,26 @@ export const make = Effect.fnUntraced(function* (options: {
       )
     )
 
-  const list = ({ alike, digest: wanted, id }: Asked<"List">): Effect.Effect<void> =>
+  const list = ({ alike, content, digest: wanted, id }: Asked<"List">): Effect.Effect<void> =>
     beside(
       id,
       Effect.suspend(() => {
         let count = 0
+        const first: Array<FileEntry> = []
         const all = listAlike(store, alike)
         const entries = wanted ? Stream.mapEffect(all, (entry) => withDigest(id, entry)) : all
         return Stream.runForEachArray(Stream.rechunk(entries, wanted ? 1 : listingPageEntriesMax), (page) => {
           count += page.length
+          if (content) first.push(...page.slice(0, bundleFilesMax - first.length))
           const send = (some: Uint8Array) => {
             const body = Message.Server.encode({ _tag: "Page", entries: some })
             return unlessStopped(id, channel.send({ kind: "message", id, body }))
           }
           return Effect.forEach(packEntries(page), send, { discard: true })
         }).pipe(
-          Effect.map((): ActionResult => ({ _tag: "Listed", id, count })),
-          aliveMeanwhile
+          aliveMeanwhile,
+          Effect.andThen(content ? bundles.sendAlong(id, first, unlessStopped) : Effect.void),
+          Effect.map((): ActionResult => ({ _tag: "Listed", id, count }))
         )
       })
     )

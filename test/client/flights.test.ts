@@ -96,6 +96,8 @@ const connect = (link: Link, scope: Scope.Scope, eager: boolean) =>
     })
   )
 
+const directly = Effect.flatMap(MemoryNetwork, ({ dial }) => Client.connect({ server: "memory", dial, ...Fixture.ada }))
+
 const content = new TextEncoder().encode("hello")
 
 describe("round trips", () => {
@@ -146,6 +148,34 @@ describe("round trips", () => {
         )
       )
       assert.deepStrictEqual([result, count], [true, 6])
+    }).pipe(
+      Effect.provide(Layer.mergeAll(LocalFilesMemory.layer(), ReporterText.layer(""))),
+      Effect.provide(Screen.layerMemory({ written: { out: "", err: "" } })),
+      Effect.provide(layer())
+    )
+  )
+
+  it.effect("three to a folder that comes: what is small among the first comes behind the listing", () =>
+    Effect.gen(function* () {
+      const scope = yield* Effect.scope
+      yield* Effect.scoped(
+        Effect.flatMap(directly, (session) =>
+          Effect.forEach(["tree/a", "tree/b/c"], (name) => session.upload(FileName.make(name), Fixture.source(content)))
+        )
+      )
+      const tree = { remove: false, dryRun: false, checksum: false, include: [], exclude: [] }
+      const downloading = trips((link) =>
+        Commands.run({ _tag: "Download", names: ["tree"], to: "got", tree }).pipe(
+          Effect.provide(Sessions.layer(connect(link, scope, true)))
+        )
+      )
+      assert.deepStrictEqual(yield* downloading, { count: 6, result: true })
+      const files = yield* LocalFilesMemory.MemoryFiles
+      assert.deepStrictEqual(Array.from(files.keys()).toSorted(), ["got/tree/a", "got/tree/b/c"])
+      // Of what is here already nothing is sent before it is asked for.
+      files.delete("got/tree/a")
+      assert.deepStrictEqual(yield* downloading, { count: 8, result: true })
+      assert.strictEqual(files.size, 2)
     }).pipe(
       Effect.provide(Layer.mergeAll(LocalFilesMemory.layer(), ReporterText.layer(""))),
       Effect.provide(Screen.layerMemory({ written: { out: "", err: "" } })),

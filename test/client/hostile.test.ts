@@ -7,7 +7,7 @@ import type { ClientSession } from "../../src/client/ClientSession.ts"
 import { ContentDigest } from "../../src/domain/file/Digest.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
 import { packPieces } from "../../src/domain/file/Packed.ts"
-import { packEntries } from "../../src/domain/file/PackedFiles.ts"
+import { packEntries, packSent } from "../../src/domain/file/PackedFiles.ts"
 import {
   contentBlockBytes,
   goodbyeMillisecondsMax,
@@ -204,6 +204,43 @@ describe("listings", () => {
       const [entries = new Uint8Array(0)] = packEntries([{ name, size: 1, modified: 1 }])
       const page: ServerMessage = { _tag: "Page", entries }
       const session = yield* against(answers(page, { _tag: "Listed", count: 2 }))
+      assert.strictEqual((yield* Effect.flip(Stream.runDrain(session.fetch)))._tag, "ProtocolBroken")
+    })
+  )
+
+  const [entries = new Uint8Array(0)] = packEntries([{ name, size: 1, modified: 1 }])
+  const page: ServerMessage = { _tag: "Page", entries }
+  const sending = (index: number, size = 1): ServerMessage => ({
+    _tag: "BundleSending",
+    files: packSent([{ index, size, modified: 1, digest }])
+  })
+  const one = Uint8Array.of(1)
+  const wrong: Record<string, ReadonlyArray<ServerMessage | Uint8Array>> = {
+    "a file that is not listed": [page, sending(1), one, { _tag: "Listed", count: 1 }],
+    "a file twice": [page, sending(0), one, sending(0), one, { _tag: "Listed", count: 1 }],
+    "more content than was declared": [page, sending(0), new Uint8Array(2), { _tag: "Listed", count: 1 }],
+    "less content than was declared": [page, sending(0, 2), one, { _tag: "Listed", count: 1 }],
+    "pages behind it": [page, sending(0), one, page, { _tag: "Listed", count: 2 }],
+    "another count": [page, sending(0), one, { _tag: "Listed", count: 2 }]
+  }
+  for (const [what, said] of Object.entries(wrong)) {
+    scenario(`with content that has ${what} end the session`, () =>
+      Effect.gen(function* () {
+        const session = yield* against(answers(...said))
+        assert.deepStrictEqual(
+          (yield* session.fetchToGet([name])).map((entry) => entry.name),
+          [name]
+        )
+        yield* Effect.exit(session.downloadBundle([name], () => Effect.void))
+        assert.isTrue(session.ended())
+        assert.strictEqual((yield* Effect.flip(session.describe(name)))._tag, "ProtocolBroken")
+      })
+    )
+  }
+
+  scenario("with content that was not asked for are refused", () =>
+    Effect.gen(function* () {
+      const session = yield* against(answers(page, sending(0), one, { _tag: "Listed", count: 1 }))
       assert.strictEqual((yield* Effect.flip(Stream.runDrain(session.fetch)))._tag, "ProtocolBroken")
     })
   )

@@ -5,7 +5,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Result, Stream } from "effect"
 import { SecureRandom } from "effect/crypto"
 import * as Bytes from "../../src/domain/Bytes.ts"
+import type { ClientSession } from "../../src/client/ClientSession.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
+import { bundleBytesMax, smallFileBytesMax } from "../../src/domain/limits.ts"
 import { FileStore } from "../../src/domain/store/FileStore.ts"
 import * as FileStoreDisk from "../../src/domain/store/FileStoreDisk.ts"
 import * as SmallFiles from "../../src/domain/store/SmallFiles.ts"
@@ -120,6 +122,105 @@ describe("a bundle that goes up", () => {
       assert.strictEqual(operations.length - looks.length, 2 * each.length)
       assert.isAtMost(looks.length, 10, looks.join())
     }).pipe(Effect.provide(world))
+  )
+})
+
+describe("files that come with a listing", () => {
+  const large = { name: FileName.make("f/b"), content: Fixture.bytes(9, smallFileBytesMax + 1) }
+  const get = Effect.fnUntraced(function* (session: ClientSession, names: ReadonlyArray<FileName>) {
+    const got: Array<readonly [FileName | undefined, Uint8Array]> = []
+    const crossed: Array<number> = []
+    const before = session.traffic.sent
+    const refusals = yield* session.downloadBundle(
+      names,
+      (files) =>
+        Effect.sync(() => {
+          for (const { index, parts } of files) got.push([names[index], Bytes.copy(Bytes.concat(parts))])
+        }),
+      (bytes) => crossed.push(bytes)
+    )
+    const asked = session.traffic.sent > before
+    return { got, refusals: Array.from(refusals.keys()), asked, crossed: crossed.at(-1) }
+  })
+
+  it.effect("are taken from there, once, and on record as downloads; the others are asked for", () =>
+    Effect.gen(function* () {
+      const [a, c, d] = [yield* small("f/a", 1), yield* small("f/c", 2), yield* small("f/d", 3)]
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const session = yield* connect()
+          yield* session.uploadBundle([a, c, d])
+          yield* session.upload(large.name, Fixture.source(large.content))
+          yield* Effect.scoped(
+            Effect.gen(function* () {
+              const entries = yield* session.fetchToGet([a.name])
+              assert.deepStrictEqual(entries.map(({ name }) => name).toSorted(), [a.name, large.name, c.name, d.name])
+              const first = yield* get(session, [c.name, a.name])
+              assert.deepStrictEqual(first.got, [
+                [c.name, c.content],
+                [a.name, a.content]
+              ])
+              assert.deepStrictEqual([first.refusals, first.asked, first.crossed], [[], false, c.size + a.size])
+              const missing = FileName.make("f/x")
+              const second = yield* get(session, [a.name, missing, d.name, large.name])
+              assert.deepStrictEqual(second.got, [
+                [d.name, d.content],
+                [a.name, a.content],
+                [large.name, large.content]
+              ])
+              assert.deepStrictEqual([second.refusals, second.asked], [[1], true])
+            })
+          )
+          const entries = yield* Effect.scoped(session.fetchToGet([a.name]))
+          assert.strictEqual(entries.length, 4)
+          assert.isTrue((yield* get(session, [a.name])).asked, "what nobody took is gone with the scope")
+        })
+      )
+      yield* settle
+      const records = yield* Stream.runCollect((yield* Audit).records)
+      const kinds = records.flatMap((one) => (one._tag === "command" ? [[one.command, one.name, one.bytes]] : []))
+      assert.deepStrictEqual(kinds.slice(4, 8), [
+        ["fetch", undefined, a.size + c.size + d.size],
+        ["download", a.name, a.size],
+        ["download", c.name, c.size],
+        ["download", d.name, d.size]
+      ])
+    }).pipe(Effect.provide(world))
+  )
+
+  it.effect("are no more than a bundle holds", () =>
+    Effect.gen(function* () {
+      const session = yield* connect()
+      const size = smallFileBytesMax
+      const count = Math.floor(bundleBytesMax / size) + 2
+      const files = yield* Effect.forEach(Array.from({ length: count }), (_, index) =>
+        Effect.gen(function* () {
+          const content = Fixture.bytes(index, size)
+          return {
+            name: FileName.make(`f/${index}`),
+            size,
+            modified: 0,
+            digest: yield* Fixture.digest(content),
+            content
+          }
+        })
+      )
+      for (const file of files) yield* session.upload(file.name, Fixture.source(file.content))
+      const entries = yield* session.fetchToGet([FileName.make("f")])
+      assert.strictEqual(entries.length, count)
+      const before = session.traffic.received
+      const { got } = yield* get(
+        session,
+        entries.slice(0, count - 2).map(({ name }) => name)
+      )
+      assert.strictEqual(got.length, count - 2)
+      const rest = yield* get(
+        session,
+        entries.slice(count - 2).map(({ name }) => name)
+      )
+      assert.isTrue(rest.asked)
+      assert.isAbove(session.traffic.received - before, 2 * size)
+    }).pipe(Effect.scoped, Effect.provide(world))
   )
 })
 

@@ -23,6 +23,7 @@ const content = Fixture.source(Fixture.bytes(2, 100))
 const commands: Record<string, (session: ClientSession) => Effect.Effect<unknown, Failed, Digest>> = {
   fetch: (session) => Stream.runCollect(session.fetch),
   digests: (session) => Stream.runCollect(session.fetchWithDigests),
+  fetchToGet: (session) => Effect.scoped(session.fetchToGet([there])),
   describe: (session) => session.describe(there),
   download: (session) => session.download(there, () => Effect.succeed(Fixture.sink())),
   add: (session) => session.upload(missing, content),
@@ -37,6 +38,7 @@ const commands: Record<string, (session: ClientSession) => Effect.Effect<unknown
 const needed: Record<keyof typeof commands, ReadonlyArray<Right>> = {
   fetch: ["list"],
   digests: ["list", "read"],
+  fetchToGet: ["list", "read"],
   describe: ["read"],
   download: ["read"],
   add: ["write"],

@@ -64,7 +64,7 @@ export const everything: Grant = { rights }
 export const needs = (command: Command): ReadonlyArray<Right> => {
   switch (command._tag) {
     case "Fetch":
-      return command.digest === true ? ["list", "read"] : ["list"]
+      return command.digest === true || command.content === true ? ["list", "read"] : ["list"]
     case "Describe":
     case "Download":
     case "DownloadBundle":

@@ -268,8 +268,15 @@ export type SessionOutput =
   | { readonly _tag: "SendBlocks"; readonly id: RequestId; readonly ranges: ReadonlyArray<Range> }
   | { readonly _tag: "Commit"; readonly id: RequestId; readonly size: FileSize; readonly digest: ContentDigest }
   | { readonly _tag: "Discard"; readonly id: RequestId }
-  /** with `alike` only names whose outermost part has one of these keys */
-  | { readonly _tag: "List"; readonly id: RequestId; readonly digest: boolean; readonly alike?: ReadonlySet<string> }
+  | {
+      readonly _tag: "List"
+      readonly id: RequestId
+      readonly digest: boolean
+      /** whether what is small among the first entries is sent behind them */
+      readonly content: boolean
+      /** only names whose outermost part has one of these keys */
+      readonly alike?: ReadonlySet<string>
+    }
   | { readonly _tag: "Describe"; readonly id: RequestId; readonly name: FileName }
   | ({ readonly _tag: "Open"; readonly id: RequestId } & Omit<Extract<Command, { readonly _tag: "Download" }>, "_tag">)
   | ({ readonly _tag: "Remove"; readonly id: RequestId } & Omit<Extract<Command, { readonly _tag: "Remove" }>, "_tag">)

@@ -12,7 +12,7 @@ import type { Kem } from "../channel/Kem.ts"
 import type { Opaque } from "../channel/Opaque.ts"
 import { Digest } from "../file/Digest.ts"
 import type { FileEntry } from "../file/FileEntry.ts"
-import { unpackEntries } from "../file/PackedFiles.ts"
+import { packSent, unpackEntries } from "../file/PackedFiles.ts"
 import { signatureKeyBytes } from "../limits.ts"
 import { connectionId } from "../wire/Frame.ts"
 import * as Message from "../wire/Message.ts"
@@ -193,7 +193,7 @@ const lookAtAll = Effect.fnUntraced(function* (stage: Stage) {
     yield* act(stage, client, { _tag: "Ping" })
     yield* act(stage, client, { _tag: "End" })
   }
-  yield* act(stage, first, { _tag: "Fetch", digest: true })
+  yield* act(stage, first, { _tag: "Fetch", digest: true, content: false })
   for (const file of model.files.values()) {
     const name = SessionScript.names.indexOf(file.name)
     yield* act(stage, first, { _tag: "Download", name, delta: false })
@@ -409,16 +409,25 @@ const expectContent = Effect.fnUntraced(function* (
 })
 
 const expectListing = Effect.fnUntraced(function* (
-  { digest, entries, id }: Extract<SessionModel.Answer, { readonly _tag: "Listing" }>,
+  { content, digest, entries, id }: Extract<SessionModel.Answer, { readonly _tag: "Listing" }>,
   next: Next,
   fails: Fails
 ) {
   const found: Array<FileEntry> = []
+  const files = new Map(entries.map((entry) => [entry.name, entry]))
+  let along = false
   while (true) {
     const heard = yield* next
     if (heard?._tag !== "Message" || heard.id !== id) return yield* fails(showHeard(heard))
     const { message } = heard
-    if (message._tag === "Page") {
+    const first = content && !along ? SessionModel.along(found.map(({ name }) => files.get(name))) : []
+    if (first.length > 0 && message._tag !== "Page") {
+      along = true
+      const wanted = { _tag: "BundleSending", files: packSent(first) } as const
+      if (!sameMessage(message, wanted)) return yield* fails(showHeard(heard))
+      const bytes = Bytes.concat([new Uint8Array(0), ...first.map((one) => one.content), new Uint8Array(0)])
+      yield* expectContent({ _tag: "Content", id, bytes }, next, fails)
+    } else if (message._tag === "Page") {
       const entries = unpackEntries(message.entries)
       if (Result.isFailure(entries)) return yield* fails(showHeard(heard))
       found.push(...entries.success)
@@ -426,9 +435,8 @@ const expectListing = Effect.fnUntraced(function* (
     else if (message.count !== found.length) return yield* fails(`a count of ${message.count}`)
     else break
   }
-  const wanted = new Map(entries.map((entry) => [entry.name, entry]))
   const same = found.filter((entry) => {
-    const { digest: its, modified, size } = wanted.get(entry.name) ?? {}
+    const { digest: its, modified, size } = files.get(entry.name) ?? {}
     const sameDigest = entry.digest === its || (!digest && entry.digest === undefined)
     return entry.size === size && entry.modified === modified && sameDigest
   })

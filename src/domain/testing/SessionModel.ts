@@ -11,7 +11,7 @@ import { type FileEntry, mayRun } from "../file/FileEntry.ts"
 import { type FileName, key, segmentKey, segments } from "../file/FileName.ts"
 import { packDigests, packPieces, unpackRanges } from "../file/Packed.ts"
 import { type BundledFile, packSent, unpackFiles, unpackNames } from "../file/PackedFiles.ts"
-import { bundleBytesMax, deltaBytesMin, loginAttemptsMax } from "../limits.ts"
+import { bundleBytesMax, bundleFilesMax, smallFileBytesMax, deltaBytesMin, loginAttemptsMax } from "../limits.ts"
 import { blockHash, blockRules, makeBuilder, makeCutter, type Piece, type Signature } from "../transfer/Signature.ts"
 import type { ClientMessage, ServerMessage } from "../wire/Message.ts"
 import type { Refusal } from "../wire/Refusal.ts"
@@ -30,12 +30,16 @@ export type Answer =
   | { readonly _tag: "Keyed"; readonly id: number; readonly message: (key: Uint8Array) => ServerMessage }
   /** content frames that are these bytes together */
   | { readonly _tag: "Content"; readonly id: number; readonly bytes: Uint8Array }
-  /** pages with these entries in any order, and their count; a digest only where `digest` asks for it */
+  /**
+   * pages with these entries in any order, and their count; a digest only where `digest` asks for it; with `content`
+   * between them what is small among the first
+   */
   | {
       readonly _tag: "Listing"
       readonly id: number
-      readonly entries: ReadonlyArray<FileEntry>
+      readonly entries: ReadonlyArray<File>
       readonly digest: boolean
+      readonly content: boolean
     }
   /** the server proves its end */
   | { readonly _tag: "Ended" }
@@ -188,7 +192,8 @@ const isFile = (found: File | Refusal): found is File => "content" in found
 const begin = (model: Model, session: Session, id: number, command: Command): Answers => {
   if (command._tag === "Fetch") {
     const entries = Array.from(model.files.values())
-    return finish(model, session, [{ _tag: "Listing", id, entries, digest: command.digest === true }])
+    const { content = false, digest = false } = command
+    return finish(model, session, [{ _tag: "Listing", id, entries, digest, content }])
   }
   if (command._tag === "Upload") {
     const why = obstacle(model, command.name)
@@ -230,6 +235,19 @@ const begin = (model: Model, session: Session, id: number, command: Command): An
     case "Rename":
       return finish(model, session, [change(model, id, file, command)])
   }
+}
+
+/** What is sent behind the entries of a listing: what is small among the first, as much as one bundle holds. */
+export const along = (listed: ReadonlyArray<File | undefined>) => {
+  const some: Array<File & { readonly index: number }> = []
+  let room = bundleBytesMax
+  for (const [index, file] of listed.slice(0, bundleFilesMax).entries()) {
+    if (file === undefined || file.size > smallFileBytesMax) continue
+    if (file.size > room) break
+    some.push({ ...file, index })
+    room -= file.size
+  }
+  return some
 }
 
 /** A bundle's turn: with its last byte all of its files go to their names. */

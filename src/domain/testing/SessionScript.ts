@@ -46,7 +46,7 @@ const expect = Schema.Literals(["now", "any", "other"])
 export const Action = Schema.TaggedUnion({
   /** A login that must fail; on a connection of its own, or on one where it failed before. */
   WrongPassword: { user: Schema.Literals(["known", "unknown"]) },
-  Fetch: { digest: Schema.Boolean },
+  Fetch: { digest: Schema.Boolean, content: Schema.Boolean },
   Describe: { name },
   Download: { name, delta: Schema.Boolean },
   /** The request alone: content and commit are steps of their own. */

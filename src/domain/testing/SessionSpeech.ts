@@ -92,7 +92,9 @@ const request = (model: Model, speaker: Speaker, action: Request): ReadonlyArray
   const id = speaker.session.lastId + 1
   switch (action._tag) {
     case "Fetch":
-      return [say(id, { _tag: "Fetch", ...(action.digest && { digest: true }) })]
+      return [
+        say(id, { _tag: "Fetch", ...(action.digest && { digest: true }), ...(action.content && { content: true }) })
+      ]
     case "Describe":
       return [say(id, { _tag: "Describe", name: nameAt(action.name) })]
     case "Download":

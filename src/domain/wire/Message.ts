@@ -68,9 +68,14 @@ export const ClientMessage = Schema.TaggedUnion({
   Hello: { client: PeerText },
   /**
    * With `digest` every entry has one, computed when it is not known. With `alike` only files whose outermost part is,
-   * but for its spelling, that of one of these names.
+   * but for its spelling, that of one of these names. With `content` what is small among the first entries is sent
+   * behind them.
    */
-  Fetch: { digest: Schema.optionalKey(Schema.Boolean), alike: Schema.optionalKey(Alike) },
+  Fetch: {
+    digest: Schema.optionalKey(Schema.Boolean),
+    alike: Schema.optionalKey(Alike),
+    content: Schema.optionalKey(Schema.Boolean)
+  },
   /** Content frames and a Commit follow; without `head` they may follow at once. */
   Upload: outgoing,
   /** Several small files at once: packed files; content frames follow as those of an Upload, file behind file. */
@@ -149,7 +154,7 @@ export const ServerMessage = Schema.TaggedUnion({
     index: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: bundleFilesMax })),
     ...Refusal.fields
   },
-  /** Files of a DownloadBundle: packed; their content follows, file behind file. */
+  /** Files of a DownloadBundle or of a listing: packed; their content follows, file behind file. */
   BundleSending: { files: PackedBytes },
   /** A bundle is done: so many of its files are committed, or were sent. */
   BundleDone: { count: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: bundleFilesMax })) },
