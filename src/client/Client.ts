@@ -176,7 +176,9 @@ const dialReasons = new Map<string, ConnectFailed["reason"]>([
   ["EAI_AGAIN", "name-not-found"],
   ["EAI_NODATA", "name-not-found"],
   ["EAI_NONAME", "name-not-found"],
-  ["ETIMEDOUT", "timeout"]
+  ["ETIMEDOUT", "timeout"],
+  // It was accepted, and closed while our hello was on its way.
+  ["ECONNRESET", "closed-at-once"]
 ])
 
 const dialFailed = (server: string, error: Socket.SocketError): ConnectFailed => {

@@ -112,13 +112,17 @@ const rightText = new Map([
   ["rename", "rename files"]
 ])
 
+const fileAsFolder = "it has a file in the place of a folder of that path"
+
 const refusedText: Record<RefusalReason, (name: string, detail: string) => string> = {
   "no-such-file": () => "the server does not have this file",
   "name-collision": (name, detail) =>
     `the server already has '${detail}', which is the same name as '${name}' on some machines: use that spelling`,
   "already-exists": (_, detail) =>
     `'${detail}' exists on the server already, and nothing was changed: take another name, or use --replace`,
-  "not-a-file": (name, detail) => `'${name}' cannot be a file on the server: there is a ${detail}; use another name`,
+  "not-a-file": (name, detail) =>
+    `'${name}' cannot be a file on the server: ${detail === "file-as-folder" ? fileAsFolder : `there is a ${detail}`}; ` +
+    "use another name",
   "not-permitted": (name, right) =>
     `your account does not have the right to ${rightText.get(right) ?? "do this"} ('${name}'): ` +
     "the server's administrator can give it",

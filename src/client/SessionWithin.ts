@@ -62,6 +62,8 @@ export const within = (session: ClientSession, place: Place): ClientSession => {
     }
     return refusals
   })
+  // All names of this session have the place's outermost part.
+  const alike = inside(FileName.isName(place) ? session.fetchAlike([place]) : session.fetch)
   return {
     ...session,
     uploadBundle: (files, onCrossed) => {
@@ -92,8 +94,9 @@ export const within = (session: ClientSession, place: Place): ClientSession => {
       )
     },
     fetch: inside(session.fetch),
-    // All names of this session have the place's outermost part.
-    fetchAlike: () => inside(FileName.isName(place) ? session.fetchAlike([place]) : session.fetch),
+    fetchAlike: () => alike,
+    // What comes first of that part need not be of this place.
+    fetchToGet: () => Stream.runCollect(alike),
     fetchWithDigests: inside(session.fetchWithDigests),
     describe: (name) => Effect.flatMap(whole(name), session.describe),
     upload: (name, ...rest) => Effect.flatMap(whole(name), (name) => session.upload(name, ...rest)),

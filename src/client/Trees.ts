@@ -1,12 +1,13 @@
 /**
  * Whole folders: what is here, what is there, a plan of it (`Plan`), and then all of it at once (`Batch`).
  *
- * Nothing moves before the plan is made, so that what cannot be at the other end is told first. Nothing is removed but
+ * Nothing moves before the plan is made, so that what cannot be at the other end is told first: but an `upload` that
+ * removes nothing looks at the server only when that refuses something (`Obstacles`). Nothing is removed but
  * what the plan says: below the named folders, on the side that is brought up to date, and only when both sides were
  * seen whole and everything else went well. A local file goes only when the server says of its name that there is none:
  * a listing leaves out what the server may not look into.
  */
-import { Effect, type Scope, Semaphore, Stream } from "effect"
+import { Effect, Scope, Semaphore, Stream } from "effect"
 import { Digest, digestOf } from "../domain/file/Digest.ts"
 import type { FileEntry } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
@@ -18,6 +19,7 @@ import * as Failures from "./Failures.ts"
 import * as Filter from "./Filter.ts"
 import * as Glob from "./Glob.ts"
 import { LocalFiles, type LocalPlace } from "./LocalFiles.ts"
+import * as Obstacles from "./Obstacles.ts"
 import * as Plan from "./Plan.ts"
 import { Reporter, type TransferCommand } from "./Reporter.ts"
 import * as Sender from "./Sender.ts"
@@ -62,15 +64,16 @@ export const send = (
     const reporter = yield* Reporter
     const filter = Filter.make(options)
     // The server is asked while the folders are gone through: neither end waits for the other. An upload that removes
-    // nothing is told by the answers what is in the way: it begins a round trip earlier, and nobody lists anything.
+    // nothing is told by the answers what is in the way: it begins a round trip earlier.
     const meant = outermostOfLocal(yield* LocalFiles, paths, as)
-    const blind = command === "upload" && !options.remove
-    const asked = blind && !options.dryRun ? Effect.as(loggedIn, []) : listing(command, meant, { optional: blind })
-    const there = yield* Effect.cached(asked)
-    const here = yield* TreeSelection.local(command, paths, as, filter, Effect.forkScoped(there))
+    const optional = command === "upload" && !options.remove
+    const there = yield* Effect.cached(listing(command, meant, { optional }))
+    const blind = optional && !options.dryRun
+    const here = yield* TreeSelection.local(command, paths, as, filter, Effect.forkScoped(blind ? loggedIn : there))
     let failed = here.failed
     if (here.files.length === 0 && here.roots.length === 0) return failed === 0
-    const listed = yield* there
+    // With nothing to send only an answer tells that the session has come about.
+    const listed = blind && here.files.length > 0 ? yield* Effect.as(loggedIn, []) : yield* there
     if (listed === undefined) return false
 
     const removing = options.remove && here.whole
@@ -87,28 +90,44 @@ export const send = (
     const plan = yield* removingOnlyWhen(failed === 0, made)
     const before = { equal: plan.equal.length, failed }
     if (options.dryRun) return yield* tell(command, plan, before)
-    return yield* Batch.run(
-      command,
-      [plan.makeRoom.map(removal), plan.transfers.map((transfer) => sending(command, transfer))],
-      true,
-      { before, removals: plan.remove.map(removal), together: Transfer.sendTogether, told: yield* tellsEach }
+    const inTheWay = Effect.map(there, (target = []) => refusedBeside(here.files, target)).pipe(
+      Effect.catchTag("RequestRefused", () => Effect.succeed(nothingRefused)),
+      Scope.provide(yield* Effect.scope)
     )
+    const obstacles = yield* Obstacles.make<Services>(blind ? inTheWay : Effect.succeed(nothingRefused))
+    const sending = ({ file, why }: Plan.Transfer<ToSend>): Batch.Item<Services> =>
+      new Sent(file, command === "para" && why === "changed" && file.size >= deltaBytesMin, obstacles)
+    return yield* Batch.run(command, [plan.makeRoom.map(removal), plan.transfers.map(sending)], true, {
+      before,
+      removals: plan.remove.map(removal),
+      together: obstacles.together(Transfer.sendTogether),
+      told: yield* tellsEach
+    })
   }).pipe(Effect.scoped)
 
-const sending = (command: "para" | "upload", { file, why }: Plan.Transfer<ToSend>): Batch.Item<Services> =>
-  new Sent(file, command === "para" && why === "changed" && file.size >= deltaBytesMin)
+type Refused = ReadonlyMap<string, Plan.Plan<ToSend>["refused"][number]["error"]>
+
+const nothingRefused: Refused = new Map()
+
+/** Which of the files cannot be beside what is there, and why. */
+const refusedBeside = (source: ReadonlyArray<ToSend>, target: ReadonlyArray<Plan.Known>): Refused => {
+  const { refused } = Plan.make({ source, target, compare: "never", removes: () => false })
+  return new Map(refused.map(({ error, file }) => [file.name, error]))
+}
 
 /** A file to send. Of most nothing but its bundle is asked for. */
 class Sent implements Batch.Item<Services> {
   readonly #file: ToSend
   /** whether the server's file is brought up to date; it is sent whole otherwise */
   readonly #updates: boolean
+  readonly #obstacles: Obstacles.Obstacles<Services>
   readonly size: number
   readonly bundled: Batch.Bundled | undefined
-  constructor(file: ToSend, updates: boolean) {
+  constructor(file: ToSend, updates: boolean, obstacles: Obstacles.Obstacles<Services>) {
     const { name, place, size } = file
     this.#file = file
     this.#updates = updates
+    this.#obstacles = obstacles
     this.size = size
     this.bundled = !updates && FileName.isName(name) ? { name, place } : undefined
   }
@@ -117,7 +136,7 @@ class Sent implements Batch.Item<Services> {
   }
   run(along: Batch.Along) {
     const { name, place } = this.#file
-    const upload = Transfer.send(Transfer.uploading, place, name, along)
+    const upload = this.#obstacles.alone(name, Transfer.send(Transfer.uploading, place, name, along))
     if (!this.#updates) return upload
     const update = Transfer.send(Transfer.parallelizing(undefined, true), place, name, along)
     // It went since the listing.

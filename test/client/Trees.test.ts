@@ -16,7 +16,14 @@ import { Screen } from "../../src/client/Screen.ts"
 import { Sessions } from "../../src/client/Sessions.ts"
 import type { TreeOptions } from "../../src/client/Trees.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
-import { deltaBytesMin, failuresToldMax, listingNamesMax } from "../../src/domain/limits.ts"
+import {
+  bundleFilesMax,
+  bundleFirstFilesMax,
+  bundlesAheadMax,
+  deltaBytesMin,
+  failuresToldMax,
+  listingNamesMax
+} from "../../src/domain/limits.ts"
 import { FileStore, type Where } from "../../src/domain/store/FileStore.ts"
 import { QuotaExceeded } from "../../src/domain/store/StoreError.ts"
 import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
@@ -205,14 +212,49 @@ describe("upload -r", () => {
   )
 })
 
+describe("upload -r of what the server has in another spelling", () => {
+  const many = Array.from(
+    { length: bundleFirstFilesMax + bundlesAheadMax * bundleFilesMax },
+    (_, index) => `p/f${index}`
+  )
+  const { layer, listings, told } = world({ "P/a": "1", other: "1", x: "1" })
+  it.effect("finds out when the first is refused, asks once, and sends no more of it", () =>
+    Effect.gen(function* () {
+      yield* here({ ...Object.fromEntries(many.map((name) => [name, name])), "q/b": "2" })
+      assert.isFalse(yield* upload(["p", "q"]))
+      const events = told()
+      assert.deepStrictEqual(about(events, "uploaded"), ["q/b"])
+      assert.deepStrictEqual(summary(events), { files: 1, equal: 0, removed: 0, failed: many.length })
+      const errors = events.filter(({ event }) => event === "failed").map(({ error }) => error)
+      const before = errors.filter((error) => error === "NamesCollide").length
+      assert.strictEqual(errors.filter((error) => error === "RequestRefused").length, many.length - before)
+      assert.isAtLeast(before, bundleFilesMax)
+      assert.deepStrictEqual(listings, ["p,q"])
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.effect("and says of a file in the place of a folder what it is", () =>
+    Effect.gen(function* () {
+      yield* here({ "x/b": "2" })
+      assert.isFalse(yield* upload(["x"]))
+      const failed = told().find(({ event }) => event === "failed")
+      assert.strictEqual(
+        failed?.["message"],
+        "'x/b' cannot be a file on the server: it has a file in the place of a folder of that path; use another name"
+      )
+    }).pipe(Effect.provide(layer))
+  )
+})
+
 describe("what the server is asked for", () => {
-  const { layer, listings } = world({ "far/away": "1", "up/a": "1" })
+  const { layer, listings } = world({ "far/away": "1", "up/a": "1" }, { folders: ["bare"] })
   const many = Array.from({ length: listingNamesMax + 1 }, (_, index) => `m${index}`)
   it.effect("is narrowed to what may be in the way, and is everything where that is not known", () =>
     Effect.gen(function* () {
       yield* here({ "Up/a": "1", "x/y/Sub/b": "2", ...Object.fromEntries(many.map((name) => [`${name}/f`, name])) })
       const asked = <A, E, R>(command: Effect.Effect<A, E, R>) => Effect.map(command, () => listings.splice(0))
       assert.deepStrictEqual(yield* asked(upload(["x/y/Sub", "Up"])), [])
+      assert.deepStrictEqual(yield* asked(upload(["bare"])), ["bare"], "only an answer proves the session")
       assert.deepStrictEqual(yield* asked(upload(["x/y/Sub", "Up"], { dryRun: true })), ["sub,up"])
       assert.deepStrictEqual(yield* asked(upload(["x/y/Sub"], { remove: true })), ["sub"])
       assert.deepStrictEqual(yield* asked(para(["x/y"], {}, "To/here")), ["to"])
