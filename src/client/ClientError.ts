@@ -112,7 +112,8 @@ const rightText = new Map([
   ["rename", "rename files"]
 ])
 
-const fileAsFolder = "it has a file in the place of a folder of that path"
+const foundText = (detail: string): string =>
+  detail === "file-as-folder" ? "it has a file in the place of a folder of that path" : `there is a ${detail}`
 
 const refusedText: Record<RefusalReason, (name: string, detail: string) => string> = {
   "no-such-file": () => "the server does not have this file",
@@ -121,8 +122,7 @@ const refusedText: Record<RefusalReason, (name: string, detail: string) => strin
   "already-exists": (_, detail) =>
     `'${detail}' exists on the server already, and nothing was changed: take another name, or use --replace`,
   "not-a-file": (name, detail) =>
-    `'${name}' cannot be a file on the server: ${detail === "file-as-folder" ? fileAsFolder : `there is a ${detail}`}; ` +
-    "use another name",
+    `'${name}' cannot be a file on the server: ${foundText(detail)}; ` + "use another name",
   "not-permitted": (name, right) =>
     `your account does not have the right to ${rightText.get(right) ?? "do this"} ('${name}'): ` +
     "the server's administrator can give it",
