@@ -5,6 +5,7 @@ import { Effect, Fiber, type Scope, Semaphore } from "effect"
 import * as Bytes from "../domain/Bytes.ts"
 import { Owned } from "../domain/channel/Transport.ts"
 import type { FileEntry } from "../domain/file/FileEntry.ts"
+import * as FileNames from "../domain/file/FileName.ts"
 import type { FileName } from "../domain/file/FileName.ts"
 import {
   type BundledContent,
@@ -59,11 +60,12 @@ export interface Bundles {
   ) => Effect.Effect<Refusals, CommandError | E>
   /**
    * Reads what a listing with `content` is answered behind its pages, to its end: until the scope ends, downloads take
-   * it from here. `first` is the first of it, and `entries` are those of the pages.
+   * it from here. `first` is the first of it, `entries` are those of the pages, and `names` those that were asked for.
    */
   readonly along: (
     request: Request,
     entries: ReadonlyArray<FileEntry>,
+    names: ReadonlyArray<FileName>,
     first: ServerMessage
   ) => Effect.Effect<void, never, Scope.Scope>
 }
@@ -121,9 +123,13 @@ export const make = Effect.fnUntraced(function* (
   /** What has come with a listing and was not taken. */
   let extra: Extra | undefined
 
-  const along: Bundles["along"] = Effect.fnUntraced(function* (request, entries, first) {
+  const along: Bundles["along"] = Effect.fnUntraced(function* (request, entries, among, first) {
     const mine: Omit<Extra, "whole"> = { files: new Map(), sizes: new Map(), onLength: () => {} }
-    const names = entries.slice(0, bundleFilesMax).map(({ name }) => name)
+    const names: Array<FileName> = []
+    for (const { name } of entries) {
+      if (names.length === bundleFilesMax) break
+      if (FileNames.isWithin(among, name)) names.push(name)
+    }
     const reading = Effect.gen(function* () {
       let from = 0
       let message = first

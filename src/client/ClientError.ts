@@ -121,8 +121,7 @@ const refusedText: Record<RefusalReason, (name: string, detail: string) => strin
     `the server already has '${detail}', which is the same name as '${name}' on some machines: use that spelling`,
   "already-exists": (_, detail) =>
     `'${detail}' exists on the server already, and nothing was changed: take another name, or use --replace`,
-  "not-a-file": (name, detail) =>
-    `'${name}' cannot be a file on the server: ${foundText(detail)}; ` + "use another name",
+  "not-a-file": (name, detail) => `'${name}' cannot be a file on the server: ${foundText(detail)}; use another name`,
   "not-permitted": (name, right) =>
     `your account does not have the right to ${rightText.get(right) ?? "do this"} ('${name}'): ` +
     "the server's administrator can give it",

@@ -114,8 +114,9 @@ export interface ClientSession {
   /** Those whose outermost part is, but for its spelling, that of one of these names: at most `listingNamesMax`. */
   readonly fetchAlike: (names: ReadonlyArray<FileName>) => Stream.Stream<FileEntry, CommandError>
   /**
-   * The same, all of it. The server sends what is small among the first of them right behind, and `downloadBundle`
-   * takes that from here until the scope ends: for whoever is certain to ask for it.
+   * The same, all of it. What is small among the first that are one of these names, or below one as it is spelt, the
+   * server sends right behind, and `downloadBundle` takes it from here until the scope ends: for whoever is certain to
+   * ask for it.
    */
   readonly fetchToGet: (
     names: ReadonlyArray<FileName>
@@ -494,7 +495,7 @@ const makeListings = Effect.fnUntraced(function* (
     while (true) {
       const answer = yield* request.next
       if (answer._tag === "Message" && answer.message._tag === "BundleSending") {
-        yield* bundles.along(request, entries, answer.message)
+        yield* bundles.along(request, entries, names, answer.message)
         return entries
       }
       const page = yield* nextPage(answer, entries.length)

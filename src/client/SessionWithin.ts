@@ -62,8 +62,6 @@ export const within = (session: ClientSession, place: Place): ClientSession => {
     }
     return refusals
   })
-  // All names of this session have the place's outermost part.
-  const alike = inside(FileName.isName(place) ? session.fetchAlike([place]) : session.fetch)
   return {
     ...session,
     uploadBundle: (files, onCrossed) => {
@@ -94,9 +92,12 @@ export const within = (session: ClientSession, place: Place): ClientSession => {
       )
     },
     fetch: inside(session.fetch),
-    fetchAlike: () => alike,
-    // What comes first of that part need not be of this place.
-    fetchToGet: () => Stream.runCollect(alike),
+    // All names of this session have the place's outermost part.
+    fetchAlike: () => inside(FileName.isName(place) ? session.fetchAlike([place]) : session.fetch),
+    fetchToGet: (names) =>
+      Effect.flatMap(Effect.forEach(names, whole), session.fetchToGet).pipe(
+        Effect.flatMap((entries) => Stream.runCollect(inside(Stream.fromIterable(entries))))
+      ),
     fetchWithDigests: inside(session.fetchWithDigests),
     describe: (name) => Effect.flatMap(whole(name), session.describe),
     upload: (name, ...rest) => Effect.flatMap(whole(name), (name) => session.upload(name, ...rest)),

@@ -257,8 +257,9 @@ export const get = (
     const folder = to ?? "."
     const filter = Filter.make(options)
     yield* Effect.forkScoped(digestsAhead)
-    const toGet = !options.dryRun && (yield* allToGet(texts, folder, options))
-    const listed = yield* listing("download", outermostOfRemote(texts), { toGet })
+    const toGet = options.dryRun ? undefined : yield* allToGet(texts, folder, options)
+    const among = toGet ?? outermostOfRemote(texts)
+    const listed = yield* listing("download", among, { toGet: toGet !== undefined })
     if (listed === undefined) return false
     const there = yield* TreeSelection.remote(texts, listed, filter)
     let failed = there.failed
@@ -310,8 +311,8 @@ export const get = (
   )
 
 /**
- * Whether all that a listing for these arguments has will be asked for: whole folders, of which nothing is here. Then
- * the server sends the first of it right behind the listing, a round trip earlier.
+ * The folders that these arguments mean, when all that is in them will be asked for: nothing of them is here. Then the
+ * server sends the first of it right behind the listing, a round trip earlier.
  */
 const allToGet = Effect.fnUntraced(function* (
   texts: ReadonlyArray<string>,
@@ -319,14 +320,16 @@ const allToGet = Effect.fnUntraced(function* (
   { exclude, include }: TreeOptions
 ) {
   const files = yield* LocalFiles
-  if (include.length + exclude.length > 0 || outermostOfRemote(texts) === undefined) return false
+  if (include.length + exclude.length > 0 || texts.length > listingNamesMax || texts.some(Glob.isPattern)) return
+  const names: Array<FileName.FileName> = []
   for (const text of texts) {
     const name = TreeSelection.folderName(text)
-    if (FileName.outermost(name) !== name || TreeSelection.isContent(text)) return false
-    const found = yield* Effect.option(files.look(files.join(folder, name)))
-    if (found._tag === "None" || found.value !== undefined) return false
+    if (!FileName.isName(name) || TreeSelection.isContent(text)) return
+    const found = yield* Effect.option(files.look(files.join(folder, name.slice(name.lastIndexOf("/") + 1))))
+    if (found._tag === "None" || found.value !== undefined) return
+    names.push(name)
   }
-  return true
+  return names
 })
 
 /** The first digest loads native code, 8 ms: while the server lists, nobody waits for it. */

@@ -318,7 +318,10 @@ export const make = Effect.fnUntraced(function* (options: {
         const entries = wanted ? Stream.mapEffect(all, (entry) => withDigest(id, entry)) : all
         return Stream.runForEachArray(Stream.rechunk(entries, wanted ? 1 : listingPageEntriesMax), (page) => {
           count += page.length
-          if (content) first.push(...page.slice(0, bundleFilesMax - first.length))
+          if (content !== undefined && first.length < bundleFilesMax) {
+            const some = page.filter(({ name }) => FileNames.isWithin(content, name))
+            first.push(...some.slice(0, bundleFilesMax - first.length))
+          }
           const send = (some: Uint8Array) => {
             const body = Message.Server.encode({ _tag: "Page", entries: some })
             return unlessStopped(id, channel.send({ kind: "message", id, body }))
@@ -326,7 +329,7 @@ export const make = Effect.fnUntraced(function* (options: {
           return Effect.forEach(packEntries(page), send, { discard: true })
         }).pipe(
           aliveMeanwhile,
-          Effect.andThen(content ? bundles.sendAlong(id, first, unlessStopped) : Effect.void),
+          Effect.andThen(content !== undefined ? bundles.sendAlong(id, first, unlessStopped) : Effect.void),
           Effect.map((): ActionResult => ({ _tag: "Listed", id, count }))
         )
       })

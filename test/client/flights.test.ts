@@ -160,12 +160,14 @@ describe("round trips", () => {
       const scope = yield* Effect.scope
       yield* Effect.scoped(
         Effect.flatMap(directly, (session) =>
-          Effect.forEach(["tree/a", "tree/b/c"], (name) => session.upload(FileName.make(name), Fixture.source(content)))
+          Effect.forEach(["some/tree/a", "some/tree/b/c", "some/other"], (name) =>
+            session.upload(FileName.make(name), Fixture.source(content))
+          )
         )
       )
       const tree = { remove: false, dryRun: false, checksum: false, include: [], exclude: [] }
       const downloading = trips((link) =>
-        Commands.run({ _tag: "Download", names: ["tree"], to: "got", tree }).pipe(
+        Commands.run({ _tag: "Download", names: ["some/tree"], to: "got", tree }).pipe(
           Effect.provide(Sessions.layer(connect(link, scope, true)))
         )
       )

@@ -127,6 +127,7 @@ describe("a bundle that goes up", () => {
 
 describe("files that come with a listing", () => {
   const large = { name: FileName.make("f/b"), content: Fixture.bytes(9, smallFileBytesMax + 1) }
+  const folder = FileName.make("f")
   const get = Effect.fnUntraced(function* (session: ClientSession, names: ReadonlyArray<FileName>) {
     const got: Array<readonly [FileName | undefined, Uint8Array]> = []
     const crossed: Array<number> = []
@@ -153,7 +154,7 @@ describe("files that come with a listing", () => {
           yield* session.upload(large.name, Fixture.source(large.content))
           yield* Effect.scoped(
             Effect.gen(function* () {
-              const entries = yield* session.fetchToGet([a.name])
+              const entries = yield* session.fetchToGet([folder])
               assert.deepStrictEqual(entries.map(({ name }) => name).toSorted(), [a.name, large.name, c.name, d.name])
               const first = yield* get(session, [c.name, a.name])
               assert.deepStrictEqual(first.got, [
@@ -171,7 +172,7 @@ describe("files that come with a listing", () => {
               assert.deepStrictEqual([second.refusals, second.asked], [[1], true])
             })
           )
-          const entries = yield* Effect.scoped(session.fetchToGet([a.name]))
+          const entries = yield* Effect.scoped(session.fetchToGet([folder]))
           assert.strictEqual(entries.length, 4)
           assert.isTrue((yield* get(session, [a.name])).asked, "what nobody took is gone with the scope")
         })
@@ -186,6 +187,25 @@ describe("files that come with a listing", () => {
         ["download", d.name, d.size]
       ])
     }).pipe(Effect.provide(world))
+  )
+
+  it.effect("are those of the folders that were named, as they are spelt, of all that the listing has", () =>
+    Effect.gen(function* () {
+      const session = yield* connect()
+      const [a, b, c, d] = [
+        yield* small("f/g/a", 1),
+        yield* small("f/g2/b", 2),
+        yield* small("f/c", 3),
+        yield* small("f/h/d", 4)
+      ]
+      yield* session.uploadBundle([a, b, c, d])
+      const names = ["f/g", "f/c", "f/H"].map((name) => FileName.make(name))
+      const entries = yield* session.fetchToGet(names)
+      assert.strictEqual(entries.length, 4)
+      const come = yield* get(session, [c.name, a.name])
+      assert.deepStrictEqual([come.got.length, come.asked], [2, false])
+      for (const { name } of [b, d]) assert.isTrue((yield* get(session, [name])).asked, name)
+    }).pipe(Effect.scoped, Effect.provide(world))
   )
 
   it.effect("are no more than a bundle holds", () =>

@@ -148,3 +148,8 @@ export const outermostKey = (name: FileName): string => fold(outermost(name))
 
 /** The key of one part of a name, or of a name found on a disk. */
 export const segmentKey = (segment: string): string => fold(segment)
+
+/** Whether the name is one of these or below one; always, when there are none. */
+export const isWithin = (names: ReadonlyArray<string>, name: string): boolean =>
+  names.length === 0 ||
+  names.some((one) => name.startsWith(one) && (name.length === one.length || name.charAt(one.length) === "/"))

@@ -216,7 +216,7 @@ const begin = (session: Admitted, queue: Transferring["queue"], id: RequestId, c
           _tag: "List",
           id,
           digest: command.digest ?? false,
-          content: command.content ?? false,
+          ...(command.content === true && { content: command.alike ?? [] }),
           ...(command.alike && { alike: new Set(command.alike.map(outermostKey)) })
         }
       )

@@ -272,8 +272,8 @@ export type SessionOutput =
       readonly _tag: "List"
       readonly id: RequestId
       readonly digest: boolean
-      /** whether what is small among the first entries is sent behind them */
-      readonly content: boolean
+      /** what is small among the first that are one of these names or below one is sent behind them; of none: of all */
+      readonly content?: ReadonlyArray<FileName>
       /** only names whose outermost part has one of these keys */
       readonly alike?: ReadonlySet<string>
     }

@@ -68,8 +68,8 @@ export const ClientMessage = Schema.TaggedUnion({
   Hello: { client: PeerText },
   /**
    * With `digest` every entry has one, computed when it is not known. With `alike` only files whose outermost part is,
-   * but for its spelling, that of one of these names. With `content` what is small among the first entries is sent
-   * behind them.
+   * but for its spelling, that of one of these names. With `content` what is small among the first entries that
+   * are one of these names, or below one as it is spelt, is sent behind them; without `alike` among the first of all.
    */
   Fetch: {
     digest: Schema.optionalKey(Schema.Boolean),
