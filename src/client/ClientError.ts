@@ -112,8 +112,18 @@ const rightText = new Map([
   ["rename", "rename files"]
 ])
 
-const foundText = (detail: string): string =>
-  detail === "file-as-folder" ? "it has a file in the place of a folder of that path" : `there is a ${detail}`
+const foundText = (detail: string): string => {
+  switch (detail) {
+    case "folder":
+      return "there is a folder of that name; -r takes folders, a file needs another name"
+    case "file-as-folder":
+      return "there is a file in the place of a folder of that path; use another name"
+    case "special":
+      return "there is a device, pipe or socket of that name; use another one"
+    default:
+      return `there is a ${detail}; use another name`
+  }
+}
 
 const refusedText: Record<RefusalReason, (name: string, detail: string) => string> = {
   "no-such-file": () => "the server does not have this file",
@@ -121,7 +131,7 @@ const refusedText: Record<RefusalReason, (name: string, detail: string) => strin
     `the server already has '${detail}', which is the same name as '${name}' on some machines: use that spelling`,
   "already-exists": (_, detail) =>
     `'${detail}' exists on the server already, and nothing was changed: take another name, or use --replace`,
-  "not-a-file": (name, detail) => `'${name}' cannot be a file on the server: ${foundText(detail)}; use another name`,
+  "not-a-file": (name, detail) => `'${name}' is no file on the server, and cannot be one: ${foundText(detail)}`,
   "not-permitted": (name, right) =>
     `your account does not have the right to ${rightText.get(right) ?? "do this"} ('${name}'): ` +
     "the server's administrator can give it",
@@ -185,10 +195,14 @@ export class LocalFileFailed extends Schema.TaggedError<LocalFileFailed>()("Loca
 }) {
   override get message(): string {
     const what = this.operation === "read" ? "cannot read" : "cannot write"
-    const folder = this.operation === "read" && this.code === "EISDIR"
-    return `${what} ${this.path} (${this.code})${folder ? ": -r takes folders" : (localAdvice[this.code] ?? "")}`
+    const advice = readAdvice[this.operation === "read" ? this.code : ""] ?? localAdvice[this.code] ?? ""
+    // What is no character of any encoding was put there in reading the name.
+    const isLost = this.code === "ENOENT" && this.path.includes("\u{fffd}")
+    return `${what} ${this.path} (${this.code})${isLost ? ": its name is not UTF-8; rename it" : advice}`
   }
 }
+
+const readAdvice: Record<string, string> = { EISDIR: ": it is a folder; upload and para take those with -r" }
 
 const localAdvice: Record<string, string> = {
   ENOSPC: ": the disk is full; make room and run it again",

@@ -3,7 +3,7 @@
  *
  * Ctrl-C cancels what runs, not the shell. A session that was lost is made again by the next command that needs it.
  */
-import { Effect, Option, Schema, type Scope, Stream } from "effect"
+import { Cause, Effect, Exit, Fiber, Option, Schema, type Scope, Stream } from "effect"
 import type { Digest } from "../domain/file/Digest.ts"
 import * as Figures from "../domain/file/Figures.ts"
 import * as FileName from "../domain/file/FileName.ts"
@@ -156,7 +156,14 @@ const cancelled = Effect.fnUntraced(function* (done: Effect.Effect<Outcome, neve
 /** The present password is asked for: a shell may stand open where others can type. */
 const changePassword = Effect.fnUntraced(function* ({ allowWeak, generate }: PasswordLine) {
   const own = yield* Effect.serviceOption(OwnPassword)
-  if (Option.isSome(own)) return yield* own.value.change({ generate, allowWeak, confirm: true })
+  if (Option.isSome(own)) {
+    // Who leaves a question with Ctrl-C leaves the command, and not the shell.
+    const asking = yield* Effect.forkChild(own.value.change({ generate, allowWeak, confirm: true }))
+    const exit = yield* Fiber.await(asking)
+    if (Exit.isSuccess(exit) || !Cause.hasInterruptsOnly(exit.cause)) return yield* exit
+    yield* (yield* Reporter).note("cancelled", "bad")
+    return false
+  }
   yield* (yield* Reporter).failed({ error: new InvalidCommand({ reason: "no password can be changed from here" }) })
   return false
 })

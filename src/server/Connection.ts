@@ -699,6 +699,7 @@ const logEnd = Effect.fnUntraced(function* (story: Story, exit: Exit.Exit<State.
     user: story.user,
     client: story.client
   }
+  if (outcome === "accounts-failed") yield* log("accounts-failed", "accounts cannot be read", { detail })
   // A defect is ours to mend: the only end that shows a cause.
   yield* outcome === "defect" && Exit.isFailure(exit)
     ? log("connection-defect", "connection ended", fields, story.defect ?? exit.cause)

@@ -36,6 +36,7 @@ export const logEvents = {
     level: "Error",
     meaning: "a connection was ended by a fault of the program: report the cause"
   },
+  "accounts-failed": { level: "Error", meaning: "the accounts cannot be read: nobody can log in; `detail` says why" },
   "file-committed": { level: "Info", meaning: "a file has new content, which is on disk" },
   "files-committed": { level: "Info", meaning: "several small files have new content, which is on disk" },
   "file-removed": { level: "Info", meaning: "a file was removed" },

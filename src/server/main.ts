@@ -464,12 +464,15 @@ const stopOnSignals = Effect.sync(() => {
   // A server that is told to stop has done its work; the runtime interrupts it at the first signal.
   interruptedCode = 0
   let signals = 0
-  const count = (code: number) => () => {
-    signals += 1
-    if (signals > 1) process.exit(code)
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.on(signal, () => {
+      signals += 1
+      if (signals < 2) return
+      // As nobody had listened: to exit would wait for what the disk is at, which may hang.
+      process.removeAllListeners(signal)
+      process.kill(process.pid, signal)
+    })
   }
-  process.on("SIGINT", count(130))
-  process.on("SIGTERM", count(143))
 })
 
 /** The service manager, told through its own program; that needs `NotifyAccess=all`. */

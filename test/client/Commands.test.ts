@@ -139,7 +139,7 @@ describe("commands", () => {
         err: [
           "paradrop: could not find the file in clientSide to upload: none",
           "paradrop: could not find the file in clientSide to parallelize: none",
-          "paradrop: cannot read dir (EISDIR): -r takes folders",
+          "paradrop: cannot read dir (EISDIR): it is a folder; upload and para take those with -r",
           ""
         ].join("\n")
       })

@@ -240,7 +240,8 @@ describe("upload -r of what the server has in another spelling", () => {
       const failed = told().find(({ event }) => event === "failed")
       assert.strictEqual(
         failed?.["message"],
-        "'x/b' cannot be a file on the server: it has a file in the place of a folder of that path; use another name"
+        "'x/b' is no file on the server, and cannot be one: " +
+          "there is a file in the place of a folder of that path; use another name"
       )
     }).pipe(Effect.provide(layer))
   )

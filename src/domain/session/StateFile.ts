@@ -4,7 +4,7 @@
  * Whoever replaces holds a lock, so that two never share the temporary name. After a crash the old or the new content
  * is there; a leftover of the crash is removed by the next replacement.
  */
-import { Clock, Data, Effect, FileSystem, Option, Path, type PlatformError } from "effect"
+import { Clock, Data, Effect, FileSystem, Option, Path, PlatformError } from "effect"
 import { fromUtf8 } from "../Bytes.ts"
 import { fileTimeGrainMilliseconds } from "../limits.ts"
 
@@ -39,6 +39,8 @@ export const read = (
   Effect.scoped(
     Effect.gen(function* () {
       const fs = yield* FileSystem.FileSystem
+      // Whoever opens a pipe waits for its writer, and holds up everything of the disk meanwhile.
+      if ((yield* fs.stat(path)).type !== "File") return yield* noFile(path)
       const file = yield* fs.open(path)
       const info = yield* file.stat
       if (info.size > BigInt(bytesMax)) return yield* new StateFileTooLarge({ path })
@@ -53,6 +55,15 @@ export const read = (
       return { text, stamp: stampOf(info, yield* Clock.currentTimeMillis) }
     })
   )
+
+const noFile = (path: string) =>
+  PlatformError.systemError({
+    _tag: "BadResource",
+    module: "StateFile",
+    method: "read",
+    description: "it is no file: put the file back, or move what is there away",
+    pathOrDescriptor: path
+  })
 
 /** Replaces the file, or makes it: readable and writable by its owner alone. */
 export const replace = (

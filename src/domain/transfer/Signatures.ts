@@ -12,7 +12,7 @@ import { Digest } from "../file/Digest.ts"
 import { signatureBuildsMax, signatureKeyBytes, versionGrainMilliseconds } from "../limits.ts"
 import type { OpenFile } from "../store/FileStore.ts"
 import * as ReadWindow from "../store/ReadWindow.ts"
-import type { SourceChanged, StoreFailed } from "../store/StoreError.ts"
+import { SourceChanged, type StoreFailed } from "../store/StoreError.ts"
 import type { Range } from "../file/Packed.ts"
 import { SignatureKeep } from "./SignatureKeep.ts"
 import { blockHash, blockRules, makeBuilder, makeCutter, type Piece, type Signature } from "./Signature.ts"
@@ -25,11 +25,11 @@ export class Signatures extends Context.Service<
     readonly of: (file: OpenFile) => Effect.Effect<Signature, SourceChanged | StoreFailed>
     /** The signature, when one is kept for this version. Reads no content. */
     readonly kept: (file: OpenFile) => Effect.Effect<Signature | undefined>
-    /** The blocks of a range of an open file: cut now, never kept. */
+    /** The blocks of a range of an open file: cut now, never kept. Of one that became shorter there are none. */
     readonly blocksOf: (
       file: OpenFile,
       range: { readonly offset: number; readonly length: number }
-    ) => Effect.Effect<ReadonlyArray<Piece>, StoreFailed>
+    ) => Effect.Effect<ReadonlyArray<Piece>, SourceChanged | StoreFailed>
   }
 >()("paradrop/transfer/Signatures") {
   static readonly layer: Layer.Layer<Signatures, never, Digest | SecureRandom.SecureRandom | SignatureKeep> =
@@ -60,7 +60,13 @@ export class Signatures extends Context.Service<
           blocksOf: Effect.fnUntraced(function* (file, range) {
             const cutter = makeCutter(blockHash(digest), blockRules, range.offset)
             const blocks: Array<Piece> = []
-            yield* look(file, range, (block) => void blocks.push(...cutter.push(block)))
+            let missing = range.length
+            yield* look(file, range, (block) => {
+              missing -= block.length
+              blocks.push(...cutter.push(block))
+            })
+            // Fewer blocks than were asked for would be none: the transfer ends here, and not with its digest.
+            if (missing > 0) return yield* new SourceChanged({ name: file.entry.name })
             const last = cutter.end()
             return last === undefined ? blocks : [...blocks, last]
           })

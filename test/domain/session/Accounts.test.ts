@@ -1,5 +1,5 @@
 import { readFileSync, statSync } from "node:fs"
-import { spawn } from "node:child_process"
+import { execFileSync, spawn } from "node:child_process"
 import { join } from "node:path"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
@@ -155,6 +155,28 @@ describe("files", () => {
         })
       })
     )
+  )
+
+  it.live.skipIf(process.platform === "win32")(
+    "a pipe in its place: refused, where to open it would wait for ever",
+    () =>
+      inFolder((folder) =>
+        Effect.gen(function* () {
+          const fs = yield* FileSystem.FileSystem
+          for (const name of ["accounts.json", "server.setup"]) {
+            const path = join(folder, name)
+            const accounts = yield* AccountsFile.make(folder)
+            yield* fs.rename(path, `${path}.away`)
+            yield* Effect.sync(() => execFileSync("mkfifo", ["-m", "600", path]))
+            assert.include(yield* failureOf(folder), "it is no file: put the file back")
+            if (name === "accounts.json") {
+              assert.include((yield* Effect.flip(accounts.find(bob))).message, "it is no file: put the file back")
+            }
+            yield* fs.remove(path)
+            yield* fs.rename(`${path}.away`, path)
+          }
+        })
+      )
   )
 
   it.live("missing: says which, and makes none that would void the others", () =>

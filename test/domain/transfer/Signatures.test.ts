@@ -1,0 +1,40 @@
+/** What is made of an open file that changes. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import { SecureRandom } from "effect/crypto"
+import { FileName } from "../../../src/domain/file/FileName.ts"
+import type { OpenFile } from "../../../src/domain/store/FileStore.ts"
+import * as Fixture from "../../../src/domain/testing/Fixture.ts"
+import { SignatureKeep } from "../../../src/domain/transfer/SignatureKeep.ts"
+import { Signatures } from "../../../src/domain/transfer/Signatures.ts"
+import { quickCrypto } from "../../crypto.ts"
+
+const layer = Signatures.layer.pipe(
+  Layer.provide([SignatureKeep.layerMemory, SecureRandom.layerWebCrypto]),
+  Layer.provide(quickCrypto)
+)
+
+describe("the blocks of a file that became shorter", () => {
+  it.effect("are none: fewer than were asked for would make no sense to who asks", () =>
+    Effect.gen(function* () {
+      const content = Fixture.bytes(1, 300_000)
+      const shown = (length: number): OpenFile => ({
+        entry: { name: FileName.make("a"), size: content.length, modified: 0 },
+        version: "1",
+        changed: 0,
+        read: (offset, most) => Effect.succeed(content.slice(offset, Math.min(length, offset + most))),
+        unchanged: Effect.void
+      })
+      const { blocksOf } = yield* Signatures
+      const range = { offset: 100_000, length: 150_000 }
+      const blocks = yield* blocksOf(shown(content.length), range)
+      assert.strictEqual(
+        blocks.reduce((sum, { length }) => sum + length, 0),
+        range.length
+      )
+      for (const length of [249_999, 100_000, 5]) {
+        assert.strictEqual((yield* Effect.flip(blocksOf(shown(length), range)))._tag, "SourceChanged")
+      }
+    }).pipe(Effect.provide(layer))
+  )
+})
