@@ -22,7 +22,6 @@ import {
   contentBlockBytes,
   frameHeaderBytes
 } from "../domain/limits.ts"
-import type { ServerMessage } from "../domain/wire/Message.ts"
 import * as Answers from "./Answers.ts"
 import { type CommandError, ProtocolBroken, type RequestRefused } from "./ClientError.ts"
 import type { Request, Requests } from "./Requests.ts"
@@ -60,14 +59,14 @@ export interface Bundles {
   ) => Effect.Effect<Refusals, CommandError | E>
   /**
    * Reads what a listing with `content` is answered behind its pages, to its end: until the scope ends, downloads take
-   * it from here. `first` is the first of it, `entries` are those of the pages, and `names` those that were asked for.
+   * it from here. `first` has what is sent, `entries` are those of the pages, and `names` those that were asked for.
    */
   readonly along: (
     request: Request,
     entries: ReadonlyArray<FileEntry>,
     names: ReadonlyArray<FileName>,
-    first: ServerMessage
-  ) => Effect.Effect<void, never, Scope.Scope>
+    first: Uint8Array
+  ) => Effect.Effect<void, ProtocolBroken, Scope.Scope>
 }
 
 /** Content that comes with a listing. */
@@ -75,7 +74,7 @@ interface Extra {
   /** what has come and was not taken */
   readonly files: Map<FileName, SmallDownload>
   /** bytes of those that have come or are on their way, by their names */
-  readonly sizes: Map<string, number>
+  readonly sizes: Map<FileName | undefined, number>
   /** told of the bytes that have come */
   onLength: OnCrossed
   /** waits until all of it is there, or will not come */
@@ -124,29 +123,25 @@ export const make = Effect.fnUntraced(function* (
   let extra: Extra | undefined
 
   const along: Bundles["along"] = Effect.fnUntraced(function* (request, entries, among, first) {
-    const mine: Omit<Extra, "whole"> = { files: new Map(), sizes: new Map(), onLength: () => {} }
     const names: Array<FileName> = []
     for (const { name } of entries) {
       if (names.length === bundleFilesMax) break
       if (FileNames.isWithin(among, name)) names.push(name)
     }
+    const some = yield* sentIn(first, 0, names.length)
+    const sizes = new Map(some.map(({ index, size }) => [names[index], size]))
+    const mine: Omit<Extra, "whole"> = { files: new Map(), sizes, onLength: () => {} }
     const reading = Effect.gen(function* () {
-      let from = 0
-      let message = first
-      while (message._tag === "BundleSending") {
-        const some = yield* sentIn(message.files, from, names.length)
-        from = (some.at(-1)?.index ?? 0) + 1
-        for (const { index, size } of some) mine.sizes.set(names[index] ?? "", size)
-        const room = new Uint8Array(some.reduce((sum, { size }) => sum + size, 0))
-        yield* gathered(request, names, room, (length) => mine.onLength(length))
-        const contents = contentsOf(some, [room])
-        for (const [at, file] of some.entries()) {
-          const name = names[file.index]
-          if (name !== undefined) mine.files.set(name, { ...file, parts: contents[at] ?? [] })
-        }
-        message = yield* Answers.next(request, label(names))
+      const room = new Uint8Array(some.reduce((sum, { size }) => sum + size, 0))
+      yield* gathered(request, names, room, (length) => mine.onLength(length))
+      const contents = contentsOf(some, [room])
+      for (const [at, file] of some.entries()) {
+        const name = names[file.index]
+        if (name !== undefined) mine.files.set(name, { ...file, parts: contents[at] ?? [] })
       }
-      const { count } = yield* Answers.expect(message, "Listed")
+      const { count } = yield* Effect.flatMap(Answers.next(request, label(names)), (message) =>
+        Answers.expect(message, "Listed")
+      )
       if (count !== entries.length) return yield* new ProtocolBroken({ detail: "a listing with another count" })
     })
     const broken = (error: CommandError | ProtocolBroken) =>
@@ -183,15 +178,16 @@ export const make = Effect.fnUntraced(function* (
   }
 
   const download: Bundles["download"] = Effect.fnUntraced(function* (names, take, onCrossed = () => {}) {
-    if (extra === undefined) return yield* ask(names, take, onCrossed)
+    if (extra === undefined || !names.some((name) => extra?.sizes.has(name))) return yield* ask(names, take, onCrossed)
     const coming = names.reduce((sum, name) => sum + (extra?.sizes.get(name) ?? 0), 0)
-    if (coming > 0) extra.onLength = (length) => onCrossed(Math.min(length, coming))
+    extra.onLength = (length) => onCrossed(Math.min(length, coming))
     yield* extra.whole
     const here: Array<SmallDownload> = []
     const missing: Array<{ readonly index: number; readonly name: FileName }> = []
     for (const [index, name] of names.entries()) {
       const file = extra?.files.get(name)
       extra?.files.delete(name)
+      extra?.sizes.delete(name)
       if (file === undefined) missing.push({ index, name })
       else here.push({ ...file, index })
     }

@@ -495,7 +495,7 @@ const makeListings = Effect.fnUntraced(function* (
     while (true) {
       const answer = yield* request.next
       if (answer._tag === "Message" && answer.message._tag === "BundleSending") {
-        yield* bundles.along(request, entries, names, answer.message)
+        yield* bundles.along(request, entries, names, answer.message.files)
         return entries
       }
       const page = yield* nextPage(answer, entries.length)

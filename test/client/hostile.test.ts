@@ -217,7 +217,7 @@ describe("listings", () => {
   const one = Uint8Array.of(1)
   const wrong: Record<string, ReadonlyArray<ServerMessage | Uint8Array>> = {
     "a file that is not listed": [page, sending(1), one, { _tag: "Listed", count: 1 }],
-    "a file twice": [page, sending(0), one, sending(0), one, { _tag: "Listed", count: 1 }],
+    "two bundles": [page, page, sending(0), one, sending(1), one, { _tag: "Listed", count: 2 }],
     "more content than was declared": [page, sending(0), new Uint8Array(2), { _tag: "Listed", count: 1 }],
     "less content than was declared": [page, sending(0, 2), one, { _tag: "Listed", count: 1 }],
     "pages behind it": [page, sending(0), one, page, { _tag: "Listed", count: 2 }],
@@ -227,10 +227,7 @@ describe("listings", () => {
     scenario(`with content that has ${what} end the session`, () =>
       Effect.gen(function* () {
         const session = yield* against(answers(...said))
-        assert.deepStrictEqual(
-          (yield* session.fetchToGet([name])).map((entry) => entry.name),
-          [name]
-        )
+        yield* Effect.exit(session.fetchToGet([name]))
         yield* Effect.exit(session.downloadBundle([name], () => Effect.void))
         assert.isTrue(session.ended())
         assert.strictEqual((yield* Effect.flip(session.describe(name)))._tag, "ProtocolBroken")
