@@ -88,6 +88,8 @@ export interface Before {
   readonly equal: number
   /** files that failed, which was reported */
   readonly failed: number
+  /** what had crossed before the first of it did, when that was before the run */
+  readonly crossed?: Crossed
 }
 
 /** What a run may be given beside its files. */
@@ -113,7 +115,7 @@ export const run = Effect.fnUntraced(function* <R>(
   { before = { equal: 0, failed: 0 }, removals = [], together, told = true }: Options<R> = {}
 ): Effect.fn.Return<boolean, Exclude<NoSession, FileError>, R | Reporter | Sessions> {
   const reporter = yield* Reporter
-  const crossedBefore = yield* traffic
+  const crossedBefore = before.crossed ?? (yield* traffic)
   const began = yield* Clock.currentTimeMillis
   const total = { files: before.equal, equal: before.equal, failed: before.failed, removed: 0, size: 0, reused: 0 }
   const failures = Failures.make(reporter, command)
@@ -231,7 +233,11 @@ const costOf =
       : { packed: length + bundledBytes, content: size, folder }
   }
 
-const traffic = Effect.map(Sessions, (sessions) => sessions.traffic())
+/** Bytes in each direction. */
+type Crossed = ReturnType<Sessions["Service"]["traffic"]>
+
+/** What has crossed so far. */
+export const traffic = Effect.map(Sessions, (sessions) => sessions.traffic())
 
 /** What one file that moves by itself tells the progress of all. */
 interface Part {

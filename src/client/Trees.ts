@@ -259,6 +259,8 @@ export const get = (
     yield* Effect.forkScoped(digestsAhead)
     const toGet = options.dryRun ? undefined : yield* allToGet(texts, folder, options)
     const among = toGet ?? outermostOfRemote(texts)
+    yield* loggedIn
+    const crossed = yield* Batch.traffic
     const listed = yield* listing("download", among, { toGet: toGet !== undefined })
     if (listed === undefined) return false
     const there = yield* TreeSelection.remote(texts, listed, filter)
@@ -280,7 +282,7 @@ export const get = (
     const plan = yield* goneThere(yield* removingOnlyWhen(failed === 0, made), there.remoteNames, (name) =>
       files.join(folder, name)
     )
-    const before = { equal: plan.equal.length, failed }
+    const before = { equal: plan.equal.length, failed, ...(toGet !== undefined && { crossed }) }
     if (options.dryRun) return yield* tell("download", plan, before)
     const idle = plan.transfers.length + plan.makeRoom.length + plan.remove.length === 0
     if (idle) return yield* Batch.run<Services>("download", [], true, { before })

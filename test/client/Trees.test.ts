@@ -247,6 +247,21 @@ describe("upload -r of what the server has in another spelling", () => {
   )
 })
 
+describe("download -r of what comes with the listing", () => {
+  const { layer, told } = world({ "up/a": "x".repeat(5_000), "up/b": "y".repeat(3_000) })
+  it.effect("says what it has received", () =>
+    Effect.gen(function* () {
+      yield* here({})
+      for (const to of ["got", "again"]) {
+        assert.isTrue(yield* download(["up"], {}, to))
+        const { received } = told().find(({ event }) => event === "summary") ?? {}
+        assert.isTrue(typeof received === "number" && received > 8_000 && received < 9_000, String(received))
+      }
+      assert.deepStrictEqual(Object.keys(yield* locally), ["again/up/a", "again/up/b", "got/up/a", "got/up/b"])
+    }).pipe(Effect.provide(layer))
+  )
+})
+
 describe("what the server is asked for", () => {
   const { layer, listings } = world({ "far/away": "1", "up/a": "1" }, { folders: ["bare"] })
   const many = Array.from({ length: listingNamesMax + 1 }, (_, index) => `m${index}`)
