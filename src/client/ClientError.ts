@@ -195,14 +195,16 @@ export class LocalFileFailed extends Schema.TaggedError<LocalFileFailed>()("Loca
 }) {
   override get message(): string {
     const what = this.operation === "read" ? "cannot read" : "cannot write"
-    const advice = readAdvice[this.operation === "read" ? this.code : ""] ?? localAdvice[this.code] ?? ""
-    // What is no character of any encoding was put there in reading the name.
-    const isLost = this.code === "ENOENT" && this.path.includes("\u{fffd}")
-    return `${what} ${this.path} (${this.code})${isLost ? ": its name is not UTF-8; rename it" : advice}`
+    return `${what} ${this.path} (${this.code})${adviceOf(this)}`
   }
 }
 
-const readAdvice: Record<string, string> = { EISDIR: ": it is a folder; upload and para take those with -r" }
+const adviceOf = ({ code, operation, path }: LocalFileFailed): string => {
+  if (code === "EISDIR" && operation === "read") return ": it is a folder; upload and para take those with -r"
+  // What is no character of any encoding was put there in reading the name.
+  if (code === "ENOENT" && path.includes("\u{fffd}")) return ": its name is not UTF-8; rename it"
+  return localAdvice[code] ?? ""
+}
 
 const localAdvice: Record<string, string> = {
   ENOSPC: ": the disk is full; make room and run it again",

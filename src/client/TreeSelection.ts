@@ -37,13 +37,10 @@ export interface Selected<File> {
 const within = (folder: string, name: string): string =>
   folder === "" ? name : name === "" ? folder : `${folder}/${name}`
 
-const isBelow = (root: string, name: string): boolean =>
-  root === "" || (name.charAt(root.length) === "/" && name.startsWith(root))
-
 /** The path below a root, or undefined. */
 const below = (root: string, name: string): string | undefined => {
   if (root === "") return name
-  return isBelow(root, name) ? name.slice(root.length + 1) : undefined
+  return FileName.isBelow(root, name) ? name.slice(root.length + 1) : undefined
 }
 
 const removable =
@@ -324,7 +321,7 @@ export const destination = Effect.fnUntraced(function* (
       return reporter.failed({ error: one.error, command: "download", name: files.join(path, one.name) })
     })
   }
-  for (const { name } of source.filter(({ name }) => !roots.some((root) => isBelow(root, name)))) {
+  for (const { name } of source.filter(({ name }) => !roots.some((root) => FileName.isBelow(root, name)))) {
     const here = yield* Effect.orElseSucceed(files.look(files.join(folder, name)), () => undefined)
     if (here?.kind === "file") add({ ...here, name })
   }

@@ -91,10 +91,10 @@ export const send = (
     const before = { equal: plan.equal.length, failed }
     if (options.dryRun) return yield* tell(command, plan, before)
     const inTheWay = Effect.map(there, (target = []) => refusedBeside(here.files, target)).pipe(
-      Effect.catchTag("RequestRefused", () => Effect.succeed(nothingRefused)),
+      Effect.catchTag("RequestRefused", () => Effect.succeed(new Map())),
       Scope.provide(yield* Effect.scope)
     )
-    const obstacles = yield* Obstacles.make<Services>(blind ? inTheWay : Effect.succeed(nothingRefused))
+    const obstacles = yield* Obstacles.make<Services>(blind ? inTheWay : Effect.succeed(new Map()))
     const sending = ({ file, why }: Plan.Transfer<ToSend>): Batch.Item<Services> =>
       new Sent(file, command === "para" && why === "changed" && file.size >= deltaBytesMin, obstacles)
     return yield* Batch.run(command, [plan.makeRoom.map(removal), plan.transfers.map(sending)], true, {
@@ -105,12 +105,8 @@ export const send = (
     })
   }).pipe(Effect.scoped)
 
-type Refused = ReadonlyMap<string, Plan.Plan<ToSend>["refused"][number]["error"]>
-
-const nothingRefused: Refused = new Map()
-
 /** Which of the files cannot be beside what is there, and why. */
-const refusedBeside = (source: ReadonlyArray<ToSend>, target: ReadonlyArray<Plan.Known>): Refused => {
+const refusedBeside = (source: ReadonlyArray<ToSend>, target: ReadonlyArray<Plan.Known>) => {
   const { refused } = Plan.make({ source, target, compare: "never", removes: () => false })
   return new Map(refused.map(({ error, file }) => [file.name, error]))
 }
@@ -259,8 +255,7 @@ export const get = (
     yield* Effect.forkScoped(digestsAhead)
     const toGet = options.dryRun ? undefined : yield* allToGet(texts, folder, options)
     const among = toGet ?? outermostOfRemote(texts)
-    yield* loggedIn
-    const crossed = yield* Batch.traffic
+    const crossed = toGet && (yield* Effect.andThen(loggedIn, Batch.traffic))
     const listed = yield* listing("download", among, { toGet: toGet !== undefined })
     if (listed === undefined) return false
     const there = yield* TreeSelection.remote(texts, listed, filter)
@@ -282,7 +277,7 @@ export const get = (
     const plan = yield* goneThere(yield* removingOnlyWhen(failed === 0, made), there.remoteNames, (name) =>
       files.join(folder, name)
     )
-    const before = { equal: plan.equal.length, failed, ...(toGet !== undefined && { crossed }) }
+    const before = { equal: plan.equal.length, failed, ...(crossed && { crossed }) }
     if (options.dryRun) return yield* tell("download", plan, before)
     const idle = plan.transfers.length + plan.makeRoom.length + plan.remove.length === 0
     if (idle) return yield* Batch.run<Services>("download", [], true, { before })

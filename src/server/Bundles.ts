@@ -141,7 +141,6 @@ export const make = (options: {
     const sent: Array<SentFile> = []
     const parts: Array<Uint8Array> = []
     return {
-      count: () => sent.length,
       add: (index: number, { executable, modified }: FileEntry, content: Uint8Array) => {
         const size = content.length
         sent.push({ index, size, modified, digest: digestOf(digest, [content]), ...mayRun(executable) })
@@ -173,10 +172,9 @@ export const make = (options: {
       } else if (outcome.success.content === undefined) yield* refuse(id, index, { reason: "too-large" })
       else bundle.add(index, outcome.success.entry, outcome.success.content)
     }
-    for (const { digest, index, size } of yield* bundle.send) {
-      watch.file(id, index, { bytes: size, outcome: "done", after: digest })
-    }
-    return { seen: Math.max(1, read.length), sent: bundle.count() }
+    const sent = yield* bundle.send
+    for (const { digest, index, size } of sent) watch.file(id, index, { bytes: size, outcome: "done", after: digest })
+    return { seen: Math.max(1, read.length), sent: sent.length }
   })
 
   const sendAlong = Effect.fnUntraced(function* (id: RequestId, first: ReadonlyArray<FileEntry>) {

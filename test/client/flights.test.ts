@@ -98,6 +98,15 @@ const connect = (link: Link, scope: Scope.Scope, eager: boolean) =>
 
 const directly = Effect.flatMap(MemoryNetwork, ({ dial }) => Client.connect({ server: "memory", dial, ...Fixture.ada }))
 
+/** A server, and what commands of a client have here. */
+const commands = () =>
+  Layer.mergeAll(LocalFilesMemory.layer(), ReporterText.layer("")).pipe(
+    Layer.provideMerge(Screen.layerMemory({ written: { out: "", err: "" } })),
+    Layer.provideMerge(layer())
+  )
+
+const tree = { remove: false, dryRun: false, checksum: false, include: [], exclude: [] }
+
 const content = new TextEncoder().encode("hello")
 
 describe("round trips", () => {
@@ -141,18 +150,13 @@ describe("round trips", () => {
       const scope = yield* Effect.scope
       const files = yield* LocalFilesMemory.MemoryFiles
       for (const name of ["a", "b/c", "b/d"]) files.set(`tree/${name}`, { bytes: content, modified: 0 })
-      const tree = { remove: false, dryRun: false, checksum: false, include: [], exclude: [] }
       const { count, result } = yield* trips((link) =>
         Commands.run({ _tag: "Upload", files: ["tree"], as: undefined, tree }).pipe(
           Effect.provide(Sessions.layer(connect(link, scope, true)))
         )
       )
       assert.deepStrictEqual([result, count], [true, 6])
-    }).pipe(
-      Effect.provide(Layer.mergeAll(LocalFilesMemory.layer(), ReporterText.layer(""))),
-      Effect.provide(Screen.layerMemory({ written: { out: "", err: "" } })),
-      Effect.provide(layer())
-    )
+    }).pipe(Effect.provide(commands()))
   )
 
   it.effect("three to a folder that comes: what is small among the first comes behind the listing", () =>
@@ -165,7 +169,6 @@ describe("round trips", () => {
           )
         )
       )
-      const tree = { remove: false, dryRun: false, checksum: false, include: [], exclude: [] }
       const downloading = trips((link) =>
         Commands.run({ _tag: "Download", names: ["some/tree"], to: "got", tree }).pipe(
           Effect.provide(Sessions.layer(connect(link, scope, true)))
@@ -178,11 +181,7 @@ describe("round trips", () => {
       files.delete("got/tree/a")
       assert.deepStrictEqual(yield* downloading, { count: 8, result: true })
       assert.strictEqual(files.size, 2)
-    }).pipe(
-      Effect.provide(Layer.mergeAll(LocalFilesMemory.layer(), ReporterText.layer(""))),
-      Effect.provide(Screen.layerMemory({ written: { out: "", err: "" } })),
-      Effect.provide(layer())
-    )
+    }).pipe(Effect.provide(commands()))
   )
 
   it.effect("many small files are brought up to date in as many as three", () =>
@@ -206,11 +205,7 @@ describe("round trips", () => {
           return waited
         })
       assert.strictEqual(yield* updating(3), yield* updating(100))
-    }).pipe(
-      Effect.provide(Layer.mergeAll(LocalFilesMemory.layer(), ReporterText.layer(""))),
-      Effect.provide(Screen.layerMemory({ written: { out: "", err: "" } })),
-      Effect.provide(layer())
-    )
+    }).pipe(Effect.provide(commands()))
   )
 
   it.effect("none to the goodbye, which the server takes for one", () =>

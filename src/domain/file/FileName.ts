@@ -149,7 +149,10 @@ export const outermostKey = (name: FileName): string => fold(outermost(name))
 /** The key of one part of a name, or of a name found on a disk. */
 export const segmentKey = (segment: string): string => fold(segment)
 
+/** Whether the name is below that folder; `""` is the outermost. */
+export const isBelow = (folder: string, name: string): boolean =>
+  folder === "" || (name.charAt(folder.length) === "/" && name.startsWith(folder))
+
 /** Whether the name is one of these or below one; always, when there are none. */
 export const isWithin = (names: ReadonlyArray<string>, name: string): boolean =>
-  names.length === 0 ||
-  names.some((one) => name.startsWith(one) && (name.length === one.length || name.charAt(one.length) === "/"))
+  names.length === 0 || names.some((one) => name === one || isBelow(one, name))
