@@ -4,7 +4,7 @@
  *   PARADROP_PASSWORD=... node mirror.ts FOLDER HOST:PORT USER PREFIX [--watch]
  *
  * New files are uploaded, changed ones sent as their differences, those that are gone removed. A file whose size and
- * time are those of the server's is taken to be equal, as rsync does; `fetchWithDigests` would leave no doubt.
+ * time are those of the server's is taken to be equal, as rsync does; `fetchWith({ digests: true })` would leave no doubt.
  */
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"

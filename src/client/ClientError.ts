@@ -185,6 +185,16 @@ export class NamesCollide extends Schema.TaggedError<NamesCollide>()("NamesColli
   }
 }
 
+/** A folder of the server, or a file, that its listing lacks: nobody knows what is in it. */
+export class NotListed extends Schema.TaggedError<NotListed>()("NotListed", {
+  /** printable */
+  name: Schema.String
+}) {
+  override get message(): string {
+    return `the server may not look into '${this.name}': what is there is not listed; its administrator can change that`
+  }
+}
+
 /** A local file could not be read or written. */
 export class LocalFileFailed extends Schema.TaggedError<LocalFileFailed>()("LocalFileFailed", {
   /** printable */

@@ -5,7 +5,7 @@
  * connection in the order in which they were begun, without waiting for each other's answers. Interrupting a command
  * cancels it at the server too and leaves the session usable.
  */
-import { Effect, Exit, Scope, Semaphore, Stream } from "effect"
+import { Effect, Exit, type Result, Scope, Semaphore, Stream } from "effect"
 import * as Bytes from "../domain/Bytes.ts"
 import type { Opaque } from "../domain/channel/Opaque.ts"
 import type { ContentDigest } from "../domain/file/Digest.ts"
@@ -18,16 +18,18 @@ import {
   bundlesInFlightMax,
   eagerContentBytesMax,
   frameHeaderBytes,
+  leftOutNamesMax,
   resumeBytesMin
 } from "../domain/limits.ts"
 import type { Source, SourceShrank } from "../domain/transfer/Outgoing.ts"
 import type { ClientMessage, ServerMessage, SignatureOffer } from "../domain/wire/Message.ts"
 import { packRanges } from "../domain/file/Packed.ts"
-import { unpackEntries } from "../domain/file/PackedFiles.ts"
+import { unpackEntries, unpackNames } from "../domain/file/PackedFiles.ts"
 import * as Answers from "./Answers.ts"
 import * as Bundles from "./Bundles.ts"
 import { type CommandError, ProtocolBroken, type RequestRefused } from "./ClientError.ts"
 import { type Counter, counter, type OnProgress } from "./Progress.ts"
+import type { LeftOut } from "./LeftOut.ts"
 import * as PasswordChange from "./PasswordChange.ts"
 import * as Questions from "./Questions.ts"
 import type { Answer, Request, Requests } from "./Requests.ts"
@@ -90,6 +92,18 @@ export interface Described extends Committed {
   readonly executable?: true
 }
 
+/** Told once, at the end of a listing that lacks something. */
+export type OnLeftOut = (leftOut: LeftOut) => Effect.Effect<void>
+
+/** What is listed. */
+export interface ListingOptions {
+  /** each with its digest, which the server computes when it does not know it */
+  readonly digests?: boolean
+  /** those whose outermost part is, but for its spelling, that of one of these names: at most `listingNamesMax` */
+  readonly alike?: ReadonlyArray<FileName> | undefined
+  readonly onLeftOut?: OnLeftOut
+}
+
 /** How a file is renamed. */
 export interface RenameOptions {
   /** whether a file that has the new name may go */
@@ -111,18 +125,17 @@ export interface ClientSession {
    * session: take the whole listing before a command about one of its files.
    */
   readonly fetch: Stream.Stream<FileEntry, CommandError>
-  /** Those whose outermost part is, but for its spelling, that of one of these names: at most `listingNamesMax`. */
-  readonly fetchAlike: (names: ReadonlyArray<FileName>) => Stream.Stream<FileEntry, CommandError>
+  /** Some of them, or with more about each, and what is not among them. */
+  readonly fetchWith: (options: ListingOptions) => Stream.Stream<FileEntry, CommandError>
   /**
-   * The same, all of it. What is small among the first that are one of these names, or below one as it is spelt, the
-   * server sends right behind, and `downloadBundle` takes it from here until the scope ends: for whoever is certain to
-   * ask for it.
+   * Those that `alike` means, all of them. What is small among the first that are one of these names, or below one as
+   * it is spelt, the server sends right behind, and `downloadBundle` takes it from here until the scope ends: for
+   * whoever is certain to ask for it.
    */
   readonly fetchToGet: (
-    names: ReadonlyArray<FileName>
+    names: ReadonlyArray<FileName>,
+    onLeftOut?: OnLeftOut
   ) => Effect.Effect<ReadonlyArray<FileEntry>, CommandError, Scope.Scope>
-  /** The same with the digest of each, which the server computes when it does not know it. */
-  readonly fetchWithDigests: Stream.Stream<FileEntry, CommandError>
   /** Size, time and digest of one file, without moving its content. */
   readonly describe: (name: FileName) => Effect.Effect<Described, CommandError>
   /** Goes on with what an earlier try of the same source has left at the server. */
@@ -475,59 +488,79 @@ const makeListings = Effect.fnUntraced(function* (
   bundles: Bundles.Bundles,
   orEnd: <A, R>(page: Effect.Effect<A, CommandError, R>) => Effect.Effect<A, CommandError, R>
 ) {
-  const listing = (command: Extract<ClientMessage, { readonly _tag: "Fetch" }>) =>
+  const listing = (command: Extract<ClientMessage, { readonly _tag: "Fetch" }>, onLeftOut?: OnLeftOut) =>
     Stream.unwrap(
       Effect.map(requests.begin(command), (request) =>
-        Stream.unfold(0, (count) => orEnd(Effect.flatMap(request.next, (answer) => nextPage(answer, count)))).pipe(
-          Stream.flattenIterable
-        )
+        Stream.unfold(pagesOf(onLeftOut), (pageOf) =>
+          orEnd(
+            Effect.map(Effect.flatMap(request.next, pageOf), (page) => (page === undefined ? page : [page, pageOf]))
+          )
+        ).pipe(Stream.flattenIterable)
       )
     )
   // Names take room at the server while they wait: no more than so many at once, and others after them.
   const narrowed = yield* Semaphore.make(bundlesInFlightMax - bundlesAheadMax)
   const inTurn = Effect.acquireRelease(narrowed.take(1), () => narrowed.release(1), { interruptible: true })
-  const alike = (names: ReadonlyArray<FileName>) =>
-    Stream.unwrap(Effect.as(inTurn, listing({ _tag: "Fetch", alike: names })))
-  const toGet = Effect.fnUntraced(function* (names: ReadonlyArray<FileName>) {
+  const fetchWith = ({ alike, digests, onLeftOut }: ListingOptions) => {
+    const pages = listing({ _tag: "Fetch", ...(digests && { digest: true }), ...(alike && { alike }) }, onLeftOut)
+    return alike === undefined ? pages : Stream.unwrap(Effect.as(inTurn, pages))
+  }
+  const toGet = Effect.fnUntraced(function* (names: ReadonlyArray<FileName>, onLeftOut?: OnLeftOut) {
     yield* inTurn
     const request = yield* requests.begin({ _tag: "Fetch", alike: names, content: true })
-    const entries: Array<FileEntry> = []
+    const [entries, pageOf] = [new Array<FileEntry>(), pagesOf(onLeftOut)]
     while (true) {
       const answer = yield* request.next
       if (answer._tag === "Message" && answer.message._tag === "BundleSending") {
         yield* bundles.along(request, entries, names, answer.message.files)
         return entries
       }
-      const page = yield* nextPage(answer, entries.length)
+      const page = yield* pageOf(answer)
       if (page === undefined) return entries
-      for (const entry of page[0]) entries.push(entry)
+      for (const entry of page) entries.push(entry)
     }
   })
   return {
     fetch: listing({ _tag: "Fetch" }),
-    fetchAlike: alike,
-    fetchToGet: (names: ReadonlyArray<FileName>) => orEnd(toGet(names)),
-    fetchWithDigests: listing({ _tag: "Fetch", digest: true })
+    fetchWith,
+    fetchToGet: (names: ReadonlyArray<FileName>, onLeftOut?: OnLeftOut) => orEnd(toGet(names, onLeftOut))
   }
 })
 
-const nextPage = Effect.fnUntraced(function* (answer: Answer, count: number) {
-  const message = yield* Answers.messageOf(answer)
-  switch (message._tag) {
-    case "Page": {
-      const entries = yield* Effect.mapError(
-        Effect.fromResult(unpackEntries(message.entries)),
-        ({ message }) => new ProtocolBroken({ detail: message })
-      )
-      return [entries, count + entries.length] as const
+/** What the answers to one listing say: a page of it each, and undefined at its end. */
+const pagesOf = (onLeftOut?: OnLeftOut) => {
+  let [count, told] = [0, false]
+  return Effect.fnUntraced(function* (
+    answer: Answer
+  ): Effect.fn.Return<ReadonlyArray<FileEntry> | undefined, CommandError> {
+    const message = yield* Answers.messageOf(answer)
+    switch (message._tag) {
+      case "Page": {
+        const entries = yield* unpacked(unpackEntries(message.entries))
+        if (told) return yield* new ProtocolBroken({ detail: "a page behind what a listing lacks" })
+        count += entries.length
+        return entries
+      }
+      case "LeftOut": {
+        const names = yield* unpacked(unpackNames(message.names))
+        const sound = !told && names.length <= Math.min(message.count, leftOutNamesMax)
+        if (!sound) return yield* new ProtocolBroken({ detail: "a listing that lacks something twice" })
+        told = true
+        yield* onLeftOut?.({ count: message.count, names }) ?? Effect.void
+        return []
+      }
+      case "Listed":
+        if (message.count === count) return undefined
+        return yield* new ProtocolBroken({ detail: "a listing with another count" })
+      default:
+        yield* unlessMissing(yield* Answers.unlessRefused(message, "the listing"), "the listing")
+        return yield* Answers.unexpected(message._tag)
     }
-    case "Listed":
-      return message.count === count ? undefined : yield* new ProtocolBroken({ detail: "a listing with another count" })
-    default:
-      yield* unlessMissing(yield* Answers.unlessRefused(message, "the listing"), "the listing")
-      return yield* Answers.unexpected(message._tag)
-  }
-})
+  })
+}
+
+const unpacked = <A>(result: Result.Result<A, { readonly message: string }>): Effect.Effect<A, ProtocolBroken> =>
+  Effect.mapError(Effect.fromResult(result), ({ message }) => new ProtocolBroken({ detail: message }))
 
 const expectMessage = Effect.fnUntraced(function* <Tag extends ServerMessage["_tag"]>(
   request: Request,

@@ -14,6 +14,7 @@ import * as Batch from "./Batch.ts"
 import { LocalFileFailed, NamesCollide } from "./ClientError.ts"
 import * as Collisions from "./Collisions.ts"
 import * as Glob from "./Glob.ts"
+import * as LeftOut from "./LeftOut.ts"
 import { LocalFiles, placeAt } from "./LocalFiles.ts"
 import { Reporter, type TransferCommand } from "./Reporter.ts"
 import * as Selection from "./Selection.ts"
@@ -98,7 +99,8 @@ export const fetch = Effect.fnUntraced(function* (
   const session = yield* (yield* Sessions).session
   let waiting: Array<FileEntry> | undefined = []
   const show = (entries: ReadonlyArray<FileEntry>) => reporter.listed(entries, { digests })
-  yield* Stream.runForEachArray(digests ? session.fetchWithDigests : session.fetch, (page) => {
+  const lacks = LeftOut.make([pattern ?? "**"], LeftOut.mayFit)
+  yield* Stream.runForEachArray(session.fetchWith({ digests, onLeftOut: lacks.onLeftOut }), (page) => {
     const wanted = pattern === undefined ? page : page.filter(({ name }) => Glob.matches(pattern, name))
     if (waiting === undefined) return show(wanted)
     waiting.push(...wanted)
@@ -108,7 +110,7 @@ export const fetch = Effect.fnUntraced(function* (
     return show(before)
   })
   if (waiting !== undefined) yield* show(waiting.toSorted((a, b) => (a.name < b.name ? -1 : 1)))
-  return true
+  return (yield* lacks.tell("fetch")) === 0
 })
 
 // -----------------------------------------------------------------------------
@@ -168,7 +170,8 @@ const downloads = Effect.fnUntraced(function* (
     yield* reporter.failed({ command: "download", error })
     return false
   }
-  const { files: found, missing } = yield* Selection.remote(texts)
+  const { files: found, lacks, missing } = yield* Selection.remote(texts)
+  const lacking = yield* lacks.tell("download")
   for (const { error, name } of missing) yield* reporter.failed({ command: "download", name, error })
   const bases = found.map(({ name }) => FileName.baseName(name))
   const colliding = Collisions.collisions(bases)
@@ -184,7 +187,7 @@ const downloads = Effect.fnUntraced(function* (
   const succeeded = yield* Batch.run("download", [items], texts.some(Glob.isPattern), {
     together: Transfer.getTogether
   })
-  return succeeded && missing.length === 0
+  return succeeded && missing.length + lacking === 0
 }, Effect.scoped)
 
 // -----------------------------------------------------------------------------

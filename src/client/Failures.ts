@@ -5,17 +5,18 @@
 import { Effect } from "effect"
 import { failuresToldMax } from "../domain/limits.ts"
 import type { FileError } from "./Batch.ts"
+import type { NotListed } from "./ClientError.ts"
 import type { Reporter, TransferCommand } from "./Reporter.ts"
 
 export interface Failures {
   /** Tells it, or counts it. */
-  readonly tell: (name: string, error: FileError) => Effect.Effect<void>
+  readonly tell: (name: string, error: FileError | NotListed) => Effect.Effect<void>
   /** Tells what was only counted. Once, at the end. */
   readonly rest: Effect.Effect<void>
 }
 
 /** Of one command. */
-export const make = (reporter: Reporter["Service"], command: TransferCommand): Failures => {
+export const make = (reporter: Reporter["Service"], command: TransferCommand | "fetch"): Failures => {
   const counts = new Map<string, number>()
   return {
     tell: (name, error) =>
@@ -37,7 +38,7 @@ export const make = (reporter: Reporter["Service"], command: TransferCommand): F
 }
 
 /** What two failures have in common for which the same is to be done. */
-const reasonOf = (error: FileError): string => {
+const reasonOf = (error: FileError | NotListed): string => {
   switch (error._tag) {
     case "RequestRefused":
       return error.reason
@@ -47,6 +48,8 @@ const reasonOf = (error: FileError): string => {
       return error.code
     case "NamesCollide":
       return "name-collision"
+    case "NotListed":
+      return "not-listed"
     case "SourceMissing":
       return "missing"
     case "SourceShrank":

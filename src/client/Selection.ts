@@ -6,6 +6,7 @@ import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { type LocalFileFailed, RequestRefused } from "./ClientError.ts"
 import * as Glob from "./Glob.ts"
+import * as LeftOut from "./LeftOut.ts"
 import { LocalFiles } from "./LocalFiles.ts"
 import { type NoSession, Sessions } from "./Sessions.ts"
 
@@ -81,6 +82,8 @@ export interface Named {
 export interface Remote {
   readonly files: ReadonlyArray<Named>
   readonly missing: ReadonlyArray<{ readonly name: string; readonly error: FileName.NameRefused | RequestRefused }>
+  /** what the listing lacks, if there was one */
+  readonly lacks: LeftOut.Heard
 }
 
 /**
@@ -93,10 +96,11 @@ export const remote = Effect.fnUntraced(function* (
   const patterns = texts.filter(Glob.isPattern)
   const files = new Map<string, Named>()
   const fitting = new Set<string>()
+  const lacks = LeftOut.make(patterns, LeftOut.mayFit)
   if (patterns.length > 0) {
     const session = yield* (yield* Sessions).session
     const named = new Set(texts)
-    yield* Stream.runForEach(session.fetch, ({ name, size }) =>
+    yield* Stream.runForEach(session.fetchWith({ onLeftOut: lacks.onLeftOut }), ({ name, size }) =>
       Effect.sync(() => {
         const fits = patterns.filter((pattern) => Glob.matches(pattern, name))
         if (fits.length > 0 || named.has(name)) files.set(name, { name, size })
@@ -109,11 +113,12 @@ export const remote = Effect.fnUntraced(function* (
   for (const text of texts.filter((text) => !fitting.has(text))) {
     const rule = FileName.brokenRule(text)
     if (Glob.isPattern(text)) {
+      if (lacks.mayHold(text)) continue
       const error = new RequestRefused({ name: printable(text), reason: "no-such-file", detail: "" })
       missing.push({ name: text, error })
     } else if (rule !== undefined) {
       missing.push({ name: text, error: new FileName.NameRefused({ name: printable(text), rule }) })
     } else files.set(text, { name: FileName.FileName.make(text), size: undefined })
   }
-  return { files: [...files.values()], missing }
+  return { files: [...files.values()], missing, lacks }
 })

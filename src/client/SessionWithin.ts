@@ -9,7 +9,7 @@ import { bundledBytes, bundlesOf } from "../domain/file/PackedFiles.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { RequestRefused } from "./ClientError.ts"
 import type { OnCrossed, Refusals, SmallDownload, SmallUpload } from "./Bundles.ts"
-import type { ClientSession } from "./ClientSession.ts"
+import type { ClientSession, OnLeftOut } from "./ClientSession.ts"
 import type { Sessions } from "./Sessions.ts"
 import type { Place } from "./ShellPlace.ts"
 
@@ -33,6 +33,15 @@ export const within = (session: ClientSession, place: Place): ClientSession => {
       Stream.filter(({ name }) => name.startsWith(start)),
       Stream.map((entry) => renamed(entry, entry.name.slice(start.length)))
     )
+  /** Of what was not named it is not known where it is. */
+  const insideOnly =
+    (onLeftOut: OnLeftOut): OnLeftOut =>
+    ({ count, names }) => {
+      const own = names.filter((name) => name.startsWith(start)).map((name) => name.slice(start.length))
+      const others = count - names.length
+      if (own.length + others === 0) return Effect.void
+      return onLeftOut({ count: own.length + others, names: own.filter(FileName.isName) })
+    }
   /** The whole name: longer and deeper than the part that was checked when it was typed. */
   const whole = (name: FileName.FileName): Effect.Effect<FileName.FileName, RequestRefused> =>
     Effect.mapError(FileName.parse(`${start}${name}`), ({ rule }) => {
@@ -93,12 +102,14 @@ export const within = (session: ClientSession, place: Place): ClientSession => {
     },
     fetch: inside(session.fetch),
     // All names of this session have the place's outermost part.
-    fetchAlike: () => inside(FileName.isName(place) ? session.fetchAlike([place]) : session.fetch),
-    fetchToGet: (names) =>
-      Effect.flatMap(Effect.forEach(names, whole), session.fetchToGet).pipe(
-        Effect.flatMap((entries) => Stream.runCollect(inside(Stream.fromIterable(entries))))
-      ),
-    fetchWithDigests: inside(session.fetchWithDigests),
+    fetchWith: ({ alike, onLeftOut, ...options }) => {
+      const wanted = alike !== undefined && FileName.isName(place) ? { ...options, alike: [place] } : options
+      return inside(session.fetchWith({ ...wanted, ...(onLeftOut && { onLeftOut: insideOnly(onLeftOut) }) }))
+    },
+    fetchToGet: (names, onLeftOut) =>
+      Effect.flatMap(Effect.forEach(names, whole), (all) =>
+        session.fetchToGet(all, onLeftOut && insideOnly(onLeftOut))
+      ).pipe(Effect.flatMap((entries) => Stream.runCollect(inside(Stream.fromIterable(entries))))),
     describe: (name) => Effect.flatMap(whole(name), session.describe),
     upload: (name, ...rest) => Effect.flatMap(whole(name), (name) => session.upload(name, ...rest)),
     download: (name, ...rest) => Effect.flatMap(whole(name), (name) => session.download(name, ...rest)),

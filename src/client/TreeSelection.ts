@@ -214,11 +214,14 @@ export interface RemoteSelection extends Selected<RemoteSelected> {
 /**
  * What the arguments mean in a listing: a folder, a file, or a pattern as `fetch` takes it. What fits a pattern keeps
  * its whole name. An empty argument is refused: it is a script's unset variable, and does not mean everything.
+ *
+ * @param isUnknown whether the listing may lack what is called that: then it is not said to be missing
  */
 export const remote = Effect.fnUntraced(function* (
   texts: ReadonlyArray<string>,
   listed: ReadonlyArray<FileEntry>,
-  filter: Filter
+  filter: Filter,
+  isUnknown: (folder: string) => boolean
 ): Effect.fn.Return<RemoteSelection, never, Reporter> {
   const reporter = yield* Reporter
   const found: Array<RemoteSelected> = []
@@ -261,7 +264,7 @@ export const remote = Effect.fnUntraced(function* (
     } else {
       const fitting = Glob.isPattern(text) ? listed.filter(({ name }) => Glob.matches(text, name)) : []
       for (const entry of fitting) add(entry.name, entry, entry.name)
-      if (fitting.length > 0) continue
+      if (fitting.length > 0 || isUnknown(folder)) continue
       yield* fail(text, new RequestRefused({ name: printable(text), reason: "no-such-file", detail: "" }))
     }
   }

@@ -26,6 +26,7 @@ import {
 } from "../domain/limits.ts"
 import { TooManyToWatch } from "./ClientError.ts"
 import * as Glob from "./Glob.ts"
+import * as LeftOut from "./LeftOut.ts"
 import { LocalWatch } from "./LocalWatch.ts"
 import { type ListingChange, Reporter } from "./Reporter.ts"
 import { type NoSession, Sessions } from "./Sessions.ts"
@@ -173,12 +174,13 @@ export const fetch = (
   Effect.gen(function* () {
     const reporter = yield* Reporter
     let known: Listing | undefined
+    const lacks = LeftOut.make([pattern ?? "**"], LeftOut.mayFit)
     const listing = Effect.gen(function* () {
       const session = yield* (yield* Sessions).session
       // The login counts not: the next listing has none.
       const began = yield* Clock.currentTimeMillis
       const entries = new Map<string, FileEntry>()
-      yield* Stream.runForEachArray(digests ? session.fetchWithDigests : session.fetch, (page) => {
+      yield* Stream.runForEachArray(session.fetchWith({ digests, onLeftOut: lacks.onLeftOut }), (page) => {
         for (const entry of page) {
           if (pattern === undefined || Glob.matches(pattern, entry.name)) entries.set(entry.name, entry)
         }
@@ -192,6 +194,7 @@ export const fetch = (
       if (known === undefined) {
         const sorted = [...entries.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1))
         yield* reporter.listed(sorted, { digests })
+        yield* lacks.tell("fetch")
         yield* reporter.note("watching: Ctrl-C ends it")
       } else yield* reporter.listingChanged(changesBetween(known, entries), { digests })
       known = entries

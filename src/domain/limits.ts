@@ -443,6 +443,9 @@ export const listingPageEntriesMax = 512
 /** Names by whose outermost parts a client may narrow a listing. */
 export const listingNamesMax = 16
 
+/** Names that a server tells of what a listing leaves out; of the others it tells the number. */
+export const leftOutNamesMax = 32
+
 /** Small files are looked at, read and put in place for so long before the event loop has its turn. */
 export const blockingMillisecondsMax = 5
 

@@ -48,7 +48,7 @@ export interface Bundles {
 }
 
 /** Runs work unless the peer has cancelled. */
-type Guard = <A, E>(id: RequestId, work: Effect.Effect<A, E>) => Effect.Effect<A, E | Stopped>
+export type Guard = <A, E>(id: RequestId, work: Effect.Effect<A, E>) => Effect.Effect<A, E | Stopped>
 
 /** A bundle on its way. */
 interface Coming extends Asked<"Gather"> {

@@ -41,6 +41,10 @@ export const logEvents = {
   "files-committed": { level: "Info", meaning: "several small files have new content, which is on disk" },
   "file-removed": { level: "Info", meaning: "a file was removed" },
   "file-renamed": { level: "Info", meaning: "a file has another name; one that had it before is gone" },
+  "left-out": {
+    level: "Warn",
+    meaning: "a listing lacks `count` folders or files that the server may not look into: `name` is the first"
+  },
   "store-failed": { level: "Error", meaning: "the disk failed a command; the client was told `store-failed`" },
   "audit-failed": { level: "Error", meaning: "the audit log cannot be written: commands are refused until it can be" },
   "audit-recovered": { level: "Warn", meaning: "the audit log is written again; `lost` records are missing in it" }

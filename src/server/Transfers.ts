@@ -4,40 +4,32 @@
  * Receiving runs inside the connection's loop, so a slow disk slows the peer down. Listing and sending run beside it,
  * so that a Cancel can overtake; at most one of them at a time.
  */
-import { Effect, Exit, FiberHandle, Scope, Stream } from "effect"
+import { Effect, Exit, FiberHandle, Scope } from "effect"
 import * as Bytes from "../domain/Bytes.ts"
 import type { ChannelFailed } from "../domain/channel/ChannelError.ts"
 import { Owned } from "../domain/channel/Transport.ts"
 import { Digest, digestOf } from "../domain/file/Digest.ts"
-import { type FileEntry, mayRun } from "../domain/file/FileEntry.ts"
+import { mayRun } from "../domain/file/FileEntry.ts"
 import * as FileNames from "../domain/file/FileName.ts"
 import type { FileName } from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
-import {
-  bundleFilesMax,
-  deltaBytesMin,
-  frameHeaderBytes,
-  headBytes,
-  listingPageEntriesMax,
-  resumeBytesMin
-} from "../domain/limits.ts"
+import { deltaBytesMin, frameHeaderBytes, headBytes, resumeBytesMin } from "../domain/limits.ts"
 import type { FrameChannel } from "../domain/session/FrameChannel.ts"
 import type { ActionResult, Base, SessionOutput } from "../domain/session/SessionState.ts"
 import type { Watchdog } from "../domain/session/Watchdog.ts"
 import type { Confined } from "../domain/store/Confined.ts"
-import { type FileStore, listAlike, type OpenFile, type Staging } from "../domain/store/FileStore.ts"
+import { type FileStore, type OpenFile, type Staging } from "../domain/store/FileStore.ts"
 import { BaseChanged, type StoreError } from "../domain/store/StoreError.ts"
 import { sendAll, sendRanges } from "../domain/transfer/Outgoing.ts"
 import { type Piece, shortDigest, type Signature } from "../domain/transfer/Signature.ts"
 import { Signatures } from "../domain/transfer/Signatures.ts"
 import type { RequestId } from "../domain/wire/Frame.ts"
-import * as Message from "../domain/wire/Message.ts"
 import type { SignatureOffer } from "../domain/wire/Message.ts"
 import { packDigests, packPieces, type Range } from "../domain/file/Packed.ts"
-import { packEntries } from "../domain/file/PackedFiles.ts"
 import * as Assembly from "./Assembly.ts"
 import * as Bundles from "./Bundles.ts"
 import * as KeepAlive from "./KeepAlive.ts"
+import * as Listing from "./Listing.ts"
 import { log } from "./LogEvent.ts"
 import { isRefusable, type Refusable, refused, refusedTarget, stop, type Stopped } from "./Refusals.ts"
 import type { SessionWatch } from "./SessionWatch.ts"
@@ -298,42 +290,7 @@ export const make = Effect.fnUntraced(function* (options: {
       )
     )
 
-  /** The entry with its digest; without, when the file is gone or changes just now. */
-  const withDigest = (id: RequestId, entry: FileEntry) =>
-    unlessStopped(id, Effect.scoped(Effect.flatMap(store.open(entry.name), signatures.of))).pipe(
-      Effect.map((signature): FileEntry => ({ ...entry, size: signature.size, digest: signature.digest })),
-      Effect.catchIf(
-        (error) => error._tag !== "Stopped",
-        () => Effect.succeed(entry)
-      )
-    )
-
-  const list = ({ alike, content, digest: wanted, id }: Asked<"List">): Effect.Effect<void> =>
-    beside(
-      id,
-      Effect.suspend(() => {
-        let count = 0
-        const first: Array<FileEntry> = []
-        const all = listAlike(store, alike)
-        const entries = wanted ? Stream.mapEffect(all, (entry) => withDigest(id, entry)) : all
-        return Stream.runForEachArray(Stream.rechunk(entries, wanted ? 1 : listingPageEntriesMax), (page) => {
-          count += page.length
-          if (content !== undefined && first.length < bundleFilesMax) {
-            const some = page.filter(({ name }) => FileNames.isWithin(content, name))
-            first.push(...some.slice(0, bundleFilesMax - first.length))
-          }
-          const send = (some: Uint8Array) => {
-            const body = Message.Server.encode({ _tag: "Page", entries: some })
-            return unlessStopped(id, channel.send({ kind: "message", id, body }))
-          }
-          return Effect.forEach(packEntries(page), send, { discard: true })
-        }).pipe(
-          aliveMeanwhile,
-          Effect.andThen(content !== undefined ? bundles.sendAlong(id, first, unlessStopped) : Effect.void),
-          Effect.map((): ActionResult => ({ _tag: "Listed", id, count }))
-        )
-      })
-    )
+  const listing = Listing.make({ channel, files, signatures, bundles, user, unlessStopped, aliveMeanwhile })
 
   return {
     ...bundles,
@@ -354,7 +311,7 @@ export const make = Effect.fnUntraced(function* (options: {
       ).pipe(Effect.catch((error) => refused(id, error))),
     sendContent,
     describe,
-    list,
+    list: (asked) => beside(asked.id, listing(asked)),
     stopSending: (id) => Effect.sync(() => void (stopped = id))
   }
 })

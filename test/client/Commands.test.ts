@@ -517,7 +517,7 @@ describe("the shell", () => {
 /** A session that a test makes up, which may break every rule. */
 const fake = (session: Partial<ClientSession>, written: { out: string; err: string }) =>
   Layer.mergeAll(
-    Sessions.layer(Effect.succeed({ ended: () => false, ...session } as ClientSession)),
+    Sessions.layer(Effect.succeed({ ended: () => false, fetchWith: () => session.fetch, ...session } as ClientSession)),
     LocalFilesMemory.layer({ folders: ["dir"] }),
     ReporterText.layer("")
   ).pipe(Layer.provideMerge(Screen.layerMemory({ written })), Layer.provideMerge(crypto))

@@ -22,6 +22,7 @@ import {
   bundlesAheadMax,
   deltaBytesMin,
   failuresToldMax,
+  leftOutNamesMax,
   listingNamesMax
 } from "../../src/domain/limits.ts"
 import { FileStore, type Where } from "../../src/domain/store/FileStore.ts"
@@ -44,6 +45,8 @@ interface WorldOptions {
   readonly folders?: ReadonlyArray<string>
   /** what the server has and its listing leaves out, as it does with what it may not look into */
   readonly hidden?: (name: string) => boolean
+  /** of that: what it says it leaves out */
+  readonly closed?: ReadonlyArray<string>
   /** runs before each login, told what was written until then */
   readonly asks?: (written: () => string) => Effect.Effect<void, LoginIncorrect>
   /** whether the server's quota is used up */
@@ -58,6 +61,7 @@ const world = (
   server: Files,
   {
     asks = () => Effect.void,
+    closed = [],
     folders = [],
     full = false,
     hidden = () => false,
@@ -79,8 +83,10 @@ const world = (
         return shown(all.list)
       })
       const narrowed = (where: Where) => {
-        listings.push(Array.from(where.alike ?? []).join())
-        return listIn === undefined ? Stream.empty : shown(listIn(where))
+        listings.push(where.alike === undefined ? "all" : Array.from(where.alike).join())
+        const { onLeftOut = () => Effect.void } = where
+        const told = Effect.forEach(closed, (name) => onLeftOut(FileName.make(name)), { discard: true })
+        return listIn === undefined ? Stream.empty : Stream.unwrap(Effect.as(told, shown(listIn(where))))
       }
       const placing: Partial<typeof all> = {
         stage: ({ name }) => Effect.fail(beyondQuota(name)),
@@ -571,6 +577,72 @@ describe("download -r", () => {
         "two/q/r.txt": "6"
       })
     }).pipe(Effect.provide(more.layer))
+  )
+})
+
+describe("what a listing lacks", () => {
+  const files = { "p/a": "1", "p/s/b": "2", "q/c": "3", top: "4" }
+  const hidden = (name: string) => name.startsWith("p/s/")
+  const some = world(files, { hidden, closed: ["p/s"] })
+  it.effect("is told where it may hold what was asked for, which has failed then", () =>
+    Effect.gen(function* () {
+      const rows: ReadonlyArray<
+        readonly [good: boolean, run: Effect.Effect<boolean, unknown, Effect.Services<ReturnType<typeof download>>>]
+      > = [
+        [false, download(["."], {}, "1")],
+        [false, download(["p"], {}, "2")],
+        [false, download(["p/s"], {}, "3")],
+        [false, download(["p/s/b"], {}, "4")],
+        [false, download(["p/*/b"], {}, "5")],
+        [false, download(["b*"], {}, "6")],
+        [true, download(["q"], {}, "7")],
+        [true, download(["q/*"], {}, "8")],
+        [false, Commands.run({ _tag: "Fetch", pattern: undefined })],
+        [false, Commands.run({ _tag: "Fetch", pattern: "p" })],
+        [false, Commands.run({ _tag: "Fetch", pattern: "*.txt" })],
+        [true, Commands.run({ _tag: "Fetch", pattern: "q/*" })],
+        [false, Commands.run({ _tag: "Download", names: ["p/**"], to: undefined })],
+        [true, Commands.run({ _tag: "Download", names: ["q/*"], to: undefined })]
+      ]
+      for (const [index, [good, run]] of rows.entries()) {
+        assert.strictEqual(yield* run, good, `${index}`)
+        const failed = some.told().filter(({ event }) => event === "failed")
+        const told = failed.map(({ error, name }) => [error, name])
+        assert.deepStrictEqual(told, good ? [] : [["NotListed", "p/s"]], `${index}`)
+      }
+    }).pipe(Effect.provide(some.layer))
+  )
+
+  it.effect("keeps local files, as all that was not read whole does", () =>
+    Effect.gen(function* () {
+      yield* here({ "to/p/s/b": "2", "to/p/gone": "3" })
+      assert.isFalse(yield* download(["p"], { remove: true }, "to"))
+      assert.deepStrictEqual(some.notes(), [notWhole])
+      assert.deepStrictEqual(Object.keys(yield* locally), ["to/p/a", "to/p/gone", "to/p/s/b"])
+      some.told()
+    }).pipe(Effect.provide(some.layer))
+  )
+
+  const many = Array.from({ length: leftOutNamesMax + 7 }, (_, index) => `p/${index}`)
+  const plenty = world(files, { hidden, closed: many, reporter: ReporterText.layer("") })
+  it.effect("is told in few lines, however much it is", () =>
+    Effect.gen(function* () {
+      assert.isFalse(yield* download(["p"], {}, "x"))
+      const lines = plenty.lines()
+      assert.strictEqual(lines.filter((line) => line.includes("may not look into 'p/")).length, failuresToldMax)
+      assert.include(lines, `${leftOutNamesMax - failuresToldMax} more failed for the same reason (not-listed)`)
+      assert.include(lines, "7 more that the server may not look into")
+    }).pipe(Effect.provide(plenty.layer))
+  )
+
+  const each = world(files, { hidden, closed: many })
+  it.effect("is told to a script one by one, as far as there are names, and counted", () =>
+    Effect.gen(function* () {
+      assert.isFalse(yield* download(["p"], {}, "x"))
+      const events = each.told()
+      assert.deepStrictEqual(about(events, "failed"), many.slice(0, leftOutNamesMax))
+      assert.deepStrictEqual(summary(events), { files: 1, equal: 0, removed: 0, failed: many.length })
+    }).pipe(Effect.provide(each.layer))
   )
 })
 

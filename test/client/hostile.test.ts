@@ -4,15 +4,17 @@ import { Effect, Fiber, type Layer, Result, type Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as Client from "../../src/client/Client.ts"
 import type { ClientSession } from "../../src/client/ClientSession.ts"
+import type { LeftOut } from "../../src/client/LeftOut.ts"
 import { ContentDigest } from "../../src/domain/file/Digest.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
 import { packPieces } from "../../src/domain/file/Packed.ts"
-import { packEntries, packSent } from "../../src/domain/file/PackedFiles.ts"
+import { packEntries, packNames, packSent } from "../../src/domain/file/PackedFiles.ts"
 import {
   contentBlockBytes,
   goodbyeMillisecondsMax,
   handshakeMillisecondsMax,
   keepAliveMilliseconds,
+  leftOutNamesMax,
   stallMillisecondsMax
 } from "../../src/domain/limits.ts"
 import * as FaultySocket from "../../src/domain/testing/FaultySocket.ts"
@@ -210,6 +212,38 @@ describe("listings", () => {
 
   const [entries = new Uint8Array(0)] = packEntries([{ name, size: 1, modified: 1 }])
   const page: ServerMessage = { _tag: "Page", entries }
+  const lacks = (count: number, ...names: ReadonlyArray<FileName>): ServerMessage => {
+    return { _tag: "LeftOut", names: packNames(names), count }
+  }
+  const many = Array.from({ length: leftOutNamesMax + 1 }, (_, index) => FileName.make(`${index}`))
+  const wrongly: Record<string, ReadonlyArray<ServerMessage>> = {
+    "something twice": [lacks(1, name), lacks(1, name)],
+    "more than it counts": [lacks(1, name, name)],
+    "more names than may be told": [lacks(100, ...many)],
+    nothing: [lacks(0)],
+    "something and goes on": [lacks(1, name), page]
+  }
+  for (const [what, said] of Object.entries(wrongly)) {
+    scenario(`of which it is said to lack ${what} are refused`, () =>
+      Effect.gen(function* () {
+        const session = yield* against(answers(...said, { _tag: "Listed", count: said.includes(page) ? 1 : 0 }))
+        assert.strictEqual((yield* Effect.flip(Stream.runDrain(session.fetch)))._tag, "ProtocolBroken")
+        assert.isTrue(session.ended())
+      })
+    )
+  }
+
+  scenario("tell once what they lack, of as many names as there may be", () =>
+    Effect.gen(function* () {
+      const names = many.slice(1)
+      const answered = answers(page, lacks(1_000, ...names), { _tag: "Listed", count: 1 })
+      const heard: Array<LeftOut> = []
+      const onLeftOut = (leftOut: LeftOut) => Effect.sync(() => void heard.push(leftOut))
+      const listed = yield* Stream.runCollect((yield* against(answered)).fetchWith({ onLeftOut }))
+      assert.deepStrictEqual([listed.length, heard], [1, [{ count: 1_000, names }]])
+    })
+  )
+
   const sending = (index: number, size = 1): ServerMessage => ({
     _tag: "BundleSending",
     files: packSent([{ index, size, modified: 1, digest }])

@@ -2,6 +2,8 @@ import { assert, describe } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Schema, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import type { ClientSession } from "../../src/client/ClientSession.ts"
+import type { LeftOut } from "../../src/client/LeftOut.ts"
+import * as SessionWithin from "../../src/client/SessionWithin.ts"
 import * as Bytes from "../../src/domain/Bytes.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
 import {
@@ -128,12 +130,45 @@ describe("the four commands", () => {
   )
 })
 
+describe("a listing that lacks something", () => {
+  const closed = ["in/a", "in/a\u{301}", "out"].map((text) => FileName.make(text))
+  scenario(
+    "says so to each who lists, and once in a session to the log",
+    () =>
+      Effect.gen(function* () {
+        const session = yield* connect()
+        const heard: Array<LeftOut> = []
+        const onLeftOut = (leftOut: LeftOut) => Effect.sync(() => void heard.push(leftOut))
+        for (const options of [{ onLeftOut }, { onLeftOut, digests: true }, { onLeftOut, alike: [name] }]) {
+          yield* Stream.runDrain(session.fetchWith(options))
+        }
+        yield* Effect.scoped(session.fetchToGet([name], onLeftOut))
+        const all = { count: 3, names: closed }
+        assert.deepStrictEqual(heard, [all, all, all, all])
+        // A person in a folder hears of that folder, under the names that it has there.
+        const place = SessionWithin.within(session, "in")
+        yield* Stream.runDrain(place.fetchWith({ onLeftOut }))
+        yield* Effect.scoped(place.fetchToGet([name], onLeftOut))
+        const own = { count: 2, names: ["a", "a\u{301}"] }
+        assert.deepStrictEqual(heard.slice(4), [own, own])
+        yield* Stream.runDrain(SessionWithin.within(session, "none").fetchWith({ onLeftOut }))
+        assert.strictEqual(heard.length, 6)
+        const lines = (yield* Watch).lines.filter(({ annotations }) => annotations["event"] === "left-out")
+        assert.deepStrictEqual(
+          lines.map(({ annotations: { count, name, user } }) => ({ count, name, user })),
+          [{ count: 3, name: "in/a", user: "ada" }]
+        )
+      }),
+    { closed }
+  )
+})
+
 describe("commands at once", () => {
   scenario("list by names as often as anybody asks", () =>
     Effect.gen(function* () {
       const session = yield* connect()
       yield* session.upload(name, Fixture.source(Uint8Array.of(1)))
-      const listings = Array.from({ length: 3 * bundlesInFlightMax }, () => session.fetchAlike([name]))
+      const listings = Array.from({ length: 3 * bundlesInFlightMax }, () => session.fetchWith({ alike: [name] }))
       const all = yield* Effect.forEach(listings, Stream.runCollect, { concurrency: "unbounded" })
       assert.isTrue(all.every(([entry]) => entry?.name === name))
     })

@@ -22,7 +22,7 @@ const content = Fixture.source(Fixture.bytes(2, 100))
 /** Each command, and whether it was let through or which right it lacked. */
 const commands: Record<string, (session: ClientSession) => Effect.Effect<unknown, Failed, Digest>> = {
   fetch: (session) => Stream.runCollect(session.fetch),
-  digests: (session) => Stream.runCollect(session.fetchWithDigests),
+  digests: (session) => Stream.runCollect(session.fetchWith({ digests: true })),
   fetchToGet: (session) => Effect.scoped(session.fetchToGet([there])),
   describe: (session) => session.describe(there),
   download: (session) => session.download(there, () => Effect.succeed(Fixture.sink())),

@@ -3,15 +3,16 @@
  */
 import { quickCrypto } from "../crypto.ts"
 import { it } from "@effect/vitest"
-import { Context, Effect, Layer, Logger, Metric, References, type Scope } from "effect"
+import { Context, Effect, Layer, Logger, Metric, References, type Scope, Stream } from "effect"
 import { type Socket, SocketServer } from "effect/socket"
 import * as Client from "../../src/client/Client.ts"
 import type { Cipher } from "../../src/domain/channel/Cipher.ts"
 import type { Kem } from "../../src/domain/channel/Kem.ts"
 import type { Opaque } from "../../src/domain/channel/Opaque.ts"
 import type { Digest } from "../../src/domain/file/Digest.ts"
+import type { FileName } from "../../src/domain/file/FileName.ts"
 import type { Accounts } from "../../src/domain/session/Accounts.ts"
-import { FileStore } from "../../src/domain/store/FileStore.ts"
+import { FileStore, type Where } from "../../src/domain/store/FileStore.ts"
 import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
 import { NoSpace } from "../../src/domain/store/StoreError.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
@@ -45,6 +46,8 @@ export class Watch extends Context.Service<
 
 export interface Options {
   readonly files?: FileStoreMemory.Options["files"]
+  /** what the store says that it may not look into */
+  readonly closed?: ReadonlyArray<FileName>
   readonly limits?: Partial<ServerLimits>
   /** the write of that number fails for want of space, counted from 1 over all stagings */
   readonly noSpaceAtWrite?: number
@@ -92,6 +95,12 @@ const watchedStore = (options: Options) =>
         )
       return FileStore.of({
         list: store.list,
+        ...(options.closed !== undefined && {
+          listIn: ({ onLeftOut = () => Effect.void, ...where }: Where) => {
+            const told = Effect.forEach(options.closed ?? [], onLeftOut, { discard: true })
+            return Stream.unwrap(Effect.as(told, store.listIn?.(where) ?? Stream.empty))
+          }
+        }),
         stat: (name) => Effect.suspend(() => ((calls.stat += 1), store.stat(name))),
         open: Effect.fnUntraced(function* (name) {
           calls.open += 1

@@ -187,7 +187,7 @@ const perform = Effect.fnUntraced(function* (
     case "FetchAlike": {
       const session = yield* (yield* Sessions).session
       const names = command.names.map((name) => FileName.FileName.make(name))
-      said.listed.push(...(yield* Stream.runCollect(session.fetchAlike(names))))
+      said.listed.push(...(yield* Stream.runCollect(session.fetchWith({ alike: names }))))
       return true
     }
     case "Passwd": {

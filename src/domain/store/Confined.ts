@@ -82,9 +82,14 @@ const below = (store: Store, root: FileName): Confined => {
 
   const listedIn =
     (listIn: NonNullable<Store["listIn"]>): NonNullable<Store["listIn"]> =>
-    ({ folder, ...where }) => {
+    ({ folder, onLeftOut, ...where }) => {
       const full = folder === undefined ? root : absolute(folder)
-      return full === undefined ? Stream.empty : inOwnNames(listIn({ ...where, folder: full }))
+      const told = (name: FileName) => {
+        const own = relative(name)
+        return own === undefined || onLeftOut === undefined ? Effect.void : onLeftOut(own)
+      }
+      const all = { ...where, ...(onLeftOut && { onLeftOut: told }) }
+      return full === undefined ? Stream.empty : inOwnNames(listIn({ ...all, folder: full }))
     }
 
   /** Those that have a name in the store below go there together; the others fail as `without` says. */

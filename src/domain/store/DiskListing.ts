@@ -3,25 +3,41 @@
  */
 import { Effect, Result, Stream } from "effect"
 import type { FileEntry } from "../file/FileEntry.ts"
-import { type FileName, isName, segmentKey } from "../file/FileName.ts"
+import { baseName, type FileName, isName, segmentKey } from "../file/FileName.ts"
 import type { Disk, DiskPath } from "./Disk.ts"
 import { lookPatiently, statAt } from "./DiskLookup.ts"
-import { type DiskStore, entryOf, failed, sameFolder, unlistable } from "./DiskStore.ts"
+import { closed, type DiskStore, entryOf, failed, sameFolder, unlistable } from "./DiskStore.ts"
+import type { Where } from "./FileStore.ts"
 import type { StoreFailed } from "./StoreError.ts"
+
+/** Who hears of what is left out. */
+type OnLeftOut = Where["onLeftOut"]
 
 /** Files below a folder, depth first. Each open level holds one batch of entries. */
 export const walk = (
   context: DiskStore,
   folder: DiskPath,
-  alike?: ReadonlySet<string>
+  where: Omit<Where, "folder"> = {}
+): Stream.Stream<FileEntry, StoreFailed> => filesAt(context, folder, { ...where, outermost: true })
+
+/** Where a walk is. */
+interface Level extends Omit<Where, "folder"> {
+  /** whether it began here: then there is nothing else to list */
+  readonly outermost: boolean
+}
+
+const filesAt = (
+  context: DiskStore,
+  folder: DiskPath,
+  { alike, onLeftOut, outermost }: Level
 ): Stream.Stream<FileEntry, StoreFailed> =>
   Stream.suspend(() => {
     const { ended } = context.speltAnew
     return context.disk.list(folder).pipe(
-      // What vanished meanwhile, or may not be looked into (a `lost+found`), hides itself and not the rest.
+      // What vanished meanwhile, or may not be looked into, hides itself and not the rest.
       Stream.catchIf(
-        ({ code }) => folder.length > 0 && unlistable.has(code),
-        () => Stream.empty
+        ({ code }) => folder.length > 0 && unlistable.has(code) && !(outermost && closed.has(code)),
+        ({ code }) => Stream.unwrap(Effect.as(leftOut(onLeftOut, folder.join("/"), code), Stream.empty))
       ),
       Stream.mapError(failed),
       Stream.chunks,
@@ -36,9 +52,11 @@ export const walk = (
           if (kind === "folder") folders.push(part)
           else if (kind === "file") files.push({ name, part })
         }
-        const here = Stream.fromArrayEffect(entriesOf(context, folder, files, ended))
+        const here = Stream.fromArrayEffect(entriesOf(context, folder, files, { ended, onLeftOut }))
         if (folders.length === 0) return here
-        const below = Stream.flatMap(Stream.fromArray(folders), (part) => walk(context, [...folder, part]))
+        const below = Stream.flatMap(Stream.fromArray(folders), (part) =>
+          filesAt(context, [...folder, part], { ...(onLeftOut && { onLeftOut }), outermost: false })
+        )
         return files.length === 0 ? below : Stream.concat(here, below)
       })
     )
@@ -50,21 +68,28 @@ interface Listed {
   readonly part: string
 }
 
+/** Every volume has a `lost+found` that is closed to all but its owner: nobody wants to hear of it. */
+const leftOut = (onLeftOut: OnLeftOut, name: string, code: string): Effect.Effect<void> =>
+  onLeftOut === undefined || !closed.has(code) || !isName(name) || baseName(name) === "lost+found"
+    ? Effect.void
+    : onLeftOut(name)
+
 /** @param ended how many renames to another spelling had ended before the folder was read */
 const entriesOf = Effect.fnUntraced(function* (
   context: DiskStore,
   folder: DiskPath,
   files: ReadonlyArray<Listed>,
-  ended: number
+  { ended, onLeftOut }: { readonly ended: number; readonly onLeftOut: OnLeftOut }
 ): Effect.fn.Return<ReadonlyArray<FileEntry>, StoreFailed> {
   const entries: Array<FileEntry> = []
   const gone: Array<FileName> = []
   const parts = files.map(({ part }) => part)
-  for (const [index, stat] of (yield* statsOf(context.disk, folder, parts)).entries()) {
+  for (const [index, stat] of (yield* statsOf(context.disk, folder, parts, onLeftOut)).entries()) {
     if (Result.isFailure(stat) && !unlistable.has(stat.failure.code)) return yield* failed(stat.failure)
     const file = files[index]
     if (file === undefined) continue
-    if (Result.isFailure(stat)) gone.push(file.name)
+    if (Result.isFailure(stat) && closed.has(stat.failure.code)) yield* leftOut(onLeftOut, file.name, stat.failure.code)
+    else if (Result.isFailure(stat)) gone.push(file.name)
     // By now something else may stand there.
     else if (stat.success.kind === "file") entries.push(entryOf(file.name, stat.success))
   }
@@ -89,14 +114,14 @@ const nowSpelt = Effect.fnUntraced(function* (
   return entries
 })
 
-/** None when the folder has gone meanwhile. */
-const statsOf = (disk: Disk["Service"], folder: DiskPath, names: ReadonlyArray<string>) =>
+/** None when the folder has gone, or was closed, meanwhile. */
+const statsOf = (disk: Disk["Service"], folder: DiskPath, names: ReadonlyArray<string>, onLeftOut: OnLeftOut) =>
   names.length === 0
     ? Effect.succeed([])
     : disk.statAll(folder, names).pipe(
         Effect.catchIf(
           ({ code }) => folder.length > 0 && unlistable.has(code),
-          () => Effect.succeed([])
+          ({ code }) => Effect.as(leftOut(onLeftOut, folder.join("/"), code), [])
         ),
         Effect.mapError(failed)
       )

@@ -46,8 +46,11 @@ export interface DiskStore {
   readonly speltAnew: { begun: number; ended: number }
 }
 
+/** Codes of what may not be looked into. */
+export const closed: ReadonlySet<string> = new Set(["EACCES", "EPERM"])
+
 /** Codes of what vanished meanwhile, or may not be looked into. */
-export const unlistable = new Set(["ENOENT", "ENOTDIR", "ELOOP", "EACCES", "EPERM"])
+export const unlistable: ReadonlySet<string> = new Set(["ENOENT", "ENOTDIR", "ELOOP", ...closed])
 
 /** A file as a listing shows it. */
 export const entryOf = (name: FileName, stat: DiskGlance): FileEntry => ({

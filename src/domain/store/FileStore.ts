@@ -10,8 +10,9 @@
  * - **Listing** shows committed regular files only: never staged content, folders, links or special files, nor a file
  *   whose name the grammar refuses. It is streamed, in no promised order, and holds a bounded part in memory. A file
  *   that is renamed meanwhile to another spelling of its name is in it at least once.
- *   What the store may not look into is left out of it, and is not gone for that: asked for by its name it fails with
- *   another error than `NoSuchFile`.
+ *   What the store may not look into is left out of it, which whoever lists with `listIn` is told, and is not gone for
+ *   that: asked for by its name it fails with another error than `NoSuchFile`. Only when that is all there is to list
+ *   the listing fails.
  * - **Reading** is positional and sees one version: `unchanged` fails with `SourceChanged` when the bytes read may be
  *   a mixture. A file that is replaced while it is open reads on as it was.
  * - **Staging** is invisible until `commit`. `write` appends; what would exceed the declared size fails with
@@ -152,18 +153,21 @@ export interface Staging {
 /** The files whose outermost part has one of these keys; all of them without any. */
 export const listAlike = (
   { list, listIn }: FileStore["Service"],
-  alike: ReadonlySet<string> | undefined
+  alike: ReadonlySet<string> | undefined,
+  onLeftOut?: Where["onLeftOut"]
 ): Stream.Stream<FileEntry, StoreError> => {
-  if (alike === undefined) return list
-  return listIn === undefined ? Stream.filter(list, ({ name }) => alike.has(outermostKey(name))) : listIn({ alike })
+  if (listIn !== undefined) return listIn({ ...(alike && { alike }), ...(onLeftOut && { onLeftOut }) })
+  return alike === undefined ? list : Stream.filter(list, ({ name }) => alike.has(outermostKey(name)))
 }
 
-/** Which files are listed. */
+/** Which files are listed, and who hears of others. */
 export interface Where {
   /** those below one folder, of exactly that spelling: none when there is no such folder */
   readonly folder?: FileName
   /** of these the ones whose first part, below the folder, has one of these keys (`FileName.segmentKey`) */
   readonly alike?: ReadonlySet<string>
+  /** told of what is left out because the store may not look into it: a folder, or a file of one */
+  readonly onLeftOut?: (name: FileName) => Effect.Effect<void>
 }
 
 export class FileStore extends Context.Service<

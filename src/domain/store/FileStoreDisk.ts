@@ -88,7 +88,7 @@ export const make = Effect.fnUntraced(function* (
   yield* sweep(disk, options.stagedLeftoverMillisecondsMax ?? stagedLeftoverMillisecondsMax)
   return FileStore.of({
     list: walk(context, []),
-    listIn: ({ alike, folder }) => walk(context, folder === undefined ? [] : segments(folder), alike),
+    listIn: ({ folder, ...where }) => walk(context, folder === undefined ? [] : segments(folder), where),
     stat: (name) => Effect.map(lookPatiently(context, name, statAt), ({ name, there }) => entryOf(name, there)),
     open: (name) => open(context, name),
     stage: (request) => stage(context, request),

@@ -6,10 +6,12 @@ import { fromUtf8 } from "../../../src/domain/Bytes.ts"
 import * as DigestNode from "../../../src/domain/file/DigestNode.ts"
 import { FileName, stagingFolder } from "../../../src/domain/file/FileName.ts"
 import { nameBytesMax, renameIntentBytesMax, stagedLeftoverMillisecondsMax } from "../../../src/domain/limits.ts"
-import { Disk, DiskError } from "../../../src/domain/store/Disk.ts"
-import { FileStore } from "../../../src/domain/store/FileStore.ts"
+import * as Confined from "../../../src/domain/store/Confined.ts"
+import { Disk, DiskError, type DiskPath } from "../../../src/domain/store/Disk.ts"
+import { FileStore, type Where } from "../../../src/domain/store/FileStore.ts"
 import * as FileStoreDisk from "../../../src/domain/store/FileStoreDisk.ts"
 import * as RenameIntent from "../../../src/domain/store/RenameIntent.ts"
+import { StoreFailed } from "../../../src/domain/store/StoreError.ts"
 import { listNames, loadFile, saveFile } from "../../../src/domain/testing/fileStoreContract.ts"
 import * as MemoryDisk from "../../../src/domain/testing/MemoryDisk.ts"
 
@@ -31,6 +33,14 @@ const newDisk = Effect.fnUntraced(function* (options: MemoryDisk.Options, taken:
   yield* control.plant(["kept", "b"], file("kept"))
   for (const name of taken) yield* control.plant(name.split("/"), file(other))
   return { control, disk }
+})
+
+/** What a listing says that it leaves out. */
+const leavesOut = Effect.fnUntraced(function* (store: FileStore["Service"], where: Where = {}) {
+  const told: Array<string> = []
+  const onLeftOut = (name: string) => Effect.sync(() => void told.push(name))
+  yield* Stream.runDrain(store.listIn?.({ ...where, onLeftOut }) ?? store.list)
+  return told.toSorted()
 })
 
 const text = (name: string) =>
@@ -353,10 +363,53 @@ describe("FileStoreDisk, names that others hold", () => {
         yield* Effect.gen(function* () {
           assert.deepStrictEqual(yield* listNames, ["kept/b"])
           const store = yield* FileStore
+          const leftOut = yield* leavesOut(store)
+          assert.deepStrictEqual(leftOut, code === "ELOOP" ? [] : ["from"])
+          assert.deepStrictEqual(yield* leavesOut(Confined.make(store, FileName.make("kept")).store), [])
           const open = Effect.flip(Effect.scoped(store.open(FileName.make("from/a"))))
           assert.strictEqual((yield* open)._tag, code === "ELOOP" ? "NotAFile" : "StoreFailed")
         }).pipe(Effect.provide(onDisk(closed)))
       }
+    })
+  )
+
+  it.effect("what may not be looked into is told by its name, in the account's own names", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* newDisk({}, [])
+      for (const folder of ["shut", "no-search", "lost+found", "other/deep/shut", "other/lost+found"]) {
+        yield* control.plant([...folder.split("/"), "a"], file(other))
+      }
+      const denied = new DiskError({ operation: "list", code: "EACCES" })
+      const isShut = (path: DiskPath) => ["shut", "lost+found"].includes(path.at(-1) ?? "")
+      const closed: Disk["Service"] = {
+        ...disk,
+        list: (path) => (isShut(path) ? Stream.fail(denied) : disk.list(path)),
+        statAll: (path, names) =>
+          path.at(-1) === "no-search" ? Effect.succeed(names.map(() => Result.fail(denied))) : disk.statAll(path, names)
+      }
+      yield* Effect.gen(function* () {
+        const store = yield* FileStore
+        assert.deepStrictEqual(yield* leavesOut(store), ["no-search/a", "other/deep/shut", "shut"])
+        assert.deepStrictEqual(yield* leavesOut(store, { alike: new Set(["other"]) }), ["other/deep/shut"])
+        const view = (root: string) => Confined.make(store, FileName.make(root)).store
+        assert.deepStrictEqual(yield* leavesOut(view("other")), ["deep/shut"])
+        // There is nothing else to be listed.
+        const error = yield* Effect.flip(leavesOut(view("other/deep/shut")))
+        assert.strictEqual(error.message, new StoreFailed({ operation: "list", code: "EACCES" }).message)
+        assert.deepStrictEqual(yield* leavesOut(view("none")), [])
+      }).pipe(Effect.provide(onDisk(closed)))
+    })
+  )
+
+  it.effect("a folder that is closed between the looks at it is told as one", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* newDisk({}, [])
+      yield* control.plant(["shut", "a"], file(other))
+      const denied = new DiskError({ operation: "stat", code: "EPERM" })
+      const statAll: Disk["Service"]["statAll"] = (path, names) =>
+        path[0] === "shut" ? Effect.fail(denied) : disk.statAll(path, names)
+      const told = yield* Effect.flatMap(FileStore, leavesOut).pipe(Effect.provide(onDisk({ ...disk, statAll })))
+      assert.deepStrictEqual(told, ["shut"])
     })
   )
 
