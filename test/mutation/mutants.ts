@@ -944,9 +944,33 @@ export const mutants: ReadonlyArray<Mutant> = [
     "client-ignores-the-count",
     "a listing may lack entries",
     client,
-    "return message.count === count ?",
-    "return count >= 0 ?",
+    "if (message.count === count) return undefined",
+    "if (count >= 0) return undefined",
     "client/hostile"
+  ),
+  mutant(
+    "client-hears-twice-what-is-lacking",
+    "a server tells without end what a listing lacks",
+    client,
+    "const sound = !told &&",
+    "const sound =",
+    "client/hostile"
+  ),
+  mutant(
+    "closed-folder-unsaid",
+    "a folder that the store may not look into is missing without a word",
+    "domain/store/DiskListing.ts",
+    "    : onLeftOut(name)",
+    "    : Effect.void",
+    "domain/store/FileStoreDisk.names"
+  ),
+  mutant(
+    "closed-folder-by-its-whole-name",
+    "an account hears where its folder is in the store",
+    "domain/store/Confined.ts",
+    "return own === undefined || onLeftOut === undefined ? Effect.void : onLeftOut(own)",
+    "return own === undefined || onLeftOut === undefined ? Effect.void : onLeftOut(name)",
+    "domain/store/FileStoreDisk.names"
   ),
   mutant(
     "client-believes-another-digest",

@@ -149,7 +149,7 @@ describe("a listing that lacks something", () => {
         const place = SessionWithin.within(session, "in")
         yield* Stream.runDrain(place.fetchWith({ onLeftOut }))
         yield* Effect.scoped(place.fetchToGet([name], onLeftOut))
-        const own = { count: 2, names: ["a", "a\u{301}"] }
+        const own = { count: 2, names: ["a", "a\u{301}"].map((text) => FileName.make(text)) }
         assert.deepStrictEqual(heard.slice(4), [own, own])
         yield* Stream.runDrain(SessionWithin.within(session, "none").fetchWith({ onLeftOut }))
         assert.strictEqual(heard.length, 6)
