@@ -16,6 +16,7 @@ import {
   auditWaitingMax
 } from "../domain/limits.ts"
 import { Disk, type DiskError, type DiskFile, type DiskPath } from "../domain/store/Disk.ts"
+import { fileId } from "../domain/store/DiskStore.ts"
 import { Audit, AuditFailed, AuditRecord, now } from "./Audit.ts"
 import { log } from "./LogEvent.ts"
 import * as Metrics from "./Metrics.ts"
@@ -163,6 +164,8 @@ interface Current {
   readonly number: number
   readonly file: DiskFile
   readonly scope: Scope.Closeable
+  /** which file it is */
+  readonly id: string
   /** behind what is durable, bytes */
   end: number
 }
@@ -184,7 +187,8 @@ const makeFiles = Effect.fnUntraced(function* (
     const file = yield* Scope.provide(open, scope).pipe(
       Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
     )
-    return { number, file, scope, end: 0 } satisfies Current
+    const id = fileId(yield* file.stat)
+    return { number, file, scope, id, end: 0 } satisfies Current
   })
 
   const letGo = Effect.suspend(() => {
@@ -195,9 +199,10 @@ const makeFiles = Effect.fnUntraced(function* (
 
   /** Leaves the present file for a new one, and forgets the oldest. */
   const rotate = Effect.gen(function* () {
+    const left = current?.number ?? 0
     yield* letGo
     const numbers = yield* numbersOf(disk)
-    const number = (numbers.at(-1) ?? 0) + 1
+    const number = Math.max(numbers.at(-1) ?? 0, left) + 1
     const next = yield* hold(number, disk.create(pathOf(number)))
     current = next
     yield* disk.syncFolder([])
@@ -215,9 +220,23 @@ const makeFiles = Effect.fnUntraced(function* (
     return held
   })
 
+  /** The file that is open; another when somebody has taken it away, or cut it: nobody would find what is written. */
+  const present = Effect.gen(function* () {
+    if (current === undefined) return yield* resume
+    const { end, id, number } = current
+    const there = yield* Effect.catchIf(
+      disk.stat(pathOf(number)),
+      ({ code }) => code === "ENOENT",
+      () => Effect.undefined
+    )
+    if (there !== undefined && fileId(there) === id && there.size >= end) return current
+    yield* log("audit-moved", "the file of the audit log was removed, moved or cut: a new one is begun")
+    return yield* rotate
+  })
+
   const append = (lines: Bytes.Parts): Effect.Effect<void, DiskError> =>
     Effect.gen(function* () {
-      let target = current ?? (yield* resume)
+      let target = yield* present
       const full = target.end > 0 && target.end + Bytes.lengthOf(lines) > fileBytes
       // What a failed write has left is written over before the file is left.
       if (full && failedAt === undefined) target = yield* rotate

@@ -47,6 +47,10 @@ export const logEvents = {
   },
   "store-failed": { level: "Error", meaning: "the disk failed a command; the client was told `store-failed`" },
   "audit-failed": { level: "Error", meaning: "the audit log cannot be written: commands are refused until it can be" },
+  "audit-moved": {
+    level: "Warn",
+    meaning: "somebody removed, moved or cut the file of the audit log while it was written to: a new one is begun"
+  },
   "audit-recovered": { level: "Warn", meaning: "the audit log is written again; `lost` records are missing in it" }
 } as const satisfies Record<string, Event>
 

@@ -2,7 +2,7 @@
  * The audit log: both layers by one contract, the files also by crashes, full and failing disks.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Layer, Scope } from "effect"
+import { Context, Effect, Exit, Layer, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import {
   auditBatchBytesMax,
@@ -13,7 +13,7 @@ import {
   auditWaitingMax,
   nameBytesMax
 } from "../../src/domain/limits.ts"
-import { Disk } from "../../src/domain/store/Disk.ts"
+import { Disk, DiskError, type DiskPath } from "../../src/domain/store/Disk.ts"
 import * as MemoryDisk from "../../src/domain/testing/MemoryDisk.ts"
 import { Audit, type AuditRecord } from "../../src/server/Audit.ts"
 import * as AuditFile from "../../src/server/AuditFile.ts"
@@ -225,6 +225,81 @@ describe("a disk that fails", () => {
       yield* machine.control.failAt(1, "EACCES")
       const error = yield* Effect.flip(start(machine))
       assert.strictEqual(error.message, "the audit log cannot be used: list EACCES")
+    })
+  )
+})
+
+describe("a file that somebody takes away", () => {
+  const first: DiskPath = ["audit-00000001.jsonl"]
+  const deeds: Record<string, (machine: Machine) => Effect.Effect<unknown, DiskError>> = {
+    removed: ({ disk }) => disk.remove(first),
+    moved: ({ disk }) => disk.rename(first, ["elsewhere"]),
+    "replaced by another": ({ control, disk }) =>
+      Effect.andThen(disk.remove(first), control.plant(first, { kind: "file", content: new Uint8Array(5_000) }))
+  }
+  for (const [deed, does] of Object.entries(deeds)) {
+    it.effect(`${deed}: the next record is in a new one, and so are those after it`, () =>
+      Effect.gen(function* () {
+        const machine = yield* MemoryDisk.make()
+        const { audit } = yield* start(machine)
+        const put = (index: number) => Effect.andThen(audit.record(recordOf(index)), audit.flush)
+        yield* put(0)
+        yield* does(machine)
+        yield* put(1)
+        yield* put(2)
+        assert.isTrue(yield* audit.writing)
+        assert.deepStrictEqual(numbers(yield* readFrom(audit)), [1, 2])
+        const names = Array.from(yield* Stream.runCollect(machine.disk.list([])), ({ name }) => name)
+        assert.include(names, "audit-00000002.jsonl")
+        // A start finds them as well.
+        assert.deepStrictEqual(numbers(yield* readFrom((yield* start(machine)).audit)), [1, 2])
+      })
+    )
+  }
+
+  it.effect("or cuts: nothing is written where it ended", () =>
+    Effect.gen(function* () {
+      const machine = yield* MemoryDisk.make()
+      let cut = false
+      const stat: Disk["Service"]["stat"] = (path) =>
+        Effect.map(machine.disk.stat(path), (there) => (cut ? { ...there, size: there.size - 1 } : there))
+      const { audit } = yield* start({ ...machine, disk: { ...machine.disk, stat } })
+      for (const index of [0, 1, 2]) {
+        yield* audit.record(recordOf(index))
+        yield* audit.flush
+        cut = index === 0
+      }
+      assert.deepStrictEqual(numbers(yield* readFrom(audit)), [0, 1, 2])
+      const sizes = yield* Effect.forEach([first, ["audit-00000002.jsonl"]], (path) =>
+        Effect.map(machine.disk.stat(path), ({ size }) => size)
+      )
+      const [line = 0] = sizes
+      assert.deepStrictEqual(sizes, [line, 2 * line])
+    })
+  )
+
+  it.effect("with the folder: commands are refused until there is one again", () =>
+    Effect.gen(function* () {
+      const machine = yield* MemoryDisk.make()
+      let gone = false
+      const unlessGone = <A, R>(work: Effect.Effect<A, DiskError, R>) =>
+        Effect.suspend(() => (gone ? Effect.fail(new DiskError({ operation: "any", code: "ENOENT" })) : work))
+      const disk: Disk["Service"] = {
+        ...machine.disk,
+        stat: (path) => unlessGone(machine.disk.stat(path)),
+        create: (path) => unlessGone(machine.disk.create(path)),
+        openWrite: (path) => unlessGone(machine.disk.openWrite(path))
+      }
+      const { audit } = yield* start({ ...machine, disk })
+      gone = true
+      yield* audit.record(recordOf(1))
+      yield* audit.flush
+      assert.isFalse(yield* audit.writing)
+      gone = false
+      yield* TestClock.adjust(auditRetryMilliseconds + auditDelayMilliseconds)
+      yield* audit.flush
+      assert.isTrue(yield* audit.writing)
+      assert.deepStrictEqual(numbers(yield* readFrom(audit)), [1, "recovered"])
     })
   )
 })
