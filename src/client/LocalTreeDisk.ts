@@ -45,6 +45,8 @@ type FolderState = "begun" | "there" | "untouched"
 interface Temporaries {
   readonly names: Set<string>
   looked: boolean
+  /** what is old has gone */
+  swept: boolean
 }
 
 const isOurs = (state: FolderState | undefined): boolean => state === "begun" || state === "untouched"
@@ -57,7 +59,7 @@ export const make = (options: TreeOptions): LocalTree => {
   const lockFolder = KeyedLock.make()
 
   const temporariesOf = (key: string): Temporaries => {
-    const known = temporaries.get(key) ?? { names: new Set(), looked: false }
+    const known = temporaries.get(key) ?? { names: new Set(), looked: false, swept: false }
     temporaries.set(key, known)
     return known
   }
@@ -77,6 +79,15 @@ export const make = (options: TreeOptions): LocalTree => {
     })
     return Stream.fromArrayEffect(lockFolder(key)(look))
   }
+
+  /** What was there before may hold what small files have left. */
+  const sweepOnce = (folder: DiskPath): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const known = temporariesOf(folder.join("/"))
+      if (known.swept) return Effect.void
+      known.swept = true
+      return StagedFile.sweep({ disk: within(disk, folder, leftIn(folder)), held: options.held })
+    })
 
   /** From now on something is in the folder; tells whether it is the first. */
   const begin = (key: string): boolean => {
@@ -173,6 +184,7 @@ export const make = (options: TreeOptions): LocalTree => {
   const placeTogether = Effect.fnUntraced(function* (folder: DiskPath, run: ReadonlyArray<NewLocal>) {
     const key = folder.join("/")
     yield* makeFolders(folder)
+    if (!isOurs(folders.get(key))) yield* sweepOnce(folder)
     const together = Effect.suspend(() =>
       SmallLocalFiles.placeTogether({
         disk,

@@ -55,7 +55,7 @@ export const stage = Effect.fnUntraced(function* (
   const { disk, name, path, prepare, size } = request
   const failed = ({ code }: { readonly code: string }) => writeFailed(path, code)
   yield* Effect.mapError(checkDestination(disk, name), failed)
-  if (isResumable(request)) yield* sweep(request)
+  yield* sweep(request)
   if (size > (yield* Effect.mapError(disk.freeBytes, failed))) return yield* writeFailed(path, "ENOSPC")
 
   const temporary = temporaryName(name, isResumable(request) ? request : undefined, yield* random)
@@ -278,10 +278,21 @@ const leftovers = (disk: Disk["Service"], name: string): Effect.Effect<ReadonlyA
     Effect.orElseSucceed(() => [])
   )
 
-const sweep = Effect.fnUntraced(function* ({ disk, held, name }: Destination) {
+/**
+ * Removes what stagings have left in the folder long ago, of whatever name: a small file is not gone on with, and the
+ * next try of another may be one of another name.
+ */
+export const sweep = Effect.fnUntraced(function* ({ disk, held }: Pick<Destination, "disk" | "held">) {
+  const found = yield* disk.list([]).pipe(
+    Stream.filter(({ kind, name }) => kind === "file" && isTemporary(name) && !held.has(name)),
+    Stream.runCollect,
+    Effect.orElseSucceed(() => [])
+  )
+  if (found.length === 0) return
   const oldest = BigInt((yield* Clock.currentTimeMillis) - stagedLeftoverMillisecondsMax) * nanosecondsPerMillisecond
-  for (const { age, entry } of yield* leftovers(disk, name)) {
-    if (age < oldest && !held.has(entry)) yield* Effect.ignore(disk.remove([entry]))
+  for (const { name } of found) {
+    const stat = yield* Effect.option(disk.stat([name]))
+    if (stat._tag === "Some" && stat.value.changedNanoseconds < oldest) yield* Effect.ignore(disk.remove([name]))
   }
 })
 

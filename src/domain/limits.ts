@@ -154,7 +154,7 @@ export const goodbyeMillisecondsMax = 2_000
 /** Dialling, from the first packet to the accepted connection. */
 export const dialMillisecondsMax = 15_000
 
-/** Staged leftovers older than this are swept when a store opens. */
+/** Staged leftovers older than this are swept: a server's when it starts, a client's by a download beside them. */
 export const stagedLeftoverMillisecondsMax = 7 * 24 * 60 * 60_000
 
 /** Names and folders that the store remembers to find collisions without reading a folder again. */

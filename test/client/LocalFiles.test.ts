@@ -5,7 +5,9 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
-import { Effect, Layer, Result, Stream } from "effect"
+import { Effect, Layer, Result, type Scope, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import type { LocalFileFailed } from "../../src/client/ClientError.ts"
 import { type Declared, Durability, LocalFiles } from "../../src/client/LocalFiles.ts"
 import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
 import * as LocalFilesNode from "../../src/client/LocalFilesNode.ts"
@@ -13,7 +15,7 @@ import * as LocalTreeDisk from "../../src/client/LocalTreeDisk.ts"
 import * as StagedFile from "../../src/client/StagedFile.ts"
 import { Digest, digestOf } from "../../src/domain/file/Digest.ts"
 import * as DigestPortable from "../../src/domain/file/DigestPortable.ts"
-import { resumeBytesMin } from "../../src/domain/limits.ts"
+import { resumeBytesMin, stagedLeftoverMillisecondsMax } from "../../src/domain/limits.ts"
 import type { Disk } from "../../src/domain/store/Disk.ts"
 import * as MemoryDisk from "../../src/domain/testing/MemoryDisk.ts"
 import { localFilesContract } from "../../src/client/testing/localFilesContract.ts"
@@ -215,6 +217,36 @@ describe("the file system", () => {
           ["pipe", "special"]
         ]
       )
+    }).pipe(Effect.provide(real))
+  )
+
+  it.effect("what small files have left long ago goes with the next file for the folder, and nothing else does", () =>
+    Effect.gen(function* () {
+      const hex = "0".repeat(24)
+      const left = [`.b.${hex}.part`, `.b.9-9.${hex}.part`]
+      const kept = ["b.part", `.b.${hex.slice(1)}.part`, `b.${hex}.part`]
+      const digest = digestOf(yield* Digest, [content])
+      const small = { name: "w/a", path: "w/a", size: content.length, modified: 5000, digest, parts: [content] }
+      const placers: Record<string, Effect.Effect<unknown, LocalFileFailed, LocalFiles | Scope.Scope>> = {
+        alone: put(join(folder, "w", "a")),
+        "in a tree": Effect.flatMap(LocalFiles, ({ tree }) =>
+          Effect.flatMap(tree(folder, true), (whole) => whole.placeSmall([small]))
+        )
+      }
+      for (const [how, place] of Object.entries(placers)) {
+        for (const name of [...left, ...kept]) fs.writeFileSync(join(folder, "w", name), "left")
+        fs.mkdirSync(join(folder, "w", `.d.${hex}.part`), { recursive: true })
+        const { ctimeMs } = fs.statSync(join(folder, "w", left[0] ?? ""))
+        const all = ["a", ...kept, `.d.${hex}.part`]
+        for (const [after, expected] of [
+          [-1000, [...all, ...left]],
+          [1000, all]
+        ] as const) {
+          yield* TestClock.setTime(Math.floor(ctimeMs) + stagedLeftoverMillisecondsMax + after)
+          yield* Effect.scoped(place)
+          assert.deepStrictEqual(fs.readdirSync(join(folder, "w")).toSorted(), expected.toSorted(), `${how} ${after}`)
+        }
+      }
     }).pipe(Effect.provide(real))
   )
 
