@@ -24,7 +24,7 @@ import * as Message from "../domain/wire/Message.ts"
 import type { Refusal } from "../domain/wire/Refusal.ts"
 import * as Gathering from "./Gathering.ts"
 import { log } from "./LogEvent.ts"
-import { logged, refusalOf, refusalOfTarget, type Stopped } from "./Refusals.ts"
+import { refusalOf, refusalOfTarget, type Refusals, type Stopped } from "./Refusals.ts"
 import type { SignatureMaker } from "./SignatureMaker.ts"
 import type { SessionWatch } from "./SessionWatch.ts"
 
@@ -66,11 +66,13 @@ export const make = (options: {
   readonly maker: SignatureMaker["Service"]
   /** whether the memory of what comes may be given back (see Transport.Owned) */
   readonly ours: boolean
+  readonly refusals: Refusals
   readonly user: () => string
   readonly watch: SessionWatch
 }): Bundles => {
-  const { channel, digest, files, known, maker, ours, user, watch } = options
+  const { channel, digest, files, known, maker, ours, refusals, user, watch } = options
   const { store } = files
+  const { logged } = refusals
   let coming: Coming | undefined
 
   /** What was read is not looked at again. */
@@ -116,7 +118,7 @@ export const make = (options: {
         if (file.size >= deltaBytesMin) yield* maker.committed(files.whole(file.name), file.size)
         continue
       }
-      yield* logged(outcome.failure)
+      yield* logged(id, outcome.failure, file.name)
       const refusal = refusalOfTarget(bundle.target, outcome.failure)
       watch.file(id, index, { ...seen, outcome: refusal.reason })
       refused.push({ index, refusal })
@@ -167,7 +169,7 @@ export const make = (options: {
     for (const [offset, outcome] of (read.length > 0 ? read : [Result.fail(missing)]).entries()) {
       const index = from + offset
       if (Result.isFailure(outcome)) {
-        yield* logged(outcome.failure)
+        yield* logged(id, outcome.failure, names[index])
         yield* refuse(id, index, refusalOf(outcome.failure))
       } else if (outcome.success.content === undefined) yield* refuse(id, index, { reason: "too-large" })
       else bundle.add(index, outcome.success.entry, outcome.success.content)

@@ -45,7 +45,11 @@ export const logEvents = {
     level: "Warn",
     meaning: "a listing lacks `count` folders or files that the server may not look into: `name` is the first"
   },
-  "store-failed": { level: "Error", meaning: "the disk failed a command; the client was told `store-failed`" },
+  "store-failed": {
+    level: "Error",
+    meaning:
+      "the disk failed `command` of `user`, about `name` where it is about one file; the client was told `store-failed`"
+  },
   "audit-failed": { level: "Error", meaning: "the audit log cannot be written: commands are refused until it can be" },
   "audit-moved": {
     level: "Warn",

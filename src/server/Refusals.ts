@@ -6,10 +6,14 @@ import type { ChannelFailed } from "../domain/channel/ChannelError.ts"
 import type { Target } from "../domain/session/Grant.ts"
 import type { ActionResult } from "../domain/session/SessionState.ts"
 import type { StoreError } from "../domain/store/StoreError.ts"
+import type { FileName } from "../domain/file/FileName.ts"
+import { printable } from "../domain/file/Printable.ts"
+import type { Confined } from "../domain/store/Confined.ts"
 import type { SourceShrank } from "../domain/transfer/Outgoing.ts"
 import type { RequestId } from "../domain/wire/Frame.ts"
 import type { Refusal } from "../domain/wire/Refusal.ts"
 import { log } from "./LogEvent.ts"
+import type { SessionWatch } from "./SessionWatch.ts"
 
 /** The peer cancelled what was being sent. */
 export interface Stopped {
@@ -25,17 +29,39 @@ export type Refusable = Stopped | StoreError | SourceShrank
 /** All but the loss of the connection. */
 export const isRefusable = (error: Refusable | ChannelFailed): error is Refusable => error._tag !== "ChannelFailed"
 
-/** The refusal of one command. */
-export const refused = (id: RequestId, error: Refusable): Effect.Effect<ActionResult> =>
-  Effect.as(logged(error), { _tag: "Refused", id, refusal: refusalOf(error) })
+/** Whose commands are refused. */
+export interface Whose {
+  readonly user: () => string
+  readonly files: Confined
+  readonly watch: Pick<SessionWatch, "about">
+}
 
-/** Only what the administrator must look into is logged; a refusal is the client's to mend. */
-export const logged = (error: Refusable): Effect.Effect<void> =>
-  error._tag === "StoreFailed" ? log("store-failed", error.message) : Effect.void
+/** How the commands of one session are refused. */
+export interface Refusals {
+  /** The refusal of one command. */
+  readonly refused: (id: RequestId, error: Refusable) => Effect.Effect<ActionResult>
+  /** The same for an upload of an account that may replace and not make files: that there is none is no news to it. */
+  readonly refusedTarget: (id: RequestId, target: Target | undefined, error: Refusable) => Effect.Effect<ActionResult>
+  /** Only what the administrator must look into is logged; a refusal is the client's to mend. */
+  readonly logged: (id: RequestId, error: Refusable, name?: FileName) => Effect.Effect<void>
+}
 
-/** The same for an upload of an account that may replace and not make files: that there is none is no news to it. */
-export const refusedTarget = (id: RequestId, target: Target | undefined, error: Refusable) =>
-  Effect.as(logged(error), { _tag: "Refused", id, refusal: refusalOfTarget(target, error) } as const)
+export const make = ({ files, user, watch }: Whose): Refusals => {
+  const logged: Refusals["logged"] = (id, error, file) =>
+    Effect.suspend(() => {
+      if (error._tag !== "StoreFailed") return Effect.void
+      const { command, name = file } = watch.about(id)
+      const where = name === undefined ? {} : { name: printable(files.whole(name)) }
+      return log("store-failed", error.message, { user: user(), command, ...where })
+    })
+  const refusing = (id: RequestId, error: Refusable, refusal: Refusal) =>
+    Effect.as(logged(id, error), { _tag: "Refused", id, refusal } as const)
+  return {
+    logged,
+    refused: (id, error) => refusing(id, error, refusalOf(error)),
+    refusedTarget: (id, target, error) => refusing(id, error, refusalOfTarget(target, error))
+  }
+}
 
 /** Why, for that upload. */
 export const refusalOfTarget = (target: Target | undefined, error: Refusable): Refusal =>

@@ -29,6 +29,7 @@ export interface SessionWatch {
   /** Whether somebody wants to know what a file held before it is replaced. */
   readonly audited: boolean
   readonly had: (id: RequestId, before: ContentDigest) => void
+  readonly about: CommandWatch.CommandWatch["about"]
   /** What one file of a bundle came to. */
   readonly file: (id: RequestId, index: number, seen: CommandWatch.FileSeen) => void
   /** The content of a file was sent with a listing. */
@@ -73,6 +74,7 @@ export const make = Effect.fnUntraced(function* (peer: () => Peer): Effect.fn.Re
     counted: counted(commands),
     audited: audit !== undefined,
     had: commands.had,
+    about: commands.about,
     change: (id, run) => Effect.uninterruptible(Effect.tap(run, () => Effect.sync(() => commands.happened(id)))),
     file: commands.file,
     sentAlong: commands.sentAlong,

@@ -31,7 +31,8 @@ import * as Bundles from "./Bundles.ts"
 import * as KeepAlive from "./KeepAlive.ts"
 import * as Listing from "./Listing.ts"
 import { log } from "./LogEvent.ts"
-import { isRefusable, type Refusable, refused, refusedTarget, stop, type Stopped } from "./Refusals.ts"
+import * as Refusals from "./Refusals.ts"
+import { isRefusable, type Refusable, stop, type Stopped } from "./Refusals.ts"
 import type { SessionWatch } from "./SessionWatch.ts"
 import { SignatureMaker } from "./SignatureMaker.ts"
 
@@ -117,7 +118,9 @@ export const make = Effect.fnUntraced(function* (options: {
   let incoming: Incoming | undefined
   let [opened, stopped]: [Opened?, RequestId?] = []
   const known = (name: FileName) => knownDigest({ store, signatures, digest }, name)
-  const bundles = Bundles.make({ channel, digest, files, known, maker, ours, user, watch })
+  const refusals = Refusals.make({ files, user, watch })
+  const { refused, refusedTarget } = refusals
+  const bundles = Bundles.make({ channel, digest, files, known, maker, ours, refusals, user, watch })
 
   const hold = holdIn(connection)
   const discard: Effect.Effect<void> = Effect.suspend(() => {
@@ -302,7 +305,7 @@ export const make = Effect.fnUntraced(function* (options: {
     sendBundle: (asked) => beside(asked.id, bundles.send(asked, unlessStopped)),
     discard,
     open,
-    change: changer({ files, signatures, maker, watch, user, aliveMeanwhile }),
+    change: changer({ files, signatures, maker, watch, user, refusals, aliveMeanwhile }),
     chunks: ({ count, first }) =>
       Array.from({ length: count }, (_, index) => opened?.signature?.groups[first + index]?.chunks ?? []),
     blocks: (id, range) =>
@@ -343,9 +346,10 @@ const changer = (options: {
   readonly maker: SignatureMaker["Service"]
   readonly watch: SessionWatch
   readonly user: () => string
+  readonly refusals: Refusals.Refusals
   readonly aliveMeanwhile: Effect.Success<ReturnType<typeof KeepAlive.make>>
 }): Transfers["change"] => {
-  const { aliveMeanwhile, files, maker, signatures, user, watch } = options
+  const { aliveMeanwhile, files, maker, refusals, signatures, user, watch } = options
   const { store } = files
   const shown = (name: FileName) => printable(files.whole(name))
   /** The version of a file that has the digest. */
@@ -380,7 +384,7 @@ const changer = (options: {
           refusal: { reason: "already-exists", detail: name }
         })
       ),
-      Effect.catch((error) => refused(asked.id, error))
+      Effect.catch((error) => refusals.refused(asked.id, error))
     )
 }
 

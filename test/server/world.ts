@@ -14,7 +14,7 @@ import type { FileName } from "../../src/domain/file/FileName.ts"
 import type { Accounts } from "../../src/domain/session/Accounts.ts"
 import { FileStore, type Where } from "../../src/domain/store/FileStore.ts"
 import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
-import { NoSpace } from "../../src/domain/store/StoreError.ts"
+import { NoSpace, StoreFailed } from "../../src/domain/store/StoreError.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
 import type { Audit } from "../../src/server/Audit.ts"
@@ -48,6 +48,8 @@ export interface Options {
   readonly files?: FileStoreMemory.Options["files"]
   /** what the store says that it may not look into */
   readonly closed?: ReadonlyArray<FileName>
+  /** what the disk fails to open */
+  readonly broken?: ReadonlyArray<FileName>
   readonly limits?: Partial<ServerLimits>
   /** the write of that number fails for want of space, counted from 1 over all stagings */
   readonly noSpaceAtWrite?: number
@@ -104,6 +106,7 @@ const watchedStore = (options: Options) =>
         stat: (name) => Effect.suspend(() => ((calls.stat += 1), store.stat(name))),
         open: Effect.fnUntraced(function* (name) {
           calls.open += 1
+          if (options.broken?.includes(name)) return yield* new StoreFailed({ operation: "open", code: "EIO" })
           const file = yield* store.open(name)
           yield* holding("files")
           return {
