@@ -63,6 +63,8 @@ export class LoginRejected extends Schema.TaggedError<LoginRejected>()("LoginRej
   retryAfterMilliseconds: Schema.Int
 }) {
   override get message(): string {
+    if (this.reason === "unavailable")
+      return "the server cannot read its accounts: its administrator finds why in its log"
     const seconds = Math.max(1, Math.ceil(this.retryAfterMilliseconds / 1000))
     return `the server takes no login now (${this.reason}): try again in ${seconds} s`
   }

@@ -154,6 +154,9 @@ export const goodbyeMillisecondsMax = 2_000
 /** Dialling, from the first packet to the accepted connection. */
 export const dialMillisecondsMax = 15_000
 
+/** A client that could not log in because the accounts cannot be read is told to try again after this, milliseconds. */
+export const unavailableRetryMilliseconds = 5_000
+
 /** Staged leftovers older than this are swept: a server's when it starts, a client's by a download beside them. */
 export const stagedLeftoverMillisecondsMax = 7 * 24 * 60 * 60_000
 

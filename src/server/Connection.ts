@@ -16,7 +16,13 @@ import * as SecureChannel from "../domain/channel/SecureChannel.ts"
 import * as Transport from "../domain/channel/Transport.ts"
 import type { Digest } from "../domain/file/Digest.ts"
 import { printable } from "../domain/file/Printable.ts"
-import { goodbyeMillisecondsMax, inboxRecordsMax, packedBytesMax, pingedStallsMax } from "../domain/limits.ts"
+import {
+  goodbyeMillisecondsMax,
+  inboxRecordsMax,
+  packedBytesMax,
+  pingedStallsMax,
+  unavailableRetryMilliseconds
+} from "../domain/limits.ts"
 import * as Monotonic from "../domain/Monotonic.ts"
 import type { Accounts, AccountsFailed } from "../domain/session/Accounts.ts"
 import * as FrameChannel from "../domain/session/FrameChannel.ts"
@@ -343,7 +349,9 @@ const actBeforeLogin = Effect.fnUntraced(function* (
   switch (output._tag) {
     case "AnswerLogin": {
       story.attempts += 1
-      const answered = yield* login.answer(output.user, output.ke1)
+      const answered = yield* Effect.catch(login.answer(output.user, output.ke1), (error) =>
+        Effect.andThen(sayUnavailable(driver.transport, opened), Effect.fail(error))
+      )
       if (answered._tag === "LoginAnswered") yield* seat.advance("trying")
       return answered
     }
@@ -360,6 +368,15 @@ const actBeforeLogin = Effect.fnUntraced(function* (
       return undefined
   }
 })
+
+/** The last word to a client that cannot be answered. */
+const sayUnavailable = (transport: Transport.Transport, { handshake }: Opened) => {
+  const retryAfterMilliseconds = unavailableRetryMilliseconds
+  return Effect.andThen(
+    handshake.send({ _tag: "Reject", reason: "unavailable", retryAfterMilliseconds }),
+    linger(transport)
+  )
+}
 
 const leaveUnauthenticated = (driver: Driver) => Effect.map(linger(driver.transport), () => closeReason(driver.state))
 

@@ -1,7 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Redacted } from "effect"
+import { LoginRejected } from "../../src/client/ClientError.ts"
 import { Opaque, recordBytes } from "../../src/domain/channel/Opaque.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
+import { unavailableRetryMilliseconds } from "../../src/domain/limits.ts"
 import { Accounts } from "../../src/domain/session/Accounts.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import { RequestId } from "../../src/domain/wire/Frame.ts"
@@ -9,7 +11,7 @@ import { LoginGuard } from "../../src/server/LoginGuard.ts"
 import * as PasswordChange from "../../src/server/PasswordChange.ts"
 import * as Peer from "../../src/server/Peer.ts"
 import type { SessionWatch } from "../../src/server/SessionWatch.ts"
-import { connect, scenario } from "./world.ts"
+import { connect, scenario, settle, Watch } from "./world.ts"
 
 const { password: current, user } = Fixture.ada
 const unwatched: Pick<SessionWatch, "change"> = { change: (_, run) => run }
@@ -128,5 +130,37 @@ describe("a password that its owner changes", () => {
       assert.include(gone, { _tag: "RequestRefused", reason: "not-permitted", detail: "password" })
       assert.isUndefined(yield* record)
     })
+  )
+})
+
+describe("accounts that cannot be read", () => {
+  let broken = true
+  scenario(
+    "are said to be, to who would log in; the log says why, and once they can be the server goes on",
+    () =>
+      Effect.gen(function* () {
+        const refused = yield* Effect.flip(connect())
+        assert.deepStrictEqual(
+          refused,
+          new LoginRejected({ reason: "unavailable", retryAfterMilliseconds: unavailableRetryMilliseconds })
+        )
+        assert.strictEqual(
+          refused.message,
+          "the server cannot read its accounts: its administrator finds why in its log"
+        )
+        yield* settle
+        const lines = (yield* Watch).lines.map(({ annotations: { detail, event, outcome } }) => [
+          event,
+          outcome,
+          detail
+        ])
+        assert.deepStrictEqual(lines, [
+          ["accounts-failed", undefined, "in pieces"],
+          ["connection-ended", "accounts-failed", "in pieces"]
+        ])
+        broken = false
+        yield* connect()
+      }),
+    { unreadable: () => broken }
   )
 })

@@ -9,9 +9,10 @@ import * as Client from "../../src/client/Client.ts"
 import type { Cipher } from "../../src/domain/channel/Cipher.ts"
 import type { Kem } from "../../src/domain/channel/Kem.ts"
 import type { Opaque } from "../../src/domain/channel/Opaque.ts"
+import type { UserName } from "../../src/domain/channel/HandshakeMessage.ts"
 import type { Digest } from "../../src/domain/file/Digest.ts"
 import type { FileName } from "../../src/domain/file/FileName.ts"
-import type { Accounts } from "../../src/domain/session/Accounts.ts"
+import { Accounts, AccountsFailed } from "../../src/domain/session/Accounts.ts"
 import { FileStore, type Where } from "../../src/domain/store/FileStore.ts"
 import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
 import { NoSpace, StoreFailed } from "../../src/domain/store/StoreError.ts"
@@ -48,6 +49,8 @@ export interface Options {
   readonly files?: FileStoreMemory.Options["files"]
   /** what the store says that it may not look into */
   readonly closed?: ReadonlyArray<FileName>
+  /** whether the accounts cannot be read at this moment */
+  readonly unreadable?: () => boolean
   /** what the disk fails to open */
   readonly broken?: ReadonlyArray<FileName>
   readonly limits?: Partial<ServerLimits>
@@ -157,6 +160,18 @@ export const logTo = Layer.unwrap(
   })
 )
 
+const accountsOf = ({ unreadable = () => false }: Options) =>
+  Layer.effect(
+    Accounts,
+    Effect.map(Accounts, (accounts) => ({
+      ...accounts,
+      find: (user: UserName) =>
+        Effect.suspend(() =>
+          unreadable() ? Effect.fail(new AccountsFailed({ detail: "in pieces" })) : accounts.find(user)
+        )
+    }))
+  ).pipe(Layer.provide(Layer.orDie(Fixture.accounts)))
+
 const nobody: Effect.Effect<Arrived | undefined> = Effect.undefined
 
 const spoiled = ({ arrived = nobody, through = (socket) => socket }: Options) =>
@@ -181,7 +196,7 @@ export const layer = (options: Options = {}) =>
     Layer.provide(Layer.succeed(ServerLimits, { ...defaultLimits, ...options.limits })),
     Layer.provide(spoiled(options)),
     Layer.provideMerge(MemorySocket.layer),
-    Layer.provideMerge(Layer.orDie(Fixture.accounts)),
+    Layer.provideMerge(accountsOf(options)),
     Layer.provideMerge(watchedStore(options)),
     Layer.provideMerge(watchLayer),
     Layer.provideMerge(quickCrypto)

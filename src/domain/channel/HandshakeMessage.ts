@@ -21,7 +21,7 @@ export const UserName = Schema.String.check(Schema.isPattern(/^[a-z0-9._-]{1,64}
 export type UserName = typeof UserName.Type
 
 /** Why a login is not even tried. */
-export const RejectReason = Schema.Literals(["too-many-attempts", "server-full"])
+export const RejectReason = Schema.Literals(["too-many-attempts", "server-full", "unavailable"])
 export type RejectReason = typeof RejectReason.Type
 
 /** What a client says before it is logged in. `ke1` is 96 bytes and `ke3` 64, of OPAQUE (RFC 9807). */
@@ -36,7 +36,7 @@ export type ServerHandshake =
   | { readonly _tag: "Reject"; readonly reason: RejectReason; readonly retryAfterMilliseconds: number }
   | { readonly _tag: "Incorrect"; readonly attemptsLeft: number }
 
-const rejectCodes: Record<RejectReason, number> = { "too-many-attempts": 1, "server-full": 2 }
+const rejectCodes: Record<RejectReason, number> = { "too-many-attempts": 1, "server-full": 2, unavailable: 3 }
 
 /** Plaintext lengths that a client's handshake record may have, in bytes. */
 export const clientLengths: ReadonlySet<number> = new Set([2 + userNameBytesMax + ke1Bytes, 1 + ke3Bytes, 1])

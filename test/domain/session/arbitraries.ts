@@ -2,7 +2,7 @@
  * Any state and any input of the session machine, from small sets so that ids meet.
  */
 import { Arbitrary, Schema } from "effect"
-import { UserName } from "../../../src/domain/channel/HandshakeMessage.ts"
+import { RejectReason, UserName } from "../../../src/domain/channel/HandshakeMessage.ts"
 import { StretchingId } from "../../../src/domain/channel/Opaque.ts"
 import { ContentDigest } from "../../../src/domain/file/Digest.ts"
 import type { SessionInput, Session } from "../../../src/domain/session/SessionState.ts"
@@ -81,7 +81,7 @@ const anyInput = Arbitrary.schema(
     Schema.TaggedStruct("PeerEnded", {}),
     Schema.TaggedStruct("LoginAnswered", { ke2: bytes, stretching: StretchingId }),
     Schema.TaggedStruct("LoginRejected", {
-      reason: Schema.Literals(["too-many-attempts", "server-full"]),
+      reason: RejectReason,
       retryAfterMilliseconds: size
     }),
     Schema.TaggedStruct("LoginUnanswerable", {}),
