@@ -55,10 +55,10 @@ const make = Effect.fnUntraced(function* (folder: string | undefined) {
   const write = (file: string, text: string) =>
     folder === undefined
       ? Effect.fail(failed("this user has no home folder for profiles: set XDG_CONFIG_HOME"))
-      : Effect.andThen(
-          fs.makeDirectory(path.dirname(file), { recursive: true, mode: 0o700 }),
-          StateFile.replace(file, text)
-        ).pipe(Effect.mapError(unusable(file)), Effect.provideContext(context))
+      : Effect.andThen(StateFile.makeFolder(path.dirname(file)), StateFile.replace(file, text)).pipe(
+          Effect.mapError(unusable(file)),
+          Effect.provideContext(context)
+        )
 
   const dropPassword = (name: ProfileName) =>
     Effect.mapError(fs.remove(passwordOf(name), { force: true }), unusable(passwordOf(name)))

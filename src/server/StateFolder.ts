@@ -41,8 +41,12 @@ export const resolve = Effect.fnUntraced(function* (options: {
   const wanted =
     options.state === undefined ? path.join(yield* platformFolder(options.platform), id) : path.resolve(options.state)
   const folder = yield* Effect.mapError(realTarget(wanted), (error) =>
-    refused(`'${wanted}' cannot hold the server's state: ${error.reason._tag}`)
+    refused(`'${wanted}' cannot hold the server's state (${error.reason._tag}): name another folder with --state`)
   )
+  const there = yield* Effect.option((yield* FileSystem.FileSystem).stat(folder))
+  if (Option.isSome(there) && there.value.type !== "Directory") {
+    return yield* refused(`'${folder}' is no folder: name one for the server's state with --state`)
+  }
   const fromRoot = path.relative(root, folder)
   // On Windows the way to another drive is an absolute path.
   const inside = fromRoot === "" || !(/^\.\.(?=[\\/]|$)/.test(fromRoot) || path.isAbsolute(fromRoot))

@@ -1,4 +1,4 @@
-import { symlinkSync } from "node:fs"
+import { symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
@@ -31,6 +31,21 @@ const at = <A, E>(
     yield* fs.makeDirectory(root)
     return yield* use(folder, root)
   }).pipe(Effect.scoped, Effect.provide(platform))
+
+describe("what is no folder", () => {
+  it.live("holds no state, and neither does what is below it", () =>
+    at((folder, root) =>
+      Effect.gen(function* () {
+        const file = join(folder, "file")
+        writeFileSync(file, "")
+        const { message } = yield* Effect.flip(resolve({ root, state: file }))
+        assert.strictEqual(message, `'${file}' is no folder: name one for the server's state with --state`)
+        const below = yield* Effect.flip(resolve({ root, state: join(file, "x") }))
+        assert.match(below.message, /cannot hold the server's state \(\w+\): name another folder with --state$/)
+      })
+    )
+  )
+})
 
 describe("where", () => {
   const home = "/home/ada"

@@ -130,7 +130,7 @@ const filesIn = (folder: string): Effect.Effect<Files, never, Path.Path> =>
 const prepare = (files: Files): Effect.Effect<void, AccountsFailed, AccountsFileServices> =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
-    yield* fileProblem(files.folder, fs.makeDirectory(files.folder, { recursive: true, mode: 0o700 }))
+    yield* Effect.mapError(StateFile.makeFolder(files.folder), folderProblem(files.folder))
     yield* lock(files)
     const hasSetup = yield* fileProblem(files.setup, fs.exists(files.setup))
     const hasAccounts = yield* fileProblem(files.accounts, fs.exists(files.accounts))
@@ -271,6 +271,11 @@ const fileProblem = <A, R>(
     if (error._tag === "StateFileTooLarge") return damaged(path)
     return failed(texts.get(error.reason._tag)?.(path) ?? `'${path}' cannot be used: ${error.reason.message}`)
   })
+
+const folderProblem =
+  (folder: string) =>
+  ({ reason }: PlatformError.PlatformError): AccountsFailed =>
+    failed(`'${folder}' cannot hold the server's state (${reason._tag}): name another folder with --state`)
 
 const texts = new Map<string, (path: string) => string>([
   ["NotFound", (path) => `'${path}' is missing: restore it from a backup`],

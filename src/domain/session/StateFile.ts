@@ -87,6 +87,43 @@ export const replace = (
     // A file operation cannot be called back: an interrupted one would go on behind our back.
   }).pipe(Effect.uninterruptible)
 
+/**
+ * Makes a folder for its owner alone, and those above it. One at a time: Node makes them all at once, and never ends
+ * where the system has no such folder although the one above it is there, as below `/proc` or an automounted `/home`.
+ */
+export const makeFolder = (
+  folder: string
+): Effect.Effect<void, PlatformError.PlatformError, FileSystem.FileSystem | Path.Path> =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const parent = (yield* Path.Path).dirname(folder)
+    const make = fs.makeDirectory(folder, { mode: 0o700 })
+    yield* Effect.catchIf(
+      make,
+      ({ reason }) => reason._tag === "NotFound" && parent !== folder,
+      () => Effect.andThen(makeFolder(parent), make)
+    )
+  }).pipe(
+    Effect.catchIf(
+      ({ reason }) => reason._tag === "AlreadyExists",
+      () => folderAt(folder)
+    )
+  )
+
+const folderAt = Effect.fnUntraced(function* (path: string) {
+  const fs = yield* FileSystem.FileSystem
+  if ((yield* fs.stat(path)).type !== "Directory") return yield* noFolder(path)
+})
+
+const noFolder = (path: string) =>
+  PlatformError.systemError({
+    _tag: "BadResource",
+    module: "StateFile",
+    method: "makeFolder",
+    description: "it is no folder: name another one, or move what is there away",
+    pathOrDescriptor: path
+  })
+
 const syncFolder = (folder: string): Effect.Effect<void, PlatformError.PlatformError, FileSystem.FileSystem> =>
   Effect.scoped(
     Effect.gen(function* () {
