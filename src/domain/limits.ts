@@ -154,6 +154,9 @@ export const goodbyeMillisecondsMax = 2_000
 /** Dialling, from the first packet to the accepted connection. */
 export const dialMillisecondsMax = 15_000
 
+/** A server looks so often whether its folder is still where it was opened, milliseconds. */
+export const rootLookMilliseconds = 10_000
+
 /** A client that could not log in because the accounts cannot be read is told to try again after this, milliseconds. */
 export const unavailableRetryMilliseconds = 5_000
 

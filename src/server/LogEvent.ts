@@ -18,6 +18,11 @@ interface Event {
 export const logEvents = {
   serving: { level: "Info", meaning: "the server is ready; `state` is the folder of its accounts and keys" },
   "public-account": { level: "Warn", meaning: "no account exists: everybody on this machine can log in" },
+  "root-moved": {
+    level: "Error",
+    meaning: "the served folder was moved or replaced: the server goes on with the one that it opened; restart it"
+  },
+  "root-back": { level: "Info", meaning: "the served folder is at its path again" },
   reloaded: { level: "Info", meaning: "SIGHUP came; `changed` names the settings that have new values" },
   "restart-needed": { level: "Warn", meaning: "the configuration has new values for `settings` that take a restart" },
   "reload-refused": { level: "Error", meaning: "the configuration is wrong, and nothing of it was taken" },

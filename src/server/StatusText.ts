@@ -36,7 +36,8 @@ export const bans = ({ bans, bansLeftOut }: Bans): string =>
 const notReady = {
   starting: "starting",
   stopping: "stopping",
-  "audit-failed": "refusing commands: the audit log cannot be written"
+  "audit-failed": "refusing commands: the audit log cannot be written",
+  "root-moved": "serving a folder that is not at its path any more: restart it"
 } as const
 
 const sessionRow = (session: SessionStatus): ReadonlyArray<string> => [

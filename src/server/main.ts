@@ -47,6 +47,7 @@ import { auditLog, exporters, monitor } from "./ObservabilityNode.ts"
 import * as Peer from "./Peer.ts"
 import * as PublicAccount from "./PublicAccount.ts"
 import * as Server from "./Server.ts"
+import * as RootWatch from "./RootWatch.ts"
 import * as ServerConfig from "./ServerConfig.ts"
 import { ServerLimits } from "./ServerLimits.ts"
 import type { Settings } from "./Settings.ts"
@@ -106,7 +107,8 @@ const run = Effect.fnUntraced(function* (settings: Settings) {
     if (given === undefined) yield* onlyLoopback(host, address)
     yield* Metrics.register
     let phase: NotReady | undefined = "starting"
-    const phaseNow = Effect.sync(() => phase)
+    const moved = yield* RootWatch.make(root)
+    const phaseNow = Effect.map(moved, (isMoved) => phase ?? (isMoved ? "root-moved" : undefined))
     const watched = Layer.provideMerge(
       Layer.merge(monitor(settings.monitor, phaseNow), control(folder, phaseNow)),
       auditLog(settings.audit, folder)
