@@ -123,11 +123,12 @@ const sends = Effect.fnUntraced(function* (
 ): Effect.fn.Return<boolean, Exclude<NoSession, Batch.FileError>, Services> {
   const { command } = sending
   const files = yield* LocalFiles
-  const found = yield* Selection.local(paths)
+  const { found, failed } = yield* meant(command, paths)
   const [only] = found
-  if (only !== undefined && found.length === 1) {
+  if (only === undefined) return failed === 0
+  if (found.length === 1) {
     const send = (path: string) => Transfer.send(sending, placeAt(files, path), as ?? files.baseName(path))
-    return yield* each(command, [only.path], (path) => Effect.asVoid(send(path)), as)
+    return (yield* each(command, [only.path], (path) => Effect.asVoid(send(path)), as)) && failed === 0
   }
   const names = found.map(({ path }) => as ?? files.baseName(path))
   const colliding = Collisions.collisions(names)
@@ -140,7 +141,18 @@ const sends = Effect.fnUntraced(function* (
     return { name: path, size, run, bundled }
   })
   const together = command === "upload" ? Transfer.sendTogether : Transfer.paraTogether
-  return yield* Batch.run(command, [items], found.length > paths.length, { together })
+  const before = { equal: 0, failed }
+  return yield* Batch.run(command, [items], found.length > paths.length, { before, together })
+})
+
+/** What the paths mean, and how much of it cannot be had, which was told. */
+const meant = Effect.fnUntraced(function* (command: TransferCommand, paths: ReadonlyArray<string>) {
+  const reporter = yield* Reporter
+  const all = yield* Effect.forEach(paths, (path) => Selection.meant(path, false))
+  const failed = all.flatMap((one) => one.failed)
+  for (const { error, path } of failed) yield* reporter.failed({ command, name: path, error })
+  for (const { kind, path } of all.flatMap((one) => one.leftOut)) yield* reporter.leftOut({ command, path, kind })
+  return { found: all.flatMap(({ files }) => files), failed: failed.length }
 })
 
 /** Fails for a file whose name is another one's too. */

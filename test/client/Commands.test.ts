@@ -6,12 +6,13 @@ import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Layer, Stream } from "effect"
 import * as Client from "../../src/client/Client.ts"
-import { ConnectionLost } from "../../src/client/ClientError.ts"
+import { ConnectionLost, LocalFileFailed } from "../../src/client/ClientError.ts"
 import type { ClientSession } from "../../src/client/ClientSession.ts"
 import * as Commands from "../../src/client/Commands.ts"
 import { complete } from "../../src/client/Completion.ts"
 import { History } from "../../src/client/History.ts"
 import { LineEditor } from "../../src/client/LineEditor.ts"
+import { LocalFiles, type LocalFound } from "../../src/client/LocalFiles.ts"
 import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
 import type { Progress } from "../../src/client/Progress.ts"
 import { Reporter } from "../../src/client/Reporter.ts"
@@ -235,6 +236,49 @@ describe("commands", () => {
       assert.isFalse(yield* download(["*.none", "a.txt"], "dir"))
       assert.include(taken(patterned.here).err, "*.none: the server does not have this file")
     }).pipe(Effect.provide(patterned.layer))
+  )
+
+  const unreadable = world()
+  it.effect("what fits a pattern and cannot be had is told, and what does not fit is nobody's matter", () =>
+    Effect.gen(function* () {
+      yield* place("dir/good.txt", "1")
+      const files = yield* LocalFiles
+      const failed = (name: string, code: string) => {
+        const error = new LocalFileFailed({ path: `dir/${name}`, operation: "read", code })
+        return { _tag: "Failed", name, error } as const
+      }
+      const found: ReadonlyArray<LocalFound> = [
+        failed("bad\u{fffd}.txt", "ENOENT"),
+        failed("sub", "EACCES"),
+        { _tag: "LeftOut", name: "link.txt", kind: "link" }
+      ]
+      const partly = LocalFiles.of({
+        ...files,
+        walk: (folder, enter) =>
+          Stream.concat(
+            files.walk(folder, enter),
+            Stream.suspend(() =>
+              Stream.fromIterable(found.filter(({ name }) => folder === "dir" && (name !== "sub" || enter(name))))
+            )
+          )
+      })
+      const told = (path: string, command = upload) =>
+        Effect.map(Effect.provideService(command([path]), LocalFiles, partly), (succeeded) => {
+          return [succeeded, ...taken(unreadable.here).err.split("\n")].slice(0, -1)
+        })
+      const name = "paradrop: cannot read dir/bad\u{fffd}.txt (ENOENT): its name is not UTF-8; rename it"
+      const link = "left out: dir/link.txt (a symbolic link)"
+      const folder = "paradrop: cannot read dir/sub (EACCES): permission denied"
+      assert.deepStrictEqual(yield* told("dir/*.txt"), [false, name, link])
+      assert.deepStrictEqual(yield* told("dir/*.txt", para), [false, name, link])
+      assert.deepStrictEqual(yield* told("dir/**"), [false, name, folder, link])
+      assert.deepStrictEqual(yield* told("dir/bad*"), [false, name])
+      assert.deepStrictEqual(yield* told("dir/good*"), [true])
+      const missing = "paradrop: could not find the file in clientSide to upload:"
+      assert.deepStrictEqual(yield* told("dir/g*/*"), [false, `${missing} dir/g*/*`])
+      assert.deepStrictEqual(yield* told("dir/link*"), [false, link, `${missing} dir/link*`])
+      assert.deepStrictEqual(yield* told("none/*"), [false, `${missing} none/*`])
+    }).pipe(Effect.provide(unreadable.layer))
   )
 
   const colliding = world()

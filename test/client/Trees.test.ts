@@ -649,18 +649,21 @@ describe("--delete, to the server", () => {
   it.effect("a folder that could not be read while a pattern was looked for has failed, and nothing goes", () =>
     Effect.gen(function* () {
       yield* here({ "t/b": "1" })
-      const error = new LocalFileFailed({ path: "secret", operation: "read", code: "EACCES" })
+      const error = new LocalFileFailed({ path: "t-secret", operation: "read", code: "EACCES" })
       const files = yield* LocalFiles
       const blind = LocalFiles.of({
         ...files,
         walk: (folder, enter) =>
           folder === "."
-            ? Stream.concat(files.walk(folder, enter), Stream.make({ _tag: "Failed", name: "secret", error } as const))
+            ? Stream.concat(
+                files.walk(folder, enter),
+                Stream.make({ _tag: "Failed", name: "t-secret", error } as const)
+              )
             : files.walk(folder, enter)
       })
       assert.isFalse(yield* Effect.provideService(para(["t*"], { remove: true }), LocalFiles, blind))
       assert.deepStrictEqual(pattern.notes(), [notWhole])
-      assert.deepStrictEqual(about(pattern.told(), "failed"), ["secret"])
+      assert.deepStrictEqual(about(pattern.told(), "failed"), ["t-secret"])
       assert.deepStrictEqual(Object.keys(yield* there), ["t/b", "t/gone"])
     }).pipe(Effect.provide(pattern.layer))
   )

@@ -141,6 +141,26 @@ describe("Glob", () => {
   })
 })
 
+describe("Glob of paths", () => {
+  const Part = Schema.Literals(["a", "b", ".a", "**", "*", "?", ".*", "[a]"])
+  const Path = Schema.Array(Part).check(Schema.isMinLength(1), Schema.isMaxLength(5))
+  it.prop("looks into every folder of a path that fits", [Path, Path], ([pattern, parts]) => {
+    const wanted = pattern.join("/")
+    if (!Glob.matchesPath(wanted, parts.join("/"))) return
+    parts.forEach((_, depth) => {
+      if (depth > 0) assert.isTrue(Glob.mayFitBelow(wanted, parts.slice(0, depth).join("/")))
+    })
+  })
+  it("and into no other that it can tell from one", () => {
+    const into = (pattern: string, folder: string) => Glob.mayFitBelow(pattern, folder)
+    assert.deepStrictEqual(
+      [into("*.txt", "a"), into("a*/x", "ab"), into("a*/x", "b"), into("a*/x", "ab/c"), into("a/**", "a/b/c")],
+      [false, true, false, false, true]
+    )
+    assert.deepStrictEqual([into("**", ".git"), into("b/**", "a/b"), into(".*/x", ".git")], [false, false, true])
+  })
+})
+
 describe("ProgressBar", () => {
   const Steps = Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: -5, maximum: 2000 })))
   const Columns = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 250 }))
