@@ -11,7 +11,7 @@ import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { listingSortedEntriesMax } from "../domain/limits.ts"
 import * as Batch from "./Batch.ts"
-import { LocalFileFailed, NamesCollide } from "./ClientError.ts"
+import { LocalFileFailed, NamesCollide, RequestRefused } from "./ClientError.ts"
 import * as Collisions from "./Collisions.ts"
 import * as Glob from "./Glob.ts"
 import { LocalFiles, placeAt } from "./LocalFiles.ts"
@@ -89,7 +89,10 @@ export const run = (command: Command): Effect.Effect<boolean, NoSession, Service
 // Listing
 // -----------------------------------------------------------------------------
 
-/** The server's files, sorted by name when they are not too many for that. */
+/**
+ * The server's files, sorted by name when they are not too many for that. A pattern that none fits is told and fails, as
+ * it does for `download`; a server without files has none to show.
+ */
 export const fetch = Effect.fnUntraced(function* (
   pattern: string | undefined,
   digests = false
@@ -97,9 +100,11 @@ export const fetch = Effect.fnUntraced(function* (
   const reporter = yield* Reporter
   const session = yield* (yield* Sessions).session
   let waiting: Array<FileEntry> | undefined = []
+  let fits = pattern === undefined
   const show = (entries: ReadonlyArray<FileEntry>) => reporter.listed(entries, { digests })
   yield* Stream.runForEachArray(digests ? session.fetchWithDigests : session.fetch, (page) => {
     const wanted = pattern === undefined ? page : page.filter(({ name }) => Glob.matches(pattern, name))
+    fits ||= wanted.length > 0
     if (waiting === undefined) return show(wanted)
     waiting.push(...wanted)
     if (waiting.length <= listingSortedEntriesMax) return Effect.void
@@ -108,7 +113,10 @@ export const fetch = Effect.fnUntraced(function* (
     return show(before)
   })
   if (waiting !== undefined) yield* show(waiting.toSorted((a, b) => (a.name < b.name ? -1 : 1)))
-  return true
+  if (fits || pattern === undefined) return true
+  const error = new RequestRefused({ name: printable(pattern), reason: "no-such-file", detail: "" })
+  yield* reporter.failed({ command: "fetch", name: pattern, error })
+  return false
 })
 
 // -----------------------------------------------------------------------------

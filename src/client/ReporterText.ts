@@ -154,6 +154,7 @@ const failureText = ({ command, error, name }: Failure): string => {
 }
 
 const missingAdvice: Readonly<Record<string, string>> = {
+  fetch: ": 'fetch' alone shows what it has",
   para: ": send it with 'upload' first",
   download: ": 'fetch' shows what it has",
   verify: ": 'fetch' shows what it has",

@@ -210,6 +210,15 @@ describe("commands", () => {
     }).pipe(Effect.provide(changes.layer))
   )
 
+  const empty = world()
+  it.effect("an empty server has nothing to list, and nothing that fits a pattern", () =>
+    Effect.gen(function* () {
+      assert.isTrue(yield* fetch())
+      assert.deepStrictEqual(taken(empty.here), { out: "", err: "" })
+      assert.isFalse(yield* fetch("*"))
+    }).pipe(Effect.provide(empty.layer))
+  )
+
   const patterned = world()
   it.effect("patterns mean the files that fit, on both sides, and end with a summary", () =>
     Effect.gen(function* () {
@@ -226,6 +235,11 @@ describe("commands", () => {
       yield* fetch()
       assert.deepStrictEqual(taken(patterned.here).out.match(/\S+$/gm), ["a.txt", "b.txt", "c.txt"])
 
+      assert.isFalse(yield* fetch("*.none"))
+      assert.deepStrictEqual(taken(patterned.here), {
+        out: "",
+        err: "paradrop: *.none: the server does not have this file: 'fetch' alone shows what it has\n"
+      })
       assert.isFalse(yield* upload(["dir/*.none"]))
       assert.include(taken(patterned.here).err, "could not find the file in clientSide to upload: dir/*.none")
 
