@@ -2,7 +2,7 @@
  * What a person says on the command line of the client.
  */
 import { Effect, Option, Schema } from "effect"
-import { Argument, CliOutput, Flag } from "effect/cli"
+import { Argument, type CliError, CliOutput, Flag } from "effect/cli"
 import type { Section } from "../manual.ts"
 import { passwordFlags } from "../passwordFlags.ts"
 import { UserName } from "../domain/channel/HandshakeMessage.ts"
@@ -29,6 +29,15 @@ export class WrongUsage extends Schema.TaggedError<WrongUsage>()("WrongUsage", {
     return `${this.detail} (${program} --help shows the usage)`
   }
 }
+
+/** A URL with a password in it is refused wherever it stands: an error would repeat it. */
+export const refusePasswords = (args: ReadonlyArray<string>): Effect.Effect<void, WrongUsage> =>
+  args.some((arg) => {
+    const value = /^--[^=]+=(.*)$/s.exec(arg)?.[1] ?? arg
+    return value.includes("://") && ServerAddress.holdsPassword(value)
+  })
+    ? Effect.fail(wrong(new ServerAddress.UrlRefused({ because: "password" })))
+    : Effect.void
 
 const defaultServer = "127.0.0.1:8080"
 
@@ -251,13 +260,14 @@ export interface Said {
 }
 
 const parseUser = (text: string): Effect.Effect<UserName, WrongUsage> =>
-  Effect.mapError(
-    Schema.decodeEffect(UserName)(text),
-    () =>
-      new WrongUsage({
-        detail: `'${printable(text)}' is no user name: use 1 to ${userNameBytesMax} of a-z, 0-9, '.', '_' and '-'`
-      })
-  )
+  Effect.mapError(Schema.decodeEffect(UserName)(text), () => {
+    // What is behind a colon may be meant as a password.
+    const [name = ""] = text.split(":")
+    const shown = name === text ? printable(text) : `${printable(name)}:...`
+    return new WrongUsage({
+      detail: `'${shown}' is no user name: use 1 to ${userNameBytesMax} of a-z, 0-9, '.', '_' and '-'`
+    })
+  })
 
 /** Whom a command speaks to: `named` by a URL among its names, or by `--server`. `--user` counts more than either's. */
 export const parseServer = Effect.fnUntraced(function* (
@@ -355,9 +365,19 @@ export const manualSections: ReadonlyArray<Section> = [
 export const presenter = (report: (line: string) => Effect.Effect<void>): CliOutput.Presenter => ({
   present: (event) =>
     event._tag === "InvalidInvocation"
-      ? report(`${oneLine(event.errors[0]?.message ?? "wrong usage")} (${program} --help shows the usage)`)
+      ? report(`${oneLine(usageText(event.errors[0]))} (${program} --help shows the usage)`)
       : CliOutput.defaultPresenter.present(event)
 })
+
+/** What stands in the place of a command may be an address with a password, which is not repeated. */
+const usageText = (error: CliError.CliError | undefined): string => {
+  if (error?._tag !== "UnknownSubcommand") return error?.message ?? "wrong usage"
+  const { subcommand } = error
+  if (ServerAddress.holdsPassword(subcommand)) return new ServerAddress.UrlRefused({ because: "password" }).message
+  return ServerAddress.isUrl(subcommand) || subcommand.includes("@")
+    ? `'${subcommand}' is a server and no command: say '--server ${subcommand}', and then a command`
+    : error.message
+}
 
 /** Text in one line, safe for a terminal. */
 export const oneLine = (text: string): string => printable(text.trim().replace(/\s*\n\s*/g, " "))

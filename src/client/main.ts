@@ -543,6 +543,7 @@ const platform = Layer.mergeAll(
 
 // What waited for the program to be loaded goes first: the hello of a connection that was dialled ahead.
 turn.pipe(
+  Effect.andThen(Effect.flatMap(Stdio.Stdio, ({ args }) => Effect.flatMap(args, ClientConfig.refusePasswords))),
   Effect.andThen(Command.run(command, { version })),
   Effect.as(0),
   Effect.raceFirst(ScreenNode.ended),

@@ -65,6 +65,27 @@ describe("ServerAddress", () => {
         }
       })
   )
+  it("knows a password in an address, and what is none", () => {
+    for (const text of [
+      "u:pw@h",
+      "paradrop://u:pw@h",
+      "HTTP://u:p/w@h",
+      "paradrop://u:123456@h",
+      "x://:pw@h/a",
+      "u:@h"
+    ]) {
+      assert.isTrue(ServerAddress.holdsPassword(text), text)
+    }
+    for (const text of [
+      "u@h:8080",
+      "paradrop://h:8080/a@b",
+      "paradrop://u@h:1/c:d@e",
+      "paradrop://[::1]:80/a@b",
+      "a:b"
+    ]) {
+      assert.isFalse(ServerAddress.holdsPassword(text), text)
+    }
+  })
   it("knows what can only be this machine", () => {
     const hosts = ["localhost", "127.0.0.1", "127.9.9.9", "::1", "127.0.0.1.example.org", "10.0.0.1", "example.org"]
     assert.deepStrictEqual(
