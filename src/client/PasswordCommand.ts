@@ -9,6 +9,7 @@ import * as PasswordRule from "../domain/session/PasswordRule.ts"
 import { RequestRefused } from "./ClientError.ts"
 import type { LineEditor } from "./LineEditor.ts"
 import * as PasswordSource from "./PasswordSource.ts"
+import type { Pipes } from "./Pipes.ts"
 import { Reporter } from "./Reporter.ts"
 import { Screen } from "./Screen.ts"
 import { type NoSession, Sessions } from "./Sessions.ts"
@@ -45,7 +46,8 @@ export interface PasswordOptions {
   readonly confirm: boolean
 }
 
-type Services = FileSystem.FileSystem | LineEditor | Opaque | Reporter | Screen | SecureRandom.SecureRandom | Sessions
+type Services =
+  FileSystem.FileSystem | LineEditor | Opaque | Pipes | Reporter | Screen | SecureRandom.SecureRandom | Sessions
 
 /** The two entries differ. */
 class PasswordsDiffer extends Schema.TaggedError<PasswordsDiffer>()("PasswordsDiffer", {}) {

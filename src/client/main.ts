@@ -38,6 +38,7 @@ import * as LocalFilesNode from "./LocalFilesNode.ts"
 import * as LocalWatchNode from "./LocalWatchNode.ts"
 import { OwnPassword } from "./PasswordCommand.ts"
 import * as PasswordSource from "./PasswordSource.ts"
+import * as PipesNode from "./PipesNode.ts"
 import * as ProfileCommands from "./ProfileCommands.ts"
 import type { Profile } from "./Profiles.ts"
 import * as ProfilesNode from "./ProfilesNode.ts"
@@ -531,6 +532,7 @@ const platform = Layer.mergeAll(
   nodeServices,
   Layer.provideMerge(LineEditorNode.layer, HistoryNode.layer),
   LocalFilesNode.layer,
+  PipesNode.layer,
   profiles,
   WorkingFolderNode.layer,
   commandHelp,

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -6,6 +7,7 @@ import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
 import { Effect, Layer, Redacted } from "effect"
 import { LineEditor } from "../../src/client/LineEditor.ts"
 import * as PasswordSource from "../../src/client/PasswordSource.ts"
+import * as PipesNode from "../../src/client/PipesNode.ts"
 import * as ProfileCommands from "../../src/client/ProfileCommands.ts"
 import { ProfileName, Profiles } from "../../src/client/Profiles.ts"
 import * as ProfilesNode from "../../src/client/ProfilesNode.ts"
@@ -80,6 +82,21 @@ describe("the file system", () => {
         assert.include(message, why)
         assert.notInclude(message, "s3cret")
       }
+    }).pipe(Effect.provide(real))
+  )
+
+  it.effect("says what is in the place of a profile and is no file, and waits for no writer of a pipe", () =>
+    Effect.gen(function* () {
+      written("")
+      fs.rmSync(profileFile())
+      fs.mkdirSync(profileFile())
+      const { get } = yield* Profiles
+      const detail = `${profileFile()} is no file: put one there, or move it away`
+      assert.strictEqual((yield* Effect.flip(get(home))).message, detail)
+      if (process.platform === "win32") return
+      fs.rmdirSync(profileFile())
+      spawnSync("mkfifo", [profileFile()])
+      assert.strictEqual((yield* Effect.flip(get(home))).message, detail)
     }).pipe(Effect.provide(real))
   )
 
@@ -191,6 +208,7 @@ describe("where the password comes from", () => {
   const services = Layer.mergeAll(
     NodeServices.layer,
     Layer.succeed(LineEditor, nobody),
+    PipesNode.layer,
     Layer.provide(ReporterText.layer(""), Screen.layerMemory({ written: { out: "", err: "" } }))
   )
   const asked = {

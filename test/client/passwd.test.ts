@@ -8,6 +8,7 @@ import { History } from "../../src/client/History.ts"
 import { LineEditor } from "../../src/client/LineEditor.ts"
 import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
 import { OwnPassword, type PasswordOptions } from "../../src/client/PasswordCommand.ts"
+import * as PipesNode from "../../src/client/PipesNode.ts"
 import * as ReporterText from "../../src/client/ReporterText.ts"
 import { Screen } from "../../src/client/Screen.ts"
 import { Sessions } from "../../src/client/Sessions.ts"
@@ -49,7 +50,7 @@ const world = (script: Parameters<typeof LineEditor.layerScripted>[0]) => {
     Layer.provideMerge(Layer.mergeAll(sessions, LocalFilesMemory.layer({}), ReporterText.layer(""))),
     Layer.provideMerge(Screen.layerMemory({ written })),
     Layer.provideMerge(LineEditor.layerScripted(script)),
-    Layer.provideMerge(NodeFileSystem.layer),
+    Layer.provideMerge(Layer.merge(NodeFileSystem.layer, PipesNode.layer)),
     Layer.provideMerge(network)
   )
   return { written, known: () => Redacted.value(known), layer }
