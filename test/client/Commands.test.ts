@@ -527,6 +527,19 @@ describe("the shell", () => {
       assert.include(second.err, "  upload [-r] FILE... [--as NAME]                  send files to the server\n")
       assert.include(second.err, "did you mean 'upload'?\n")
       assert.include(second.out, "my file.txt")
+      assert.isFalse(yield* shell(["upload", 'rename "a']))
+      const wrong = "\u001b[31mparadrop: invalid command: the client must pay attention to acceptable input patterns"
+      assert.strictEqual(
+        taken(here).err,
+        `${wrong} (upload needs a file)\u001b[39m\n` +
+          "  upload [-r] FILE... [--as NAME]  (help upload shows more)\n" +
+          `${wrong} (a quote is not closed)\u001b[39m\n` +
+          "  rename NAME NEW [--replace] [--expect DIGEST]  (help rename shows more)\n"
+      )
+      assert.isFalse(yield* shell(['rename "my file.txt" ../y', 'download "../my file.txt"']))
+      const above = taken(here)
+      assert.strictEqual(above.out, "")
+      assert.match(above.err, /'..\/y' cannot be a file name .*\n.*'..\/my file.txt' cannot be a file name/)
       assert.isTrue(yield* shell(["nonsense"], { interactive: true }))
       assert.isTrue(yield* shell(["help"]))
       assert.include(taken(here).out, "download [-r] NAME... [--to PATH]")
