@@ -81,7 +81,16 @@ const change = Effect.fnUntraced(function* (credentials: Credentials, options: P
   credentials.changed(next)
   yield* (yield* Reporter).note("the password is changed", "good")
   // Only now: a password that was printed is one that works.
-  if (options.generate) yield* (yield* Screen).out.write(`${Redacted.value(next)}\n`)
+  if (options.generate) yield* show(user, next)
+})
+
+/** A person is told what it is; whatever else reads standard output gets the password and nothing beside it. */
+const show = Effect.fnUntraced(function* (user: UserName, password: Password) {
+  const { out } = yield* Screen
+  const label = `new password of '${user}', shown this once`
+  if (out.columns() !== undefined) return yield* out.write(`${label}: ${Redacted.value(password)}\n`)
+  yield* (yield* Reporter).note(`${label}, is on standard output`)
+  yield* out.write(`${Redacted.value(password)}\n`)
 })
 
 const newPassword = Effect.fnUntraced(function* (user: UserName, { allowWeak, generate, newFile }: PasswordOptions) {

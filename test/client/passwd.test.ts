@@ -31,7 +31,7 @@ const present = Redacted.value(Fixture.ada.password)
 const strong = "a horse of another colour"
 
 /** A program of ada's, and whoever answers its questions. */
-const world = (script: Parameters<typeof LineEditor.layerScripted>[0]) => {
+const world = (script: Parameters<typeof LineEditor.layerScripted>[0], columns?: number) => {
   const written = { out: "", err: "" }
   let known: Password = Fixture.ada.password
   const sessions = Layer.unwrap(
@@ -48,7 +48,7 @@ const world = (script: Parameters<typeof LineEditor.layerScripted>[0]) => {
   }
   const layer = OwnPassword.layer(credentials).pipe(
     Layer.provideMerge(Layer.mergeAll(sessions, LocalFilesMemory.layer({}), ReporterText.layer(""))),
-    Layer.provideMerge(Screen.layerMemory({ written })),
+    Layer.provideMerge(Screen.layerMemory({ written, ...(columns !== undefined && { columns }) })),
     Layer.provideMerge(LineEditor.layerScripted(script)),
     Layer.provideMerge(Layer.merge(NodeFileSystem.layer, PipesNode.layer)),
     Layer.provideMerge(network)
@@ -89,8 +89,18 @@ describe("paradrop passwd", () => {
     Effect.gen(function* () {
       assert.isTrue(yield* change({ generate: true }))
       assert.strictEqual(generated.written.out, `${generated.known()}\n`)
+      const label = "new password of 'ada', shown this once, is on standard output"
+      assert.strictEqual(generated.written.err, `the password is changed\n${label}\n`)
       assert.isTrue(yield* canLogIn(generated.known()))
     }).pipe(Effect.provide(generated.layer))
+  )
+
+  const onTerminal = world({ interactive: true }, 80)
+  it.effect("--generate says to a person what it prints", () =>
+    Effect.gen(function* () {
+      assert.isTrue(yield* change({ generate: true }))
+      assert.strictEqual(onTerminal.written.out, `new password of 'ada', shown this once: ${onTerminal.known()}\n`)
+    }).pipe(Effect.provide(onTerminal.layer))
   )
 
   const fromFile = world({ interactive: false })
