@@ -158,6 +158,26 @@ describe.skipIf(!terminal.available)("a shell on a terminal", { timeout: 240_000
     assert.isFalse(fs.existsSync(join(served, "large")))
   })
 
+  it("outside the shell, Ctrl-C leaves nothing of the bar behind", async () => {
+    const address = `paradrop://ada@127.0.0.1:${network.port}`
+    const args = ["--server", address, "upload", "large"]
+    const held = terminal.open([process.execPath, join(source, "client", "main.ts"), ...args], {
+      cwd: work,
+      columns: 80,
+      env: { ...environment(), PARADROP_PASSWORD: password }
+    })
+    shells.add(held)
+    network.holdAfter(4 * MiB)
+    await held.until(/\rupload large[^\r]*%/)
+    held.type(ctrlC)
+    assert.strictEqual(await held.ended, 130)
+    network.release()
+    // All of it is in one line, which is taken away: it ends before the last column.
+    const [line = ""] = /[^\r\n]*\^C/.exec(held.shown()) ?? []
+    assert.isTrue(line.startsWith("upload large") && line.length < 80, line)
+    assert.match(held.shown(), /\^C[^\n]*\r(?:paradrop: )?interrupted\r\n$/)
+  })
+
   it("connects again after the connection was lost, and goes on with the transfer", async () => {
     const content = randomBytes(32 * MiB)
     fs.writeFileSync(join(work, "moving"), content)
