@@ -269,12 +269,20 @@ const parseUser = (text: string): Effect.Effect<UserName, WrongUsage> =>
     })
   })
 
+/** Whom a command speaks to, and as whom. */
+export interface Whom {
+  readonly server: ServerAddress.ServerAddress
+  readonly user: UserName
+  /** nobody has named the account */
+  readonly assumed: boolean
+}
+
 /** Whom a command speaks to: `named` by a URL among its names, or by `--server`. `--user` counts more than either's. */
 export const parseServer = Effect.fnUntraced(function* (
   flags: Said,
   named?: ServerAddress.Named,
   profile?: Profile
-): Effect.fn.Return<{ readonly server: ServerAddress.ServerAddress; readonly user: UserName }, WrongUsage> {
+): Effect.fn.Return<Whom, WrongUsage> {
   const text = profile?.server ?? Option.getOrUndefined(flags.server)
   const said =
     text === undefined && named !== undefined
@@ -283,9 +291,8 @@ export const parseServer = Effect.fnUntraced(function* (
   if (named !== undefined && !Location.agree(said, named)) {
     return yield* new WrongUsage({ detail: "--server and a URL name different servers or accounts: give one of them" })
   }
-  const spoken = Option.getOrUndefined(flags.user) ?? named?.user
-  const user = yield* parseUser(spoken ?? profile?.user ?? said.user ?? publicUser)
-  return { server: said.server, user }
+  const spoken = Option.getOrUndefined(flags.user) ?? named?.user ?? profile?.user ?? said.user
+  return { server: said.server, user: yield* parseUser(spoken ?? publicUser), assumed: spoken === undefined }
 })
 
 /** Where the password of this run comes from, when that was said. */

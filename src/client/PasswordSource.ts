@@ -9,7 +9,7 @@ import { concat } from "../domain/Bytes.ts"
 import type { Password } from "../domain/channel/Opaque.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { passwordBytesMax } from "../domain/limits.ts"
-import type { LoginIncorrect } from "./ClientError.ts"
+import { type LoginIncorrect, namesAccount } from "./ClientError.ts"
 import { Pipes } from "./Pipes.ts"
 import type { Profile } from "./Profiles.ts"
 import * as ShellLine from "./ShellLine.ts"
@@ -84,12 +84,13 @@ export const password = Effect.fnUntraced(function* (
 
 /** Another one, after a wrong one; undefined when nobody can be asked or the person declines. */
 export const again = Effect.fnUntraced(function* ({
+  assumed,
   attemptsLeft,
   user
 }: LoginIncorrect): Effect.fn.Return<Password | undefined, never, LineEditor | Reporter> {
   const editor = yield* LineEditor
   if (!editor.interactive) return undefined
-  yield* (yield* Reporter).note("incorrect", "bad")
+  yield* (yield* Reporter).note(assumed === true ? `incorrect: ${namesAccount}, or try again` : "incorrect", "bad")
   const tries = attemptsLeft === 1 ? "one try is left" : `${attemptsLeft} tries are left`
   return yield* Effect.scoped(
     Effect.flatMap(editor.open, (lines) => lines.secret(`Password of '${user}' (${tries}): `))

@@ -5,6 +5,7 @@ import { join } from "node:path"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
 import { Effect, Layer, Redacted } from "effect"
+import { LoginIncorrect } from "../../src/client/ClientError.ts"
 import { LineEditor } from "../../src/client/LineEditor.ts"
 import * as PasswordSource from "../../src/client/PasswordSource.ts"
 import * as PipesNode from "../../src/client/PipesNode.ts"
@@ -227,6 +228,21 @@ describe("where the password comes from", () => {
     fs.chmodSync(path, mode)
     return path
   }
+
+  it.effect("a person who has named no account is told how, and asked again", () =>
+    Effect.gen(function* () {
+      const said = { out: "", err: "" }
+      const editor = LineEditor.layerScripted({ lines: [], secrets: ["another", "third"] })
+      const again = (assumed: boolean) =>
+        Effect.provide(PasswordSource.again(new LoginIncorrect({ user: "default", attemptsLeft: 2, assumed })), [
+          editor,
+          Layer.provide(ReporterText.layer(""), Screen.layerMemory({ written: said }))
+        ])
+      assert.isDefined(yield* again(false))
+      assert.isDefined(yield* again(true))
+      assert.strictEqual(said.err, "incorrect\nincorrect: name your account with --user, or try again\n")
+    })
+  )
 
   it.effect("a profile's file, which others must not be able to read", () =>
     Effect.gen(function* () {

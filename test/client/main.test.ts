@@ -182,6 +182,11 @@ describe("one call", () => {
         "incorrect: wrong user or password for 'ada', or not the server that knows you: check all three"
       ],
       [
+        plain(["--server", `127.0.0.1:${port}`, "fetch"], { PARADROP_PASSWORD: "wrong" }),
+        "incorrect: wrong user or password for 'default', or not the server that knows you: " +
+          "name your account with --user"
+      ],
+      [
         run(["fetch"], "", {}),
         "no password: set PARADROP_PASSWORD, name a file with --password-file, or run on a terminal"
       ],
