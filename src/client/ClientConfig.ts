@@ -126,7 +126,8 @@ export const as = Flag.String("as").pipe(
 export const to = Flag.String("to").pipe(
   Flag.withMetavar("PATH"),
   Flag.withDescription(
-    "the file to write, or an existing folder to write into; else the working folder. With -r: a folder, made if new"
+    "the file to write, in the place of a link too, or an existing folder to write into; else the working folder. " +
+      "With -r: a folder, made if new"
   ),
   Flag.optional
 )

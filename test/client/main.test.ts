@@ -206,6 +206,19 @@ describe("one call", () => {
     }
   })
 
+  it("a link where a download goes is replaced, and one to a folder is the folder", async () => {
+    write("linked", "x")
+    write("precious", "precious")
+    assert.strictEqual((await run(["upload", "linked"])).code, 0)
+    fs.mkdirSync(join(work, "real"))
+    fs.symlinkSync("precious", join(work, "way"))
+    fs.symlinkSync("real", join(work, "way in"))
+    for (const to of ["way", "way in"]) assert.strictEqual((await run(["download", "linked", "--to", to])).code, 0)
+    const content = (name: string) => fs.readFileSync(join(work, name), "utf8")
+    assert.deepStrictEqual([content("precious"), content("way"), content("real/linked")], ["precious", "x", "x"])
+    assert.isFalse(fs.lstatSync(join(work, "way")).isSymbolicLink())
+  })
+
   it("--durability says whether what is written here is fsynced", async () => {
     write("durable", "x")
     assert.strictEqual((await run(["upload", "durable"])).code, 0)
