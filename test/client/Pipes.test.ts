@@ -88,9 +88,13 @@ describe.skipIf(process.platform === "win32")("a named pipe", () => {
       const history = yield* History
       assert.deepStrictEqual(yield* history.load, [])
       const { message } = yield* Effect.flip(history.keep("fetch"))
-      assert.strictEqual(message, `what you type is not kept for the next time: cannot write ${pipe} (ENXIO)`)
+      const advice = "it is no regular file; move it away"
+      assert.strictEqual(
+        message,
+        `what you type is not kept for the next time: cannot write ${pipe} (ENXIO): ${advice}`
+      )
       const reader = fs.openSync(pipe, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK)
-      assert.include((yield* Effect.flip(history.keep("fetch"))).message, "(ENOTREG)")
+      assert.include((yield* Effect.flip(history.keep("fetch"))).message, `(ENOTREG): ${advice}`)
       fs.closeSync(reader)
     }).pipe(Effect.provide(Layer.unwrap(Effect.sync(() => HistoryNode.layerFile(pipe)))))
   )
