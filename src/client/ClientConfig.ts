@@ -106,8 +106,8 @@ export const names = Argument.String("NAME").pipe(
 
 export const pattern = Argument.String("PATTERN").pipe(
   Argument.withDescription(
-    "show only names that fit, as in '*.txt' or 'photos/**', with code 1 when none does; or a server's URL, with such " +
-      "a pattern behind it"
+    "show only names that fit, as in '*.txt' or 'photos/**', with code 1 when none does; or a server's URL, with " +
+      "such a pattern behind it"
   ),
   Argument.optional
 )

@@ -90,8 +90,8 @@ export const run = (command: Command): Effect.Effect<boolean, NoSession, Service
 // -----------------------------------------------------------------------------
 
 /**
- * The server's files, sorted by name when they are not too many for that. A pattern that none fits is told and fails, as
- * it does for `download`; a server without files has none to show.
+ * The server's files, sorted by name when they are not too many for that. A pattern that none fits is told and fails,
+ * as it does for `download`; a server without files has none to show.
  */
 export const fetch = Effect.fnUntraced(function* (
   pattern: string | undefined,

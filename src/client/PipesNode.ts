@@ -1,6 +1,6 @@
 /**
- * Named pipes of this machine. Whoever opens one as a file waits for its writer in a thread of the pool, and the process
- * cannot end before; so it is opened without waiting, and the event loop tells when something has come.
+ * Named pipes of this machine. Whoever opens one as a file waits for its writer in a thread of the pool, and the
+ * process cannot end before; so it is opened without waiting, and the event loop tells when something has come.
  */
 import * as nodeFs from "node:fs"
 import * as net from "node:net"

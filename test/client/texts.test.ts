@@ -4,6 +4,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Schema } from "effect"
 import * as Figures from "../../src/domain/file/Figures.ts"
+import * as ClientConfig from "../../src/client/ClientConfig.ts"
 import * as Glob from "../../src/client/Glob.ts"
 import * as ProgressBar from "../../src/client/ProgressBar.ts"
 import * as ServerAddress from "../../src/client/ServerAddress.ts"
@@ -86,6 +87,23 @@ describe("ServerAddress", () => {
       assert.isFalse(ServerAddress.holdsPassword(text), text)
     }
   })
+  it.effect("a password in a URL is no argument of any command", () =>
+    Effect.gen(function* () {
+      const refused = (...args: ReadonlyArray<string>) => Effect.isFailure(ClientConfig.refusePasswords(args))
+      const url = "ssh://u:pw@h/a"
+      for (const args of [
+        ["download", url],
+        ["verify", url, "a"],
+        ["upload", `--as=${url}`],
+        ["profile", "add", url]
+      ]) {
+        assert.isTrue(yield* refused(...args), args.join(" "))
+      }
+      for (const arg of ["u:pw@h", "paradrop://u@h:80/a@b", `--password-command=curl ${url}`, "a://b"]) {
+        assert.isFalse(yield* refused("upload", arg), arg)
+      }
+    })
+  )
   it("knows what can only be this machine", () => {
     const hosts = ["localhost", "127.0.0.1", "127.9.9.9", "::1", "127.0.0.1.example.org", "10.0.0.1", "example.org"]
     assert.deepStrictEqual(
