@@ -132,6 +132,8 @@ describe("documents", () => {
     const said = reasons.map((reason) => new ConnectFailed({ server, reason, code }).message.replace(" (code)", ""))
     assert.deepStrictEqual(rows.slice(0, said.length), said)
     assert.strictEqual(rows[said.length], new LoginIncorrect({ user: "USER", attemptsLeft: 1 }).message)
+    const assumed = new LoginIncorrect({ user: "default", attemptsLeft: 1, assumed: true })
+    assert.strictEqual(rows[said.length + 1], assumed.message)
   })
 
   it.effect("README.md shows a test that passes", () =>

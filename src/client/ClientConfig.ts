@@ -2,7 +2,7 @@
  * What a person says on the command line of the client.
  */
 import { Effect, Option, Schema } from "effect"
-import { Argument, CliOutput, Flag } from "effect/cli"
+import { Argument, type CliError, CliOutput, Flag } from "effect/cli"
 import type { Section } from "../manual.ts"
 import { passwordFlags } from "../passwordFlags.ts"
 import { UserName } from "../domain/channel/HandshakeMessage.ts"
@@ -29,6 +29,15 @@ export class WrongUsage extends Schema.TaggedError<WrongUsage>()("WrongUsage", {
     return `${this.detail} (${program} --help shows the usage)`
   }
 }
+
+/** A URL with a password in it is refused wherever it stands: an error would repeat it. */
+export const refusePasswords = (args: ReadonlyArray<string>): Effect.Effect<void, WrongUsage> =>
+  args.some((arg) => {
+    const value = /^--[^=]+=(.*)$/s.exec(arg)?.[1] ?? arg
+    return value.includes("://") && ServerAddress.holdsPassword(value)
+  })
+    ? Effect.fail(wrong(new ServerAddress.UrlRefused({ because: "password" })))
+    : Effect.void
 
 const defaultServer = "127.0.0.1:8080"
 
@@ -97,7 +106,8 @@ export const names = Argument.String("NAME").pipe(
 
 export const pattern = Argument.String("PATTERN").pipe(
   Argument.withDescription(
-    "show only names that fit, as in '*.txt' or 'photos/**'; or a server's URL, with such a pattern behind it"
+    "show only names that fit, as in '*.txt' or 'photos/**', with code 1 when none does; or a server's URL, with " +
+      "such a pattern behind it"
   ),
   Argument.optional
 )
@@ -116,7 +126,8 @@ export const as = Flag.String("as").pipe(
 export const to = Flag.String("to").pipe(
   Flag.withMetavar("PATH"),
   Flag.withDescription(
-    "the file to write, or an existing folder to write into; else the working folder. With -r: a folder, made if new"
+    "the file to write, in the place of a link too, or an existing folder to write into; else the working folder. " +
+      "With -r: a folder, made if new"
   ),
   Flag.optional
 )
@@ -250,20 +261,29 @@ export interface Said {
 }
 
 const parseUser = (text: string): Effect.Effect<UserName, WrongUsage> =>
-  Effect.mapError(
-    Schema.decodeEffect(UserName)(text),
-    () =>
-      new WrongUsage({
-        detail: `'${printable(text)}' is no user name: use 1 to ${userNameBytesMax} of a-z, 0-9, '.', '_' and '-'`
-      })
-  )
+  Effect.mapError(Schema.decodeEffect(UserName)(text), () => {
+    // What is behind a colon may be meant as a password.
+    const [name = ""] = text.split(":")
+    const shown = name === text ? printable(text) : `${printable(name)}:...`
+    return new WrongUsage({
+      detail: `'${shown}' is no user name: use 1 to ${userNameBytesMax} of a-z, 0-9, '.', '_' and '-'`
+    })
+  })
+
+/** Whom a command speaks to, and as whom. */
+export interface Whom {
+  readonly server: ServerAddress.ServerAddress
+  readonly user: UserName
+  /** nobody has named the account */
+  readonly assumed: boolean
+}
 
 /** Whom a command speaks to: `named` by a URL among its names, or by `--server`. `--user` counts more than either's. */
 export const parseServer = Effect.fnUntraced(function* (
   flags: Said,
   named?: ServerAddress.Named,
   profile?: Profile
-): Effect.fn.Return<{ readonly server: ServerAddress.ServerAddress; readonly user: UserName }, WrongUsage> {
+): Effect.fn.Return<Whom, WrongUsage> {
   const text = profile?.server ?? Option.getOrUndefined(flags.server)
   const said =
     text === undefined && named !== undefined
@@ -272,9 +292,8 @@ export const parseServer = Effect.fnUntraced(function* (
   if (named !== undefined && !Location.agree(said, named)) {
     return yield* new WrongUsage({ detail: "--server and a URL name different servers or accounts: give one of them" })
   }
-  const spoken = Option.getOrUndefined(flags.user) ?? named?.user
-  const user = yield* parseUser(spoken ?? profile?.user ?? said.user ?? publicUser)
-  return { server: said.server, user }
+  const spoken = Option.getOrUndefined(flags.user) ?? named?.user ?? profile?.user ?? said.user
+  return { server: said.server, user: yield* parseUser(spoken ?? publicUser), assumed: spoken === undefined }
 })
 
 /** Where the password of this run comes from, when that was said. */
@@ -354,9 +373,19 @@ export const manualSections: ReadonlyArray<Section> = [
 export const presenter = (report: (line: string) => Effect.Effect<void>): CliOutput.Presenter => ({
   present: (event) =>
     event._tag === "InvalidInvocation"
-      ? report(`${oneLine(event.errors[0]?.message ?? "wrong usage")} (${program} --help shows the usage)`)
+      ? report(`${oneLine(usageText(event.errors[0]))} (${program} --help shows the usage)`)
       : CliOutput.defaultPresenter.present(event)
 })
+
+/** What stands in the place of a command may be an address with a password, which is not repeated. */
+const usageText = (error: CliError.CliError | undefined): string => {
+  if (error?._tag !== "UnknownSubcommand") return error?.message ?? "wrong usage"
+  const { subcommand } = error
+  if (ServerAddress.holdsPassword(subcommand)) return new ServerAddress.UrlRefused({ because: "password" }).message
+  return ServerAddress.isUrl(subcommand) || subcommand.includes("@")
+    ? `'${subcommand}' is a server and no command: say '--server ${subcommand}', and then a command`
+    : error.message
+}
 
 /** Text in one line, safe for a terminal. */
 export const oneLine = (text: string): string => printable(text.trim().replace(/\s*\n\s*/g, " "))

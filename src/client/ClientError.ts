@@ -46,14 +46,20 @@ const connectText: Record<ConnectFailed["reason"], (server: string) => string> =
     `no safe channel to ${server}: bytes were changed on their way or versions differ; try again from another network`
 }
 
+/** What to do where no account was named. */
+export const namesAccount = "name your account with --user"
+
 /** The password is wrong, the user unknown, or the server is not the one that knows the user. Which is not told. */
 export class LoginIncorrect extends Schema.TaggedError<LoginIncorrect>()("LoginIncorrect", {
   user: Schema.String,
   /** further tries on this connection */
-  attemptsLeft: Schema.Int
+  attemptsLeft: Schema.Int,
+  /** nobody has named an account: it is the one that is meant then */
+  assumed: Schema.optionalKey(Schema.Boolean)
 }) {
   override get message(): string {
-    return `incorrect: wrong user or password for '${this.user}', or not the server that knows you: check all three`
+    const advice = this.assumed === true ? namesAccount : "check all three"
+    return `incorrect: wrong user or password for '${this.user}', or not the server that knows you: ${advice}`
   }
 }
 

@@ -18,7 +18,7 @@ import {
   bundlesInFlightMax,
   eagerContentBytesMax,
   frameHeaderBytes,
-  leftOutNamesMax,
+  unlistedNamesMax,
   resumeBytesMin
 } from "../domain/limits.ts"
 import type { Source, SourceShrank } from "../domain/transfer/Outgoing.ts"
@@ -29,7 +29,7 @@ import * as Answers from "./Answers.ts"
 import * as Bundles from "./Bundles.ts"
 import { type CommandError, ProtocolBroken, type RequestRefused } from "./ClientError.ts"
 import { type Counter, counter, type OnProgress } from "./Progress.ts"
-import type { LeftOut } from "./LeftOut.ts"
+import type { Unlisted } from "./Unlisted.ts"
 import * as PasswordChange from "./PasswordChange.ts"
 import * as Questions from "./Questions.ts"
 import type { Answer, Request, Requests } from "./Requests.ts"
@@ -93,7 +93,7 @@ export interface Described extends Committed {
 }
 
 /** Told once, at the end of a listing that lacks something. */
-export type OnLeftOut = (leftOut: LeftOut) => Effect.Effect<void>
+export type OnUnlisted = (unlisted: Unlisted) => Effect.Effect<void>
 
 /** What is listed. */
 export interface ListingOptions {
@@ -101,7 +101,7 @@ export interface ListingOptions {
   readonly digests?: boolean
   /** those whose outermost part is, but for its spelling, that of one of these names: at most `listingNamesMax` */
   readonly alike?: ReadonlyArray<FileName> | undefined
-  readonly onLeftOut?: OnLeftOut
+  readonly onUnlisted?: OnUnlisted
 }
 
 /** How a file is renamed. */
@@ -134,7 +134,7 @@ export interface ClientSession {
    */
   readonly fetchToGet: (
     names: ReadonlyArray<FileName>,
-    onLeftOut?: OnLeftOut
+    onUnlisted?: OnUnlisted
   ) => Effect.Effect<ReadonlyArray<FileEntry>, CommandError, Scope.Scope>
   /** Size, time and digest of one file, without moving its content. */
   readonly describe: (name: FileName) => Effect.Effect<Described, CommandError>
@@ -488,10 +488,10 @@ const makeListings = Effect.fnUntraced(function* (
   bundles: Bundles.Bundles,
   orEnd: <A, R>(page: Effect.Effect<A, CommandError, R>) => Effect.Effect<A, CommandError, R>
 ) {
-  const listing = (command: Extract<ClientMessage, { readonly _tag: "Fetch" }>, onLeftOut?: OnLeftOut) =>
+  const listing = (command: Extract<ClientMessage, { readonly _tag: "Fetch" }>, onUnlisted?: OnUnlisted) =>
     Stream.unwrap(
       Effect.map(requests.begin(command), (request) =>
-        Stream.unfold(pagesOf(onLeftOut), (pageOf) =>
+        Stream.unfold(pagesOf(onUnlisted), (pageOf) =>
           orEnd(
             Effect.map(Effect.flatMap(request.next, pageOf), (page) => (page === undefined ? page : [page, pageOf]))
           )
@@ -501,14 +501,14 @@ const makeListings = Effect.fnUntraced(function* (
   // Names take room at the server while they wait: no more than so many at once, and others after them.
   const narrowed = yield* Semaphore.make(bundlesInFlightMax - bundlesAheadMax)
   const inTurn = Effect.acquireRelease(narrowed.take(1), () => narrowed.release(1), { interruptible: true })
-  const fetchWith = ({ alike, digests, onLeftOut }: ListingOptions) => {
-    const pages = listing({ _tag: "Fetch", ...(digests && { digest: true }), ...(alike && { alike }) }, onLeftOut)
+  const fetchWith = ({ alike, digests, onUnlisted }: ListingOptions) => {
+    const pages = listing({ _tag: "Fetch", ...(digests && { digest: true }), ...(alike && { alike }) }, onUnlisted)
     return alike === undefined ? pages : Stream.unwrap(Effect.as(inTurn, pages))
   }
-  const toGet = Effect.fnUntraced(function* (names: ReadonlyArray<FileName>, onLeftOut?: OnLeftOut) {
+  const toGet = Effect.fnUntraced(function* (names: ReadonlyArray<FileName>, onUnlisted?: OnUnlisted) {
     yield* inTurn
     const request = yield* requests.begin({ _tag: "Fetch", alike: names, content: true })
-    const [entries, pageOf] = [new Array<FileEntry>(), pagesOf(onLeftOut)]
+    const [entries, pageOf] = [new Array<FileEntry>(), pagesOf(onUnlisted)]
     while (true) {
       const answer = yield* request.next
       if (answer._tag === "Message" && answer.message._tag === "BundleSending") {
@@ -523,12 +523,12 @@ const makeListings = Effect.fnUntraced(function* (
   return {
     fetch: listing({ _tag: "Fetch" }),
     fetchWith,
-    fetchToGet: (names: ReadonlyArray<FileName>, onLeftOut?: OnLeftOut) => orEnd(toGet(names, onLeftOut))
+    fetchToGet: (names: ReadonlyArray<FileName>, onUnlisted?: OnUnlisted) => orEnd(toGet(names, onUnlisted))
   }
 })
 
 /** What the answers to one listing say: a page of it each, and undefined at its end. */
-const pagesOf = (onLeftOut?: OnLeftOut) => {
+const pagesOf = (onUnlisted?: OnUnlisted) => {
   let [count, told] = [0, false]
   return Effect.fnUntraced(function* (
     answer: Answer
@@ -541,12 +541,12 @@ const pagesOf = (onLeftOut?: OnLeftOut) => {
         count += entries.length
         return entries
       }
-      case "LeftOut": {
+      case "Unlisted": {
         const names = yield* unpacked(unpackNames(message.names))
-        const sound = !told && names.length <= Math.min(message.count, leftOutNamesMax)
+        const sound = !told && names.length <= Math.min(message.count, unlistedNamesMax)
         if (!sound) return yield* new ProtocolBroken({ detail: "a listing that lacks something twice" })
         told = true
-        yield* onLeftOut?.({ count: message.count, names }) ?? Effect.void
+        yield* onUnlisted?.({ count: message.count, names }) ?? Effect.void
         return []
       }
       case "Listed":

@@ -32,10 +32,10 @@ export const lines = Effect.fnUntraced(function* (
     ...(doc?.args ?? []).map((one) => [one.name, described(one.description)] as const),
     ...(doc?.flags ?? [])
       .filter((flag) => options.includes(`--${flag.name}`))
-      .map(
-        (flag) =>
-          [`--${flag.name}${flag.type === "boolean" ? "" : ` ${flag.type}`}`, described(flag.description)] as const
-      )
+      .map(({ aliases, description, name, type }) => {
+        const forms = [`--${name}`, ...aliases].join(", ")
+        return [`${forms}${type === "boolean" ? "" : ` ${type}`}`, described(description)] as const
+      })
   ]
   const examples = (doc?.examples ?? []).flatMap(({ command, description = "" }) => {
     // A URL names another server than the shell's, and what goes through a pipe is for other shells.

@@ -11,10 +11,10 @@ import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { listingSortedEntriesMax } from "../domain/limits.ts"
 import * as Batch from "./Batch.ts"
-import { LocalFileFailed, NamesCollide } from "./ClientError.ts"
+import { LocalFileFailed, NamesCollide, RequestRefused } from "./ClientError.ts"
 import * as Collisions from "./Collisions.ts"
 import * as Glob from "./Glob.ts"
-import * as LeftOut from "./LeftOut.ts"
+import * as Unlisted from "./Unlisted.ts"
 import { LocalFiles, placeAt } from "./LocalFiles.ts"
 import { Reporter, type TransferCommand } from "./Reporter.ts"
 import * as Selection from "./Selection.ts"
@@ -90,7 +90,10 @@ export const run = (command: Command): Effect.Effect<boolean, NoSession, Service
 // Listing
 // -----------------------------------------------------------------------------
 
-/** The server's files, sorted by name when they are not too many for that. */
+/**
+ * The server's files, sorted by name when they are not too many for that. A pattern that none fits is told and fails,
+ * as it does for `download`; a server without files has none to show.
+ */
 export const fetch = Effect.fnUntraced(function* (
   pattern: string | undefined,
   digests = false
@@ -98,10 +101,12 @@ export const fetch = Effect.fnUntraced(function* (
   const reporter = yield* Reporter
   const session = yield* (yield* Sessions).session
   let waiting: Array<FileEntry> | undefined = []
+  let fits = pattern === undefined
   const show = (entries: ReadonlyArray<FileEntry>) => reporter.listed(entries, { digests })
-  const lacks = LeftOut.make([pattern ?? "**"], LeftOut.mayFit)
-  yield* Stream.runForEachArray(session.fetchWith({ digests, onLeftOut: lacks.onLeftOut }), (page) => {
+  const lacks = Unlisted.make([pattern ?? "**"], Unlisted.mayFit)
+  yield* Stream.runForEachArray(session.fetchWith({ digests, onUnlisted: lacks.onUnlisted }), (page) => {
     const wanted = pattern === undefined ? page : page.filter(({ name }) => Glob.matches(pattern, name))
+    fits ||= wanted.length > 0
     if (waiting === undefined) return show(wanted)
     waiting.push(...wanted)
     if (waiting.length <= listingSortedEntriesMax) return Effect.void
@@ -110,7 +115,12 @@ export const fetch = Effect.fnUntraced(function* (
     return show(before)
   })
   if (waiting !== undefined) yield* show(waiting.toSorted((a, b) => (a.name < b.name ? -1 : 1)))
-  return (yield* lacks.tell("fetch")) === 0
+  const lacking = yield* lacks.tell("fetch")
+  // Nobody can say that nothing fits of what could not be looked into.
+  if (fits || pattern === undefined || lacks.mayHold(pattern)) return lacking === 0
+  const error = new RequestRefused({ name: printable(pattern), reason: "no-such-file", detail: "" })
+  yield* reporter.failed({ command: "fetch", name: pattern, error })
+  return false
 })
 
 // -----------------------------------------------------------------------------
@@ -125,11 +135,12 @@ const sends = Effect.fnUntraced(function* (
 ): Effect.fn.Return<boolean, Exclude<NoSession, Batch.FileError>, Services> {
   const { command } = sending
   const files = yield* LocalFiles
-  const found = yield* Selection.local(paths)
+  const { found, failed } = yield* meant(command, paths)
   const [only] = found
-  if (only !== undefined && found.length === 1) {
+  if (only === undefined) return failed === 0
+  if (found.length === 1) {
     const send = (path: string) => Transfer.send(sending, placeAt(files, path), as ?? files.baseName(path))
-    return yield* each(command, [only.path], (path) => Effect.asVoid(send(path)), as)
+    return (yield* each(command, [only.path], (path) => Effect.asVoid(send(path)), as)) && failed === 0
   }
   const names = found.map(({ path }) => as ?? files.baseName(path))
   const colliding = Collisions.collisions(names)
@@ -142,7 +153,18 @@ const sends = Effect.fnUntraced(function* (
     return { name: path, size, run, bundled }
   })
   const together = command === "upload" ? Transfer.sendTogether : Transfer.paraTogether
-  return yield* Batch.run(command, [items], found.length > paths.length, { together })
+  const before = { equal: 0, failed }
+  return yield* Batch.run(command, [items], found.length > paths.length, { before, together })
+})
+
+/** What the paths mean, and how much of it cannot be had, which was told. */
+const meant = Effect.fnUntraced(function* (command: TransferCommand, paths: ReadonlyArray<string>) {
+  const reporter = yield* Reporter
+  const all = yield* Effect.forEach(paths, (path) => Selection.meant(path, false))
+  const failed = all.flatMap((one) => one.failed)
+  for (const { error, path } of failed) yield* reporter.failed({ command, name: path, error })
+  for (const { kind, path } of all.flatMap((one) => one.leftOut)) yield* reporter.leftOut({ command, path, kind })
+  return { found: all.flatMap(({ files }) => files), failed: failed.length }
 })
 
 /** Fails for a file whose name is another one's too. */

@@ -76,6 +76,7 @@ export const optionsOf: Readonly<Record<string, ReadonlyArray<string>>> = {
   upload: ["--as", ...treeOptions],
   download: ["--to", ...treeOptions, "--checksum"],
   para: ["--as", "--expect", ...treeOptions, "--checksum"],
+  passwd: ["--generate", "--allow-weak"],
   remove: ["--expect"],
   rename: ["--replace", "--expect"]
 }

@@ -25,8 +25,20 @@ export const literal = (text: string): string => text.replace(/[*?[]/g, "[$&]")
 export const matchesPath = (pattern: string, path: string): boolean => {
   const wanted = pattern.split("/")
   const parts = path.split("/")
-  const hidden = parts.some((part, index) => part.startsWith(".") && !(wanted[index] ?? "").startsWith("."))
-  return !hidden && matchesParts(wanted, parts)
+  return !hides(wanted, parts) && matchesParts(wanted, parts)
+}
+
+const hides = (wanted: ReadonlyArray<string>, parts: ReadonlyArray<string>): boolean =>
+  parts.some((part, index) => part.startsWith(".") && !(wanted[index] ?? "").startsWith("."))
+
+/** Whether a path below this folder may fit, as `matchesPath` judges it. */
+export const mayFitBelow = (pattern: string, folder: string): boolean => {
+  const wanted = pattern.split("/")
+  const parts = folder.split("/")
+  const open = wanted.indexOf("**")
+  if (hides(wanted, parts) || (open < 0 && parts.length >= wanted.length)) return false
+  const outright = open < 0 ? wanted : wanted.slice(0, open)
+  return outright.slice(0, parts.length).every((one, index) => matchesPart(one, parts[index] ?? ""))
 }
 
 /** Both lists of parts; `**` takes none, one or more. */

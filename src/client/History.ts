@@ -22,7 +22,9 @@ export class HistoryFailed extends Schema.TaggedError<HistoryFailed>()("HistoryF
   code: Schema.String
 }) {
   override get message(): string {
-    return `what you type is not kept for the next time: cannot write ${this.path} (${this.code})`
+    // A pipe that nobody reads is told by the system in its own way.
+    const advice = this.code === "ENOTREG" || this.code === "ENXIO" ? ": it is no regular file; move it away" : ""
+    return `what you type is not kept for the next time: cannot write ${this.path} (${this.code})${advice}`
   }
 }
 

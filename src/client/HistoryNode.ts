@@ -57,12 +57,20 @@ const attempt = <A>(path: string, work: () => Promise<A>): Effect.Effect<A, Hist
 const codeOf = (error: unknown): string =>
   error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "unknown"
 
-// A link that somebody else has put there is not followed.
-const noFollow = constants.O_NOFOLLOW ?? 0
+// A link that somebody else has put there is not followed, and a pipe not waited for.
+const asFile = (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0)
+
+/** Opens a file; what is none is as good as not there, and cannot be written. */
+const openFile = async (path: string, flags: number): Promise<nodeFs.FileHandle> => {
+  const file = await nodeFs.open(path, flags | asFile, 0o600)
+  const isFile = await file.stat().then((stats) => stats.isFile())
+  if (isFile) return file
+  return file.close().then(() => Promise.reject(Object.assign(new Error("no regular file"), { code: "ENOTREG" })))
+}
 
 /** The newest lines. A file that has grown, or whose last line is torn, is written anew without what is too much. */
 const load = async (path: string): Promise<ReadonlyArray<string>> => {
-  const file = await nodeFs.open(path, constants.O_RDONLY | noFollow)
+  const file = await openFile(path, constants.O_RDONLY)
   const { size, inode, text } = await tail(file).finally(() => file.close())
   const lines = text.split("\n")
   // Behind the last line's end is nothing; in front of the first line's beginning may be a part of an older one.
@@ -108,8 +116,7 @@ const takePlace = async (path: string, read: State, beside: string, written: Pro
 
 const append = async (path: string, line: string): Promise<void> => {
   await nodeFs.mkdir(nodePath.dirname(path), { recursive: true, mode: 0o700 })
-  const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | noFollow
-  const file = await nodeFs.open(path, flags, 0o600)
+  const file = await openFile(path, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT)
   await file
     .chmod(0o600)
     // One write: lines of several programs do not mix.

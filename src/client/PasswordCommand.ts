@@ -9,6 +9,7 @@ import * as PasswordRule from "../domain/session/PasswordRule.ts"
 import { RequestRefused } from "./ClientError.ts"
 import type { LineEditor } from "./LineEditor.ts"
 import * as PasswordSource from "./PasswordSource.ts"
+import type { Pipes } from "./Pipes.ts"
 import { Reporter } from "./Reporter.ts"
 import { Screen } from "./Screen.ts"
 import { type NoSession, Sessions } from "./Sessions.ts"
@@ -45,7 +46,8 @@ export interface PasswordOptions {
   readonly confirm: boolean
 }
 
-type Services = FileSystem.FileSystem | LineEditor | Opaque | Reporter | Screen | SecureRandom.SecureRandom | Sessions
+type Services =
+  FileSystem.FileSystem | LineEditor | Opaque | Pipes | Reporter | Screen | SecureRandom.SecureRandom | Sessions
 
 /** The two entries differ. */
 class PasswordsDiffer extends Schema.TaggedError<PasswordsDiffer>()("PasswordsDiffer", {}) {
@@ -79,7 +81,16 @@ const change = Effect.fnUntraced(function* (credentials: Credentials, options: P
   credentials.changed(next)
   yield* (yield* Reporter).note("the password is changed", "good")
   // Only now: a password that was printed is one that works.
-  if (options.generate) yield* (yield* Screen).out.write(`${Redacted.value(next)}\n`)
+  if (options.generate) yield* show(user, next)
+})
+
+/** A person is told what it is; whatever else reads standard output gets the password and nothing beside it. */
+const show = Effect.fnUntraced(function* (user: UserName, password: Password) {
+  const { out } = yield* Screen
+  const label = `new password of '${user}', shown this once`
+  if (out.columns() !== undefined) return yield* out.write(`${label}: ${Redacted.value(password)}\n`)
+  yield* (yield* Reporter).note(`${label}, is on standard output`)
+  yield* out.write(`${Redacted.value(password)}\n`)
 })
 
 const newPassword = Effect.fnUntraced(function* (user: UserName, { allowWeak, generate, newFile }: PasswordOptions) {

@@ -9,7 +9,8 @@ import { concat } from "../domain/Bytes.ts"
 import type { Password } from "../domain/channel/Opaque.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { passwordBytesMax } from "../domain/limits.ts"
-import type { LoginIncorrect } from "./ClientError.ts"
+import { type LoginIncorrect, namesAccount } from "./ClientError.ts"
+import { Pipes } from "./Pipes.ts"
 import type { Profile } from "./Profiles.ts"
 import * as ShellLine from "./ShellLine.ts"
 import { LineEditor } from "./LineEditor.ts"
@@ -57,7 +58,7 @@ export const password = Effect.fnUntraced(function* (
 ): Effect.fn.Return<
   Given,
   NoPassword,
-  ChildProcessSpawner.ChildProcessSpawner | FileSystem.FileSystem | LineEditor | Reporter
+  ChildProcessSpawner.ChildProcessSpawner | FileSystem.FileSystem | LineEditor | Pipes | Reporter
 > {
   const { command, environment, file, profile, server, user } = asked
   if (file !== undefined) return { password: yield* fromFile(file), typed: false }
@@ -83,12 +84,13 @@ export const password = Effect.fnUntraced(function* (
 
 /** Another one, after a wrong one; undefined when nobody can be asked or the person declines. */
 export const again = Effect.fnUntraced(function* ({
+  assumed,
   attemptsLeft,
   user
 }: LoginIncorrect): Effect.fn.Return<Password | undefined, never, LineEditor | Reporter> {
   const editor = yield* LineEditor
   if (!editor.interactive) return undefined
-  yield* (yield* Reporter).note("incorrect", "bad")
+  yield* (yield* Reporter).note(assumed === true ? `incorrect: ${namesAccount}, or try again` : "incorrect", "bad")
   const tries = attemptsLeft === 1 ? "one try is left" : `${attemptsLeft} tries are left`
   return yield* Effect.scoped(
     Effect.flatMap(editor.open, (lines) => lines.secret(`Password of '${user}' (${tries}): `))
@@ -157,16 +159,23 @@ export const fromCommand = Effect.fnUntraced(function* (line: string) {
   return first === "" ? yield* failed("printed no password in its first line") : Redacted.make(first)
 })
 
-/** The file's first line. */
+/** The first line of a file, or of what comes through a pipe, as `<(pass show files)` gives one. */
 export const fromFile = Effect.fnUntraced(function* (path: string) {
   const fs = yield* FileSystem.FileSystem
   const shown = printable(path)
   const refused = (why: string, cause?: unknown) =>
     new NoPassword({ detail: `the password file ${shown} ${why}`, ...(cause !== undefined && { cause }) })
-  const parts = yield* fs.stream(path, { bytesToRead: passwordBytesMax + 2 }).pipe(
-    Stream.runCollect,
-    Effect.mapError((error) => refused("cannot be read: check its path and who may read it", error))
-  )
-  const [line = ""] = new TextDecoder().decode(concat(parts)).split(/\r?\n/)
+  const unreadable = (error: unknown) => refused("cannot be read: check its path and who may read it", error)
+  const { type } = yield* Effect.mapError(fs.stat(path), unreadable)
+  if (type !== "File" && type !== "FIFO") {
+    return yield* refused("is no file: name one whose first line is the password")
+  }
+  const bytesMax = passwordBytesMax + 2
+  const bytes = yield* type === "FIFO"
+    ? Effect.mapError((yield* Pipes).head(path, bytesMax), unreadable)
+    : fs
+        .stream(path, { bytesToRead: bytesMax })
+        .pipe(Stream.runCollect, Effect.mapBoth({ onSuccess: concat, onFailure: unreadable }))
+  const [line = ""] = new TextDecoder().decode(bytes).split(/\r?\n/)
   return line === "" ? yield* refused("has an empty first line: put the password there") : Redacted.make(line)
 })

@@ -115,7 +115,11 @@ const failed = (detail: string): ProfilesFailed => new ProfilesFailed({ detail }
 const unusable =
   (file: string) =>
   ({ reason }: PlatformError.PlatformError): ProfilesFailed =>
-    failed(`${printable(file)} cannot be used (${reason._tag}): check who may read and write it`)
+    failed(
+      reason._tag === "BadResource"
+        ? `${printable(file)} is no file: put one there, or move it away`
+        : `${printable(file)} cannot be used (${reason._tag}): check who may read and write it`
+    )
 
 // -----------------------------------------------------------------------------
 // The text of one profile

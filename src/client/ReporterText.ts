@@ -154,6 +154,7 @@ const failureText = ({ command, error, name }: Failure): string => {
 }
 
 const missingAdvice: Readonly<Record<string, string>> = {
+  fetch: ": 'fetch' alone shows what it has",
   para: ": send it with 'upload' first",
   download: ": 'fetch' shows what it has",
   verify: ": 'fetch' shows what it has",
@@ -165,6 +166,12 @@ const missingAdvice: Readonly<Record<string, string>> = {
 // Progress
 // -----------------------------------------------------------------------------
 
+/**
+ * The last column: some terminals break the line there. And what a terminal shows of Ctrl-C, which would break it too:
+ * then half of it stayed behind.
+ */
+const freeColumns = 1 + "^C".length
+
 /** A line that is drawn again and again, and gone when the transfer is over. */
 const bar = Effect.fnUntraced(function* (err: Output, command: TransferCommand, name: string) {
   let state = ProgressBar.start(yield* Clock.currentTimeMillis)
@@ -174,8 +181,7 @@ const bar = Effect.fnUntraced(function* (err: Output, command: TransferCommand, 
     if (latest === undefined) return
     state = ProgressBar.look(state, yield* Clock.currentTimeMillis, latest)
     drawn = true
-    // The last column stays free: some terminals break the line there.
-    const line = ProgressBar.render(state, command, name, Math.max(1, (err.columns() ?? 80) - 1))
+    const line = ProgressBar.render(state, command, name, Math.max(1, (err.columns() ?? 80) - freeColumns))
     yield* err.write(`\r${line}\x1b[K`)
   })
   // What ends sooner than the first drawing needs no bar.

@@ -1,13 +1,13 @@
 /**
  * The files that arguments mean, here and at the server: a name is itself, a pattern is every file that fits.
  */
-import { Effect, Stream } from "effect"
+import { Effect, Result, Stream } from "effect"
 import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { type LocalFileFailed, RequestRefused } from "./ClientError.ts"
 import * as Glob from "./Glob.ts"
-import * as LeftOut from "./LeftOut.ts"
-import { LocalFiles } from "./LocalFiles.ts"
+import * as Unlisted from "./Unlisted.ts"
+import { LocalFiles, type LocalFound, type LeftOutKind } from "./LocalFiles.ts"
 import { type NoSession, Sessions } from "./Sessions.ts"
 
 /** A local path, and its size when there is a file. */
@@ -16,60 +16,72 @@ export interface Local {
   readonly size: number | undefined
 }
 
-/** A pattern that nothing fits stays as it is: whoever opens it says that there is no such file. */
-export const local = Effect.fnUntraced(function* (
-  paths: ReadonlyArray<string>
-): Effect.fn.Return<ReadonlyArray<Local>, never, LocalFiles> {
-  const files = yield* LocalFiles
-  const all = yield* Effect.forEach(paths, (path) =>
-    Effect.gen(function* () {
-      const here = yield* Effect.orElseSucceed(files.look(path), () => undefined)
-      if (here !== undefined) return [{ path, size: here.size }]
-      if (!Glob.isPattern(path)) return [{ path, size: undefined }]
-      const found = yield* fitting(path, false)
-      return found.files.length > 0 ? found.files : [{ path, size: undefined }]
-    })
-  )
-  return all.flat()
-})
+/** A link or special file that fits a pattern. */
+export interface LeftOut {
+  readonly path: string
+  readonly kind: LeftOutKind
+}
 
-/** What fits a local pattern, and the folders that could not be read, in which more may fit. */
-export interface Fitting {
+/** What arguments mean here, and what of it cannot be had: that is the person's to know. */
+export interface Meant {
   readonly files: ReadonlyArray<Local>
   readonly failed: ReadonlyArray<{ readonly path: string; readonly error: LocalFileFailed }>
+  readonly leftOut: ReadonlyArray<LeftOut>
 }
 
 /**
- * What fits a local pattern: from the folder that it names outright, and no deeper than it speaks of.
+ * The path itself when something stands there, or nothing can: whoever opens it says why. Otherwise what fits it as a
+ * pattern, from the folder that it names outright, and no deeper than it speaks of.
  *
  * @param folders whether folders fit as well; what is below such a one is not looked at
  */
-export const fitting = Effect.fnUntraced(function* (
+export const meant = Effect.fnUntraced(function* (
+  path: string,
+  folders: boolean
+): Effect.fn.Return<Meant, never, LocalFiles> {
+  const here = yield* Effect.result((yield* LocalFiles).look(path))
+  const size = Result.isSuccess(here) ? here.success?.size : undefined
+  const itself = { files: [{ path, size }], failed: [], leftOut: [] }
+  if (!Glob.isPattern(path) || Result.isFailure(here) || here.success !== undefined) return itself
+  const found = yield* fitting(path, folders)
+  return found.files.length + found.failed.length > 0 ? found : { ...itself, leftOut: found.leftOut }
+})
+
+const fitting = Effect.fnUntraced(function* (
   pattern: string,
   folders: boolean
-): Effect.fn.Return<Fitting, never, LocalFiles> {
+): Effect.fn.Return<Meant, never, LocalFiles> {
   const files = yield* LocalFiles
   const parts = pattern.split(/[/\\]/)
   const first = parts.findIndex(Glob.isPattern)
   const folder = first === 0 ? "." : parts.slice(0, first).join("/") || "/"
-  const wanted = parts.slice(first)
-  const depth = wanted.includes("**") ? Number.POSITIVE_INFINITY : wanted.length
+  const wanted = parts.slice(first).join("/")
   const pathOf = (name: string) => (first === 0 ? name : files.join(folder, name))
   const fits: Array<Local> = []
-  const failed: Array<Fitting["failed"][number]> = []
+  const failed: Array<Meant["failed"][number]> = []
+  const leftOut: Array<LeftOut> = []
+  const entered = new Set<string>()
   const enter = (name: string) => {
-    const whole = folders && Glob.matchesPath(wanted.join("/"), name)
+    const whole = folders && Glob.matchesPath(wanted, name)
     if (whole) fits.push({ path: pathOf(name), size: undefined })
-    return !whole && name.split("/").length < depth
+    const enters = !whole && Glob.mayFitBelow(wanted, name)
+    if (enters) entered.add(name)
+    return enters
   }
-  yield* Stream.runForEach(files.walk(folder, enter), (one) =>
-    Effect.sync(() => {
-      if (one._tag === "Failed") failed.push({ path: pathOf(one.name), error: one.error })
-      if (one._tag !== "File" || !Glob.matchesPath(wanted.join("/"), one.name)) return
-      fits.push({ path: pathOf(one.name), size: one.size })
-    })
-  )
-  return { files: fits, failed }
+  const take = (one: LocalFound): void => {
+    const path = pathOf(one.name)
+    // What is not there has nothing that fits.
+    if (one._tag === "Failed" && one.name === "" && one.error.code === "ENOENT") return
+    if (one._tag === "Failed" && (one.name === "" || entered.has(one.name))) {
+      failed.push({ path: one.name === "" ? folder : path, error: one.error })
+    } else if (Glob.matchesPath(wanted, one.name)) {
+      if (one._tag === "File") fits.push({ path, size: one.size })
+      if (one._tag === "Failed") failed.push({ path, error: one.error })
+      if (one._tag === "LeftOut" && one.kind !== "empty-folder") leftOut.push({ path, kind: one.kind })
+    }
+  }
+  yield* Stream.runForEach(files.walk(folder, enter), (one) => Effect.sync(() => take(one)))
+  return { files: fits, failed, leftOut }
 })
 
 /** A file of the server; its size when a listing was asked for. */
@@ -83,7 +95,7 @@ export interface Remote {
   readonly files: ReadonlyArray<Named>
   readonly missing: ReadonlyArray<{ readonly name: string; readonly error: FileName.NameRefused | RequestRefused }>
   /** what the listing lacks, if there was one */
-  readonly lacks: LeftOut.Heard
+  readonly lacks: Unlisted.Heard
 }
 
 /**
@@ -96,11 +108,11 @@ export const remote = Effect.fnUntraced(function* (
   const patterns = texts.filter(Glob.isPattern)
   const files = new Map<string, Named>()
   const fitting = new Set<string>()
-  const lacks = LeftOut.make(patterns, LeftOut.mayFit)
+  const lacks = Unlisted.make(patterns, Unlisted.mayFit)
   if (patterns.length > 0) {
     const session = yield* (yield* Sessions).session
     const named = new Set(texts)
-    yield* Stream.runForEach(session.fetchWith({ onLeftOut: lacks.onLeftOut }), ({ name, size }) =>
+    yield* Stream.runForEach(session.fetchWith({ onUnlisted: lacks.onUnlisted }), ({ name, size }) =>
       Effect.sync(() => {
         const fits = patterns.filter((pattern) => Glob.matches(pattern, name))
         if (fits.length > 0 || named.has(name)) files.set(name, { name, size })

@@ -62,6 +62,13 @@ const urlText: Record<UrlRefused["because"], string> = {
 
 const scheme = "paradrop://"
 
+/**
+ * Whether a text looks like an address with a password in it, of whatever scheme. A port is none, and what follows it
+ * is a path.
+ */
+export const holdsPassword = (text: string): boolean =>
+  /^(?:[a-z][a-z0-9+.-]*:\/\/)?[^/\s:@[]*:(?!\d{1,5}\/|\/\/)[^@]*@/i.test(text)
+
 /** Whether a text is meant as a URL of ours. */
 export const isUrl = (text: string): boolean => text.toLowerCase().startsWith(scheme)
 
@@ -70,7 +77,7 @@ export const parseUrl = (text: string): Effect.Effect<Located, AddressRefused | 
   const [, authority = "", encoded = ""] = /^([^/]*)\/?([^]*)$/.exec(text.slice(scheme.length)) ?? []
   const at = authority.lastIndexOf("@")
   const user = at < 0 ? undefined : authority.slice(0, at)
-  if (user?.includes(":") === true) return Effect.fail(new UrlRefused({ because: "password" }))
+  if (user?.includes(":") === true || holdsPassword(text)) return Effect.fail(new UrlRefused({ because: "password" }))
   return Effect.flatMap(parse(authority.slice(at + 1)), (server) =>
     Effect.map(percentDecoded(encoded), (path) => ({ server, user, path }))
   )

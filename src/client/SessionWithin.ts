@@ -9,7 +9,7 @@ import { bundledBytes, bundlesOf } from "../domain/file/PackedFiles.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { RequestRefused } from "./ClientError.ts"
 import type { OnCrossed, Refusals, SmallDownload, SmallUpload } from "./Bundles.ts"
-import type { ClientSession, OnLeftOut } from "./ClientSession.ts"
+import type { ClientSession, OnUnlisted } from "./ClientSession.ts"
 import type { Sessions } from "./Sessions.ts"
 import type { Place } from "./ShellPlace.ts"
 
@@ -35,12 +35,12 @@ export const within = (session: ClientSession, place: Place): ClientSession => {
     )
   /** Of what was not named it is not known where it is. */
   const insideOnly =
-    (onLeftOut: OnLeftOut): OnLeftOut =>
+    (onUnlisted: OnUnlisted): OnUnlisted =>
     ({ count, names }) => {
       const own = names.filter((name) => name.startsWith(start)).map((name) => name.slice(start.length))
       const others = count - names.length
       if (own.length + others === 0) return Effect.void
-      return onLeftOut({ count: own.length + others, names: own.filter(FileName.isName) })
+      return onUnlisted({ count: own.length + others, names: own.filter(FileName.isName) })
     }
   /** The whole name: longer and deeper than the part that was checked when it was typed. */
   const whole = (name: FileName.FileName): Effect.Effect<FileName.FileName, RequestRefused> =>
@@ -102,13 +102,13 @@ export const within = (session: ClientSession, place: Place): ClientSession => {
     },
     fetch: inside(session.fetch),
     // All names of this session have the place's outermost part.
-    fetchWith: ({ alike, onLeftOut, ...options }) => {
+    fetchWith: ({ alike, onUnlisted, ...options }) => {
       const wanted = alike !== undefined && FileName.isName(place) ? { ...options, alike: [place] } : options
-      return inside(session.fetchWith({ ...wanted, ...(onLeftOut && { onLeftOut: insideOnly(onLeftOut) }) }))
+      return inside(session.fetchWith({ ...wanted, ...(onUnlisted && { onUnlisted: insideOnly(onUnlisted) }) }))
     },
-    fetchToGet: (names, onLeftOut) =>
+    fetchToGet: (names, onUnlisted) =>
       Effect.flatMap(Effect.forEach(names, whole), (all) =>
-        session.fetchToGet(all, onLeftOut && insideOnly(onLeftOut))
+        session.fetchToGet(all, onUnlisted && insideOnly(onUnlisted))
       ).pipe(Effect.flatMap((entries) => Stream.runCollect(inside(Stream.fromIterable(entries))))),
     describe: (name) => Effect.flatMap(whole(name), session.describe),
     upload: (name, ...rest) => Effect.flatMap(whole(name), (name) => session.upload(name, ...rest)),

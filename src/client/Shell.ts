@@ -110,7 +110,7 @@ const act = Effect.fnUntraced(function* (
     case "Lls":
       return yield* local(parsed)
     case "Invalid":
-      return yield* Effect.as(invalid(parsed), "failed" as const)
+      return yield* Effect.as(invalid(parsed, line), "failed" as const)
   }
 })
 
@@ -281,9 +281,17 @@ const quoting = [
   "A name of the server begins at cd's folder, or with a / at the top; .. is one folder up."
 ]
 
-const invalid = Effect.fnUntraced(function* ({ reason, suggestion }: Extract<ShellLine.Line, { _tag: "Invalid" }>) {
+/** Of a command that is known only its own form is shown: the others would bury it. */
+const invalid = Effect.fnUntraced(function* (
+  { reason, suggestion }: Extract<ShellLine.Line, { _tag: "Invalid" }>,
+  line = ""
+) {
   const reporter = yield* Reporter
+  const typed = ShellLine.scan(line).words[0]?.text
+  const known = ShellLine.patterns.find(({ name }) => name === typed)
   yield* reporter.failed({ error: new InvalidCommand({ reason: reason ?? "" }) })
-  yield* reporter.note(patternLines.join("\n"))
+  yield* reporter.note(
+    known === undefined ? patternLines.join("\n") : `  ${known.form}  (help ${known.name} shows more)`
+  )
   if (suggestion !== undefined) yield* reporter.note(`did you mean '${suggestion}'?`)
 })

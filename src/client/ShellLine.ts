@@ -9,6 +9,7 @@ import { ContentDigest } from "../domain/file/Digest.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { nearest } from "../domain/Nearest.ts"
 import type { Command } from "./Commands.ts"
+import { holdsPassword } from "./ServerAddress.ts"
 import type { TreeOptions } from "./Trees.ts"
 
 /** What a line can be. */
@@ -181,9 +182,12 @@ export const parse = (line: string): Line =>
     onSuccess: ([name, ...rest]) => {
       // A script's comment.
       if (name === undefined || name.startsWith("#")) return { _tag: "Empty" }
+      if (rest.some((word) => word.includes("://") && holdsPassword(word))) return invalid(noPassword)
       return parsers.get(name)?.(rest) ?? { _tag: "Invalid", reason: undefined, suggestion: suggest(name) }
     }
   })
+
+const noPassword = "a password has no place in a URL: leave it out"
 
 const invalid = (reason: string): Line => ({ _tag: "Invalid", reason, suggestion: undefined })
 

@@ -13,13 +13,28 @@ import * as Glob from "./Glob.ts"
 export type Place = string
 
 /** Where a text leads to from a place: parts of a path, `..` one up, `/` at its beginning from the top. */
-export const resolve = (place: Place, text: string): Place => {
+export const resolve = (place: Place, text: string): Place => walked(place, text).join("/")
+
+/**
+ * The name of a file, said from a place. Above the top there is none: a `..` that leads there stays in the name, which
+ * is then none. Who only goes there (`cd ..`) stays at the top, as in any shell, and sees it.
+ */
+const named = (place: Place, text: string): string => {
+  let above = 0
+  const name = walked(place, text, () => (above += 1)).join("/")
+  return `${"../".repeat(above)}${name}`
+}
+
+/** @param onTop told of each `..` at the top */
+const walked = (place: Place, text: string, onTop?: () => void): ReadonlyArray<string> => {
   const parts = text.startsWith("/") || place === "" ? [] : place.split("/")
   for (const part of text.split("/")) {
-    if (part === "..") parts.pop()
-    else if (part !== "" && part !== ".") parts.push(part)
+    if (part === "..") {
+      if (parts.length === 0) onTop?.()
+      parts.pop()
+    } else if (part !== "" && part !== ".") parts.push(part)
   }
-  return parts.join("/")
+  return parts
 }
 
 /** The rule that keeps files from being there; undefined when there can be some. */
@@ -35,9 +50,9 @@ export interface Placed {
 /** The command as it is to run: from the place, or with every name from the top. */
 export const placed = (place: Place, command: Command): Placed => {
   if (!namesOf(command).some(leaves)) return { place, command }
-  const name = (text: string) => resolve(place, text)
+  const name = (text: string) => named(place, text)
   // What is said of the place is no pattern, even if it looks like one.
-  const pattern = (text: string) => resolve(Glob.literal(place), text)
+  const pattern = (text: string) => named(Glob.literal(place), text)
   return { place: "", command: fromTop(command, name, pattern) }
 }
 

@@ -170,25 +170,16 @@ export const local = Effect.fnUntraced(function* <R = never>(
   // What is named twice is meant once.
   const seen = new Set<string>()
   for (const text of paths) {
-    const { paths, unread } = yield* meant(text)
+    const { failed: unread, files: named, leftOut } = yield* Selection.meant(text, true)
     for (const { error, path } of unread) yield* fail(path, error)
-    for (const path of paths) {
+    for (const { kind, path } of leftOut) yield* told(reporter.leftOut({ command, path, kind }))
+    for (const { path } of named) {
       const plain = path.replace(/(?<=.)\/+$/, "")
       if (!seen.has(plain)) yield* Effect.catch(one(path), (error) => fail(path, error))
       seen.add(plain)
     }
   }
   return { files: found, roots, empty, failed, whole: failed === 0, mayRemove: removable(roots, filter, kept) }
-})
-
-/** The path itself when something stands there; otherwise what fits it as a pattern, and what could not be read. */
-const meant = Effect.fnUntraced(function* (text: string) {
-  const itself = { paths: [text], unread: [] }
-  if (!Glob.isPattern(text)) return itself
-  const here = yield* Effect.option((yield* LocalFiles).look(text))
-  if (here._tag === "None" || here.value !== undefined) return itself
-  const { failed, files } = yield* Selection.fitting(text, true)
-  return { paths: files.length > 0 ? files.map(({ path }) => path) : [text], unread: failed }
 })
 
 const missing = { upload: "upload", para: "parallelize" } as const

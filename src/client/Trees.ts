@@ -14,12 +14,12 @@ import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { deltaBytesMin, filesAheadMax, largeFilesAheadMax, listingNamesMax } from "../domain/limits.ts"
 import * as Batch from "./Batch.ts"
-import type { ClientSession, OnLeftOut } from "./ClientSession.ts"
+import type { ClientSession, OnUnlisted } from "./ClientSession.ts"
 import * as Failures from "./Failures.ts"
 import * as Filter from "./Filter.ts"
 import * as Glob from "./Glob.ts"
 import { LocalFiles, type LocalPlace } from "./LocalFiles.ts"
-import * as LeftOut from "./LeftOut.ts"
+import * as Unlisted from "./Unlisted.ts"
 import * as Obstacles from "./Obstacles.ts"
 import * as Plan from "./Plan.ts"
 import { Reporter, type TransferCommand } from "./Reporter.ts"
@@ -195,19 +195,19 @@ interface ListingOptions {
   readonly optional?: boolean
   /** whether what is listed is certain to be asked for */
   readonly toGet?: boolean
-  readonly onLeftOut?: OnLeftOut
+  readonly onUnlisted?: OnUnlisted
 }
 
 /** The server's files that are or may be in the way; undefined when they could not be listed, which was told. */
 const listing = Effect.fnUntraced(function* (
   command: TransferCommand,
   among: Outermost,
-  { onLeftOut, optional = false, toGet = false }: ListingOptions
+  { onUnlisted, optional = false, toGet = false }: ListingOptions
 ): Effect.fn.Return<ReadonlyArray<FileEntry> | undefined, NoSession, Reporter | Scope.Scope | Sessions> {
   const reporter = yield* Reporter
   const listed = Effect.flatMap(loggedIn, ({ fetchToGet, fetchWith }) => {
-    if (among !== undefined && toGet) return fetchToGet(among, onLeftOut)
-    return Stream.runCollect(fetchWith({ alike: among, ...(onLeftOut && { onLeftOut }) }))
+    if (among !== undefined && toGet) return fetchToGet(among, onUnlisted)
+    return Stream.runCollect(fetchWith({ alike: among, ...(onUnlisted && { onUnlisted }) }))
   })
   return yield* Effect.catchTag(listed, "RequestRefused", (error) =>
     optional && error.reason === "not-permitted"
@@ -258,8 +258,8 @@ export const get = (
     const toGet = options.dryRun ? undefined : yield* allToGet(texts, folder, options)
     const among = toGet ?? outermostOfRemote(texts)
     const crossed = toGet && (yield* Effect.andThen(loggedIn, Batch.traffic))
-    const lacks = LeftOut.make(texts.map(TreeSelection.folderName), LeftOut.mayMean)
-    const listed = yield* listing("download", among, { toGet: toGet !== undefined, onLeftOut: lacks.onLeftOut })
+    const lacks = Unlisted.make(texts.map(TreeSelection.folderName), Unlisted.mayMean)
+    const listed = yield* listing("download", among, { toGet: toGet !== undefined, onUnlisted: lacks.onUnlisted })
     if (listed === undefined) return false
     const there = yield* TreeSelection.remote(texts, listed, filter, lacks.mayHold)
     let failed = there.failed + (yield* lacks.tell("download"))

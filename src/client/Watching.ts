@@ -26,7 +26,7 @@ import {
 } from "../domain/limits.ts"
 import { TooManyToWatch } from "./ClientError.ts"
 import * as Glob from "./Glob.ts"
-import * as LeftOut from "./LeftOut.ts"
+import * as Unlisted from "./Unlisted.ts"
 import { LocalWatch } from "./LocalWatch.ts"
 import { type ListingChange, Reporter } from "./Reporter.ts"
 import { type NoSession, Sessions } from "./Sessions.ts"
@@ -174,13 +174,13 @@ export const fetch = (
   Effect.gen(function* () {
     const reporter = yield* Reporter
     let known: Listing | undefined
-    const lacks = LeftOut.make([pattern ?? "**"], LeftOut.mayFit)
+    const lacks = Unlisted.make([pattern ?? "**"], Unlisted.mayFit)
     const listing = Effect.gen(function* () {
       const session = yield* (yield* Sessions).session
       // The login counts not: the next listing has none.
       const began = yield* Clock.currentTimeMillis
       const entries = new Map<string, FileEntry>()
-      yield* Stream.runForEachArray(session.fetchWith({ digests, onLeftOut: lacks.onLeftOut }), (page) => {
+      yield* Stream.runForEachArray(session.fetchWith({ digests, onUnlisted: lacks.onUnlisted }), (page) => {
         for (const entry of page) {
           if (pattern === undefined || Glob.matches(pattern, entry.name)) entries.set(entry.name, entry)
         }

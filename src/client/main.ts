@@ -14,7 +14,6 @@ import * as NodeTerminal from "@effect/platform-node/NodeTerminal"
 import { Cause, Config, Effect, Layer, Option, Schema, Scope, Stdio, Terminal } from "effect"
 import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
 import * as CipherNode from "../domain/channel/CipherNode.ts"
-import type { UserName } from "../domain/channel/HandshakeMessage.ts"
 import * as KemNode from "../domain/channel/KemNode.ts"
 import type { Password } from "../domain/channel/Opaque.ts"
 import * as OpaqueNode from "../domain/channel/OpaqueNode.ts"
@@ -26,7 +25,7 @@ import * as manual from "../manual.ts"
 import * as Client from "./Client.ts"
 import * as CauseChain from "./CauseChain.ts"
 import * as ClientConfig from "./ClientConfig.ts"
-import type { LoginIncorrect } from "./ClientError.ts"
+import { LoginIncorrect } from "./ClientError.ts"
 import { CommandHelp } from "./CommandHelp.ts"
 import * as Commands from "./Commands.ts"
 import * as CompletionScripts from "./CompletionScripts.ts"
@@ -38,6 +37,7 @@ import * as LocalFilesNode from "./LocalFilesNode.ts"
 import * as LocalWatchNode from "./LocalWatchNode.ts"
 import { OwnPassword } from "./PasswordCommand.ts"
 import * as PasswordSource from "./PasswordSource.ts"
+import * as PipesNode from "./PipesNode.ts"
 import * as ProfileCommands from "./ProfileCommands.ts"
 import type { Profile } from "./Profiles.ts"
 import * as ProfilesNode from "./ProfilesNode.ts"
@@ -66,9 +66,7 @@ const { version } = Schema.decodeUnknownSync(Schema.Struct({ version: Schema.Str
 // Sessions
 // -----------------------------------------------------------------------------
 
-interface Target {
-  readonly server: ServerAddress.ServerAddress
-  readonly user: UserName
+interface Target extends ClientConfig.Whom {
   readonly passwordFile: string | undefined
   readonly passwordCommand: string | undefined
   readonly profile: Profile | undefined
@@ -87,11 +85,11 @@ const passwordFor = ({ passwordCommand: command, passwordFile: file, ...target }
 
 /** Sessions with the target. A password that was right is kept for the next one. */
 const sessions = (target: Target) => {
-  const { server, user } = target
+  const { user } = target
   let known: Password | undefined
   const connect = Effect.gen(function* () {
     const given = known === undefined ? yield* passwordFor(target) : { password: known, typed: false }
-    const entered = yield* logIn(server, user, given)
+    const entered = yield* logIn(target, given)
     known = entered.password
     if (entered.typed) yield* (yield* Reporter).note("correct", "good")
     return entered.session
@@ -103,15 +101,12 @@ const sessions = (target: Target) => {
 }
 
 /** Connects; a person who needed long for another password is dialled for again. */
-const logIn = Effect.fnUntraced(function* (
-  server: ServerAddress.ServerAddress,
-  user: UserName,
-  given: PasswordSource.Given
-) {
+const logIn = Effect.fnUntraced(function* ({ assumed, server, user }: ClientConfig.Whom, given: PasswordSource.Given) {
   let { password, typed } = given
   const context = yield* Effect.context<Effect.Services<ReturnType<typeof PasswordSource.again>>>()
+  const told = ({ attemptsLeft, user }: LoginIncorrect) => new LoginIncorrect({ user, attemptsLeft, assumed })
   const askAgain = (incorrect: LoginIncorrect) =>
-    Effect.map(Effect.provideContext(PasswordSource.again(incorrect), context), (next) => {
+    Effect.map(Effect.provideContext(PasswordSource.again(told(incorrect)), context), (next) => {
       if (next === undefined) return Option.none()
       typed = true
       password = next
@@ -129,7 +124,10 @@ const logIn = Effect.fnUntraced(function* (
       // A person is told that the password was right before anything else.
       eager: !typed,
       client: `${ClientConfig.program} ${version}`
-    }).pipe(Effect.catchTag("ConnectFailed", (error) => (password === tried ? Effect.fail(error) : Effect.undefined)))
+    }).pipe(
+      Effect.catchTag("ConnectFailed", (error) => (password === tried ? Effect.fail(error) : Effect.undefined)),
+      Effect.catchTag("LoginIncorrect", (incorrect) => Effect.fail(told(incorrect)))
+    )
     if (connected !== undefined) return { session: connected, password, typed }
   }
 })
@@ -531,6 +529,7 @@ const platform = Layer.mergeAll(
   nodeServices,
   Layer.provideMerge(LineEditorNode.layer, HistoryNode.layer),
   LocalFilesNode.layer,
+  PipesNode.layer,
   profiles,
   WorkingFolderNode.layer,
   commandHelp,
@@ -543,6 +542,7 @@ const platform = Layer.mergeAll(
 
 // What waited for the program to be loaded goes first: the hello of a connection that was dialled ahead.
 turn.pipe(
+  Effect.andThen(Effect.flatMap(Stdio.Stdio, ({ args }) => Effect.flatMap(args, ClientConfig.refusePasswords))),
   Effect.andThen(Command.run(command, { version })),
   Effect.as(0),
   Effect.raceFirst(ScreenNode.ended),

@@ -450,7 +450,7 @@ export const listingPageEntriesMax = 512
 export const listingNamesMax = 16
 
 /** Names that a server tells of what a listing leaves out; of the others it tells the number. */
-export const leftOutNamesMax = 32
+export const unlistedNamesMax = 32
 
 /** Small files are looked at, read and put in place for so long before the event loop has its turn. */
 export const blockingMillisecondsMax = 5

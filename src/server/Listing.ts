@@ -7,7 +7,7 @@ import type { FileEntry } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
 import { packEntries, packNames } from "../domain/file/PackedFiles.ts"
 import { printable } from "../domain/file/Printable.ts"
-import { bundleFilesMax, leftOutNamesMax, listingPageEntriesMax } from "../domain/limits.ts"
+import { bundleFilesMax, unlistedNamesMax, listingPageEntriesMax } from "../domain/limits.ts"
 import type { FrameChannel } from "../domain/session/FrameChannel.ts"
 import type { ActionResult, SessionOutput } from "../domain/session/SessionState.ts"
 import type { Confined } from "../domain/store/Confined.ts"
@@ -52,7 +52,7 @@ export const make = (options: {
       if (told || first === undefined) return Effect.void
       told = true
       const name = printable(files.whole(first))
-      return log("left-out", `a listing lacks what may not be looked into: '${name}'`, { name, count, user: user() })
+      return log("unlisted", `a listing lacks what may not be looked into: '${name}'`, { name, count, user: user() })
     })
 
   return ({ alike, content, digest: wanted, id }) =>
@@ -61,14 +61,14 @@ export const make = (options: {
       const first: Array<FileEntry> = []
       let closed = 0
       const names: Array<FileName.FileName> = []
-      const onLeftOut = (name: FileName.FileName) =>
+      const onUnlisted = (name: FileName.FileName) =>
         Effect.sync(() => {
           closed += 1
-          if (names.length < leftOutNamesMax) names.push(name)
+          if (names.length < unlistedNamesMax) names.push(name)
         })
       const say = (message: Message.ServerMessage) =>
         unlessStopped(id, channel.send({ kind: "message", id, body: Message.Server.encode(message) }))
-      const all = listAlike(store, alike, onLeftOut)
+      const all = listAlike(store, alike, onUnlisted)
       const entries = wanted ? Stream.mapEffect(all, (entry) => withDigest(id, entry)) : all
       return Stream.runForEachArray(Stream.rechunk(entries, wanted ? 1 : listingPageEntriesMax), (page) => {
         count += page.length
@@ -83,7 +83,7 @@ export const make = (options: {
           Effect.suspend(() =>
             closed === 0
               ? Effect.void
-              : Effect.andThen(tell(closed, names), say({ _tag: "LeftOut", names: packNames(names), count: closed }))
+              : Effect.andThen(tell(closed, names), say({ _tag: "Unlisted", names: packNames(names), count: closed }))
           )
         ),
         Effect.andThen(content !== undefined ? bundles.sendAlong(id, first, unlessStopped) : Effect.void),

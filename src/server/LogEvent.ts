@@ -46,7 +46,7 @@ export const logEvents = {
   "files-committed": { level: "Info", meaning: "several small files have new content, which is on disk" },
   "file-removed": { level: "Info", meaning: "a file was removed" },
   "file-renamed": { level: "Info", meaning: "a file has another name; one that had it before is gone" },
-  "left-out": {
+  unlisted: {
     level: "Warn",
     meaning: "a listing lacks `count` folders or files that the server may not look into: `name` is the first"
   },

@@ -6,12 +6,13 @@ import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Layer, Stream } from "effect"
 import * as Client from "../../src/client/Client.ts"
-import { ConnectionLost } from "../../src/client/ClientError.ts"
+import { ConnectionLost, LocalFileFailed } from "../../src/client/ClientError.ts"
 import type { ClientSession } from "../../src/client/ClientSession.ts"
 import * as Commands from "../../src/client/Commands.ts"
 import { complete } from "../../src/client/Completion.ts"
 import { History } from "../../src/client/History.ts"
 import { LineEditor } from "../../src/client/LineEditor.ts"
+import { LocalFiles, type LocalFound } from "../../src/client/LocalFiles.ts"
 import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
 import type { Progress } from "../../src/client/Progress.ts"
 import { Reporter } from "../../src/client/Reporter.ts"
@@ -209,6 +210,15 @@ describe("commands", () => {
     }).pipe(Effect.provide(changes.layer))
   )
 
+  const empty = world()
+  it.effect("an empty server has nothing to list, and nothing that fits a pattern", () =>
+    Effect.gen(function* () {
+      assert.isTrue(yield* fetch())
+      assert.deepStrictEqual(taken(empty.here), { out: "", err: "" })
+      assert.isFalse(yield* fetch("*"))
+    }).pipe(Effect.provide(empty.layer))
+  )
+
   const patterned = world()
   it.effect("patterns mean the files that fit, on both sides, and end with a summary", () =>
     Effect.gen(function* () {
@@ -225,6 +235,11 @@ describe("commands", () => {
       yield* fetch()
       assert.deepStrictEqual(taken(patterned.here).out.match(/\S+$/gm), ["a.txt", "b.txt", "c.txt"])
 
+      assert.isFalse(yield* fetch("*.none"))
+      assert.deepStrictEqual(taken(patterned.here), {
+        out: "",
+        err: "paradrop: *.none: the server does not have this file: 'fetch' alone shows what it has\n"
+      })
       assert.isFalse(yield* upload(["dir/*.none"]))
       assert.include(taken(patterned.here).err, "could not find the file in clientSide to upload: dir/*.none")
 
@@ -235,6 +250,49 @@ describe("commands", () => {
       assert.isFalse(yield* download(["*.none", "a.txt"], "dir"))
       assert.include(taken(patterned.here).err, "*.none: the server does not have this file")
     }).pipe(Effect.provide(patterned.layer))
+  )
+
+  const unreadable = world()
+  it.effect("what fits a pattern and cannot be had is told, and what does not fit is nobody's matter", () =>
+    Effect.gen(function* () {
+      yield* place("dir/good.txt", "1")
+      const files = yield* LocalFiles
+      const failed = (name: string, code: string) => {
+        const error = new LocalFileFailed({ path: `dir/${name}`, operation: "read", code })
+        return { _tag: "Failed", name, error } as const
+      }
+      const found: ReadonlyArray<LocalFound> = [
+        failed("bad\u{fffd}.txt", "ENOENT"),
+        failed("sub", "EACCES"),
+        { _tag: "LeftOut", name: "link.txt", kind: "link" }
+      ]
+      const partly = LocalFiles.of({
+        ...files,
+        walk: (folder, enter) =>
+          Stream.concat(
+            files.walk(folder, enter),
+            Stream.suspend(() =>
+              Stream.fromIterable(found.filter(({ name }) => folder === "dir" && (name !== "sub" || enter(name))))
+            )
+          )
+      })
+      const told = (path: string, command = upload) =>
+        Effect.map(Effect.provideService(command([path]), LocalFiles, partly), (succeeded) => {
+          return [succeeded, ...taken(unreadable.here).err.split("\n")].slice(0, -1)
+        })
+      const name = "paradrop: cannot read dir/bad\u{fffd}.txt (ENOENT): its name is not UTF-8; rename it"
+      const link = "left out: dir/link.txt (a symbolic link)"
+      const folder = "paradrop: cannot read dir/sub (EACCES): permission denied"
+      assert.deepStrictEqual(yield* told("dir/*.txt"), [false, name, link])
+      assert.deepStrictEqual(yield* told("dir/*.txt", para), [false, name, link])
+      assert.deepStrictEqual(yield* told("dir/**"), [false, name, folder, link])
+      assert.deepStrictEqual(yield* told("dir/bad*"), [false, name])
+      assert.deepStrictEqual(yield* told("dir/good*"), [true])
+      const missing = "paradrop: could not find the file in clientSide to upload:"
+      assert.deepStrictEqual(yield* told("dir/g*/*"), [false, `${missing} dir/g*/*`])
+      assert.deepStrictEqual(yield* told("dir/link*"), [false, link, `${missing} dir/link*`])
+      assert.deepStrictEqual(yield* told("none/*"), [false, `${missing} none/*`])
+    }).pipe(Effect.provide(unreadable.layer))
   )
 
   const colliding = world()
@@ -469,6 +527,19 @@ describe("the shell", () => {
       assert.include(second.err, "  upload [-r] FILE... [--as NAME]                  send files to the server\n")
       assert.include(second.err, "did you mean 'upload'?\n")
       assert.include(second.out, "my file.txt")
+      assert.isFalse(yield* shell(["upload", 'rename "a']))
+      const wrong = "\u001b[31mparadrop: invalid command: the client must pay attention to acceptable input patterns"
+      assert.strictEqual(
+        taken(here).err,
+        `${wrong} (upload needs a file)\u001b[39m\n` +
+          "  upload [-r] FILE... [--as NAME]  (help upload shows more)\n" +
+          `${wrong} (a quote is not closed)\u001b[39m\n` +
+          "  rename NAME NEW [--replace] [--expect DIGEST]  (help rename shows more)\n"
+      )
+      assert.isFalse(yield* shell(['rename "my file.txt" ../y', 'download "../my file.txt"']))
+      const above = taken(here)
+      assert.strictEqual(above.out, "")
+      assert.match(above.err, /'..\/y' cannot be a file name .*\n.*'..\/my file.txt' cannot be a file name/)
       assert.isTrue(yield* shell(["nonsense"], { interactive: true }))
       assert.isTrue(yield* shell(["help"]))
       assert.include(taken(here).out, "download [-r] NAME... [--to PATH]")

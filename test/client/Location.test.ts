@@ -84,6 +84,7 @@ describe("whom a command speaks to", () => {
       const { named } = yield* ClientConfig.parseName(Option.fromUndefinedOr(url), { nameless: true })
       const flags = { server: Option.fromUndefinedOr(server), user: Option.fromUndefinedOr(user) }
       const target = yield* ClientConfig.parseServer(flags, named)
+      assert.strictEqual(target.assumed, target.user === "default")
       return `${target.user} ${ServerAddress.show(target.server)}`
     })
 

@@ -1,11 +1,14 @@
+import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
 import { Effect, Layer, Redacted } from "effect"
+import { LoginIncorrect } from "../../src/client/ClientError.ts"
 import { LineEditor } from "../../src/client/LineEditor.ts"
 import * as PasswordSource from "../../src/client/PasswordSource.ts"
+import * as PipesNode from "../../src/client/PipesNode.ts"
 import * as ProfileCommands from "../../src/client/ProfileCommands.ts"
 import { ProfileName, Profiles } from "../../src/client/Profiles.ts"
 import * as ProfilesNode from "../../src/client/ProfilesNode.ts"
@@ -80,6 +83,21 @@ describe("the file system", () => {
         assert.include(message, why)
         assert.notInclude(message, "s3cret")
       }
+    }).pipe(Effect.provide(real))
+  )
+
+  it.effect("says what is in the place of a profile and is no file, and waits for no writer of a pipe", () =>
+    Effect.gen(function* () {
+      written("")
+      fs.rmSync(profileFile())
+      fs.mkdirSync(profileFile())
+      const { get } = yield* Profiles
+      const detail = `${profileFile()} is no file: put one there, or move it away`
+      assert.strictEqual((yield* Effect.flip(get(home))).message, detail)
+      if (process.platform === "win32") return
+      fs.rmdirSync(profileFile())
+      spawnSync("mkfifo", [profileFile()])
+      assert.strictEqual((yield* Effect.flip(get(home))).message, detail)
     }).pipe(Effect.provide(real))
   )
 
@@ -191,6 +209,7 @@ describe("where the password comes from", () => {
   const services = Layer.mergeAll(
     NodeServices.layer,
     Layer.succeed(LineEditor, nobody),
+    PipesNode.layer,
     Layer.provide(ReporterText.layer(""), Screen.layerMemory({ written: { out: "", err: "" } }))
   )
   const asked = {
@@ -209,6 +228,21 @@ describe("where the password comes from", () => {
     fs.chmodSync(path, mode)
     return path
   }
+
+  it.effect("a person who has named no account is told how, and asked again", () =>
+    Effect.gen(function* () {
+      const said = { out: "", err: "" }
+      const editor = LineEditor.layerScripted({ lines: [], secrets: ["another", "third"] })
+      const again = (assumed: boolean) =>
+        Effect.provide(PasswordSource.again(new LoginIncorrect({ user: "default", attemptsLeft: 2, assumed })), [
+          editor,
+          Layer.provide(ReporterText.layer(""), Screen.layerMemory({ written: said }))
+        ])
+      assert.isDefined(yield* again(false))
+      assert.isDefined(yield* again(true))
+      assert.strictEqual(said.err, "incorrect\nincorrect: name your account with --user, or try again\n")
+    })
+  )
 
   it.effect("a profile's file, which others must not be able to read", () =>
     Effect.gen(function* () {

@@ -112,6 +112,7 @@ describe("lines", () => {
     ["rename a", invalid("rename needs the server's name and the new one")],
     ["rename a b c", invalid("rename needs the server's name and the new one")],
     ["rename a b --expect 0a", invalid("--expect takes a digest, 64 hex digits: 'fetch --digest' shows it")],
+    ["fetch paradrop://a:b@c", invalid("a password has no place in a URL: leave it out")],
     ["uplaod a", invalid(undefined, "upload")],
     ["constructor", invalid(undefined)],
     ["__proto__", invalid(undefined)]

@@ -89,6 +89,15 @@ describe("a place", () => {
     assert.deepStrictEqual(fetched("./*.txt"), { _tag: "Fetch", pattern: "p/[[]q]/*.txt" })
   })
 
+  it("leads to no file above the top, where only cd stays", () => {
+    const from = (place: string, command: Command) => ShellPlace.placed(place, command).command
+    const rename: Command = { _tag: "Rename", name: "x", to: "../y" }
+    assert.deepStrictEqual(from("", rename), rename)
+    assert.deepStrictEqual(from("p", { ...rename, to: "../../a/../y" }), { ...rename, name: "p/x", to: "../y" })
+    assert.deepStrictEqual(from("p", { _tag: "Remove", names: ["/../y"] }), { _tag: "Remove", names: ["../y"] })
+    assert.strictEqual(ShellPlace.resolve("p", "../.."), "")
+  })
+
   it.prop("is no pattern, even if it looks like one", [Schema.Array(Part)], ([parts]) => {
     const place = ["r", ...parts].join("/")
     const { command } = ShellPlace.placed(place, { _tag: "Download", names: ["./*"], to: undefined })
@@ -350,10 +359,10 @@ describe("help COMMAND", () => {
               args: [
                 { name: "FILE", type: "string", description: Option.some("a file"), required: true, variadic: true }
               ],
-              flags: ["as", "elsewhere"].map((flag) => ({
+              flags: ["as", "recursive", "elsewhere"].map((flag) => ({
                 name: flag,
-                aliases: [],
-                type: "NAME",
+                aliases: flag === "recursive" ? ["-r"] : [],
+                type: flag === "recursive" ? "boolean" : "NAME",
                 description: Option.some("a name"),
                 required: false
               })),
@@ -372,8 +381,9 @@ describe("help COMMAND", () => {
         [
           "upload [-r] FILE... [--as NAME]",
           "  send files to the server",
-          "  FILE       a file",
-          "  --as NAME  a name",
+          "  FILE             a file",
+          "  --as NAME        a name",
+          "  --recursive, -r  a name",
           "examples:",
           "  upload x  as x",
           "cd [FOLDER]",

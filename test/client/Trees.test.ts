@@ -22,7 +22,7 @@ import {
   bundlesAheadMax,
   deltaBytesMin,
   failuresToldMax,
-  leftOutNamesMax,
+  unlistedNamesMax,
   listingNamesMax
 } from "../../src/domain/limits.ts"
 import { FileStore, type Where } from "../../src/domain/store/FileStore.ts"
@@ -84,8 +84,8 @@ const world = (
       })
       const narrowed = (where: Where) => {
         listings.push(where.alike === undefined ? "all" : Array.from(where.alike).join())
-        const { onLeftOut = () => Effect.void } = where
-        const told = Effect.forEach(closed, (name) => onLeftOut(FileName.make(name)), { discard: true })
+        const { onUnlisted = () => Effect.void } = where
+        const told = Effect.forEach(closed, (name) => onUnlisted(FileName.make(name)), { discard: true })
         return listIn === undefined ? Stream.empty : Stream.unwrap(Effect.as(told, shown(listIn(where))))
       }
       const placing: Partial<typeof all> = {
@@ -623,14 +623,14 @@ describe("what a listing lacks", () => {
     }).pipe(Effect.provide(some.layer))
   )
 
-  const many = Array.from({ length: leftOutNamesMax + 7 }, (_, index) => `p/${index}`)
+  const many = Array.from({ length: unlistedNamesMax + 7 }, (_, index) => `p/${index}`)
   const plenty = world(files, { hidden, closed: many, reporter: ReporterText.layer("") })
   it.effect("is told in few lines, however much it is", () =>
     Effect.gen(function* () {
       assert.isFalse(yield* download(["p"], {}, "x"))
       const lines = plenty.lines()
       assert.strictEqual(lines.filter((line) => line.includes("may not look into 'p/")).length, failuresToldMax)
-      assert.include(lines, `${leftOutNamesMax - failuresToldMax} more failed for the same reason (not-listed)`)
+      assert.include(lines, `${unlistedNamesMax - failuresToldMax} more failed for the same reason (not-listed)`)
       assert.include(lines, "7 more that the server may not look into")
     }).pipe(Effect.provide(plenty.layer))
   )
@@ -640,7 +640,7 @@ describe("what a listing lacks", () => {
     Effect.gen(function* () {
       assert.isFalse(yield* download(["p"], {}, "x"))
       const events = each.told()
-      assert.deepStrictEqual(about(events, "failed"), many.slice(0, leftOutNamesMax))
+      assert.deepStrictEqual(about(events, "failed"), many.slice(0, unlistedNamesMax))
       assert.deepStrictEqual(summary(events), { files: 1, equal: 0, removed: 0, failed: many.length })
     }).pipe(Effect.provide(each.layer))
   )
@@ -721,18 +721,21 @@ describe("--delete, to the server", () => {
   it.effect("a folder that could not be read while a pattern was looked for has failed, and nothing goes", () =>
     Effect.gen(function* () {
       yield* here({ "t/b": "1" })
-      const error = new LocalFileFailed({ path: "secret", operation: "read", code: "EACCES" })
+      const error = new LocalFileFailed({ path: "t-secret", operation: "read", code: "EACCES" })
       const files = yield* LocalFiles
       const blind = LocalFiles.of({
         ...files,
         walk: (folder, enter) =>
           folder === "."
-            ? Stream.concat(files.walk(folder, enter), Stream.make({ _tag: "Failed", name: "secret", error } as const))
+            ? Stream.concat(
+                files.walk(folder, enter),
+                Stream.make({ _tag: "Failed", name: "t-secret", error } as const)
+              )
             : files.walk(folder, enter)
       })
       assert.isFalse(yield* Effect.provideService(para(["t*"], { remove: true }), LocalFiles, blind))
       assert.deepStrictEqual(pattern.notes(), [notWhole])
-      assert.deepStrictEqual(about(pattern.told(), "failed"), ["secret"])
+      assert.deepStrictEqual(about(pattern.told(), "failed"), ["t-secret"])
       assert.deepStrictEqual(Object.keys(yield* there), ["t/b", "t/gone"])
     }).pipe(Effect.provide(pattern.layer))
   )

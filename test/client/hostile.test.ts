@@ -4,7 +4,7 @@ import { Effect, Fiber, type Layer, Result, type Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as Client from "../../src/client/Client.ts"
 import type { ClientSession } from "../../src/client/ClientSession.ts"
-import type { LeftOut } from "../../src/client/LeftOut.ts"
+import type { Unlisted } from "../../src/client/Unlisted.ts"
 import { ContentDigest } from "../../src/domain/file/Digest.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
 import { packPieces } from "../../src/domain/file/Packed.ts"
@@ -14,7 +14,7 @@ import {
   goodbyeMillisecondsMax,
   handshakeMillisecondsMax,
   keepAliveMilliseconds,
-  leftOutNamesMax,
+  unlistedNamesMax,
   stallMillisecondsMax
 } from "../../src/domain/limits.ts"
 import * as FaultySocket from "../../src/domain/testing/FaultySocket.ts"
@@ -213,9 +213,9 @@ describe("listings", () => {
   const [entries = new Uint8Array(0)] = packEntries([{ name, size: 1, modified: 1 }])
   const page: ServerMessage = { _tag: "Page", entries }
   const lacks = (count: number, ...names: ReadonlyArray<FileName>): ServerMessage => {
-    return { _tag: "LeftOut", names: packNames(names), count }
+    return { _tag: "Unlisted", names: packNames(names), count }
   }
-  const many = Array.from({ length: leftOutNamesMax + 1 }, (_, index) => FileName.make(`${index}`))
+  const many = Array.from({ length: unlistedNamesMax + 1 }, (_, index) => FileName.make(`${index}`))
   const wrongly: Record<string, ReadonlyArray<ServerMessage>> = {
     "something twice": [lacks(1, name), lacks(1, name)],
     "more than it counts": [lacks(1, name, name)],
@@ -237,9 +237,9 @@ describe("listings", () => {
     Effect.gen(function* () {
       const names = many.slice(1)
       const answered = answers(page, lacks(1_000, ...names), { _tag: "Listed", count: 1 })
-      const heard: Array<LeftOut> = []
-      const onLeftOut = (leftOut: LeftOut) => Effect.sync(() => void heard.push(leftOut))
-      const listed = yield* Stream.runCollect((yield* against(answered)).fetchWith({ onLeftOut }))
+      const heard: Array<Unlisted> = []
+      const onUnlisted = (unlisted: Unlisted) => Effect.sync(() => void heard.push(unlisted))
+      const listed = yield* Stream.runCollect((yield* against(answered)).fetchWith({ onUnlisted }))
       assert.deepStrictEqual([listed.length, heard], [1, [{ count: 1_000, names }]])
     })
   )

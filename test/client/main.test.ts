@@ -182,6 +182,11 @@ describe("one call", () => {
         "incorrect: wrong user or password for 'ada', or not the server that knows you: check all three"
       ],
       [
+        plain(["--server", `127.0.0.1:${port}`, "fetch"], { PARADROP_PASSWORD: "wrong" }),
+        "incorrect: wrong user or password for 'default', or not the server that knows you: " +
+          "name your account with --user"
+      ],
+      [
         run(["fetch"], "", {}),
         "no password: set PARADROP_PASSWORD, name a file with --password-file, or run on a terminal"
       ],
@@ -199,6 +204,19 @@ describe("one call", () => {
       assert.strictEqual(stderr, `paradrop: ${text}\n`)
       assert.deepStrictEqual([code, stdout], [1, ""])
     }
+  })
+
+  it("a link where a download goes is replaced, and one to a folder is the folder", async () => {
+    write("linked", "x")
+    write("precious", "precious")
+    assert.strictEqual((await run(["upload", "linked"])).code, 0)
+    fs.mkdirSync(join(work, "real"))
+    fs.symlinkSync("precious", join(work, "way"))
+    fs.symlinkSync("real", join(work, "way in"))
+    for (const to of ["way", "way in"]) assert.strictEqual((await run(["download", "linked", "--to", to])).code, 0)
+    const content = (name: string) => fs.readFileSync(join(work, name), "utf8")
+    assert.deepStrictEqual([content("precious"), content("way"), content("real/linked")], ["precious", "x", "x"])
+    assert.isFalse(fs.lstatSync(join(work, "way")).isSymbolicLink())
   })
 
   it("--durability says whether what is written here is fsynced", async () => {
@@ -244,6 +262,19 @@ describe("one call", () => {
       assert.match(stderr, /^paradrop: .*\(paradrop --help shows the usage\)\n$/)
     })
   }
+
+  it("a password in an address is refused wherever it stands, and not repeated", async () => {
+    const [bare, url] = ["ada:s3cret@host", "paradrop://ada:s3cret@host"]
+    const all = [[url], [bare], ["--server", `${bare}:80`, "fetch"], [`--server=${url}`, "fetch"], ["upload", url]]
+    for (const { code, stderr, stdout } of await Promise.all(all.map((args) => plain(args)))) {
+      assert.deepStrictEqual([code, stdout], [2, ""])
+      assert.match(stderr, /^paradrop: a password in a URL is seen by everyone on this machine: leave it out, /)
+      assert.notInclude(stderr, "s3cret")
+    }
+    const [user, address] = await Promise.all([plain(["--user", "ada:s3cret", "fetch"]), plain(["ada@host"])])
+    assert.deepStrictEqual([user.code, user.stderr.includes("s3cret")], [2, false])
+    assert.include(address.stderr, "'ada@host' is a server and no command: say '--server ada@host', and then a command")
+  })
 
   it("--help and --version are no errors", async () => {
     const help = await plain(["--help"])

@@ -8,6 +8,7 @@ import { History } from "../../src/client/History.ts"
 import { LineEditor } from "../../src/client/LineEditor.ts"
 import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
 import { OwnPassword, type PasswordOptions } from "../../src/client/PasswordCommand.ts"
+import * as PipesNode from "../../src/client/PipesNode.ts"
 import * as ReporterText from "../../src/client/ReporterText.ts"
 import { Screen } from "../../src/client/Screen.ts"
 import { Sessions } from "../../src/client/Sessions.ts"
@@ -30,7 +31,7 @@ const present = Redacted.value(Fixture.ada.password)
 const strong = "a horse of another colour"
 
 /** A program of ada's, and whoever answers its questions. */
-const world = (script: Parameters<typeof LineEditor.layerScripted>[0]) => {
+const world = (script: Parameters<typeof LineEditor.layerScripted>[0], columns?: number) => {
   const written = { out: "", err: "" }
   let known: Password = Fixture.ada.password
   const sessions = Layer.unwrap(
@@ -47,9 +48,9 @@ const world = (script: Parameters<typeof LineEditor.layerScripted>[0]) => {
   }
   const layer = OwnPassword.layer(credentials).pipe(
     Layer.provideMerge(Layer.mergeAll(sessions, LocalFilesMemory.layer({}), ReporterText.layer(""))),
-    Layer.provideMerge(Screen.layerMemory({ written })),
+    Layer.provideMerge(Screen.layerMemory({ written, ...(columns !== undefined && { columns }) })),
     Layer.provideMerge(LineEditor.layerScripted(script)),
-    Layer.provideMerge(NodeFileSystem.layer),
+    Layer.provideMerge(Layer.merge(NodeFileSystem.layer, PipesNode.layer)),
     Layer.provideMerge(network)
   )
   return { written, known: () => Redacted.value(known), layer }
@@ -88,8 +89,18 @@ describe("paradrop passwd", () => {
     Effect.gen(function* () {
       assert.isTrue(yield* change({ generate: true }))
       assert.strictEqual(generated.written.out, `${generated.known()}\n`)
+      const label = "new password of 'ada', shown this once, is on standard output"
+      assert.strictEqual(generated.written.err, `the password is changed\n${label}\n`)
       assert.isTrue(yield* canLogIn(generated.known()))
     }).pipe(Effect.provide(generated.layer))
+  )
+
+  const onTerminal = world({ interactive: true }, 80)
+  it.effect("--generate says to a person what it prints", () =>
+    Effect.gen(function* () {
+      assert.isTrue(yield* change({ generate: true }))
+      assert.strictEqual(onTerminal.written.out, `new password of 'ada', shown this once: ${onTerminal.known()}\n`)
+    }).pipe(Effect.provide(onTerminal.layer))
   )
 
   const fromFile = world({ interactive: false })

@@ -4,6 +4,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Schema } from "effect"
 import * as Figures from "../../src/domain/file/Figures.ts"
+import * as ClientConfig from "../../src/client/ClientConfig.ts"
 import * as Glob from "../../src/client/Glob.ts"
 import * as ProgressBar from "../../src/client/ProgressBar.ts"
 import * as ServerAddress from "../../src/client/ServerAddress.ts"
@@ -64,6 +65,44 @@ describe("ServerAddress", () => {
           assert.deepStrictEqual(yield* ServerAddress.parse(ServerAddress.show({ host, port })), { host, port })
         }
       })
+  )
+  it("knows a password in an address, and what is none", () => {
+    for (const text of [
+      "u:pw@h",
+      "paradrop://u:pw@h",
+      "HTTP://u:p/w@h",
+      "paradrop://u:123456@h",
+      "x://:pw@h/a",
+      "u:@h"
+    ]) {
+      assert.isTrue(ServerAddress.holdsPassword(text), text)
+    }
+    for (const text of [
+      "u@h:8080",
+      "paradrop://h:8080/a@b",
+      "paradrop://u@h:1/c:d@e",
+      "paradrop://[::1]:80/a@b",
+      "a:b"
+    ]) {
+      assert.isFalse(ServerAddress.holdsPassword(text), text)
+    }
+  })
+  it.effect("a password in a URL is no argument of any command", () =>
+    Effect.gen(function* () {
+      const refused = (...args: ReadonlyArray<string>) => Effect.isFailure(ClientConfig.refusePasswords(args))
+      const url = "ssh://u:pw@h/a"
+      for (const args of [
+        ["download", url],
+        ["verify", url, "a"],
+        ["upload", `--as=${url}`],
+        ["profile", "add", url]
+      ]) {
+        assert.isTrue(yield* refused(...args), args.join(" "))
+      }
+      for (const arg of ["u:pw@h", "paradrop://u@h:80/a@b", `--password-command=curl ${url}`, "a://b"]) {
+        assert.isFalse(yield* refused("upload", arg), arg)
+      }
+    })
   )
   it("knows what can only be this machine", () => {
     const hosts = ["localhost", "127.0.0.1", "127.9.9.9", "::1", "127.0.0.1.example.org", "10.0.0.1", "example.org"]
@@ -138,6 +177,26 @@ describe("Glob", () => {
   }
   it("takes bounded time on what makes others explode", () => {
     assert.isFalse(Glob.matches(`${"*a".repeat(200)}b`, "a".repeat(1000)))
+  })
+})
+
+describe("Glob of paths", () => {
+  const Part = Schema.Literals(["a", "b", ".a", "**", "*", "?", ".*", "[a]"])
+  const Path = Schema.Array(Part).check(Schema.isMinLength(1), Schema.isMaxLength(5))
+  it.prop("looks into every folder of a path that fits", [Path, Path], ([pattern, parts]) => {
+    const wanted = pattern.join("/")
+    if (!Glob.matchesPath(wanted, parts.join("/"))) return
+    parts.forEach((_, depth) => {
+      if (depth > 0) assert.isTrue(Glob.mayFitBelow(wanted, parts.slice(0, depth).join("/")))
+    })
+  })
+  it("and into no other that it can tell from one", () => {
+    const into = (pattern: string, folder: string) => Glob.mayFitBelow(pattern, folder)
+    assert.deepStrictEqual(
+      [into("*.txt", "a"), into("a*/x", "ab"), into("a*/x", "b"), into("a*/x", "ab/c"), into("a/**", "a/b/c")],
+      [false, true, false, false, true]
+    )
+    assert.deepStrictEqual([into("**", ".git"), into("b/**", "a/b"), into(".*/x", ".git")], [false, false, true])
   })
 })
 

@@ -960,7 +960,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     "closed-folder-unsaid",
     "a folder that the store may not look into is missing without a word",
     "domain/store/DiskListing.ts",
-    "    : onLeftOut(name)",
+    "    : onUnlisted(name)",
     "    : Effect.void",
     "domain/store/FileStoreDisk.names"
   ),
@@ -968,8 +968,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     "closed-folder-by-its-whole-name",
     "an account hears where its folder is in the store",
     "domain/store/Confined.ts",
-    "return own === undefined || onLeftOut === undefined ? Effect.void : onLeftOut(own)",
-    "return own === undefined || onLeftOut === undefined ? Effect.void : onLeftOut(name)",
+    "return own === undefined || onUnlisted === undefined ? Effect.void : onUnlisted(own)",
+    "return own === undefined || onUnlisted === undefined ? Effect.void : onUnlisted(name)",
     "domain/store/FileStoreDisk.names"
   ),
   mutant(

@@ -2,7 +2,7 @@ import { assert, describe } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Schema, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import type { ClientSession } from "../../src/client/ClientSession.ts"
-import type { LeftOut } from "../../src/client/LeftOut.ts"
+import type { Unlisted } from "../../src/client/Unlisted.ts"
 import * as SessionWithin from "../../src/client/SessionWithin.ts"
 import * as Bytes from "../../src/domain/Bytes.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
@@ -137,23 +137,23 @@ describe("a listing that lacks something", () => {
     () =>
       Effect.gen(function* () {
         const session = yield* connect()
-        const heard: Array<LeftOut> = []
-        const onLeftOut = (leftOut: LeftOut) => Effect.sync(() => void heard.push(leftOut))
-        for (const options of [{ onLeftOut }, { onLeftOut, digests: true }, { onLeftOut, alike: [name] }]) {
+        const heard: Array<Unlisted> = []
+        const onUnlisted = (unlisted: Unlisted) => Effect.sync(() => void heard.push(unlisted))
+        for (const options of [{ onUnlisted }, { onUnlisted, digests: true }, { onUnlisted, alike: [name] }]) {
           yield* Stream.runDrain(session.fetchWith(options))
         }
-        yield* Effect.scoped(session.fetchToGet([name], onLeftOut))
+        yield* Effect.scoped(session.fetchToGet([name], onUnlisted))
         const all = { count: 3, names: closed }
         assert.deepStrictEqual(heard, [all, all, all, all])
         // A person in a folder hears of that folder, under the names that it has there.
         const place = SessionWithin.within(session, "in")
-        yield* Stream.runDrain(place.fetchWith({ onLeftOut }))
-        yield* Effect.scoped(place.fetchToGet([name], onLeftOut))
+        yield* Stream.runDrain(place.fetchWith({ onUnlisted }))
+        yield* Effect.scoped(place.fetchToGet([name], onUnlisted))
         const own = { count: 2, names: ["a", "a\u{301}"].map((text) => FileName.make(text)) }
         assert.deepStrictEqual(heard.slice(4), [own, own])
-        yield* Stream.runDrain(SessionWithin.within(session, "none").fetchWith({ onLeftOut }))
+        yield* Stream.runDrain(SessionWithin.within(session, "none").fetchWith({ onUnlisted }))
         assert.strictEqual(heard.length, 6)
-        const lines = (yield* Watch).lines.filter(({ annotations }) => annotations["event"] === "left-out")
+        const lines = (yield* Watch).lines.filter(({ annotations }) => annotations["event"] === "unlisted")
         assert.deepStrictEqual(
           lines.map(({ annotations: { count, name, user } }) => ({ count, name, user })),
           [{ count: 3, name: "in/a", user: "ada" }]

@@ -101,8 +101,8 @@ const watchedStore = (options: Options) =>
       return FileStore.of({
         list: store.list,
         ...(options.closed !== undefined && {
-          listIn: ({ onLeftOut = () => Effect.void, ...where }: Where) => {
-            const told = Effect.forEach(options.closed ?? [], onLeftOut, { discard: true })
+          listIn: ({ onUnlisted = () => Effect.void, ...where }: Where) => {
+            const told = Effect.forEach(options.closed ?? [], onUnlisted, { discard: true })
             return Stream.unwrap(Effect.as(told, store.listIn?.(where) ?? Stream.empty))
           }
         }),

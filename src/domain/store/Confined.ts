@@ -82,13 +82,13 @@ const below = (store: Store, root: FileName): Confined => {
 
   const listedIn =
     (listIn: NonNullable<Store["listIn"]>): NonNullable<Store["listIn"]> =>
-    ({ folder, onLeftOut, ...where }) => {
+    ({ folder, onUnlisted, ...where }) => {
       const full = folder === undefined ? root : absolute(folder)
       const told = (name: FileName) => {
         const own = relative(name)
-        return own === undefined || onLeftOut === undefined ? Effect.void : onLeftOut(own)
+        return own === undefined || onUnlisted === undefined ? Effect.void : onUnlisted(own)
       }
-      const all = { ...where, ...(onLeftOut && { onLeftOut: told }) }
+      const all = { ...where, ...(onUnlisted && { onUnlisted: told }) }
       return full === undefined ? Stream.empty : inOwnNames(listIn({ ...all, folder: full }))
     }
 

@@ -11,7 +11,7 @@ import type { Where } from "./FileStore.ts"
 import type { StoreFailed } from "./StoreError.ts"
 
 /** Who hears of what is left out. */
-type OnLeftOut = Where["onLeftOut"]
+type OnUnlisted = Where["onUnlisted"]
 
 /** Files below a folder, depth first. Each open level holds one batch of entries. */
 export const walk = (
@@ -29,7 +29,7 @@ interface Level extends Omit<Where, "folder"> {
 const filesAt = (
   context: DiskStore,
   folder: DiskPath,
-  { alike, onLeftOut, outermost }: Level
+  { alike, onUnlisted, outermost }: Level
 ): Stream.Stream<FileEntry, StoreFailed> =>
   Stream.suspend(() => {
     const { ended } = context.speltAnew
@@ -37,7 +37,7 @@ const filesAt = (
       // What vanished meanwhile, or may not be looked into, hides itself and not the rest.
       Stream.catchIf(
         ({ code }) => folder.length > 0 && unlistable.has(code) && !(outermost && closed.has(code)),
-        ({ code }) => Stream.unwrap(Effect.as(leftOut(onLeftOut, folder.join("/"), code), Stream.empty))
+        ({ code }) => Stream.unwrap(Effect.as(unlisted(onUnlisted, folder.join("/"), code), Stream.empty))
       ),
       Stream.mapError(failed),
       Stream.chunks,
@@ -52,10 +52,10 @@ const filesAt = (
           if (kind === "folder") folders.push(part)
           else if (kind === "file") files.push({ name, part })
         }
-        const here = Stream.fromArrayEffect(entriesOf(context, folder, files, { ended, onLeftOut }))
+        const here = Stream.fromArrayEffect(entriesOf(context, folder, files, { ended, onUnlisted }))
         if (folders.length === 0) return here
         const below = Stream.flatMap(Stream.fromArray(folders), (part) =>
-          filesAt(context, [...folder, part], { ...(onLeftOut && { onLeftOut }), outermost: false })
+          filesAt(context, [...folder, part], { ...(onUnlisted && { onUnlisted }), outermost: false })
         )
         return files.length === 0 ? below : Stream.concat(here, below)
       })
@@ -69,26 +69,27 @@ interface Listed {
 }
 
 /** Every volume has a `lost+found` that is closed to all but its owner: nobody wants to hear of it. */
-const leftOut = (onLeftOut: OnLeftOut, name: string, code: string): Effect.Effect<void> =>
-  onLeftOut === undefined || !closed.has(code) || !isName(name) || baseName(name) === "lost+found"
+const unlisted = (onUnlisted: OnUnlisted, name: string, code: string): Effect.Effect<void> =>
+  onUnlisted === undefined || !closed.has(code) || !isName(name) || baseName(name) === "lost+found"
     ? Effect.void
-    : onLeftOut(name)
+    : onUnlisted(name)
 
 /** @param ended how many renames to another spelling had ended before the folder was read */
 const entriesOf = Effect.fnUntraced(function* (
   context: DiskStore,
   folder: DiskPath,
   files: ReadonlyArray<Listed>,
-  { ended, onLeftOut }: { readonly ended: number; readonly onLeftOut: OnLeftOut }
+  { ended, onUnlisted }: { readonly ended: number; readonly onUnlisted: OnUnlisted }
 ): Effect.fn.Return<ReadonlyArray<FileEntry>, StoreFailed> {
   const entries: Array<FileEntry> = []
   const gone: Array<FileName> = []
   const parts = files.map(({ part }) => part)
-  for (const [index, stat] of (yield* statsOf(context.disk, folder, parts, onLeftOut)).entries()) {
+  for (const [index, stat] of (yield* statsOf(context.disk, folder, parts, onUnlisted)).entries()) {
     if (Result.isFailure(stat) && !unlistable.has(stat.failure.code)) return yield* failed(stat.failure)
     const file = files[index]
     if (file === undefined) continue
-    if (Result.isFailure(stat) && closed.has(stat.failure.code)) yield* leftOut(onLeftOut, file.name, stat.failure.code)
+    if (Result.isFailure(stat) && closed.has(stat.failure.code))
+      yield* unlisted(onUnlisted, file.name, stat.failure.code)
     else if (Result.isFailure(stat)) gone.push(file.name)
     // By now something else may stand there.
     else if (stat.success.kind === "file") entries.push(entryOf(file.name, stat.success))
@@ -115,13 +116,13 @@ const nowSpelt = Effect.fnUntraced(function* (
 })
 
 /** None when the folder has gone, or was closed, meanwhile. */
-const statsOf = (disk: Disk["Service"], folder: DiskPath, names: ReadonlyArray<string>, onLeftOut: OnLeftOut) =>
+const statsOf = (disk: Disk["Service"], folder: DiskPath, names: ReadonlyArray<string>, onUnlisted: OnUnlisted) =>
   names.length === 0
     ? Effect.succeed([])
     : disk.statAll(folder, names).pipe(
         Effect.catchIf(
           ({ code }) => folder.length > 0 && unlistable.has(code),
-          ({ code }) => Effect.as(leftOut(onLeftOut, folder.join("/"), code), [])
+          ({ code }) => Effect.as(unlisted(onUnlisted, folder.join("/"), code), [])
         ),
         Effect.mapError(failed)
       )

@@ -154,9 +154,9 @@ export interface Staging {
 export const listAlike = (
   { list, listIn }: FileStore["Service"],
   alike: ReadonlySet<string> | undefined,
-  onLeftOut?: Where["onLeftOut"]
+  onUnlisted?: Where["onUnlisted"]
 ): Stream.Stream<FileEntry, StoreError> => {
-  if (listIn !== undefined) return listIn({ ...(alike && { alike }), ...(onLeftOut && { onLeftOut }) })
+  if (listIn !== undefined) return listIn({ ...(alike && { alike }), ...(onUnlisted && { onUnlisted }) })
   return alike === undefined ? list : Stream.filter(list, ({ name }) => alike.has(outermostKey(name)))
 }
 
@@ -167,7 +167,7 @@ export interface Where {
   /** of these the ones whose first part, below the folder, has one of these keys (`FileName.segmentKey`) */
   readonly alike?: ReadonlySet<string>
   /** told of what is left out because the store may not look into it: a folder, or a file of one */
-  readonly onLeftOut?: (name: FileName) => Effect.Effect<void>
+  readonly onUnlisted?: (name: FileName) => Effect.Effect<void>
 }
 
 export class FileStore extends Context.Service<

@@ -145,7 +145,7 @@ export const ServerMessage = Schema.TaggedUnion({
   /** A page of the listing, packed; `Listed` ends it. */
   Page: { entries: PackedBytes },
   /** What is not in the pages because the server may not look into it: so many, and the names of the first. */
-  LeftOut: { names: PackedBytes, count: Schema.Natural },
+  Unlisted: { names: PackedBytes, count: Schema.Natural },
   Listed: { count: Schema.Natural },
   /** The server is ready for an upload's content, from this byte on. */
   Proceed: { from: FileSize },

@@ -38,8 +38,8 @@ const newDisk = Effect.fnUntraced(function* (options: MemoryDisk.Options, taken:
 /** What a listing says that it leaves out. */
 const leavesOut = Effect.fnUntraced(function* (store: FileStore["Service"], where: Where = {}) {
   const told: Array<string> = []
-  const onLeftOut = (name: string) => Effect.sync(() => void told.push(name))
-  yield* Stream.runDrain(store.listIn?.({ ...where, onLeftOut }) ?? store.list)
+  const onUnlisted = (name: string) => Effect.sync(() => void told.push(name))
+  yield* Stream.runDrain(store.listIn?.({ ...where, onUnlisted }) ?? store.list)
   return told.toSorted()
 })
 
@@ -363,8 +363,8 @@ describe("FileStoreDisk, names that others hold", () => {
         yield* Effect.gen(function* () {
           assert.deepStrictEqual(yield* listNames, ["kept/b"])
           const store = yield* FileStore
-          const leftOut = yield* leavesOut(store)
-          assert.deepStrictEqual(leftOut, code === "ELOOP" ? [] : ["from"])
+          const unlisted = yield* leavesOut(store)
+          assert.deepStrictEqual(unlisted, code === "ELOOP" ? [] : ["from"])
           assert.deepStrictEqual(yield* leavesOut(Confined.make(store, FileName.make("kept")).store), [])
           const open = Effect.flip(Effect.scoped(store.open(FileName.make("from/a"))))
           assert.strictEqual((yield* open)._tag, code === "ELOOP" ? "NotAFile" : "StoreFailed")

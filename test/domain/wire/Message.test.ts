@@ -145,7 +145,10 @@ const frozenServer: ReadonlyArray<readonly [ServerMessage, string]> = [
   [server.Correct.make({ server: "s" }), "a2645f74616767436f7272656374667365727665726173"],
   [server.Page.make({ entries: packed }), "a2645f746167645061676567656e747269657343010203"],
   [server.Listed.make({ count: 1 }), "a2645f746167664c697374656465636f756e7401"],
-  [server.LeftOut.make({ names: packed, count: 2 }), "a3645f746167674c6566744f757465636f756e7402656e616d657343010203"],
+  [
+    server.Unlisted.make({ names: packed, count: 2 }),
+    "a3645f74616768556e6c697374656465636f756e7402656e616d657343010203"
+  ],
   [server.Proceed.make({ from: 0 }), "a2645f7461676750726f636565646466726f6d00"],
   [
     server.Described.make({ size, modified, digest }),

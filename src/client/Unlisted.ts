@@ -10,14 +10,14 @@ import * as Glob from "./Glob.ts"
 import { Reporter } from "./Reporter.ts"
 
 /** So many folders, or files, and of the first the names. */
-export interface LeftOut {
+export interface Unlisted {
   readonly count: number
   readonly names: ReadonlyArray<FileName>
 }
 
-/** What one listing lacks, as `onLeftOut` of a session wants to tell it. */
+/** What one listing lacks, as `onUnlisted` of a session wants to tell it. */
 export interface Heard {
-  readonly onLeftOut: (leftOut: LeftOut) => Effect.Effect<void>
+  readonly onUnlisted: (unlisted: Unlisted) => Effect.Effect<void>
   /** Whether this one of what was asked for may be in what it lacks: then nobody can say that it is not there. */
   readonly mayHold: (text: string) => boolean
   /** Tells a person what may hold something that was asked for; gives how many folders and files these are. */
@@ -29,9 +29,9 @@ export interface Heard {
  * @param mayBe whether a text may mean something in a folder
  */
 export const make = (texts: ReadonlyArray<string>, mayBe: (folder: string, text: string) => boolean): Heard => {
-  let heard: LeftOut = { count: 0, names: [] }
+  let heard: Unlisted = { count: 0, names: [] }
   return {
-    onLeftOut: (leftOut) => Effect.sync(() => void (heard = leftOut)),
+    onUnlisted: (unlisted) => Effect.sync(() => void (heard = unlisted)),
     mayHold: (text) => heard.names.some((name) => mayBe(name, text)),
     tell: Effect.fnUntraced(function* (command) {
       const reporter = yield* Reporter
