@@ -8,6 +8,9 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { publicKeyBytes } from "../../src/domain/channel/Kem.ts"
+import { preamble } from "../../src/domain/channel/Protocol.ts"
+import { eventsIn, tracing } from "./startEvents.ts"
 
 const source = join(import.meta.dirname, "..", "..", "src")
 const clientMain = join(source, "client", "main.ts")
@@ -124,6 +127,30 @@ describe("one call", () => {
     assert.strictEqual(fs.readFileSync(join(work, "by url"), "utf8"), "two and more")
     const there = await plain(["--json", "fetch", `${url}/my*`], { PARADROP_PASSWORD: password })
     assert.strictEqual(there.stdout, listed.stdout)
+  })
+
+  it("goes on over the connection that was dialled before the program was loaded, with the hello said there", async () => {
+    write("early", "early")
+    const trace = join(folder, "trace")
+    const args = ["--server", `127.0.0.1:${port}`, "--user", "ada", "upload", join(work, "early")]
+    const env = { PARADROP_PASSWORD: password, PARADROP_TRACE: trace }
+    const { child, ended } = start("--import", [tracing, join(source, "client", "bin.ts"), ...args], env)
+    child.stdin.end()
+    const { code, stderr } = await ended
+    assert.deepStrictEqual([code, stderr], [0, ""])
+    assert.strictEqual(fs.readFileSync(join(served, "early"), "utf8"), "early")
+    const events = eventsIn(trace)
+    // One hello more, or one of another key pair, and the server would have hung up.
+    const early = events.slice(
+      0,
+      events.findIndex(([, what]) => what === "main.ts")
+    )
+    const said = early.filter(([what]) => what === "write")
+    assert.deepStrictEqual(said, [["write", preamble.length + publicKeyBytes]])
+    assert.lengthOf(
+      events.filter(([what]) => what === "connect"),
+      1
+    )
   })
 
   it("renames and removes, several at once, and tells each", async () => {
