@@ -31,6 +31,7 @@ import { Opaque } from "../../src/domain/channel/Opaque.ts"
 import * as DigestNode from "../../src/domain/file/DigestNode.ts"
 import { FileName, stagingFolder } from "../../src/domain/file/FileName.ts"
 import { contentBlockBytes } from "../../src/domain/limits.ts"
+import * as HostileClient from "../../src/domain/testing/HostileClient.ts"
 
 const main = join(import.meta.dirname, "..", "..", "src", "server", "main.ts")
 
@@ -209,6 +210,40 @@ describe("serving", () => {
       const { mode } = statSync(join(state, name))
       assert.strictEqual((mode & 0o077).toString(8), "0", name)
     }
+  })
+
+  it("says as an error that the accounts cannot be read, once for each who comes, and lets in again when they can", async () => {
+    await run(["user", "add", "ada", "--state", "own"], "correct horse\n")
+    const server = await serve("--state", "own", "--log-level", "error")
+    const login = { port: server.port, user: "ada", password: "correct horse" }
+    assert.deepStrictEqual(await names(login), [])
+    const accounts = join(folder, "own", "accounts.json")
+    const whole = readFileSync(accounts)
+    writeFileSync(accounts, whole.subarray(0, -9))
+    // A client of ours would try again.
+    const socket = NodeSocket.makeNet({ host: "127.0.0.1", port: server.port, allowHalfOpen: true })
+    const who = { user: UserName.make("ada"), password: Redacted.make(login.password) }
+    const once = Effect.flatMap(socket, (near) => Effect.flip(HostileClient.unconfirmed(near, who)))
+    const { reason } = await Effect.runPromise(Effect.provide(Effect.scoped(once), crypto))
+    assert.strictEqual(reason, "truncated")
+    writeFileSync(accounts, whole)
+    assert.deepStrictEqual(await names(login), [])
+    const { code, stderr } = await stop(server, "SIGTERM")
+    assert.strictEqual(code, 0)
+    const lines = stderr
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line))
+    for (const { detail, time, ...line } of lines) {
+      assert.deepStrictEqual(line, {
+        level: "error",
+        event: "accounts-failed",
+        message: "accounts cannot be read"
+      })
+      assert.include(detail, accounts)
+      assert.strictEqual(new Date(time).toISOString(), time)
+    }
+    assert.lengthOf(lines, 1)
   })
 
   /** Waits for it to say so on standard error. */
