@@ -129,7 +129,7 @@ describe("one call", () => {
     assert.strictEqual(there.stdout, listed.stdout)
   })
 
-  it("goes on over the connection that was dialled before the program was loaded, with the hello said there", async () => {
+  it("goes on over the connection that was dialled before its program, with the hello said there", async () => {
     write("early", "early")
     const trace = join(folder, "trace")
     const args = ["--server", `127.0.0.1:${port}`, "--user", "ada", "upload", join(work, "early")]

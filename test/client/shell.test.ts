@@ -158,7 +158,7 @@ describe.skipIf(!terminal.available)("a shell on a terminal", { timeout: 240_000
     assert.isFalse(fs.existsSync(join(served, "large")))
   })
 
-  it("Ctrl-C at a question of passwd, and while a password is typed, leaves the command and not the shell", async () => {
+  it("Ctrl-C at a question of passwd leaves the command and not the shell, nor what was typed", async () => {
     const left = shell()
     await left.until("paradrop> ")
     left.type(`passwd${enter}`)

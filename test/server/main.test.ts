@@ -212,7 +212,7 @@ describe("serving", () => {
     }
   })
 
-  it("says as an error that the accounts cannot be read, once for each who comes, and lets in again when they can", async () => {
+  it("says as an error that the accounts cannot be read, and lets in again when they can be", async () => {
     await run(["user", "add", "ada", "--state", "own"], "correct horse\n")
     const server = await serve("--state", "own", "--log-level", "error")
     const login = { port: server.port, user: "ada", password: "correct horse" }
