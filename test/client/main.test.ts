@@ -1,11 +1,13 @@
 /**
  * The executable, as a person or a script meets it: real processes, disk and TCP on loopback.
  */
-import { type ChildProcess, spawn } from "node:child_process"
+import { type ChildProcess, execFileSync, spawn } from "node:child_process"
 import { once } from "node:events"
 import * as fs from "node:fs"
+import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { pathToFileURL } from "node:url"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { publicKeyBytes } from "../../src/domain/channel/Kem.ts"
@@ -366,6 +368,27 @@ describe("a transfer that ends early", () => {
       }
     })
   }
+})
+
+it("a second SIGINT ends a client whose disk hangs for ever", async () => {
+  const pipe = join(folder, "pipe")
+  execFileSync("mkfifo", [pipe])
+  const preload = pathToFileURL(join(import.meta.dirname, "..", "server", "hangingDisk.ts")).href
+  const silent = createServer()
+  silent.listen(0, "127.0.0.1")
+  await once(silent, "listening")
+  const address = silent.address()
+  const there = `127.0.0.1:${typeof address === "object" ? address?.port : 0}`
+  const env = { PARADROP_PASSWORD: password, PARADROP_PIPE: pipe, NODE_OPTIONS: `--import ${preload}` }
+  const { child, output } = start(clientMain, ["--server", there, "--user", "ada", "fetch"], env)
+  const [connection] = await once(silent, "connection")
+  child.kill("SIGINT")
+  while (!output.stderr.includes("exiting")) await once(child.stderr, "data")
+  child.kill("SIGINT")
+  await once(child, "close")
+  connection.destroy()
+  silent.close()
+  assert.strictEqual(child.signalCode, "SIGINT")
 })
 
 describe("the same download again", () => {
