@@ -151,11 +151,18 @@ const onTerminal = (history: ReadonlyArray<string>): Terminal => {
   reader.on("history", (history) => {
     if (asking === "secret") history.shift()
   })
-  reader.on("line", received.put)
+  let leaving = false
+  reader.on("line", (text) => (leaving ? received.decline() : received.put(text)))
   reader.on("close", received.end)
+  /** Ends the line as Enter does: what was typed of a secret would stand at the next prompt, for all to see. */
+  const leave = (): void => {
+    leaving = true
+    reader.write(null, { name: "return" })
+    leaving = false
+  }
   reader.on("SIGINT", () => {
     if (!received.waits()) return interrupted.forEach((resume) => resume())
-    if (asking === "secret") return received.decline()
+    if (asking === "secret") return leave()
     const nothingTyped = reader.line === ""
     clearLine(reader)
     process.stderr.write(nothingTyped ? "^C\nto leave, type exit or press Ctrl-D\n" : "^C\n")

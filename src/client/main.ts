@@ -454,7 +454,12 @@ const watchSignals = Effect.callback<never>((resume) => {
   for (const [signal, code] of Object.entries(signalCodes)) {
     process.on(signal, () => {
       signals += 1
-      if (signals > 1) process.exit(code)
+      if (signals > 1) {
+        // As nobody had listened: to exit would wait for what the disk is at, which may hang.
+        if (process.stdin.isTTY) process.stdin.setRawMode(false)
+        process.removeAllListeners(signal)
+        process.kill(process.pid, signal)
+      }
       interruptedCode = code
       resume(Effect.interrupt)
     })
@@ -552,6 +557,10 @@ turn.pipe(
   Effect.provide(platform),
   NodeRuntime.runMain({
     disableErrorReporting: true,
-    teardown: (exit, onExit) => onExit(exitCode(exit, interruptedCode))
+    teardown: (exit, onExit) => {
+      // The process waits for what the disk is at and hears nothing meanwhile: a signal ends it without being heard.
+      for (const signal of Object.keys(signalCodes)) process.removeAllListeners(signal)
+      onExit(exitCode(exit, interruptedCode))
+    }
   })
 )

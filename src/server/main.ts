@@ -462,11 +462,13 @@ const command = server.pipe(Command.withHandler(serve), Command.withSubcommands(
 /** Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted at a prompt. */
 let interruptedCode = 130
 
+const stopSignals = ["SIGINT", "SIGTERM"] as const
+
 const stopOnSignals = Effect.sync(() => {
   // A server that is told to stop has done its work; the runtime interrupts it at the first signal.
   interruptedCode = 0
   let signals = 0
-  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  for (const signal of stopSignals) {
     process.on(signal, () => {
       signals += 1
       if (signals < 2) return
@@ -569,6 +571,10 @@ Command.run(command, { version }).pipe(
   Effect.provide(platform),
   NodeRuntime.runMain({
     disableErrorReporting: true,
-    teardown: (exit, onExit) => onExit(exitCode(exit, interruptedCode))
+    teardown: (exit, onExit) => {
+      // The process waits for what the disk is at and hears nothing meanwhile: a signal ends it without being heard.
+      for (const signal of stopSignals) process.removeAllListeners(signal)
+      onExit(exitCode(exit, interruptedCode))
+    }
   })
 )

@@ -1,6 +1,7 @@
 import { quickCrypto } from "../crypto.ts"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, type Layer, Result, type Scope, Stream } from "effect"
+import { Clock, Effect, Fiber, type Layer, Result, type Scope, Stream } from "effect"
+import { Socket } from "effect/socket"
 import { TestClock } from "effect/testing"
 import * as Client from "../../src/client/Client.ts"
 import type { ClientSession } from "../../src/client/ClientSession.ts"
@@ -14,14 +15,16 @@ import {
   goodbyeMillisecondsMax,
   handshakeMillisecondsMax,
   keepAliveMilliseconds,
-  unlistedNamesMax,
-  stallMillisecondsMax
+  receivedPartBytes,
+  stallMillisecondsMax,
+  unlistedNamesMax
 } from "../../src/domain/limits.ts"
 import * as FaultySocket from "../../src/domain/testing/FaultySocket.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as HostileServer from "../../src/domain/testing/HostileServer.ts"
 import { pair } from "../../src/domain/testing/MemorySocket.ts"
 import type { ServerMessage } from "../../src/domain/wire/Message.ts"
+import { settle } from "../server/world.ts"
 import { baseOf, key, wholeOf } from "../domain/transfer/deltas.ts"
 
 const name = FileName.make("a")
@@ -47,6 +50,30 @@ const against = Effect.fnUntraced(function* (
   )
   return yield* Client.connect({ server: "hostile", dial: Effect.succeed(through(near)), ...Fixture.ada })
 })
+
+/** A socket that gives what comes in parts of so many bytes, and waits before each that is whole. */
+const inParts =
+  (bytes: number, wait: Effect.Effect<void>) =>
+  (socket: Socket.Socket): Socket.Socket =>
+    Socket.make({
+      writer: socket.writer,
+      reader: Effect.map(socket.reader, (reader) => {
+        let waiting: ReadonlyArray<Uint8Array> = []
+        const pull: Socket.Reader["pull"] = Effect.suspend(() => {
+          const [first, ...rest] = waiting
+          waiting = rest
+          if (first !== undefined) return Effect.as(first.length < bytes ? Effect.void : wait, [first])
+          return Effect.flatMap(reader.pull, (chunks) => {
+            waiting = chunks.flatMap((chunk) => (typeof chunk === "string" ? [] : partsOf(chunk, bytes)))
+            return pull
+          })
+        })
+        return { ...reader, pull }
+      })
+    })
+
+const partsOf = (chunk: Uint8Array, bytes: number): ReadonlyArray<Uint8Array> =>
+  Array.from({ length: Math.ceil(chunk.length / bytes) }, (_, part) => chunk.subarray(part * bytes, (part + 1) * bytes))
 
 /** The goodbye of a session whose server does not answer it. */
 const leave = Effect.fnUntraced(function* (session: ClientSession) {
@@ -273,6 +300,71 @@ describe("listings", () => {
     Effect.gen(function* () {
       const session = yield* against(answers(page, sending(0), one, { _tag: "Listed", count: 1 }))
       assert.strictEqual((yield* Effect.flip(Stream.runDrain(session.fetch)))._tag, "ProtocolBroken")
+    })
+  )
+})
+
+describe("a server hears of a client", () => {
+  const step = keepAliveMilliseconds / 2
+
+  /** When the client's pings came at the server, which answers none; `first` answers the client's first request. */
+  const pingedBy = Effect.fnUntraced(function* (
+    first: Script,
+    through: (socket: Effect.Success<typeof pair>[0]) => Effect.Success<typeof pair>[0] = (socket) => socket
+  ) {
+    const pings: Array<number> = []
+    const listen = (far: HostileServer.HostileSession) =>
+      Effect.forever(
+        Effect.gen(function* () {
+          const heard = yield* far.hear
+          if (heard?._tag === "Message" && heard.message._tag === "Ping") pings.push(yield* Clock.currentTimeMillis)
+          const asks = heard?._tag === "Message" && ["Download", "Upload"].includes(heard.message._tag)
+          if (asks) yield* Effect.forkChild(Effect.ignore(first(far)))
+        })
+      )
+    return { pings, session: yield* against(listen, through) }
+  })
+  /** In steps, so that what each brings about comes before the next. */
+  const passing = Effect.fnUntraced(function* (milliseconds: number) {
+    for (let passed = 0; passed < milliseconds; passed += step) {
+      yield* settle
+      yield* TestClock.adjust(step)
+    }
+    yield* settle
+  })
+  const everyFive = (until: number) =>
+    Array.from({ length: Math.floor(until / keepAliveMilliseconds) }, (_, index) => (index + 1) * keepAliveMilliseconds)
+
+  scenario("that reads its own file: every five seconds, and no more once it has", () =>
+    Effect.gen(function* () {
+      const { pings, session } = yield* pingedBy((far) => far.say(1, { _tag: "Proceed", from: 0 }))
+      const long = stallMillisecondsMax - step
+      const source = { ...small, read: () => Effect.andThen(Effect.sleep(long), Effect.never) }
+      const fiber = yield* Effect.forkChild(session.upload(name, source))
+      yield* passing(long)
+      yield* Fiber.interrupt(fiber)
+      yield* passing(stallMillisecondsMax)
+      yield* leave(session)
+      assert.deepStrictEqual(pings, everyFive(long))
+    })
+  )
+
+  scenario("to which a record is long on its way: every five seconds, and no more once it is there", () =>
+    Effect.gen(function* () {
+      const parts = 7
+      const bytes = Fixture.bytes(3, parts * receivedPartBytes)
+      const sending = { _tag: "Sending", size: 2 * bytes.length, modified: 0, from: 0 } as const
+      const { pings, session } = yield* pingedBy(
+        (far) => Effect.andThen(far.say(1, sending), far.content(1, bytes)),
+        inParts(receivedPartBytes, Effect.sleep(step))
+      )
+      const sink = Fixture.sink()
+      const fiber = yield* Effect.forkChild(session.download(name, () => Effect.succeed(sink)))
+      yield* passing(parts * step + stallMillisecondsMax / 2)
+      const written = sink.content().length
+      yield* Fiber.interrupt(fiber)
+      yield* leave(session)
+      assert.deepStrictEqual({ pings, written }, { pings: everyFive(parts * step), written: bytes.length })
     })
   )
 })

@@ -1,13 +1,18 @@
 /**
  * The executable, as a person or a script meets it: real processes, disk and TCP on loopback.
  */
-import { type ChildProcess, spawn } from "node:child_process"
+import { type ChildProcess, execFileSync, spawn } from "node:child_process"
 import { once } from "node:events"
 import * as fs from "node:fs"
+import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { pathToFileURL } from "node:url"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { publicKeyBytes } from "../../src/domain/channel/Kem.ts"
+import { preamble } from "../../src/domain/channel/Protocol.ts"
+import { eventsIn, tracing } from "./startEvents.ts"
 
 const source = join(import.meta.dirname, "..", "..", "src")
 const clientMain = join(source, "client", "main.ts")
@@ -124,6 +129,30 @@ describe("one call", () => {
     assert.strictEqual(fs.readFileSync(join(work, "by url"), "utf8"), "two and more")
     const there = await plain(["--json", "fetch", `${url}/my*`], { PARADROP_PASSWORD: password })
     assert.strictEqual(there.stdout, listed.stdout)
+  })
+
+  it("goes on over the connection that was dialled before its program, with the hello said there", async () => {
+    write("early", "early")
+    const trace = join(folder, "trace")
+    const args = ["--server", `127.0.0.1:${port}`, "--user", "ada", "upload", join(work, "early")]
+    const env = { PARADROP_PASSWORD: password, PARADROP_TRACE: trace }
+    const { child, ended } = start("--import", [tracing, join(source, "client", "bin.ts"), ...args], env)
+    child.stdin.end()
+    const { code, stderr } = await ended
+    assert.deepStrictEqual([code, stderr], [0, ""])
+    assert.strictEqual(fs.readFileSync(join(served, "early"), "utf8"), "early")
+    const events = eventsIn(trace)
+    // One hello more, or one of another key pair, and the server would have hung up.
+    const early = events.slice(
+      0,
+      events.findIndex(([, what]) => what === "main.ts")
+    )
+    const said = early.filter(([what]) => what === "write")
+    assert.deepStrictEqual(said, [["write", preamble.length + publicKeyBytes]])
+    assert.lengthOf(
+      events.filter(([what]) => what === "connect"),
+      1
+    )
   })
 
   it("renames and removes, several at once, and tells each", async () => {
@@ -370,6 +399,27 @@ describe("a transfer that ends early", () => {
       }
     })
   }
+})
+
+it("a second SIGINT ends a client whose disk hangs for ever", async () => {
+  const pipe = join(folder, "pipe")
+  execFileSync("mkfifo", [pipe])
+  const preload = pathToFileURL(join(import.meta.dirname, "..", "server", "hangingDisk.ts")).href
+  const silent = createServer()
+  silent.listen(0, "127.0.0.1")
+  await once(silent, "listening")
+  const address = silent.address()
+  const there = `127.0.0.1:${typeof address === "object" ? address?.port : 0}`
+  const env = { PARADROP_PASSWORD: password, PARADROP_PIPE: pipe, NODE_OPTIONS: `--import ${preload}` }
+  const { child, output } = start(clientMain, ["--server", there, "--user", "ada", "fetch"], env)
+  const [connection] = await once(silent, "connection")
+  child.kill("SIGINT")
+  while (!output.stderr.includes("exiting")) await once(child.stderr, "data")
+  child.kill("SIGINT")
+  await once(child, "close")
+  connection.destroy()
+  silent.close()
+  assert.strictEqual(child.signalCode, "SIGINT")
 })
 
 describe("the same download again", () => {

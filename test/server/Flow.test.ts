@@ -10,8 +10,10 @@ import { FileName } from "../../src/domain/file/FileName.ts"
 import {
   contentBlockBytes,
   goodbyeMillisecondsMax,
+  keepAliveMilliseconds,
   receivedPartBytes,
-  stallMillisecondsMax
+  stallMillisecondsMax,
+  transferPauseMillisecondsMax
 } from "../../src/domain/limits.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as HostileClient from "../../src/domain/testing/HostileClient.ts"
@@ -93,6 +95,38 @@ describe("a minimum rate", () => {
         yield* settle
       }
       assert.deepStrictEqual(outcomes(), ["too-slow"])
+    })
+  )
+
+  const claimed = 3 * keepAliveMilliseconds
+
+  /** Says that an upload comes, and then only that it lives, each time after so long: how often, at most 30 times. */
+  const pinging = Effect.fnUntraced(function* (pause: number) {
+    const session = yield* HostileClient.login(yield* dial, Fixture.ada)
+    yield* session.say(1, { _tag: "Upload", name, size: 1_000_000, modified: 0 })
+    // While a server cannot get its answers out, nothing is due.
+    yield* Effect.forkScoped(session.hearAll)
+    yield* settle
+    const { outcomes } = yield* Watch
+    let pings = 0
+    while (outcomes().length === 0 && pings < 30) {
+      yield* TestClock.adjust(pause)
+      yield* session.say(0, { _tag: "Ping" })
+      pings += 1
+      yield* settle
+    }
+    return { pings, outcomes: outcomes() }
+  })
+
+  scenario("lets one that says that it works be silent for as long as a sign of life speaks for", () =>
+    Effect.map(pinging(claimed), (seen) => assert.deepStrictEqual(seen, { pings: 30, outcomes: [] }))
+  )
+
+  scenario("counts what one is silent beyond that", () =>
+    Effect.gen(function* () {
+      const beyond = 10_000
+      const pings = Math.floor(transferPauseMillisecondsMax / beyond) + 1
+      assert.deepStrictEqual(yield* pinging(claimed + beyond), { pings, outcomes: ["too-slow"] })
     })
   )
 

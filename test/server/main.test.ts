@@ -1,7 +1,7 @@
 /**
  * The executable, as a person or a script meets it: real processes, disk and TCP on loopback.
  */
-import { type ChildProcess, spawn } from "node:child_process"
+import { type ChildProcess, execFileSync, spawn } from "node:child_process"
 import { once } from "node:events"
 import {
   chmodSync,
@@ -19,6 +19,7 @@ import {
 import { connect, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { pathToFileURL } from "node:url"
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
 import { Effect, Layer, Redacted, Stream } from "effect"
@@ -86,8 +87,17 @@ const run = (args: ReadonlyArray<string>, input = ""): Promise<Ended> => {
 }
 
 /** A server that is ready, and its port. */
-const serve = async (...args: ReadonlyArray<string>) => {
-  const server = start("--port", "0", ...args)
+const serve = (...args: ReadonlyArray<string>) => ready(start("--port", "0", ...args))
+
+/** The same, and its disk is at something that never ends. */
+const serveWhileDiskHangs = () => {
+  const pipe = join(folder, "pipe")
+  execFileSync("mkfifo", [pipe])
+  const preload = pathToFileURL(join(import.meta.dirname, "hangingDisk.ts")).href
+  return ready(started("--port", "0")({ NODE_OPTIONS: `--import ${preload}`, PARADROP_PIPE: pipe }))
+}
+
+const ready = async (server: ReturnType<typeof start>) => {
   while (!server.output.stdout.includes("\n")) {
     const event = await Promise.race([once(server.child.stdout, "data"), server.ended])
     if ("code" in event) throw new Error(`ended early: ${event.stderr}`)
@@ -201,8 +211,42 @@ describe("serving", () => {
     }
   })
 
-  it("ends at once at the second signal, whatever is open", async () => {
-    const server = await serve()
+  it("says as an error that the accounts cannot be read, and lets in again when they can be", async () => {
+    await run(["user", "add", "ada", "--state", "own"], "correct horse\n")
+    const server = await serve("--state", "own", "--log-level", "error")
+    const login = { port: server.port, user: "ada", password: "correct horse" }
+    assert.deepStrictEqual(await names(login), [])
+    const accounts = join(folder, "own", "accounts.json")
+    const whole = readFileSync(accounts)
+    writeFileSync(accounts, whole.subarray(0, -9))
+    assert.strictEqual(await names(login), "LoginRejected")
+    writeFileSync(accounts, whole)
+    assert.deepStrictEqual(await names(login), [])
+    const { code, stderr } = await stop(server, "SIGTERM")
+    assert.strictEqual(code, 0)
+    const lines = stderr
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line))
+    for (const { detail, time, ...line } of lines) {
+      assert.deepStrictEqual(line, {
+        level: "error",
+        event: "accounts-failed",
+        message: "accounts cannot be read"
+      })
+      assert.include(detail, accounts)
+      assert.strictEqual(new Date(time).toISOString(), time)
+    }
+    assert.lengthOf(lines, 1)
+  })
+
+  /** Waits for it to say so on standard error. */
+  const until = async (server: ReturnType<typeof start>, text: string) => {
+    while (!server.output.stderr.includes(text)) await once(server.child.stderr, "data")
+  }
+
+  it("ends at once at the second signal, whatever is open and whatever the disk is at", async () => {
+    const server = await serveWhileDiskHangs()
     const login = { port: server.port, user: "default", password: "123456" }
     const watcher = watch(join(folder, "files", stagingFolder))
     const staged = once(watcher, "change").finally(() => watcher.close())
@@ -217,12 +261,23 @@ describe("serving", () => {
     )
     await staged
     server.child.kill("SIGTERM")
-    while (!server.output.stderr.includes("stopping")) await once(server.child.stderr, "data")
+    await until(server, "stopping")
     await stop(server, "SIGTERM")
     assert.strictEqual(server.child.signalCode, "SIGTERM")
+    assert.notInclude(server.output.stderr, "exiting")
     source.resolve(new Uint8Array(10))
     assert.strictEqual(await held, "ConnectionLost")
   })
+
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    it(`ends at a second ${signal} also when nothing but the disk is left to wait for`, async () => {
+      const server = await serveWhileDiskHangs()
+      server.child.kill(signal)
+      await until(server, "exiting")
+      await stop(server, signal)
+      assert.strictEqual(server.child.signalCode, signal)
+    })
+  }
 
   it("kill -9, and the next one starts on the same state and files", async () => {
     await run(["user", "add", "ada"], "correct horse\n")

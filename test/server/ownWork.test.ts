@@ -97,6 +97,32 @@ describe("a client that is at work for long keeps both ends patient", () => {
     })
   )
 
+  scenario("while it takes from a copy, and what comes piles up behind that", () =>
+    Effect.gen(function* () {
+      const session = yield* connect()
+      const kept = 2 * contentBlockBytes
+      // More than a client lets wait: until it has taken its own part it hears nothing, not even that the server lives.
+      const content = Fixture.bytes(1, kept + 12 * contentBlockBytes)
+      const older = content.slice(0, kept)
+      yield* session.upload(name, Fixture.source(content))
+      const sink = Fixture.sink()
+      let compared = false
+      const copy: Sendable<never> = {
+        ...Fixture.source(older),
+        read: (offset, length) =>
+          Effect.suspend(() => {
+            const read = Effect.sync(() => older.slice(offset, offset + length))
+            if (offset > 0 || !compared) return Effect.tap(read, () => Effect.sync(() => (compared = true)))
+            return Effect.andThen(Effect.sleep(long), read)
+          })
+      }
+      const update = session.update(name, copy, () => Effect.succeed(sink))
+      const { digest } = yield* during(long + keepAliveMilliseconds, update)
+      assert.strictEqual(digest, yield* Fixture.digest(content))
+      assert.deepStrictEqual(sink.content(), content)
+    })
+  )
+
   scenario("and no longer than its file can explain", () =>
     Effect.gen(function* () {
       const session = yield* connect()

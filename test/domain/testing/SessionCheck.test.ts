@@ -3,7 +3,8 @@
  */
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import { assert, describe, it } from "@effect/vitest"
-import { Arbitrary, Effect, Layer, Stream } from "effect"
+import { Arbitrary, Clock, Duration, Effect, Latch, Layer, Stream } from "effect"
+import { TestClock } from "effect/testing"
 import * as CipherNode from "../../../src/domain/channel/CipherNode.ts"
 import * as KemNode from "../../../src/domain/channel/KemNode.ts"
 import { Opaque } from "../../../src/domain/channel/Opaque.ts"
@@ -197,12 +198,32 @@ describe("a broken store", () => {
     })
   )
 
-  it.effect("that does not answer is found when patience ends", () =>
+  it.effect("that does not answer is found when patience ends, and not before", () =>
     Effect.gen(function* () {
-      const silent = broken(() => ({ list: Stream.never }))
-      const found = yield* Effect.flip(SessionCheck.check(silent, { runs: 1, patienceMilliseconds: 50 }))
+      const asked = Latch.makeUnsafe(false)
+      const silent = broken(() => {
+        asked.closeUnsafe()
+        return { list: Stream.unwrap(Effect.as(asked.open, Stream.never)) }
+      })
+      const patienceMilliseconds = 50
+      // Patience ends when the server was asked, however long the machine takes to come to that.
+      const live = yield* TestClock.withLive(Clock.Clock)
+      const waits: Array<number> = []
+      const patient: Clock.Clock = Object.assign(Object.create(live), {
+        sleep: (duration: Duration.Duration) =>
+          Duration.toMillis(duration) === patienceMilliseconds
+            ? Effect.andThen(
+                asked.await,
+                Effect.sync(() => waits.push(1))
+              )
+            : live.sleep(duration)
+      })
+      const found = yield* Effect.flip(
+        Effect.provideService(SessionCheck.check(silent, { runs: 1, patienceMilliseconds }), Clock.Clock, patient)
+      )
       if (found._tag !== "SessionDiffers") return assert.fail(found._tag)
       assert.deepStrictEqual([found.script.length, found.expected, found.found], [0, "files ", "nothing"])
+      assert.isAbove(waits.length, 0)
     })
   )
 })
