@@ -145,7 +145,7 @@ describe("mirror.ts", () => {
     )
   )
   const stored = Effect.flatMap(FileStore, (store) =>
-    Effect.map(Stream.runCollect(store.list), (entries) =>
+    Effect.map(Stream.runCollect(store.list()), (entries) =>
       Object.fromEntries(entries.map(({ digest, modified, name: key }) => [key, [modified, digest]]))
     )
   )

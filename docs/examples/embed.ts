@@ -49,7 +49,7 @@ export const web = Layer.mergeAll(
     "GET",
     "/",
     FileStore.FileStore.use(({ list }) =>
-      Effect.flatMap(Stream.runCollect(list), (all) => HttpServerResponse.json(all))
+      Effect.flatMap(Stream.runCollect(list()), (all) => HttpServerResponse.json(all))
     )
   ),
   HttpRouter.add(

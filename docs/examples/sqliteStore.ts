@@ -282,7 +282,11 @@ export const layer = (path: string): Layer.Layer<FileStore.FileStore, never, Dig
       const database = yield* Effect.acquireRelease(opened, ({ close }) => close)
       const kept = new Map<string, Staged>()
       return FileStore.FileStore.of({
-        list: Stream.suspend(() => Stream.fromIterable(database.all())),
+        list: (where) =>
+          FileStore.listed(
+            Stream.suspend(() => Stream.fromIterable(database.all())),
+            where
+          ),
         stat: (name) => database.atomically("stat", () => Result.map(located(database, name), entryOf)),
         open: (name) => open(database, name),
         stage: (request) => stage(database, digest, kept, request),

@@ -11,7 +11,6 @@ import { bundleFilesMax, unlistedNamesMax, listingPageEntriesMax } from "../doma
 import type { FrameChannel } from "../domain/session/FrameChannel.ts"
 import type { ActionResult, SessionOutput } from "../domain/session/SessionState.ts"
 import type { Confined } from "../domain/store/Confined.ts"
-import { listAlike } from "../domain/store/FileStore.ts"
 import type { StoreError } from "../domain/store/StoreError.ts"
 import type { Signatures } from "../domain/transfer/Signatures.ts"
 import * as Message from "../domain/wire/Message.ts"
@@ -68,7 +67,7 @@ export const make = (options: {
         })
       const say = (message: Message.ServerMessage) =>
         unlessStopped(id, channel.send({ kind: "message", id, body: Message.Server.encode(message) }))
-      const all = listAlike(store, alike, onUnlisted)
+      const all = store.list({ ...(alike && { alike }), onUnlisted })
       const entries = wanted ? Stream.mapEffect(all, (entry) => withDigest(id, entry)) : all
       return Stream.runForEachArray(Stream.rechunk(entries, wanted ? 1 : listingPageEntriesMax), (page) => {
         count += page.length

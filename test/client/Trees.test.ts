@@ -25,7 +25,7 @@ import {
   unlistedNamesMax,
   listingNamesMax
 } from "../../src/domain/limits.ts"
-import { FileStore, type Where } from "../../src/domain/store/FileStore.ts"
+import { FileStore } from "../../src/domain/store/FileStore.ts"
 import { QuotaExceeded } from "../../src/domain/store/StoreError.ts"
 import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
@@ -76,23 +76,19 @@ const world = (
   })
   const store = Layer.effect(
     FileStore,
-    Effect.map(FileStore, ({ listIn, ...all }) => {
-      const shown = (entries: typeof all.list) => Stream.filter(entries, ({ name }) => !hidden(name))
-      const list = Stream.suspend(() => {
-        listings.push("all")
-        return shown(all.list)
-      })
-      const narrowed = (where: Where) => {
+    Effect.map(FileStore, (all) => {
+      const list: typeof all.list = (where = {}) => {
         listings.push(where.alike === undefined ? "all" : Array.from(where.alike).join())
         const { onUnlisted = () => Effect.void } = where
         const told = Effect.forEach(closed, (name) => onUnlisted(FileName.make(name)), { discard: true })
-        return listIn === undefined ? Stream.empty : Stream.unwrap(Effect.as(told, shown(listIn(where))))
+        const shown = Stream.filter(all.list(where), ({ name }) => !hidden(name))
+        return Stream.unwrap(Effect.as(told, shown))
       }
       const placing: Partial<typeof all> = {
         stage: ({ name }) => Effect.fail(beyondQuota(name)),
         placeAll: (files) => Effect.succeed(files.map(({ name }) => Result.fail(beyondQuota(name))))
       }
-      return { ...all, list, listIn: narrowed, ...(full && placing) }
+      return { ...all, list, ...(full && placing) }
     })
   ).pipe(Layer.provide(FileStoreMemory.layer({ files })))
   const network = Server.layer.pipe(

@@ -13,7 +13,7 @@ import type { UserName } from "../../src/domain/channel/HandshakeMessage.ts"
 import type { Digest } from "../../src/domain/file/Digest.ts"
 import type { FileName } from "../../src/domain/file/FileName.ts"
 import { Accounts, AccountsFailed } from "../../src/domain/session/Accounts.ts"
-import { FileStore, type Where } from "../../src/domain/store/FileStore.ts"
+import { FileStore } from "../../src/domain/store/FileStore.ts"
 import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
 import { NoSpace, StoreFailed } from "../../src/domain/store/StoreError.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
@@ -99,13 +99,10 @@ const watchedStore = (options: Options) =>
           () => Effect.sync(() => void (held[kind] -= 1))
         )
       return FileStore.of({
-        list: store.list,
-        ...(options.closed !== undefined && {
-          listIn: ({ onUnlisted = () => Effect.void, ...where }: Where) => {
-            const told = Effect.forEach(options.closed ?? [], onUnlisted, { discard: true })
-            return Stream.unwrap(Effect.as(told, store.listIn?.(where) ?? Stream.empty))
-          }
-        }),
+        list: ({ onUnlisted = () => Effect.void, ...where } = {}) => {
+          const told = Effect.forEach(options.closed ?? [], onUnlisted, { discard: true })
+          return Stream.unwrap(Effect.as(told, store.list(where)))
+        },
         stat: (name) => Effect.suspend(() => ((calls.stat += 1), store.stat(name))),
         open: Effect.fnUntraced(function* (name) {
           calls.open += 1

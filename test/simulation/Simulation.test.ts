@@ -142,17 +142,14 @@ const sameRoot = (grant: Grant): Grant =>
 /** What may be in the way of a name is everything. */
 const listsAll = (store: FileStore["Service"]): FileStore["Service"] => ({
   ...store,
-  listIn: ({ folder }) => store.listIn?.({ ...(folder && { folder }) }) ?? store.list
+  list: ({ folder } = {}) => store.list({ ...(folder && { folder }) })
 })
 
 /** Folders in capital letters are other folders. */
 const listsOneSpelling = (store: FileStore["Service"]): FileStore["Service"] => ({
   ...store,
-  listIn: (where) =>
-    Stream.filter(
-      store.listIn?.(where) ?? store.list,
-      ({ name }) => where.alike === undefined || name.toLowerCase() === name
-    )
+  list: (where = {}) =>
+    Stream.filter(store.list(where), ({ name }) => where.alike === undefined || name.toLowerCase() === name)
 })
 
 /** Says that a password is another, and keeps the one before. */

@@ -80,17 +80,15 @@ const below = (store: Store, root: FileName): Confined => {
       Stream.filter(isOwn)
     )
 
-  const listedIn =
-    (listIn: NonNullable<Store["listIn"]>): NonNullable<Store["listIn"]> =>
-    ({ folder, onUnlisted, ...where }) => {
-      const full = folder === undefined ? root : absolute(folder)
-      const told = (name: FileName) => {
-        const own = relative(name)
-        return own === undefined || onUnlisted === undefined ? Effect.void : onUnlisted(own)
-      }
-      const all = { ...where, ...(onUnlisted && { onUnlisted: told }) }
-      return full === undefined ? Stream.empty : inOwnNames(listIn({ ...all, folder: full }))
+  const list: Store["list"] = ({ folder, onUnlisted, ...where } = {}) => {
+    const full = folder === undefined ? root : absolute(folder)
+    const told = (name: FileName) => {
+      const own = relative(name)
+      return own === undefined || onUnlisted === undefined ? Effect.void : onUnlisted(own)
     }
+    const all = { ...where, ...(onUnlisted && { onUnlisted: told }) }
+    return full === undefined ? Stream.empty : inOwnNames(store.list({ ...all, folder: full }))
+  }
 
   /** Those that have a name in the store below go there together; the others fail as `without` says. */
   const together = <A, B>(
@@ -131,8 +129,7 @@ const below = (store: Store, root: FileName): Confined => {
   return {
     whole: (name) => absolute(name) ?? name,
     store: {
-      list: store.listIn === undefined ? inOwnNames(store.list) : listedIn(store.listIn)({}),
-      ...(store.listIn !== undefined && { listIn: listedIn(store.listIn) }),
+      list,
       stat: Effect.fnUntraced(function* (name) {
         return yield* entryOf(name, yield* inView(name)(store.stat(yield* readable(name))))
       }),

@@ -10,7 +10,7 @@
  * - **Listing** shows committed regular files only: never staged content, folders, links or special files, nor a file
  *   whose name the grammar refuses. It is streamed, in no promised order, and holds a bounded part in memory. A file
  *   that is renamed meanwhile to another spelling of its name is in it at least once.
- *   What the store may not look into is left out of it, which whoever lists with `listIn` is told, and is not gone for
+ *   What the store may not look into is left out of it, which whoever lists is told, and is not gone for
  *   that: asked for by its name it fails with another error than `NoSuchFile`. Only when that is all there is to list
  *   the listing fails.
  * - **Reading** is positional and sees one version: `unchanged` fails with `SourceChanged` when the bytes read may be
@@ -45,7 +45,7 @@ import { Context, type Effect, type Result, type Scope, Stream } from "effect"
 import type { Parts } from "../Bytes.ts"
 import type { ContentDigest } from "../file/Digest.ts"
 import type { FileEntry, FileSize, Milliseconds } from "../file/FileEntry.ts"
-import { type FileName, outermostKey } from "../file/FileName.ts"
+import { type FileName, isBelow, outermost, segmentKey } from "../file/FileName.ts"
 import type { SourceChanged, StoreError, StoreFailed } from "./StoreError.ts"
 
 /** A committed file, open for reading. */
@@ -150,16 +150,6 @@ export interface Staging {
   readonly commit: (expected: CommitRequest) => Effect.Effect<FileEntry, StoreError>
 }
 
-/** The files whose outermost part has one of these keys; all of them without any. */
-export const listAlike = (
-  { list, listIn }: FileStore["Service"],
-  alike: ReadonlySet<string> | undefined,
-  onUnlisted?: Where["onUnlisted"]
-): Stream.Stream<FileEntry, StoreError> => {
-  if (listIn !== undefined) return listIn({ ...(alike && { alike }), ...(onUnlisted && { onUnlisted }) })
-  return alike === undefined ? list : Stream.filter(list, ({ name }) => alike.has(outermostKey(name)))
-}
-
 /** Which files are listed, and who hears of others. */
 export interface Where {
   /** those below one folder, of exactly that spelling: none when there is no such folder */
@@ -170,13 +160,20 @@ export interface Where {
   readonly onUnlisted?: (name: FileName) => Effect.Effect<void>
 }
 
+/** Of all files those that are meant: for a store that can only list all. */
+export const listed = <E, R>(all: Stream.Stream<FileEntry, E, R>, { alike, folder }: Where = {}) => {
+  const above = folder ?? ""
+  const from = above === "" ? 0 : above.length + 1
+  const isMeant = ({ name }: FileEntry): boolean =>
+    isBelow(above, name) && (alike === undefined || alike.has(segmentKey(outermost(name.slice(from)))))
+  return Stream.filter(all, isMeant)
+}
+
 export class FileStore extends Context.Service<
   FileStore,
   {
-    /** All committed files. */
-    readonly list: Stream.Stream<FileEntry, StoreError>
-    /** Some of them, without a look at the others. Where it is missing, `list` is filtered. */
-    readonly listIn?: (where: Where) => Stream.Stream<FileEntry, StoreError>
+    /** Committed files: all of them, or some without a look at the others. */
+    readonly list: (where?: Where) => Stream.Stream<FileEntry, StoreError>
     /** The committed file of that name. */
     readonly stat: (name: FileName) => Effect.Effect<FileEntry, StoreError>
     /** Opens the committed file of that name for reading. */

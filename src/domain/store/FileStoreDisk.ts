@@ -87,8 +87,7 @@ export const make = Effect.fnUntraced(function* (
   // Behind it: however old what was written down about a rename is, it is read first.
   yield* sweep(disk, options.stagedLeftoverMillisecondsMax ?? stagedLeftoverMillisecondsMax)
   return FileStore.of({
-    list: walk(context, []),
-    listIn: ({ folder, ...where }) => walk(context, folder === undefined ? [] : segments(folder), where),
+    list: ({ folder, ...where } = {}) => walk(context, folder === undefined ? [] : segments(folder), where),
     stat: (name) => Effect.map(lookPatiently(context, name, statAt), ({ name, there }) => entryOf(name, there)),
     open: (name) => open(context, name),
     stage: (request) => stage(context, request),

@@ -73,8 +73,7 @@ export const make = Effect.fnUntraced(function* (
     yield* Effect.ignore(put(store, entry, Bytes.copy(content), 0))
   }
   return FileStore.of({
-    list: Stream.suspend(() => Stream.fromIterable(walk(store.root))),
-    listIn: ({ alike, folder }) =>
+    list: ({ alike, folder } = {}) =>
       Stream.suspend(() =>
         Stream.fromIterable(walk(folder === undefined ? store.root : folderAt(store.root, folder), alike))
       ),

@@ -147,15 +147,8 @@ const count = (meter: State, folder: Folder, age: number): Effect.Effect<void, S
       if (folder.counted !== undefined && now - folder.counted < age) return
       folder.grown = { bytes: 0, files: 0 }
       folder.counts += 1
-      const { list, listIn } = meter.store
-      const entries =
-        folder.root === undefined
-          ? list
-          : listIn === undefined
-            ? Stream.filter(list, ({ name }) => name.startsWith(`${folder.root}/`))
-            : listIn({ folder: folder.root })
       const there = yield* Stream.runFold(
-        entries,
+        meter.store.list(folder.root === undefined ? {} : { folder: folder.root }),
         () => ({ bytes: 0, files: 0 }),
         (sum, { size }) => ({ bytes: sum.bytes + size, files: sum.files + 1 })
       )

@@ -7,7 +7,7 @@ import * as Bytes from "../Bytes.ts"
 import { ContentDigest, Digest, digestOf } from "../file/Digest.ts"
 import { FileName, segmentKey } from "../file/FileName.ts"
 import { copiedBlockBytes, keptVersionBytesMax, resumeBytesMin } from "../limits.ts"
-import { FileStore, listAlike, type Staging, type Where } from "../store/FileStore.ts"
+import { FileStore, type Staging, type Where } from "../store/FileStore.ts"
 import * as ReadWindow from "../store/ReadWindow.ts"
 import * as SmallFiles from "../store/SmallFiles.ts"
 import { type ContractCase, equal, failure } from "./Contract.ts"
@@ -41,7 +41,7 @@ export const loadFile = Effect.fnUntraced(function* (name: FileName) {
 /** The names of all committed files, sorted. */
 export const listNames = Effect.gen(function* () {
   const store = yield* FileStore
-  const entries = yield* Stream.runCollect(store.list)
+  const entries = yield* Stream.runCollect(store.list())
   return entries.map(({ name }) => String(name)).toSorted()
 })
 
@@ -87,7 +87,7 @@ const content: ReadonlyArray<ContractCase<FileStore | Digest>> = [
         return yield* staging.commit({ size: 3, digest: digestOf(yield* Digest, [text("one")]) })
       }, Effect.scoped)
       const found = Effect.gen(function* () {
-        const listed = yield* Stream.runCollect(store.list)
+        const listed = yield* Stream.runCollect(store.list())
         const open = yield* Effect.scoped(Effect.map(store.open(listed[0]?.name ?? named("a")), ({ entry }) => entry))
         return [(yield* store.stat(open.name)).executable, open.executable, ...listed.map((one) => one.executable)]
       })
@@ -155,7 +155,7 @@ const content: ReadonlyArray<ContractCase<FileStore | Digest>> = [
       yield* save("top", "x")
       yield* equal("listing", yield* listNames, [...names, "top"].toSorted())
       const store = yield* FileStore
-      yield* equal("the first page alone", (yield* Stream.runCollect(Stream.take(store.list, 3))).length, 3)
+      yield* equal("the first page alone", (yield* Stream.runCollect(Stream.take(store.list(), 3))).length, 3)
     })
   },
   {
@@ -168,12 +168,11 @@ const content: ReadonlyArray<ContractCase<FileStore | Digest>> = [
         entries.map(({ name }) => String(name)).toSorted()
       const alike = (...parts: ReadonlyArray<string>) => new Set(parts.map(segmentKey))
       const among = Effect.fnUntraced(function* (...parts: ReadonlyArray<string>) {
-        return namesOf(yield* Stream.runCollect(listAlike(store, alike(...parts))))
+        return namesOf(yield* Stream.runCollect(store.list({ alike: alike(...parts) })))
       })
       yield* equal("alike", yield* among("dOCS", "x"), ["Docs/a", "x"])
       yield* equal("alike to nothing", yield* among("doc"), [])
-      if (store.listIn === undefined) return
-      const inside = (where: Where) => Effect.map(Stream.runCollect(store.listIn?.(where) ?? Stream.empty), namesOf)
+      const inside = (where: Where) => Effect.map(Stream.runCollect(store.list(where)), namesOf)
       const folder = named("other")
       yield* equal("in a folder", yield* inside({ folder }), ["other/DOCS2", "other/docs/c", "other/x/docs/d"])
       yield* equal("in another spelling", yield* inside({ folder: named("Other") }), [])

@@ -39,7 +39,7 @@ const newDisk = Effect.fnUntraced(function* (options: MemoryDisk.Options, taken:
 const leavesOut = Effect.fnUntraced(function* (store: FileStore["Service"], where: Where = {}) {
   const told: Array<string> = []
   const onUnlisted = (name: string) => Effect.sync(() => void told.push(name))
-  yield* Stream.runDrain(store.listIn?.({ ...where, onUnlisted }) ?? store.list)
+  yield* Stream.runDrain(store.list({ ...where, onUnlisted }))
   return told.toSorted()
 })
 

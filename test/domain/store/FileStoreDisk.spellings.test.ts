@@ -84,7 +84,7 @@ const looks: Record<string, Look> = {
       return read?.entry.name
     }),
   list: (store) =>
-    Effect.map(Stream.runCollect(store.list), (all) => all.find(({ name }) => key(name) === key(old))?.name)
+    Effect.map(Stream.runCollect(store.list()), (all) => all.find(({ name }) => key(name) === key(old))?.name)
 }
 
 /** One rename of the file from one spelling to the other, and one look for it that meets the rename. */

@@ -24,7 +24,7 @@ const metered = <E>(body: Effect.Effect<void, E, Digest | FileStore | Meter | Sc
 
 const held = Effect.gen(function* () {
   const store = yield* FileStore
-  const entries = yield* Stream.runCollect(Stream.filter(store.list, ({ name }) => name.startsWith("a/")))
+  const entries = yield* Stream.runCollect(Stream.filter(store.list(), ({ name }) => name.startsWith("a/")))
   return { bytes: entries.reduce((sum, { size }) => sum + size, 0), files: entries.length }
 })
 

@@ -168,7 +168,9 @@ const breakages = {
   },
   "lists a file twice": {
     seed: 5,
-    world: broken((store) => ({ list: Stream.concat(store.list, Stream.take(store.list, 1)) })),
+    world: broken((store) => ({
+      list: (where) => Stream.concat(store.list(where), Stream.take(store.list(where), 1))
+    })),
     steps: [`client 0: Put {"name":"a","file":0}`]
   }
 }
@@ -203,7 +205,7 @@ describe("a broken store", () => {
       const asked = Latch.makeUnsafe(false)
       const silent = broken(() => {
         asked.closeUnsafe()
-        return { list: Stream.unwrap(Effect.as(asked.open, Stream.never)) }
+        return { list: () => Stream.unwrap(Effect.as(asked.open, Stream.never)) }
       })
       const patienceMilliseconds = 50
       // Patience ends when the server was asked, however long the machine takes to come to that.
