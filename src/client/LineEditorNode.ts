@@ -125,6 +125,9 @@ const onPipe = (): Terminal => {
 // A terminal
 // -----------------------------------------------------------------------------
 
+/** Node's readline keeps 32 texts that were cut, and has no way to drop them. */
+const killRingMax = 33
+
 const nothing: Completions = { typed: "", offers: [] }
 
 /** @param history lines of earlier runs, oldest first */
@@ -160,6 +163,14 @@ const onTerminal = (history: ReadonlyArray<string>): Terminal => {
     reader.write(null, { name: "return" })
     leaving = false
   }
+  /** Pushes what was cut from a secret out of what Ctrl-Y and Alt-Y bring back, and ends the line that Ctrl-_ would. */
+  const forget = (): void => {
+    for (let length = killRingMax; length > 0; length -= 1) {
+      reader.write(" ".repeat(length))
+      reader.write(null, { ctrl: true, name: "u" })
+    }
+    leave()
+  }
   reader.on("SIGINT", () => {
     if (!received.waits()) return interrupted.forEach((resume) => resume())
     if (asking === "secret") return leave()
@@ -187,6 +198,7 @@ const onTerminal = (history: ReadonlyArray<string>): Terminal => {
       process.stderr.write(question)
     }).pipe(
       Effect.ensuring(Effect.sync(() => process.stderr.write("\n"))),
+      Effect.ensuring(Effect.sync(forget)),
       Effect.map((text) => (text === undefined ? undefined : Redacted.make(text)))
     )
   const interrupt = Effect.callback<void>((resume) => {
