@@ -159,7 +159,10 @@ const setPassword = Effect.fnUntraced(function* <E>(
   const record = yield* opaque.register(yield* accounts.setup, { user, password, stretching: accounts.stretching })
   yield* keep(record)
   // Only now: a password that was printed is one that works.
-  if (options.generate) yield* Console.log(Redacted.value(password))
+  if (!options.generate) return
+  // A person is told what it is; whatever else reads standard output gets the password and nothing beside it.
+  const label = (yield* (yield* Stdio.Stdio).stdoutIsTerminal) ? `new password of '${user}', shown this once: ` : ""
+  yield* Console.log(`${label}${Redacted.value(password)}`)
 })
 
 const asked = (user: UserName, allowWeak: boolean): Effect.Effect<Password, AskError, AskServices> =>

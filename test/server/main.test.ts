@@ -30,6 +30,7 @@ import * as KemNode from "../../src/domain/channel/KemNode.ts"
 import { Opaque } from "../../src/domain/channel/Opaque.ts"
 import * as DigestNode from "../../src/domain/file/DigestNode.ts"
 import { FileName, stagingFolder } from "../../src/domain/file/FileName.ts"
+import * as terminal from "../client/terminal.ts"
 import { contentBlockBytes } from "../../src/domain/limits.ts"
 
 const main = join(import.meta.dirname, "..", "..", "src", "server", "main.ts")
@@ -138,6 +139,19 @@ const names = (options: Parameters<typeof session>[0]) =>
   )
 
 const oneLine = (text: string) => assert.strictEqual(text.trimEnd().split("\n").length, 1, text)
+
+describe.skipIf(!terminal.available)("a password that is made", () => {
+  it("is told to a person with what it is, and to a pipe alone", async () => {
+    const piped = await run(["user", "add", "ada", "--generate"])
+    assert.match(piped.stdout, /^\w{5}(?:-\w{5}){3}\n$/)
+    const person = terminal.open([process.execPath, main, "user", "passwd", "ada", "--generate"], {
+      cwd: folder,
+      env: { PATH: process.env["PATH"], HOME: folder, XDG_STATE_HOME: join(folder, "state") }
+    })
+    assert.strictEqual(await person.ended, 0)
+    assert.match(person.shown(), /^new password of 'ada', shown this once: \w{5}(?:-\w{5}){3}\r\n/)
+  })
+})
 
 describe("serving", () => {
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
