@@ -7,6 +7,7 @@ import { Schema } from "effect"
 import { fetchWatchEntriesMax, nameDepthMax } from "../domain/limits.ts"
 import { RejectReason } from "../domain/channel/HandshakeMessage.ts"
 import { RefusalReason } from "../domain/wire/Refusal.ts"
+import * as Glob from "./Glob.ts"
 
 /** No connection, or none that speaks the protocol. */
 export class ConnectFailed extends Schema.TaggedError<ConnectFailed>()("ConnectFailed", {
@@ -134,7 +135,7 @@ const foundText = (detail: string): string => {
 }
 
 const refusedText: Record<RefusalReason, (name: string, detail: string) => string> = {
-  "no-such-file": () => "the server does not have this file",
+  "no-such-file": (name) => `the server does not have ${Glob.isPattern(name) ? "a file that fits" : "this file"}`,
   "name-collision": (name, detail) =>
     `the server already has '${detail}', which is the same name as '${name}' on some machines: use that spelling`,
   "already-exists": (_, detail) =>

@@ -9,6 +9,7 @@ import * as Figures from "../domain/file/Figures.ts"
 import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { completionMillisecondsMax } from "../domain/limits.ts"
+import { LocalFileFailed } from "./ClientError.ts"
 import * as CommandHelp from "./CommandHelp.ts"
 import * as Commands from "./Commands.ts"
 import { complete, optionsOf } from "./Completion.ts"
@@ -247,6 +248,9 @@ const list = Effect.fnUntraced(function* (path: string) {
   const found = Glob.isPattern(last)
     ? (yield* folder.list(above === "" ? "." : above)).filter(({ name }) => Glob.matchesPath(last, name))
     : (yield* folder.list(path)).filter(({ name }) => name === path || !name.startsWith("."))
+  if (found.length === 0 && Glob.isPattern(last)) {
+    return yield* new LocalFileFailed({ path: printable(path), operation: "read", code: "ENOENT" })
+  }
   const rows = found.map(({ kind, modified, name, size }) => {
     const [shown, end] = kind === "folder" ? ["-", "/"] : [Figures.size(size), ""]
     return `${shown.padStart(10)}  ${Figures.minute(modified)}  ${printable(name)}${end}\n`

@@ -238,7 +238,7 @@ describe("commands", () => {
       assert.isFalse(yield* fetch("*.none"))
       assert.deepStrictEqual(taken(patterned.here), {
         out: "",
-        err: "paradrop: *.none: the server does not have this file: 'fetch' alone shows what it has\n"
+        err: "paradrop: *.none: the server does not have a file that fits: 'fetch' alone shows what it has\n"
       })
       assert.isFalse(yield* upload(["dir/*.none"]))
       assert.include(taken(patterned.here).err, "could not find the file in clientSide to upload: dir/*.none")
@@ -248,7 +248,7 @@ describe("commands", () => {
       assert.isTrue(yield* download(["[ab].txt", "c.txt"], "dir"))
       assert.deepStrictEqual([...files.keys()].toSorted(), ["dir/a.txt", "dir/b.txt", "dir/c.txt"])
       assert.isFalse(yield* download(["*.none", "a.txt"], "dir"))
-      assert.include(taken(patterned.here).err, "*.none: the server does not have this file")
+      assert.include(taken(patterned.here).err, "*.none: the server does not have a file that fits")
     }).pipe(Effect.provide(patterned.layer))
   )
 

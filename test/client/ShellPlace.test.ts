@@ -260,13 +260,14 @@ describe("lcd, lpwd and lls", () => {
           ]
         ]
       )
-      const refused = yield* shell(["lcd none", "lls none", "lcd 'a b.txt'", "lpwd"])
+      const refused = yield* shell(["lcd none", "lls none", "lls z*", "lcd 'a b.txt'", "lpwd"])
       assert.isFalse(refused.succeeded)
       assert.strictEqual(
         refused.err,
         [
           "cannot read none (ENOENT): there is no such folder or file",
           "cannot read none (ENOENT): there is no such folder or file",
+          "cannot read z* (ENOENT): there is no such folder or file",
           "cannot read a b.txt (ENOTDIR): a part of the path is no folder",
           ""
         ].join("\n")
