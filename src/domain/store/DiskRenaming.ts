@@ -15,6 +15,7 @@ import {
   fileId,
   find,
   folderOf,
+  full,
   inFolder,
   sameFolder,
   versionOf
@@ -127,13 +128,13 @@ const intending = Effect.fnUntraced(function* <A>(
   const { disk, durable, newStagedName } = context
   const written = yield* RenameIntent.begin(disk, yield* newStagedName, durable, { from, to }).pipe(
     Effect.asSome,
-    // A full disk may be what the rename is to help with, and without a staging folder nothing is written down. Then
-    // a power cut in the middle leaves both names, as it would without an intent.
+    // Without a staging folder nothing is written down. Then a power cut in the middle leaves both names.
     Effect.catchIf(
-      ({ code }) => intentless.has(code),
+      ({ code }) => code === "ENOENT",
       () => Effect.succeedNone
     ),
-    Effect.mapError(failed)
+    // On a full disk nothing is begun that nobody could finish.
+    Effect.mapError(full(to))
   )
   if (Option.isNone(written)) return yield* work
   const forget = Effect.ignore(disk.remove(written.value))
@@ -143,8 +144,6 @@ const intending = Effect.fnUntraced(function* <A>(
     Effect.onError(() => Effect.ignore(unlessHalf))
   )
 })
-
-const intentless = new Set(["ENOSPC", "EDQUOT", "ENOENT"])
 
 /** Gives the file its new name and then takes the old one away; gives what was replaced. */
 const move = Effect.fnUntraced(function* (

@@ -11,7 +11,7 @@ import { Disk, DiskError, type DiskPath } from "../../../src/domain/store/Disk.t
 import { FileStore, type Where } from "../../../src/domain/store/FileStore.ts"
 import * as FileStoreDisk from "../../../src/domain/store/FileStoreDisk.ts"
 import * as RenameIntent from "../../../src/domain/store/RenameIntent.ts"
-import { StoreFailed } from "../../../src/domain/store/StoreError.ts"
+import { NoSpace, StoreFailed } from "../../../src/domain/store/StoreError.ts"
 import { listNames, loadFile, saveFile } from "../../../src/domain/testing/fileStoreContract.ts"
 import * as MemoryDisk from "../../../src/domain/testing/MemoryDisk.ts"
 
@@ -275,16 +275,22 @@ describe("FileStoreDisk, renames that were written down", () => {
     })
   )
 
-  it.effect("a full disk does not keep a file from its new name", () =>
+  it.effect("on a disk that has no room to write it down none begins: nobody could finish it after a power cut", () =>
     Effect.gen(function* () {
-      const { disk } = yield* newDisk({}, [])
-      const full: Disk["Service"] = {
-        ...disk,
-        placeAll: ({ files }) =>
-          Effect.succeed(files.map(() => Result.fail(new DiskError({ operation: "write", code: "ENOSPC" }))))
+      for (const code of ["ENOSPC", "EDQUOT"]) {
+        const { control, disk } = yield* newDisk({}, [])
+        const full: Disk["Service"] = {
+          ...disk,
+          placeAll: ({ files }) =>
+            Effect.succeed(files.map(() => Result.fail(new DiskError({ operation: "write", code }))))
+        }
+        for (const to of ["from/A", "from/c", "kept/c"]) {
+          const error = yield* Effect.flip(Effect.provide(perform({ title: "", to, replace: false }), onDisk(full)))
+          assert.deepStrictEqual(error, new NoSpace({ name: FileName.make(to) }))
+          assert.deepStrictEqual(yield* Effect.provide(listNames, onDisk(disk)), ["from/a", "kept/b"])
+          assert.deepStrictEqual(yield* stagedOn(control), [])
+        }
       }
-      yield* Effect.provide(perform({ title: "", to: "from/c", replace: false }), onDisk(full))
-      assert.deepStrictEqual(yield* Effect.provide(listNames, onDisk(disk)), ["from/c", "kept/b"])
     })
   )
 
