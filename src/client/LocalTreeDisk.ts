@@ -86,7 +86,7 @@ export const make = (options: TreeOptions): LocalTree => {
       const known = temporariesOf(folder.join("/"))
       if (known.swept) return Effect.void
       known.swept = true
-      return StagedFile.sweep({ disk: within(disk, folder, leftIn(folder)), held: options.held })
+      return StagedFile.sweep({ disk: within(disk, folder, disk.list(folder)), held: options.held })
     })
 
   /** From now on something is in the folder; tells whether it is the first. */

@@ -15,6 +15,7 @@ import {
   nameSegmentBytesMax,
   resumeBytesMin,
   stagedLeftoverMillisecondsMax,
+  sweptEntriesMax,
   takenOverCheckBytes
 } from "../domain/limits.ts"
 import type { Disk, DiskError, DiskFile, DiskStat } from "../domain/store/Disk.ts"
@@ -55,7 +56,7 @@ export const stage = Effect.fnUntraced(function* (
   const { disk, name, path, prepare, size } = request
   const failed = ({ code }: { readonly code: string }) => writeFailed(path, code)
   yield* Effect.mapError(checkDestination(disk, name), failed)
-  yield* sweep(request)
+  if (isResumable(request)) yield* sweep(request)
   if (size > (yield* Effect.mapError(disk.freeBytes, failed))) return yield* writeFailed(path, "ENOSPC")
 
   const temporary = temporaryName(name, isResumable(request) ? request : undefined, yield* random)
@@ -280,10 +281,11 @@ const leftovers = (disk: Disk["Service"], name: string): Effect.Effect<ReadonlyA
 
 /**
  * Removes what stagings have left in the folder long ago, of whatever name: a small file is not gone on with, and the
- * next try of another may be one of another name.
+ * next try of another may be one of another name. Of a large folder it looks at a part: nobody waits for it.
  */
 export const sweep = Effect.fnUntraced(function* ({ disk, held }: Pick<Destination, "disk" | "held">) {
   const found = yield* disk.list([]).pipe(
+    Stream.take(sweptEntriesMax),
     Stream.filter(({ kind, name }) => kind === "file" && isTemporary(name) && !held.has(name)),
     Stream.runCollect,
     Effect.orElseSucceed(() => [])

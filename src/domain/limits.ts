@@ -154,6 +154,9 @@ export const goodbyeMillisecondsMax = 2_000
 /** Dialling, from the first packet to the accepted connection. */
 export const dialMillisecondsMax = 15_000
 
+/** Entries of a folder that a download looks through for what earlier ones have left: 4 us each. */
+export const sweptEntriesMax = 10_000
+
 /** A server looks so often whether its folder is still where it was opened, milliseconds. */
 export const rootLookMilliseconds = 10_000
 

@@ -255,13 +255,15 @@ describe("the file system", () => {
       const digest = digestOf(yield* Digest, [content])
       const small = { name: "w/a", path: "w/a", size: content.length, modified: 5000, digest, parts: [content] }
       const placers: Record<string, Effect.Effect<unknown, LocalFileFailed, LocalFiles | Scope.Scope>> = {
-        alone: put(join(folder, "w", "a")),
+        "a large one": Effect.flatMap(LocalFiles, ({ stage }) =>
+          stage(join(folder, "w", "a"), { size: resumeBytesMin, modified: 5000, resumable: true })
+        ),
         "in a tree": Effect.flatMap(LocalFiles, ({ tree }) =>
           Effect.flatMap(tree(folder, true), (whole) => whole.placeSmall([small]))
         )
       }
       for (const [how, place] of Object.entries(placers)) {
-        for (const name of [...left, ...kept]) fs.writeFileSync(join(folder, "w", name), "left")
+        for (const name of ["a", ...left, ...kept]) fs.writeFileSync(join(folder, "w", name), "left")
         fs.mkdirSync(join(folder, "w", `.d.${hex}.part`), { recursive: true })
         const { ctimeMs } = fs.statSync(join(folder, "w", left[0] ?? ""))
         const all = ["a", ...kept, `.d.${hex}.part`]
