@@ -156,7 +156,11 @@ const onTerminal = (history: ReadonlyArray<string>): Terminal => {
   })
   let leaving = false
   reader.on("line", (text) => (leaving ? received.decline() : received.put(text)))
-  reader.on("close", received.end)
+  let closed = false
+  reader.on("close", () => {
+    closed = true
+    received.end()
+  })
   /** Ends the line as Enter does: what was typed of a secret would stand at the next prompt, for all to see. */
   const leave = (): void => {
     leaving = true
@@ -165,6 +169,8 @@ const onTerminal = (history: ReadonlyArray<string>): Terminal => {
   }
   /** Pushes what was cut from a secret out of what Ctrl-Y and Alt-Y bring back, and ends the line that Ctrl-_ would. */
   const forget = (): void => {
+    // Ctrl-D, or a terminal that has gone: there is no next prompt.
+    if (closed) return
     for (let length = killRingMax; length > 0; length -= 1) {
       reader.write(" ".repeat(length))
       reader.write(null, { ctrl: true, name: "u" })
@@ -182,6 +188,7 @@ const onTerminal = (history: ReadonlyArray<string>): Terminal => {
 
   const ask = (what: "line" | "secret", show: () => void): Effect.Effect<string | undefined> =>
     Effect.suspend(() => {
+      if (closed) return received.take
       asking = what
       show()
       return received.take

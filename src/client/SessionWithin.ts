@@ -33,12 +33,13 @@ export const within = (session: ClientSession, place: Place): ClientSession => {
       Stream.filter(({ name }) => name.startsWith(start)),
       Stream.map((entry) => renamed(entry, entry.name.slice(start.length)))
     )
-  /** Of what was not named it is not known where it is. */
+  /** What was not named may be here; what is above is, as a whole: neither has a name below the place. */
   const insideOnly =
     (onUnlisted: OnUnlisted): OnUnlisted =>
     ({ count, names }) => {
       const own = names.filter((name) => name.startsWith(start)).map((name) => name.slice(start.length))
-      const others = count - names.length
+      const above = names.filter((name) => name === place || FileName.isBelow(name, place)).length
+      const others = count - names.length + above
       if (own.length + others === 0) return Effect.void
       return onUnlisted({ count: own.length + others, names: own.filter(FileName.isName) })
     }

@@ -214,8 +214,10 @@ const namesBelow = (place: ShellPlace.Place): Effect.Effect<"none" | "some" | "u
   Effect.gen(function* () {
     const session = yield* (yield* Sessions).standing
     if (session === undefined) return "unknown"
-    const found = yield* Stream.runHead(SessionWithin.within(session, place).fetch)
-    return Option.isSome(found) ? "some" : "none"
+    let closed = false
+    const onUnlisted = () => Effect.sync(() => void (closed = true))
+    const found = yield* Stream.runHead(SessionWithin.within(session, place).fetchWith({ onUnlisted }))
+    return Option.isSome(found) ? "some" : closed ? "unknown" : "none"
   }).pipe(
     Effect.timeout(completionMillisecondsMax),
     Effect.orElseSucceed(() => "unknown" as const)

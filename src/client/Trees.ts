@@ -258,7 +258,11 @@ export const get = (
     const toGet = options.dryRun ? undefined : yield* allToGet(texts, folder, options)
     const among = toGet ?? outermostOfRemote(texts)
     const crossed = toGet && (yield* Effect.andThen(loggedIn, Batch.traffic))
-    const lacks = Unlisted.make(texts.map(TreeSelection.folderName), Unlisted.mayMean)
+    // What is excluded is not missed, wherever it is below what was asked for.
+    const isMissed = (name: string, text: string) =>
+      Unlisted.mayMean(name, text) &&
+      filter.enters(FileName.isBelow(text, name) ? name.slice(text === "" ? 0 : text.length + 1) : name)
+    const lacks = Unlisted.make(texts.map(TreeSelection.folderName), isMissed)
     const listed = yield* listing("download", among, { toGet: toGet !== undefined, onUnlisted: lacks.onUnlisted })
     if (listed === undefined) return false
     const there = yield* TreeSelection.remote(texts, listed, filter, lacks.mayHold)

@@ -32,7 +32,7 @@ export const make = (texts: ReadonlyArray<string>, mayBe: (folder: string, text:
   let heard: Unlisted = { count: 0, names: [] }
   return {
     onUnlisted: (unlisted) => Effect.sync(() => void (heard = unlisted)),
-    mayHold: (text) => heard.names.some((name) => mayBe(name, text)),
+    mayHold: (text) => heard.count > heard.names.length || heard.names.some((name) => mayBe(name, text)),
     tell: Effect.fnUntraced(function* (command) {
       const reporter = yield* Reporter
       const failures = Failures.make(reporter, command)
@@ -62,6 +62,6 @@ export const mayFit = (folder: string, pattern: string): boolean => {
   return true
 }
 
-/** The same for what means a folder, a file or a pattern: in the folder, or with the folder in it. */
+/** The same for what means a folder, a file or, if there is neither, a pattern: in the folder, or with that in it. */
 export const mayMean = (folder: string, text: string): boolean =>
-  Glob.isPattern(text) ? mayFit(folder, text) : folder === text || isBelow(text, folder) || isBelow(folder, text)
+  folder === text || isBelow(text, folder) || isBelow(folder, text) || (Glob.isPattern(text) && mayFit(folder, text))

@@ -199,7 +199,7 @@ const makeFiles = Effect.fnUntraced(function* (
 
   /** Leaves the present file for a new one, and forgets the oldest. */
   const rotate = Effect.gen(function* () {
-    const left = current?.number ?? 0
+    const left = current?.number ?? failedAt?.number ?? 0
     yield* letGo
     const numbers = yield* numbersOf(disk)
     const number = Math.max(numbers.at(-1) ?? 0, left) + 1
@@ -216,7 +216,10 @@ const makeFiles = Effect.fnUntraced(function* (
     if (newest === undefined) return yield* rotate
     const held: Current = yield* hold(newest, disk.openWrite(pathOf(newest)))
     current = held
-    held.end = failedAt?.number === newest ? failedAt.end : yield* blankTorn(held.file)
+    const { size } = yield* held.file.stat
+    // Somebody may have cut it meanwhile.
+    const end = failedAt?.number === newest ? failedAt.end : undefined
+    held.end = end !== undefined && end <= size ? end : yield* blankTorn(held.file)
     return held
   })
 

@@ -118,7 +118,8 @@ const world = (
   const notes = () => written.err.split("\n").filter((line) => /^nothing is removed|^\d+ kept/.test(line))
   /** Lines for a person; before `told`. */
   const lines = () => written.err.split("\n").filter((line) => line !== "")
-  return { layer, told, notes, lines, listings }
+  const clear = () => void (written.out = written.err = "")
+  return { layer, told, notes, lines, clear, listings }
 }
 
 const here = (files: Files) =>
@@ -619,6 +620,27 @@ describe("what a listing lacks", () => {
     }).pipe(Effect.provide(some.layer))
   )
 
+  const odd = world({ "x/a[1]/v": "1" }, { closed: ["x/a[1]/closed"] })
+  it.effect("is told of a folder whose name looks like a pattern, and not of one that is excluded", () =>
+    Effect.gen(function* () {
+      for (const [index, names] of [["x/a[1]"], ["x"], ["."], ["x/a[1]/."]].entries()) {
+        assert.isFalse(yield* download(names, {}, `${index}`))
+        assert.deepStrictEqual(about(odd.told(), "failed"), ["x/a[1]/closed"])
+      }
+      for (const [names, exclude] of [
+        [["x/a[1]"], ["closed"]],
+        [["x/a[1]"], ["/closed"]],
+        [["x"], ["/a*/closed/"]],
+        [["."], ["/x/a*/closed"]],
+        [["."], ["clos*"]]
+      ] as const) {
+        assert.isTrue(yield* download(names, { exclude, remove: true }, "with"), `${exclude}`)
+        assert.deepStrictEqual(about(odd.told(), "failed"), [])
+      }
+      assert.isFalse(yield* download(["x/a[1]"], { exclude: ["/x"], remove: true }, "with"))
+    }).pipe(Effect.provide(odd.layer))
+  )
+
   const many = Array.from({ length: unlistedNamesMax + 7 }, (_, index) => `p/${index}`)
   const plenty = world(files, { hidden, closed: many, reporter: ReporterText.layer("") })
   it.effect("is told in few lines, however much it is", () =>
@@ -628,6 +650,17 @@ describe("what a listing lacks", () => {
       assert.strictEqual(lines.filter((line) => line.includes("may not look into 'p/")).length, failuresToldMax)
       assert.include(lines, `${unlistedNamesMax - failuresToldMax} more failed for the same reason (not-listed)`)
       assert.include(lines, "7 more that the server may not look into")
+      plenty.clear()
+    }).pipe(Effect.provide(plenty.layer))
+  )
+
+  it.effect("so much that not all of it is named may hold anything that is asked for", () =>
+    Effect.gen(function* () {
+      assert.isFalse(yield* Commands.run({ _tag: "Fetch", pattern: "z/*" }))
+      assert.deepStrictEqual(plenty.lines(), ["7 more that the server may not look into"])
+      plenty.clear()
+      assert.isFalse(yield* download(["z"], {}, "y"))
+      assert.deepStrictEqual(plenty.lines(), ["7 more that the server may not look into"])
     }).pipe(Effect.provide(plenty.layer))
   )
 

@@ -210,6 +210,21 @@ describe.skipIf(!terminal.available)("a shell on a terminal", { timeout: 240_000
     assert.strictEqual(await again.ended, 0)
   })
 
+  it("Ctrl-D at a password leaves the command, and the shell", async () => {
+    const left = shell()
+    await left.until("paradrop> ")
+    left.type(`passwd${enter}`)
+    await left.until("Present password of 'ada': ")
+    left.type(ctrlD)
+    await left.until("cancelled")
+    assert.strictEqual(await left.ended, 0)
+    const before = shell({ typed: true })
+    await before.until("Password of 'ada' at ")
+    before.type(ctrlD)
+    assert.strictEqual(await before.ended, 130)
+    for (const { shown } of [left, before]) assert.notInclude(shown(), "defect")
+  })
+
   it("connects again after the connection was lost, and goes on with the transfer", async () => {
     const content = randomBytes(32 * MiB)
     fs.writeFileSync(join(work, "moving"), content)

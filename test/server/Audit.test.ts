@@ -278,7 +278,7 @@ describe("a file that somebody takes away", () => {
     })
   )
 
-  it.effect("with the folder: commands are refused until there is one again", () =>
+  it.effect("and that cannot be made anew: commands are refused until it can", () =>
     Effect.gen(function* () {
       const machine = yield* MemoryDisk.make()
       let gone = false
@@ -302,6 +302,51 @@ describe("a file that somebody takes away", () => {
       assert.deepStrictEqual(numbers(yield* readFrom(audit)), [1, "recovered"])
     })
   )
+})
+
+describe("a file that is cut or taken away while it cannot be written", () => {
+  const first: DiskPath = ["audit-00000001.jsonl"]
+  for (const deed of ["cut", "moved"] as const) {
+    it.effect(`${deed}: what waits is written behind what is left, and no number comes twice`, () =>
+      Effect.gen(function* () {
+        const machine = yield* MemoryDisk.make()
+        let full = false
+        const disk: Disk["Service"] = {
+          ...machine.disk,
+          openWrite: (path) =>
+            Effect.map(machine.disk.openWrite(path), (file) => ({
+              ...file,
+              write: (...args) =>
+                full ? Effect.fail(new DiskError({ operation: "write", code: "ENOSPC" })) : file.write(...args)
+            })),
+          create: (path) =>
+            Effect.map(machine.disk.create(path), (file) => ({
+              ...file,
+              write: (...args) =>
+                full ? Effect.fail(new DiskError({ operation: "write", code: "ENOSPC" })) : file.write(...args)
+            }))
+        }
+        const { audit } = yield* start({ ...machine, disk })
+        for (const index of [0, 1]) {
+          yield* audit.record(recordOf(index))
+          yield* audit.flush
+        }
+        full = true
+        yield* audit.record(recordOf(2))
+        yield* audit.flush
+        assert.isFalse(yield* audit.writing)
+        if (deed === "moved") yield* machine.disk.rename(first, ["elsewhere"])
+        else yield* machine.control.plant(first, { kind: "file", content: new Uint8Array(0) })
+        full = false
+        yield* TestClock.adjust(auditRetryMilliseconds + auditDelayMilliseconds)
+        yield* audit.flush
+        assert.deepStrictEqual(numbers(yield* readFrom(audit)), [2, "recovered"])
+        const names = Array.from(yield* Stream.runCollect(machine.disk.list([])), ({ name }) => name)
+        const next = deed === "moved" ? ["audit-00000002.jsonl", "elsewhere"] : first
+        assert.deepStrictEqual(names.toSorted(), next)
+      })
+    )
+  }
 })
 
 describe("what a power cut has torn", () => {

@@ -3,7 +3,7 @@ import { Effect, Layer, Redacted } from "effect"
 import { UserName } from "../../src/domain/channel/HandshakeMessage.ts"
 import { ke3Bytes, Opaque } from "../../src/domain/channel/Opaque.ts"
 import * as limits from "../../src/domain/limits.ts"
-import { Accounts } from "../../src/domain/session/Accounts.ts"
+import { Accounts, AccountsFailed } from "../../src/domain/session/Accounts.ts"
 import { rights } from "../../src/domain/session/Grant.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as Login from "../../src/server/Login.ts"
@@ -103,6 +103,25 @@ describe("a login", () => {
       const expected = Array.from({ length: count }, (_, index) => (index < count - 2 ? "LoginAnswered" : wait))
       assert.deepStrictEqual(yield* tries(server, eve, count), expected)
       assert.deepStrictEqual(yield* tries(server, ada.user, count), expected)
+    })
+  )
+})
+
+describe("accounts that cannot be read", () => {
+  scenario(
+    "cost nobody an attempt",
+    Effect.gen(function* () {
+      const accounts = yield* Accounts
+      let broken = true
+      const find: Accounts["Service"]["find"] = (user) =>
+        Effect.suspend(() => (broken ? Effect.fail(new AccountsFailed({ detail: "in pieces" })) : accounts.find(user)))
+      const server = yield* Effect.provideService(login, Accounts, { ...accounts, find })
+      const { ke1 } = yield* (yield* Opaque).startLogin(ada.user, ada.password)
+      for (let index = 0; index < 2 * limits.attemptsPerUserAndAddressMax; index += 1) {
+        assert.strictEqual((yield* Effect.flip(server.answer(ada.user, ke1))).detail, "in pieces")
+      }
+      broken = false
+      assert.isDefined(yield* server.verify(ada.user, (yield* proofOf(server, ada)).ke3))
     })
   )
 })

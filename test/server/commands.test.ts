@@ -153,6 +153,12 @@ describe("a listing that lacks something", () => {
         assert.deepStrictEqual(heard.slice(4), [own, own])
         yield* Stream.runDrain(SessionWithin.within(session, "none").fetchWith({ onUnlisted }))
         assert.strictEqual(heard.length, 6)
+        // And of one that is closed, or in one that is, that it cannot be listed.
+        for (const closedPlace of ["out", "out/deep", "in/a"]) {
+          yield* Stream.runDrain(SessionWithin.within(session, closedPlace).fetchWith({ onUnlisted }))
+        }
+        const itself = { count: 1, names: [] }
+        assert.deepStrictEqual(heard.slice(6), [itself, itself, itself])
         const lines = (yield* Watch).lines.filter(({ annotations }) => annotations["event"] === "unlisted")
         assert.deepStrictEqual(
           lines.map(({ annotations: { count, name, user } }) => ({ count, name, user })),
