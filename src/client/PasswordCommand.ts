@@ -84,13 +84,13 @@ const change = Effect.fnUntraced(function* (credentials: Credentials, options: P
   if (options.generate) yield* show(user, next)
 })
 
-/** A person is told what it is; whatever else reads standard output gets the password and nothing beside it. */
 const show = Effect.fnUntraced(function* (user: UserName, password: Password) {
-  const { out } = yield* Screen
-  const label = `new password of '${user}', shown this once`
-  if (out.columns() !== undefined) return yield* out.write(`${label}: ${Redacted.value(password)}\n`)
-  yield* (yield* Reporter).note(`${label}, is on standard output`)
-  yield* out.write(`${Redacted.value(password)}\n`)
+  const reporter = yield* Reporter
+  // Whatever reads standard output in the place of a person gets nothing beside the password.
+  if ((yield* Screen).out.columns() === undefined) {
+    yield* reporter.note(`new password of '${user}', shown this once, is on standard output`)
+  }
+  yield* reporter.passwordMade(user, password)
 })
 
 const newPassword = Effect.fnUntraced(function* (user: UserName, { allowWeak, generate, newFile }: PasswordOptions) {

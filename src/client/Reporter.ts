@@ -4,6 +4,8 @@
  * Contract: every text that a peer may have chosen is made printable here and nowhere later. Nothing fails.
  */
 import { Context, type Effect, type Scope } from "effect"
+import type { UserName } from "../domain/channel/HandshakeMessage.ts"
+import type { Password } from "../domain/channel/Opaque.ts"
 import type { ContentDigest } from "../domain/file/Digest.ts"
 import type { FileEntry } from "../domain/file/FileEntry.ts"
 import type { LeftOutKind } from "./LocalFiles.ts"
@@ -154,6 +156,8 @@ export class Reporter extends Context.Service<
       readonly path: string
       readonly kind: LeftOutKind
     }) => Effect.Effect<void>
+    /** A password that was made, and works: shown this once. */
+    readonly passwordMade: (user: UserName, password: Password) => Effect.Effect<void>
     readonly verified: (verified: Verified) => Effect.Effect<void>
     readonly failed: (failure: Failure) => Effect.Effect<void>
     /** Something that a person should know; scripts need not. */

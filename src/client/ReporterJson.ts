@@ -6,7 +6,7 @@
  * it is known. Everything else has an `event`; docs/CLIENT.md has the schema. Sizes are bytes, times ISO 8601 in UTC.
  * The text is ASCII: every other character is escaped, so names are exact and harmless on a terminal.
  */
-import { Effect, Layer, Schedule } from "effect"
+import { Effect, Layer, Redacted, Schedule } from "effect"
 import type { FileEntry } from "../domain/file/FileEntry.ts"
 import { asciiJson, printable } from "../domain/file/Printable.ts"
 import { progressEventMilliseconds } from "../domain/limits.ts"
@@ -34,6 +34,8 @@ export const layer = (prefix: string): Layer.Layer<Reporter, never, Screen> =>
             [...planned.map((one) => line({ event: "planned", ...one })), line({ event: "plan", ...summary })].join("")
           ),
         leftOut: (leftOut) => out.write(line({ event: "left-out", ...leftOut })),
+        passwordMade: (user, password) =>
+          out.write(line({ event: "password-made", user, password: Redacted.value(password) })),
         verified: (verified) => out.write(line({ event: "verified", ...verified })),
         failed: (failure) =>
           Effect.andThen(out.write(line(failureObject(failure))), err.write(errorLine(prefix, failure))),

@@ -1,7 +1,7 @@
 /**
  * Tells a person: results on standard output; progress, notes and errors on standard error.
  */
-import { Clock, Effect, Layer, Schedule } from "effect"
+import { Clock, Effect, Layer, Redacted, Schedule } from "effect"
 import type { FileEntry } from "../domain/file/FileEntry.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { progressDrawMilliseconds, progressLineMilliseconds } from "../domain/limits.ts"
@@ -52,6 +52,10 @@ export const layer = (prefix: string): Layer.Layer<Reporter, never, Screen> =>
         planned: (planned, summary) => out.write([...planned.map(plannedLine), `${planText(summary)}\n`].join("")),
         leftOut: ({ kind, path }) =>
           Effect.andThen(clear, err.write(`left out: ${printable(path)} (${leftOutText[kind]})\n`)),
+        passwordMade: (user, password) => {
+          const label = out.columns() === undefined ? "" : `new password of '${user}', shown this once: `
+          return out.write(`${label}${Redacted.value(password)}\n`)
+        },
         verified: (verified) => out.write(`${verifiedLine(out, verified)}\n`),
         failed: (failure) => Effect.andThen(clear, err.write(`${red(err, `${prefix}${failureText(failure)}`)}\n`)),
         note: (text, mood) => {

@@ -9,6 +9,7 @@ import { LineEditor } from "../../src/client/LineEditor.ts"
 import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
 import { OwnPassword, type PasswordOptions } from "../../src/client/PasswordCommand.ts"
 import * as PipesNode from "../../src/client/PipesNode.ts"
+import * as ReporterJson from "../../src/client/ReporterJson.ts"
 import * as ReporterText from "../../src/client/ReporterText.ts"
 import { Screen } from "../../src/client/Screen.ts"
 import { Sessions } from "../../src/client/Sessions.ts"
@@ -31,7 +32,11 @@ const present = Redacted.value(Fixture.ada.password)
 const strong = "a horse of another colour"
 
 /** A program of ada's, and whoever answers its questions. */
-const world = (script: Parameters<typeof LineEditor.layerScripted>[0], columns?: number) => {
+const world = (
+  script: Parameters<typeof LineEditor.layerScripted>[0],
+  columns?: number,
+  reporter: typeof ReporterText.layer = ReporterText.layer
+) => {
   const written = { out: "", err: "" }
   let known: Password = Fixture.ada.password
   const sessions = Layer.unwrap(
@@ -47,7 +52,7 @@ const world = (script: Parameters<typeof LineEditor.layerScripted>[0], columns?:
     changed: (next: Password) => void (known = next)
   }
   const layer = OwnPassword.layer(credentials).pipe(
-    Layer.provideMerge(Layer.mergeAll(sessions, LocalFilesMemory.layer({}), ReporterText.layer(""))),
+    Layer.provideMerge(Layer.mergeAll(sessions, LocalFilesMemory.layer({}), reporter(""))),
     Layer.provideMerge(Screen.layerMemory({ written, ...(columns !== undefined && { columns }) })),
     Layer.provideMerge(LineEditor.layerScripted(script)),
     Layer.provideMerge(Layer.merge(NodeFileSystem.layer, PipesNode.layer)),
@@ -101,6 +106,15 @@ describe("paradrop passwd", () => {
       assert.isTrue(yield* change({ generate: true }))
       assert.strictEqual(onTerminal.written.out, `new password of 'ada', shown this once: ${onTerminal.known()}\n`)
     }).pipe(Effect.provide(onTerminal.layer))
+  )
+
+  const script = world({ interactive: false }, undefined, ReporterJson.layer)
+  it.effect("--generate gives a script with --json an object, as everything there is one", () =>
+    Effect.gen(function* () {
+      assert.isTrue(yield* change({ generate: true }))
+      const made = { event: "password-made", user: "ada", password: script.known() }
+      assert.deepStrictEqual(JSON.parse(script.written.out), made)
+    }).pipe(Effect.provide(script.layer))
   )
 
   const fromFile = world({ interactive: false })

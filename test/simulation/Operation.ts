@@ -74,6 +74,7 @@ const listenTo = (said: Said): Reporter["Service"] => ({
   tellsEach: true,
   transferredAll: (all) => Effect.sync(() => void (said.transferred = all.at(-1))),
   changed: (changed) => Effect.sync(() => void (said.changed = changed)),
+  passwordMade: () => Effect.void,
   verified: (verified) => Effect.sync(() => void (said.verified = verified)),
   summed: () => Effect.void,
   planned: () => Effect.void,
