@@ -5,11 +5,12 @@ import process from "node:process"
 import { Effect, Layer, Schema } from "effect"
 import { type Output, Screen } from "./Screen.ts"
 
-const output = (stream: NodeJS.WriteStream): Output => ({
+/** @param isNeeded whether what cannot be written ends the program: the stream's own error event tells it (`ended`) */
+const output = (stream: NodeJS.WriteStream, isNeeded: boolean): Output => ({
   write: (text) =>
     Effect.callback<void>((resume) => {
-      // A failed write is told by the stream's own error event.
-      stream.write(text, () => resume(Effect.void))
+      // Whoever went on would be done before the event comes, and nobody would hear of it.
+      stream.write(text, (error) => (isNeeded && error ? undefined : resume(Effect.void)))
     }),
   // Node honours NO_COLOR, FORCE_COLOR and TERM here.
   colours: stream.isTTY && stream.hasColors(),
@@ -18,7 +19,7 @@ const output = (stream: NodeJS.WriteStream): Output => ({
 
 /** This process's standard output and standard error. */
 export const layer: Layer.Layer<Screen> = Layer.sync(Screen, () =>
-  Screen.of({ out: output(process.stdout), err: output(process.stderr) })
+  Screen.of({ out: output(process.stdout, true), err: output(process.stderr, false) })
 )
 
 /** Standard output takes nothing more. `EPIPE`: its reader has gone, as `head` does; that is no error. */

@@ -292,7 +292,10 @@ const passwd = Command.make("passwd", ClientConfig.newPassword, ({ newPasswordFi
   Effect.flatMap(root, (flags) => {
     const newFile = Option.getOrUndefined(newPasswordFile)
     const change = Effect.flatMap(OwnPassword, (own) => own.change({ ...options, newFile, confirm: false }))
-    return running(flags, change, prefix)
+    const both = "--generate makes a password, and --new-password-file has one: give one"
+    return newFile !== undefined && options.generate
+      ? Effect.fail(new ClientConfig.WrongUsage({ detail: both }))
+      : running(flags, change, prefix)
   })
 ).pipe(
   Command.withDescription("Change the password of your own account at the server"),
@@ -549,6 +552,8 @@ const platform = Layer.mergeAll(
 turn.pipe(
   Effect.andThen(Effect.flatMap(Stdio.Stdio, ({ args }) => Effect.flatMap(args, ClientConfig.refusePasswords))),
   Effect.andThen(Command.run(command, { version })),
+  // What could not be written is told a turn later.
+  Effect.tap(Effect.yieldNow),
   Effect.as(0),
   Effect.raceFirst(ScreenNode.ended),
   Effect.raceFirst(watchSignals),

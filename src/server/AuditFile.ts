@@ -116,9 +116,14 @@ const make = Effect.fnUntraced(function* (
     yield* Effect.catch(batch, (error) => Effect.andThen(failing(error), Effect.sleep(auditRetryMilliseconds)))
   }).pipe(Effect.forever)
 
-  // At the end everything that waits is written, unless the disk refuses.
+  // At the end everything that waits is written, unless the disk refuses: then somebody must hear how much is lost.
   yield* Effect.addFinalizer(() =>
-    Effect.ignore(Effect.suspend(() => batch).pipe(Effect.repeat({ while: () => waiting.length > 0 })))
+    Effect.catch(Effect.suspend(() => batch).pipe(Effect.repeat({ while: () => waiting.length > 0 })), ({ code }) => {
+      const count = lost + waiting.length
+      return log("audit-lost", `${count} records of the audit log are lost: it could not be written (${code})`, {
+        lost: count
+      })
+    })
   )
   yield* Effect.forkScoped(writer)
   return Audit.of({

@@ -56,6 +56,10 @@ export const logEvents = {
       "the disk failed `command` of `user`, about `name` where it is about one file; the client was told `store-failed`"
   },
   "audit-failed": { level: "Error", meaning: "the audit log cannot be written: commands are refused until it can be" },
+  "audit-lost": {
+    level: "Error",
+    meaning: "the server stops while the audit log cannot be written: `lost` records are in none of its files"
+  },
   "audit-moved": {
     level: "Warn",
     meaning: "somebody removed, moved or cut the file of the audit log while it was written to: a new one is begun"

@@ -560,7 +560,22 @@ const platform = Layer.mergeAll(
   Logging.layer({ terminal: process.stderr.isTTY, colours, write: writeLog })
 )
 
+/** Why standard output takes nothing more. A server that serves goes on without. */
+let outputFailed: string | undefined
+process.stdout.on("error", ({ code = "unknown" }: NodeJS.ErrnoException) => (outputFailed ??= code))
+
+/** What could not be written is told a turn later. A reader that has gone, as `head` does, is no failure. */
+const unlessUnwritten = Effect.andThen(
+  Effect.yieldNow,
+  Effect.suspend(() =>
+    outputFailed === undefined || outputFailed === "EPIPE"
+      ? Effect.void
+      : Effect.fail(new CannotStart({ detail: `standard output cannot be written (${outputFailed})` }))
+  )
+)
+
 Command.run(command, { version }).pipe(
+  Effect.andThen(unlessUnwritten),
   Effect.as(0),
   Effect.catch(codeFor),
   // Ctrl-C at a prompt leaves the cursor behind it.

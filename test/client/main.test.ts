@@ -95,7 +95,48 @@ afterAll(() => {
 const write = (name: string, content: string | Uint8Array) => fs.writeFileSync(join(work, name), content)
 const leftovers = () => fs.readdirSync(work).filter((name) => name.endsWith(".part"))
 
+describe.skipIf(process.platform !== "linux")("an output that cannot be written", () => {
+  /** With standard output to a device that is always full, which Node writes to at once. */
+  const toFullDisk = async (main: string, args: ReadonlyArray<string>) => {
+    const full = fs.openSync("/dev/full", "w")
+    const child = spawn(process.execPath, [main, ...args], {
+      cwd: folder,
+      env: { PATH: process.env["PATH"], HOME: folder, PARADROP_PASSWORD: password },
+      stdio: ["ignore", full, "pipe"]
+    })
+    let stderr = ""
+    child.stderr?.on("data", (chunk) => (stderr += String(chunk)))
+    const [code] = await once(child, "close")
+    fs.closeSync(full)
+    return { code: typeof code === "number" ? code : -1, stderr }
+  }
+
+  it("is a failure, and told", async () => {
+    const call = ["--server", `127.0.0.1:${port}`, "--user", "ada"]
+    const said = "standard output cannot be written (ENOSPC)\n"
+    const verdict = await run(["upload", join(import.meta.filename), "--as", "listed"])
+    assert.strictEqual(verdict.code, 0)
+    for (const [main, args] of [
+      [clientMain, [...call, "fetch"]],
+      [clientMain, [...call, "--json", "fetch"]],
+      [clientMain, ["--help"]],
+      [serverMain, ["config", "default"]]
+    ] as const) {
+      const { code, stderr } = await toFullDisk(main, args)
+      assert.strictEqual(code, 1, args.join(" "))
+      assert.isTrue(stderr.endsWith(said), `${args.join(" ")}: ${stderr}`)
+    }
+    assert.strictEqual((await run(["remove", "listed"])).code, 0)
+  })
+})
+
 describe("one call", () => {
+  it("takes one source of a new password", async () => {
+    const both = await run(["passwd", "--generate", "--new-password-file", "x"])
+    assert.strictEqual(both.code, 2)
+    assert.include(both.stderr, "--generate makes a password, and --new-password-file has one: give one")
+  })
+
   it("uploads, lists, brings up to date and downloads", async () => {
     write("my file.txt", "one")
     const up = await run(["upload", "my file.txt", "none"])

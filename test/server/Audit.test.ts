@@ -18,6 +18,7 @@ import * as MemoryDisk from "../../src/domain/testing/MemoryDisk.ts"
 import { Audit, type AuditRecord } from "../../src/server/Audit.ts"
 import * as AuditFile from "../../src/server/AuditFile.ts"
 import { auditContract, readAll, recordOf } from "./auditContract.ts"
+import { logTo, settle, Watch, watchLayer } from "./world.ts"
 
 describe("contract", () => {
   for (const { effect, name } of auditContract) {
@@ -226,6 +227,24 @@ describe("a disk that fails", () => {
       const error = yield* Effect.flip(start(machine))
       assert.strictEqual(error.message, "the audit log cannot be used: list EACCES")
     })
+  )
+})
+
+describe("a server that stops while its log cannot be written", () => {
+  it.effect("says how many records are lost", () =>
+    Effect.gen(function* () {
+      const machine = yield* MemoryDisk.make({ capacityBytes: 0 })
+      const { audit, stop } = yield* start(machine)
+      yield* Effect.forEach([1, 2, 3], (index) => audit.record(recordOf(index)))
+      yield* audit.flush
+      yield* settle
+      yield* stop
+      const lines = (yield* Watch).lines.map(({ annotations }) => [annotations["event"], annotations["lost"]])
+      assert.deepStrictEqual(lines, [
+        ["audit-failed", undefined],
+        ["audit-lost", 3]
+      ])
+    }).pipe(Effect.provide(logTo.pipe(Layer.provideMerge(watchLayer))))
   )
 })
 
