@@ -32,10 +32,7 @@ export class WrongUsage extends Schema.TaggedError<WrongUsage>()("WrongUsage", {
 
 /** A URL with a password in it is refused wherever it stands: an error would repeat it. */
 export const refusePasswords = (args: ReadonlyArray<string>): Effect.Effect<void, WrongUsage> =>
-  args.some((arg) => {
-    const value = /^--[^=]+=(.*)$/s.exec(arg)?.[1] ?? arg
-    return value.includes("://") && ServerAddress.holdsPassword(value)
-  })
+  args.some((arg) => ServerAddress.isUrlWithPassword(/^--[^=]+=(.*)$/s.exec(arg)?.[1] ?? arg))
     ? Effect.fail(wrong(new ServerAddress.UrlRefused({ because: "password" })))
     : Effect.void
 

@@ -7,6 +7,7 @@ import { watch } from "node:fs"
 import * as nodeFs from "node:fs/promises"
 import { basename, dirname, join } from "node:path"
 import { Deferred, Effect, Layer, Queue, type Scope, Stream } from "effect"
+import { systemCode } from "../domain/SystemCode.ts"
 import { type LocalChange, LocalWatch } from "./LocalWatch.ts"
 
 type Say = (change: LocalChange) => void
@@ -30,8 +31,7 @@ const watchFolder = (
     (watcher) => Effect.sync(() => watcher.close())
   )
 
-const codeOf = (error: unknown): string =>
-  error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "unknown"
+const codeOf = (error: unknown): string => systemCode(error) ?? "unknown"
 
 // Whoever is above tells of it.
 const isGone = (code: string): boolean => code === "ENOENT" || code === "ENOTDIR"

@@ -5,6 +5,7 @@
 import * as nodeFs from "node:fs"
 import * as net from "node:net"
 import { Effect, Layer, type Scope } from "effect"
+import { systemCode } from "../domain/SystemCode.ts"
 import { concat } from "../domain/Bytes.ts"
 import { PipeFailed, Pipes } from "./Pipes.ts"
 
@@ -16,7 +17,7 @@ const withoutWaiting = nodeFs.constants.O_RDONLY | (nodeFs.constants.O_NONBLOCK 
 
 const failed = (error: unknown): PipeFailed =>
   new PipeFailed({
-    code: error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "unknown"
+    code: systemCode(error) ?? "unknown"
   })
 
 const open = (path: string): Effect.Effect<net.Socket, PipeFailed, Scope.Scope> =>

@@ -2,7 +2,8 @@
  * The process's own outputs.
  */
 import process from "node:process"
-import { Effect, Layer, Schema } from "effect"
+import { Effect, Layer } from "effect"
+import { OutputEnded } from "../exitCode.ts"
 import { type Output, Screen } from "./Screen.ts"
 
 /** @param isNeeded whether what cannot be written ends the program: the stream's own error event tells it (`ended`) */
@@ -21,13 +22,6 @@ const output = (stream: NodeJS.WriteStream, isNeeded: boolean): Output => ({
 export const layer: Layer.Layer<Screen> = Layer.sync(Screen, () =>
   Screen.of({ out: output(process.stdout, true), err: output(process.stderr, false) })
 )
-
-/** Standard output takes nothing more. `EPIPE`: its reader has gone, as `head` does; that is no error. */
-export class OutputEnded extends Schema.TaggedError<OutputEnded>()("OutputEnded", { code: Schema.String }) {
-  override get message(): string {
-    return `standard output cannot be written (${this.code})`
-  }
-}
 
 /** Fails when standard output ends. What cannot be said on standard error is lost without harm. */
 export const ended: Effect.Effect<never, OutputEnded> = Effect.callback((resume) => {

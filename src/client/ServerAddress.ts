@@ -69,6 +69,9 @@ const scheme = "paradrop://"
 export const holdsPassword = (text: string): boolean =>
   /^(?:[a-z][a-z0-9+.-]*:\/\/)?[^/\s:@[]*:(?!\d{1,5}\/|\/\/)[^@]*@/i.test(text)
 
+/** Whether a text is a URL, of whatever scheme, with a password in it. */
+export const isUrlWithPassword = (text: string): boolean => text.includes("://") && holdsPassword(text)
+
 /** Whether a text is meant as a URL of ours. */
 export const isUrl = (text: string): boolean => text.toLowerCase().startsWith(scheme)
 

@@ -37,8 +37,8 @@ export const within = (session: ClientSession, place: Place): ClientSession => {
   const insideOnly =
     (onUnlisted: OnUnlisted): OnUnlisted =>
     ({ count, names }) => {
-      const own = names.filter((name) => name.startsWith(start)).map((name) => name.slice(start.length))
-      const above = names.filter((name) => name === place || FileName.isBelow(name, place)).length
+      const own = names.map((name) => FileName.below(place, name)).filter((name) => name !== undefined)
+      const above = names.filter((name) => FileName.isWithin([name], place)).length
       const others = count - names.length + above
       if (own.length + others === 0) return Effect.void
       return onUnlisted({ count: own.length + others, names: own.filter(FileName.isName) })

@@ -9,7 +9,7 @@ import { ContentDigest } from "../domain/file/Digest.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { nearest } from "../domain/Nearest.ts"
 import type { Command } from "./Commands.ts"
-import { holdsPassword } from "./ServerAddress.ts"
+import { isUrlWithPassword } from "./ServerAddress.ts"
 import type { TreeOptions } from "./Trees.ts"
 
 /** What a line can be. */
@@ -182,7 +182,7 @@ export const parse = (line: string): Line =>
     onSuccess: ([name, ...rest]) => {
       // A script's comment.
       if (name === undefined || name.startsWith("#")) return { _tag: "Empty" }
-      if (rest.some((word) => word.includes("://") && holdsPassword(word))) return invalid(noPassword)
+      if (rest.some(isUrlWithPassword)) return invalid(noPassword)
       return parsers.get(name)?.(rest) ?? { _tag: "Invalid", reason: undefined, suggestion: suggest(name) }
     }
   })

@@ -37,18 +37,15 @@ export interface Selected<File> {
 const within = (folder: string, name: string): string =>
   folder === "" ? name : name === "" ? folder : `${folder}/${name}`
 
-/** The path below a root, or undefined. */
-const below = (root: string, name: string): string | undefined => {
-  if (root === "") return name
-  return FileName.isBelow(root, name) ? name.slice(root.length + 1) : undefined
-}
-
 const removable =
   (roots: ReadonlyArray<string>, filter: Filter, kept: ReadonlySet<string>) =>
   (name: string): boolean => {
     const isKept =
       kept.has("") || name.split("/").some((_, depth, parts) => kept.has(parts.slice(0, depth + 1).join("/")))
-    return !isKept && roots.some((root) => filter.takes(below(root, name) ?? "") && below(root, name) !== undefined)
+    return (
+      !isKept &&
+      roots.some((root) => filter.takes(FileName.below(root, name) ?? "") && FileName.below(root, name) !== undefined)
+    )
   }
 
 /** A folder's name as a person writes it: `.` and `/` mean the outermost, a `/` at the end means nothing. */
@@ -243,7 +240,7 @@ export const remote = Effect.fnUntraced(function* (
     const root = isContent(text) ? "" : (folder.split("/").at(-1) ?? "")
     const inside: Array<{ readonly entry: FileEntry; readonly path: string }> = []
     for (const entry of listed) {
-      const path = below(folder, entry.name)
+      const path = FileName.below(folder, entry.name)
       if (path !== undefined) inside.push({ entry, path })
     }
     const same = folder === "" ? undefined : listed.find(({ name }) => name === folder)
@@ -262,7 +259,7 @@ export const remote = Effect.fnUntraced(function* (
   const roots = folders.map(({ root }) => root)
   const remoteNames = (name: string) =>
     folders.flatMap(({ folder, root }) => {
-      const path = below(root, name)
+      const path = FileName.below(root, name)
       return path === undefined ? [] : [within(folder, path)]
     })
   // Only the outermost folder can be there and hold nothing.

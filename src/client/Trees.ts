@@ -260,8 +260,7 @@ export const get = (
     const crossed = toGet && (yield* Effect.andThen(loggedIn, Batch.traffic))
     // What is excluded is not missed, wherever it is below what was asked for.
     const isMissed = (name: string, text: string) =>
-      Unlisted.mayMean(name, text) &&
-      filter.enters(FileName.isBelow(text, name) ? name.slice(text === "" ? 0 : text.length + 1) : name)
+      Unlisted.mayMean(name, text) && filter.enters(FileName.below(text, name) ?? name)
     const lacks = Unlisted.make(texts.map(TreeSelection.folderName), isMissed)
     const listed = yield* listing("download", among, { toGet: toGet !== undefined, onUnlisted: lacks.onUnlisted })
     if (listed === undefined) return false

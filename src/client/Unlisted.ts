@@ -2,7 +2,7 @@
  * What a server's listing lacks: folders that the server may not look into. Nobody is left to think that it is empty.
  */
 import { Effect } from "effect"
-import { type FileName, isBelow } from "../domain/file/FileName.ts"
+import { type FileName, isBelow, isWithin } from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { NotListed } from "./ClientError.ts"
 import * as Failures from "./Failures.ts"
@@ -64,4 +64,4 @@ export const mayFit = (folder: string, pattern: string): boolean => {
 
 /** The same for what means a folder, a file or, if there is neither, a pattern: in the folder, or with that in it. */
 export const mayMean = (folder: string, text: string): boolean =>
-  folder === text || isBelow(text, folder) || isBelow(folder, text) || (Glob.isPattern(text) && mayFit(folder, text))
+  isWithin([text], folder) || isBelow(folder, text) || (Glob.isPattern(text) && mayFit(folder, text))

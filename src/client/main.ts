@@ -20,8 +20,8 @@ import * as OpaqueNode from "../domain/channel/OpaqueNode.ts"
 import * as SocketNode from "../domain/channel/SocketNode.ts"
 import * as DigestNode from "../domain/file/DigestNode.ts"
 import { turn } from "../domain/store/SmallFilesNode.ts"
-import { exitCode } from "../exitCode.ts"
 import * as manual from "../manual.ts"
+import { endBy, OutputEnded, teardown } from "../exitCode.ts"
 import * as Client from "./Client.ts"
 import * as CauseChain from "./CauseChain.ts"
 import * as ClientConfig from "./ClientConfig.ts"
@@ -458,10 +458,8 @@ const watchSignals = Effect.callback<never>((resume) => {
     process.on(signal, () => {
       signals += 1
       if (signals > 1) {
-        // As nobody had listened: to exit would wait for what the disk is at, which may hang.
         if (process.stdin.isTTY) process.stdin.setRawMode(false)
-        process.removeAllListeners(signal)
-        process.kill(process.pid, signal)
+        endBy(signal)
       }
       interruptedCode = code
       resume(Effect.interrupt)
@@ -478,7 +476,7 @@ const codeFor = (error: { readonly _tag: string; readonly message: string }) => 
   if (error._tag === "SomeFailed") return Effect.succeed(1)
   // The presenter has said it already.
   if (CliError.isCliError(error)) return Effect.succeed(2)
-  if (error instanceof ScreenNode.OutputEnded && error.code === "EPIPE") return Effect.succeed(brokenPipeCode)
+  if (error instanceof OutputEnded && error.code === "EPIPE") return Effect.succeed(brokenPipeCode)
   const said = Effect.andThen(say(error.message), verbose ? sayCauses(error) : Effect.void)
   return Effect.as(said, error._tag === "WrongUsage" || error._tag === "ProfileNameRefused" ? 2 : 1)
 }
@@ -562,10 +560,6 @@ turn.pipe(
   Effect.provide(platform),
   NodeRuntime.runMain({
     disableErrorReporting: true,
-    teardown: (exit, onExit) => {
-      // The process waits for what the disk is at and hears nothing meanwhile: a signal ends it without being heard.
-      for (const signal of Object.keys(signalCodes)) process.removeAllListeners(signal)
-      onExit(exitCode(exit, interruptedCode))
-    }
+    teardown: teardown(Object.keys(signalCodes), () => interruptedCode)
   })
 )

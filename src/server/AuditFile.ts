@@ -192,8 +192,8 @@ const makeFiles = Effect.fnUntraced(function* (
     const file = yield* Scope.provide(open, scope).pipe(
       Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
     )
-    const id = fileId(yield* file.stat)
-    return { number, file, scope, id, end: 0 } satisfies Current
+    const stat = yield* file.stat
+    return { number, file, scope, id: fileId(stat), end: stat.size } satisfies Current
   })
 
   const letGo = Effect.suspend(() => {
@@ -221,10 +221,10 @@ const makeFiles = Effect.fnUntraced(function* (
     if (newest === undefined) return yield* rotate
     const held: Current = yield* hold(newest, disk.openWrite(pathOf(newest)))
     current = held
-    const { size } = yield* held.file.stat
-    // Somebody may have cut it meanwhile.
     const end = failedAt?.number === newest ? failedAt.end : undefined
-    held.end = end !== undefined && end <= size ? end : yield* blankTorn(held.file)
+    // Somebody may have cut it meanwhile.
+    if (end !== undefined && end <= held.end) held.end = end
+    else yield* blankTorn(held)
     return held
   })
 
@@ -285,10 +285,9 @@ const numbersOf = (disk: Disk["Service"]): Effect.Effect<ReadonlyArray<number>, 
 const lineFeed = 10
 const blank = 32
 
-/** Blanks what follows the last whole line; gives the end of the file, bytes. */
-const blankTorn = Effect.fnUntraced(function* (file: DiskFile): Effect.fn.Return<number, DiskError> {
-  const { size } = yield* file.stat
-  let start = size
+/** Blanks what follows the last whole line. */
+const blankTorn = Effect.fnUntraced(function* ({ end, file }: Current): Effect.fn.Return<void, DiskError> {
+  let start = end
   // A batch may be torn anywhere, but no line is longer than this.
   while (start > 0) {
     const from = Math.max(0, start - auditRecordBytesMax)
@@ -297,12 +296,11 @@ const blankTorn = Effect.fnUntraced(function* (file: DiskFile): Effect.fn.Return
     start = last === -1 ? from : from + last + 1
     if (last !== -1) break
   }
-  if (start === size) return size
-  const blanks = new Uint8Array(size - start).fill(blank)
+  if (start === end) return
+  const blanks = new Uint8Array(end - start).fill(blank)
   blanks[blanks.length - 1] = lineFeed
   yield* file.write(start, [blanks])
   yield* file.sync
-  return size
 })
 
 /** Line by line; what is no record is passed over: a blanked line, or one of a later version. */

@@ -36,8 +36,8 @@ import * as ControlNode from "./ControlNode.ts"
 import * as LiveSettings from "./LiveSettings.ts"
 import { log } from "./LogEvent.ts"
 import * as GrantOptions from "./GrantOptions.ts"
-import { exitCode } from "../exitCode.ts"
 import * as manual from "../manual.ts"
+import { endBy, OutputEnded, teardown } from "../exitCode.ts"
 import { passwordFlags } from "../passwordFlags.ts"
 import * as Logging from "./Logging.ts"
 import { LoginGuard } from "./LoginGuard.ts"
@@ -471,10 +471,7 @@ const stopOnSignals = Effect.sync(() => {
   for (const signal of stopSignals) {
     process.on(signal, () => {
       signals += 1
-      if (signals < 2) return
-      // As nobody had listened: to exit would wait for what the disk is at, which may hang.
-      process.removeAllListeners(signal)
-      process.kill(process.pid, signal)
+      if (signals > 1) endBy(signal)
     })
   }
 })
@@ -570,7 +567,7 @@ const unlessUnwritten = Effect.andThen(
   Effect.suspend(() =>
     outputFailed === undefined || outputFailed === "EPIPE"
       ? Effect.void
-      : Effect.fail(new CannotStart({ detail: `standard output cannot be written (${outputFailed})` }))
+      : Effect.fail(new OutputEnded({ code: outputFailed }))
   )
 )
 
@@ -586,10 +583,6 @@ Command.run(command, { version }).pipe(
   Effect.provide(platform),
   NodeRuntime.runMain({
     disableErrorReporting: true,
-    teardown: (exit, onExit) => {
-      // The process waits for what the disk is at and hears nothing meanwhile: a signal ends it without being heard.
-      for (const signal of stopSignals) process.removeAllListeners(signal)
-      onExit(exitCode(exit, interruptedCode))
-    }
+    teardown: teardown(stopSignals, () => interruptedCode)
   })
 )

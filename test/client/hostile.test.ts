@@ -1,7 +1,6 @@
 import { quickCrypto } from "../crypto.ts"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Fiber, type Layer, Result, type Scope, Stream } from "effect"
-import { Socket } from "effect/socket"
 import { TestClock } from "effect/testing"
 import * as Client from "../../src/client/Client.ts"
 import type { ClientSession } from "../../src/client/ClientSession.ts"
@@ -25,6 +24,7 @@ import * as HostileServer from "../../src/domain/testing/HostileServer.ts"
 import { pair } from "../../src/domain/testing/MemorySocket.ts"
 import type { ServerMessage } from "../../src/domain/wire/Message.ts"
 import { settle } from "../server/world.ts"
+import * as slowSocket from "../slowSocket.ts"
 import { baseOf, key, wholeOf } from "../domain/transfer/deltas.ts"
 
 const name = FileName.make("a")
@@ -50,30 +50,6 @@ const against = Effect.fnUntraced(function* (
   )
   return yield* Client.connect({ server: "hostile", dial: Effect.succeed(through(near)), ...Fixture.ada })
 })
-
-/** A socket that gives what comes in parts of so many bytes, and waits before each that is whole. */
-const inParts =
-  (bytes: number, wait: Effect.Effect<void>) =>
-  (socket: Socket.Socket): Socket.Socket =>
-    Socket.make({
-      writer: socket.writer,
-      reader: Effect.map(socket.reader, (reader) => {
-        let waiting: ReadonlyArray<Uint8Array> = []
-        const pull: Socket.Reader["pull"] = Effect.suspend(() => {
-          const [first, ...rest] = waiting
-          waiting = rest
-          if (first !== undefined) return Effect.as(first.length < bytes ? Effect.void : wait, [first])
-          return Effect.flatMap(reader.pull, (chunks) => {
-            waiting = chunks.flatMap((chunk) => (typeof chunk === "string" ? [] : partsOf(chunk, bytes)))
-            return pull
-          })
-        })
-        return { ...reader, pull }
-      })
-    })
-
-const partsOf = (chunk: Uint8Array, bytes: number): ReadonlyArray<Uint8Array> =>
-  Array.from({ length: Math.ceil(chunk.length / bytes) }, (_, part) => chunk.subarray(part * bytes, (part + 1) * bytes))
 
 /** The goodbye of a session whose server does not answer it. */
 const leave = Effect.fnUntraced(function* (session: ClientSession) {
@@ -356,7 +332,7 @@ describe("a server hears of a client", () => {
       const sending = { _tag: "Sending", size: 2 * bytes.length, modified: 0, from: 0 } as const
       const { pings, session } = yield* pingedBy(
         (far) => Effect.andThen(far.say(1, sending), far.content(1, bytes)),
-        inParts(receivedPartBytes, Effect.sleep(step))
+        slowSocket.reads({ bytes: receivedPartBytes, wait: Effect.sleep(step) })
       )
       const sink = Fixture.sink()
       const fiber = yield* Effect.forkChild(session.download(name, () => Effect.succeed(sink)))

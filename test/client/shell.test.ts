@@ -73,6 +73,12 @@ describe.skipIf(!terminal.available)("a shell on a terminal", { timeout: 240_000
     fs.rmSync(folder, { recursive: true, force: true })
   })
 
+  /** At the first question of `passwd`. */
+  const askedToChange = async (opened: terminal.Terminal) => {
+    opened.type(`passwd${enter}`)
+    await opened.until("Present password of 'ada': ")
+  }
+
   it("asks for the password unseen, completes, says how to leave, and knows its lines the next time", async () => {
     fs.writeFileSync(join(work, "my notes.txt"), "notes")
     fs.mkdirSync(join(served, "plans"))
@@ -182,13 +188,11 @@ describe.skipIf(!terminal.available)("a shell on a terminal", { timeout: 240_000
   it("Ctrl-C at a question of passwd leaves the command and not the shell, nor what was typed", async () => {
     const left = shell()
     await left.until("paradrop> ")
-    left.type(`passwd${enter}`)
-    await left.until("Present password of 'ada': ")
+    await askedToChange(left)
     left.type(ctrlC)
     await left.until("cancelled")
     await left.until("paradrop> ")
-    left.type(`passwd${enter}`)
-    await left.until("Present password of 'ada': ")
+    await askedToChange(left)
     left.type(`mistyped\u0015${password}${enter}`)
     await left.until("New password of 'ada': ")
     left.type(`another horse${ctrlC}`)
@@ -213,8 +217,7 @@ describe.skipIf(!terminal.available)("a shell on a terminal", { timeout: 240_000
   it("Ctrl-D at a password leaves the command, and the shell", async () => {
     const left = shell()
     await left.until("paradrop> ")
-    left.type(`passwd${enter}`)
-    await left.until("Present password of 'ada': ")
+    await askedToChange(left)
     left.type(ctrlD)
     await left.until("cancelled")
     assert.strictEqual(await left.ended, 0)

@@ -13,7 +13,7 @@ import {
   auditWaitingMax,
   nameBytesMax
 } from "../../src/domain/limits.ts"
-import { Disk, DiskError, type DiskPath } from "../../src/domain/store/Disk.ts"
+import { Disk, DiskError, type DiskFile, type DiskPath } from "../../src/domain/store/Disk.ts"
 import * as MemoryDisk from "../../src/domain/testing/MemoryDisk.ts"
 import { Audit, type AuditRecord } from "../../src/server/Audit.ts"
 import * as AuditFile from "../../src/server/AuditFile.ts"
@@ -330,20 +330,15 @@ describe("a file that is cut or taken away while it cannot be written", () => {
       Effect.gen(function* () {
         const machine = yield* MemoryDisk.make()
         let full = false
+        const filling = (file: DiskFile): DiskFile => ({
+          ...file,
+          write: (...args) =>
+            full ? Effect.fail(new DiskError({ operation: "write", code: "ENOSPC" })) : file.write(...args)
+        })
         const disk: Disk["Service"] = {
           ...machine.disk,
-          openWrite: (path) =>
-            Effect.map(machine.disk.openWrite(path), (file) => ({
-              ...file,
-              write: (...args) =>
-                full ? Effect.fail(new DiskError({ operation: "write", code: "ENOSPC" })) : file.write(...args)
-            })),
-          create: (path) =>
-            Effect.map(machine.disk.create(path), (file) => ({
-              ...file,
-              write: (...args) =>
-                full ? Effect.fail(new DiskError({ operation: "write", code: "ENOSPC" })) : file.write(...args)
-            }))
+          openWrite: (path) => Effect.map(machine.disk.openWrite(path), filling),
+          create: (path) => Effect.map(machine.disk.create(path), filling)
         }
         const { audit } = yield* start({ ...machine, disk })
         for (const index of [0, 1]) {

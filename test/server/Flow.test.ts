@@ -3,9 +3,7 @@
  */
 import { assert, describe } from "@effect/vitest"
 import { Clock, Effect, Fiber } from "effect"
-import { Socket } from "effect/socket"
 import { TestClock } from "effect/testing"
-import { fromUtf8 } from "../../src/domain/Bytes.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
 import {
   contentBlockBytes,
@@ -17,6 +15,7 @@ import {
 } from "../../src/domain/limits.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as HostileClient from "../../src/domain/testing/HostileClient.ts"
+import * as slowSocket from "../slowSocket.ts"
 import { connect, dial, scenario, settle, Watch } from "./world.ts"
 
 const name = FileName.make("a")
@@ -146,44 +145,8 @@ describe("a slow link", () => {
   const pause = 0.9 * stallMillisecondsMax
   // More than the network holds: the server too waits for the client.
   const size = 16 * contentBlockBytes
-  const inParts = (chunk: Uint8Array): ReadonlyArray<Uint8Array> =>
-    Array.from({ length: Math.ceil(chunk.length / receivedPartBytes) }, (_, part) =>
-      chunk.subarray(part * receivedPartBytes, (part + 1) * receivedPartBytes)
-    )
-  const wait = ({ length }: Uint8Array) => (length < receivedPartBytes ? Effect.void : Effect.sleep(pause))
-  const bytesOf = (chunk: string | Uint8Array) => (typeof chunk === "string" ? fromUtf8(chunk) : chunk)
-
-  const slowUp = (socket: Socket.Socket): Socket.Socket =>
-    Socket.make({
-      reader: socket.reader,
-      writer: Effect.map(socket.writer, (writer) => ({
-        ...writer,
-        writeAll: (chunks) =>
-          Effect.forEach(
-            chunks.map(bytesOf).flatMap(inParts),
-            (part) => Effect.andThen(wait(part), writer.write(part)),
-            { discard: true }
-          )
-      }))
-    })
-
-  const slowDown = (socket: Socket.Socket): Socket.Socket =>
-    Socket.make({
-      writer: socket.writer,
-      reader: Effect.map(socket.reader, (reader) => {
-        let waiting: ReadonlyArray<Uint8Array> = []
-        const pull: Socket.Reader["pull"] = Effect.suspend(() => {
-          const [first, ...rest] = waiting
-          waiting = rest
-          if (first !== undefined) return Effect.as(wait(first), [first])
-          return Effect.flatMap(reader.pull, (chunks) => {
-            waiting = chunks.map(bytesOf).flatMap(inParts)
-            return pull
-          })
-        })
-        return { ...reader, pull }
-      })
-    })
+  const slow = { bytes: receivedPartBytes, wait: Effect.sleep(pause) }
+  const [slowUp, slowDown] = [slowSocket.writes(slow), slowSocket.reads(slow)]
 
   scenario("that needs long for a record is not taken for lost on the way up", () =>
     Effect.gen(function* () {

@@ -153,6 +153,10 @@ export const segmentKey = (segment: string): string => fold(segment)
 export const isBelow = (folder: string, name: string): boolean =>
   folder === "" || (name.charAt(folder.length) === "/" && name.startsWith(folder))
 
+/** What the name is below that folder, or undefined; `""` is the outermost. */
+export const below = (folder: string, name: string): string | undefined =>
+  isBelow(folder, name) ? name.slice(folder === "" ? 0 : folder.length + 1) : undefined
+
 /** Whether the name is one of these or below one; always, when there are none. */
 export const isWithin = (names: ReadonlyArray<string>, name: string): boolean =>
   names.length === 0 || names.some((one) => name === one || isBelow(one, name))

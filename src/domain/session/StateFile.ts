@@ -56,14 +56,14 @@ export const read = (
     })
   )
 
-const noFile = (path: string) =>
-  PlatformError.systemError({
-    _tag: "BadResource",
-    module: "StateFile",
-    method: "read",
-    description: "it is no file: put the file back, or move what is there away",
-    pathOrDescriptor: path
-  })
+/** Something else stands there than what is to be. */
+const notOf = (path: string, method: string, description: string) =>
+  PlatformError.systemError({ _tag: "BadResource", module: "StateFile", method, description, pathOrDescriptor: path })
+
+const noFile = (path: string) => notOf(path, "read", "it is no file: put the file back, or move what is there away")
+
+const noFolder = (path: string) =>
+  notOf(path, "makeFolder", "it is no folder: name another one, or move what is there away")
 
 /** Replaces the file, or makes it: readable and writable by its owner alone. */
 export const replace = (
@@ -114,15 +114,6 @@ const folderAt = Effect.fnUntraced(function* (path: string) {
   const fs = yield* FileSystem.FileSystem
   if ((yield* fs.stat(path)).type !== "Directory") return yield* noFolder(path)
 })
-
-const noFolder = (path: string) =>
-  PlatformError.systemError({
-    _tag: "BadResource",
-    module: "StateFile",
-    method: "makeFolder",
-    description: "it is no folder: name another one, or move what is there away",
-    pathOrDescriptor: path
-  })
 
 const syncFolder = (folder: string): Effect.Effect<void, PlatformError.PlatformError, FileSystem.FileSystem> =>
   Effect.scoped(

@@ -12,6 +12,7 @@
  */
 import * as nodeFs from "node:fs"
 import { Effect, Result } from "effect"
+import { systemCode } from "../SystemCode.ts"
 import * as Bytes from "../Bytes.ts"
 import { asideBytes, blockingMillisecondsMax, copiedBlockBytes } from "../limits.ts"
 import * as Monotonic from "../Monotonic.ts"
@@ -110,8 +111,7 @@ const call = <A>(operation: string, register: (done: Done<A>) => void): Effect.E
 const refused = (operation: string, code: string): Effect.Effect<never, DiskError> =>
   Effect.fail(new DiskError({ operation, code }))
 
-const codeOf = (error: unknown): string =>
-  error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "EUNKNOWN"
+const codeOf = (error: unknown): string => systemCode(error) ?? "EUNKNOWN"
 
 // -----------------------------------------------------------------------------
 // Reading

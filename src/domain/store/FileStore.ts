@@ -45,7 +45,7 @@ import { Context, type Effect, type Result, type Scope, Stream } from "effect"
 import type { Parts } from "../Bytes.ts"
 import type { ContentDigest } from "../file/Digest.ts"
 import type { FileEntry, FileSize, Milliseconds } from "../file/FileEntry.ts"
-import { type FileName, isBelow, outermost, segmentKey } from "../file/FileName.ts"
+import { below, type FileName, outermost, segmentKey } from "../file/FileName.ts"
 import type { SourceChanged, StoreError, StoreFailed } from "./StoreError.ts"
 
 /** A committed file, open for reading. */
@@ -161,13 +161,11 @@ export interface Where {
 }
 
 /** Of all files those that are meant: for a store that can only list all. */
-export const listed = <E, R>(all: Stream.Stream<FileEntry, E, R>, { alike, folder }: Where = {}) => {
-  const above = folder ?? ""
-  const from = above === "" ? 0 : above.length + 1
-  const isMeant = ({ name }: FileEntry): boolean =>
-    isBelow(above, name) && (alike === undefined || alike.has(segmentKey(outermost(name.slice(from)))))
-  return Stream.filter(all, isMeant)
-}
+export const listed = <E, R>(all: Stream.Stream<FileEntry, E, R>, { alike, folder }: Where = {}) =>
+  Stream.filter(all, ({ name }) => {
+    const own = below(folder ?? "", name)
+    return own !== undefined && (alike === undefined || alike.has(segmentKey(outermost(own))))
+  })
 
 export class FileStore extends Context.Service<
   FileStore,

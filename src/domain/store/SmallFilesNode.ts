@@ -10,6 +10,7 @@
  */
 import * as nodeFs from "node:fs"
 import { Effect, Result } from "effect"
+import { systemCode } from "../SystemCode.ts"
 import * as Bytes from "../Bytes.ts"
 import { mayRun } from "../file/FileEntry.ts"
 import { blockingMillisecondsMax, contentBlockBytes, diskSyncsAtOnceMax } from "../limits.ts"
@@ -338,7 +339,7 @@ export const attempt = <A>(call: () => A, operation = "placeAll"): Result.Result
 const toError = (error: unknown, operation = "placeAll"): DiskError =>
   new DiskError({
     operation,
-    code: error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "EUNKNOWN"
+    code: systemCode(error) ?? "EUNKNOWN"
   })
 
 const failed = (code: string, operation = "placeAll"): Result.Result<never, DiskError> =>

@@ -1,0 +1,62 @@
+/**
+ * A link that takes its time for each part of what it carries.
+ */
+import { Effect } from "effect"
+import { Socket } from "effect/socket"
+import { fromUtf8 } from "../src/domain/Bytes.ts"
+
+/** How a link carries what it is given. */
+export interface Slowness {
+  /** parts of so many bytes, the last of each piece shorter */
+  readonly bytes: number
+  /** runs before each part that is whole */
+  readonly wait: Effect.Effect<void>
+}
+
+const partsOf = (chunk: string | Uint8Array, bytes: number): ReadonlyArray<Uint8Array> => {
+  const all = typeof chunk === "string" ? fromUtf8(chunk) : chunk
+  return Array.from({ length: Math.ceil(all.length / bytes) }, (_, part) =>
+    all.subarray(part * bytes, (part + 1) * bytes)
+  )
+}
+
+const waitFor = ({ bytes, wait }: Slowness, part: Uint8Array): Effect.Effect<void> =>
+  part.length < bytes ? Effect.void : wait
+
+/** What is written goes out in parts. */
+export const writes =
+  (slowness: Slowness) =>
+  (socket: Socket.Socket): Socket.Socket =>
+    Socket.make({
+      reader: socket.reader,
+      writer: Effect.map(socket.writer, (writer) => ({
+        ...writer,
+        writeAll: (chunks) =>
+          Effect.forEach(
+            chunks.flatMap((chunk) => partsOf(chunk, slowness.bytes)),
+            (part) => Effect.andThen(waitFor(slowness, part), writer.write(part)),
+            { discard: true }
+          )
+      }))
+    })
+
+/** What is read comes in parts. */
+export const reads =
+  (slowness: Slowness) =>
+  (socket: Socket.Socket): Socket.Socket =>
+    Socket.make({
+      writer: socket.writer,
+      reader: Effect.map(socket.reader, (reader) => {
+        let waiting: ReadonlyArray<Uint8Array> = []
+        const pull: Socket.Reader["pull"] = Effect.suspend(() => {
+          const [first, ...rest] = waiting
+          waiting = rest
+          if (first !== undefined) return Effect.as(waitFor(slowness, first), [first])
+          return Effect.flatMap(reader.pull, (chunks) => {
+            waiting = chunks.flatMap((chunk) => partsOf(chunk, slowness.bytes))
+            return pull
+          })
+        })
+        return { ...reader, pull }
+      })
+    })
