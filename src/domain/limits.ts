@@ -428,6 +428,15 @@ export const asideBytes = 4 * 1024 * 1024
 /** A copy within the store goes in blocks of this size: one is written by another thread while the next is read. */
 export const copiedBlockBytes = 2 * 1024 * 1024
 
+/** A smaller file is copied where it could be cloned, bytes: writing it costs no more. */
+export const clonedBytesMin = 4 * 1024 * 1024
+
+/** A file is cloned when what is new at its beginning is no longer than this, bytes: that is copied into the clone. */
+export const clonedHeadBytesMax = 16 * 1024 * 1024
+
+/** How far a clone is written down this often, bytes: what a killed server has to do again at most. */
+export const cloneMarkedBytes = 32 * 1024 * 1024
+
 /** Of a local folder so many entries are read, sorted or put together before others have their turn. */
 export const folderPieceEntries = 1024
 

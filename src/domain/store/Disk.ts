@@ -76,6 +76,16 @@ export interface DiskFile {
   readonly readInto: (offset: number, target: Uint8Array) => Effect.Effect<number, DiskError>
   /** Writes all parts at `offset`, in order. */
   readonly write: (offset: number, parts: Parts) => Effect.Effect<void, DiskError>
+  /** Cuts the file to that many bytes; what is missing to them is zeros. */
+  readonly truncate: (length: number) => Effect.Effect<void, DiskError>
+  /**
+   * In the place of what the file holds: all that another open file of the same layer holds, whose blocks both share
+   * until one of them is written to (a clone). Times and permissions are not cloned. `ENOTSUP` where the system or the
+   * file system has no such thing; after a failure the file may be empty.
+   */
+  readonly cloneFrom: (source: DiskFile) => Effect.Effect<void, DiskError>
+  /** For `cloneFrom` of the same layer: runs `use` with what the file is called while it is open, if anything. */
+  readonly named: <A>(use: (name: string | undefined) => Effect.Effect<A, DiskError>) => Effect.Effect<A, DiskError>
   /** Sets the modification time, milliseconds. */
   readonly setModified: (milliseconds: number) => Effect.Effect<void, DiskError>
   /** Lets those run it who may read it, or nobody. A system without such a bit takes no notice. */

@@ -1,13 +1,16 @@
 /**
  * One file on its way into a store: staged, written, verified and committed.
  */
-import { Effect, Exit, Fiber, Option, Scope, Semaphore } from "effect"
+import { Effect, Exit, Fiber, Result, Scope, Semaphore } from "effect"
 import * as Bytes from "../Bytes.ts"
 import type { ContentDigest } from "../file/Digest.ts"
 import { type FileEntry, mayRun } from "../file/FileEntry.ts"
 import { type FileName, key, segments, stagingFolder } from "../file/FileName.ts"
 import { contentBlockBytes, copiedBlockBytes, copyRunBytesMax, fileBytesMax, resumeBytesMin } from "../limits.ts"
+import { cloneMarkBytes, decode } from "./CloneMark.ts"
 import type { Disk, DiskError, DiskFile, DiskPath, DiskStat } from "./Disk.ts"
+import * as DiskClone from "./DiskClone.ts"
+import type { Clone } from "./DiskClone.ts"
 import { giveWay, resumablePrefix, trimLeftovers } from "./DiskLeftovers.ts"
 import { checkDemanded, checkTarget, checkVersion, place } from "./DiskPlacing.ts"
 import { blocked, type DiskStore, failed, full, type Holder } from "./DiskStore.ts"
@@ -75,15 +78,29 @@ interface OpenStaged extends DiskFile {
 }
 
 const openLeft = Effect.fnUntraced(function* (context: DiskStore, path: DiskPath, size: number) {
-  const opened = yield* Effect.option(scopedFile(context.disk.openWrite(path)))
-  if (Option.isNone(opened)) return undefined
-  const file = opened.value
-  const stat = yield* Effect.option(file.stat)
-  if (Option.isSome(stat) && stat.value.size <= size) return { file, length: stat.value.size }
-  // Longer than the source: not what the key promises.
-  yield* file.close
+  const opened = yield* Effect.result(scopedFile(context.disk.openWrite(path)))
+  if (Result.isFailure(opened) && opened.failure.code === "ENOENT") return undefined
+  if (Result.isSuccess(opened)) {
+    const file = opened.success
+    const length = yield* Effect.orElseSucceed(lengthLeft(context, file, size), () => undefined)
+    if (length !== undefined) return { file, length }
+    yield* file.close
+  }
+  // What cannot be opened, or is not what the key promises, is in the way.
   yield* Effect.ignore(context.disk.remove(path))
   return undefined
+})
+
+/** How much of what was left is as it shall be, and now all that is there; undefined when that cannot be told. */
+const lengthLeft = Effect.fnUntraced(function* (context: DiskStore, file: DiskFile, size: number) {
+  const stat = yield* file.stat
+  if (stat.size <= size) return stat.size
+  // Longer than the source is only what began as a clone.
+  const mark = yield* file.read(Math.max(0, stat.size - cloneMarkBytes), cloneMarkBytes)
+  const done = decode(context.digest, mark)
+  if (done === undefined || done > size) return undefined
+  yield* file.truncate(done)
+  return done
 })
 
 const scopedFile = Effect.fnUntraced(function* (open: Effect.Effect<DiskFile, DiskError, Scope.Scope>) {
@@ -129,7 +146,9 @@ const reserve = Effect.fnUntraced(function* (context: DiskStore, { name, size }:
 /** A staged file: open, and then given up, kept or moved to its name. Each closes it, and only the first counts. */
 interface Staged {
   readonly path: DiskPath
-  readonly file: DiskFile
+  readonly file: () => DiskFile
+  /** Goes on with another file, which is at the path now; what is kept of that one is what is done, `done`. */
+  readonly become: (file: OpenStaged, done: () => number) => Effect.Effect<void>
   readonly isOpen: () => boolean
   readonly wasTakenOver: () => boolean
   /** Runs one operation on the file; a take-over waits for it. */
@@ -157,7 +176,9 @@ const createStaged = (
   )
 }
 
-const makeStaged = (context: DiskStore, path: DiskPath, file: OpenStaged, resume: string | undefined): Staged => {
+const makeStaged = (context: DiskStore, path: DiskPath, first: OpenStaged, resume: string | undefined): Staged => {
+  let file = first
+  let done: (() => number) | undefined
   const using = Semaphore.makeUnsafe(1)
   const ending = Semaphore.makeUnsafe(1)
   let open = true
@@ -167,12 +188,13 @@ const makeStaged = (context: DiskStore, path: DiskPath, file: OpenStaged, resume
     Effect.suspend(() => {
       if (!open) return Effect.void
       open = false
-      return Effect.andThen(Effect.andThen(last, file.close), forget)
+      return Effect.andThen(Effect.andThen(last, Effect.suspend(() => file.close)), forget)
     }).pipe(ending.withPermit, Effect.uninterruptible)
   const forget = Effect.sync(() => {
     if (resume !== undefined && context.resumable.get(resume) === holder) context.resumable.delete(resume)
   })
-  const kept = end(Effect.void)
+  // When cutting fails, the mark behind its end still says how far it is.
+  const kept = end(Effect.suspend(() => (done === undefined ? Effect.void : Effect.ignore(file.truncate(done())))))
   const holder: Holder = {
     takeOver: using.withPermit(
       Effect.andThen(
@@ -184,13 +206,24 @@ const makeStaged = (context: DiskStore, path: DiskPath, file: OpenStaged, resume
   if (resume !== undefined) context.resumable.set(resume, holder)
   // What cannot be removed now is swept at a later start.
   const discard = end(Effect.ignore(context.disk.remove(path)))
-  const worthKeeping = Effect.map(
-    Effect.option(file.stat),
-    (stat) => Option.isSome(stat) && stat.value.size >= resumeBytesMin
-  )
+  const worthKeeping = Effect.suspend(() =>
+    done === undefined
+      ? Effect.orElseSucceed(
+          Effect.map(file.stat, ({ size }) => size),
+          () => 0
+        )
+      : Effect.succeed(done())
+  ).pipe(Effect.map((length) => length >= resumeBytesMin))
   return {
     path,
-    file,
+    file: () => file,
+    become: (next, nextDone) =>
+      Effect.suspend(() => {
+        const before = file
+        file = next
+        done = nextDone
+        return before.close
+      }),
     isOpen: () => open,
     wasTakenOver: () => takenOver,
     exclusively: using.withPermit,
@@ -213,10 +246,11 @@ const staging = (
   reservation: Reservation
 ): Staging => {
   const { name, size } = request
-  const hasher = context.digest.make()
+  let hasher = context.digest.make()
   let received = resumed
   // What an earlier staging has left is hashed at the end, so that new bytes may come at once.
   let hashed = 0
+  let clone: Clone | undefined
   const giveUp = Effect.andThen(staged.release, reservation.release)
   const usable = Effect.suspend((): Effect.Effect<void, StoreError> => {
     if (staged.isOpen()) return Effect.void
@@ -237,19 +271,27 @@ const staging = (
     hashed += length
   }
 
-  const append = Effect.fnUntraced(function* (parts: Bytes.Parts): Effect.fn.Return<void, StoreError> {
+  /** Whether a range of that file is in its place already: it stays where it is, and the file began as a clone. */
+  const isKept = (from: OpenFile, offset: number, length: number): boolean =>
+    clone?.from === from && offset === received && offset + length <= clone.bytes
+
+  const append = Effect.fnUntraced(function* (
+    parts: Bytes.Parts,
+    kept: boolean
+  ): Effect.fn.Return<void, StoreError> {
     yield* usable
     const length = Bytes.lengthOf(parts)
     yield* fits(length)
     hash(parts, length)
-    yield* Effect.mapError(staged.file.write(received, parts), full(name))
+    if (!kept) yield* Effect.mapError(staged.file().write(received, parts), full(name))
     received += length
     reservation.wrote(length)
+    if (clone !== undefined) yield* Effect.mapError(clone.reached(received, !kept), full(name))
   })
 
   const write = Effect.fnUntraced(
-    function* (parts: Bytes.Parts) {
-      yield* staged.exclusively(append(parts))
+    function* (parts: Bytes.Parts, kept = false) {
+      yield* staged.exclusively(append(parts, kept))
     },
     Effect.onError(() => giveUp),
     // Bytes on disk, digest and count go together.
@@ -265,6 +307,13 @@ const staging = (
     return (buffers[turn] ??= new Uint8Array(Math.min(size, copiedBlockBytes))).subarray(0, length)
   }
 
+  /** Goes on with a clone of that file, once what is copied of it stays where it is. */
+  const cloneWhenFit = Effect.fnUntraced(function* (from: OpenFile, offset: number) {
+    if (clone !== undefined || offset !== received || !staged.isOpen()) return
+    const create = (path: DiskPath) => createStaged(context, path, name)
+    clone = yield* DiskClone.begin({ context, size, staged, from, received: () => received, create })
+  })
+
   /** While one block is written by another thread this one hashes it and reads the next. */
   const appendFrom = Effect.fnUntraced(function* (
     from: OpenFile,
@@ -273,6 +322,7 @@ const staging = (
   ): Effect.fn.Return<void, StoreError> {
     yield* usable
     yield* fits(length)
+    const kept = isKept(from, offset, length)
     let writing: Fiber.Fiber<void, DiskError> | undefined
     const written = Effect.suspend(() => (writing === undefined ? Effect.void : Fiber.join(writing)))
     const blocks = Effect.gen(function* () {
@@ -281,7 +331,8 @@ const staging = (
         const block = yield* ReadWindow.fill(from, offset + done, target)
         yield* Effect.mapError(written, full(name))
         if (block.length < target.length) return yield* new SourceChanged({ name })
-        writing = yield* Effect.forkChild(staged.file.write(received, [block]), { startImmediately: true })
+        if (!kept)
+          writing = yield* Effect.forkChild(staged.file().write(received, [block]), { startImmediately: true })
         hash([block], block.length)
         received += block.length
         reservation.wrote(block.length)
@@ -291,12 +342,13 @@ const staging = (
     // Nobody goes on with the file while something is still being written to it.
     yield* Effect.ensuring(blocks, Effect.exit(written))
     yield* Effect.mapError(written, full(name))
+    if (clone !== undefined) yield* Effect.mapError(clone.reached(received, !kept), full(name))
   })
 
   const catchUp = Effect.gen(function* () {
     const readable = {
-      read: (offset: number, length: number) => Effect.mapError(staged.file.read(offset, length), failed),
-      readInto: (offset: number, target: Uint8Array) => Effect.mapError(staged.file.readInto(offset, target), failed)
+      read: (offset: number, length: number) => Effect.mapError(staged.file().read(offset, length), failed),
+      readInto: (offset: number, target: Uint8Array) => Effect.mapError(staged.file().readInto(offset, target), failed)
     }
     const range = { offset: hashed, length: received - hashed }
     const done = yield* ReadWindow.forEachBlock(ReadWindow.make(readable, received), range, (block) =>
@@ -309,6 +361,11 @@ const staging = (
   const verify = Effect.fnUntraced(function* (expected: CommitRequest): Effect.fn.Return<ContentDigest, StoreError> {
     const declared = expected.size === received ? size : expected.size
     if (declared !== received) return yield* new SizeMismatch({ name, declared, received })
+    // What was hashed was read of the other file: it counts for the clone as long as that file is what was cloned.
+    if (clone !== undefined && !(yield* Effect.isSuccess(clone.from.unchanged))) {
+      hasher = context.digest.make()
+      hashed = 0
+    }
     yield* catchUp
     const digest = hasher.digest()
     // Wrong content is never gone on with.
@@ -321,11 +378,12 @@ const staging = (
   const commit = Effect.fnUntraced(function* (expected: CommitRequest): Effect.fn.Return<FileEntry, StoreError> {
     yield* usable
     const digest = yield* verify(expected)
+    if (clone !== undefined) yield* Effect.mapError(staged.file().truncate(size), full(name))
     // A staged file may not be run until it is whole. What is gone on with may be, when an earlier commit has failed.
     const executable = request.executable === true
-    if (executable || resumed > 0) yield* Effect.mapError(staged.file.setExecutable(executable), full(name))
-    yield* Effect.mapError(staged.file.setModified(request.modified), full(name))
-    if (context.durable) yield* Effect.mapError(staged.file.sync, full(name))
+    if (executable || resumed > 0) yield* Effect.mapError(staged.file().setExecutable(executable), full(name))
+    yield* Effect.mapError(staged.file().setModified(request.modified), full(name))
+    if (context.durable) yield* Effect.mapError(staged.file().sync, full(name))
     const move = Effect.andThen(context.disk.rename(staged.path, segments(name)), staged.moved).pipe(
       Effect.catch((error) => blocked(context, name, error))
     )
@@ -345,9 +403,11 @@ const staging = (
       function* (from, offset, length) {
         if (length <= contentBlockBytes) {
           nearby = from === nearby?.from ? nearby : { from, window: ReadWindow.make(from, from.entry.size) }
-          const done = yield* ReadWindow.forEachBlock(nearby.window, { offset, length }, (block) => write([block]))
+          const kept = isKept(from, offset, length)
+          const done = yield* ReadWindow.forEachBlock(nearby.window, { offset, length }, (block) => write([block], kept))
           return done < length ? yield* new SourceChanged({ name }) : undefined
         }
+        yield* Effect.uninterruptible(staged.exclusively(cloneWhenFit(from, offset)))
         // In parts: between them a transfer can be ended, and another one take over.
         for (let done = 0; done < length; done += copyRunBytesMax) {
           const part = appendFrom(from, offset + done, Math.min(copyRunBytesMax, length - done))

@@ -30,6 +30,8 @@ export interface Options {
   readonly capacityBytes?: number
   /** Whether a file may have several names, as link(2) makes them. Default true. */
   readonly links?: boolean
+  /** Whether files may share blocks, as on XFS and Btrfs. Default false. A clone counts against the capacity. */
+  readonly clones?: boolean
 }
 
 /** What stands at a path, for planting and inspecting. */
@@ -85,8 +87,8 @@ interface FileNode {
   content: Content
   /** what the last sync left */
   durable: Uint8Array
-  /** writes since the last sync */
-  pending: Array<{ readonly offset: number; readonly bytes: Uint8Array }>
+  /** writes since the last sync; without bytes: cut there, or lengthened */
+  pending: Array<{ readonly offset: number; readonly bytes?: Uint8Array }>
   modified: bigint
   changed: bigint
   executable: boolean
@@ -120,6 +122,9 @@ interface Machine {
   root: FolderNode
   readonly capacity: number
   readonly links: boolean
+  readonly clones: boolean
+  /** files that are open, by the names that they have for `cloneFrom` */
+  readonly named: Map<string, FileNode>
   readonly random: () => number
   readonly journal: Array<string>
   readonly faults: Map<number, string>
@@ -140,6 +145,8 @@ const newMachine = (options: Options): Machine => ({
   root: { kind: "folder", inode: 1n, device: rootDevice, entries: new Map(), durable: new Map(), modified: 0n },
   capacity: options.capacityBytes ?? Number.MAX_SAFE_INTEGER,
   links: options.links ?? true,
+  clones: options.clones ?? false,
+  named: new Map(),
   random: generator(options.seed ?? 1),
   journal: [],
   faults: new Map(),
@@ -438,6 +445,17 @@ const diskFile = (
         (now) => write(machine, node, offset, Bytes.concat(parts), now),
         (now) => write(machine, node, offset, Bytes.concat(Bytes.slice(parts, 0, Bytes.lengthOf(parts) >> 1)), now)
       ),
+    truncate: (length) => run("truncate", (now) => truncate(node, length, now)),
+    cloneFrom: (source) => source.named((name) => run("cloneFrom", (now) => clone(machine, name, node, now))),
+    named: (use) =>
+      Effect.suspend(() => {
+        const name = `${node.inode}`
+        machine.named.set(name, node)
+        return Effect.ensuring(
+          use(name),
+          Effect.sync(() => machine.named.delete(name))
+        )
+      }),
     setModified: (milliseconds) => run("setModified", (now) => setModified(node, milliseconds, now)),
     setExecutable: (executable) =>
       run("setExecutable", (now) => {
@@ -462,6 +480,35 @@ const write = (
   node.modified = now
   node.changed = now
   return fitting.length < bytes.length ? fault("write", "ENOSPC") : undefined
+}
+
+const truncate = (node: FileNode, length: number, now: bigint): void => {
+  cut(node.content, length)
+  node.pending.push({ offset: length })
+  node.modified = now
+  node.changed = now
+}
+
+/** Zeros fill what is missing. */
+const cut = (content: Content, length: number): void => {
+  const kept = Math.min(content.length, length)
+  const buffer = new Uint8Array(length)
+  buffer.set(content.buffer.subarray(0, kept))
+  content.buffer = buffer
+  content.length = length
+}
+
+const clone = (
+  machine: Machine,
+  name: string | undefined,
+  node: FileNode,
+  now: bigint
+): DiskError | undefined => {
+  const source = machine.named.get(name ?? "")
+  if (!machine.clones || source === undefined) return fault("cloneFrom", "ENOTSUP")
+  const content = source.content.buffer.slice(0, source.content.length)
+  truncate(node, 0, now)
+  return write(machine, node, 0, content, now)
 }
 
 const setModified = (node: FileNode, milliseconds: number, now: bigint): void => {
@@ -706,6 +753,10 @@ const loseContent = (machine: Machine, node: FileNode): void => {
   const whole = Math.floor(machine.random() * (node.pending.length + 1))
   for (const [index, { bytes, offset }] of node.pending.entries()) {
     if (index > whole) break
+    if (bytes === undefined) {
+      if (index < whole) cut(content, offset)
+      continue
+    }
     put(content, offset, index < whole ? bytes : bytes.subarray(0, Math.floor(machine.random() * bytes.length)))
   }
   node.content = content

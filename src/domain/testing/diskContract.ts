@@ -167,6 +167,46 @@ export const diskContract: ReadonlyArray<ContractCase<Disk>> = [
     }).pipe(Effect.scoped)
   },
   {
+    name: "a file is cut, and lengthened by zeros",
+    effect: Effect.gen(function* () {
+      const disk = yield* Disk
+      const file = yield* disk.create(["a"])
+      yield* file.write(0, [text("content")])
+      yield* file.truncate(4)
+      yield* equal("cut", yield* load(["a"]), text("cont"))
+      yield* file.truncate(6)
+      yield* equal("lengthened", yield* load(["a"]), text("cont\0\0"))
+      yield* file.truncate(0)
+      yield* file.write(0, [text("new")])
+      yield* file.sync
+      yield* equal("from the beginning", yield* load(["a"]), text("new"))
+    }).pipe(Effect.scoped)
+  },
+  {
+    name: "a clone has all that the other file has and nothing else of it, or there are none here",
+    effect: Effect.gen(function* () {
+      const disk = yield* Disk
+      yield* save(["a"], "the older file")
+      const older = yield* disk.openRead(["a"])
+      yield* older.setExecutable(true)
+      yield* older.setModified(5000)
+      const file = yield* disk.create(["b"])
+      yield* file.write(0, [text("something that is longer than the older file")])
+      const cloned = yield* Effect.result(file.cloneFrom(older))
+      if (Result.isFailure(cloned)) return yield* equal("the code", cloned.failure.code, "ENOTSUP")
+      yield* equal("content", yield* load(["b"]), text("the older file"))
+      const { executable, modified } = yield* file.stat
+      yield* equal("its own bit and time", [executable, modified === 5000], [false, false])
+      yield* file.write(4, [text("newer")])
+      yield* file.write(14, [text("!")])
+      yield* file.sync
+      yield* equal("written to", yield* load(["b"]), text("the newer file!"))
+      yield* equal("the other", yield* load(["a"]), text("the older file"))
+      yield* Effect.scoped(Effect.flatMap(disk.openWrite(["a"]), (other) => other.write(0, [text("THE")])))
+      yield* equal("when the other is written to", yield* load(["b"]), text("the newer file!"))
+    }).pipe(Effect.scoped)
+  },
+  {
     name: "time and bit are set by a file that was opened for reading, too",
     effect: Effect.gen(function* () {
       const disk = yield* Disk

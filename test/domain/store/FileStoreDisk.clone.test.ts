@@ -1,0 +1,381 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Layer } from "effect"
+import { SecureRandom } from "effect/crypto"
+import { TestClock } from "effect/testing"
+import * as Bytes from "../../../src/domain/Bytes.ts"
+import { Digest, digestOf } from "../../../src/domain/file/Digest.ts"
+import * as DigestNode from "../../../src/domain/file/DigestNode.ts"
+import { FileName, stagingFolder } from "../../../src/domain/file/FileName.ts"
+import {
+  clonedBytesMin,
+  clonedHeadBytesMax,
+  cloneMarkedBytes,
+  contentBlockBytes,
+  versionGrainMilliseconds
+} from "../../../src/domain/limits.ts"
+import { cloneMarkBytes } from "../../../src/domain/store/CloneMark.ts"
+import { Disk, type DiskFile, type DiskPath } from "../../../src/domain/store/Disk.ts"
+import { FileStore, type OpenFile, type Staging } from "../../../src/domain/store/FileStore.ts"
+import * as FileStoreDisk from "../../../src/domain/store/FileStoreDisk.ts"
+import { loadFile } from "../../../src/domain/testing/fileStoreContract.ts"
+import * as Fixture from "../../../src/domain/testing/Fixture.ts"
+import * as MemoryDisk from "../../../src/domain/testing/MemoryDisk.ts"
+
+const name = FileName.make("folder/file")
+const path = ["folder", "file"]
+const resume = "0".repeat(32)
+const kibibyte = 1024
+
+const base = Fixture.bytes(1, clonedBytesMin + 300 * kibibyte)
+/** New at the beginning, in the middle and behind the end; the rest stays where it is. */
+const head = 200 * kibibyte
+const middle = { offset: head + 3 * 1024 * kibibyte, length: 5_000 }
+const small = { offset: middle.offset + middle.length, length: 100_000 }
+const tail = 70_000
+const mine = Bytes.concat([
+  Fixture.bytes(2, head),
+  base.subarray(head, middle.offset),
+  Fixture.bytes(3, middle.length),
+  base.subarray(small.offset),
+  Fixture.bytes(4, tail)
+])
+
+interface Step {
+  readonly offset: number
+  readonly length: number
+  /** whether it is copied of the older file */
+  readonly same: boolean
+}
+
+/** `mine` as what a client sends of it. */
+const steps: ReadonlyArray<Step> = [
+  { offset: 0, length: head, same: false },
+  { offset: head, length: middle.offset - head, same: true },
+  { ...middle, same: false },
+  { ...small, same: true },
+  { offset: small.offset + small.length, length: base.length - small.offset - small.length, same: true },
+  { offset: base.length, length: tail, same: false }
+]
+
+const onDisk = (disk: Disk["Service"], options: FileStoreDisk.Options = {}) =>
+  FileStoreDisk.layer(options).pipe(
+    Layer.provide([Layer.succeed(Disk, disk), SecureRandom.layerWebCrypto]),
+    Layer.provideMerge(DigestNode.layer)
+  )
+
+/** Counts what is written to files, bytes. */
+const counting = (disk: Disk["Service"]) => {
+  const counted = { written: 0 }
+  const count = (file: DiskFile): DiskFile => ({
+    ...file,
+    write: (offset, parts) =>
+      Effect.tap(file.write(offset, parts), () => Effect.sync(() => (counted.written += Bytes.lengthOf(parts))))
+  })
+  return { counted, disk: { ...disk, create: (at: DiskPath) => Effect.map(disk.create(at), count) } }
+}
+
+const newDisk = Effect.fnUntraced(function* (options: MemoryDisk.Options = {}, content = base) {
+  const made = yield* MemoryDisk.make({ clones: true, ...options })
+  yield* made.control.plant(path, { kind: "file", content })
+  yield* TestClock.adjust(versionGrainMilliseconds + 1_000)
+  return made
+})
+
+const stageMine = Effect.gen(function* () {
+  const store = yield* FileStore
+  const from = yield* store.open(name)
+  return { from, staging: yield* store.stage({ name, size: mine.length, modified: 5, resume }) }
+})
+
+const take = (staging: Staging, from: OpenFile, { length, offset, same }: Step) =>
+  same ? staging.copy(from, offset, length) : staging.write([mine.subarray(offset, offset + length)])
+
+/** Steps from a place on, as far as they are behind it. */
+const stepsFrom = (at: number): ReadonlyArray<Step> =>
+  steps.flatMap((step) => {
+    const skip = Math.min(step.length, Math.max(0, at - step.offset))
+    return skip === step.length ? [] : [{ ...step, offset: step.offset + skip, length: step.length - skip }]
+  })
+
+const expected = Effect.map(Digest, (digest) => ({ size: mine.length, digest: digestOf(digest, [mine]) }))
+
+/** The update, from whatever is there on; gives where it began. */
+const para = Effect.gen(function* () {
+  const { from, staging } = yield* stageMine
+  yield* Effect.forEach(stepsFrom(staging.resumed), (step) => take(staging, from, step))
+  yield* staging.commit(yield* expected)
+  return staging.resumed
+}).pipe(Effect.scoped)
+
+const nameOf = (content: Uint8Array): string =>
+  Bytes.equals(content, base) ? "base" : Bytes.equals(content, mine) ? "mine" : "a mixture"
+
+const found = Effect.map(loadFile(name), nameOf)
+
+const staged = (files: ReadonlyMap<string, Uint8Array>) =>
+  [...files].filter(([at]) => at.startsWith(`${stagingFolder}/`)).map(([, content]) => content)
+
+describe("an update where files can be cloned", () => {
+  it.effect("writes what is new, and nothing of what stays where it was", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* newDisk()
+      const { counted, disk: watched } = counting(disk)
+      yield* Effect.gen(function* () {
+        assert.strictEqual(yield* para, 0)
+        assert.strictEqual(yield* found, "mine")
+      }).pipe(Effect.provide(onDisk(watched)))
+      // The beginning is written twice: once before it was known that a clone would pay.
+      assert.strictEqual(counted.written, 2 * head + middle.length + tail + cloneMarkBytes)
+      assert.deepStrictEqual([...(yield* control.files).keys()], ["folder/file"])
+      assert.strictEqual(yield* control.openFiles, 0)
+    })
+  )
+
+  it.effect("makes a file that is shorter than the older one", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* newDisk()
+      const shorter = base.subarray(0, clonedBytesMin)
+      yield* Effect.gen(function* () {
+        const store = yield* FileStore
+        const from = yield* store.open(name)
+        const staging = yield* store.stage({ name, size: shorter.length, modified: 5, resume })
+        yield* staging.copy(from, 0, shorter.length)
+        yield* staging.commit({ size: shorter.length, digest: digestOf(yield* Digest, [shorter]) })
+      }).pipe(Effect.scoped, Effect.provide(onDisk(disk)))
+      assert.isTrue(Bytes.equals((yield* control.files).get("folder/file") ?? new Uint8Array(), shorter))
+      assert.include(yield* control.journal, "cloneFrom")
+    })
+  )
+
+  const cloned = Effect.fnUntraced(function* (
+    options: MemoryDisk.Options,
+    content: Uint8Array,
+    work: (from: OpenFile, staging: Staging) => Effect.Effect<void, unknown, FileStore>
+  ) {
+    const { control, disk } = yield* newDisk(options, content)
+    yield* Effect.gen(function* () {
+      const { from, staging } = yield* stageMine
+      yield* work(from, staging)
+    }).pipe(Effect.scoped, Effect.provide(onDisk(disk)))
+    return (yield* control.journal).includes("cloneFrom")
+  })
+  const inPlace = (from: OpenFile, staging: Staging) => staging.copy(from, 0, contentBlockBytes + 1)
+
+  it.effect("is copied where a clone would not help", () =>
+    Effect.gen(function* () {
+      const long = Fixture.bytes(5, clonedHeadBytesMax + 2 * contentBlockBytes)
+      assert.isTrue(yield* cloned({}, base, inPlace))
+      assert.isFalse(yield* cloned({}, base.subarray(0, clonedBytesMin - 1), inPlace), "a small file")
+      assert.isFalse(
+        yield* cloned({}, base, (from, staging) => staging.copy(from, 1, contentBlockBytes + 1)),
+        "content that moved"
+      )
+      assert.isFalse(
+        yield* cloned({}, base, (from, staging) => staging.copy(from, 0, contentBlockBytes)),
+        "a small part"
+      )
+      assert.isFalse(
+        yield* cloned({}, long, (from, staging) =>
+          Effect.andThen(
+            Effect.flatMap(FileStore, (store) =>
+              Effect.flatMap(store.stage({ name, size: long.length, modified: 5 }), (own) =>
+                Effect.andThen(
+                  own.write([long.subarray(0, clonedHeadBytesMax + 1)]),
+                  own.copy(from, clonedHeadBytesMax + 1, contentBlockBytes + 1)
+                )
+              )
+            ).pipe(Effect.scoped),
+            staging.write([new Uint8Array(1)])
+          )
+        ),
+        "much that is new before it"
+      )
+    })
+  )
+
+  it.effect("is copied where files cannot be cloned, and of a file that has just changed", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* newDisk({ clones: false })
+      yield* Effect.provide(para, onDisk(disk))
+      assert.strictEqual(yield* Effect.provide(found, onDisk(disk)), "mine")
+      assert.include(yield* control.journal, "cloneFrom")
+
+      const young = yield* newDisk()
+      yield* Effect.gen(function* () {
+        const file = yield* young.disk.openWrite(path)
+        yield* file.write(0, [base.subarray(0, 1)])
+      }).pipe(Effect.scoped)
+      yield* Effect.provide(para, onDisk(young.disk))
+      assert.strictEqual(yield* Effect.provide(found, onDisk(young.disk)), "mine")
+      assert.notInclude(yield* young.control.journal, "cloneFrom")
+    })
+  )
+
+  describe("of a file that somebody else writes to meanwhile", () => {
+    const overwrite = Effect.fnUntraced(function* (disk: Disk["Service"], offset: number, bytes: Uint8Array) {
+      const file = yield* disk.openWrite(path)
+      yield* file.write(offset, [bytes])
+    }, Effect.scoped)
+    const last = base.length - 10
+
+    it.effect("commits what it is told to, once the staged file itself has it", () =>
+      Effect.gen(function* () {
+        const { control, disk } = yield* newDisk()
+        yield* Effect.gen(function* () {
+          const { from, staging } = yield* stageMine
+          for (const step of steps.slice(0, 3)) yield* take(staging, from, step)
+          // Behind the clone: what is read of the older file from now on is not what is staged.
+          yield* overwrite(disk, last, new Uint8Array(10))
+          for (const step of steps.slice(3)) yield* take(staging, from, step)
+          yield* staging.commit(yield* expected)
+        }).pipe(Effect.scoped, Effect.provide(onDisk(disk)))
+        assert.strictEqual(nameOf((yield* control.files).get("folder/file") ?? base), "mine")
+      })
+    )
+
+    it.effect("never commits what was cloned of it, though what was read is right", () =>
+      Effect.gen(function* () {
+        const { control, disk } = yield* newDisk()
+        const error = yield* Effect.gen(function* () {
+          const { from, staging } = yield* stageMine
+          yield* overwrite(disk, last, new Uint8Array(10))
+          yield* TestClock.adjust(versionGrainMilliseconds + 1_000)
+          for (const step of steps.slice(0, 3)) yield* take(staging, from, step)
+          yield* overwrite(disk, last, base.subarray(last))
+          for (const step of steps.slice(3)) yield* take(staging, from, step)
+          return yield* Effect.flip(staging.commit(yield* expected))
+        }).pipe(Effect.scoped, Effect.provide(onDisk(disk)))
+        assert.strictEqual(error._tag, "DigestMismatch")
+        assert.include(yield* control.journal, "cloneFrom")
+        const files = yield* control.files
+        assert.deepStrictEqual([...files.keys()], ["folder/file"])
+        assert.strictEqual(nameOf(files.get("folder/file") ?? mine), "base")
+      })
+    )
+  })
+})
+
+describe("an update in a clone that is cut", () => {
+  it.effect("is gone on with exactly where it was", () =>
+    Effect.gen(function* () {
+      for (let count = 1; count <= steps.length; count += 1) {
+        const { control, disk } = yield* newDisk()
+        const left = yield* Effect.gen(function* () {
+          const { from, staging } = yield* stageMine
+          yield* Effect.forEach(steps.slice(0, count), (step) => take(staging, from, step))
+        }).pipe(Effect.scoped, Effect.provide(onDisk(disk)), Effect.andThen(control.files), Effect.map(staged))
+        const done = steps.slice(0, count).reduce((total, { length }) => total + length, 0)
+        // The first step alone is not worth keeping.
+        assert.deepStrictEqual(
+          left.map((content) => Bytes.equals(content, mine.subarray(0, done))),
+          count === 1 ? [] : [true]
+        )
+        assert.strictEqual(yield* Effect.provide(para, onDisk(disk)), count === 1 ? 0 : done)
+        assert.strictEqual(yield* Effect.provide(found, onDisk(disk)), "mine")
+      }
+    })
+  )
+
+  it.effect("is taken over by a newer one, which goes on where the older was last written down", () =>
+    Effect.gen(function* () {
+      const { disk } = yield* newDisk()
+      yield* Effect.gen(function* () {
+        const older = yield* stageMine
+        for (const step of steps.slice(0, 3)) yield* take(older.staging, older.from, step)
+        assert.strictEqual(yield* para, middle.offset + middle.length)
+        assert.strictEqual((yield* Effect.flip(older.staging.write([mine.subarray(0, 1)])))._tag, "TakenOver")
+        assert.strictEqual(yield* found, "mine")
+      }).pipe(Effect.scoped, Effect.provide(onDisk(disk)))
+    })
+  )
+
+  it.effect("of a killed process goes on from what was written down last", () =>
+    Effect.gen(function* () {
+      // So long that something is written down on the way.
+      const large = Fixture.bytes(6, 1024 * kibibyte)
+      const content = Bytes.concat(Array.from({ length: cloneMarkedBytes / large.length + 2 }, () => large))
+      const { control, disk } = yield* newDisk({}, content)
+      const size = content.length
+      yield* Effect.gen(function* () {
+        const store = yield* FileStore
+        const from = yield* store.open(name)
+        const request = { name, size, modified: 5, resume }
+        const staging = yield* store.stage(request)
+        yield* staging.copy(from, 0, cloneMarkedBytes + 2 * contentBlockBytes)
+        yield* staging.write([new Uint8Array(10)])
+        // No scope is closed when a process is killed.
+        const next = FileStoreDisk.layer().pipe(
+          Layer.provide([Layer.succeed(Disk, disk), SecureRandom.layerWebCrypto]),
+          Layer.provide(DigestNode.layer)
+        )
+        const resumed = yield* Effect.gen(function* () {
+          const store = yield* FileStore
+          return (yield* store.stage(request)).resumed
+        }).pipe(Effect.scoped, Effect.provide(next, { local: true }))
+        assert.isAtLeast(resumed, cloneMarkedBytes)
+        assert.isBelow(resumed, cloneMarkedBytes + 2 * contentBlockBytes)
+        const [left = new Uint8Array()] = staged(yield* control.files)
+        assert.isTrue(Bytes.equals(left, content.subarray(0, resumed)))
+      }).pipe(Effect.scoped, Effect.provide(onDisk(disk)))
+    })
+  )
+})
+
+describe("a disk that breaks during an update in a clone", () => {
+  const undisturbed = Effect.gen(function* () {
+    const { control, disk } = yield* newDisk()
+    yield* Effect.provide(para, onDisk(disk))
+    const journal = yield* control.journal
+    // What a store does at its start, and before it creates a file, is broken elsewhere.
+    return { first: journal.indexOf("create") + 1, last: journal.length, journal }
+  })
+
+  /** The name holds one of the two, and the same command ends right, whatever was left: without a second try. */
+  const checkAfter = Effect.fnUntraced(function* (control: MemoryDisk.MemoryDisk["Service"], disk: Disk["Service"]) {
+    assert.strictEqual(yield* control.openFiles, 0)
+    assert.include(["base", "mine"], yield* Effect.provide(found, onDisk(disk)))
+    const resumed = yield* Effect.provide(again, onDisk(disk))
+    assert.strictEqual(yield* Effect.provide(found, onDisk(disk)), "mine")
+    assert.strictEqual(yield* control.openFiles, 0)
+    return resumed
+  })
+
+  /** Content in the place of copies, as the live file may be the new one already. */
+  const again = Effect.gen(function* () {
+    const { staging } = yield* stageMine
+    for (const { length, offset } of stepsFrom(staging.resumed)) {
+      yield* staging.write([mine.subarray(offset, offset + length)])
+    }
+    yield* staging.commit(yield* expected)
+    return staging.resumed
+  }).pipe(Effect.scoped)
+
+  it.effect("a power cut at any operation leaves old or new, and what is left is the beginning of the new one", () =>
+    Effect.gen(function* () {
+      const { first, last } = yield* undisturbed
+      // The seed decides what of it survives.
+      const resumed = new Set<boolean>()
+      for (let cut = first; cut <= last; cut += 1) {
+        const { control, disk } = yield* newDisk({ seed: cut })
+        yield* control.cutAt(cut)
+        assert.isTrue(Exit.isFailure(yield* Effect.exit(Effect.provide(para, onDisk(disk)))))
+        yield* control.crash
+        resumed.add((yield* checkAfter(control, disk)) > 0)
+      }
+      assert.deepStrictEqual(resumed, new Set([false, true]))
+    })
+  )
+
+  it.effect("a failure of any operation leaves old or new, and nothing in the way", () =>
+    Effect.gen(function* () {
+      const { first, journal, last } = yield* undisturbed
+      for (let nth = first; nth <= last; nth += 1) {
+        const takesRoom = ["create", "cloneFrom", "write"].includes(journal[nth - 1] ?? "")
+        const { control, disk } = yield* newDisk({ seed: nth })
+        yield* control.failAt(nth, takesRoom ? "ENOSPC" : "EIO")
+        yield* Effect.exit(Effect.provide(para, onDisk(disk)))
+        yield* checkAfter(control, disk)
+      }
+    })
+  )
+})
