@@ -62,7 +62,8 @@ export const begin = Effect.fnUntraced(function* (options: {
   const { context, create, from, received, size, staged } = options
   const { cloneInto } = from
   const head = received()
-  if (cloneInto === undefined || from.entry.size < clonedBytesMin || head > clonedHeadBytesMax) return undefined
+  if (cloneInto === undefined || !context.cloning.possible) return undefined
+  if (from.entry.size < clonedBytesMin || head > clonedHeadBytesMax) return undefined
   // What has just changed may change again without another time.
   if ((yield* Clock.currentTimeMillis) - from.changed < versionGrainMilliseconds) return undefined
 
@@ -71,7 +72,12 @@ export const begin = Effect.fnUntraced(function* (options: {
   const begun = Effect.gen(function* () {
     const file = yield* create(path)
     const filled = Effect.gen(function* () {
-      yield* cloneInto(file)
+      yield* Effect.tapError(cloneInto(file), ({ code }) =>
+        Effect.sync(() => {
+          // One file system holds all of the store, and will say so again.
+          if (code === "ENOTSUP") context.cloning.possible = false
+        })
+      )
       yield* copyHead(staged.file(), file, head)
       yield* clone.mark(file, head)
       // Under the name that is gone on with, a clone without its mark would pass for what was received.
@@ -92,7 +98,10 @@ const copyHead = Effect.fnUntraced(function* (source: DiskFile, target: DiskFile
 })
 
 /** Writes down, behind the end of either file, how far the clone is. */
-const marked = ({ digest, durable }: { readonly digest: Digest["Service"]; readonly durable: boolean }, end: number) => {
+const marked = (
+  { digest, durable }: { readonly digest: Digest["Service"]; readonly durable: boolean },
+  end: number
+) => {
   let markedAt = 0
   let unsynced = true
   const mark = (file: DiskFile, done: number) =>

@@ -188,7 +188,13 @@ const makeStaged = (context: DiskStore, path: DiskPath, first: OpenStaged, resum
     Effect.suspend(() => {
       if (!open) return Effect.void
       open = false
-      return Effect.andThen(Effect.andThen(last, Effect.suspend(() => file.close)), forget)
+      return Effect.andThen(
+        Effect.andThen(
+          last,
+          Effect.suspend(() => file.close)
+        ),
+        forget
+      )
     }).pipe(ending.withPermit, Effect.uninterruptible)
   const forget = Effect.sync(() => {
     if (resume !== undefined && context.resumable.get(resume) === holder) context.resumable.delete(resume)
@@ -251,6 +257,7 @@ const staging = (
   // What an earlier staging has left is hashed at the end, so that new bytes may come at once.
   let hashed = 0
   let clone: Clone | undefined
+  let cloning = false
   const giveUp = Effect.andThen(staged.release, reservation.release)
   const usable = Effect.suspend((): Effect.Effect<void, StoreError> => {
     if (staged.isOpen()) return Effect.void
@@ -275,10 +282,7 @@ const staging = (
   const isKept = (from: OpenFile, offset: number, length: number): boolean =>
     clone?.from === from && offset === received && offset + length <= clone.bytes
 
-  const append = Effect.fnUntraced(function* (
-    parts: Bytes.Parts,
-    kept: boolean
-  ): Effect.fn.Return<void, StoreError> {
+  const append = Effect.fnUntraced(function* (parts: Bytes.Parts, kept: boolean): Effect.fn.Return<void, StoreError> {
     yield* usable
     const length = Bytes.lengthOf(parts)
     yield* fits(length)
@@ -309,7 +313,8 @@ const staging = (
 
   /** Goes on with a clone of that file, once what is copied of it stays where it is. */
   const cloneWhenFit = Effect.fnUntraced(function* (from: OpenFile, offset: number) {
-    if (clone !== undefined || offset !== received || !staged.isOpen()) return
+    if (cloning || offset !== received || !staged.isOpen()) return
+    cloning = true
     const create = (path: DiskPath) => createStaged(context, path, name)
     clone = yield* DiskClone.begin({ context, size, staged, from, received: () => received, create })
   })
@@ -331,8 +336,7 @@ const staging = (
         const block = yield* ReadWindow.fill(from, offset + done, target)
         yield* Effect.mapError(written, full(name))
         if (block.length < target.length) return yield* new SourceChanged({ name })
-        if (!kept)
-          writing = yield* Effect.forkChild(staged.file().write(received, [block]), { startImmediately: true })
+        if (!kept) writing = yield* Effect.forkChild(staged.file().write(received, [block]), { startImmediately: true })
         hash([block], block.length)
         received += block.length
         reservation.wrote(block.length)
@@ -404,7 +408,9 @@ const staging = (
         if (length <= contentBlockBytes) {
           nearby = from === nearby?.from ? nearby : { from, window: ReadWindow.make(from, from.entry.size) }
           const kept = isKept(from, offset, length)
-          const done = yield* ReadWindow.forEachBlock(nearby.window, { offset, length }, (block) => write([block], kept))
+          const done = yield* ReadWindow.forEachBlock(nearby.window, { offset, length }, (block) =>
+            write([block], kept)
+          )
           return done < length ? yield* new SourceChanged({ name }) : undefined
         }
         yield* Effect.uninterruptible(staged.exclusively(cloneWhenFit(from, offset)))

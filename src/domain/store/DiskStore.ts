@@ -25,6 +25,8 @@ export interface DiskStore {
   /** declared and not yet written, over all stagings */
   readonly reserved: { bytes: number }
   readonly names: NameIndex.NameIndex
+  /** whether the file system may have clones: not once it has said that it has none */
+  readonly cloning: { possible: boolean }
   /** stagings under way that may be gone on with, by their key */
   readonly resumable: Map<string, Holder>
   /** what may be kept for a resume */

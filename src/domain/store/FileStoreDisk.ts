@@ -80,6 +80,7 @@ export const make = Effect.fnUntraced(function* (
     lockFile: KeyedLock.make(),
     lockFolder: KeyedLock.make(),
     placing: new Map(),
+    cloning: { possible: true },
     opened: new Map(),
     speltAnew: { begun: 0, ended: 0 }
   }

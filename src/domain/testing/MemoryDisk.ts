@@ -498,12 +498,7 @@ const cut = (content: Content, length: number): void => {
   content.length = length
 }
 
-const clone = (
-  machine: Machine,
-  name: string | undefined,
-  node: FileNode,
-  now: bigint
-): DiskError | undefined => {
+const clone = (machine: Machine, name: string | undefined, node: FileNode, now: bigint): DiskError | undefined => {
   const source = machine.named.get(name ?? "")
   if (!machine.clones || source === undefined) return fault("cloneFrom", "ENOTSUP")
   const content = source.content.buffer.slice(0, source.content.length)

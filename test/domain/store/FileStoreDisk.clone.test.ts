@@ -196,9 +196,19 @@ describe("an update where files can be cloned", () => {
   it.effect("is copied where files cannot be cloned, and of a file that has just changed", () =>
     Effect.gen(function* () {
       const { control, disk } = yield* newDisk({ clones: false })
-      yield* Effect.provide(para, onDisk(disk))
-      assert.strictEqual(yield* Effect.provide(found, onDisk(disk)), "mine")
-      assert.include(yield* control.journal, "cloneFrom")
+      yield* Effect.gen(function* () {
+        yield* para
+        assert.strictEqual(yield* found, "mine")
+        yield* control.plant(path, { kind: "file", content: base })
+        yield* TestClock.adjust(versionGrainMilliseconds + 1_000)
+        yield* para
+        assert.strictEqual(yield* found, "mine")
+      }).pipe(Effect.provide(onDisk(disk)))
+      // A file system that has no clones is asked once.
+      assert.lengthOf(
+        (yield* control.journal).filter((operation) => operation === "cloneFrom"),
+        1
+      )
 
       const young = yield* newDisk()
       yield* Effect.gen(function* () {
