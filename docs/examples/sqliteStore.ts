@@ -234,6 +234,7 @@ const stage = Effect.fnUntraced(function* (
       Effect.flatMap(from.read(offset, length), (block) =>
         block.length === length ? write([block]) : Effect.fail(new StoreError.SourceChanged({ name }))
       ).pipe(Effect.onError(() => release(true))),
+    drop: release(false),
     commit: (expected) => Effect.onError(commit(expected), () => release(true))
   } satisfies FileStore.Staging
 })

@@ -50,6 +50,8 @@ export interface Request {
   readonly send: (message: Message.ClientMessage) => Effect.Effect<void, CommandError>
   /** Sends content and messages together, in order: all of them in one record. */
   readonly sendTogether: (parts: ReadonlyArray<Message.ClientMessage | Uint8Array>) => Effect.Effect<void, CommandError>
+  /** Nobody will go on with what the server has of it: when it is given up, nothing of it is kept there. */
+  readonly drop: Effect.Effect<void>
 }
 
 export interface Requests {
@@ -84,6 +86,8 @@ interface Entry {
   refused: Refusal | undefined
   /** nobody waits any more: answers are dropped until the last one */
   abandoned: boolean
+  /** what the server has of it is of no use */
+  dropped: boolean
   /** the last answer has come */
   finished: boolean
 }
@@ -258,7 +262,8 @@ export const make = Effect.fnUntraced(function* (
       active -= 1
       if (active === 0) watchdog.expect(idleMillisecondsMax * 1_000)
       // What still waits in the queue would hold up the reader.
-      return Effect.andThen(Queue.shutdown(entry.answers), done ? Effect.void : post(id, { _tag: "Cancel" }))
+      const cancel: Message.ClientMessage = { _tag: "Cancel", ...(entry.dropped && { drop: true }) }
+      return Effect.andThen(Queue.shutdown(entry.answers), done ? Effect.void : post(id, cancel))
     })
 
   const begin = Effect.fnUntraced(function* (
@@ -272,6 +277,7 @@ export const make = Effect.fnUntraced(function* (
       upload: command._tag === "Upload" || command._tag === "UploadBundle",
       refused: undefined,
       abandoned: false,
+      dropped: false,
       finished: false
     }
     // Ids grow in the order in which commands leave.
@@ -301,6 +307,7 @@ export const make = Effect.fnUntraced(function* (
       sendContent: (block) => send({ kind: "content", id, parts: [block] }),
       sendParts: (parts) => send({ kind: "content", id, parts }),
       send: (message) => sendMessage(id, message),
+      drop: Effect.sync(() => void (entry.dropped = true)),
       sendTogether: (parts) => sending(channel.sendTogether(parts.map((part) => frameOf(id, part))))
     }
   })

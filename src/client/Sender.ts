@@ -54,12 +54,11 @@ export interface Sender<E> {
 export const headOf = <E>(digest: Digest["Service"], source: Source<E>): Effect.Effect<string, E> =>
   Effect.map(source.read(0, Math.min(headBytes, source.size)), (head) => shortDigest(digest, [head]))
 
-export const make = <E>(
-  digest: Digest["Service"],
-  request: Request,
-  source: Source<E>,
-  counter: Counter
-): Sender<E> => {
+export const make = <E>(digest: Digest["Service"], request: Request, local: Source<E>, counter: Counter): Sender<E> => {
+  // A file that has changed is another one: what the server has of it would be kept for nobody.
+  const source = { ...local, unchanged: Effect.tapError(local.unchanged, () => request.drop) }
+  const unlessShrunk = <A>(sending: Effect.Effect<A, SendError<E>>) =>
+    Effect.tapError(sending, (error) => (error instanceof SourceShrank ? request.drop : Effect.void))
   const going = Effect.suspend(() => {
     const refusal = request.refused()
     return refusal === undefined ? Effect.void : Effect.fail(new StoppedByRefusal({ refusal }))
@@ -76,9 +75,9 @@ export const make = <E>(
   })
 
   return {
-    whole: sendAll({ source, digest, send }),
+    whole: unlessShrunk(sendAll({ source, digest, send })),
 
-    rest: Effect.fnUntraced(function* (from) {
+    rest: Effect.fnUntraced(function* (from: number) {
       counter.reused(from)
       const ranges = source.size > from ? [{ offset: from, length: source.size - from }] : []
       // New bytes leave at once; what the server has is hashed meanwhile.
@@ -87,9 +86,14 @@ export const make = <E>(
       })
       yield* source.unchanged
       return { size: source.size, digest: whole }
-    }),
+    }, unlessShrunk),
 
-    changes: Effect.fnUntraced(function* (from, coarse, { blocksOf, chunksOf }, settled) {
+    changes: Effect.fnUntraced(function* (
+      from: number,
+      coarse: Coarse,
+      { blocksOf, chunksOf }: Questions,
+      settled: boolean
+    ) {
       counter.phase("comparing")
       counter.reused(from)
       const delta = yield* walkErrors(
@@ -111,7 +115,7 @@ export const make = <E>(
         yield* flush
       }
       return { size: source.size, digest: delta.digest }
-    })
+    }, unlessShrunk)
   }
 }
 

@@ -589,7 +589,7 @@ const actOn = Effect.fnUntraced(function* (
     case "Close":
       return undefined
     case "Discard":
-      return void (yield* it.transfers?.discard ?? Effect.void)
+      return void (yield* (output.drop ? it.transfers?.drop : it.transfers?.discard) ?? Effect.void)
     default:
       return yield* transferred(it, it.transfers ?? (yield* makeTransfers(it)), output)
   }

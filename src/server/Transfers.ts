@@ -49,6 +49,8 @@ export interface Transfers extends Pick<Bundles.Bundles, "gather" | "keep"> {
   readonly placeBundle: (asked: Asked<"PlaceBundle">) => Effect.Effect<ActionResult>
   /** Lets go of whatever the transfer under way holds. */
   readonly discard: Effect.Effect<void>
+  /** The same, and keeps nothing of it for another try. */
+  readonly drop: Effect.Effect<void>
   readonly open: (asked: Asked<"Open">) => Effect.Effect<ActionResult>
   /** The lists that a question about the open file asks for, in order. */
   readonly chunks: (asked: Asked<"SendChunks">) => ReadonlyArray<ReadonlyArray<Piece>>
@@ -304,6 +306,10 @@ export const make = Effect.fnUntraced(function* (options: {
     placeBundle: ({ id }) => aliveMeanwhile(bundles.place(id)),
     sendBundle: (asked) => beside(asked.id, bundles.send(asked, unlessStopped)),
     discard,
+    drop: Effect.andThen(
+      Effect.suspend(() => incoming?.value.drop ?? Effect.void),
+      discard
+    ),
     open,
     change: changer({ files, signatures, maker, watch, user, refusals, aliveMeanwhile }),
     chunks: ({ count, first }) =>

@@ -66,7 +66,8 @@ const refusing = Effect.fnUntraced(function* () {
     sendContent: () => refuse,
     sendParts: () => refuse,
     send: hear,
-    sendTogether: () => Effect.void
+    sendTogether: () => Effect.void,
+    drop: Effect.void
   }
   const offer = {
     digest: wholeOf(content),

@@ -81,6 +81,36 @@ const finish = Effect.fnUntraced(function* (
 const overhead = 16 * 1024
 const left = Effect.map(staged, (all) => all.reduce((total, [, bytes]) => total + bytes.length, 0))
 
+describe("a transfer of a source that has changed", () => {
+  for (const command of ["upload", "para"] as const) {
+    it.effect(`${command}: leaves nothing that nobody would go on with`, () =>
+      Effect.gen(function* () {
+        yield* saveFile(name, [base])
+        const source = Fixture.source(edited)
+        const shorter = {
+          ...source,
+          read: (offset: number, length: number) =>
+            Effect.succeed(edited.slice(offset, Math.min(offset + length, edited.length - 10)))
+        }
+        const another = { ...source, unchanged: Effect.fail("another") }
+        for (const [changed, told] of [
+          [another, "another"],
+          [shorter, "SourceShrank"]
+        ] as const) {
+          const session = yield* connect(Fixture.ada)
+          const error = yield* Effect.flip(session[command](name, changed))
+          assert.strictEqual(typeof error === "string" ? error : error._tag, told)
+          yield* settle
+          assert.deepStrictEqual(yield* staged, [], told)
+        }
+        // A file that cannot be read any more may be read again.
+        yield* leave(edited, 4_000_000)
+        assert.isAbove(yield* left, resumeBytesMin)
+      }).pipe(Effect.scoped, Effect.provide(world()))
+    )
+  }
+})
+
 describe("a transfer that was cut", () => {
   for (const command of ["upload", "para"] as const) {
     it.effect(`${command}: the same command again sends the rest`, () =>

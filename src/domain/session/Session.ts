@@ -414,7 +414,7 @@ const transferringMessage = (state: Transferring, id: RequestId, message: Client
     case "Commit":
       return isDiscarded(state, id) ? stay(forget(state, id)) : commit(state, id, message)
     case "Cancel":
-      return cancel(state, id)
+      return cancel(state, id, message.drop)
     case "Ping":
       return pong(state, id)
     case "Bye":
@@ -554,7 +554,7 @@ const bundled = (
     : { state: { ...state, transfer: { ...transfer, received } }, outputs }
 }
 
-const cancel = (state: Transferring, id: RequestId): Step => {
+const cancel = (state: Transferring, id: RequestId, drop: true | undefined): Step => {
   const { transfer } = state
   if (isDiscarded(state, id)) return stay(forget(state, id))
   if (id !== transfer.id) {
@@ -566,7 +566,7 @@ const cancel = (state: Transferring, id: RequestId): Step => {
   switch (transfer._tag) {
     case "Receiving":
     case "Gathering":
-      return abandon(state, { reason: "cancelled" }, undefined)
+      return abandon(state, { reason: "cancelled" }, undefined, drop)
     case "Staging":
       return stay({ ...state, transfer: { ...transfer, cancelled: true } })
     case "Listing":
@@ -656,9 +656,9 @@ const refuse = (state: Transferring, refusal: Refusal): Step => {
 }
 
 /** Ends an incoming transfer without a commit. `discarding` names it while more of its content may come. */
-const abandon = (state: Transferring, refusal: Refusal, discarding: RequestId | undefined): Step =>
+const abandon = (state: Transferring, refusal: Refusal, discarding: RequestId | undefined, drop?: true): Step =>
   finish(discarding === undefined ? state : discard(state, discarding), [
-    { _tag: "Discard", id: state.transfer.id },
+    { _tag: "Discard", id: state.transfer.id, ...(drop && { drop }) },
     send(state.transfer.id, refusedMessage(refusal))
   ])
 

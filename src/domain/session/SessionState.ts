@@ -267,7 +267,8 @@ export type SessionOutput =
   | { readonly _tag: "SendChunks"; readonly id: RequestId; readonly first: number; readonly count: number }
   | { readonly _tag: "SendBlocks"; readonly id: RequestId; readonly ranges: ReadonlyArray<Range> }
   | { readonly _tag: "Commit"; readonly id: RequestId; readonly size: FileSize; readonly digest: ContentDigest }
-  | { readonly _tag: "Discard"; readonly id: RequestId }
+  /** what is held for the transfer goes; with `drop` what was staged is not kept for another try either */
+  | { readonly _tag: "Discard"; readonly id: RequestId; readonly drop?: true }
   | {
       readonly _tag: "List"
       readonly id: RequestId

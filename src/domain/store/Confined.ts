@@ -150,6 +150,7 @@ const below = (store: Store, root: FileName): Confined => {
           resumed: staging.resumed,
           write: (parts) => inView(name)(staging.write(parts)),
           copy: (from, offset, length) => inView(name)(staging.copy(from, offset, length)),
+          drop: staging.drop,
           commit: (expected) => Effect.map(inView(name)(staging.commit(expected)), (entry) => ({ ...entry, name }))
         }
         return view

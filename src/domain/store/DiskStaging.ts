@@ -422,6 +422,7 @@ const staging = (
       },
       Effect.onError(() => giveUp)
     ),
+    drop: staged.exclusively(Effect.andThen(staged.discard, reservation.release)),
     commit: (expected) => Effect.onError(staged.exclusively(commit(expected)), () => giveUp)
   }
 }

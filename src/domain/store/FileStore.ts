@@ -27,8 +27,8 @@
  *   leave them, empty, where no listing shows them.
  * - **Resume**: a staging with a `resume` key is kept when its scope closes without a commit, if it holds at least
  *   `resumeBytesMin`; the next staging with the same key goes on behind what is there (`resumed`). Of two at once the
- *   newer takes over and the older fails with `TakenOver`. Content that turns out wrong at commit is not kept. What is
- *   kept expires by age and by total size, and gives way when room is needed.
+ *   newer takes over and the older fails with `TakenOver`. Content that turns out wrong at commit, or that is dropped,
+ *   is not kept. What is kept expires by age and by total size, and gives way when room is needed.
  * - **Remove** takes the file that reading would find, in one step, and durably as a commit; folders that it leaves
  *   empty go too. **Rename** gives that file another name. It replaces a file there only when asked to, otherwise it
  *   fails with `FileExists`; another spelling of the own name is no collision. A crash at any moment leaves the
@@ -152,6 +152,8 @@ export interface Staging {
   readonly write: (parts: Parts) => Effect.Effect<void, StoreError>
   /** Appends a range of an open file of the same store. Fails with `SourceChanged` when the range is not there. */
   readonly copy: (from: OpenFile, offset: number, length: number) => Effect.Effect<void, StoreError>
+  /** Gives it up and keeps nothing, not for its `resume` key either: nobody will go on with it. Called last. */
+  readonly drop: Effect.Effect<void>
   /** Verifies, makes durable, replaces. Called at most once, last. */
   readonly commit: (expected: CommitRequest) => Effect.Effect<FileEntry, StoreError>
 }

@@ -296,6 +296,11 @@ const stage = Effect.fnUntraced(function* (
       Effect.flatMap(from.read(offset, length), (block): Effect.Effect<void, StoreError> =>
         block.length === length ? append([block]) : Effect.fail(new SourceChanged({ name: request.name }))
       ).pipe(Effect.onError(() => giveUp)),
+    drop: Effect.sync(() => {
+      if (staged.state !== "open") return
+      staged.state = "over"
+      forget(store, staged)
+    }),
     commit: (expected) => Effect.onError(commit(store, request, staged, expected), () => giveUp)
   }
 })

@@ -444,6 +444,17 @@ const resume: ReadonlyArray<ContractCase<FileStore | Digest>> = [
       )
       yield* equal("content", yield* load("a"), content)
       yield* equal("after the commit nothing is left", yield* resumedOf(content, "one"), 0)
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const { staging } = yield* stageKeyed(content, "one", resumeBytesMin + 5)
+          yield* staging.drop
+          yield* failure("the staging is over", staging.write([new Uint8Array(1)]))
+        })
+      )
+      yield* equal("what was dropped is not kept", yield* resumedOf(content, "one"), 0)
+      yield* leave(content, "one", resumeBytesMin + 5)
+      yield* Effect.scoped(Effect.flatMap(stageKeyed(content, "one", 0), ({ staging }) => staging.drop))
+      yield* equal("nor what an earlier one had left", yield* resumedOf(content, "one"), 0)
     })
   },
   {

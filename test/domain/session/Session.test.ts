@@ -546,6 +546,15 @@ describe("cancel", () => {
     assert.strictEqual(run(ready, [...inputs, content(1, 1)]).state._tag, "Closed")
   })
 
+  it("keeps nothing of what is being received when it is told to drop it", () => {
+    const inputs = [say(1, upload(5)), staged(1), content(1, 1)]
+    const before = run(ready, inputs).state
+    for (const drop of [true, undefined] as const) {
+      const { outputs } = Session.step(before, say(1, { _tag: "Cancel", ...(drop && { drop }) }))
+      assert.deepStrictEqual(outputs[0], { _tag: "Discard", id: RequestId.make(1), ...(drop && { drop }) })
+    }
+  })
+
   it("of something that has ended, or never was, changes nothing", () => {
     for (const id of [0, 1, 9]) {
       assert.deepStrictEqual(Session.step(ready, say(id, { _tag: "Cancel" })), { state: ready, outputs: [] })
