@@ -215,7 +215,11 @@ const openAt = (files: ReadonlyMap<string, MemoryFile>, path: string, folder: bo
       // layer cannot tell them apart and takes both for a change, which the contract allows.
       unchanged: Effect.suspend(() =>
         files.get(path) === file ? Effect.void : Effect.fail(failed(path, "read", "source-changed"))
-      )
+      ),
+      isAnother: Effect.sync(() => {
+        const now = files.get(path)
+        return now === undefined || now.bytes.length !== file.bytes.length || now.modified !== file.modified
+      })
     })
   })
 

@@ -330,6 +330,10 @@ export const sourceOf = (file: DiskFile, path: string): Effect.Effect<LocalSourc
       readInto: (offset: number, target: Uint8Array) => Effect.mapError(file.readInto(offset, target), failed),
       unchanged: Effect.flatMap(Effect.mapError(file.stat, failed), (after) =>
         sameContent(before, after) ? Effect.void : Effect.fail(failed({ code: "source-changed" }))
+      ),
+      isAnother: Effect.orElseSucceed(
+        Effect.map(file.stat, (after) => after.size !== before.size || modifiedOf(after) !== modifiedOf(before)),
+        () => false
       )
     }
   })

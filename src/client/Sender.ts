@@ -55,8 +55,11 @@ export const headOf = <E>(digest: Digest["Service"], source: Source<E>): Effect.
   Effect.map(source.read(0, Math.min(headBytes, source.size)), (head) => shortDigest(digest, [head]))
 
 export const make = <E>(digest: Digest["Service"], request: Request, local: Source<E>, counter: Counter): Sender<E> => {
-  // A file that has changed is another one: what the server has of it would be kept for nobody.
-  const source = { ...local, unchanged: Effect.tapError(local.unchanged, () => request.drop) }
+  // What the server has of a file that is another now would be kept for nobody.
+  const dropAnother = Effect.flatMap(local.isAnother ?? Effect.succeed(false), (another) =>
+    another ? request.drop : Effect.void
+  )
+  const source = { ...local, unchanged: Effect.tapError(local.unchanged, () => dropAnother) }
   const unlessShrunk = <A>(sending: Effect.Effect<A, SendError<E>>) =>
     Effect.tapError(sending, (error) => (error instanceof SourceShrank ? request.drop : Effect.void))
   const going = Effect.suspend(() => {

@@ -92,7 +92,7 @@ describe("a transfer of a source that has changed", () => {
           read: (offset: number, length: number) =>
             Effect.succeed(edited.slice(offset, Math.min(offset + length, edited.length - 10)))
         }
-        const another = { ...source, unchanged: Effect.fail("another") }
+        const another = { ...source, unchanged: Effect.fail("another"), isAnother: Effect.succeed(true) }
         for (const [changed, told] of [
           [another, "another"],
           [shorter, "SourceShrank"]
@@ -103,9 +103,17 @@ describe("a transfer of a source that has changed", () => {
           yield* settle
           assert.strictEqual(yield* left, 0, told)
         }
-        // A file that cannot be read any more may be read again.
+        // A file that cannot be read any more may be read again, and one of another owner is still the same.
         yield* leave(edited, 4_000_000)
         assert.isAbove(yield* left, resumeBytesMin)
+        yield* finish(edited)
+        const session = yield* connect(Fixture.ada)
+        yield* Effect.flip(
+          session[command](name, { ...Fixture.source(mine), unchanged: Effect.fail("by somebody else") })
+        )
+        yield* settle
+        // Of a para, what still waits for earlier parts goes.
+        assert.isAtLeast(yield* left, command === "upload" ? mine.length : 0)
       }).pipe(Effect.scoped, Effect.provide(world()))
     )
   }

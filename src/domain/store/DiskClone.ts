@@ -19,7 +19,7 @@ import {
   copiedBlockBytes,
   versionGrainMilliseconds
 } from "../limits.ts"
-import { encode } from "./CloneMark.ts"
+import { cloneMarkBytes, encode } from "./CloneMark.ts"
 import type { DiskError, DiskFile, DiskPath } from "./Disk.ts"
 import type { DiskStore } from "./DiskStore.ts"
 import type { OpenFile } from "./FileStore.ts"
@@ -68,7 +68,8 @@ export const begin = Effect.fnUntraced(function* (options: {
   if ((yield* Clock.currentTimeMillis) - from.changed < versionGrainMilliseconds) return undefined
 
   const path = [stagingFolder, yield* context.newStagedName]
-  const clone = marked(context, Math.max(size, from.entry.size))
+  const end = Math.max(size, from.entry.size)
+  const clone = marked(context, end)
   const begun = Effect.gen(function* () {
     const file = yield* create(path)
     const filled = Effect.gen(function* () {
@@ -79,8 +80,10 @@ export const begin = Effect.fnUntraced(function* (options: {
         })
       )
       yield* copyHead(staged.file(), file, head)
+      // Under the name that is gone on with, a clone would pass for what was received: it is too long for that before it
+      // has its mark, which may be lost where nothing is fsynced.
+      yield* file.truncate(end + cloneMarkBytes)
       yield* clone.mark(file, head)
-      // Under the name that is gone on with, a clone without its mark would pass for what was received.
       if (context.durable) yield* file.sync
       yield* context.disk.rename(path, staged.path)
     })
@@ -117,7 +120,8 @@ const marked = (
       // A mark that outlives a power cut must not say more than what was written does.
       if (durable && unsynced) yield* file.sync
       unsynced = false
-      yield* mark(file, done)
+      // For it nothing is reserved, and nobody needs it unless this process is killed.
+      yield* Effect.ignore(mark(file, done))
     })
   }
 }

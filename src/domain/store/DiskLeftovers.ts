@@ -5,6 +5,7 @@ import { Clock, Effect, Option, Stream } from "effect"
 import { stagingFolder } from "../file/FileName.ts"
 import type { DiskStat } from "./Disk.ts"
 import type { DiskStore } from "./DiskStore.ts"
+import type { StoreFailed } from "./StoreError.ts"
 
 /** Staged files that a later staging may go on with. */
 export const resumablePrefix = "r-"
@@ -55,14 +56,17 @@ export const trimLeftovers = Effect.fnUntraced(
   (trimmed) => Effect.ignore(trimmed)
 )
 
-/** Removes the oldest until so many bytes are free; none when all of them would not be enough. */
+/**
+ * Removes the oldest until there is room for so many bytes that are missing; none when all of them would not be enough.
+ * What shares its blocks with another file gives nothing back, so in the end the disk says whether it is enough.
+ */
 export const giveWay = Effect.fnUntraced(
-  function* (context: DiskStore, missing: number) {
+  function* (context: DiskStore, missing: number, isEnough: Effect.Effect<boolean, StoreFailed>) {
     const all = yield* leftovers(context)
     if (totalOf(all) < missing) return
     let bytes = 0
     for (const leftover of all) {
-      if (bytes >= missing) return
+      if (bytes >= missing && (yield* isEnough)) return
       yield* removeLeftover(context, leftover)
       bytes += leftover.stat.size
     }

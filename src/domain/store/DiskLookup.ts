@@ -52,7 +52,8 @@ const openFile = Effect.fnUntraced(function* (context: DiskStore, name: FileName
         file.readInto(offset, target.subarray(0, Math.max(0, Math.min(target.length, before.size - offset)))),
         failed
       ),
-    cloneInto: (target) => target.cloneFrom(file),
+    // A clone flushes what is not on the disk yet, and nobody can read meanwhile: an fsync before it holds up nobody.
+    cloneInto: (target) => Effect.andThen(file.sync, target.cloneFrom(file)),
     // Not while the file changes its name: its change time moves then.
     unchanged: Effect.flatMap(context.lockFile(id)(Effect.mapError(file.stat, failed)), (after) =>
       sameContent(seen.stat, after) ? Effect.void : Effect.fail(new SourceChanged({ name }))

@@ -129,15 +129,19 @@ const reserve = Effect.fnUntraced(function* (context: DiskStore, { name, size }:
     reserved.bytes -= count
   }
   // Seen and taken in one step: two at once never get the same bytes. Gives what is missing.
-  const tryTake = Effect.map(Effect.mapError(disk.freeBytes, failed), (free) => {
-    const missing = left - (free - reserved.bytes)
+  const missingNow = Effect.map(Effect.mapError(disk.freeBytes, failed), (free) => left - (free - reserved.bytes))
+  const tryTake = Effect.map(missingNow, (missing) => {
     if (missing <= 0) reserved.bytes += left
     return missing
   })
   const missing = yield* tryTake
   if (missing > 0) {
     // What is only kept for a resume gives way.
-    yield* giveWay(context, missing)
+    yield* giveWay(
+      context,
+      missing,
+      Effect.map(missingNow, (now) => now <= 0)
+    )
     if ((yield* tryTake) > 0) return yield* new NoSpace({ name })
   }
   return { wrote: take, release: Effect.sync(() => take(left)) } satisfies Reservation
@@ -199,8 +203,12 @@ const makeStaged = (context: DiskStore, path: DiskPath, first: OpenStaged, resum
   const forget = Effect.sync(() => {
     if (resume !== undefined && context.resumable.get(resume) === holder) context.resumable.delete(resume)
   })
-  // When cutting fails, the mark behind its end still says how far it is.
-  const kept = end(Effect.suspend(() => (done === undefined ? Effect.void : Effect.ignore(file.truncate(done())))))
+  // Its length must not outlive what was written. When cutting fails, the mark behind its end still says how far it is.
+  const cut = Effect.suspend(() => {
+    if (done === undefined) return Effect.void
+    return Effect.ignore(Effect.andThen(context.durable ? file.sync : Effect.void, file.truncate(done())))
+  })
+  const kept = end(cut)
   const holder: Holder = {
     takeOver: using.withPermit(
       Effect.andThen(
@@ -315,6 +323,8 @@ const staging = (
   const cloneWhenFit = Effect.fnUntraced(function* (from: OpenFile, offset: number) {
     if (cloning || offset !== received || !staged.isOpen()) return
     cloning = true
+    // What was read before the clone is not known to be in it.
+    nearby = undefined
     const create = (path: DiskPath) => createStaged(context, path, name)
     clone = yield* DiskClone.begin({ context, size, staged, from, received: () => received, create })
   })
@@ -329,13 +339,18 @@ const staging = (
     yield* fits(length)
     const kept = isKept(from, offset, length)
     let writing: Fiber.Fiber<void, DiskError> | undefined
-    const written = Effect.suspend(() => (writing === undefined ? Effect.void : Fiber.join(writing)))
+    let before = received
+    const written = Effect.suspend(() => (writing === undefined ? Effect.void : Fiber.join(writing))).pipe(
+      // What could not be written is not there, though a clone is long enough for it.
+      Effect.tapError(() => Effect.sync(() => void (received = before)))
+    )
     const blocks = Effect.gen(function* () {
       for (let done = 0; done < length;) {
         const target = bufferFor(Math.min(copiedBlockBytes, length - done))
         const block = yield* ReadWindow.fill(from, offset + done, target)
         yield* Effect.mapError(written, full(name))
         if (block.length < target.length) return yield* new SourceChanged({ name })
+        before = received
         if (!kept) writing = yield* Effect.forkChild(staged.file().write(received, [block]), { startImmediately: true })
         hash([block], block.length)
         received += block.length

@@ -449,7 +449,8 @@ const diskFile = (
     cloneFrom: (source) => source.named((name) => run("cloneFrom", (now) => clone(machine, name, node, now))),
     named: (use) =>
       Effect.suspend(() => {
-        const name = `${node.inode}`
+        machine.ticks += 1n
+        const name = `${node.inode}:${machine.ticks}`
         machine.named.set(name, node)
         return Effect.ensuring(
           use(name),

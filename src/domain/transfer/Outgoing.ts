@@ -17,6 +17,11 @@ export interface Source<E> extends ReadWindow.Readable<E> {
   readonly size: FileSize
   /** Succeeds when everything read is of one version. */
   readonly unchanged: Effect.Effect<void, E>
+  /**
+   * Whether its size or time is another now: then nobody can go on with what was sent of it. Where it is missing, that
+   * is not known.
+   */
+  readonly isAnother?: Effect.Effect<boolean>
 }
 
 /** The source became shorter while it was read. */

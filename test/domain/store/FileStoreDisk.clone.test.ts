@@ -31,12 +31,15 @@ const base = Fixture.bytes(1, clonedBytesMin + 300 * kibibyte)
 const head = 200 * kibibyte
 const middle = { offset: head + 3 * 1024 * kibibyte, length: 5_000 }
 const small = { offset: middle.offset + middle.length, length: 100_000 }
+/** Of the older file, but in another place: it is written. */
+const moved = contentBlockBytes + 10_000
 const tail = 70_000
 const mine = Bytes.concat([
   Fixture.bytes(2, head),
   base.subarray(head, middle.offset),
   Fixture.bytes(3, middle.length),
   base.subarray(small.offset),
+  base.subarray(0, moved),
   Fixture.bytes(4, tail)
 ])
 
@@ -45,6 +48,8 @@ interface Step {
   readonly length: number
   /** whether it is copied of the older file */
   readonly same: boolean
+  /** where it stands there: in the same place, when it does not say */
+  readonly from?: number
 }
 
 /** `mine` as what a client sends of it. */
@@ -54,7 +59,8 @@ const steps: ReadonlyArray<Step> = [
   { ...middle, same: false },
   { ...small, same: true },
   { offset: small.offset + small.length, length: base.length - small.offset - small.length, same: true },
-  { offset: base.length, length: tail, same: false }
+  { offset: base.length, length: moved, same: true, from: 0 },
+  { offset: base.length + moved, length: tail, same: false }
 ]
 
 const onDisk = (disk: Disk["Service"], options: FileStoreDisk.Options = {}) =>
@@ -87,14 +93,16 @@ const stageMine = Effect.gen(function* () {
   return { from, staging: yield* store.stage({ name, size: mine.length, modified: 5, resume }) }
 })
 
-const take = (staging: Staging, from: OpenFile, { length, offset, same }: Step) =>
-  same ? staging.copy(from, offset, length) : staging.write([mine.subarray(offset, offset + length)])
+const take = (staging: Staging, older: OpenFile, { from, length, offset, same }: Step) =>
+  same ? staging.copy(older, from ?? offset, length) : staging.write([mine.subarray(offset, offset + length)])
 
 /** Steps from a place on, as far as they are behind it. */
 const stepsFrom = (at: number): ReadonlyArray<Step> =>
   steps.flatMap((step) => {
     const skip = Math.min(step.length, Math.max(0, at - step.offset))
-    return skip === step.length ? [] : [{ ...step, offset: step.offset + skip, length: step.length - skip }]
+    if (skip === step.length) return []
+    const from = step.from === undefined ? {} : { from: step.from + skip }
+    return [{ ...step, ...from, offset: step.offset + skip, length: step.length - skip }]
   })
 
 const expected = Effect.map(Digest, (digest) => ({ size: mine.length, digest: digestOf(digest, [mine]) }))
@@ -125,7 +133,7 @@ describe("an update where files can be cloned", () => {
         assert.strictEqual(yield* found, "mine")
       }).pipe(Effect.provide(onDisk(watched)))
       // The beginning is written twice: once before it was known that a clone would pay.
-      assert.strictEqual(counted.written, 2 * head + middle.length + tail + cloneMarkBytes)
+      assert.strictEqual(counted.written, 2 * head + middle.length + moved + tail + cloneMarkBytes)
       assert.deepStrictEqual([...(yield* control.files).keys()], ["folder/file"])
       assert.strictEqual(yield* control.openFiles, 0)
     })
@@ -221,6 +229,26 @@ describe("an update where files can be cloned", () => {
     })
   )
 
+  it.effect("has its whole length, and room for its mark, before it gets the name that is gone on with", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* newDisk()
+      yield* Effect.provide(para, onDisk(disk))
+      const journal = yield* control.journal
+      const begun = journal.indexOf("cloneFrom")
+      assert.deepStrictEqual(journal.slice(begun, journal.indexOf("rename") + 1), [
+        "cloneFrom",
+        "read",
+        "write",
+        "truncate",
+        "write",
+        "sync",
+        "rename"
+      ])
+      // What is dirty of the older file is written out beside its readers.
+      assert.strictEqual(journal[begun - 1], "sync")
+    })
+  )
+
   describe("of a file that somebody else writes to meanwhile", () => {
     const overwrite = Effect.fnUntraced(function* (disk: Disk["Service"], offset: number, bytes: Uint8Array) {
       const file = yield* disk.openWrite(path)
@@ -240,6 +268,54 @@ describe("an update where files can be cloned", () => {
           yield* staging.commit(yield* expected)
         }).pipe(Effect.scoped, Effect.provide(onDisk(disk)))
         assert.strictEqual(nameOf((yield* control.files).get("folder/file") ?? base), "mine")
+      })
+    )
+
+    it.effect("never counts for the clone what was read before it, whatever the times of the file say", () =>
+      Effect.gen(function* () {
+        const { control, disk } = yield* newDisk()
+        // As a program that has the file mapped writes to it: no time moves.
+        const place = head + 700_000
+        const byte = [0xff ^ (base[place] ?? 0)]
+        let isWritten = false
+        const seen = (offset: number, target: Uint8Array): void => {
+          if (isWritten && place >= offset && place < offset + target.length) target.set(byte, place - offset)
+        }
+        const mapped = (file: DiskFile): DiskFile => ({
+          ...file,
+          read: (offset, length) =>
+            Effect.tap(file.read(offset, length), (bytes) => Effect.sync(() => seen(offset, bytes))),
+          readInto: (offset, target) =>
+            Effect.tap(file.readInto(offset, target), () => Effect.sync(() => seen(offset, target))),
+          named: file.named
+        })
+        const clonedWith = (file: DiskFile): DiskFile => ({
+          ...file,
+          cloneFrom: (source) =>
+            Effect.andThen(
+              file.cloneFrom(source),
+              Effect.suspend(() => (isWritten = true) && file.write(place, [Uint8Array.from(byte)]))
+            )
+        })
+        const shared = {
+          ...disk,
+          openRead: (at: DiskPath) => Effect.map(disk.openRead(at), mapped),
+          create: (at: DiskPath) => Effect.map(disk.create(at), clonedWith)
+        }
+        const error = yield* Effect.gen(function* () {
+          const { from, staging } = yield* stageMine
+          yield* staging.write([mine.subarray(0, head)])
+          // So that what is near by is at hand.
+          yield* staging.copy(from, head, 1_000)
+          yield* staging.copy(from, head + 1_000, contentBlockBytes + 1)
+          const at = head + 1_000 + contentBlockBytes + 1
+          yield* staging.copy(from, at, place - at + 10)
+          yield* staging.copy(from, place + 10, middle.offset - place - 10)
+          for (const step of steps.slice(2)) yield* take(staging, from, step)
+          return yield* Effect.flip(staging.commit(yield* expected))
+        }).pipe(Effect.scoped, Effect.provide(onDisk(shared)))
+        assert.strictEqual(error._tag, "DigestMismatch")
+        assert.strictEqual(nameOf((yield* control.files).get("folder/file") ?? mine), "base")
       })
     )
 

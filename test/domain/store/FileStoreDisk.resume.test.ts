@@ -239,6 +239,24 @@ describe("what is kept for a resume", () => {
     )
   )
 
+  it.effect(
+    "gives way until the disk says that it is enough: what is shared with another file gives nothing back",
+    () =>
+      Effect.gen(function* () {
+        const { control, disk } = yield* MemoryDisk.make()
+        const shared = `r-${"a".repeat(32)}`
+        const freeBytes = Effect.map(control.files, (files) => {
+          const taken = staged(files).filter(([path]) => !path.endsWith(shared))
+          return 4 * size - taken.reduce((total, [, bytes]) => total + bytes.length, 0)
+        })
+        yield* Effect.gen(function* () {
+          for (const key of ["a", "b", "c"]) yield* keep("file", size, key)
+          yield* saveFile(FileName.make("other"), [new Uint8Array(2 * size + 1)])
+          assert.deepStrictEqual(keys(yield* control.files), ["c"])
+        }).pipe(Effect.provide(onDisk({ ...disk, freeBytes })))
+      })
+  )
+
   it.effect("stays when even all of it would not be enough, and the refused staging leaves nothing", () =>
     withDisk({ capacityBytes: 4 * size }, {}, (control) =>
       Effect.gen(function* () {
