@@ -220,6 +220,9 @@ export class LocalFileFailed extends Schema.TaggedError<LocalFileFailed>()("Loca
 
 const adviceOf = ({ code, operation, path }: LocalFileFailed): string => {
   if (code === "EISDIR" && operation === "read") return ": it is a folder; upload and para take those with -r"
+  if (code === "ENOTREG" && operation === "write") {
+    return ": it is no regular file, or a link to what is none; download to a file, and pass that on"
+  }
   // What is no character of any encoding was put there in reading the name.
   if (code === "ENOENT" && path.includes("\u{fffd}")) return ": its name is not UTF-8; rename it"
   return localAdvice[code] ?? ""
