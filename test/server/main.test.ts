@@ -11,6 +11,7 @@ import {
   readdirSync,
   readFileSync,
   realpathSync,
+  renameSync,
   rmSync,
   statSync,
   watch,
@@ -234,6 +235,9 @@ describe("serving", () => {
     const whole = readFileSync(accounts)
     writeFileSync(accounts, whole.subarray(0, -9))
     assert.strictEqual(await names(login), "LoginRejected")
+    const { code: answered, stdout } = await run(["status", "--state", "own"])
+    assert.match(stdout, /^letting nobody in: the accounts cannot be read, and its log says why, started /)
+    assert.strictEqual(answered, 0)
     writeFileSync(accounts, whole)
     assert.deepStrictEqual(await names(login), [])
     const { code, stderr } = await stop(server, "SIGTERM")
@@ -622,6 +626,11 @@ describe("a server that runs", () => {
       status = (await run(["status", "--state", "own"])).stdout
     }
     assert.match(status, /^serving, started .*; 1 session, 1 transfer; /)
+    // What is asked of the server, or said of an account, needs nothing of the served folder.
+    renameSync(join(folder, "files"), join(folder, "away"))
+    const unmoved = await run(["user", "list", "--state", "own"])
+    assert.deepStrictEqual(unmoved, { code: 0, stdout: "", stderr: "no account yet: 'user add NAME' makes one\n" })
+    assert.match((await run(["status", "--state", "own"])).stdout, /^serving/)
     server.child.kill("SIGTERM")
     while (!server.output.stderr.includes('"event":"stopping"')) await once(server.child.stderr, "data")
     const { stdout } = await run(["status", "--json", "--state", "own"])
@@ -635,7 +644,7 @@ describe("a server that runs", () => {
   })
 
   it("serves all the same when it cannot be asked, and says so", async () => {
-    mkdirSync(join(folder, "own", "control", "socket"), { recursive: true })
+    mkdirSync(join(folder, "own", "control", "socket"), { recursive: true, mode: 0o700 })
     const server = await serve("--state", "own")
     assert.deepStrictEqual(await names({ port: server.port, user: "default", password: "123456" }), [])
     const { stderr } = await stop(server, "SIGTERM")
