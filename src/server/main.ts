@@ -7,7 +7,7 @@ import process from "node:process"
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Cause, Console, Effect, Layer, Option, Path, Queue, Schema } from "effect"
+import { Cause, Console, Effect, Layer, Option, Path, Queue, Schema, Stdio } from "effect"
 import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
 import type { NetAddress } from "effect/net"
 import { ChildProcess, ChildProcessSpawner } from "effect/process"
@@ -530,6 +530,10 @@ const say = (line: string): Effect.Effect<void> => Console.error(`${ServerConfig
 const codeFor = (error: { readonly _tag: string; readonly message: string }): Effect.Effect<number> => {
   // The presenter has said it already.
   if (CliError.isCliError(error)) return Effect.succeed(2)
+  // Ctrl-C leaves the cursor behind the question.
+  if (error instanceof UserCommands.Declined) {
+    return Effect.as(Effect.andThen(Console.error(""), say(error.message)), interruptedCode)
+  }
   return Effect.as(
     say(ServerConfig.oneLine(error.message)),
     ["WrongUsage", "BadConfiguration"].includes(error._tag) ? 2 : 1
@@ -582,11 +586,12 @@ const unlessUnwritten = Effect.andThen(
   )
 )
 
-Command.run(command, { version }).pipe(
+Effect.flatMap(Stdio.Stdio, ({ args }) => args).pipe(
+  Effect.flatMap((args) => Command.runWith(command, { version })(manual.helpAsFlag(args))),
   Effect.andThen(unlessUnwritten),
   Effect.as(0),
   Effect.catch(codeFor),
-  // Ctrl-C at a prompt leaves the cursor behind it.
+  // Behind what a terminal shows of Ctrl-C.
   Effect.onInterrupt(() => (interruptedCode === 0 ? Effect.void : Console.error(""))),
   Effect.tapCause((cause) =>
     Cause.hasInterruptsOnly(cause) ? Effect.void : say(`a defect of the program: ${Cause.pretty(cause)}`)

@@ -343,7 +343,10 @@ describe("the Unix socket", () => {
     Effect.gen(function* () {
       mkdirSync(join(state, "control"))
       writeFileSync(join(state, "control", "socket"), "kept")
-      assert.match(yield* listen(state), /^cannot listen on '.*socket': /)
+      assert.match(
+        yield* listen(state),
+        /^cannot listen on '.*socket' \(another program listens there\): see what is there/
+      )
       assert.isTrue(statSync(join(state, "control", "socket")).isFile())
       assert.match(yield* asks(state), /cannot be asked|no server runs/)
     })
