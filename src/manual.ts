@@ -4,7 +4,7 @@
  * `--man` prints it as roff for man(1). There is no second text to keep: what is in the page is in the help.
  */
 import { Console, Context, Effect, Option } from "effect"
-import { CliOutput, Flag, GlobalFlag } from "effect/cli"
+import { type CliError, CliOutput, Flag, GlobalFlag } from "effect/cli"
 import type { HelpDoc } from "effect/cli"
 
 /** The help of a command and of the commands below it. */
@@ -49,6 +49,17 @@ export const read = Effect.fnUntraced(function* (
   const below = yield* Effect.forEach(names, (name) => read(context, [...commandPath, name]))
   return [{ help: own, below: below.flat() }]
 })
+
+/** `help COMMAND` means `COMMAND --help`, as people try it. */
+export const helpAsFlag = (args: ReadonlyArray<string>): ReadonlyArray<string> =>
+  args[0] === "help" ? [...args.filter((arg) => arg !== "help"), "--help"] : args
+
+/** What is said of a word that is no command. */
+export const unknownCommand = ({ parent = [], subcommand, suggestions }: CliError.UnknownSubcommand): string => {
+  const of = parent.length > 1 ? ` of '${parent.slice(1).join(" ")}'` : ""
+  const meant = suggestions[0] === undefined ? "" : `: did you mean '${suggestions[0]}'?`
+  return `'${subcommand}' is no command${of}${meant}`
+}
 
 /** `--man`: prints the manual page of the whole program. */
 export const flag = (sections: ReadonlyArray<Section>): GlobalFlag.Action<boolean> =>

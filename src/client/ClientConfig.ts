@@ -3,7 +3,7 @@
  */
 import { Effect, Option, Schema } from "effect"
 import { Argument, type CliError, CliOutput, Flag } from "effect/cli"
-import type { Section } from "../manual.ts"
+import { type Section, unknownCommand } from "../manual.ts"
 import { passwordFlags } from "../passwordFlags.ts"
 import { UserName } from "../domain/channel/HandshakeMessage.ts"
 import { ContentDigest } from "../domain/file/Digest.ts"
@@ -381,7 +381,7 @@ const usageText = (error: CliError.CliError | undefined): string => {
   if (ServerAddress.holdsPassword(subcommand)) return new ServerAddress.UrlRefused({ because: "password" }).message
   return ServerAddress.isUrl(subcommand) || subcommand.includes("@")
     ? `'${subcommand}' is a server and no command: say '--server ${subcommand}', and then a command`
-    : error.message
+    : unknownCommand(error)
 }
 
 /** Text in one line, safe for a terminal. */

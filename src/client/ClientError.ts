@@ -181,6 +181,16 @@ export class SourceMissing extends Schema.TaggedError<SourceMissing>()("SourceMi
   }
 }
 
+/** A local file or folder that is watched has gone. */
+export class WatchedGone extends Schema.TaggedError<WatchedGone>()("WatchedGone", {
+  /** printable */
+  path: Schema.String
+}) {
+  override get message(): string {
+    return `${this.path} is not here any more: the server keeps its copy, and it is followed again once it is back`
+  }
+}
+
 /** Two files of one command would get the same name at the other end, or on some machines. Neither was sent. */
 export class NamesCollide extends Schema.TaggedError<NamesCollide>()("NamesCollide", {
   /** printable: what the file would be called, and the name that stands against it */
@@ -220,6 +230,9 @@ export class LocalFileFailed extends Schema.TaggedError<LocalFileFailed>()("Loca
 
 const adviceOf = ({ code, operation, path }: LocalFileFailed): string => {
   if (code === "EISDIR" && operation === "read") return ": it is a folder; upload and para take those with -r"
+  if (code === "ENOTREG" && operation === "write") {
+    return ": it is no regular file, or a link to what is none; download to a file, and pass that on"
+  }
   // What is no character of any encoding was put there in reading the name.
   if (code === "ENOENT" && path.includes("\u{fffd}")) return ": its name is not UTF-8; rename it"
   return localAdvice[code] ?? ""

@@ -110,10 +110,32 @@ const destination = Effect.fnUntraced(function* (
   const [folder, name] = [nodePath.dirname(absolute), nodePath.basename(absolute)]
   // The root has no name.
   if (name === "" || endsFolder(path)) return yield* failed("ENOENT")
+  if (yield* leadsToNoFile(absolute)) return yield* failed("ENOTREG")
   const disk = yield* Effect.mapError(DiskNode.make(folder, receiving), ({ code }) => failed(code))
   const prepare = (temporary: string) => takePermissions(nodePath.join(folder, name), nodePath.join(folder, temporary))
   return { path, disk, name, prepare, held }
 })
+
+/**
+ * Whether links lead from a path to a device, a pipe or a socket: who names `/dev/stdout` means what it leads to. What
+ * cannot be followed stands in nobody's way.
+ */
+const leadsToNoFile = (path: string, linksMax = followedLinksMax): Effect.Effect<boolean> =>
+  Effect.gen(function* () {
+    const folder = yield* call<string>((done) => nodeFs.realpath(nodePath.dirname(path), done))
+    if (openFilesFolder.test(folder)) return true
+    const stats = yield* call<nodeFs.Stats>((done) => nodeFs.lstat(path, done))
+    if (!stats.isSymbolicLink()) return !stats.isFile() && !stats.isDirectory()
+    if (linksMax === 0) return false
+    const target = yield* call<string>((done) => nodeFs.readlink(path, done))
+    return yield* leadsToNoFile(nodePath.resolve(folder, target), linksMax - 1)
+  }).pipe(Effect.orElseSucceed(() => false))
+
+// As many as Linux follows.
+const followedLinksMax = 40
+
+/** Where a system shows what processes have open: links there lead to a file only as long as one is written to. */
+const openFilesFolder = /^\/(?:proc(?=\/|$)|dev\/fd$)/
 
 const settle = (path: string, facts: Facts): Effect.Effect<void, LocalFileFailed> =>
   Effect.scoped(Effect.flatMap(DiskNode.openPath(path), (file) => LocalTreeDisk.settle(file, facts))).pipe(
@@ -219,9 +241,13 @@ const placeTogether = Effect.fnUntraced(function* (folder: string, run: Readonly
     folder: [],
     run,
     replaces: true,
-    nameOf: (path) => (endsFolder(path) ? undefined : nodePath.basename(nodePath.resolve(path)))
+    // A link may lead to no file: who stages looks where it leads.
+    nameOf: (path) => (endsFolder(path) || isLink(path) ? undefined : nodePath.basename(nodePath.resolve(path)))
   })
 })
+
+const isLink = (path: string): boolean =>
+  Result.match(SmallFilesNode.glance(path), { onFailure: () => false, onSuccess: ({ kind }) => kind === "link" })
 
 /** `name/` means a folder. */
 const endsFolder = (path: string): boolean => /[/\\]$/.test(path)

@@ -42,7 +42,7 @@ export interface PasswordOptions {
   readonly allowWeak: boolean
   /** a file whose first line is the new password */
   readonly newFile?: string | undefined
-  /** ask for the present password although it is known */
+  /** ask for the present password although it is known: a person is in the shell, and may have left it */
   readonly confirm: boolean
 }
 
@@ -75,7 +75,8 @@ const change = Effect.fnUntraced(function* (credentials: Credentials, options: P
   const { user } = credentials
   const session = yield* (yield* Sessions).session
   const known = credentials.current()
-  const current = known === undefined || options.confirm ? yield* ask(`Present password of '${user}': `) : known
+  const asks = known === undefined || options.confirm
+  const current = asks ? yield* ask(`Present password of '${user}': `, options) : known
   const next = yield* newPassword(user, options)
   yield* session.changePassword({ user, current, next })
   credentials.changed(next)
@@ -93,16 +94,23 @@ const show = Effect.fnUntraced(function* (user: UserName, password: Password) {
   yield* reporter.passwordMade(user, password)
 })
 
-const newPassword = Effect.fnUntraced(function* (user: UserName, { allowWeak, generate, newFile }: PasswordOptions) {
+const newPassword = Effect.fnUntraced(function* (user: UserName, options: PasswordOptions) {
+  const { allowWeak, generate, newFile } = options
   if (generate) return yield* PasswordRule.generated
   if (newFile !== undefined) return yield* checked(yield* PasswordSource.fromFile(newFile), allowWeak)
-  const next = yield* checked(yield* ask(`New password of '${user}': `), allowWeak)
-  const again = yield* checked(yield* ask("The same again: "), true)
+  const next = yield* checked(yield* ask(`New password of '${user}': `, options), allowWeak)
+  const again = yield* checked(yield* ask("The same again: ", options), true)
   return Redacted.value(next) === Redacted.value(again) ? next : yield* new PasswordsDiffer()
 })
 
 const checked = (password: Password, allowWeak: boolean) =>
   Effect.map(Effect.fromResult(PasswordRule.check(Redacted.value(password), allowWeak)), (text) => Redacted.make(text))
 
-const ask = (question: string) =>
-  PasswordSource.typed(question, "no new password: --generate one, name a file with --new-password-file, or be asked")
+const ask = (question: string, { confirm }: PasswordOptions) =>
+  PasswordSource.typed(
+    question,
+    confirm
+      ? "the shell changes a password on a terminal alone, nothing was changed: " +
+          "a script runs 'paradrop passwd' with --generate or --new-password-file"
+      : "no new password: --generate one, name a file with --new-password-file, or run on a terminal"
+  )

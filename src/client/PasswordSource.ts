@@ -5,7 +5,7 @@
  */
 import { Effect, FileSystem, Redacted, Schema, Stream } from "effect"
 import { ChildProcess, type ChildProcessSpawner } from "effect/process"
-import { concat } from "../domain/Bytes.ts"
+import { concat, utf8Length } from "../domain/Bytes.ts"
 import type { Password } from "../domain/channel/Opaque.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { passwordBytesMax } from "../domain/limits.ts"
@@ -40,6 +40,8 @@ export interface Asked {
   readonly profile?: Pick<Profile, "passwordCommand" | "passwordFile"> | undefined
   /** whether file modes mean nothing here, as on Windows */
   readonly modeless?: boolean
+  /** whether it is to be kept: nobody keeps a password that everybody knows, and a person is asked for theirs */
+  readonly kept?: boolean
 }
 
 /** The account that every server without accounts has, on loopback. Its password is public: it proves nothing. */
@@ -64,7 +66,7 @@ export const password = Effect.fnUntraced(function* (
   if (file !== undefined) return { password: yield* fromFile(file), typed: false }
   if (command !== undefined) return { password: yield* fromCommand(command), typed: false }
   if (environment !== undefined && Redacted.value(environment) !== "") {
-    return { password: environment, typed: false }
+    return { password: yield* bounded(Redacted.value(environment), fromEnvironment), typed: false }
   }
   if (profile?.passwordFile !== undefined) {
     if (asked.modeless !== true) yield* ownersAlone(profile.passwordFile)
@@ -73,7 +75,7 @@ export const password = Effect.fnUntraced(function* (
   if (profile?.passwordCommand !== undefined) {
     return { password: yield* fromCommand(profile.passwordCommand), typed: false }
   }
-  if (user === publicUser && ServerAddress.isLoopback(server)) {
+  if (asked.kept !== true && user === publicUser && ServerAddress.isLoopback(server)) {
     yield* (yield* Reporter).note(
       `note: logging in as '${publicUser}' with the public default password, which works on this machine only`
     )
@@ -100,7 +102,8 @@ export const again = Effect.fnUntraced(function* ({
 /** A person's answer; `otherwise` says what to do where nobody can be asked. */
 export const typed = Effect.fnUntraced(function* (
   question: string,
-  otherwise = "no password: set PARADROP_PASSWORD, name a file with --password-file, or run on a terminal"
+  otherwise = "no password: set PARADROP_PASSWORD, name a file with --password-file or a command with " +
+    "--password-command, or run on a terminal"
 ) {
   const editor = yield* LineEditor
   if (!editor.interactive) {
@@ -110,6 +113,14 @@ export const typed = Effect.fnUntraced(function* (
   // Ctrl-C or Ctrl-D at the question: the person has gone, as with any other program.
   return secret ?? (yield* Effect.interrupt)
 })
+
+/** What is longer than any password is another thing by mistake, and none of the server's business. */
+const bounded = (line: string, refused: (why: string) => NoPassword): Effect.Effect<Password, NoPassword> =>
+  utf8Length(line) > passwordBytesMax
+    ? Effect.fail(refused(`more than ${passwordBytesMax} bytes, which no password has: put the password alone there`))
+    : Effect.succeed(Redacted.make(line))
+
+const fromEnvironment = (why: string): NoPassword => new NoPassword({ detail: `PARADROP_PASSWORD has ${why}` })
 
 /** A password that lies there for good must be its owner's alone: others could read it at any time. */
 const ownersAlone = Effect.fnUntraced(function* (path: string) {
@@ -156,7 +167,8 @@ export const fromCommand = Effect.fnUntraced(function* (line: string) {
   ).pipe(Effect.mapError((error) => failed("cannot be run: check its name and who may run it", error)))
   if (code !== 0) return yield* failed(`failed with code ${code}`)
   const [first = ""] = text.split(/\r?\n/)
-  return first === "" ? yield* failed("printed no password in its first line") : Redacted.make(first)
+  if (first === "") return yield* failed("printed no password in its first line")
+  return yield* bounded(first, (why) => failed(`printed a first line of ${why}`))
 })
 
 /** The first line of a file, or of what comes through a pipe, as `<(pass show files)` gives one. */
@@ -177,5 +189,6 @@ export const fromFile = Effect.fnUntraced(function* (path: string) {
         .stream(path, { bytesToRead: bytesMax })
         .pipe(Stream.runCollect, Effect.mapBoth({ onSuccess: concat, onFailure: unreadable }))
   const [line = ""] = new TextDecoder().decode(bytes).split(/\r?\n/)
-  return line === "" ? yield* refused("has an empty first line: put the password there") : Redacted.make(line)
+  if (line === "") return yield* refused("has an empty first line: put the password there")
+  return yield* bounded(line, (why) => refused(`has a first line of ${why}`))
 })

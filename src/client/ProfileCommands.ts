@@ -1,18 +1,12 @@
 /**
  * What `paradrop profile ...` does. Data goes to standard output, words for a person to standard error.
  */
-import { Effect, FileSystem, Schema } from "effect"
+import { Effect, FileSystem, Redacted, Schema } from "effect"
 import type { Password } from "../domain/channel/Opaque.ts"
 import { asciiJson, printable } from "../domain/file/Printable.ts"
+import * as PasswordRule from "../domain/session/PasswordRule.ts"
 import { NoPassword } from "./PasswordSource.ts"
-import {
-  NoSuchProfile,
-  type Profile,
-  type ProfileExists,
-  ProfileName,
-  Profiles,
-  type ProfilesFailed
-} from "./Profiles.ts"
+import { NoSuchProfile, type Profile, ProfileExists, ProfileName, Profiles, type ProfilesFailed } from "./Profiles.ts"
 import { Screen } from "./Screen.ts"
 import * as ServerAddress from "./ServerAddress.ts"
 
@@ -50,13 +44,16 @@ export const add = Effect.fnUntraced(function* (
   added: Added
 ): Effect.fn.Return<
   void,
-  NoPassword | ProfileExists | ProfileNameRefused | ProfilesFailed,
+  NoPassword | PasswordRule.PasswordRefused | ProfileExists | ProfileNameRefused | ProfilesFailed,
   FileSystem.FileSystem | Profiles | Screen
 > {
   const profiles = yield* Profiles
   const name = yield* parseName(added.name)
   const base: Profile = { server: ServerAddress.show(added.server), user: added.user }
   const { passwordCommand, replace } = added
+  const isThere = (yield* profiles.list).includes(name)
+  // Before a person is asked for anything.
+  if (isThere && !replace) return yield* new ProfileExists({ name })
   if (added.password === undefined) {
     const source =
       added.passwordFile !== undefined
@@ -66,13 +63,21 @@ export const add = Effect.fnUntraced(function* (
           : { passwordCommand }
     yield* profiles.add(name, { ...base, ...source }, { replace })
   } else {
-    const password = yield* added.password
+    const password = yield* fitToKeep(yield* added.password)
     // Refused before a password is written beside the profile that stays.
     yield* profiles.add(name, base, { replace })
     const passwordFile = yield* profiles.keepPassword(name, password)
     yield* profiles.add(name, { ...base, passwordFile }, { replace: true })
   }
-  yield* (yield* Screen).err.write(`profile '${name}' added: --server ${name} names it\n`)
+  const done = isThere ? "replaced" : "added"
+  yield* (yield* Screen).err.write(`profile '${name}' ${done}: --server ${name} names it\n`)
+})
+
+/** What a file can hold in its first line, and an account can have. */
+const fitToKeep = Effect.fnUntraced(function* (password: Password) {
+  const text = Redacted.value(password)
+  if (text === "") return yield* new NoPassword({ detail: "the password is empty: nothing was kept, give one" })
+  return Redacted.make(yield* Effect.fromResult(PasswordRule.check(text, true)))
 })
 
 // As it is named now; the profile is used from other folders.

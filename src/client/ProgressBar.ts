@@ -9,9 +9,18 @@ import { fit, width } from "./TextWidth.ts"
 export interface Bar {
   /** when the transfer began, milliseconds */
   readonly began: number
-  /** the last looks at it, oldest first; the rate is taken over them */
-  readonly looks: ReadonlyArray<{ readonly at: number; readonly done: number }>
+  /** bytes that have crossed since: never what was there */
+  readonly moved: number
+  /** the last looks at it, oldest first; rates are taken over them */
+  readonly looks: ReadonlyArray<Look>
   readonly progress: Progress
+}
+
+/** What there was to see at one time, in milliseconds. */
+interface Look {
+  readonly at: number
+  readonly done: number
+  readonly moved: number
 }
 
 /** Looks that the rate is taken over: at ten a second, three seconds. */
@@ -19,35 +28,48 @@ const looksKept = 30
 
 export const start = (began: number): Bar => ({
   began,
-  looks: [{ at: began, done: 0 }],
+  moved: 0,
+  looks: [{ at: began, done: 0, moved: 0 }],
   progress: { phase: "moving", done: 0, total: 0, reused: 0 }
 })
 
 /** A later look. What was shown never falls, and never exceeds the total. */
 export const look = (bar: Bar, at: number, progress: Progress): Bar => {
   const done = Math.min(progress.total, Math.max(bar.progress.done, progress.done))
+  const reused = Math.max(0, progress.reused - bar.progress.reused)
+  const moved = bar.moved + Math.max(0, done - bar.progress.done - reused)
+  // What an earlier try has left is in place at once: no time was spent on it that could tell of the rest.
+  const looks = moved === 0 && reused > 0 && progress.files === undefined ? [] : bar.looks
   return {
     ...bar,
-    looks: [...bar.looks, { at, done }].slice(-looksKept),
+    moved,
+    looks: [...looks, { at, done, moved }].slice(-looksKept),
     progress: { ...progress, done }
   }
 }
 
-/** Bytes a second over the last looks. */
-export const rateOf = ({ looks }: Bar): number => {
+/** Bytes that crossed, each second of the last looks. */
+export const rateOf = (bar: Bar): number => overLooks(bar, ({ moved }) => moved)
+
+/** Bytes that came to be in place, each second of the last looks, by whatever way: what is left goes on like that. */
+export const paceOf = (bar: Bar): number => overLooks(bar, ({ done }) => done)
+
+const overLooks = ({ looks }: Bar, figure: (look: Look) => number): number => {
   const [first, last] = [looks.at(0), looks.at(-1)]
   if (first === undefined || last === undefined || last.at <= first.at) return 0
-  return ((last.done - first.done) * 1000) / (last.at - first.at)
+  return ((figure(last) - figure(first)) * 1000) / (last.at - first.at)
 }
 
-/** Bytes a second since it began. */
-export const averageOf = ({ began, looks, progress }: Bar): number => {
+/** Bytes that crossed, each second since it began. */
+export const averageOf = ({ began, looks, moved }: Bar): number => {
   const took = (looks.at(-1)?.at ?? began) - began
-  return took > 0 ? (progress.done * 1000) / took : 0
+  return took > 0 ? (moved * 1000) / took : 0
 }
 
 /** What is done while no bytes move, and how far; undefined while they do. */
-export const waiting = ({ compared, phase }: Progress): string | undefined => {
+export const waiting = ({ compared, done, phase, total }: Progress): string | undefined => {
+  // The other end reads its file first, for a signature, or has not answered yet.
+  if (phase === "moving" && done === 0 && total > 0) return "waiting"
   if (phase !== "comparing" || compared === undefined) {
     return phase === "comparing" || phase === "committing" ? phase : undefined
   }
@@ -94,10 +116,10 @@ export const render = (bar: Bar, command: string, name: string, columns: number)
 /** The figures from the most to the fewest, and how many columns of a bar there must be beside them. */
 const figures = (bar: Bar): ReadonlyArray<{ readonly text: string; readonly beside: number }> => {
   const { done, reused, total } = bar.progress
-  const rate = rateOf(bar)
+  const [rate, pace] = [rateOf(bar), paceOf(bar)]
   const word = waiting(bar.progress)
   // Figures change their length as they grow; fixed columns keep the line still.
-  const time = done >= total ? "" : rate > 0 ? `${Figures.clock(((total - done) * 1000) / rate)} left` : "--:-- left"
+  const time = done >= total ? "" : pace > 0 ? `${Figures.clock(((total - done) * 1000) / pace)} left` : "--:-- left"
   const left = (word === undefined ? time : "").padEnd(13)
   const share = `${String(percent(bar.progress)).padStart(3)} %`
   const size = Figures.size(done).padStart(10)

@@ -8,10 +8,11 @@
  */
 import { Effect, Layer, Redacted, Schedule } from "effect"
 import type { FileEntry } from "../domain/file/FileEntry.ts"
-import { asciiJson, printable } from "../domain/file/Printable.ts"
+import { asciiJson } from "../domain/file/Printable.ts"
 import { progressEventMilliseconds } from "../domain/limits.ts"
 import type { OnProgress, Progress } from "./Progress.ts"
 import { type Failure, Reporter, type TransferCommand, type Transferred } from "./Reporter.ts"
+import { failureText } from "./ReporterText.ts"
 import { type Output, Screen } from "./Screen.ts"
 
 /** Events and listings as lines; `prefix` stands before what is said on standard error. */
@@ -38,7 +39,7 @@ export const layer = (prefix: string): Layer.Layer<Reporter, never, Screen> =>
           out.write(line({ event: "password-made", user, password: Redacted.value(password) })),
         verified: (verified) => out.write(line({ event: "verified", ...verified })),
         failed: (failure) =>
-          Effect.andThen(out.write(line(failureObject(failure))), err.write(errorLine(prefix, failure))),
+          Effect.andThen(out.write(line(failureObject(failure))), err.write(`${prefix}${failureText(failure)}\n`)),
         note: (text) => err.write(`${text}\n`)
       })
     )
@@ -65,9 +66,6 @@ const failureObject = ({ command, error, name }: Failure) => ({
   error: error._tag,
   message: error.message
 })
-
-const errorLine = (prefix: string, { error, name }: Failure): string =>
-  `${prefix}${name === undefined ? "" : `${printable(name)}: `}${error.message}\n`
 
 /** The first, then what has changed, then the last. */
 const follow = Effect.fnUntraced(function* (out: Output, command: TransferCommand, name: string) {

@@ -5,7 +5,7 @@ import { Clock, Effect, Layer, Redacted, Schedule } from "effect"
 import type { FileEntry } from "../domain/file/FileEntry.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { progressDrawMilliseconds, progressLineMilliseconds } from "../domain/limits.ts"
-import { RequestRefused } from "./ClientError.ts"
+import { LocalFileFailed, RequestRefused, SourceMissing, WatchedGone } from "./ClientError.ts"
 import * as Figures from "../domain/file/Figures.ts"
 import type { OnProgress, Progress } from "./Progress.ts"
 import * as ProgressBar from "./ProgressBar.ts"
@@ -150,12 +150,18 @@ const verifiedLine = (out: Output, { equal, local, name, path, server }: Verifie
   return red(out, `${here} differs from the server's ${there} (${why})`)
 }
 
-const failureText = ({ command, error, name }: Failure): string => {
-  // The message may name the file itself.
-  const shown = name === undefined || error.message.includes(printable(name)) ? "" : `${printable(name)}: `
+/** What failed and why, in one line; whose name the message has is not named again. */
+export const failureText = ({ command, error, name }: Failure): string => {
+  const shown = name === undefined || namesItself(error, printable(name)) ? "" : `${printable(name)}: `
   const missing = error instanceof RequestRefused && error.reason === "no-such-file"
   return `${shown}${error.message}${missing && command !== undefined ? (missingAdvice[command] ?? "") : ""}`
 }
+
+/** Whether the message names the file. A short name may stand in any of its words. */
+const namesItself = (error: Failure["error"], name: string): boolean =>
+  error.message.includes(`'${name}'`) ||
+  ((error instanceof LocalFileFailed || error instanceof SourceMissing || error instanceof WatchedGone) &&
+    error.path.includes(name))
 
 const missingAdvice: Readonly<Record<string, string>> = {
   fetch: ": 'fetch' alone shows what it has",

@@ -75,15 +75,20 @@ export const isUrlWithPassword = (text: string): boolean => text.includes("://")
 /** Whether a text is meant as a URL of ours. */
 export const isUrl = (text: string): boolean => text.toLowerCase().startsWith(scheme)
 
-/** paradrop://USER@HOST:PORT/PATH, account, port and path optional. There is no query: `?` and `#` are themselves. */
+/**
+ * paradrop://USER@HOST:PORT/PATH, account, port and path optional. There is no query: `?` and `#`
+ * are themselves. The first `/` ends the authority (RFC 3986, section 3.2): an `@` behind it is one of the path.
+ */
 export const parseUrl = (text: string): Effect.Effect<Located, AddressRefused | UrlRefused> => {
   const [, authority = "", encoded = ""] = /^([^/]*)\/?([^]*)$/.exec(text.slice(scheme.length)) ?? []
   const at = authority.lastIndexOf("@")
   const user = at < 0 ? undefined : authority.slice(0, at)
   if (user?.includes(":") === true || holdsPassword(text)) return Effect.fail(new UrlRefused({ because: "password" }))
-  return Effect.flatMap(parse(authority.slice(at + 1)), (server) =>
-    Effect.map(percentDecoded(encoded), (path) => ({ server, user, path }))
+  // What cannot be a port, with an account's mark behind it, may be the beginning of a password.
+  const parsed = Effect.mapError(parse(authority.slice(at + 1)), (error) =>
+    encoded.includes("@") ? new UrlRefused({ because: "password" }) : error
   )
+  return Effect.flatMap(parsed, (server) => Effect.map(percentDecoded(encoded), (path) => ({ server, user, path })))
 }
 
 const percentDecoded = (text: string): Effect.Effect<string, UrlRefused> =>

@@ -24,7 +24,7 @@ import {
   watchRetryMilliseconds,
   watchRetryMillisecondsMax
 } from "../domain/limits.ts"
-import { TooManyToWatch } from "./ClientError.ts"
+import { SourceMissing, TooManyToWatch, WatchedGone } from "./ClientError.ts"
 import * as Glob from "./Glob.ts"
 import * as Unlisted from "./Unlisted.ts"
 import { LocalWatch } from "./LocalWatch.ts"
@@ -60,14 +60,17 @@ const surviving = <A, E extends NoSession | TooManyToWatch, R>(
   return Effect.gen(function* () {
     const reporter = yield* Reporter
     let pause = watchRetryMilliseconds
+    let away = false
     while (true) {
       const outcome = yield* Effect.result(pass)
       if (outcome._tag === "Success") {
         everWell = true
+        if (away) yield* reporter.note("the server is there again, and all that has changed meanwhile is seen", "good")
         return outcome.success
       }
       const asked = pauseAfter(outcome.failure)
       if (!everWell || asked === undefined) return yield* Effect.fail(outcome.failure)
+      away = true
       const wait = Math.max(asked, pause)
       yield* reporter.note(`${textOf(outcome.failure)}: the next try is in ${Math.ceil(wait / 1000)} s`, "bad")
       yield* Effect.sleep(wait)
@@ -80,10 +83,22 @@ const surviving = <A, E extends NoSession | TooManyToWatch, R>(
 // Local files
 // -----------------------------------------------------------------------------
 
-/** Tells each file that has followed, and nothing of a pass that has found nothing to do. */
-const quietly = (reporter: Reporter["Service"]): Reporter["Service"] => ({
+/**
+ * Tells each file that has followed, and nothing of a pass that has found nothing to do. What was there when it began
+ * was named well: it has gone since.
+ */
+const quietly = (reporter: Reporter["Service"], gone: Set<string>): Reporter["Service"] => ({
   ...reporter,
   tellsEach: true,
+  failed: (failure) =>
+    Effect.suspend(() => {
+      if (!(failure.error instanceof SourceMissing)) return reporter.failed(failure)
+      const { path } = failure.error
+      // Once: the next try finds the same.
+      if (gone.has(path)) return Effect.void
+      gone.add(path)
+      return reporter.failed({ ...failure, error: new WatchedGone({ path }) })
+    }),
   summed: (summary) =>
     summary.files === summary.equal && summary.failed + summary.removed === 0 ? Effect.void : reporter.summed(summary)
 })
@@ -120,12 +135,14 @@ export const follow = <R>(
     const run = surviving(pass)
     yield* run
     yield* reporter.note(`watching ${paths.map(printable).join(", ")}: Ctrl-C ends it`)
-    const next = Effect.provideService(run, Reporter, quietly(reporter))
+    const gone = new Set<string>()
+    const next = Effect.provideService(run, Reporter, quietly(reporter, gone))
     let repeated = false
     while (true) {
       const told = yield* Effect.timeoutOption(Queue.take(changed), repeated ? watchAgainMilliseconds : rescan)
       if (Option.isSome(told)) yield* settled(changed)
       const well = yield* next
+      if (well) gone.clear()
       // Once: what fails for good is not told again and again.
       repeated = !well && !repeated
     }

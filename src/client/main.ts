@@ -66,7 +66,7 @@ const { version } = Schema.decodeUnknownSync(Schema.Struct({ version: Schema.Str
 // Sessions
 // -----------------------------------------------------------------------------
 
-interface Target extends ClientConfig.Whom {
+interface Target extends ClientConfig.Whom, Pick<PasswordSource.Asked, "kept"> {
   readonly passwordFile: string | undefined
   readonly passwordCommand: string | undefined
   readonly profile: Profile | undefined
@@ -363,7 +363,7 @@ const addProfile = Command.make(
       const target = yield* ClientConfig.parseServer({ server: Option.some(server), user: flags.user })
       const context = yield* Effect.context<Effect.Services<ReturnType<typeof passwordFor>>>()
       const asked = Effect.catchTag(
-        passwordFor({ ...target, ...sources, profile: undefined }),
+        passwordFor({ ...target, ...sources, profile: undefined, kept: true }),
         "ConfigError",
         Effect.die
       )
@@ -548,8 +548,9 @@ const platform = Layer.mergeAll(
 
 // What waited for the program to be loaded goes first: the hello of a connection that was dialled ahead.
 turn.pipe(
-  Effect.andThen(Effect.flatMap(Stdio.Stdio, ({ args }) => Effect.flatMap(args, ClientConfig.refusePasswords))),
-  Effect.andThen(Command.run(command, { version })),
+  Effect.andThen(Effect.flatMap(Stdio.Stdio, ({ args }) => args)),
+  Effect.tap(ClientConfig.refusePasswords),
+  Effect.flatMap((args) => Command.runWith(command, { version })(manual.helpAsFlag(args))),
   // What could not be written is told a turn later.
   Effect.tap(Effect.yieldNow),
   Effect.as(0),

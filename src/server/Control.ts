@@ -5,7 +5,8 @@
  *
  * - An answer is of one moment, and of at most `controlAnswerBytesMax` bytes as JSON: lists are cut, and say by how
  *   much.
- * - A user's name is in the clear when an account has it, else a keyed hash (`NameHash`). A peer's text is escaped.
+ * - A user's name is in the clear when an account has it, else a keyed hash (`NameHash`); while the accounts cannot be
+ *   read, of a ban it is always the hash. A peer's text is escaped.
  * - `lift` lets those try again who match all that is said, and counts the bans that were. A name may be given as it
  *   is shown.
  * - Asking changes nothing, and what fails leaves the server as it was.
@@ -99,7 +100,11 @@ export class Control extends Context.Service<
       Effect.gen(function* () {
         const guard = yield* LoginGuard.LoginGuard
         const server = yield* ServerStatus
-        const shown = Effect.provideService(NameHash.shown, Accounts, yield* Accounts).pipe(Effect.mapError(failed))
+        const accounts = yield* Accounts
+        const known = Effect.provideService(NameHash.shown, Accounts, accounts)
+        const hidden = Effect.provideService(NameHash.hidden, Accounts, accounts)
+        // Who mends damaged accounts wants to see what the server does.
+        const shown = Effect.catch(known, () => hidden).pipe(Effect.mapError(failed))
         const audit = yield* Effect.serviceOption(Audit)
         const since = yield* Clock.currentTimeMillis
         const bans = Effect.gen(function* () {

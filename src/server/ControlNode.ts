@@ -11,6 +11,7 @@ import { type Socket, SocketServer } from "effect/socket"
 import { utf8Length } from "../domain/Bytes.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { controlPathBytesMax } from "../domain/limits.ts"
+import { platformWords, systemCode, systemWords } from "../domain/SystemCode.ts"
 import { type Control, ControlFailed } from "./Control.ts"
 import * as ControlSocket from "./ControlSocket.ts"
 
@@ -29,7 +30,8 @@ export const layer = (state: string): Layer.Layer<Control, ControlFailed, Path.P
         isNobody(error)
           ? `no server runs on the state folder '${printable(state)}': ` +
             "give the same --root, --state or --config as to the server"
-          : `the server of the state folder '${printable(state)}' cannot be asked: run this as the same user`
+          : `the server of the state folder '${printable(state)}' cannot be asked (${whyNot(error)}): ` +
+            "run this as the user that the server runs as"
       )
     )
   )
@@ -57,10 +59,12 @@ const listening = Effect.fnUntraced(function* (state: string) {
   yield* fs.makeDirectory(folder, { recursive: true, mode: 0o700 }).pipe(
     Effect.andThen(fs.chmod(folder, 0o700)),
     Effect.andThen(removeStale(path)),
-    Effect.mapError((error) => cannotListen(path, error.message))
+    Effect.mapError((error) => cannotListen(path, platformWords(error)))
   )
-  const server = yield* Effect.mapError(NodeSocketServer.make({ path }), ({ message }) => cannotListen(path, message))
-  yield* Effect.mapError(fs.chmod(path, 0o600), (error) => cannotListen(path, error.message))
+  const server = yield* Effect.mapError(NodeSocketServer.make({ path }), ({ reason }) =>
+    cannotListen(path, systemWords(systemCode(reason.cause) ?? reason._tag))
+  )
+  yield* Effect.mapError(fs.chmod(path, 0o600), (error) => cannotListen(path, platformWords(error)))
   return server
 })
 
@@ -76,10 +80,11 @@ const removeStale = (path: string): Effect.Effect<void, PlatformError.PlatformEr
   )
 
 const cannotListen = (path: string, why: string): ControlFailed =>
-  new ControlFailed({ detail: `cannot listen on '${printable(path)}': ${why}` })
+  new ControlFailed({ detail: `cannot listen on '${printable(path)}' (${why}): see what is there, and who owns it` })
 
-const isNobody = ({ reason }: Socket.SocketError): boolean =>
-  "cause" in reason &&
-  reason.cause instanceof Error &&
-  "code" in reason.cause &&
-  (reason.cause.code === "ENOENT" || reason.cause.code === "ECONNREFUSED")
+const codeOf = ({ reason }: Socket.SocketError): string =>
+  ("cause" in reason ? systemCode(reason.cause) : undefined) ?? reason._tag
+
+const whyNot = (error: Socket.SocketError): string => systemWords(codeOf(error))
+
+const isNobody = (error: Socket.SocketError): boolean => ["ENOENT", "ECONNREFUSED"].includes(codeOf(error))

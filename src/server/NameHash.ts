@@ -38,3 +38,8 @@ export const shown: Effect.Effect<(user: string) => string, AccountsFailed, Acco
     return names.has(user) ? user : hashed
   }
 })
+
+/** The same where nobody can say which accounts there are: each name as its hash. */
+export const hidden: Effect.Effect<(user: string) => string, AccountsFailed, Accounts> = Accounts.use(({ setup }) =>
+  Effect.map(setup, make)
+)

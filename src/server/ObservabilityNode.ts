@@ -3,9 +3,11 @@
  */
 import { Effect, FileSystem, Layer, Path, References } from "effect"
 import { printable } from "../domain/file/Printable.ts"
+import { Disk } from "../domain/store/Disk.ts"
 import * as DiskNode from "../domain/store/DiskNode.ts"
-import { Audit, AuditFailed } from "./Audit.ts"
+import { AuditFailed } from "./Audit.ts"
 import * as AuditFile from "./AuditFile.ts"
+import { platformWords, systemWords } from "../domain/SystemCode.ts"
 import { log } from "./LogEvent.ts"
 import type { NotReady } from "./Readiness.ts"
 import { ObservabilityFailed } from "./ObservabilityFailed.ts"
@@ -25,17 +27,20 @@ export const auditLog = (
     ? Layer.unwrap(
         Effect.gen(function* () {
           const folder = (yield* Path.Path).join(state, "audit")
-          yield* ownFolder(folder)
+          yield* Effect.mapError(ownFolder(folder), (error) => cannotUse(folder, platformWords(error)))
           const { fileSize, files } = settings
-          const disk = DiskNode.layer(folder, { access: "private" })
+          const disk = DiskNode.layer(folder, { access: "private" }).pipe(
+            Layer.catchTag("DiskError", ({ code }) =>
+              Layer.effect(Disk, Effect.fail(cannotUse(folder, systemWords(code))))
+            )
+          )
           return Layer.provide(AuditFile.layer({ fileBytes: fileSize, files }), disk)
         })
-      ).pipe(
-        Layer.catchTag(["DiskError", "PlatformError"], (error) =>
-          Layer.effect(Audit, Effect.fail(new AuditFailed({ detail: error.message })))
-        )
       )
     : Layer.empty
+
+const cannotUse = (folder: string, why: string): AuditFailed =>
+  new AuditFailed({ detail: `'${folder}' (${why}); see what is there, and who owns it` })
 
 /** The folder and what an earlier version has left in it: for the server's user alone. */
 const ownFolder = Effect.fnUntraced(function* (folder: string) {

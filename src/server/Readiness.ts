@@ -5,7 +5,7 @@ import { Effect, Option, Schema } from "effect"
 import type { Audit } from "./Audit.ts"
 
 /** Why clients should not be sent here now. */
-export const NotReady = Schema.Literals(["starting", "stopping", "audit-failed", "root-moved"])
+export const NotReady = Schema.Literals(["starting", "stopping", "audit-failed", "accounts-failed", "root-moved"])
 export type NotReady = typeof NotReady.Type
 
 /**

@@ -2,8 +2,8 @@
  * What a person says on the command line of the server.
  */
 import { Effect, Option, Schema } from "effect"
-import { Argument, CliOutput, Flag } from "effect/cli"
-import type { Section } from "../manual.ts"
+import { Argument, type CliError, CliOutput, Flag } from "effect/cli"
+import { type Section, unknownCommand } from "../manual.ts"
 import { printable } from "../domain/file/Printable.ts"
 import * as Configuration from "./Configuration.ts"
 import { configVariable, type Sources } from "./Configuration.ts"
@@ -114,9 +114,12 @@ export const presenter = (
 ): CliOutput.Presenter => ({
   present: (event) =>
     event._tag === "InvalidInvocation"
-      ? report(`${oneLine(event.errors[0]?.message ?? "wrong usage")} (${program} --help shows the usage)`)
+      ? report(`${oneLine(usageText(event.errors[0]))} (${program} --help shows the usage)`)
       : CliOutput.defaultPresenter.present(event)
 })
+
+const usageText = (error: CliError.CliError | undefined): string =>
+  error?._tag === "UnknownSubcommand" ? unknownCommand(error) : (error?.message ?? "wrong usage")
 
 /** Text in one line, safe for a terminal. */
 export const oneLine = (text: string): string => printable(text.trim().replace(/\s*\n\s*/g, " "))

@@ -4,6 +4,7 @@
 import { Config, Effect, FileSystem, Option, Path, type PlatformError, Schema } from "effect"
 import { fromUtf8 } from "../domain/Bytes.ts"
 import { Digest, digestOf } from "../domain/file/Digest.ts"
+import { platformWords } from "../domain/SystemCode.ts"
 
 /** The folder of the state cannot be told or must not be used. The message says what to do. */
 export class StateFolderRefused extends Schema.TaggedError<StateFolderRefused>()("StateFolderRefused", {
@@ -25,35 +26,105 @@ export interface StateFolder {
 /** Hex digits of the root's digest that name its folder: 64 bits. */
 const idLength = 16
 
-/**
- * @param options.root the served folder, which must exist
- * @param options.state where the person wants the state to be
- * @param options.platform as Node names it: `linux`, `darwin`, `win32`
- */
-export const resolve = Effect.fnUntraced(function* (options: {
+/** Where the state is to be. */
+export interface Wanted {
+  /** the served folder */
   readonly root: string
+  /** where the person wants the state to be */
   readonly state?: string | undefined
+  /** as Node names it: `linux`, `darwin`, `win32` */
   readonly platform: string
-}): Effect.fn.Return<StateFolder, StateFolderRefused, Digest | FileSystem.FileSystem | Path.Path> {
+}
+
+type Services = Digest | FileSystem.FileSystem | Path.Path
+
+/** For who serves: the served folder must exist. */
+export const resolve = Effect.fnUntraced(function* (
+  wanted: Wanted
+): Effect.fn.Return<StateFolder, StateFolderRefused, Services> {
+  const root = yield* realRoot(wanted.root)
+  const folder = yield* folderFor(root, wanted)
+  yield* usable(folder, wanted)
+  yield* outside(root, folder)
+  return { root, folder }
+})
+
+/** For who works on the accounts: the served folder may be away, but where it names the state, that must be there. */
+export const ofAccounts = Effect.fnUntraced(function* (
+  wanted: Wanted
+): Effect.fn.Return<string, StateFolderRefused, Services> {
+  const fs = yield* FileSystem.FileSystem
+  const root = yield* servedPath(wanted)
+  const folder = yield* folderFor(root ?? "", wanted)
+  const there = (path: string) => Effect.orElseSucceed(fs.exists(path), () => false)
+  // A root with a slip in its name would otherwise get accounts of its own, which nobody uses.
+  if (wanted.state === undefined && !(yield* there(root ?? "")) && !(yield* there(folder))) {
+    return yield* refused(
+      `there is no folder '${root}', and there are no accounts for it: ` +
+        "give the --root, --state or --config of the server, or make the folder if nobody serves it yet"
+    )
+  }
+  yield* usable(folder, wanted)
+  if (root !== undefined && (yield* there(root))) yield* outside(root, folder)
+  return folder
+})
+
+/** For who asks a server that runs: nothing needs to be there. */
+export const ofServer = Effect.fnUntraced(function* (
+  wanted: Wanted
+): Effect.fn.Return<string, StateFolderRefused, Services> {
+  return yield* folderFor((yield* servedPath(wanted)) ?? "", wanted)
+})
+
+const folderFor = Effect.fnUntraced(function* (root: string, { platform, state }: Wanted) {
   const path = yield* Path.Path
-  const root = yield* realRoot(options.root)
   const id = digestOf(yield* Digest, [fromUtf8(root)]).slice(0, idLength)
-  const wanted =
-    options.state === undefined ? path.join(yield* platformFolder(options.platform), id) : path.resolve(options.state)
-  const folder = yield* Effect.mapError(realTarget(wanted), (error) =>
-    refused(`'${wanted}' cannot hold the server's state (${error.reason._tag}): name another folder with --state`)
+  const wanted = state === undefined ? path.join(yield* platformFolder(platform), id) : path.resolve(state)
+  return yield* Effect.mapError(realTarget(wanted), (error) =>
+    refused(`'${wanted}' cannot hold the server's state (${platformWords(error)}): name another folder with --state`)
   )
-  const there = yield* Effect.option((yield* FileSystem.FileSystem).stat(folder))
-  if (Option.isSome(there) && there.value.type !== "Directory") {
+})
+
+/** The served folder's path without links. Undefined: it cannot be told, and the state is named by itself. */
+const servedPath = Effect.fnUntraced(function* ({ root, state }: Wanted) {
+  const path = (yield* Path.Path).resolve(root)
+  return yield* realTarget(path).pipe(
+    Effect.catch((error) =>
+      state === undefined
+        ? refused(
+            `'${path}' cannot be looked at (${platformWords(error)}): ` +
+              "run this as the server's user, or name the server's state folder with --state"
+          )
+        : Effect.undefined
+    )
+  )
+})
+
+/** Whoever may write into the folder can put other accounts in the place of those that are there. */
+const usable = Effect.fnUntraced(function* (folder: string, { platform }: Wanted) {
+  const found = yield* Effect.option((yield* FileSystem.FileSystem).stat(folder))
+  if (Option.isNone(found)) return
+  const { mode, type } = found.value
+  if (type !== "Directory") {
     return yield* refused(`'${folder}' is no folder: name one for the server's state with --state`)
   }
+  // Modes mean nothing on Windows.
+  if (platform === "win32" || (mode & writableByOthers) === 0) return
+  return yield* refused(
+    `others may write into the state folder '${folder}' (mode ${(mode & 0o7777).toString(8)}), ` +
+      `and so replace accounts and keys: run chmod 700 '${folder}', and see whether all in it is the server's own`
+  )
+})
+
+const writableByOthers = 0o022
+
+const outside = Effect.fnUntraced(function* (root: string, folder: string) {
+  const path = yield* Path.Path
   const fromRoot = path.relative(root, folder)
   // On Windows the way to another drive is an absolute path.
   const inside = fromRoot === "" || !(/^\.\.(?=[\\/]|$)/.test(fromRoot) || path.isAbsolute(fromRoot))
-  if (inside) {
-    return yield* refused(`the state folder '${folder}' lies inside the served folder: name another one with --state`)
-  }
-  return { root, folder }
+  if (!inside) return
+  return yield* refused(`the state folder '${folder}' lies inside the served folder: name another one with --state`)
 })
 
 const realRoot = Effect.fnUntraced(function* (root: string) {
@@ -61,13 +132,13 @@ const realRoot = Effect.fnUntraced(function* (root: string) {
   const path = yield* Path.Path
   const real = yield* fs.realPath(root).pipe(
     Effect.flatMap((real) => Effect.map(fs.stat(real), ({ type }) => ({ real, type }))),
-    Effect.mapError(({ reason }) =>
+    Effect.mapError((error) =>
       refused(
-        reason._tag === "NotFound"
+        error.reason._tag === "NotFound"
           ? `there is no folder '${path.resolve(root)}' to serve: make it, or name another one with --root`
-          : reason._tag === "PermissionDenied"
+          : error.reason._tag === "PermissionDenied"
             ? `no permission for '${path.resolve(root)}': run as another user, or name another folder with --root`
-            : `'${path.resolve(root)}' cannot be served (${reason._tag}): name a folder with --root`
+            : `'${path.resolve(root)}' cannot be served (${platformWords(error)}): name a folder with --root`
       )
     )
   )

@@ -30,6 +30,13 @@ export class NoPassword extends Schema.TaggedError<NoPassword>()("NoPassword", {
   }
 }
 
+/** Whoever was asked for a password has gone: Ctrl-C or Ctrl-D. */
+export class Declined extends Schema.TaggedError<Declined>()("Declined", {}) {
+  override get message(): string {
+    return "no password was given: nothing was changed"
+  }
+}
+
 /** How the password comes. */
 export interface PasswordOptions {
   readonly generate: boolean
@@ -37,7 +44,7 @@ export interface PasswordOptions {
 }
 
 type AskServices = FileSystem.FileSystem | Path.Path | SecureRandom.SecureRandom | Stdio.Stdio | Terminal.Terminal
-type AskError = NoPassword | PasswordRule.PasswordRefused | PlatformError | Terminal.QuitError
+type AskError = Declined | NoPassword | PasswordRule.PasswordRefused | PlatformError
 type SetError = AccountsFailed | AskError | OpaqueRejected
 
 /** A user's name as typed, or what is wrong with it. */
@@ -180,7 +187,7 @@ const prompted = (user: UserName, allowWeak: boolean) =>
     const second = yield* Prompt.run(Prompt.Hidden({ message: "The same again" }))
     if (Redacted.value(first) === Redacted.value(second)) return first
     return yield* new NoPassword({ detail: "the two passwords differ: nothing was changed, try again" })
-  })
+  }).pipe(Effect.catchTag("QuitError", () => new Declined()))
 
 /** One line of standard input, without its end. */
 const firstLine: Effect.Effect<Password, NoPassword | PlatformError, Stdio.Stdio> = Effect.gen(function* () {

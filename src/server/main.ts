@@ -7,7 +7,7 @@ import process from "node:process"
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Cause, Console, Effect, Layer, Option, Path, Queue, Schema } from "effect"
+import { Cause, Console, Effect, Layer, Option, Path, Queue, Schema, Stdio } from "effect"
 import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
 import type { NetAddress } from "effect/net"
 import { ChildProcess, ChildProcessSpawner } from "effect/process"
@@ -108,7 +108,12 @@ const run = Effect.fnUntraced(function* (settings: Settings) {
     yield* Metrics.register
     let phase: NotReady | undefined = "starting"
     const moved = yield* RootWatch.make(root)
-    const phaseNow = Effect.map(moved, (isMoved) => phase ?? (isMoved ? "root-moved" : undefined))
+    const read = Effect.isSuccess((yield* Accounts).list)
+    const phaseNow = Effect.gen(function* () {
+      if (phase !== undefined) return phase
+      if (yield* moved) return "root-moved" as const
+      return (yield* read) ? undefined : ("accounts-failed" as const)
+    })
     const watched = Layer.provideMerge(
       Layer.merge(monitor(settings.monitor, phaseNow), control(folder, phaseNow)),
       auditLog(settings.audit, folder)
@@ -254,15 +259,18 @@ const server = Command.make(ServerConfig.program).pipe(
   ])
 )
 
-/** The state folder that the configuration names. */
-const stateFolder = Effect.gen(function* () {
+/** Where the configuration puts the state. */
+const whereState = Effect.gen(function* () {
   const { settings } = yield* ServerConfig.load(yield* server, process.env)
-  return (yield* StateFolder.resolve({ ...settings.store, platform: process.platform })).folder
+  return { ...settings.store, platform: process.platform }
 })
 
 /** Runs a command on the accounts of the state folder. */
 const onAccounts = <A, E, R>(run: Effect.Effect<A, E, R>) =>
-  Effect.flatMap(stateFolder, (folder) => Effect.provide(run, AccountsFile.layer(folder)))
+  whereState.pipe(
+    Effect.flatMap(StateFolder.ofAccounts),
+    Effect.flatMap((folder) => Effect.provide(run, AccountsFile.layer(folder)))
+  )
 
 const named = <E, R>(
   name: string,
@@ -343,7 +351,7 @@ const list = Command.make("list", {}, () => onAccounts(UserCommands.list)).pipe(
 /** A server that runs has told its clients what it has found at its start. */
 const stretching = Command.make("stretching", { wanted: ServerConfig.stretching }, ({ wanted }) =>
   Effect.gen(function* () {
-    const folder = yield* stateFolder
+    const folder = yield* StateFolder.ofAccounts(yield* whereState)
     const alone = Effect.mapError(
       lockState(folder, ""),
       () => new CannotStart({ detail: "the server runs, or its state cannot be locked: stop the server first" })
@@ -413,7 +421,10 @@ const config = Command.make("config").pipe(
 
 /** Asks the server that runs on the state folder. */
 const asked = <A, E>(run: Effect.Effect<A, E, Control>) =>
-  Effect.flatMap(stateFolder, (folder) => Effect.provide(run, ControlNode.layer(folder)))
+  whereState.pipe(
+    Effect.flatMap(StateFolder.ofServer),
+    Effect.flatMap((folder) => Effect.provide(run, ControlNode.layer(folder)))
+  )
 
 const { json, whose } = ServerConfig
 
@@ -519,6 +530,10 @@ const say = (line: string): Effect.Effect<void> => Console.error(`${ServerConfig
 const codeFor = (error: { readonly _tag: string; readonly message: string }): Effect.Effect<number> => {
   // The presenter has said it already.
   if (CliError.isCliError(error)) return Effect.succeed(2)
+  // Ctrl-C leaves the cursor behind the question.
+  if (error instanceof UserCommands.Declined) {
+    return Effect.as(Effect.andThen(Console.error(""), say(error.message)), interruptedCode)
+  }
   return Effect.as(
     say(ServerConfig.oneLine(error.message)),
     ["WrongUsage", "BadConfiguration"].includes(error._tag) ? 2 : 1
@@ -571,11 +586,12 @@ const unlessUnwritten = Effect.andThen(
   )
 )
 
-Command.run(command, { version }).pipe(
+Effect.flatMap(Stdio.Stdio, ({ args }) => args).pipe(
+  Effect.flatMap((args) => Command.runWith(command, { version })(manual.helpAsFlag(args))),
   Effect.andThen(unlessUnwritten),
   Effect.as(0),
   Effect.catch(codeFor),
-  // Ctrl-C at a prompt leaves the cursor behind it.
+  // Behind what a terminal shows of Ctrl-C.
   Effect.onInterrupt(() => (interruptedCode === 0 ? Effect.void : Console.error(""))),
   Effect.tapCause((cause) =>
     Cause.hasInterruptsOnly(cause) ? Effect.void : say(`a defect of the program: ${Cause.pretty(cause)}`)

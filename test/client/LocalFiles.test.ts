@@ -144,6 +144,39 @@ describe("the file system", () => {
     })
   )
 
+  it.effect("leaves a link that leads to no file, in one step or more, in a small file as in a large one", () =>
+    Effect.gen(function* () {
+      execFileSync("mkfifo", [join(folder, "fifo")])
+      fs.mkdirSync(join(folder, "deep"))
+      fs.symlinkSync("../fifo", join(folder, "deep", "pipe"))
+      // From the folder that the link leads to, not from where the link is.
+      fs.symlinkSync("deep", join(folder, "way"))
+      const open = process.platform === "linux" ? { output: "/proc/self/fd/1", fds: "/dev/fd/1" } : {}
+      const links = { device: "/dev/null", pipe: "fifo", far: "way/pipe", ...open }
+      const { placeSmall } = yield* LocalFiles
+      const small = { parts: [content], modified: 0, digest: digestOf(yield* Digest, [content]) }
+      for (const [name, target] of Object.entries(links)) {
+        const path = join(folder, name)
+        fs.symlinkSync(target, path)
+        const error = yield* Effect.flip(put(path))
+        assert.strictEqual(
+          error.message,
+          `cannot write ${path} (ENOTREG): ` +
+            "it is no regular file, or a link to what is none; download to a file, and pass that on"
+        )
+        assert.deepStrictEqual(yield* placeSmall([{ ...small, path }]), [Result.fail(error)])
+        assert.strictEqual(fs.readlinkSync(path), target)
+      }
+      assert.strictEqual(yield* codeOf(put("/dev/fd/1")), "ENOTREG")
+      // What leads nowhere, or to itself, is a link as any other.
+      fs.symlinkSync("nothing", join(folder, "dangling"))
+      fs.symlinkSync("loop", join(folder, "loop"))
+      yield* put(join(folder, "dangling"))
+      yield* put(join(folder, "loop"))
+      assert.isTrue(fs.lstatSync(join(folder, "loop")).isFile())
+    }).pipe(Effect.provide(real))
+  )
+
   it.effect("settles what a link leads to, and leaves the link", () =>
     Effect.gen(function* () {
       const path = join(folder, "a")

@@ -68,6 +68,30 @@ describe("names by URL", () => {
     })
   )
 
+  it.effect("the first slash ends what names the server: an '@' behind it belongs to the name", () =>
+    Effect.gen(function* () {
+      for (const [url, user] of [
+        ["paradrop://a:80/x@host", undefined],
+        ["paradrop://ada@a:80/x@host", "ada"],
+        ["paradrop://a:80/x%40host", undefined]
+      ] as const) {
+        const { named, names } = yield* Location.parse([url])
+        assert.deepStrictEqual(named, { server: { host: "a", port: 80 }, user })
+        assert.deepStrictEqual(names, ["x@host"])
+      }
+      // No port, so it may be a password with a slash in it.
+      const password = (yield* Effect.flip(Location.parse(["paradrop://ada:s3cret@a"]))).message
+      for (const text of ["paradrop://a:99999/s3cret@host", "paradrop://a:0/s3cret@host", "paradrop://a:8x/s3cret@h"]) {
+        assert.strictEqual(yield* refused([text]), password)
+      }
+      const { message } = yield* Effect.flip(ServerAddress.parseNamed("a:80/s3cret@host"))
+      assert.strictEqual(
+        message,
+        "a server's URL is paradrop://USER@HOST:PORT: give the file's name behind the command"
+      )
+    })
+  )
+
   it.effect("no message repeats what may be a password", () =>
     Effect.gen(function* () {
       for (const text of ["paradrop://ada:s3cret@a/x", "paradrop://ada@a/%s3cret", "paradrop://ada:s3cret@"]) {

@@ -160,6 +160,9 @@ describe("profile commands", () => {
       yield* Effect.gen(function* () {
         yield* ProfileCommands.add({ ...added, passwordCommand: "pass show x" })
         yield* ProfileCommands.add({ ...added, name: "w" })
+        yield* ProfileCommands.add({ ...added, name: "w", replace: true })
+        yield* ProfileCommands.add({ ...added, name: "v", replace: true })
+        yield* ProfileCommands.remove("v")
         assert.isTrue(yield* ProfileCommands.list(false))
         yield* ProfileCommands.show("home", false)
         yield* ProfileCommands.show("home", true)
@@ -174,7 +177,15 @@ describe("profile commands", () => {
         '{"name":"home","server":"files.example:8080","user":"ada","passwordCommand":"pass show x"}',
         ""
       ])
-      assert.include(text.err, "profile 'w' removed")
+      assert.deepStrictEqual(text.err.split("\n"), [
+        "profile 'home' added: --server home names it",
+        "profile 'w' added: --server w names it",
+        "profile 'w' replaced: --server w names it",
+        "profile 'v' added: --server v names it",
+        "profile 'v' removed",
+        "profile 'w' removed",
+        ""
+      ])
     }).pipe(Effect.provide([Profiles.layerMemory(), NodeServices.layer]))
   )
 
@@ -188,6 +199,15 @@ describe("profile commands", () => {
       assert.strictEqual(passwords.get(profile?.passwordFile ?? ""), "s3cret\n")
       const other = Effect.succeed(Redacted.make("other"))
       yield* Effect.flip(Effect.provide(ProfileCommands.add({ ...added, password: other }), layer))
+      // Nobody is asked for what is refused.
+      const unasked = Effect.die("asked")
+      const refused = yield* Effect.flip(Effect.provide(ProfileCommands.add({ ...added, password: unasked }), layer))
+      assert.strictEqual(refused._tag, "ProfileExists")
+      for (const text of ["", "two\nlines", "x".repeat(passwordBytesMax + 1)]) {
+        const unfit = { ...added, replace: true, password: Effect.succeed(Redacted.make(text)) }
+        const { message } = yield* Effect.flip(Effect.provide(ProfileCommands.add(unfit), layer))
+        assert.match(message, /^(the password is empty: nothing was kept|a password (has at most|is text))/)
+      }
       assert.deepStrictEqual([...passwords.values()], ["s3cret\n"])
     }).pipe(Effect.provide([Profiles.layerMemory(passwords), NodeServices.layer]))
   })
@@ -277,10 +297,34 @@ describe("where the password comes from", () => {
     }).pipe(Effect.provide(services))
   )
 
-  it.effect("a command that prints without end is read to its end and kept in part", () =>
+  it.effect("the public password serves on loopback, and is never one to keep", () =>
     Effect.gen(function* () {
-      const line = `head -c ${passwordBytesMax * 1024} /dev/zero`
-      assert.isAtMost((yield* given({ command: line })).length, passwordBytesMax + 1024 * 1024)
+      const local = { server: { host: "127.0.0.1", port: 1 }, user: PasswordSource.publicUser }
+      assert.strictEqual(yield* given(local), "123456")
+      assert.strictEqual(
+        yield* refusal({ ...local, kept: true }),
+        "no password: set PARADROP_PASSWORD, name a file with --password-file or a command with " +
+          "--password-command, or run on a terminal"
+      )
+    }).pipe(Effect.provide(services))
+  )
+
+  it.effect("what is longer than any password is none, wherever it comes from", () =>
+    Effect.gen(function* () {
+      const longest = "x".repeat(passwordBytesMax)
+      const path = join(folder, "long")
+      const more = `more than ${passwordBytesMax} bytes, which no password has: put the password alone there`
+      fs.writeFileSync(path, `${longest}\r\nmore`)
+      assert.strictEqual(yield* given({ file: path }), longest)
+      fs.writeFileSync(path, `${longest}x\n`)
+      assert.strictEqual(yield* refusal({ file: path }), `the password file ${path} has a first line of ${more}`)
+      fs.writeFileSync(path, "x".repeat(5_000_000))
+      assert.include(yield* refusal({ file: path }), more)
+      const command = `head -c ${passwordBytesMax * 1024} /dev/zero`
+      assert.strictEqual(yield* refusal({ command }), `the password command 'head' printed a first line of ${more}`)
+      assert.strictEqual(yield* given({ environment: Redacted.make(longest) }), longest)
+      const environment = Redacted.make(`${longest}x`)
+      assert.strictEqual(yield* refusal({ environment }), `PARADROP_PASSWORD has ${more}`)
     }).pipe(Effect.provide(services))
   )
 })

@@ -1,7 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer } from "effect"
 import { TestClock } from "effect/testing"
-import { ConnectFailed, ConnectionLost, LoginIncorrect, LoginRejected } from "../../src/client/ClientError.ts"
+import {
+  ConnectFailed,
+  ConnectionLost,
+  LoginIncorrect,
+  LoginRejected,
+  SourceMissing
+} from "../../src/client/ClientError.ts"
 import { layerMemory, type LocalWatch, MemoryWatch } from "../../src/client/LocalWatch.ts"
 import * as ReporterJson from "../../src/client/ReporterJson.ts"
 import * as ReporterText from "../../src/client/ReporterText.ts"
@@ -27,15 +33,16 @@ const lost = new ConnectionLost({ reason: "truncated" })
 const refused = new ConnectFailed({ server: "here:1", reason: "connection-refused", code: "ECONNREFUSED" })
 
 /** A command that watches `w`, whose passes end as the script says, and well behind its end. */
-const following = (script: ReadonlyArray<boolean | NoSession> = []) =>
+const following = (script: ReadonlyArray<boolean | NoSession | SourceMissing> = []) =>
   Effect.gen(function* () {
     let passes = 0
     const toldEach: Array<boolean> = []
     const written = { out: "", err: "" }
-    const pass = Effect.flatMap(Reporter, ({ tellsEach }): Effect.Effect<boolean, NoSession> => {
+    const pass = Effect.flatMap(Reporter, ({ failed, tellsEach }): Effect.Effect<boolean, NoSession> => {
       const outcome = script[passes] ?? true
       passes += 1
       toldEach.push(tellsEach)
+      if (outcome instanceof SourceMissing) return Effect.as(failed({ error: outcome, command: "para" }), false)
       return typeof outcome === "boolean" ? Effect.succeed(outcome) : Effect.fail(outcome)
     })
     const reporter = Layer.provide(ReporterText.layer(""), Screen.layerMemory({ written }))
@@ -133,6 +140,30 @@ describe("following local files", () => {
     })
   )
 
+  scenario("what has gone since is told as that, and at the start as what was never there", () =>
+    Effect.gen(function* () {
+      const gone = new SourceMissing({ path: "w", command: "parallelize" })
+      const { after, change, written } = yield* following([gone, gone, gone, true, gone])
+      assert.strictEqual(
+        written.err,
+        "could not find the file in clientSide to parallelize: w\nwatching w: Ctrl-C ends it\n"
+      )
+      const told = "w is not here any more: the server keeps its copy, and it is followed again once it is back\n"
+      const times = () => written.err.split(told).length - 1
+      yield* change
+      yield* after(watchQuietMilliseconds)
+      assert.strictEqual(times(), 1)
+      yield* after(watchAgainMilliseconds)
+      assert.strictEqual(times(), 1)
+      // It was back, and has gone again.
+      for (const _ of [1, 2]) {
+        yield* change
+        yield* after(watchQuietMilliseconds)
+      }
+      assert.strictEqual(times(), 2)
+    })
+  )
+
   scenario("a loss of the network is waited out, longer each time up to a minute", () =>
     Effect.gen(function* () {
       const losses = Array.from({ length: 8 }, (_, index) => (index === 0 ? lost : refused))
@@ -149,12 +180,15 @@ describe("following local files", () => {
         assert.strictEqual(passes(), tries)
         pause = Math.min(pause * 2, watchRetryMillisecondsMax)
       }
+      const back = "the server is there again, and all that has changed meanwhile is seen\n"
+      assert.isTrue(written.err.endsWith(back))
       // The next loss begins with a short pause again.
       yield* change
       yield* after(watchQuietMilliseconds)
       assert.strictEqual(passes(), 11)
       yield* after(watchRetryMilliseconds)
       assert.strictEqual(passes(), 12)
+      assert.lengthOf(written.err.split(back), 3)
     })
   )
 

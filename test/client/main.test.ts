@@ -213,7 +213,10 @@ describe("one call", () => {
     assert.strictEqual((await run(["rename", "new/report", "taken", "--replace"])).code, 0)
     const removed = await run(["--json", "remove", "taken", "none"])
     assert.strictEqual(removed.stdout.split("\n")[0], '{"event":"removed","name":"taken"}')
-    assert.strictEqual(removed.stderr, "paradrop: none: the server does not have this file\n")
+    assert.strictEqual(
+      removed.stderr,
+      "paradrop: none: the server does not have this file: 'fetch' shows what it has\n"
+    )
     assert.deepStrictEqual([removed.code, fs.existsSync(join(served, "taken"))], [1, false])
   })
 
@@ -258,7 +261,8 @@ describe("one call", () => {
       ],
       [
         run(["fetch"], "", {}),
-        "no password: set PARADROP_PASSWORD, name a file with --password-file, or run on a terminal"
+        "no password: set PARADROP_PASSWORD, name a file with --password-file or a command with --password-command, " +
+          "or run on a terminal"
       ],
       [
         run(["--password-file", "absent", "fetch"]),
@@ -330,8 +334,18 @@ describe("one call", () => {
       const { code, stderr, stdout } = await plain(args)
       assert.deepStrictEqual([code, stdout], [2, ""])
       assert.match(stderr, /^paradrop: .*\(paradrop --help shows the usage\)\n$/)
+      assert.notMatch(stderr, /subcommand/i)
     })
   }
+
+  it("a word that is no command", async () => {
+    const [near, below] = await Promise.all([plain(["fetsh"]), plain(["profile", "bogus"])])
+    assert.strictEqual(
+      near.stderr,
+      "paradrop: 'fetsh' is no command: did you mean 'fetch'? (paradrop --help shows the usage)\n"
+    )
+    assert.strictEqual(below.stderr, "paradrop: 'bogus' is no command of 'profile' (paradrop --help shows the usage)\n")
+  })
 
   it("a password in an address is refused wherever it stands, and not repeated", async () => {
     const [bare, url] = ["ada:s3cret@host", "paradrop://ada:s3cret@host"]
@@ -364,6 +378,8 @@ describe("one call", () => {
       assert.include(help.stdout, word)
     }
     assert.deepStrictEqual([help.code, (await plain(["--version"])).code], [0, 0])
+    assert.deepStrictEqual(await plain(["help"]), help)
+    assert.deepStrictEqual(await plain(["help", "profile", "add"]), await plain(["profile", "add", "--help"]))
   })
 
   it("takes the password from a file; it is in no argument, output or message", async () => {
@@ -568,6 +584,9 @@ describe("profiles", () => {
     const env = { PARADROP_PASSWORD: password }
     const added = await plain(["profile", "add", "home", server, "--keep-password"], env)
     assert.deepStrictEqual(added, { code: 0, stdout: "", stderr: "profile 'home' added: --server home names it\n" })
+    const asked = await plain(["profile", "add", "local", `127.0.0.1:${port}`, "--keep-password"])
+    assert.deepStrictEqual([asked.code, asked.stdout], [1, ""])
+    assert.match(asked.stderr, /^paradrop: no password: set PARADROP_PASSWORD/)
     const again = await plain(["profile", "add", "home", server])
     assert.deepStrictEqual([again.code, again.stdout], [1, ""])
     assert.match(again.stderr, /^paradrop: there is a profile 'home' already/)

@@ -2,11 +2,16 @@
  * What the client makes of figures, names, patterns and addresses: all pure.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Schema } from "effect"
+import { Effect, Exit, Layer, Schema } from "effect"
 import * as Figures from "../../src/domain/file/Figures.ts"
 import * as ClientConfig from "../../src/client/ClientConfig.ts"
+import { RequestRefused, SourceMissing } from "../../src/client/ClientError.ts"
 import * as Glob from "../../src/client/Glob.ts"
 import * as ProgressBar from "../../src/client/ProgressBar.ts"
+import { Reporter } from "../../src/client/Reporter.ts"
+import * as ReporterJson from "../../src/client/ReporterJson.ts"
+import * as ReporterText from "../../src/client/ReporterText.ts"
+import { Screen } from "../../src/client/Screen.ts"
 import * as ServerAddress from "../../src/client/ServerAddress.ts"
 import { fit, width } from "../../src/client/TextWidth.ts"
 
@@ -200,8 +205,31 @@ describe("Glob of paths", () => {
   })
 })
 
+describe("a failure", () => {
+  it.effect("names the file once, a short name too, to a person as beside JSON", () =>
+    Effect.gen(function* () {
+      const missing = new RequestRefused({ name: "h", reason: "no-such-file", detail: "" })
+      const exists = new RequestRefused({ name: "h", reason: "already-exists", detail: "h" })
+      for (const layer of [ReporterText.layer("paradrop: "), ReporterJson.layer("paradrop: ")]) {
+        const written = { out: "", err: "" }
+        const { failed } = yield* Effect.provide(Reporter, Layer.provide(layer, Screen.layerMemory({ written })))
+        yield* failed({ error: missing, command: "download", name: "h" })
+        yield* failed({ error: exists, command: "upload", name: "h" })
+        yield* failed({ error: new SourceMissing({ path: "h", command: "upload" }), command: "upload", name: "h" })
+        assert.deepStrictEqual(written.err.split("\n"), [
+          "paradrop: h: the server does not have this file: 'fetch' shows what it has",
+          "paradrop: 'h' exists on the server already, and nothing was changed: take another name, or use --replace",
+          "paradrop: could not find the file in clientSide to upload: h",
+          ""
+        ])
+      }
+    })
+  )
+})
+
 describe("ProgressBar", () => {
   const Steps = Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: -5, maximum: 2000 })))
+  const Amount = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 10_000 }))
   const Columns = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 250 }))
   it.prop(
     "never falls, never exceeds the total, and fits every terminal",
@@ -236,6 +264,51 @@ describe("ProgressBar", () => {
     assert.strictEqual(ProgressBar.render(bar, "upload", "a", 18), "upload a      50 %")
     assert.strictEqual(ProgressBar.percent({ phase: "moving", done: 999_999, total: 1_000_000, reused: 0 }), 99)
     assert.strictEqual(ProgressBar.percent({ phase: "done", done: 0, total: 0, reused: 0 }), 100)
+  })
+
+  it.prop(
+    "counts in its rates what crosses, whatever was there before, and when",
+    [Schema.Array(Schema.Struct({ moved: Amount, reused: Amount })), Amount],
+    ([steps, resumed]) => {
+      let [at, moved, reused] = [0, 0, resumed]
+      let bar = ProgressBar.start(0)
+      const seen = () => {
+        at += 100
+        bar = ProgressBar.look(bar, at, { phase: "moving", done: moved + reused, total: 1_000_000, reused })
+      }
+      seen()
+      let from = resumed > 0 ? at : 0
+      assert.deepStrictEqual([ProgressBar.rateOf(bar), ProgressBar.paceOf(bar)], [0, 0])
+      // As many as the rate is taken over.
+      for (const step of steps.slice(0, 28)) {
+        moved += step.moved
+        reused += step.reused
+        seen()
+        if (moved === 0 && step.reused > 0) from = at
+      }
+      assert.closeTo(ProgressBar.rateOf(bar), at === from ? 0 : (moved * 1000) / (at - from), 0.001)
+      assert.closeTo(ProgressBar.averageOf(bar), (moved * 1000) / at, 0.001)
+      assert.isAtLeast(ProgressBar.paceOf(bar), ProgressBar.rateOf(bar))
+    }
+  )
+
+  it("of a transfer that is gone on with, says from the first figures on how long the rest takes", () => {
+    const mebibyte = 1024 * 1024
+    const of = (done: number) => ({ phase: "moving", done, total: 100 * mebibyte, reused: 50 * mebibyte }) as const
+    const begun = ProgressBar.look(ProgressBar.start(0), 100, of(50 * mebibyte))
+    assert.match(ProgressBar.render(begun, "upload", "a", 90), / 0 B\/s +50\.0 MiB reused --:-- left/)
+    const later = ProgressBar.look(begun, 1100, of(60 * mebibyte))
+    assert.match(ProgressBar.render(later, "upload", "a", 90), / 10\.0 MiB\/s +50\.0 MiB reused 0:04 left/)
+    // A second try that begins anew shows nothing until it has caught up, and no leap then.
+    const anew = ProgressBar.look(later, 2100, { ...of(60 * mebibyte), reused: 0 })
+    assert.strictEqual(ProgressBar.rateOf(anew), 5 * mebibyte)
+  })
+
+  it("waits for the other end's first word", () => {
+    const bar = ProgressBar.look(ProgressBar.start(0), 100, { phase: "moving", done: 0, total: 5, reused: 0 })
+    assert.include(ProgressBar.render(bar, "para", "a", 60), "     waiting")
+    assert.notInclude(ProgressBar.render(bar, "para", "a", 60), "left")
+    assert.isUndefined(ProgressBar.waiting({ phase: "moving", done: 0, total: 0, reused: 0 }))
   })
 
   it("says how far a comparison is, while nothing moves", () => {
@@ -277,10 +350,10 @@ describe("ProgressBar", () => {
     assert.deepStrictEqual(
       [140, 79, 60].map((columns) => shown(columns, 500)),
       [
-        "upload  250/1000 files         [#######.....................]  25 % 1000.0 KiB  125.0 KiB/s  avg 125.0 KiB/s" +
+        "upload  250/1000 files         [#######.....................]  25 % 1000.0 KiB   62.5 KiB/s   avg 62.5 KiB/s" +
           "  500.0 KiB reused 0:24 left    ",
-        "upload  250/1000 files        25 %  125.0 KiB/s  500.0 KiB reused 0:24 left    ",
-        "upload  250/1000 files   25 %  125.0 KiB/s  500.0 KiB reused"
+        "upload  250/1000 files        25 %   62.5 KiB/s  500.0 KiB reused 0:24 left    ",
+        "upload  250/1000 files   25 %   62.5 KiB/s  500.0 KiB reused"
       ]
     )
   })

@@ -14,6 +14,7 @@ import type { Socket } from "effect/socket"
 import { TestClock } from "effect/testing"
 import { Opaque } from "../../src/domain/channel/Opaque.ts"
 import * as limits from "../../src/domain/limits.ts"
+import { Accounts, AccountsFailed } from "../../src/domain/session/Accounts.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
 import { Audit } from "../../src/server/Audit.ts"
@@ -22,7 +23,7 @@ import * as ControlNode from "../../src/server/ControlNode.ts"
 import * as ControlSocket from "../../src/server/ControlSocket.ts"
 import { LoginGuard } from "../../src/server/LoginGuard.ts"
 import type { NotReady } from "../../src/server/Readiness.ts"
-import { PeerAddress } from "../../src/server/Peer.ts"
+import * as Peer from "../../src/server/Peer.ts"
 import { ServerStatus } from "../../src/server/ServerStatus.ts"
 import { controlContract } from "./controlContract.ts"
 import { connect, layer, settle } from "./world.ts"
@@ -81,6 +82,31 @@ describe("readiness", () => {
   )
 })
 
+describe("accounts that cannot be read", () => {
+  const damaged = new AccountsFailed({ detail: "damaged" })
+  const unread = Layer.effect(
+    Accounts,
+    Effect.map(Accounts, (inner) => Accounts.of({ ...inner, list: Effect.fail(damaged), grants: Effect.fail(damaged) }))
+  ).pipe(Layer.provide(Layer.orDie(Layer.provide(Fixture.accounts, Opaque.layerQuick))))
+  const asked = Control.layer(Effect.undefined).pipe(
+    Layer.provideMerge(Layer.mergeAll(LoginGuard.layer, ServerStatus.layer, unread))
+  )
+
+  it.effect("keep nobody from asking: each name of a ban is a hash then, by which it is lifted", () =>
+    Effect.gen(function* () {
+      const guard = yield* LoginGuard
+      for (let tries = 0; tries <= limits.attemptsPerUserAndAddressMax; tries++) {
+        yield* Effect.ignore(guard.attempt("ada", Peer.fromAddress("192.0.2.7")))
+      }
+      const { bans, lift, status } = yield* Control
+      const [ban] = (yield* bans).bans
+      assert.match(ban?.user ?? "", /^unknown:[0-9a-f]{16}$/)
+      assert.deepStrictEqual((yield* status).bans, (yield* bans).bans)
+      assert.strictEqual(yield* lift({ user: ban?.user ?? "" }), 1)
+    }).pipe(Effect.provide(asked))
+  )
+})
+
 describe("beside a server", () => {
   const address = "192.0.2.7"
   // As the executable puts them together: the guard and the status of the server are made once.
@@ -110,7 +136,7 @@ describe("beside a server", () => {
     }).pipe(
       Effect.scoped,
       Effect.provide(Layer.merge(layer(), beside)),
-      Effect.provideService(PeerAddress, Effect.succeed(address))
+      Effect.provideService(Peer.PeerAddress, Effect.succeed(address))
     )
   )
 })
@@ -317,7 +343,10 @@ describe("the Unix socket", () => {
     Effect.gen(function* () {
       mkdirSync(join(state, "control"))
       writeFileSync(join(state, "control", "socket"), "kept")
-      assert.match(yield* listen(state), /^cannot listen on '.*socket': /)
+      assert.match(
+        yield* listen(state),
+        /^cannot listen on '.*socket' \(another program listens there\): see what is there/
+      )
       assert.isTrue(statSync(join(state, "control", "socket")).isFile())
       assert.match(yield* asks(state), /cannot be asked|no server runs/)
     })

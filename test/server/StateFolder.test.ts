@@ -1,4 +1,4 @@
-import { symlinkSync, writeFileSync } from "node:fs"
+import { chmodSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
@@ -41,7 +41,11 @@ describe("what is no folder", () => {
         const { message } = yield* Effect.flip(resolve({ root, state: file }))
         assert.strictEqual(message, `'${file}' is no folder: name one for the server's state with --state`)
         const below = yield* Effect.flip(resolve({ root, state: join(file, "x") }))
-        assert.match(below.message, /cannot hold the server's state \(\w+\): name another folder with --state$/)
+        assert.strictEqual(
+          below.message,
+          `'${join(file, "x")}' cannot hold the server's state (a part of its path is no folder): ` +
+            "name another folder with --state"
+        )
       })
     )
   )
@@ -86,8 +90,81 @@ describe("where", () => {
   )
 })
 
+describe("without the served folder", () => {
+  const given = ({ env = {}, platform = "linux", root, state }: Given) => ({
+    wanted: { root, state, platform },
+    provide: Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env }))
+  })
+  const ofServer = (facts: Given) => given(facts).provide(StateFolder.ofServer(given(facts).wanted))
+  const ofAccounts = (facts: Given) => given(facts).provide(StateFolder.ofAccounts(given(facts).wanted))
+
+  it.live("the state is found where it is named, and by the path that the folder had", () =>
+    at((folder, root) =>
+      Effect.gen(function* () {
+        const env = { XDG_STATE_HOME: join(folder, "state") }
+        const named = { root, state: join(folder, "own") }
+        const { folder: own } = yield* resolve({ root, env })
+        mkdirSync(own, { recursive: true, mode: 0o700 })
+        renameSync(root, join(folder, "away"))
+        for (const find of [ofServer, ofAccounts]) {
+          assert.strictEqual(yield* find(named), named.state)
+          assert.strictEqual(yield* find({ root, env }), own)
+        }
+        // A server is asked wherever it may be; whether it is there is said by who asks it.
+        assert.include(yield* ofServer({ root: join(folder, "slip"), env }), env.XDG_STATE_HOME)
+        assert.strictEqual(
+          (yield* Effect.flip(ofAccounts({ root: join(folder, "slip"), env }))).message,
+          `there is no folder '${join(folder, "slip")}', and there are no accounts for it: ` +
+            "give the --root, --state or --config of the server, or make the folder if nobody serves it yet"
+        )
+      })
+    )
+  )
+
+  it.live("a root that cannot be looked at is in nobody's way where the state is named", () =>
+    at((folder) =>
+      Effect.gen(function* () {
+        writeFileSync(join(folder, "file"), "")
+        const root = join(folder, "file", "x")
+        for (const find of [ofServer, ofAccounts]) {
+          assert.strictEqual(yield* find({ root, state: join(folder, "own") }), join(folder, "own"))
+          assert.strictEqual(
+            (yield* Effect.flip(find({ root, env: { HOME: folder } }))).message,
+            `'${root}' cannot be looked at (a part of its path is no folder): ` +
+              "run this as the server's user, or name the server's state folder with --state"
+          )
+        }
+      })
+    )
+  )
+})
+
 describe("refused", () => {
   const refusal = (given: Given) => Effect.map(Effect.flip(resolve(given)), ({ message }) => message)
+
+  it.live("a folder that others may write into, but on Windows, and not to ask a server", () =>
+    at((folder, root) =>
+      Effect.gen(function* () {
+        const state = join(folder, "own")
+        mkdirSync(state)
+        for (const mode of [0o777, 0o1777, 0o770, 0o702]) {
+          chmodSync(state, mode)
+          const text =
+            `others may write into the state folder '${state}' (mode ${mode.toString(8)}), ` +
+            `and so replace accounts and keys: run chmod 700 '${state}', and see whether all in it is the server's own`
+          assert.strictEqual(yield* refusal({ root, state }), text)
+          const wanted = { root, state, platform: "linux" }
+          assert.strictEqual((yield* Effect.flip(StateFolder.ofAccounts(wanted))).message, text)
+          assert.strictEqual(yield* StateFolder.ofServer(wanted), state)
+          assert.strictEqual((yield* resolve({ root, state, platform: "win32" })).folder, state)
+        }
+        for (const mode of [0o700, 0o750, 0o755]) {
+          chmodSync(state, mode)
+          assert.strictEqual((yield* resolve({ root, state })).folder, state)
+        }
+      })
+    )
+  )
 
   it.live("inside the root, directly, through a link or not yet there; beside it is fine", () =>
     at((folder, root) =>

@@ -11,6 +11,7 @@ import {
   readdirSync,
   readFileSync,
   realpathSync,
+  renameSync,
   rmSync,
   statSync,
   watch,
@@ -140,6 +141,21 @@ const names = (options: Parameters<typeof session>[0]) =>
 
 const oneLine = (text: string) => assert.strictEqual(text.trimEnd().split("\n").length, 1, text)
 
+describe.skipIf(!terminal.available)("a password that is asked for", () => {
+  it("is not given with Ctrl-C, and then nothing was changed", async () => {
+    const person = terminal.open([process.execPath, main, "user", "add", "ada"], {
+      cwd: folder,
+      env: { PATH: process.env["PATH"], HOME: folder, XDG_STATE_HOME: join(folder, "state") }
+    })
+    await person.until("Password for 'ada' (not shown)")
+    person.type("half\u0003")
+    await person.until("paradrop-server: no password was given: nothing was changed")
+    assert.strictEqual(await person.ended, 130)
+    assert.notInclude(person.shown(), "half")
+    assert.strictEqual((await run(["user", "list"])).stdout, "")
+  }, 120_000)
+})
+
 describe.skipIf(!terminal.available)("a password that is made", () => {
   it("is told to a person with what it is, and to a pipe alone", async () => {
     const piped = await run(["user", "add", "ada", "--generate"])
@@ -234,6 +250,9 @@ describe("serving", () => {
     const whole = readFileSync(accounts)
     writeFileSync(accounts, whole.subarray(0, -9))
     assert.strictEqual(await names(login), "LoginRejected")
+    const { code: answered, stdout } = await run(["status", "--state", "own"])
+    assert.match(stdout, /^letting nobody in: the accounts cannot be read, and its log says why, started /)
+    assert.strictEqual(answered, 0)
     writeFileSync(accounts, whole)
     assert.deepStrictEqual(await names(login), [])
     const { code, stderr } = await stop(server, "SIGTERM")
@@ -252,7 +271,7 @@ describe("serving", () => {
       assert.strictEqual(new Date(time).toISOString(), time)
     }
     assert.lengthOf(lines, 1)
-  })
+  }, 120_000)
 
   /** Waits for it to say so on standard error. */
   const until = async (server: ReturnType<typeof start>, text: string) => {
@@ -389,11 +408,17 @@ describe("not starting", () => {
       assert.strictEqual(stdout, "")
       oneLine(stderr)
     }
+    assert.strictEqual(
+      ended.at(-1)?.stderr,
+      "paradrop-server: 'usr' is no command: did you mean 'user'? (paradrop-server --help shows the usage)\n"
+    )
   })
 
   it("--help and --version are no errors", async () => {
     const help = await run(["--help"])
     assert.strictEqual(help.code, 0)
+    assert.deepStrictEqual(await run(["help"]), help)
+    assert.deepStrictEqual(await run(["help", "user", "add"]), await run(["user", "add", "--help"]))
     for (const word of ["--config", "--set", "--host", "--port", "--root", "--state", "user"])
       assert.include(help.stdout, word)
     assert.strictEqual((await run(["--version"])).code, 0)
@@ -622,6 +647,11 @@ describe("a server that runs", () => {
       status = (await run(["status", "--state", "own"])).stdout
     }
     assert.match(status, /^serving, started .*; 1 session, 1 transfer; /)
+    // What is asked of the server, or said of an account, needs nothing of the served folder.
+    renameSync(join(folder, "files"), join(folder, "away"))
+    const unmoved = await run(["user", "list", "--state", "own"])
+    assert.deepStrictEqual(unmoved, { code: 0, stdout: "", stderr: "no account yet: 'user add NAME' makes one\n" })
+    assert.match((await run(["status", "--state", "own"])).stdout, /^serving/)
     server.child.kill("SIGTERM")
     while (!server.output.stderr.includes('"event":"stopping"')) await once(server.child.stderr, "data")
     const { stdout } = await run(["status", "--json", "--state", "own"])
@@ -632,10 +662,10 @@ describe("a server that runs", () => {
     assert.isNotString(await held)
     assert.strictEqual((await server.ended).code, 0)
     assert.strictEqual((await run(["status", "--state", "own"])).code, 1)
-  })
+  }, 120_000)
 
   it("serves all the same when it cannot be asked, and says so", async () => {
-    mkdirSync(join(folder, "own", "control", "socket"), { recursive: true })
+    mkdirSync(join(folder, "own", "control", "socket"), { recursive: true, mode: 0o700 })
     const server = await serve("--state", "own")
     assert.deepStrictEqual(await names({ port: server.port, user: "default", password: "123456" }), [])
     const { stderr } = await stop(server, "SIGTERM")

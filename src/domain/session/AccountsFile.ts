@@ -15,6 +15,7 @@ import { Effect, FileSystem, Layer, Path, type PlatformError, Redacted, Schema, 
 import { Base64Url } from "effect/encoding"
 import { UserName } from "../channel/HandshakeMessage.ts"
 import { Opaque, recordBytes, type ServerSetup, setupBytes, StretchingId } from "../channel/Opaque.ts"
+import { platformWords } from "../SystemCode.ts"
 import { accountsFileBytesMax, accountsMax, stateLockWaitMillisecondsMax } from "../limits.ts"
 import {
   type Account,
@@ -269,15 +270,18 @@ const fileProblem = <A, R>(
 ): Effect.Effect<A, AccountsFailed, R> =>
   Effect.mapError(work, (error) => {
     if (error._tag === "StateFileTooLarge") return damaged(path)
-    return failed(texts.get(error.reason._tag)?.(path) ?? `'${path}' cannot be used: ${error.reason.message}`)
+    return failed(texts.get(error.reason._tag)?.(path) ?? `'${path}' cannot be used: ${platformWords(error)}`)
   })
 
 const folderProblem =
   (folder: string) =>
-  ({ reason }: PlatformError.PlatformError): AccountsFailed =>
-    failed(`'${folder}' cannot hold the server's state (${reason._tag}): name another folder with --state`)
+  (error: PlatformError.PlatformError): AccountsFailed =>
+    failed(`'${folder}' cannot hold the server's state (${platformWords(error)}): name another folder with --state`)
 
 const texts = new Map<string, (path: string) => string>([
   ["NotFound", (path) => `'${path}' is missing: restore it from a backup`],
-  ["PermissionDenied", (path) => `no permission for '${path}': run this as the user that the server runs as`]
+  [
+    "PermissionDenied",
+    (path) => `no permission for '${path}': it must be the server's user's (chown), and this must be run as that user`
+  ]
 ])

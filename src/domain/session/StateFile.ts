@@ -62,8 +62,7 @@ const notOf = (path: string, method: string, description: string) =>
 
 const noFile = (path: string) => notOf(path, "read", "it is no file: put the file back, or move what is there away")
 
-const noFolder = (path: string) =>
-  notOf(path, "makeFolder", "it is no folder: name another one, or move what is there away")
+const noFolder = (path: string) => notOf(path, "makeFolder", "it is no folder")
 
 /** Replaces the file, or makes it: readable and writable by its owner alone. */
 export const replace = (

@@ -8,6 +8,7 @@
 import { chmodSync, closeSync, openSync, statSync } from "node:fs"
 import type { DatabaseSync } from "node:sqlite"
 import { Effect, Layer } from "effect"
+import { systemCode, systemWords } from "../SystemCode.ts"
 import { LockFailed, LockHeld, StateLock } from "./StateLock.ts"
 
 /** Locks between processes of one machine; the system gives them back when their holder dies. */
@@ -29,7 +30,15 @@ const library = Effect.promise(() => import("node:sqlite"))
 
 const take = (path: string, open: (path: string) => DatabaseSync): Effect.Effect<DatabaseSync, LockHeld | LockFailed> =>
   Effect.flatMap(
-    Effect.try({ try: () => (ownFile(path), open(path)), catch: (error) => failed(path, error) }),
+    Effect.try({
+      try: () => (ownFile(path) ? open(path) : undefined),
+      catch: (error) => failed(path, error)
+    }).pipe(
+      Effect.filterOrFail(
+        (database) => database !== undefined,
+        () => new LockFailed({ path, detail: "it is no file; move what is there away" })
+      )
+    ),
     (database) =>
       Effect.try({
         try: () => {
@@ -41,12 +50,17 @@ const take = (path: string, open: (path: string) => DatabaseSync): Effect.Effect
       }).pipe(Effect.tapError(() => Effect.sync(() => database.close())))
   )
 
-/** The file, readable by its owner alone, as whatever is in the folder. SQLite would make it as the umask says. */
-const ownFile = (path: string): void => {
+/**
+ * Whether there is a file now, readable by its owner alone, as whatever is in the folder. SQLite would make it as the
+ * umask says.
+ */
+const ownFile = (path: string): boolean => {
   // Closing a file drops this process's locks on it: one that is there is never opened here.
   const there = statSync(path, { throwIfNoEntry: false })
   if (there === undefined) closeSync(openSync(path, "ax", 0o600))
+  else if (!there.isFile()) return false
   else if ((there.mode & 0o077) !== 0) chmodSync(path, 0o600)
+  return true
 }
 
 /** SQLITE_BUSY of SQLite's result codes. */
@@ -55,5 +69,23 @@ const busy = 5
 const errorCode = (error: unknown): unknown =>
   error instanceof Error && "errcode" in error ? error.errcode : undefined
 
-const failed = (path: string, error: unknown): LockFailed =>
-  new LockFailed({ path, detail: error instanceof Error ? error.message : "unknown" })
+const failed = (path: string, error: unknown): LockFailed => {
+  const code = systemCode(error)
+  const known = sqliteWords.get(Number(errorCode(error)) & primaryBits)
+  // Node gives a failure of SQLite a code as well, which says nothing.
+  if (known !== undefined) return new LockFailed({ path, detail: known })
+  if (code !== undefined && code !== "ERR_SQLITE_ERROR") return new LockFailed({ path, detail: systemWords(code) })
+  return new LockFailed({ path, detail: error instanceof Error ? error.message : "unknown" })
+}
+
+/** Of a result code of SQLite, what is above says more of the same. */
+const primaryBits = 0xff
+
+/** The result codes of SQLite that come of a file and its disk. */
+const sqliteWords = new Map([
+  [8, "it cannot be written to; see who owns it, and whether its file system is read-only"],
+  [10, "its disk reports a fault, or its file system has no locks; keep the state on a local disk"],
+  [13, "the disk is full; make room"],
+  [14, "it cannot be opened; see who may read and write it, and its folder"],
+  [26, "it is no lock of ours; move it away"]
+])

@@ -168,7 +168,10 @@ describe("files", () => {
             const accounts = yield* AccountsFile.make(folder)
             yield* fs.rename(path, `${path}.away`)
             yield* Effect.sync(() => execFileSync("mkfifo", ["-m", "600", path]))
-            assert.include(yield* failureOf(folder), "it is no file: put the file back")
+            assert.strictEqual(
+              yield* failureOf(folder),
+              `'${path}' cannot be used: it is no file: put the file back, or move what is there away`
+            )
             if (name === "accounts.json") {
               assert.include((yield* Effect.flip(accounts.find(bob))).message, "it is no file: put the file back")
             }

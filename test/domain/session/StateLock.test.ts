@@ -102,10 +102,26 @@ describe("node", () => {
     }).pipe(Effect.scoped, Effect.provide(Layer.merge(NodeFileSystem.layer, StateLockNode.layer)))
   )
 
+  it.live("says what is in its place: a folder, or another file", () =>
+    Effect.gen(function* () {
+      const fs = yield* FileSystem.FileSystem
+      const folder = yield* fs.makeTempDirectoryScoped()
+      const why = Effect.fnUntraced(function* (name: string) {
+        return (yield* Effect.flip((yield* StateLock).acquire(join(folder, name)))).message.replace(folder, "")
+      })
+      yield* fs.makeDirectory(join(folder, "taken"), { mode: 0o755 })
+      assert.strictEqual(yield* why("taken"), "cannot lock '/taken': it is no file; move what is there away")
+      // It is left as it is.
+      assert.strictEqual((yield* fs.stat(join(folder, "taken"))).mode & 0o777, 0o755)
+      yield* fs.writeFileString(join(folder, "other"), "x".repeat(4096))
+      assert.strictEqual(yield* why("other"), "cannot lock '/other': it is no lock of ours; move it away")
+    }).pipe(Effect.scoped, Effect.provide(Layer.merge(NodeFileSystem.layer, StateLockNode.layer)))
+  )
+
   it.effect("says when there is no folder for it", () =>
     Effect.gen(function* () {
       const failed = yield* Effect.flip((yield* StateLock).acquire(join(import.meta.dirname, "none", "lock")))
-      assert.strictEqual(failed._tag, "LockFailed")
+      assert.strictEqual(failed.message, `cannot lock '${join(import.meta.dirname, "none", "lock")}': it is not there`)
     }).pipe(Effect.scoped, Effect.provide(StateLockNode.layer))
   )
 })
