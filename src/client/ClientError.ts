@@ -204,6 +204,31 @@ export class NotListed extends Schema.TaggedError<NotListed>()("NotListed", {
   }
 }
 
+/** What a folder of the server holds under names that the protocol does not have. */
+export class NotNameable extends Schema.TaggedError<NotNameable>()("NotNameable", {
+  /** printable; empty: the outermost, or several when there are no names */
+  folder: Schema.String,
+  count: Schema.Int,
+  /** printable: the first of them, and what is wrong with each */
+  names: Schema.Array(Schema.String)
+}) {
+  /** What it is, for a person. */
+  get what(): string {
+    const { count, folder, names } = this
+    const where = names.length === 0 ? "other folders" : folder === "" ? "the outermost folder" : `'${folder}'`
+    const some = names.slice(0, namesToldMax).join(", ")
+    const more = count > namesToldMax ? ", ..." : ""
+    return `${count} in ${where} whose names cannot be sent${some === "" ? "" : `: ${some}${more}`}`
+  }
+
+  override get message(): string {
+    return `not listed: ${this.what}; the server's administrator can rename ${this.count === 1 ? "it" : "them"}`
+  }
+}
+
+/** A few show what is meant. */
+const namesToldMax = 3
+
 /** A local file could not be read or written. */
 export class LocalFileFailed extends Schema.TaggedError<LocalFileFailed>()("LocalFileFailed", {
   /** printable */

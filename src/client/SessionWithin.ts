@@ -36,12 +36,17 @@ export const within = (session: ClientSession, place: Place): ClientSession => {
   /** What was not named may be here; what is above is, as a whole: neither has a name below the place. */
   const insideOnly =
     (onUnlisted: OnUnlisted): OnUnlisted =>
-    ({ count, names }) => {
+    ({ count, names, unnamed }) => {
+      // What is above the place is not in it, whatever it is called.
+      const unnamedHere = unnamed.flatMap((one) => {
+        const folder = one.folder === place ? "" : FileName.below(place, one.folder)
+        return one.names.length === 0 ? [one] : folder === undefined ? [] : [{ ...one, folder }]
+      })
       const own = names.map((name) => FileName.below(place, name)).filter((name) => name !== undefined)
       const above = names.filter((name) => FileName.isWithin([name], place)).length
       const others = count - names.length + above
-      if (own.length + others === 0) return Effect.void
-      return onUnlisted({ count: own.length + others, names: own.filter(FileName.isName) })
+      if (own.length + others + unnamedHere.length === 0) return Effect.void
+      return onUnlisted({ count: own.length + others, names: own.filter(FileName.isName), unnamed: unnamedHere })
     }
   /** The whole name: longer and deeper than the part that was checked when it was typed. */
   const whole = (name: FileName.FileName): Effect.Effect<FileName.FileName, RequestRefused> =>

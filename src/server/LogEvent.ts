@@ -50,6 +50,10 @@ export const logEvents = {
     level: "Warn",
     meaning: "a listing lacks `count` folders or files that the server may not look into: `name` is the first"
   },
+  unnamed: {
+    level: "Warn",
+    meaning: "a listing lacks `count` files or folders whose names cannot be sent: `name` is the first; rename them"
+  },
   "store-failed": {
     level: "Error",
     meaning:

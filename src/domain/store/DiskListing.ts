@@ -3,11 +3,11 @@
  */
 import { Effect, Result, Stream } from "effect"
 import type { FileEntry } from "../file/FileEntry.ts"
-import { baseName, type FileName, isName, segmentKey } from "../file/FileName.ts"
-import type { Disk, DiskPath } from "./Disk.ts"
+import { baseName, type FileName, isName, segmentKey, stagingFolder } from "../file/FileName.ts"
+import type { Disk, DiskEntry, DiskPath } from "./Disk.ts"
 import { lookPatiently, statAt } from "./DiskLookup.ts"
 import { closed, type DiskStore, entryOf, failed, sameFolder, unlistable } from "./DiskStore.ts"
-import type { Where } from "./FileStore.ts"
+import type { Unnamed, Where } from "./FileStore.ts"
 import type { StoreFailed } from "./StoreError.ts"
 
 /** Who hears of what is left out. */
@@ -29,10 +29,11 @@ interface Level extends Omit<Where, "folder"> {
 const filesAt = (
   context: DiskStore,
   folder: DiskPath,
-  { alike, onUnlisted, outermost }: Level
+  { alike, onUnlisted, onUnnamed, outermost }: Level
 ): Stream.Stream<FileEntry, StoreFailed> =>
   Stream.suspend(() => {
     const { ended } = context.speltAnew
+    const told = { ...(onUnlisted && { onUnlisted }), ...(onUnnamed && { onUnnamed }) }
     return context.disk.list(folder).pipe(
       // What vanished meanwhile, or may not be looked into, hides itself and not the rest.
       Stream.catchIf(
@@ -45,19 +46,24 @@ const filesAt = (
         const before = folder.map((part) => `${part}/`).join("")
         const folders: Array<string> = []
         const files: Array<Listed> = []
-        for (const { kind, name: part } of batch) {
+        const unnamed: Array<DiskEntry> = []
+        for (const entry of batch) {
+          const { kind, name: part } = entry
           if (alike?.has(segmentKey(part)) === false) continue
           const name = `${before}${part}`
-          if (!isName(name)) continue
-          if (kind === "folder") folders.push(part)
+          if (!isName(name)) unnamed.push(entry)
+          else if (kind === "folder") folders.push(part)
           else if (kind === "file") files.push({ name, part })
         }
-        const here = Stream.fromArrayEffect(entriesOf(context, folder, files, { ended, onUnlisted }))
+        const entries = entriesOf(context, folder, files, { ended, onUnlisted })
+        const here = Stream.fromArrayEffect(
+          unnamed.length === 0 ? entries : Effect.andThen(tellUnnamed(onUnnamed, folder, unnamed), entries)
+        )
         if (folders.length === 0) return here
         const below = Stream.flatMap(Stream.fromArray(folders), (part) =>
-          filesAt(context, [...folder, part], { ...(onUnlisted && { onUnlisted }), outermost: false })
+          filesAt(context, [...folder, part], { ...told, outermost: false })
         )
-        return files.length === 0 ? below : Stream.concat(here, below)
+        return files.length + unnamed.length === 0 ? below : Stream.concat(here, below)
       })
     )
   })
@@ -73,6 +79,17 @@ const unlisted = (onUnlisted: OnUnlisted, name: string, code: string): Effect.Ef
   onUnlisted === undefined || !closed.has(code) || !isName(name) || baseName(name) === "lost+found"
     ? Effect.void
     : onUnlisted(name)
+
+/** What is no file has none to miss, and a staging folder is hidden on purpose, also one of another server below. */
+const tellUnnamed = (onUnnamed: Where["onUnnamed"], folder: DiskPath, entries: ReadonlyArray<DiskEntry>) => {
+  const path = folder.join("/")
+  const where = isName(path) ? path : undefined
+  const all = entries.flatMap(({ kind, name: part }): ReadonlyArray<Unnamed> => {
+    const ours = kind === "folder" && part === stagingFolder
+    return ours || (kind !== "file" && kind !== "folder") ? [] : [{ folder: where, part, kind }]
+  })
+  return onUnnamed === undefined ? Effect.void : Effect.forEach(all, onUnnamed, { discard: true })
+}
 
 /** @param ended how many renames to another spelling had ended before the folder was read */
 const entriesOf = Effect.fnUntraced(function* (

@@ -407,6 +407,33 @@ describe("FileStoreDisk, names that others hold", () => {
     })
   )
 
+  it.effect("what no name can mean is told with its folder, but for what is ours or no file", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* newDisk({}, ["acc/a", "acc/b.", "acc/deep/c\\d", "acc/deep/e\ud800"])
+      for (const folder of ["gone ", "acc/.Paradrop"]) {
+        yield* control.plant([...folder.split("/"), "f"], file(other))
+      }
+      yield* control.plant(["acc", stagingFolder, "g"], file(other))
+      yield* control.plant(["acc", "link."], { kind: "link" })
+      yield* Effect.gen(function* () {
+        const store = yield* FileStore
+        const unnamed = Effect.fnUntraced(function* (store: FileStore["Service"], where: Where = {}) {
+          const told: Array<string> = []
+          const onUnnamed: Where["onUnnamed"] = ({ folder, kind, part }) =>
+            Effect.sync(() => void told.push(`${kind} ${folder ?? "-"} ${part}`))
+          yield* Stream.runDrain(store.list({ ...where, onUnnamed }))
+          return told.toSorted()
+        })
+        const inside = ["file acc b.", "file acc/deep c\\d", "file acc/deep e\ud800", "folder acc .Paradrop"]
+        assert.deepStrictEqual(yield* unnamed(store), [...inside, "folder - gone "].toSorted())
+        assert.deepStrictEqual(yield* unnamed(store, { alike: new Set(["acc"]) }), inside)
+        const own = ["file - b.", "file deep c\\d", "file deep e\ud800", "folder - .Paradrop"]
+        assert.deepStrictEqual(yield* unnamed(Confined.make(store, FileName.make("acc")).store), own)
+        assert.deepStrictEqual(yield* listNames, ["acc/a", "from/a", "kept/b"])
+      }).pipe(Effect.provide(onDisk(disk)))
+    })
+  )
+
   it.effect("a folder that is closed between the looks at it is told as one", () =>
     Effect.gen(function* () {
       const { control, disk } = yield* newDisk({}, [])
