@@ -100,6 +100,9 @@ export class TooManyToWatch extends Schema.TaggedError<TooManyToWatch>()("TooMan
   }
 }
 
+/** What a refused listing is about. */
+export const theListing = "the listing"
+
 /** The server refused a request. */
 export class RequestRefused extends Schema.TaggedError<RequestRefused>()("RequestRefused", {
   name: Schema.String,
@@ -158,6 +161,9 @@ const refusedText: Record<RefusalReason, (name: string, detail: string) => strin
     `too many passwords were tried, nothing was changed: try again in ${Math.ceil(Number(detail) / 1000)} s`,
   cancelled: (name) => `the transfer of '${name}' was cancelled`,
   draining: () => "the server is about to stop: try again later",
+  "no-access": (name) =>
+    `the user that the server runs as has no access to ${name === theListing ? "your folder" : `'${name}'`}: ` +
+    "nothing was changed, and only the server's administrator can give it access",
   "store-failed": (name) => `the server's storage failed for '${name}': its log says why`
 }
 

@@ -28,7 +28,7 @@ import { packRanges } from "../domain/file/Packed.ts"
 import { unpackEntries, unpackNames } from "../domain/file/PackedFiles.ts"
 import * as Answers from "./Answers.ts"
 import * as Bundles from "./Bundles.ts"
-import { type CommandError, ProtocolBroken, type RequestRefused } from "./ClientError.ts"
+import { type CommandError, ProtocolBroken, type RequestRefused, theListing } from "./ClientError.ts"
 import { type Counter, counter, type OnProgress } from "./Progress.ts"
 import type { Unlisted } from "./Unlisted.ts"
 import * as PasswordChange from "./PasswordChange.ts"
@@ -556,7 +556,7 @@ const pagesOf = (onUnlisted?: OnUnlisted) => {
         if (message.count === count) return undefined
         return yield* new ProtocolBroken({ detail: "a listing with another count" })
       default:
-        yield* unlessMissing(yield* Answers.unlessRefused(message, "the listing"), "the listing")
+        yield* unlessMissing(yield* Answers.unlessRefused(message, theListing), theListing)
         return yield* Answers.unexpected(message._tag)
     }
   })

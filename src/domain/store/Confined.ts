@@ -255,6 +255,7 @@ const renamed = (error: StoreError, name: FileName, depth: number): StoreError =
       return new TakenOver({ name })
     case "BaseChanged":
       return new BaseChanged({ name })
+    case "NoAccess":
     case "StoreFailed":
       return error
   }

@@ -6,9 +6,9 @@ import type { FileEntry } from "../file/FileEntry.ts"
 import { baseName, type FileName, isName, segmentKey, stagingFolder } from "../file/FileName.ts"
 import type { Disk, DiskEntry, DiskPath } from "./Disk.ts"
 import { lookPatiently, statAt } from "./DiskLookup.ts"
-import { closed, type DiskStore, entryOf, failed, sameFolder, unlistable } from "./DiskStore.ts"
+import { closed, type DiskStore, entryOf, orNoAccess, sameFolder, unlistable } from "./DiskStore.ts"
 import type { Unnamed, Where } from "./FileStore.ts"
-import type { StoreFailed } from "./StoreError.ts"
+import type { NoAccess, StoreFailed } from "./StoreError.ts"
 
 /** Who hears of what is left out. */
 type OnUnlisted = Where["onUnlisted"]
@@ -18,7 +18,7 @@ export const walk = (
   context: DiskStore,
   folder: DiskPath,
   where: Omit<Where, "folder"> = {}
-): Stream.Stream<FileEntry, StoreFailed> => filesAt(context, folder, { ...where, outermost: true })
+): Stream.Stream<FileEntry, NoAccess | StoreFailed> => filesAt(context, folder, { ...where, outermost: true })
 
 /** Where a walk is. */
 interface Level extends Omit<Where, "folder"> {
@@ -30,7 +30,7 @@ const filesAt = (
   context: DiskStore,
   folder: DiskPath,
   { alike, onUnlisted, onUnnamed, outermost }: Level
-): Stream.Stream<FileEntry, StoreFailed> =>
+): Stream.Stream<FileEntry, NoAccess | StoreFailed> =>
   Stream.suspend(() => {
     const { ended } = context.speltAnew
     const told = { ...(onUnlisted && { onUnlisted }), ...(onUnnamed && { onUnnamed }) }
@@ -40,7 +40,7 @@ const filesAt = (
         ({ code }) => folder.length > 0 && unlistable.has(code) && !(outermost && closed.has(code)),
         ({ code }) => Stream.unwrap(Effect.as(unlisted(onUnlisted, folder.join("/"), code), Stream.empty))
       ),
-      Stream.mapError(failed),
+      Stream.mapError((error) => orNoAccess(error, folder.join("/"))),
       Stream.chunks,
       Stream.flatMap((batch) => {
         const before = folder.map((part) => `${part}/`).join("")
@@ -97,12 +97,13 @@ const entriesOf = Effect.fnUntraced(function* (
   folder: DiskPath,
   files: ReadonlyArray<Listed>,
   { ended, onUnlisted }: { readonly ended: number; readonly onUnlisted: OnUnlisted }
-): Effect.fn.Return<ReadonlyArray<FileEntry>, StoreFailed> {
+): Effect.fn.Return<ReadonlyArray<FileEntry>, NoAccess | StoreFailed> {
   const entries: Array<FileEntry> = []
   const gone: Array<FileName> = []
   const parts = files.map(({ part }) => part)
   for (const [index, stat] of (yield* statsOf(context.disk, folder, parts, onUnlisted)).entries()) {
-    if (Result.isFailure(stat) && !unlistable.has(stat.failure.code)) return yield* failed(stat.failure)
+    if (Result.isFailure(stat) && !unlistable.has(stat.failure.code))
+      return yield* orNoAccess(stat.failure, folder.join("/"))
     const file = files[index]
     if (file === undefined) continue
     if (Result.isFailure(stat) && closed.has(stat.failure.code))
@@ -120,7 +121,7 @@ const nowSpelt = Effect.fnUntraced(function* (
   context: DiskStore,
   gone: ReadonlyArray<FileName>,
   listed: Set<FileName>
-): Effect.fn.Return<ReadonlyArray<FileEntry>, StoreFailed> {
+): Effect.fn.Return<ReadonlyArray<FileEntry>, NoAccess | StoreFailed> {
   const entries: Array<FileEntry> = []
   for (const name of gone) {
     const found = yield* Effect.result(lookPatiently(context, name, statAt))
@@ -141,5 +142,5 @@ const statsOf = (disk: Disk["Service"], folder: DiskPath, names: ReadonlyArray<s
           ({ code }) => folder.length > 0 && unlistable.has(code),
           ({ code }) => Effect.as(unlisted(onUnlisted, folder.join("/"), code), [])
         ),
-        Effect.mapError(failed)
+        Effect.mapError((error) => orNoAccess(error, folder.join("/")))
       )
