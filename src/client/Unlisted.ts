@@ -18,6 +18,8 @@ export interface Unlisted {
   readonly names: ReadonlyArray<FileName>
   /** what no name can mean, folder by folder; without names: of other folders, together */
   readonly unnamed: ReadonlyArray<Unnamed>
+  /** of one folder's listing: that folder, or one that it is in, which may not be looked into; named from the top */
+  readonly itself?: string
 }
 
 /** So many files and folders in one folder, and what the first are called there; a `/` ends what is a folder. */
@@ -58,12 +60,15 @@ export const make = (texts: ReadonlyArray<string>, means: Means): Heard => {
   return {
     onUnlisted: (unlisted) => Effect.sync(() => void (heard = unlisted)),
     mayHold: (text) =>
+      heard.itself !== undefined ||
       heard.count > heard.names.length ||
       heard.names.some((name) => means.below(name, text)) ||
       heard.unnamed.some((unnamed) => concerns(unnamed, text)),
     tell: Effect.fnUntraced(function* (command) {
       const reporter = yield* Reporter
       const failures = Failures.make(reporter, command)
+      const { itself } = heard
+      if (itself !== undefined) yield* failures.tell(itself, new NotListed({ name: printable(itself) }))
       const told = heard.names.filter((name) => texts.some((text) => means.below(name, text)))
       yield* Effect.forEach(told, (name) => failures.tell(name, new NotListed({ name: printable(name) })), {
         discard: true
@@ -74,7 +79,7 @@ export const make = (texts: ReadonlyArray<string>, means: Means): Heard => {
       // Their names were not told: they may hold anything.
       const others = heard.count - heard.names.length
       if (others > 0) yield* reporter.note(`${others} more that the server may not look into`, "bad")
-      return told.length + others + unnamed.reduce((sum, { count }) => sum + count, 0)
+      return (itself === undefined ? 0 : 1) + told.length + others + unnamed.reduce((sum, { count }) => sum + count, 0)
     })
   }
 }
@@ -125,11 +130,11 @@ const notNameable = ({ count, folder, names }: Unnamed): NotNameable =>
 
 /** What stays at a server when a command removes what it does not have of these folders. */
 export const tellKept = Effect.fnUntraced(function* (
-  { count, names, unnamed }: Unlisted,
+  { count, itself, names, unnamed }: Unlisted,
   isMeant: (name: string) => boolean
 ) {
   const { note } = yield* Reporter
-  const closed = names.filter(isMeant).length + count - names.length
+  const closed = names.filter(isMeant).length + count - names.length + (itself === undefined ? 0 : 1)
   const kept = unnamed
     .filter(({ folder, names }) => names.length === 0 || names.some((name) => isMeant(pathOf(folder, plain(name)))))
     .map((one) => notNameable(one).what)
