@@ -212,7 +212,7 @@ export class NotListed extends Schema.TaggedError<NotListed>()("NotListed", {
 
 /** What a folder of the server holds under names that the protocol does not have. */
 export class NotNameable extends Schema.TaggedError<NotNameable>()("NotNameable", {
-  /** printable; empty: the outermost, or several when there are no names */
+  /** printable; empty: the one where a person stands, or several when there are no names */
   folder: Schema.String,
   count: Schema.Int,
   /** printable: the first of them, and what is wrong with each */
@@ -221,10 +221,10 @@ export class NotNameable extends Schema.TaggedError<NotNameable>()("NotNameable"
   /** What it is, for a person. */
   get what(): string {
     const { count, folder, names } = this
-    const where = names.length === 0 ? "other folders" : folder === "" ? "the outermost folder" : `'${folder}'`
+    const where = names.length === 0 ? "in other folders" : folder === "" ? "here" : `in '${folder}'`
     const some = names.slice(0, namesToldMax).join(", ")
     const more = count > namesToldMax ? ", ..." : ""
-    return `${count} in ${where} whose names cannot be sent${some === "" ? "" : `: ${some}${more}`}`
+    return `${count} ${where} whose names cannot be sent${some === "" ? "" : `: ${some}${more}`}`
   }
 
   override get message(): string {

@@ -122,7 +122,9 @@ const storeWith = (closed: ReadonlyArray<string>) =>
       const list: typeof store.list = (where = {}) => {
         const { onUnlisted = () => Effect.void } = where
         const told = Effect.forEach(closed, (name) => onUnlisted(FileName.make(name)), { discard: true })
-        return Stream.unwrap(Effect.as(told, store.list(where)))
+        const { onUnnamed = () => Effect.void } = closed.length === 0 ? {} : where
+        const odd = onUnnamed({ folder: FileName.make("odd"), part: "b.", kind: "file" })
+        return Stream.unwrap(Effect.as(Effect.andThen(told, odd), store.list(where)))
       }
       const open: typeof store.open = (name) =>
         isWithin(["never", ...closed], name)
@@ -263,7 +265,13 @@ describe("cd and pwd", () => {
         [["cd shut/deep", "download -r x"], [lacks("/shut")]],
         [["cd in", "fetch"], [lacks("shut")]],
         [["cd in/shut", "fetch x"], [lacks("/in/shut")]],
-        [["cd lost+found"], []]
+        [["cd lost+found"], []],
+        [
+          ["cd odd", "fetch b*"],
+          [
+            "not listed: 1 here whose names cannot be sent: 'b.' (trailing-dot-or-space); the server's administrator can rename it"
+          ]
+        ]
       ] as const) {
         const { err, succeeded } = yield* shut.shell(lines)
         assert.deepStrictEqual(
