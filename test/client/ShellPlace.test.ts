@@ -269,7 +269,8 @@ describe("cd and pwd", () => {
         [
           ["cd odd", "fetch b*"],
           [
-            "not listed: 1 here whose names cannot be sent: 'b.' (trailing-dot-or-space); the server's administrator can rename it"
+            "not listed: 1 here whose names cannot be sent: 'b.' (trailing-dot-or-space); " +
+              "the server's administrator can rename it"
           ]
         ]
       ] as const) {
