@@ -100,6 +100,9 @@ export class TooManyToWatch extends Schema.TaggedError<TooManyToWatch>()("TooMan
   }
 }
 
+/** What a refused listing is about. */
+export const theListing = "the listing"
+
 /** The server refused a request. */
 export class RequestRefused extends Schema.TaggedError<RequestRefused>()("RequestRefused", {
   name: Schema.String,
@@ -158,6 +161,9 @@ const refusedText: Record<RefusalReason, (name: string, detail: string) => strin
     `too many passwords were tried, nothing was changed: try again in ${Math.ceil(Number(detail) / 1000)} s`,
   cancelled: (name) => `the transfer of '${name}' was cancelled`,
   draining: () => "the server is about to stop: try again later",
+  "no-access": (name) =>
+    `the user that the server runs as has no access to ${name === theListing ? "your folder" : `'${name}'`}: ` +
+    "nothing was changed, and only the server's administrator can give it access",
   "store-failed": (name) => `the server's storage failed for '${name}': its log says why`
 }
 
@@ -213,6 +219,31 @@ export class NotListed extends Schema.TaggedError<NotListed>()("NotListed", {
     return `the server may not look into '${this.name}': what is there is not listed; its administrator can change that`
   }
 }
+
+/** What a folder of the server holds under names that the protocol does not have. */
+export class NotNameable extends Schema.TaggedError<NotNameable>()("NotNameable", {
+  /** printable; empty: the one where a person stands, or several when there are no names */
+  folder: Schema.String,
+  count: Schema.Int,
+  /** printable: the first of them, and what is wrong with each */
+  names: Schema.Array(Schema.String)
+}) {
+  /** What it is, for a person. */
+  get what(): string {
+    const { count, folder, names } = this
+    const where = names.length === 0 ? "in other folders" : folder === "" ? "here" : `in '${folder}'`
+    const some = names.slice(0, namesToldMax).join(", ")
+    const more = count > namesToldMax ? ", ..." : ""
+    return `${count} ${where} whose names cannot be sent${some === "" ? "" : `: ${some}${more}`}`
+  }
+
+  override get message(): string {
+    return `not listed: ${this.what}; the server's administrator can rename ${this.count === 1 ? "it" : "them"}`
+  }
+}
+
+/** A few show what is meant. */
+const namesToldMax = 3
 
 /** A local file could not be read or written. */
 export class LocalFileFailed extends Schema.TaggedError<LocalFileFailed>()("LocalFileFailed", {

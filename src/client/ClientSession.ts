@@ -19,6 +19,7 @@ import {
   eagerContentBytesMax,
   frameHeaderBytes,
   unlistedNamesMax,
+  unnamedFoldersMax,
   resumeBytesMin
 } from "../domain/limits.ts"
 import type { Source, SourceShrank } from "../domain/transfer/Outgoing.ts"
@@ -27,7 +28,7 @@ import { packRanges } from "../domain/file/Packed.ts"
 import { unpackEntries, unpackNames } from "../domain/file/PackedFiles.ts"
 import * as Answers from "./Answers.ts"
 import * as Bundles from "./Bundles.ts"
-import { type CommandError, ProtocolBroken, type RequestRefused } from "./ClientError.ts"
+import { type CommandError, ProtocolBroken, type RequestRefused, theListing } from "./ClientError.ts"
 import { type Counter, counter, type OnProgress } from "./Progress.ts"
 import type { Unlisted } from "./Unlisted.ts"
 import * as PasswordChange from "./PasswordChange.ts"
@@ -92,7 +93,7 @@ export interface Described extends Committed {
   readonly executable?: true
 }
 
-/** Told once, at the end of a listing that lacks something. */
+/** Told at the end of a listing that lacks something; when it lacks several things again, of all of them. */
 export type OnUnlisted = (unlisted: Unlisted) => Effect.Effect<void>
 
 /** What is listed. */
@@ -527,9 +528,13 @@ const makeListings = Effect.fnUntraced(function* (
   }
 })
 
+/** A listing that lacks nothing. */
+const nothing: Unlisted = { count: 0, names: [], unnamed: [] }
+
 /** What the answers to one listing say: a page of it each, and undefined at its end. */
 const pagesOf = (onUnlisted?: OnUnlisted) => {
-  let [count, told] = [0, false]
+  let count = 0
+  let lacks = nothing
   return Effect.fnUntraced(function* (
     answer: Answer
   ): Effect.fn.Return<ReadonlyArray<FileEntry> | undefined, CommandError> {
@@ -537,27 +542,57 @@ const pagesOf = (onUnlisted?: OnUnlisted) => {
     switch (message._tag) {
       case "Page": {
         const entries = yield* unpacked(unpackEntries(message.entries))
-        if (told) return yield* new ProtocolBroken({ detail: "a page behind what a listing lacks" })
+        if (lacks !== nothing) return yield* new ProtocolBroken({ detail: "a page behind what a listing lacks" })
         count += entries.length
         return entries
       }
-      case "Unlisted": {
-        const names = yield* unpacked(unpackNames(message.names))
-        const sound = !told && names.length <= Math.min(message.count, unlistedNamesMax)
-        if (!sound) return yield* new ProtocolBroken({ detail: "a listing that lacks something twice" })
-        told = true
-        yield* onUnlisted?.({ count: message.count, names }) ?? Effect.void
+      case "Unlisted":
+      case "Unnamed": {
+        lacks = yield* message._tag === "Unlisted" ? withUnlisted(lacks, message) : withUnnamed(lacks, message)
+        yield* onUnlisted?.(lacks) ?? Effect.void
         return []
       }
       case "Listed":
         if (message.count === count) return undefined
         return yield* new ProtocolBroken({ detail: "a listing with another count" })
       default:
-        yield* unlessMissing(yield* Answers.unlessRefused(message, "the listing"), "the listing")
+        yield* unlessMissing(yield* Answers.unlessRefused(message, theListing), theListing)
         return yield* Answers.unexpected(message._tag)
     }
   })
 }
+
+type Said<Tag> = Extract<ServerMessage, { readonly _tag: Tag }>
+
+/** Once, and first. */
+const withUnlisted = Effect.fnUntraced(function* (
+  lacks: Unlisted,
+  { count, names: packed }: Said<"Unlisted">
+): Effect.fn.Return<Unlisted, ProtocolBroken> {
+  const names = yield* unpacked(unpackNames(packed))
+  const sound = lacks === nothing && names.length <= Math.min(count, unlistedNamesMax)
+  if (!sound) return yield* new ProtocolBroken({ detail: "a listing that lacks something twice" })
+  return { ...lacks, count, names }
+})
+
+/** Each folder once; others last, together. */
+const withUnnamed = Effect.fnUntraced(function* (
+  lacks: Unlisted,
+  { count, folder: said, names }: Said<"Unnamed">
+): Effect.fn.Return<Unlisted, ProtocolBroken> {
+  const { unnamed } = lacks
+  const folder: string = said ?? ""
+  const isTold = unnamed.some((one) => one.names.length === 0 || one.folder === folder)
+  const isNext = names.length === 0 ? folder === "" : !isTold && unnamed.length < unnamedFoldersMax
+  const sound = isNext && unnamed.at(-1)?.names.length !== 0 && count >= Math.max(1, names.length)
+  if (!sound || !names.every(isPart)) {
+    return yield* new ProtocolBroken({ detail: "a listing that lacks something twice" })
+  }
+  return { ...lacks, unnamed: [...unnamed, { folder, count, names }] }
+})
+
+/** One part of a path; a `/` ends what is a folder. */
+const isPart = (name: string): boolean => /^[^/]+\/?$/.test(name)
 
 const unpacked = <A>(result: Result.Result<A, { readonly message: string }>): Effect.Effect<A, ProtocolBroken> =>
   Effect.mapError(Effect.fromResult(result), ({ message }) => new ProtocolBroken({ detail: message }))

@@ -103,7 +103,7 @@ export const fetch = Effect.fnUntraced(function* (
   let waiting: Array<FileEntry> | undefined = []
   let fits = pattern === undefined
   const show = (entries: ReadonlyArray<FileEntry>) => reporter.listed(entries, { digests })
-  const lacks = Unlisted.make([pattern ?? "**"], Unlisted.mayFit)
+  const lacks = Unlisted.make([pattern ?? "**"], Unlisted.fitting)
   yield* Stream.runForEachArray(session.fetchWith({ digests, onUnlisted: lacks.onUnlisted }), (page) => {
     const wanted = pattern === undefined ? page : page.filter(({ name }) => Glob.matches(pattern, name))
     fits ||= wanted.length > 0

@@ -5,12 +5,12 @@
 import { Effect } from "effect"
 import { failuresToldMax } from "../domain/limits.ts"
 import type { FileError } from "./Batch.ts"
-import type { NotListed } from "./ClientError.ts"
+import type { NotListed, NotNameable } from "./ClientError.ts"
 import type { Reporter, TransferCommand } from "./Reporter.ts"
 
 export interface Failures {
   /** Tells it, or counts it. */
-  readonly tell: (name: string, error: FileError | NotListed) => Effect.Effect<void>
+  readonly tell: (name: string, error: FileError | NotListed | NotNameable) => Effect.Effect<void>
   /** Tells what was only counted. Once, at the end. */
   readonly rest: Effect.Effect<void>
 }
@@ -38,7 +38,7 @@ export const make = (reporter: Reporter["Service"], command: TransferCommand | "
 }
 
 /** What two failures have in common for which the same is to be done. */
-const reasonOf = (error: FileError | NotListed): string => {
+const reasonOf = (error: FileError | NotListed | NotNameable): string => {
   switch (error._tag) {
     case "RequestRefused":
       return error.reason
@@ -50,6 +50,8 @@ const reasonOf = (error: FileError | NotListed): string => {
       return "name-collision"
     case "NotListed":
       return "not-listed"
+    case "NotNameable":
+      return "not-nameable"
     case "SourceMissing":
       return "missing"
     case "SourceShrank":

@@ -8,7 +8,7 @@
  *   completes; otherwise nothing is shown.
  * - `secret` gives a line that is neither shown nor kept; undefined when the person declines.
  * - `interrupt` succeeds when Ctrl-C is pressed while no line is asked for. While one is asked for, Ctrl-C clears it,
- *   and declines a secret.
+ *   and declines a secret, as Ctrl-D does.
  */
 import { Context, Effect, Layer, Redacted, type Scope } from "effect"
 

@@ -161,6 +161,9 @@ const onTerminal = (history: ReadonlyArray<string>): Terminal => {
     closed = true
     received.end()
   })
+  // Ctrl-D at a question declines it; a terminal that has gone ends everything.
+  const close = reader.close.bind(reader)
+  reader.close = () => (asking === "secret" && !process.stdin.readableEnded ? leave() : close())
   /** Ends the line as Enter does: what was typed of a secret would stand at the next prompt, for all to see. */
   const leave = (): void => {
     leaving = true
@@ -213,7 +216,7 @@ const onTerminal = (history: ReadonlyArray<string>): Terminal => {
     interrupted.add(listener)
     return Effect.sync(() => interrupted.delete(listener))
   })
-  return { lines: { line, secret, interrupt }, close: () => reader.close() }
+  return { lines: { line, secret, interrupt }, close }
 }
 
 /** Forgets what has been typed of the line: to its end, then all before. */

@@ -108,7 +108,7 @@ export const remote = Effect.fnUntraced(function* (
   const patterns = texts.filter(Glob.isPattern)
   const files = new Map<string, Named>()
   const fitting = new Set<string>()
-  const lacks = Unlisted.make(patterns, Unlisted.mayFit)
+  const lacks = Unlisted.make(patterns, Unlisted.fitting)
   if (patterns.length > 0) {
     const session = yield* (yield* Sessions).session
     const named = new Set(texts)

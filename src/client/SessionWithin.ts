@@ -33,22 +33,22 @@ export const within = (session: ClientSession, place: Place): ClientSession => {
       Stream.filter(({ name }) => name.startsWith(start)),
       Stream.map((entry) => renamed(entry, entry.name.slice(start.length)))
     )
-  /** What was not named may be here; what is above is, as a whole: neither has a name below the place. */
-  const insideOnly =
-    (onUnlisted: OnUnlisted): OnUnlisted =>
-    ({ count, names }) => {
-      const own = names.map((name) => FileName.below(place, name)).filter((name) => name !== undefined)
-      const above = names.filter((name) => FileName.isWithin([name], place)).length
-      const others = count - names.length + above
-      if (own.length + others === 0) return Effect.void
-      return onUnlisted({ count: own.length + others, names: own.filter(FileName.isName) })
-    }
   /** The whole name: longer and deeper than the part that was checked when it was typed. */
   const whole = (name: FileName.FileName): Effect.Effect<FileName.FileName, RequestRefused> =>
     Effect.mapError(FileName.parse(`${start}${name}`), ({ rule }) => {
       const detail = `limit on names (${rule})`
       return new RequestRefused({ name: printable(`${start}${name}`), reason: "not-a-file", detail })
     })
+  /** A request about one file. */
+  const at = <A, E, R>(
+    name: FileName.FileName,
+    request: (name: FileName.FileName) => Effect.Effect<A, E | RequestRefused, R>
+  ) => Effect.flatMap(whole(name), (name) => refusedWithin(place)(request(name)))
+  /** As the server spells it; the place itself may be spelt otherwise. */
+  const own = (name: FileName.FileName): FileName.FileName => {
+    const below = FileName.below(place, name)
+    return below !== undefined && FileName.isName(below) ? below : name
+  }
   /** Longer names may take more bundles. */
   const bundles = Effect.fnUntraced(function* <A, E>(
     all: ReadonlyArray<A>,
@@ -68,7 +68,9 @@ export const within = (session: ClientSession, place: Place): ClientSession => {
       content: contentOf(one)
     })
     for (const some of bundlesOf(inside, cost)) {
-      for (const [index, refusal] of yield* run(some)) refusals.set(some[index]?.position ?? index, refusal)
+      for (const [index, refusal] of yield* run(some)) {
+        refusals.set(some[index]?.position ?? index, saidWithin(place, refusal))
+      }
     }
     return refusals
   })
@@ -105,21 +107,65 @@ export const within = (session: ClientSession, place: Place): ClientSession => {
     // All names of this session have the place's outermost part.
     fetchWith: ({ alike, onUnlisted, ...options }) => {
       const wanted = alike !== undefined && FileName.isName(place) ? { ...options, alike: [place] } : options
-      return inside(session.fetchWith({ ...wanted, ...(onUnlisted && { onUnlisted: insideOnly(onUnlisted) }) }))
+      return inside(
+        session.fetchWith({ ...wanted, ...(onUnlisted && { onUnlisted: unlistedWithin(place, onUnlisted) }) })
+      )
     },
     fetchToGet: (names, onUnlisted) =>
       Effect.flatMap(Effect.forEach(names, whole), (all) =>
-        session.fetchToGet(all, onUnlisted && insideOnly(onUnlisted))
+        session.fetchToGet(all, onUnlisted && unlistedWithin(place, onUnlisted))
       ).pipe(Effect.flatMap((entries) => Stream.runCollect(inside(Stream.fromIterable(entries))))),
-    describe: (name) => Effect.flatMap(whole(name), session.describe),
-    upload: (name, ...rest) => Effect.flatMap(whole(name), (name) => session.upload(name, ...rest)),
-    download: (name, ...rest) => Effect.flatMap(whole(name), (name) => session.download(name, ...rest)),
-    update: (name, ...rest) => Effect.flatMap(whole(name), (name) => session.update(name, ...rest)),
-    para: (name, ...rest) => Effect.flatMap(whole(name), (name) => session.para(name, ...rest)),
-    remove: (name, ...rest) => Effect.flatMap(whole(name), (name) => session.remove(name, ...rest)),
+    describe: (name) => at(name, session.describe),
+    upload: (name, ...rest) => at(name, (name) => session.upload(name, ...rest)),
+    download: (name, ...rest) => at(name, (name) => session.download(name, ...rest)),
+    update: (name, ...rest) => at(name, (name) => session.update(name, ...rest)),
+    para: (name, ...rest) => at(name, (name) => session.para(name, ...rest)),
+    remove: (name, ...rest) =>
+      Effect.map(
+        at(name, (name) => session.remove(name, ...rest)),
+        own
+      ),
     rename: (name, to, ...rest) =>
-      Effect.flatMap(whole(name), (name) => Effect.flatMap(whole(to), (to) => session.rename(name, to, ...rest)))
+      at(name, (name) => Effect.flatMap(whole(to), (to) => session.rename(name, to, ...rest))).pipe(
+        Effect.map(({ name, to }) => ({ name: own(name), to: own(to) }))
+      )
   }
+}
+
+/** What a listing lacks of a place: names as they are there, but of what holds the place itself. */
+export const unlistedWithin =
+  (place: Place, onUnlisted: OnUnlisted): OnUnlisted =>
+  ({ count, names, unnamed }) => {
+    const own = names.map((name) => FileName.below(place, name)).filter((name) => name !== undefined)
+    const itself = names.find((name) => FileName.isWithin([name], place))
+    // What was not named may be here.
+    const others = count - names.length
+    // What is above the place is not in it, whatever it is called.
+    const unnamedHere = unnamed.flatMap((one) => {
+      const folder = one.folder === place ? "" : FileName.below(place, one.folder)
+      return one.names.length === 0 ? [one] : folder === undefined ? [] : [{ ...one, folder }]
+    })
+    if (own.length + others + unnamedHere.length === 0 && itself === undefined) return Effect.void
+    return onUnlisted({
+      count: own.length + others,
+      names: own.filter(FileName.isName),
+      unnamed: unnamedHere,
+      ...(itself !== undefined && { itself: `/${itself}` })
+    })
+  }
+
+/** A refusal as it is said at the place: names below it without its part, others from the top. */
+const refusedWithin =
+  (place: Place) =>
+  <A, E, R>(request: Effect.Effect<A, E | RequestRefused, R>): Effect.Effect<A, E | RequestRefused, R> =>
+    Effect.mapError(request, (error) => (error instanceof RequestRefused ? saidWithin(place, error) : error))
+
+const saidWithin = (place: Place, { detail, name, reason }: RequestRefused): RequestRefused => {
+  const start = `${printable(place)}/`
+  const own = (text: string) => (text.startsWith(start) ? text.slice(start.length) : text)
+  const isName = reason === "name-collision" || reason === "already-exists"
+  const outside = isName && !detail.startsWith(start)
+  return new RequestRefused({ name: own(name), reason, detail: outside ? `/${detail}` : isName ? own(detail) : detail })
 }
 
 /** For several requests in turn: each goes on from where the one before has ended. */

@@ -40,6 +40,16 @@ export class InvalidCommand extends Schema.TaggedError<InvalidCommand>()("Invali
   }
 }
 
+/** A file is no place to stand in. */
+class NoFolder extends Schema.TaggedError<NoFolder>()("NoFolder", {
+  /** printable */
+  name: Schema.String
+}) {
+  override get message(): string {
+    return `'${this.name}' is a file on the server: cd takes folders`
+  }
+}
+
 type Services = Digest | History | LineEditor | LocalFiles | Reporter | Screen | Sessions | WorkingFolder
 
 /** Where a person stands, and whether lines can still be kept. */
@@ -200,24 +210,31 @@ const changePlace = Effect.fnUntraced(function* (
     yield* reporter.failed({ error: new FileName.NameRefused({ name: printable(place), rule }) })
     return "failed"
   }
+  const found = place === "" ? "unknown" : yield* whatIs(place)
+  if (found === "file") {
+    yield* reporter.failed({ error: new NoFolder({ name: printable(place) }) })
+    return "failed"
+  }
   state.place = place
-  if (place === "") return "done"
-  const names = yield* namesBelow(place)
-  if (names === "none") {
+  if (found === "none") {
     yield* reporter.note(`the server has no file below '${printable(place)}' yet: the first upload makes the folder`)
   }
   return "done"
 })
 
-/** Whether there are names below a place, as far as a short look can tell. */
-const namesBelow = (place: ShellPlace.Place): Effect.Effect<"none" | "some" | "unknown", never, Sessions> =>
+/** What a place is at the server, as far as a short look can tell. */
+const whatIs = (place: ShellPlace.Place): Effect.Effect<"file" | "none" | "some" | "unknown", never, Sessions> =>
   Effect.gen(function* () {
     const session = yield* (yield* Sessions).standing
-    if (session === undefined) return "unknown"
-    let closed = false
-    const onUnlisted = () => Effect.sync(() => void (closed = true))
-    const found = yield* Stream.runHead(SessionWithin.within(session, place).fetchWith({ onUnlisted }))
-    return Option.isSome(found) ? "some" : closed ? "unknown" : "none"
+    // Of what is in a folder of that name no listing says whether there is anything.
+    if (session === undefined || !FileName.isName(place)) return "unknown"
+    let lacks = place.split("/").includes("lost+found")
+    const onUnlisted = SessionWithin.unlistedWithin(place, () => Effect.sync(() => void (lacks = true)))
+    const found = yield* Stream.runHead(
+      Stream.filter(session.fetchWith({ alike: [place], onUnlisted }), ({ name }) => FileName.isWithin([place], name))
+    )
+    if (Option.isSome(found)) return found.value.name === place ? "file" : "some"
+    return lacks ? "unknown" : "none"
   }).pipe(
     Effect.timeout(completionMillisecondsMax),
     Effect.orElseSucceed(() => "unknown" as const)

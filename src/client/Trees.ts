@@ -68,7 +68,9 @@ export const send = (
     // nothing is told by the answers what is in the way: it begins a round trip earlier.
     const meant = outermostOfLocal(yield* LocalFiles, paths, as)
     const optional = command === "upload" && !options.remove
-    const there = yield* Effect.cached(listing(command, meant, { optional }))
+    let lacks: Unlisted.Unlisted | undefined
+    const onUnlisted: OnUnlisted = (unlisted) => Effect.sync(() => void (lacks = unlisted))
+    const there = yield* Effect.cached(listing(command, meant, { optional, onUnlisted }))
     const blind = optional && !options.dryRun
     const here = yield* TreeSelection.local(command, paths, as, filter, Effect.forkScoped(blind ? loggedIn : there))
     let failed = here.failed
@@ -80,6 +82,7 @@ export const send = (
     const removing = options.remove && here.whole
     if (options.remove && !here.whole) yield* reporter.note(notWhole, "bad")
     if (options.remove) yield* tellEmpty(here.empty, "it is empty here")
+    if (removing && lacks !== undefined) yield* Unlisted.tellKept(lacks, mayGo(here, filter))
     const compare = command === "upload" ? "never" : options.checksum ? yield* sameToSend(here.files, listed) : "quick"
     const made = Plan.make<ToSend>({
       source: here.files,
@@ -105,6 +108,16 @@ export const send = (
       told: yield* tellsEach
     })
   }).pipe(Effect.scoped)
+
+/** Whether something at the server, a file or a folder, would go because nothing here is called so. */
+const mayGo =
+  ({ mayRemove, roots }: TreeSelection.LocalSelection, filter: Filter.Filter) =>
+  (name: string): boolean =>
+    mayRemove(name) &&
+    roots.some((root) => {
+      const own = FileName.below(root, name)
+      return own !== undefined && filter.enters(own)
+    })
 
 /** Which of the files cannot be beside what is there, and why. */
 const refusedBeside = (source: ReadonlyArray<ToSend>, target: ReadonlyArray<Plan.Known>) => {
@@ -259,9 +272,10 @@ export const get = (
     const among = toGet ?? outermostOfRemote(texts)
     const crossed = toGet && (yield* Effect.andThen(loggedIn, Batch.traffic))
     // What is excluded is not missed, wherever it is below what was asked for.
-    const isMissed = (name: string, text: string) =>
-      Unlisted.mayMean(name, text) && filter.enters(FileName.below(text, name) ?? name)
-    const lacks = Unlisted.make(texts.map(TreeSelection.folderName), isMissed)
+    const lacks = Unlisted.make(texts.map(TreeSelection.folderName), {
+      below: (name, text) => Unlisted.mayMean(name, text) && filter.enters(FileName.below(text, name) ?? name),
+      file: (name, text) => Unlisted.mayMeanFile(name, text) && filter.takes(FileName.below(text, name) ?? name)
+    })
     const listed = yield* listing("download", among, { toGet: toGet !== undefined, onUnlisted: lacks.onUnlisted })
     if (listed === undefined) return false
     const there = yield* TreeSelection.remote(texts, listed, filter, lacks.mayHold)

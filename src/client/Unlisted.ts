@@ -1,18 +1,33 @@
 /**
- * What a server's listing lacks: folders that the server may not look into. Nobody is left to think that it is empty.
+ * What a server's listing lacks: folders that the server may not look into, and files that are called what no name can
+ * be. Nobody is left to think that there is nothing.
  */
 import { Effect } from "effect"
-import { type FileName, isBelow, isWithin } from "../domain/file/FileName.ts"
+import { brokenRule, type FileName, isBelow, isWithin } from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
-import { NotListed } from "./ClientError.ts"
+import { failuresToldMax } from "../domain/limits.ts"
+import { NotListed, NotNameable } from "./ClientError.ts"
 import * as Failures from "./Failures.ts"
 import * as Glob from "./Glob.ts"
 import { Reporter } from "./Reporter.ts"
 
-/** So many folders, or files, and of the first the names. */
+/** What one listing lacks. */
 export interface Unlisted {
+  /** so many folders and files that may not be looked into, and of the first the names */
   readonly count: number
   readonly names: ReadonlyArray<FileName>
+  /** what no name can mean, folder by folder; without names: of other folders, together */
+  readonly unnamed: ReadonlyArray<Unnamed>
+  /** of one folder's listing: that folder, or one that it is in, which may not be looked into; named from the top */
+  readonly itself?: string
+}
+
+/** So many files and folders in one folder, and what the first are called there; a `/` ends what is a folder. */
+export interface Unnamed {
+  /** `""` is the outermost */
+  readonly folder: string
+  readonly count: number
+  readonly names: ReadonlyArray<string>
 }
 
 /** What one listing lacks, as `onUnlisted` of a session wants to tell it. */
@@ -24,33 +39,53 @@ export interface Heard {
   readonly tell: (command: "download" | "fetch") => Effect.Effect<number, never, Reporter>
 }
 
-/**
- * @param texts what was asked for
- * @param mayBe whether a text may mean something in a folder
- */
-export const make = (texts: ReadonlyArray<string>, mayBe: (folder: string, text: string) => boolean): Heard => {
-  let heard: Unlisted = { count: 0, names: [] }
+/** Whether one of what was asked for may mean something. */
+export interface Means {
+  /** in a folder */
+  readonly below: (folder: string, text: string) => boolean
+  /** or a file */
+  readonly file: (name: string, text: string) => boolean
+}
+
+/** @param texts what was asked for */
+export const make = (texts: ReadonlyArray<string>, means: Means): Heard => {
+  let heard: Unlisted = { count: 0, names: [], unnamed: [] }
+  const concerns = ({ count, folder, names }: Unnamed, text: string): boolean =>
+    names.some((name) => {
+      const path = pathOf(folder, name)
+      return name.endsWith("/") ? means.below(path.slice(0, -1), text) : means.file(path, text)
+    }) ||
+    // What is not named may be called anything.
+    (count > names.length && (names.length === 0 || means.below(Glob.isPattern(text) ? folder : any(folder), text)))
   return {
     onUnlisted: (unlisted) => Effect.sync(() => void (heard = unlisted)),
-    mayHold: (text) => heard.count > heard.names.length || heard.names.some((name) => mayBe(name, text)),
+    mayHold: (text) =>
+      heard.itself !== undefined ||
+      heard.count > heard.names.length ||
+      heard.names.some((name) => means.below(name, text)) ||
+      heard.unnamed.some((unnamed) => concerns(unnamed, text)),
     tell: Effect.fnUntraced(function* (command) {
       const reporter = yield* Reporter
       const failures = Failures.make(reporter, command)
-      const told = heard.names.filter((name) => texts.some((text) => mayBe(name, text)))
+      const { itself } = heard
+      if (itself !== undefined) yield* failures.tell(itself, new NotListed({ name: printable(itself) }))
+      const told = heard.names.filter((name) => texts.some((text) => means.below(name, text)))
       yield* Effect.forEach(told, (name) => failures.tell(name, new NotListed({ name: printable(name) })), {
         discard: true
       })
+      const unnamed = heard.unnamed.filter((one) => texts.some((text) => concerns(one, text)))
+      yield* Effect.forEach(unnamed, (one) => failures.tell(one.folder, notNameable(one)), { discard: true })
       yield* failures.rest
       // Their names were not told: they may hold anything.
       const others = heard.count - heard.names.length
       if (others > 0) yield* reporter.note(`${others} more that the server may not look into`, "bad")
-      return told.length + others
+      return (itself === undefined ? 0 : 1) + told.length + others + unnamed.reduce((sum, { count }) => sum + count, 0)
     })
   }
 }
 
 /** Whether what a pattern of `fetch` means may be in a folder: as far as can be known, they begin alike. */
-export const mayFit = (folder: string, pattern: string): boolean => {
+const mayFit = (folder: string, pattern: string): boolean => {
   const wanted = pattern.replace(/\/+$/, "").split("/")
   // Without `/` it speaks of the last part of a name, wherever that is.
   if (wanted.length === 1) return true
@@ -62,6 +97,51 @@ export const mayFit = (folder: string, pattern: string): boolean => {
   return true
 }
 
+/** What a pattern of `fetch` means. */
+export const fitting: Means = { below: mayFit, file: (name, pattern) => Glob.matches(pattern, name) }
+
 /** The same for what means a folder, a file or, if there is neither, a pattern: in the folder, or with that in it. */
 export const mayMean = (folder: string, text: string): boolean =>
   isWithin([text], folder) || isBelow(folder, text) || (Glob.isPattern(text) && mayFit(folder, text))
+
+/** Whether that means a file. */
+export const mayMeanFile = (name: string, text: string): boolean =>
+  isWithin([text], name) || (Glob.isPattern(text) && Glob.matches(text, name))
+
+/** The path of what is in a folder. */
+const pathOf = (folder: string, name: string): string => (folder === "" ? name : `${folder}/${name}`)
+
+/** Without what tells that it is a folder. */
+const plain = (name: string): string => name.replace(/\/$/, "")
+
+/** What is in a folder under no name that a person would write. */
+const any = (folder: string): string => pathOf(folder, "\ufffd")
+
+/** As a person reads it: of a name that breaks no rule some bytes were none of Unicode. */
+const notNameable = ({ count, folder, names }: Unnamed): NotNameable =>
+  new NotNameable({
+    folder: printable(folder),
+    count,
+    names: names.map((name) => {
+      const rule = brokenRule(pathOf(folder, plain(name))) ?? "ill-formed-unicode"
+      return `'${printable(name)}' (${rule})`
+    })
+  })
+
+/** What stays at a server when a command removes what it does not have of these folders. */
+export const tellKept = Effect.fnUntraced(function* (
+  { count, itself, names, unnamed }: Unlisted,
+  isMeant: (name: string) => boolean
+) {
+  const { note } = yield* Reporter
+  const closed = names.filter(isMeant).length + count - names.length + (itself === undefined ? 0 : 1)
+  const kept = unnamed
+    .filter(({ folder, names }) => names.length === 0 || names.some((name) => isMeant(pathOf(folder, plain(name)))))
+    .map((one) => notNameable(one).what)
+  const lines = [
+    ...(closed === 0 ? [] : [`${closed} that it may not look into`]),
+    ...kept.slice(0, failuresToldMax),
+    ...(kept.length > failuresToldMax ? [`what ${kept.length - failuresToldMax} more folders have of that kind`] : [])
+  ]
+  yield* Effect.forEach(lines, (line) => note(`kept at the server: ${line}`, "bad"), { discard: true })
+})

@@ -191,7 +191,7 @@ export const fetch = (
   Effect.gen(function* () {
     const reporter = yield* Reporter
     let known: Listing | undefined
-    const lacks = Unlisted.make([pattern ?? "**"], Unlisted.mayFit)
+    const lacks = Unlisted.make([pattern ?? "**"], Unlisted.fitting)
     const listing = Effect.gen(function* () {
       const session = yield* (yield* Sessions).session
       // The login counts not: the next listing has none.

@@ -464,6 +464,12 @@ export const listingNamesMax = 16
 /** Names that a server tells of what a listing leaves out; of the others it tells the number. */
 export const unlistedNamesMax = 32
 
+/** Folders of which a server tells that they hold what no name can mean; of the others it tells how much they hold. */
+export const unnamedFoldersMax = 32
+
+/** Of each of them so many of what is in it. */
+export const unnamedNamesMax = 8
+
 /** Small files are looked at, read and put in place for so long before the event loop has its turn. */
 export const blockingMillisecondsMax = 5
 

@@ -5,9 +5,9 @@ import { Effect, Stream } from "effect"
 import type { ChannelFailed } from "../domain/channel/ChannelError.ts"
 import type { FileEntry } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
-import { packEntries, packNames } from "../domain/file/PackedFiles.ts"
+import { packEntries } from "../domain/file/PackedFiles.ts"
 import { printable } from "../domain/file/Printable.ts"
-import { bundleFilesMax, unlistedNamesMax, listingPageEntriesMax } from "../domain/limits.ts"
+import { bundleFilesMax, listingPageEntriesMax } from "../domain/limits.ts"
 import type { FrameChannel } from "../domain/session/FrameChannel.ts"
 import type { ActionResult, SessionOutput } from "../domain/session/SessionState.ts"
 import type { Confined } from "../domain/store/Confined.ts"
@@ -16,6 +16,7 @@ import type { Signatures } from "../domain/transfer/Signatures.ts"
 import * as Message from "../domain/wire/Message.ts"
 import type { Bundles, Guard } from "./Bundles.ts"
 import type * as KeepAlive from "./KeepAlive.ts"
+import * as Lacking from "./Lacking.ts"
 import { log } from "./LogEvent.ts"
 import type { Stopped } from "./Refusals.ts"
 
@@ -44,30 +45,15 @@ export const make = (options: {
       )
     )
 
-  // Whoever watches lists every second: once in a session is enough.
-  let told = false
-  const tell = (count: number, [first]: ReadonlyArray<FileName.FileName>) =>
-    Effect.suspend(() => {
-      if (told || first === undefined) return Effect.void
-      told = true
-      const name = printable(files.whole(first))
-      return log("unlisted", `a listing lacks what may not be looked into: '${name}'`, { name, count, user: user() })
-    })
-
+  const tell = logging(files, user)
   return ({ alike, content, digest: wanted, id }) =>
     Effect.suspend(() => {
       let count = 0
       const first: Array<FileEntry> = []
-      let closed = 0
-      const names: Array<FileName.FileName> = []
-      const onUnlisted = (name: FileName.FileName) =>
-        Effect.sync(() => {
-          closed += 1
-          if (names.length < unlistedNamesMax) names.push(name)
-        })
+      const lacking = Lacking.make()
       const say = (message: Message.ServerMessage) =>
         unlessStopped(id, channel.send({ kind: "message", id, body: Message.Server.encode(message) }))
-      const all = store.list({ ...(alike && { alike }), onUnlisted })
+      const all = store.list({ ...(alike && { alike }), ...lacking.heard })
       const entries = wanted ? Stream.mapEffect(all, (entry) => withDigest(id, entry)) : all
       return Stream.runForEachArray(Stream.rechunk(entries, wanted ? 1 : listingPageEntriesMax), (page) => {
         count += page.length
@@ -80,13 +66,32 @@ export const make = (options: {
         aliveMeanwhile,
         Effect.andThen(
           Effect.suspend(() =>
-            closed === 0
-              ? Effect.void
-              : Effect.andThen(tell(closed, names), say({ _tag: "Unlisted", names: packNames(names), count: closed }))
+            Effect.andThen(tell(lacking.found()), Effect.forEach(lacking.messages(), say, { discard: true }))
           )
         ),
         Effect.andThen(content !== undefined ? bundles.sendAlong(id, first, unlessStopped) : Effect.void),
         Effect.map((): ActionResult => ({ _tag: "Listed", id, count }))
       )
+    })
+}
+
+/** Says in the log what a listing lacks. Whoever watches lists every second: once in a session is enough. */
+const logging = ({ root, whole }: Confined, user: () => string) => {
+  const told = { closed: false, unnamed: false }
+  return ({ closed, unnamed }: Lacking.Found): Effect.Effect<void> =>
+    Effect.gen(function* () {
+      if (closed.first !== undefined && !told.closed) {
+        told.closed = true
+        const name = printable(whole(closed.first))
+        const text = `a listing lacks what may not be looked into: '${name}'`
+        yield* log("unlisted", text, { name, count: closed.count, user: user() })
+      }
+      if (unnamed.first !== undefined && !told.unnamed) {
+        told.unnamed = true
+        const { folder, part } = unnamed.first
+        const name = printable([root, folder, part].filter((one) => one !== undefined).join("/"))
+        const text = `a listing lacks what is called as nothing can be: '${name}'`
+        yield* log("unnamed", text, { name, count: unnamed.count, user: user() })
+      }
     })
 }

@@ -50,10 +50,17 @@ export const logEvents = {
     level: "Warn",
     meaning: "a listing lacks `count` folders or files that the server may not look into: `name` is the first"
   },
+  unnamed: {
+    level: "Warn",
+    meaning: "a listing lacks `count` files or folders whose names cannot be sent: `name` is the first; rename them"
+  },
+  "no-access": {
+    level: "Warn",
+    meaning: "`command` of `user` was refused: the server's user has no access (`code`) to `name` or a folder above it"
+  },
   "store-failed": {
     level: "Error",
-    meaning:
-      "the disk failed `command` of `user`, about `name` where it is about one file; the client was told `store-failed`"
+    meaning: "the disk failed `command` of `user`, at `name` where that is known; the client was told `store-failed`"
   },
   "audit-failed": { level: "Error", meaning: "the audit log cannot be written: commands are refused until it can be" },
   "audit-lost": {

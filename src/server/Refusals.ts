@@ -49,10 +49,14 @@ export interface Refusals {
 export const make = ({ files, user, watch }: Whose): Refusals => {
   const logged: Refusals["logged"] = (id, error, file) =>
     Effect.suspend(() => {
-      if (error._tag !== "StoreFailed") return Effect.void
+      if (error._tag !== "StoreFailed" && error._tag !== "NoAccess") return Effect.void
       const { command, name = file } = watch.about(id)
-      const where = name === undefined ? {} : { name: printable(files.whole(name)) }
-      return log("store-failed", error.message, { user: user(), command, ...where })
+      const path = name === undefined ? error.path : files.whole(name)
+      const where = path === undefined ? {} : { name: printable(path === "" ? "." : path) }
+      const whose = { user: user(), command, ...where }
+      return error._tag === "NoAccess"
+        ? log("no-access", error.message, { ...whose, code: error.code })
+        : log("store-failed", error.message, whose)
     })
   const refusing = (id: RequestId, error: Refusable, refusal: Refusal) =>
     Effect.as(logged(id, error), { _tag: "Refused", id, refusal } as const)
@@ -95,6 +99,8 @@ export const refusalOf = (error: Refusable): Refusal => {
       return { reason: "conflict" }
     case "TakenOver":
       return { reason: "taken-over" }
+    case "NoAccess":
+      return { reason: "no-access" }
     case "StoreFailed":
       return { reason: "store-failed" }
   }

@@ -9,7 +9,7 @@ import { isMainThread } from "node:worker_threads"
 import { quickCrypto } from "../crypto.ts"
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Option, Schema } from "effect"
+import { Effect, Layer, Option, Schema, Stream } from "effect"
 import * as Client from "../../src/client/Client.ts"
 import { CommandHelp } from "../../src/client/CommandHelp.ts"
 import type { Command } from "../../src/client/Commands.ts"
@@ -26,6 +26,9 @@ import * as Shell from "../../src/client/Shell.ts"
 import * as ShellPlace from "../../src/client/ShellPlace.ts"
 import { type LocalNamed, WorkingFolder } from "../../src/client/WorkingFolder.ts"
 import * as WorkingFolderNode from "../../src/client/WorkingFolderNode.ts"
+import { FileName, isWithin } from "../../src/domain/file/FileName.ts"
+import { FileStore } from "../../src/domain/store/FileStore.ts"
+import { NoAccess } from "../../src/domain/store/StoreError.ts"
 import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
@@ -111,17 +114,38 @@ describe("a place", () => {
 // In the shell
 // -----------------------------------------------------------------------------
 
-const network = Server.layer.pipe(
-  Layer.provideMerge(MemorySocket.layer),
-  Layer.provideMerge(Fixture.accounts),
-  Layer.provideMerge(FileStoreMemory.layer()),
-  Layer.provideMerge(Layer.merge(quickCrypto, NodeCrypto.layerSecureRandom))
-)
+/** The server's store, of which these may not be looked into. */
+const storeWith = (closed: ReadonlyArray<string>) =>
+  Layer.effect(
+    FileStore,
+    Effect.map(FileStore, (store) => {
+      const list: typeof store.list = (where = {}) => {
+        const { onUnlisted = () => Effect.void } = where
+        const told = Effect.forEach(closed, (name) => onUnlisted(FileName.make(name)), { discard: true })
+        const { onUnnamed = () => Effect.void } = closed.length === 0 ? {} : where
+        const odd = onUnnamed({ folder: FileName.make("odd"), part: "b.", kind: "file" })
+        return Stream.unwrap(Effect.as(Effect.andThen(told, odd), store.list(where)))
+      }
+      const open: typeof store.open = (name) =>
+        isWithin(["never", ...closed], name)
+          ? Effect.fail(new NoAccess({ operation: "openRead", code: "EACCES" }))
+          : store.open(name)
+      return { ...store, list, open }
+    })
+  ).pipe(Layer.provide(FileStoreMemory.layer()))
+
+const networkWith = (closed: ReadonlyArray<string>) =>
+  Server.layer.pipe(
+    Layer.provideMerge(MemorySocket.layer),
+    Layer.provideMerge(Fixture.accounts),
+    Layer.provideMerge(storeWith(closed)),
+    Layer.provideMerge(Layer.merge(quickCrypto, NodeCrypto.layerSecureRandom))
+  )
 
 const entry = (name: string, kind: LocalNamed["kind"] = "file"): LocalNamed => ({ name, kind, size: 3, modified: 0 })
 const home = { "/home/ada": [entry("music", "folder"), entry("a b.txt"), entry(".hidden")], "/home/ada/music": [] }
 
-const world = () => {
+const world = (closed: ReadonlyArray<string> = []) => {
   const written = { out: "", err: "" }
   const asked: Array<string> = []
   const sessions = Layer.unwrap(
@@ -135,7 +159,7 @@ const world = () => {
     ReporterText.layer(""),
     History.layerMemory(),
     WorkingFolder.layerMemory(home)
-  ).pipe(Layer.provideMerge(Screen.layerMemory({ written })), Layer.provideMerge(network))
+  ).pipe(Layer.provideMerge(Screen.layerMemory({ written })), Layer.provideMerge(networkWith(closed)))
   const shell = (lines: ReadonlyArray<string>, start = "") =>
     Effect.gen(function* () {
       asked.length = 0
@@ -206,6 +230,60 @@ describe("cd and pwd", () => {
       const tooDeep = yield* shell([`cd ${deep}`, "fetch a", "remove a/b/c"])
       assert.include(tooDeep.err, "there is a limit on names (too-deep)")
     }).pipe(Effect.provide(layer))
+  )
+
+  it.effect("a file is no place to stand in; what fails there is told by the names of the place", () =>
+    Effect.gen(function* () {
+      const files = yield* LocalFilesMemory.MemoryFiles
+      files.set("x", { bytes: new Uint8Array(3), modified: 60_000 })
+      yield* shell(["upload x", "upload x --as a/one", "upload x --as a/b/two"])
+      const refused = yield* shell(["cd a", "cd one", "pwd"])
+      assert.strictEqual(refused.err, "'a/one' is a file on the server: cd takes folders\n")
+      assert.deepStrictEqual([refused.succeeded, refused.out], [false, "/a\n"])
+      const { err } = yield* shell(["cd a", "rename one b/two", "upload x --as ONE", "upload x --as one/y", "para x"])
+      assert.deepStrictEqual(err.trimEnd().split("\n"), [
+        "one: 'b/two' exists on the server already, and nothing was changed: take another name, or use --replace",
+        "the server already has 'one', which is the same name as 'ONE' on some machines: use that spelling",
+        "'one/y' is no file on the server, and cannot be one: " +
+          "there is a file in the place of a folder of that path; use another name",
+        "x: the server does not have this file: send it with 'upload' first"
+      ])
+      const removed = yield* shell(["cd a/b", "rename two three", "remove three"])
+      assert.include(removed.out, "File 'two' renamed to 'three'.")
+      assert.include(removed.out, "File 'three' removed")
+      assert.notInclude(removed.out, "a/b")
+    }).pipe(Effect.provide(layer))
+  )
+
+  const shut = world(["shut", "in/shut"])
+  it.effect("a closed folder is told by its name, wherever one stands, and none is said to be empty", () =>
+    Effect.gen(function* () {
+      const lacks = (name: string) =>
+        `the server may not look into '${name}': what is there is not listed; its administrator can change that`
+      for (const [lines, told] of [
+        [["cd shut", "fetch"], [lacks("/shut")]],
+        [["cd shut/deep", "download -r x"], [lacks("/shut")]],
+        [["cd in", "fetch"], [lacks("shut")]],
+        [["cd in/shut", "fetch x"], [lacks("/in/shut")]],
+        [["cd lost+found"], []],
+        [
+          ["cd odd", "fetch b*"],
+          [
+            "not listed: 1 here whose names cannot be sent: 'b.' (trailing-dot-or-space); " +
+              "the server's administrator can rename it"
+          ]
+        ]
+      ] as const) {
+        const { err, succeeded } = yield* shut.shell(lines)
+        assert.deepStrictEqual(
+          err.split("\n").filter((line) => line !== ""),
+          [...told]
+        )
+        assert.strictEqual(succeeded, told.length === 0)
+      }
+      const { err } = yield* shut.shell(["cd in/shut", "download a"])
+      assert.include(err, "the user that the server runs as has no access to 'a'")
+    }).pipe(Effect.provide(shut.layer))
   )
 
   it.effect("Tab completes folders for cd, and names from where one stands", () =>

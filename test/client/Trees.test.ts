@@ -23,9 +23,10 @@ import {
   deltaBytesMin,
   failuresToldMax,
   unlistedNamesMax,
+  unnamedFoldersMax,
   listingNamesMax
 } from "../../src/domain/limits.ts"
-import { FileStore } from "../../src/domain/store/FileStore.ts"
+import { FileStore, type Unnamed } from "../../src/domain/store/FileStore.ts"
 import { QuotaExceeded } from "../../src/domain/store/StoreError.ts"
 import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
@@ -47,6 +48,8 @@ interface WorldOptions {
   readonly hidden?: (name: string) => boolean
   /** of that: what it says it leaves out */
   readonly closed?: ReadonlyArray<string>
+  /** what its listing leaves out because no name can mean it */
+  readonly unnamed?: ReadonlyArray<Unnamed>
   /** runs before each login, told what was written until then */
   readonly asks?: (written: () => string) => Effect.Effect<void, LoginIncorrect>
   /** whether the server's quota is used up */
@@ -65,6 +68,7 @@ const world = (
     folders = [],
     full = false,
     hidden = () => false,
+    unnamed = [],
     reporter = ReporterJson.layer("")
   }: WorldOptions = {}
 ) => {
@@ -79,10 +83,11 @@ const world = (
     Effect.map(FileStore, (all) => {
       const list: typeof all.list = (where = {}) => {
         listings.push(where.alike === undefined ? "all" : Array.from(where.alike).join())
-        const { onUnlisted = () => Effect.void } = where
+        const { onUnlisted = () => Effect.void, onUnnamed = () => Effect.void } = where
         const told = Effect.forEach(closed, (name) => onUnlisted(FileName.make(name)), { discard: true })
+        const alsoTold = Effect.forEach(unnamed, onUnnamed, { discard: true })
         const shown = Stream.filter(all.list(where), ({ name }) => !hidden(name))
-        return Stream.unwrap(Effect.as(told, shown))
+        return Stream.unwrap(Effect.as(Effect.andThen(told, alsoTold), shown))
       }
       const placing: Partial<typeof all> = {
         stage: ({ name }) => Effect.fail(beyondQuota(name)),
@@ -115,7 +120,7 @@ const world = (
     return events.map((line) => JSON.parse(line) as Record<string, unknown>)
   }
   /** What a person was told of what stays; before `told`. */
-  const notes = () => written.err.split("\n").filter((line) => /^nothing is removed|^\d+ kept/.test(line))
+  const notes = () => written.err.split("\n").filter((line) => /^nothing is removed|^\d+ kept|^kept at/.test(line))
   /** Lines for a person; before `told`. */
   const lines = () => written.err.split("\n").filter((line) => line !== "")
   const clear = () => void (written.out = written.err = "")
@@ -672,6 +677,113 @@ describe("what a listing lacks", () => {
       assert.deepStrictEqual(about(events, "failed"), many.slice(0, unlistedNamesMax))
       assert.deepStrictEqual(summary(events), { files: 1, equal: 0, removed: 0, failed: many.length })
     }).pipe(Effect.provide(each.layer))
+  )
+})
+
+describe("what no name can mean", () => {
+  const inFolder = (folder: string, part: string, kind: "file" | "folder" = "file") => {
+    return { folder: folder === "" ? undefined : FileName.make(folder), part, kind }
+  }
+  const files = { "p/a": "1", "p/s/b": "2", "q/c": "3", top: "4" }
+  const some = world(files, { unnamed: [inFolder("p/s", "x\\y.md"), inFolder("p/t", "dir ", "folder")] })
+  it.effect("is told where it may be what was asked for, which has failed then, and nowhere else", () =>
+    Effect.gen(function* () {
+      const [md, dir] = ["p/s", "p/t"]
+      const fetch = (pattern: string | undefined) => Commands.run({ _tag: "Fetch", pattern })
+      const rows: ReadonlyArray<
+        readonly [
+          told: ReadonlyArray<string>,
+          Effect.Effect<boolean, unknown, Effect.Services<ReturnType<typeof download>>>
+        ]
+      > = [
+        [[md, dir], download(["."], {}, "1")],
+        [[md, dir], download(["p"], {}, "2")],
+        [[md], download(["p/s"], {}, "3")],
+        [[], download(["p/s/b"], {}, "4")],
+        [[], download(["q"], {}, "5")],
+        [[md, dir], download(["*.md"], {}, "6")],
+        [[dir], download(["p"], { exclude: ["*.md"] }, "7")],
+        [[md], download(["p"], { exclude: ["dir*"] }, "8")],
+        [[], download(["p"], { exclude: ["/s/", "/t"] }, "9")],
+        [[md, dir], fetch(undefined)],
+        [[md, dir], fetch("p")],
+        [[dir], fetch("q")],
+        [[], fetch("q/*")],
+        [[md], fetch("p/s/*")],
+        [[md], Commands.run({ _tag: "Download", names: ["p/s/*"], to: undefined })]
+      ]
+      for (const [index, [told, run]] of rows.entries()) {
+        assert.strictEqual(yield* run, told.length === 0, `${index}`)
+        const failed = some.told().filter(({ event }) => event === "failed")
+        assert.deepStrictEqual(
+          failed.map(({ error, name }) => [error, name]),
+          told.map((folder) => ["NotNameable", folder]),
+          `${index}`
+        )
+      }
+    }).pipe(Effect.provide(some.layer))
+  )
+
+  it.effect("keeps local files, and stays where a folder here takes the place of the server's, which is told", () =>
+    Effect.gen(function* () {
+      yield* here({ "to/p/gone": "3" })
+      assert.isFalse(yield* download(["p"], { remove: true }, "to"))
+      assert.deepStrictEqual(some.notes(), [notWhole])
+      some.told()
+      yield* here({ "p/a": "1" })
+      assert.isTrue(yield* para(["p"], { remove: true, exclude: ["/t"] }))
+      assert.deepStrictEqual(some.notes(), [
+        "kept at the server: 1 in 'p/s' whose names cannot be sent: 'x\\y.md' (backslash)"
+      ])
+      assert.deepStrictEqual(about(some.told(), "removed"), ["p/s/b"])
+      assert.isTrue(yield* para(["p"], {}))
+      assert.deepStrictEqual(some.notes(), [])
+    }).pipe(Effect.provide(some.layer))
+  )
+
+  const shut = world(files, { closed: ["p/shut", "q/shut"] })
+  it.effect("neither goes what the server may not look into, which is told", () =>
+    Effect.gen(function* () {
+      yield* here({ "p/a": "1" })
+      assert.isTrue(yield* upload(["p"], { remove: true }))
+      assert.deepStrictEqual(shut.notes(), ["kept at the server: 1 that it may not look into"])
+      shut.clear()
+      assert.isTrue(yield* upload(["p"], { remove: true, exclude: ["shut/"] }))
+      assert.deepStrictEqual(shut.notes(), [])
+    }).pipe(Effect.provide(shut.layer))
+  )
+
+  const plenty = world(files, {
+    reporter: ReporterText.layer(""),
+    unnamed: [
+      ...Array.from({ length: 40 }, (_, index) => inFolder("p", `\u001b${index}.`)),
+      ...Array.from({ length: unnamedFoldersMax + 1 }, (_, index) => inFolder(`x/${index}`, "a\udfff"))
+    ]
+  })
+  it.effect("is told in few lines, with what is wrong with some, however much it is", () =>
+    Effect.gen(function* () {
+      assert.isFalse(yield* download(["p"], {}, "x"))
+      const names = [0, 1, 2].map((index) => `'\\x1b${index}.' (control-character)`).join(", ")
+      const advice = "; the server's administrator can rename them"
+      assert.deepStrictEqual(
+        plenty.lines().filter((line) => line.startsWith("not listed")),
+        [
+          `not listed: 40 in 'p' whose names cannot be sent: ${names}, ...${advice}`,
+          `not listed: 2 in other folders whose names cannot be sent${advice}`
+        ]
+      )
+      plenty.clear()
+      assert.isFalse(yield* Commands.run({ _tag: "Fetch", pattern: undefined }))
+      assert.strictEqual(plenty.lines().filter((line) => line.startsWith("not listed")).length, failuresToldMax)
+      const more = unnamedFoldersMax + 1 - failuresToldMax
+      assert.include(plenty.lines(), `${more} more failed for the same reason (not-nameable)`)
+      assert.include(plenty.lines().join("\n"), "'a\ufffd' (ill-formed-unicode)")
+      plenty.clear()
+      // More than is named may be called anything, in its folder alone.
+      assert.isFalse(yield* Commands.run({ _tag: "Fetch", pattern: "p/*.md" }))
+      assert.include(plenty.lines()[0], "40 in 'p'")
+      assert.isFalse(yield* download(["q"], {}, "y"))
+    }).pipe(Effect.provide(plenty.layer))
   )
 })
 

@@ -16,7 +16,8 @@ import {
   keepAliveMilliseconds,
   receivedPartBytes,
   stallMillisecondsMax,
-  unlistedNamesMax
+  unlistedNamesMax,
+  unnamedFoldersMax
 } from "../../src/domain/limits.ts"
 import * as FaultySocket from "../../src/domain/testing/FaultySocket.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
@@ -218,13 +219,30 @@ describe("listings", () => {
   const lacks = (count: number, ...names: ReadonlyArray<FileName>): ServerMessage => {
     return { _tag: "Unlisted", names: packNames(names), count }
   }
+  const unnamed = (count: number, names: ReadonlyArray<string>, folder?: FileName): ServerMessage => {
+    return { _tag: "Unnamed", count, names, ...(folder !== undefined && { folder }) }
+  }
   const many = Array.from({ length: unlistedNamesMax + 1 }, (_, index) => FileName.make(`${index}`))
   const wrongly: Record<string, ReadonlyArray<ServerMessage>> = {
     "something twice": [lacks(1, name), lacks(1, name)],
     "more than it counts": [lacks(1, name, name)],
     "more names than may be told": [lacks(100, ...many)],
     nothing: [lacks(0)],
-    "something and goes on": [lacks(1, name), page]
+    "something and goes on": [lacks(1, name), page],
+    "names and goes on": [unnamed(1, ["a."]), page],
+    "names, and then what may not be looked into": [unnamed(1, ["a."]), lacks(1, name)],
+    "names of a folder twice": [unnamed(1, ["a."], name), unnamed(1, ["b."], name)],
+    "no names": [unnamed(0, [])],
+    "more names than it counts": [unnamed(1, ["a.", "b."])],
+    "names of others twice": [unnamed(1, []), unnamed(1, [])],
+    "names of others, and then of one": [unnamed(1, []), unnamed(1, ["a."])],
+    "names of others in one folder": [unnamed(1, [], name)],
+    "names that are paths": [unnamed(1, ["a/b."])],
+    "a name that is empty": [unnamed(1, [""])],
+    "a name that is a slash": [unnamed(1, ["/"])],
+    "names of too many folders": Array.from({ length: unnamedFoldersMax + 1 }, (_, index) =>
+      unnamed(1, ["a."], FileName.make(`${index}`))
+    )
   }
   for (const [what, said] of Object.entries(wrongly)) {
     scenario(`of which it is said to lack ${what} are refused`, () =>
@@ -239,11 +257,20 @@ describe("listings", () => {
   scenario("tell once what they lack, of as many names as there may be", () =>
     Effect.gen(function* () {
       const names = many.slice(1)
-      const answered = answers(page, lacks(1_000, ...names), { _tag: "Listed", count: 1 })
+      const folders = names.slice(0, unnamedFoldersMax)
+      const answered = answers(
+        page,
+        lacks(1_000, ...names),
+        ...folders.map((folder) => unnamed(2, ["a.", "b /"], folder)),
+        unnamed(9, []),
+        { _tag: "Listed", count: 1 }
+      )
       const heard: Array<Unlisted> = []
       const onUnlisted = (unlisted: Unlisted) => Effect.sync(() => void heard.push(unlisted))
       const listed = yield* Stream.runCollect((yield* against(answered)).fetchWith({ onUnlisted }))
-      assert.deepStrictEqual([listed.length, heard], [1, [{ count: 1_000, names }]])
+      assert.deepStrictEqual([listed.length, heard[0]], [1, { count: 1_000, names, unnamed: [] }])
+      const places = folders.map((folder) => ({ folder, count: 2, names: ["a.", "b /"] }))
+      assert.deepStrictEqual(heard.at(-1)?.unnamed, [...places, { folder: "", count: 9, names: [] }])
     })
   )
 

@@ -214,12 +214,17 @@ describe.skipIf(!terminal.available)("a shell on a terminal", { timeout: 240_000
     assert.strictEqual(await again.ended, 0)
   })
 
-  it("Ctrl-D at a password leaves the command, and the shell", async () => {
+  it("Ctrl-D at a password leaves the command, and not the shell", async () => {
     const left = shell()
     await left.until("paradrop> ")
     await askedToChange(left)
     left.type(ctrlD)
     await left.until("cancelled")
+    await left.until("paradrop> ")
+    left.type(`pwd${enter}`)
+    await left.until("/\r\n")
+    await left.until("paradrop> ")
+    left.type(ctrlD)
     assert.strictEqual(await left.ended, 0)
     const before = shell({ typed: true })
     await before.until("Password of 'ada' at ")

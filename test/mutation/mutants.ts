@@ -952,7 +952,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     "client-hears-twice-what-is-lacking",
     "a server tells without end what a listing lacks",
     client,
-    "const sound = !told &&",
+    "const sound = lacks === nothing &&",
     "const sound =",
     "client/hostile"
   ),

@@ -7,7 +7,7 @@ import { FileName } from "../../src/domain/file/FileName.ts"
 import * as Confined from "../../src/domain/store/Confined.ts"
 import { FileStore } from "../../src/domain/store/FileStore.ts"
 import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
-import { NoSuchFile, StoreFailed } from "../../src/domain/store/StoreError.ts"
+import { NoAccess, NoSuchFile, StoreFailed } from "../../src/domain/store/StoreError.ts"
 import { RequestId } from "../../src/domain/wire/Frame.ts"
 import * as CommandWatch from "../../src/server/CommandWatch.ts"
 import * as Refusals from "../../src/server/Refusals.ts"
@@ -17,6 +17,37 @@ import { connect, logTo, scenario, Watch, watchLayer } from "./world.ts"
 const name = FileName.make("in/a\u200b")
 const broken = new StoreFailed({ operation: "open", code: "EIO" })
 const id = RequestId.make(7)
+
+describe("what the server's user has no access to", () => {
+  it.effect("is a refusal of its own, and in the log with the code and where that is", () =>
+    Effect.gen(function* () {
+      const files = Confined.make(yield* FileStore, FileName.make("home"))
+      const commands = CommandWatch.make()
+      const { refused } = Refusals.make({ files, user: () => "ada", watch: commands })
+      commands.step({ _tag: "Message", id, message: { _tag: "Remove", name } }, [])
+      const listing = RequestId.make(8)
+      commands.step({ _tag: "Message", id: listing, message: { _tag: "Fetch" } }, [])
+      const refusal = { _tag: "Refused", id, refusal: { reason: "no-access" } } as const
+      const closed = new NoAccess({ operation: "openRead", code: "EACCES" })
+      assert.deepStrictEqual(yield* refused(id, closed), refusal)
+      yield* refused(listing, new NoAccess({ operation: "list", code: "EPERM", path: "home\u200b" }))
+      yield* refused(listing, new NoAccess({ operation: "list", code: "EPERM", path: "" }))
+      yield* refused(listing, new StoreFailed({ operation: "list", code: "EIO", path: "home/x" }))
+      const { lines } = yield* Watch
+      assert.deepStrictEqual(
+        lines.map(({ annotations: { code, command, event, name } }) => [event, command, name, code]),
+        [
+          ["no-access", "remove", "home/in/a\\u{200b}", "EACCES"],
+          ["no-access", "fetch", "home\\u{200b}", "EPERM"],
+          ["no-access", "fetch", ".", "EPERM"],
+          ["store-failed", "fetch", "home/x", undefined]
+        ]
+      )
+    }).pipe(
+      Effect.provide(Layer.merge(logTo, FileStoreMemory.layer({})).pipe(Layer.provideMerge([watchLayer, quickCrypto])))
+    )
+  )
+})
 
 describe("a disk that fails", () => {
   it.effect("is in the log with whom it failed, at what, in the server's names", () =>

@@ -11,7 +11,9 @@ import {
   contentBlockBytes,
   keepAliveMilliseconds,
   listingPageEntriesMax,
-  stallMillisecondsMax
+  stallMillisecondsMax,
+  unnamedFoldersMax,
+  unnamedNamesMax
 } from "../../src/domain/limits.ts"
 import { FileStore } from "../../src/domain/store/FileStore.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
@@ -143,13 +145,13 @@ describe("a listing that lacks something", () => {
           yield* Stream.runDrain(session.fetchWith(options))
         }
         yield* Effect.scoped(session.fetchToGet([name], onUnlisted))
-        const all = { count: 3, names: closed }
+        const all = { count: 3, names: closed, unnamed: [] }
         assert.deepStrictEqual(heard, [all, all, all, all])
         // A person in a folder hears of that folder, under the names that it has there.
         const place = SessionWithin.within(session, "in")
         yield* Stream.runDrain(place.fetchWith({ onUnlisted }))
         yield* Effect.scoped(place.fetchToGet([name], onUnlisted))
-        const own = { count: 2, names: ["a", "a\u{301}"].map((text) => FileName.make(text)) }
+        const own = { count: 2, names: ["a", "a\u{301}"].map((text) => FileName.make(text)), unnamed: [] }
         assert.deepStrictEqual(heard.slice(4), [own, own])
         yield* Stream.runDrain(SessionWithin.within(session, "none").fetchWith({ onUnlisted }))
         assert.strictEqual(heard.length, 6)
@@ -157,8 +159,8 @@ describe("a listing that lacks something", () => {
         for (const closedPlace of ["out", "out/deep", "in/a"]) {
           yield* Stream.runDrain(SessionWithin.within(session, closedPlace).fetchWith({ onUnlisted }))
         }
-        const itself = { count: 1, names: [] }
-        assert.deepStrictEqual(heard.slice(6), [itself, itself, itself])
+        const itself = (name: string) => ({ count: 0, names: [], unnamed: [], itself: name })
+        assert.deepStrictEqual(heard.slice(6), ["/out", "/out", "/in/a"].map(itself))
         const lines = (yield* Watch).lines.filter(({ annotations }) => annotations["event"] === "unlisted")
         assert.deepStrictEqual(
           lines.map(({ annotations: { count, name, user } }) => ({ count, name, user })),
@@ -166,6 +168,51 @@ describe("a listing that lacks something", () => {
         )
       }),
     { closed }
+  )
+})
+
+describe("a listing that lacks what no name can mean", () => {
+  const some = Array.from({ length: unnamedNamesMax + 2 }, (_, index) => {
+    return { folder: FileName.make("in/f"), part: `${index}.`, kind: "file" } as const
+  })
+  const folders = Array.from({ length: unnamedFoldersMax }, (_, index) => {
+    return { folder: FileName.make(`o/${index}`), part: "a\udfff", kind: "file" } as const
+  })
+  const unnamed = [{ folder: undefined, part: "x\ny ", kind: "folder" } as const, ...some, ...folders]
+  scenario(
+    "says so to each who lists, in few words, and once in a session to the log, escaped",
+    () =>
+      Effect.gen(function* () {
+        const session = yield* connect()
+        const heard: Array<Unlisted> = []
+        const onUnlisted = (unlisted: Unlisted) => Effect.sync(() => void heard.push(unlisted))
+        const listed = Effect.fnUntraced(function* (session: ClientSession) {
+          yield* Stream.runDrain(session.fetchWith({ onUnlisted }))
+          return heard.at(-1)?.unnamed ?? []
+        })
+        const all = yield* listed(session)
+        assert.deepStrictEqual(all.slice(0, 3), [
+          { folder: "", count: 1, names: ["x\ny /"] },
+          { folder: "in/f", count: some.length, names: some.slice(0, unnamedNamesMax).map(({ part }) => part) },
+          { folder: "o/0", count: 1, names: ["a\ufffd"] }
+        ])
+        const others = { folder: "", count: 2, names: [] }
+        assert.deepStrictEqual(all.slice(unnamedFoldersMax), [others])
+        // A person in a folder hears of what is there, and of what may be.
+        const inside = { folder: "f", count: some.length, names: all[1]?.names ?? [] }
+        assert.deepStrictEqual(yield* listed(SessionWithin.within(session, "in")), [inside, others])
+        assert.deepStrictEqual(yield* listed(SessionWithin.within(session, "in/f")), [
+          { ...inside, folder: "" },
+          others
+        ])
+        assert.deepStrictEqual(yield* listed(SessionWithin.within(session, "in/f/g")), [others])
+        const lines = (yield* Watch).lines.filter(({ annotations }) => annotations["event"] === "unnamed")
+        assert.deepStrictEqual(
+          lines.map(({ annotations: { count, name, user } }) => ({ count, name, user })),
+          [{ count: unnamed.length, name: "x\\x0ay ", user: "ada" }]
+        )
+      }),
+    { unnamed }
   )
 })
 

@@ -13,7 +13,7 @@ import type { UserName } from "../../src/domain/channel/HandshakeMessage.ts"
 import type { Digest } from "../../src/domain/file/Digest.ts"
 import type { FileName } from "../../src/domain/file/FileName.ts"
 import { Accounts, AccountsFailed } from "../../src/domain/session/Accounts.ts"
-import { FileStore } from "../../src/domain/store/FileStore.ts"
+import { FileStore, type Unnamed } from "../../src/domain/store/FileStore.ts"
 import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
 import { NoSpace, StoreFailed } from "../../src/domain/store/StoreError.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
@@ -49,6 +49,8 @@ export interface Options {
   readonly files?: FileStoreMemory.Options["files"]
   /** what the store says that it may not look into */
   readonly closed?: ReadonlyArray<FileName>
+  /** what its listings lack because no name can mean it */
+  readonly unnamed?: ReadonlyArray<Unnamed>
   /** whether the accounts cannot be read at this moment */
   readonly unreadable?: () => boolean
   /** what the disk fails to open */
@@ -99,9 +101,10 @@ const watchedStore = (options: Options) =>
           () => Effect.sync(() => void (held[kind] -= 1))
         )
       return FileStore.of({
-        list: ({ onUnlisted = () => Effect.void, ...where } = {}) => {
+        list: ({ onUnlisted = () => Effect.void, onUnnamed = () => Effect.void, ...where } = {}) => {
           const told = Effect.forEach(options.closed ?? [], onUnlisted, { discard: true })
-          return Stream.unwrap(Effect.as(told, store.list(where)))
+          const alsoTold = Effect.forEach(options.unnamed ?? [], onUnnamed, { discard: true })
+          return Stream.unwrap(Effect.as(Effect.andThen(told, alsoTold), store.list(where)))
         },
         stat: (name) => Effect.suspend(() => ((calls.stat += 1), store.stat(name))),
         open: Effect.fnUntraced(function* (name) {

@@ -8,7 +8,7 @@
 import { Effect, Result, Stream } from "effect"
 import type { FileEntry } from "../file/FileEntry.ts"
 import { type FileName, isName, segments } from "../file/FileName.ts"
-import type { FileStore, OpenFile, SmallContent, Staging } from "./FileStore.ts"
+import type { FileStore, OpenFile, SmallContent, Staging, Unnamed } from "./FileStore.ts"
 import * as SmallFiles from "./SmallFiles.ts"
 import {
   BaseChanged,
@@ -33,13 +33,15 @@ export interface Confined {
   readonly store: Store
   /** The name in the store below; as it is when that store cannot have one as long as that, which the view refuses. */
   readonly whole: (name: FileName) => FileName
+  /** the folder; undefined for the whole store */
+  readonly root: FileName | undefined
 }
 
 const parsed = (name: string): FileName | undefined => (isName(name) ? name : undefined)
 
 /** The whole store, or one folder of it, which need not exist yet. */
 export const make = (store: Store, root: FileName | undefined): Confined =>
-  root === undefined ? { store, whole: (name) => name } : below(store, root)
+  root === undefined ? { store, root, whole: (name) => name } : below(store, root)
 
 const below = (store: Store, root: FileName): Confined => {
   const depth = segments(root).length
@@ -80,13 +82,22 @@ const below = (store: Store, root: FileName): Confined => {
       Stream.filter(isOwn)
     )
 
-  const list: Store["list"] = ({ folder, onUnlisted, ...where } = {}) => {
+  const list: Store["list"] = ({ folder, onUnlisted, onUnnamed, ...where } = {}) => {
     const full = folder === undefined ? root : absolute(folder)
     const told = (name: FileName) => {
       const own = relative(name)
       return own === undefined || onUnlisted === undefined ? Effect.void : onUnlisted(own)
     }
-    const all = { ...where, ...(onUnlisted && { onUnlisted: told }) }
+    const toldUnnamed = (unnamed: Unnamed) => {
+      const own = unnamed.folder === root ? undefined : relative(unnamed.folder ?? "")
+      const isOwn = unnamed.folder === root || own !== undefined
+      return isOwn && onUnnamed !== undefined ? onUnnamed({ ...unnamed, folder: own }) : Effect.void
+    }
+    const all = {
+      ...where,
+      ...(onUnlisted && { onUnlisted: told }),
+      ...(onUnnamed && { onUnnamed: toldUnnamed })
+    }
     return full === undefined ? Stream.empty : inOwnNames(store.list({ ...all, folder: full }))
   }
 
@@ -127,6 +138,7 @@ const below = (store: Store, root: FileName): Confined => {
     }
 
   return {
+    root,
     whole: (name) => absolute(name) ?? name,
     store: {
       list,
@@ -244,6 +256,7 @@ const renamed = (error: StoreError, name: FileName, depth: number): StoreError =
       return new TakenOver({ name })
     case "BaseChanged":
       return new BaseChanged({ name })
+    case "NoAccess":
     case "StoreFailed":
       return error
   }

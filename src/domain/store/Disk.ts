@@ -60,6 +60,7 @@ export interface DiskStat extends DiskGlance {
 
 /** An entry of a folder. */
 export interface DiskEntry {
+  /** ill-formed where the system's name is no Unicode: no path can mean such an entry */
   readonly name: string
   readonly kind: DiskGlance["kind"]
 }

@@ -10,10 +10,17 @@ import { type DiskEntry, type DiskError, type DiskGlance, type DiskPath, type Di
 import { open } from "./DiskLookup.ts"
 import { demanded, makeDurable, placeStep, prune, standing, whilePlacing } from "./DiskPlacing.ts"
 import { stage } from "./DiskStaging.ts"
-import { absent, blocked, type DiskStore, entryOf, failed, folderOf, inFolder, stepsOf } from "./DiskStore.ts"
+import { absent, blocked, type DiskStore, entryOf, folderOf, inFolder, orNoAccess, stepsOf } from "./DiskStore.ts"
 import type { Outcomes, SmallContent, SmallFile, StageRequest } from "./FileStore.ts"
 import * as SmallFiles from "./SmallFiles.ts"
-import { DigestMismatch, type FileExists, type NoSuchFile, type StoreError, StoreFailed } from "./StoreError.ts"
+import {
+  DigestMismatch,
+  type FileExists,
+  type NoAccess,
+  type NoSuchFile,
+  type StoreError,
+  StoreFailed
+} from "./StoreError.ts"
 
 /** Runs of files that follow one another, lie in one folder and have different names. */
 const runsOf = <A>(all: ReadonlyArray<A>, nameOf: (one: A) => FileName): ReadonlyArray<ReadonlyArray<A>> => {
@@ -191,9 +198,9 @@ const asDemanded = (
   name: FileName,
   target: StageRequest["target"],
   live: Result.Result<DiskGlance, DiskError> | undefined
-): Result.Result<void, FileExists | NoSuchFile | StoreFailed> => {
+): Result.Result<void, FileExists | NoAccess | NoSuchFile | StoreFailed> => {
   if (target === undefined || live === undefined) return Result.void
-  if (Result.isFailure(live) && !absent.has(live.failure.code)) return Result.fail(failed(live.failure))
+  if (Result.isFailure(live) && !absent.has(live.failure.code)) return Result.fail(orNoAccess(live.failure))
   return demanded(name, target, Result.isSuccess(live))
 }
 

@@ -3,12 +3,12 @@
  */
 import { Effect, Result, Stream } from "effect"
 import type { FileEntry } from "../file/FileEntry.ts"
-import { baseName, type FileName, isName, segmentKey } from "../file/FileName.ts"
-import type { Disk, DiskPath } from "./Disk.ts"
+import { baseName, type FileName, isName, segmentKey, stagingFolder } from "../file/FileName.ts"
+import type { Disk, DiskEntry, DiskPath } from "./Disk.ts"
 import { lookPatiently, statAt } from "./DiskLookup.ts"
-import { closed, type DiskStore, entryOf, failed, sameFolder, unlistable } from "./DiskStore.ts"
-import type { Where } from "./FileStore.ts"
-import type { StoreFailed } from "./StoreError.ts"
+import { closed, type DiskStore, entryOf, orNoAccess, sameFolder, unlistable } from "./DiskStore.ts"
+import type { Unnamed, Where } from "./FileStore.ts"
+import type { NoAccess, StoreFailed } from "./StoreError.ts"
 
 /** Who hears of what is left out. */
 type OnUnlisted = Where["onUnlisted"]
@@ -18,7 +18,7 @@ export const walk = (
   context: DiskStore,
   folder: DiskPath,
   where: Omit<Where, "folder"> = {}
-): Stream.Stream<FileEntry, StoreFailed> => filesAt(context, folder, { ...where, outermost: true })
+): Stream.Stream<FileEntry, NoAccess | StoreFailed> => filesAt(context, folder, { ...where, outermost: true })
 
 /** Where a walk is. */
 interface Level extends Omit<Where, "folder"> {
@@ -29,35 +29,41 @@ interface Level extends Omit<Where, "folder"> {
 const filesAt = (
   context: DiskStore,
   folder: DiskPath,
-  { alike, onUnlisted, outermost }: Level
-): Stream.Stream<FileEntry, StoreFailed> =>
+  { alike, onUnlisted, onUnnamed, outermost }: Level
+): Stream.Stream<FileEntry, NoAccess | StoreFailed> =>
   Stream.suspend(() => {
     const { ended } = context.speltAnew
+    const told = { ...(onUnlisted && { onUnlisted }), ...(onUnnamed && { onUnnamed }) }
     return context.disk.list(folder).pipe(
       // What vanished meanwhile, or may not be looked into, hides itself and not the rest.
       Stream.catchIf(
         ({ code }) => folder.length > 0 && unlistable.has(code) && !(outermost && closed.has(code)),
         ({ code }) => Stream.unwrap(Effect.as(unlisted(onUnlisted, folder.join("/"), code), Stream.empty))
       ),
-      Stream.mapError(failed),
+      Stream.mapError((error) => orNoAccess(error, folder.join("/"))),
       Stream.chunks,
       Stream.flatMap((batch) => {
         const before = folder.map((part) => `${part}/`).join("")
         const folders: Array<string> = []
         const files: Array<Listed> = []
-        for (const { kind, name: part } of batch) {
+        const unnamed: Array<DiskEntry> = []
+        for (const entry of batch) {
+          const { kind, name: part } = entry
           if (alike?.has(segmentKey(part)) === false) continue
           const name = `${before}${part}`
-          if (!isName(name)) continue
-          if (kind === "folder") folders.push(part)
+          if (!isName(name)) unnamed.push(entry)
+          else if (kind === "folder") folders.push(part)
           else if (kind === "file") files.push({ name, part })
         }
-        const here = Stream.fromArrayEffect(entriesOf(context, folder, files, { ended, onUnlisted }))
+        const entries = entriesOf(context, folder, files, { ended, onUnlisted })
+        const here = Stream.fromArrayEffect(
+          unnamed.length === 0 ? entries : Effect.andThen(tellUnnamed(onUnnamed, folder, unnamed), entries)
+        )
         if (folders.length === 0) return here
         const below = Stream.flatMap(Stream.fromArray(folders), (part) =>
-          filesAt(context, [...folder, part], { ...(onUnlisted && { onUnlisted }), outermost: false })
+          filesAt(context, [...folder, part], { ...told, outermost: false })
         )
-        return files.length === 0 ? below : Stream.concat(here, below)
+        return files.length + unnamed.length === 0 ? below : Stream.concat(here, below)
       })
     )
   })
@@ -74,18 +80,30 @@ const unlisted = (onUnlisted: OnUnlisted, name: string, code: string): Effect.Ef
     ? Effect.void
     : onUnlisted(name)
 
+/** What is no file has none to miss, and a staging folder is hidden on purpose, also one of another server below. */
+const tellUnnamed = (onUnnamed: Where["onUnnamed"], folder: DiskPath, entries: ReadonlyArray<DiskEntry>) => {
+  const path = folder.join("/")
+  const where = isName(path) ? path : undefined
+  const all = entries.flatMap(({ kind, name: part }): ReadonlyArray<Unnamed> => {
+    const ours = kind === "folder" && part === stagingFolder
+    return ours || (kind !== "file" && kind !== "folder") ? [] : [{ folder: where, part, kind }]
+  })
+  return onUnnamed === undefined ? Effect.void : Effect.forEach(all, onUnnamed, { discard: true })
+}
+
 /** @param ended how many renames to another spelling had ended before the folder was read */
 const entriesOf = Effect.fnUntraced(function* (
   context: DiskStore,
   folder: DiskPath,
   files: ReadonlyArray<Listed>,
   { ended, onUnlisted }: { readonly ended: number; readonly onUnlisted: OnUnlisted }
-): Effect.fn.Return<ReadonlyArray<FileEntry>, StoreFailed> {
+): Effect.fn.Return<ReadonlyArray<FileEntry>, NoAccess | StoreFailed> {
   const entries: Array<FileEntry> = []
   const gone: Array<FileName> = []
   const parts = files.map(({ part }) => part)
   for (const [index, stat] of (yield* statsOf(context.disk, folder, parts, onUnlisted)).entries()) {
-    if (Result.isFailure(stat) && !unlistable.has(stat.failure.code)) return yield* failed(stat.failure)
+    if (Result.isFailure(stat) && !unlistable.has(stat.failure.code))
+      return yield* orNoAccess(stat.failure, folder.join("/"))
     const file = files[index]
     if (file === undefined) continue
     if (Result.isFailure(stat) && closed.has(stat.failure.code))
@@ -103,7 +121,7 @@ const nowSpelt = Effect.fnUntraced(function* (
   context: DiskStore,
   gone: ReadonlyArray<FileName>,
   listed: Set<FileName>
-): Effect.fn.Return<ReadonlyArray<FileEntry>, StoreFailed> {
+): Effect.fn.Return<ReadonlyArray<FileEntry>, NoAccess | StoreFailed> {
   const entries: Array<FileEntry> = []
   for (const name of gone) {
     const found = yield* Effect.result(lookPatiently(context, name, statAt))
@@ -124,5 +142,5 @@ const statsOf = (disk: Disk["Service"], folder: DiskPath, names: ReadonlyArray<s
           ({ code }) => folder.length > 0 && unlistable.has(code),
           ({ code }) => Effect.as(unlisted(onUnlisted, folder.join("/"), code), [])
         ),
-        Effect.mapError(failed)
+        Effect.mapError((error) => orNoAccess(error, folder.join("/")))
       )

@@ -427,6 +427,8 @@ const listing = (
 
 interface Opened {
   readonly reader: FolderReaderNode.FolderReader
+  /** a name as the port has it */
+  readonly nameOf: (name: string) => string
   /** gives the event loop its turn now and then, with whatever is done between two batches */
   readonly pace: Effect.Effect<void>
   /** keeps the folder's path good */
@@ -437,12 +439,15 @@ const openListing = (folder: string): Effect.Effect<Opened, DiskError> =>
   Effect.flatMap(
     here("list", () => nodeFs.openSync(folder, constants.O_RDONLY | folderOnly)),
     (fd) =>
-      here("list", () =>
-        FolderReaderNode.open(isPathOfDescriptor(folder) ? pathOfDescriptor(fd) : folder, listBatchEntries)
-      ).pipe(
-        Effect.zipWith(SmallFilesNode.pace, (reader, pace) => ({ reader, pace, fd })),
-        Effect.onError(() => Effect.sync(() => closeHere(fd)))
-      )
+      Effect.suspend(() => {
+        const path = isPathOfDescriptor(folder) ? pathOfDescriptor(fd) : folder
+        const nameOf = FolderReaderNode.unicode(path)
+        return Effect.zipWith(
+          here("list", () => FolderReaderNode.open(path, listBatchEntries)),
+          SmallFilesNode.pace,
+          (reader, pace) => ({ reader, nameOf, pace, fd })
+        )
+      }).pipe(Effect.onError(() => Effect.sync(() => closeHere(fd))))
   )
 
 const closeListing = ({ fd, reader }: Opened): Effect.Effect<void> =>
@@ -452,11 +457,11 @@ const closeListing = ({ fd, reader }: Opened): Effect.Effect<void> =>
   })
 
 /** The next entries; none at the end. */
-const readBatch = ({ reader }: Opened): Effect.Effect<ReadonlyArray<DiskEntry>, DiskError> =>
+const readBatch = ({ nameOf, reader }: Opened): Effect.Effect<ReadonlyArray<DiskEntry>, DiskError> =>
   here("list", () => {
     const batch: Array<DiskEntry> = []
     for (let entry = reader.next(); entry !== null; entry = reader.next()) {
-      batch.push({ name: entry.name, kind: kindOf(entry) })
+      batch.push({ name: nameOf(entry.name), kind: kindOf(entry) })
       if (batch.length === listBatchEntries) break
     }
     return batch

@@ -17,6 +17,7 @@ import {
   folderOf,
   full,
   inFolder,
+  orNoAccess,
   sameFolder,
   versionOf
 } from "./DiskStore.ts"
@@ -98,7 +99,7 @@ const locateWritable = Effect.fnUntraced(function* (
   const found = yield* look(context, name, statAt)
   if (typeof found === "string") return yield* new NoSuchFile({ name })
   const source = { name: found.name, stat: found.there }
-  const folder = yield* Effect.mapError(context.disk.stat(folderOf(source.name)), failed)
+  const folder = yield* Effect.mapError(context.disk.stat(folderOf(source.name)), (error) => orNoAccess(error))
   if (folder.device !== context.root.device) {
     return yield* new NotAFile({ name: source.name, found: "mount-point" })
   }
@@ -173,7 +174,10 @@ const move = Effect.fnUntraced(function* (
   if (both) {
     const stands = Effect.orElseSucceed(standsTwice(context, { from: source.name, to }), () => false)
     yield* Effect.catch(takeAway(context, source.name), (error) =>
-      Effect.flatMap(stands, (half) => (half ? takeAway(context, source.name) : Effect.fail(error)))
+      // Where the old name may not go, a second try would do no better.
+      error._tag === "NoAccess" && added
+        ? Effect.andThen(Effect.ignore(takeAway(context, to)), Effect.fail(error))
+        : Effect.flatMap(stands, (half) => (half ? takeAway(context, source.name) : Effect.fail(error)))
     )
   } else {
     if (context.durable) yield* Effect.mapError(context.disk.syncFolder(folderOf(source.name)), failed)

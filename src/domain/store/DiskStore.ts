@@ -10,7 +10,7 @@ import { fileBytesMax } from "../limits.ts"
 import { type Disk, type DiskError, type DiskGlance, type DiskPath, type DiskStat, modifiedOf } from "./Disk.ts"
 import type * as KeyedLock from "./KeyedLock.ts"
 import type * as NameIndex from "./NameIndex.ts"
-import { NoSpace, NotAFile, type StoreError, StoreFailed } from "./StoreError.ts"
+import { NoAccess, NoSpace, NotAFile, type StoreError, StoreFailed } from "./StoreError.ts"
 
 /** The state of one store. One process has one for each root. */
 export interface DiskStore {
@@ -115,6 +115,12 @@ export const sameFolder = (a: FileName, b: FileName): boolean => folderOf(a).joi
 /** A failure of the disk as one of the store. */
 export const failed = ({ operation, code }: DiskError): StoreFailed => new StoreFailed({ operation, code })
 
+/** The same where it is told apart that the process may not do it. */
+export const orNoAccess = ({ operation, code }: DiskError, path?: string): NoAccess | StoreFailed => {
+  const error = { operation, code, ...(path !== undefined && { path }) }
+  return closed.has(code) ? new NoAccess(error) : new StoreFailed(error)
+}
+
 /** The same of a write for that name: a full disk is told apart. */
 export const full =
   (name: FileName) =>
@@ -139,7 +145,7 @@ export const blocked = Effect.fnUntraced(function* (
   error: DiskError
 ): Effect.fn.Return<never, StoreError> {
   const byCode = foundByCode.get(error.code)
-  if (byCode === undefined) return yield* Effect.fail(full(name)(error))
+  if (byCode === undefined) return yield* Effect.fail(closed.has(error.code) ? orNoAccess(error) : full(name)(error))
   for (const { folder, part, kind } of stepsOf(name)) {
     const stat = yield* Effect.option(disk.stat([...folder, part]))
     if (Option.isNone(stat)) break

@@ -166,6 +166,17 @@ export interface Where {
   readonly alike?: ReadonlySet<string>
   /** told of what is left out because the store may not look into it: a folder, or a file of one */
   readonly onUnlisted?: (name: FileName) => Effect.Effect<void>
+  /** told of what is left out because no name can mean it */
+  readonly onUnnamed?: (unnamed: Unnamed) => Effect.Effect<void>
+}
+
+/** A file or a folder that is called what no name can have. */
+export interface Unnamed {
+  /** where it is; undefined for the outermost folder */
+  readonly folder: FileName | undefined
+  /** the last part of its path, as the store has it: for a person to read */
+  readonly part: string
+  readonly kind: "file" | "folder"
 }
 
 /** Of all files those that are meant: for a store that can only list all. */

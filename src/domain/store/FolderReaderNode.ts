@@ -52,6 +52,24 @@ export const open = (path: string, entriesAtOnce: number): FolderReader => {
   return { next, close: () => folder.closeSync() }
 }
 
+/**
+ * Tells names that are no Unicode from those that are, for one reading of a folder. Node puts U+FFFD for each byte that
+ * it cannot read, so that such a name looks like one that has that character: in its place a lone surrogate is put,
+ * which no name can have. Of several that look alike at most one is what it looks like.
+ */
+export const unicode = (path: string): ((name: string) => string) => {
+  const real = new Set<string>()
+  return (name) => {
+    if (!name.includes(replacement)) return name
+    const there = Result.try(() => nodeFs.lstatSync(`${path}/${name}`, { throwIfNoEntry: false }))
+    const isReal = !real.has(name) && (Result.isFailure(there) || there.success !== undefined)
+    if (isReal) real.add(name)
+    return isReal ? name : name.replaceAll(replacement, "\udfff")
+  }
+}
+
+const replacement = "\ufffd"
+
 /** That a folder has not been read to its end: not that it is not there. */
 const unread = Result.fail(Object.assign(new Error("the folder has changed while it was read"), { code: "EAGAIN" }))
 

@@ -259,7 +259,7 @@ const placeTogether = Effect.fnUntraced(function* (
             if (change === undefined) continue
             if (outcome !== undefined && Result.isSuccess(outcome)) changed(meter, name, change, counts[index])
             // It may have happened all the same: too much is counted then, and not too little.
-            else if (outcome === undefined || outcome.failure._tag === "StoreFailed") {
+            else if (outcome === undefined || isUnsure(outcome.failure)) {
               changed(meter, name, change, undefined)
             }
           }
@@ -349,7 +349,10 @@ const lockBoth = ({ lockName }: State, one: string, other: string): ReturnType<K
     : (effect) => lockName(one < other ? one : other)(lockName(one < other ? other : one)(effect))
 
 const mayHaveHappened = (cause: Cause.Cause<StoreError>): boolean =>
-  cause.reasons.some((reason) => reason._tag !== "Fail" || reason.error._tag === "StoreFailed")
+  cause.reasons.some((reason) => reason._tag !== "Fail" || isUnsure(reason.error))
+
+/** Whether something may have changed all the same. */
+const isUnsure = ({ _tag }: StoreError): boolean => _tag === "StoreFailed" || _tag === "NoAccess"
 
 /** What one staging has reserved in the folders around its name. */
 interface Held {

@@ -9,8 +9,9 @@ import type { DiskGlance, DiskStat } from "./Disk.ts"
 // `:` and `\` would mean more than a name on Windows.
 const unfitPart = process.platform === "win32" ? /[/\\:\0]/ : /[/\0]/
 
-/** Whether a word names an entry of a folder and nothing else. */
-export const isPart = (part: string): boolean => part !== "" && part !== "." && part !== ".." && !unfitPart.test(part)
+/** Whether a word names an entry of a folder and nothing else. Node would make another word of an ill-formed one. */
+export const isPart = (part: string): boolean =>
+  part !== "" && part !== "." && part !== ".." && !unfitPart.test(part) && part.isWellFormed()
 
 // `self` is a link of its own: a fifth of what a look at a file takes. Where /proc is another's, it alone is right.
 const self = Result.getOrUndefined(Result.try(() => nodeFs.readlinkSync("/proc/self")))

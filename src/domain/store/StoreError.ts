@@ -118,10 +118,26 @@ export class StoreFailed extends Schema.TaggedError<StoreFailed>()("StoreFailed"
   /** what was being done */
   operation: Schema.String,
   /** a system error code such as EIO */
-  code: Schema.String
+  code: Schema.String,
+  /** where, by the store's own names, when no command names it; `""` is the outermost folder */
+  path: Schema.optionalKey(Schema.String)
 }) {
   override get message(): string {
     return `storage failed: ${this.operation} (${this.code})`
+  }
+}
+
+/** The user that the process runs as may not do that there. Only who runs it can change that. */
+export class NoAccess extends Schema.TaggedError<NoAccess>()("NoAccess", {
+  /** what was being done */
+  operation: Schema.String,
+  /** EACCES or EPERM */
+  code: Schema.String,
+  /** where, by the store's own names, when no command names it; `""` is the outermost folder */
+  path: Schema.optionalKey(Schema.String)
+}) {
+  override get message(): string {
+    return `the server's user has no access: ${this.operation} (${this.code}); give it access`
   }
 }
 
@@ -139,3 +155,4 @@ export type StoreError =
   | TakenOver
   | BaseChanged
   | StoreFailed
+  | NoAccess

@@ -19,7 +19,8 @@ import {
   messageBytesMax,
   messageDepthMax,
   packedBytesMax,
-  signatureKeyBytes
+  signatureKeyBytes,
+  unnamedNamesMax
 } from "../limits.ts"
 import * as Canonical from "./Canonical.ts"
 import { PeerText, Refusal } from "./Refusal.ts"
@@ -149,6 +150,16 @@ export const ServerMessage = Schema.TaggedUnion({
   Page: { entries: PackedBytes },
   /** What is not in the pages because the server may not look into it: so many, and the names of the first. */
   Unlisted: { names: PackedBytes, count: Schema.Natural },
+  /**
+   * What is not in the pages because no name can mean it, of one folder, which is the outermost without `folder`: so
+   * much, and the first of it as it is called there; a `/` ends what is a folder. Without `names`: what other folders
+   * have, together.
+   */
+  Unnamed: {
+    count: Schema.Natural,
+    names: Schema.Array(PeerText).check(Schema.isMaxLength(unnamedNamesMax)),
+    folder: Schema.optionalKey(FileName)
+  },
   Listed: { count: Schema.Natural },
   /** The server is ready for an upload's content, from this byte on. */
   Proceed: { from: FileSize },

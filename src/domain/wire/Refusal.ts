@@ -46,6 +46,8 @@ export const RefusalReason = Schema.Literals([
   "cancelled",
   /** the server is about to stop and takes no new requests */
   "draining",
+  /** the user that the server runs as may not do it there: only its administrator can change that */
+  "no-access",
   /** the server could not do it; its log says why */
   "store-failed"
 ])

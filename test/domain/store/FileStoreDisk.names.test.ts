@@ -3,15 +3,17 @@ import { Effect, Exit, Layer, Result, Stream } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { TestClock } from "effect/testing"
 import { fromUtf8 } from "../../../src/domain/Bytes.ts"
+import { Digest, digestOf } from "../../../src/domain/file/Digest.ts"
 import * as DigestNode from "../../../src/domain/file/DigestNode.ts"
 import { FileName, stagingFolder } from "../../../src/domain/file/FileName.ts"
 import { nameBytesMax, renameIntentBytesMax, stagedLeftoverMillisecondsMax } from "../../../src/domain/limits.ts"
 import * as Confined from "../../../src/domain/store/Confined.ts"
 import { Disk, DiskError, type DiskPath } from "../../../src/domain/store/Disk.ts"
 import { FileStore, type Where } from "../../../src/domain/store/FileStore.ts"
+import * as SmallFiles from "../../../src/domain/store/SmallFiles.ts"
 import * as FileStoreDisk from "../../../src/domain/store/FileStoreDisk.ts"
 import * as RenameIntent from "../../../src/domain/store/RenameIntent.ts"
-import { NoSpace, StoreFailed } from "../../../src/domain/store/StoreError.ts"
+import { NoAccess, NoSpace } from "../../../src/domain/store/StoreError.ts"
 import { listNames, loadFile, saveFile } from "../../../src/domain/testing/fileStoreContract.ts"
 import * as MemoryDisk from "../../../src/domain/testing/MemoryDisk.ts"
 
@@ -373,7 +375,7 @@ describe("FileStoreDisk, names that others hold", () => {
           assert.deepStrictEqual(unlisted, code === "ELOOP" ? [] : ["from"])
           assert.deepStrictEqual(yield* leavesOut(Confined.make(store, FileName.make("kept")).store), [])
           const open = Effect.flip(Effect.scoped(store.open(FileName.make("from/a"))))
-          assert.strictEqual((yield* open)._tag, code === "ELOOP" ? "NotAFile" : "StoreFailed")
+          assert.strictEqual((yield* open)._tag, code === "ELOOP" ? "NotAFile" : "NoAccess")
         }).pipe(Effect.provide(onDisk(closed)))
       }
     })
@@ -401,9 +403,95 @@ describe("FileStoreDisk, names that others hold", () => {
         assert.deepStrictEqual(yield* leavesOut(view("other")), ["deep/shut"])
         // There is nothing else to be listed.
         const error = yield* Effect.flip(leavesOut(view("other/deep/shut")))
-        assert.strictEqual(error.message, new StoreFailed({ operation: "list", code: "EACCES" }).message)
+        const refusal = new NoAccess({ operation: "list", code: "EACCES", path: "other/deep/shut" })
+        assert.deepStrictEqual(error, refusal)
         assert.deepStrictEqual(yield* leavesOut(view("none")), [])
       }).pipe(Effect.provide(onDisk(closed)))
+    })
+  )
+
+  it.effect("what no name can mean is told with its folder, but for what is ours or no file", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* newDisk({}, ["acc/a", "acc/b.", "acc/deep/c\\d", "acc/deep/e\ud800"])
+      for (const folder of ["gone ", "acc/.Paradrop"]) {
+        yield* control.plant([...folder.split("/"), "f"], file(other))
+      }
+      yield* control.plant(["acc", stagingFolder, "g"], file(other))
+      yield* control.plant(["acc", "link."], { kind: "link" })
+      yield* Effect.gen(function* () {
+        const store = yield* FileStore
+        const unnamed = Effect.fnUntraced(function* (store: FileStore["Service"], where: Where = {}) {
+          const told: Array<string> = []
+          const onUnnamed: Where["onUnnamed"] = ({ folder, kind, part }) =>
+            Effect.sync(() => void told.push(`${kind} ${folder ?? "-"} ${part}`))
+          yield* Stream.runDrain(store.list({ ...where, onUnnamed }))
+          return told.toSorted()
+        })
+        const inside = ["file acc b.", "file acc/deep c\\d", "file acc/deep e\ud800", "folder acc .Paradrop"]
+        assert.deepStrictEqual(yield* unnamed(store), [...inside, "folder - gone "].toSorted())
+        assert.deepStrictEqual(yield* unnamed(store, { alike: new Set(["acc"]) }), inside)
+        const own = ["file - b.", "file deep c\\d", "file deep e\ud800", "folder - .Paradrop"]
+        assert.deepStrictEqual(yield* unnamed(Confined.make(store, FileName.make("acc")).store), own)
+        assert.deepStrictEqual(yield* listNames, ["acc/a", "from/a", "kept/b"])
+      }).pipe(Effect.provide(onDisk(disk)))
+    })
+  )
+
+  it.effect("what may not be done to one file is refused as that, and a disk that fails is not", () =>
+    Effect.gen(function* () {
+      for (const [code, tag] of [
+        ["EACCES", "NoAccess"],
+        ["EPERM", "NoAccess"],
+        ["EIO", "StoreFailed"]
+      ] as const) {
+        const { disk } = yield* newDisk({}, [])
+        const error = new DiskError({ operation: "of the disk", code })
+        const fails = (path: DiskPath) => path[0] === "from" && path.length > 1
+        const closed: Disk["Service"] = {
+          ...disk,
+          list: (path) => (path[0] === "from" ? Stream.fail(error) : disk.list(path)),
+          stat: (path) => (fails(path) ? Effect.fail(error) : disk.stat(path)),
+          openRead: (path) => (fails(path) ? Effect.fail(error) : disk.openRead(path))
+        }
+        yield* Effect.gen(function* () {
+          const store = yield* FileStore
+          const [name, to] = [FileName.make("from/a"), FileName.make("to")]
+          const small = {
+            name: FileName.make("from/b"),
+            modified: 1,
+            parts: [fromUtf8("x")],
+            digest: digestOf(yield* Digest, [fromUtf8("x")])
+          }
+          const tries: ReadonlyArray<Effect.Effect<unknown, { readonly _tag: string }, FileStore | Digest>> = [
+            store.stat(name),
+            Effect.scoped(store.open(name)),
+            saveFile(FileName.make("from/b"), [fromUtf8("x")]),
+            store.remove({ name }),
+            store.rename({ name, to, replace: false }),
+            store.rename({ name: FileName.make("kept/b"), to: name, replace: true }),
+            Effect.flatMap(SmallFiles.placeAll(store, [small], undefined), Effect.forEach(Effect.fromResult)),
+            Effect.flatMap(SmallFiles.readAll(store, [name], 100), Effect.forEach(Effect.fromResult))
+          ]
+          for (const [index, one] of tries.entries()) {
+            assert.strictEqual((yield* Effect.flip(one))._tag, tag, `${code} ${index}`)
+          }
+        }).pipe(Effect.provide(onDisk(closed)))
+        assert.deepStrictEqual(yield* Effect.provide(listNames, onDisk(disk)), ["from/a", "kept/b"])
+      }
+    })
+  )
+
+  it.effect("a rename out of a folder that names may not leave is undone", () =>
+    Effect.gen(function* () {
+      const { disk } = yield* newDisk({}, [])
+      const remove: Disk["Service"]["remove"] = (path) =>
+        path[0] === "from" ? Effect.fail(new DiskError({ operation: "remove", code: "EACCES" })) : disk.remove(path)
+      const renamed = Effect.flatMap(FileStore, (store) =>
+        store.rename({ name: FileName.make("from/a"), to: FileName.make("new/c"), replace: false })
+      )
+      const error = yield* Effect.flip(Effect.provide(renamed, onDisk({ ...disk, remove })))
+      assert.strictEqual(error._tag, "NoAccess")
+      assert.deepStrictEqual(yield* Effect.provide(listNames, onDisk(disk)), ["from/a", "kept/b"])
     })
   )
 

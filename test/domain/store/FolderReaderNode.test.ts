@@ -205,4 +205,24 @@ describe("a folder's reader", () => {
       )
     }).pipe(Effect.scoped)
   )
+
+  it.effect("a name that is no Unicode is not taken for the one that it looks like", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporary
+      const at = (...bytes: ReadonlyArray<number>) => Buffer.concat([Buffer.from(`${folder}/`), Buffer.from(bytes)])
+      const names = Effect.gen(function* () {
+        const disk = yield* DiskNode.make(folder)
+        const entries = yield* Stream.runCollect(disk.list([]))
+        return entries.map(({ kind, name }) => `${kind} ${name}`).toSorted()
+      }).pipe(Effect.scoped)
+      for (const last of [0xe9, 0xff]) nodeFs.writeFileSync(at(0x61, last), "")
+      assert.deepStrictEqual(yield* names, ["file a\udfff", "file a\udfff"])
+      nodeFs.mkdirSync(at(0x61, 0xef, 0xbf, 0xbd))
+      const looked = yield* names
+      assert.strictEqual(looked.filter((name) => name.endsWith(" a\ufffd")).length, 1)
+      assert.strictEqual(looked.filter((name) => name.endsWith(" a\udfff")).length, 2)
+      const disk = yield* DiskNode.make(folder)
+      assert.strictEqual((yield* Effect.flip(disk.stat(["a\udfff"]))).code, "EINVAL")
+    })
+  )
 })

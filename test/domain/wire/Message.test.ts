@@ -149,6 +149,11 @@ const frozenServer: ReadonlyArray<readonly [ServerMessage, string]> = [
     server.Unlisted.make({ names: packed, count: 2 }),
     "a3645f74616768556e6c697374656465636f756e7402656e616d657343010203"
   ],
+  [
+    server.Unnamed.make({ count: 2, names: ["a.", "b /"], folder: FileName.make("f") }),
+    "a4645f74616767556e6e616d656465636f756e7402656e616d65738262612e6362202f66666f6c6465726166"
+  ],
+  [server.Unnamed.make({ count: 1, names: [] }), "a3645f74616767556e6e616d656465636f756e7401656e616d657380"],
   [server.Proceed.make({ from: 0 }), "a2645f7461676750726f636565646466726f6d00"],
   [
     server.Described.make({ size, modified, digest }),
