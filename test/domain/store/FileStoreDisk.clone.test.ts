@@ -286,15 +286,17 @@ describe("an update where files can be cloned", () => {
           read: (offset, length) =>
             Effect.tap(file.read(offset, length), (bytes) => Effect.sync(() => seen(offset, bytes))),
           readInto: (offset, target) =>
-            Effect.tap(file.readInto(offset, target), () => Effect.sync(() => seen(offset, target))),
-          named: file.named
+            Effect.tap(file.readInto(offset, target), () => Effect.sync(() => seen(offset, target)))
         })
         const clonedWith = (file: DiskFile): DiskFile => ({
           ...file,
           cloneFrom: (source) =>
             Effect.andThen(
               file.cloneFrom(source),
-              Effect.suspend(() => (isWritten = true) && file.write(place, [Uint8Array.from(byte)]))
+              Effect.suspend(() => {
+                isWritten = true
+                return file.write(place, [Uint8Array.from(byte)])
+              })
             )
         })
         const shared = {
