@@ -17,6 +17,10 @@ interface Event {
 /** Every event of the log by its name: its level, and what it means to those who run the server. */
 export const logEvents = {
   serving: { level: "Info", meaning: "the server is ready; `state` is the folder of its accounts and keys" },
+  "state-shared": {
+    level: "Warn",
+    meaning: "the group of the state folder may write into it: whoever is in it can replace accounts and keys"
+  },
   "public-account": { level: "Warn", meaning: "no account exists: everybody on this machine can log in" },
   "root-moved": {
     level: "Error",

@@ -21,6 +21,8 @@ export interface StateFolder {
   readonly root: string
   /** absolute; it need not exist yet */
   readonly folder: string
+  /** whether its group may write into it, as a umask of 002 or a container's volume has it */
+  readonly shared: boolean
 }
 
 /** Hex digits of the root's digest that name its folder: 64 bits. */
@@ -44,9 +46,9 @@ export const resolve = Effect.fnUntraced(function* (
 ): Effect.fn.Return<StateFolder, StateFolderRefused, Services> {
   const root = yield* realRoot(wanted.root)
   const folder = yield* folderFor(root, wanted)
-  yield* usable(folder, wanted)
+  const shared = yield* usable(folder, wanted)
   yield* outside(root, folder)
-  return { root, folder }
+  return { root, folder, shared }
 })
 
 /** For who works on the accounts: the served folder may be away, but where it names the state, that must be there. */
@@ -100,23 +102,28 @@ const servedPath = Effect.fnUntraced(function* ({ root, state }: Wanted) {
   )
 })
 
-/** Whoever may write into the folder can put other accounts in the place of those that are there. */
+/**
+ * Whoever may write into the folder can put other accounts in the place of those that are there. Gives whether its
+ * group may: that may hold nobody else, and cannot always be helped.
+ */
 const usable = Effect.fnUntraced(function* (folder: string, { platform }: Wanted) {
   const found = yield* Effect.option((yield* FileSystem.FileSystem).stat(folder))
-  if (Option.isNone(found)) return
+  if (Option.isNone(found)) return false
   const { mode, type } = found.value
   if (type !== "Directory") {
     return yield* refused(`'${folder}' is no folder: name one for the server's state with --state`)
   }
   // Modes mean nothing on Windows.
-  if (platform === "win32" || (mode & writableByOthers) === 0) return
+  if (platform === "win32") return false
+  if ((mode & writableByAll) === 0) return (mode & writableByGroup) !== 0
   return yield* refused(
-    `others may write into the state folder '${folder}' (mode ${(mode & 0o7777).toString(8)}), ` +
+    `everybody may write into the state folder '${folder}' (mode ${(mode & 0o7777).toString(8)}), ` +
       `and so replace accounts and keys: run chmod 700 '${folder}', and see whether all in it is the server's own`
   )
 })
 
-const writableByOthers = 0o022
+const writableByGroup = 0o020
+const writableByAll = 0o002
 
 const outside = Effect.fnUntraced(function* (root: string, folder: string) {
   const path = yield* Path.Path

@@ -306,10 +306,7 @@ export const make = Effect.fnUntraced(function* (options: {
     placeBundle: ({ id }) => aliveMeanwhile(bundles.place(id)),
     sendBundle: (asked) => beside(asked.id, bundles.send(asked, unlessStopped)),
     discard,
-    drop: Effect.andThen(
-      Effect.suspend(() => incoming?.value.drop ?? Effect.void),
-      discard
-    ),
+    drop: Effect.suspend(() => Effect.andThen(incoming?.value.drop ?? Effect.void, discard)),
     open,
     change: changer({ files, signatures, maker, watch, user, refusals, aliveMeanwhile }),
     chunks: ({ count, first }) =>

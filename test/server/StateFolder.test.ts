@@ -142,15 +142,15 @@ describe("without the served folder", () => {
 describe("refused", () => {
   const refusal = (given: Given) => Effect.map(Effect.flip(resolve(given)), ({ message }) => message)
 
-  it.live("a folder that others may write into, but on Windows, and not to ask a server", () =>
+  it.live("a folder that everybody may write into, but on Windows, and not to ask a server", () =>
     at((folder, root) =>
       Effect.gen(function* () {
         const state = join(folder, "own")
         mkdirSync(state)
-        for (const mode of [0o777, 0o1777, 0o770, 0o702]) {
+        for (const mode of [0o777, 0o1777, 0o702]) {
           chmodSync(state, mode)
           const text =
-            `others may write into the state folder '${state}' (mode ${mode.toString(8)}), ` +
+            `everybody may write into the state folder '${state}' (mode ${mode.toString(8)}), ` +
             `and so replace accounts and keys: run chmod 700 '${state}', and see whether all in it is the server's own`
           assert.strictEqual(yield* refusal({ root, state }), text)
           const wanted = { root, state, platform: "linux" }
@@ -158,9 +158,10 @@ describe("refused", () => {
           assert.strictEqual(yield* StateFolder.ofServer(wanted), state)
           assert.strictEqual((yield* resolve({ root, state, platform: "win32" })).folder, state)
         }
-        for (const mode of [0o700, 0o750, 0o755]) {
+        for (const mode of [0o700, 0o750, 0o755, 0o770, 0o775]) {
           chmodSync(state, mode)
-          assert.strictEqual((yield* resolve({ root, state })).folder, state)
+          const { folder, shared } = yield* resolve({ root, state })
+          assert.deepStrictEqual([folder, shared], [state, mode === 0o770 || mode === 0o775])
         }
       })
     )

@@ -80,8 +80,8 @@ export const begin = Effect.fnUntraced(function* (options: {
         })
       )
       yield* copyHead(staged.file(), file, head)
-      // Under the name that is gone on with, a clone would pass for what was received: it is too long for that before it
-      // has its mark, which may be lost where nothing is fsynced.
+      // Under the name that is gone on with, a clone would pass for what was received: it is too long for that already
+      // before it has its mark, which may be lost where nothing is fsynced.
       yield* file.truncate(end + cloneMarkBytes)
       yield* clone.mark(file, head)
       if (context.durable) yield* file.sync

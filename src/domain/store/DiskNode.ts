@@ -364,8 +364,8 @@ const diskFile = (descriptor: SharedDescriptor, bulk: BulkNode.Bulk): DiskFile =
   sync: descriptor.use("sync", (fd) => call<void>("sync", (done) => nodeFs.fsync(fd, (e) => done(e))))
 })
 
-// FICLONE of Linux, by the one way to it that Node has. It takes paths, so both files are named by their descriptors. It
-// also gives the clone the permissions of the other, which are taken back.
+// FICLONE of Linux, by the one way to it that Node has. It takes paths, so both files are named by their descriptors,
+// and it also gives the clone the permissions of the other, which are taken back.
 const clone = (source: string | undefined, fd: number): Effect.Effect<void, DiskError> =>
   source === undefined
     ? refused("cloneFrom", "ENOTSUP")

@@ -128,8 +128,8 @@ export const ClientMessage = Schema.TaggedUnion({
   /** Ends the content of an Upload or Para: the whole file, as it must be now. */
   Commit: { size: FileSize, digest: ContentDigest },
   /**
-   * Gives up the request with this frame's id; it may overtake requests that wait. With `drop` what was staged for it is
-   * not kept: its source is no more what it was, and nobody will go on with it.
+   * Gives up the request with this frame's id; it may overtake requests that wait. With `drop` what was staged for it
+   * is not kept: its source is no more what it was, and nobody will go on with it.
    */
   Cancel: { drop: Schema.optionalKey(Schema.Literal(true)) },
   /** Begins to change the account's password: a login with the present one, and the registration of the next. */
