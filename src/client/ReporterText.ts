@@ -152,7 +152,7 @@ const verifiedLine = (out: Output, { equal, local, name, path, server }: Verifie
 
 /** What failed and why, in one line; whose name the message has is not named again. */
 export const failureText = ({ command, error, name }: Failure): string => {
-  const shown = name === undefined || namesItself(error, printable(name)) ? "" : `${printable(name)}: `
+  const shown = name === undefined || name === "" || namesItself(error, printable(name)) ? "" : `${printable(name)}: `
   const missing = error instanceof RequestRefused && error.reason === "no-such-file"
   return `${shown}${error.message}${missing && command !== undefined ? (missingAdvice[command] ?? "") : ""}`
 }
