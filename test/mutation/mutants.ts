@@ -34,6 +34,7 @@ const client = "client/ClientSession.ts"
 
 const store = "domain/store/FileStore"
 const crash = "domain/store/FileStoreDisk.crash"
+const clone = "domain/store/FileStoreDisk.clone"
 const changed = "domain/store/FileStoreDisk.names"
 const spelt = "domain/store/FileStoreDisk.spellings"
 const machine = "domain/session/Session"
@@ -44,9 +45,49 @@ export const mutants: ReadonlyArray<Mutant> = [
     "file-fsync-skipped",
     "a commit does not fsync the file",
     "domain/store/DiskStaging.ts",
-    "if (context.durable) yield* Effect.mapError(staged.file.sync, full(name))",
+    "if (context.durable) yield* Effect.mapError(staged.file().sync, full(name))",
     "",
     crash
+  ),
+  mutant(
+    "clone-trusted-blindly",
+    "what was read of the older file counts for its clone though it has changed meanwhile",
+    "domain/store/DiskStaging.ts",
+    "!(yield* Effect.isSuccess(clone.from.unchanged))",
+    "false",
+    clone
+  ),
+  mutant(
+    "clone-and-earlier-reads",
+    "what was read before a clone was made counts for it",
+    "domain/store/DiskStaging.ts",
+    "nearby = undefined",
+    "",
+    clone
+  ),
+  mutant(
+    "clone-kept-whole",
+    "an update that is cut leaves the clone as long as it is",
+    "domain/store/DiskStaging.ts",
+    ", file.truncate(done()))",
+    ", Effect.void)",
+    clone
+  ),
+  mutant(
+    "clone-write-counted",
+    "what could not be written into a clone counts as received",
+    "domain/store/DiskStaging.ts",
+    "void (received = before)",
+    "undefined",
+    clone
+  ),
+  mutant(
+    "clone-without-room",
+    "a clone has the length of its content before it has its mark",
+    "domain/store/DiskClone.ts",
+    "yield* file.truncate(end + cloneMarkBytes)",
+    "",
+    clone
   ),
   mutant(
     "folder-fsync-skipped",
@@ -551,8 +592,16 @@ export const mutants: ReadonlyArray<Mutant> = [
     "cancel-of-upload-ignored",
     "the Cancel of an upload does nothing",
     session,
-    `case "Gathering":\n      return abandon(state, { reason: "cancelled" }, undefined)`,
+    `case "Gathering":\n      return abandon(state, { reason: "cancelled" }, undefined, drop)`,
     `case "Gathering":\n      return stay(state)`,
+    machine
+  ),
+  mutant(
+    "drop-forgotten",
+    "the Cancel of an upload whose source has changed keeps what was staged",
+    session,
+    "...(drop && { drop }) }",
+    "}",
     machine
   ),
   mutant(
