@@ -4,7 +4,7 @@
 import { Effect, Option } from "effect"
 import type { FileEntry } from "../file/FileEntry.ts"
 import { baseName, type FileName, key, segmentKey, segments, stagingFolder } from "../file/FileName.ts"
-import { type DiskStat, sameContent } from "./Disk.ts"
+import { type DiskPath, type DiskStat, sameContent } from "./Disk.ts"
 import { look, statAt } from "./DiskLookup.ts"
 import { place, prune } from "./DiskPlacing.ts"
 import {
@@ -156,57 +156,96 @@ const move = Effect.fnUntraced(function* (
   // Whether the old name still stands, and whether the new one is of our making and nothing else's before.
   let both = false
   let added = false
+  let old: DiskPath | undefined
   const arrive = Effect.fnUntraced(function* (exists: boolean): Effect.fn.Return<void, StoreError> {
     const there = exists ? Option.getOrUndefined(yield* statAt(context, to)) : undefined
     // Two names of one file: what a rename leaves when the power goes in its middle.
     const half = there !== undefined && fileId(there) === fileId(source.stat)
     if (there !== undefined && !half && !replace) return yield* new FileExists({ name: to })
     replaced = half ? undefined : there
-    both = half || (yield* secondName(context, source.name, to, there !== undefined))
+    if (replaced !== undefined) old = yield* keepName(context, to)
+    const how = replaced === undefined ? "beside" : old === undefined ? "at-once" : "over"
+    both = half || (yield* secondName(context, source.name, to, how))
     added = both && there === undefined
     if (!both && sameFolder(source.name, to)) yield* context.names.removed(folderOf(to), baseName(source.name))
+  })
+  const undo = Effect.suspend(() =>
+    added
+      ? Effect.ignore(takeAway(context, to))
+      : old === undefined
+        ? Effect.void
+        : Effect.ignore(putBack(context, old, to))
+  )
+  const leave = Effect.gen(function* () {
+    if (both) {
+      const stands = Effect.orElseSucceed(standsTwice(context, { from: source.name, to }), () => false)
+      yield* Effect.catch(takeAway(context, source.name), (error) =>
+        // Where the old name may not go, a second try would do no better.
+        error._tag === "NoAccess"
+          ? Effect.andThen(undo, Effect.fail(error))
+          : Effect.flatMap(stands, (half) => (half ? takeAway(context, source.name) : Effect.fail(error)))
+      )
+    } else {
+      if (context.durable) yield* Effect.mapError(context.disk.syncFolder(folderOf(source.name)), failed)
+      yield* prune(context, folderOf(source.name))
+    }
   })
   // With both names a change of the old one would leave two files for good: what can be undone is, and what is durable
   // is worth a second try. Whatever stands half done all the same is for the next start.
   yield* Effect.onError(place(context, to, arrive, source.name), () =>
     added ? Effect.ignore(takeAway(context, to)) : Effect.void
-  )
-  if (both) {
-    const stands = Effect.orElseSucceed(standsTwice(context, { from: source.name, to }), () => false)
-    yield* Effect.catch(takeAway(context, source.name), (error) =>
-      // Where the old name may not go, a second try would do no better.
-      error._tag === "NoAccess" && added
-        ? Effect.andThen(Effect.ignore(takeAway(context, to)), Effect.fail(error))
-        : Effect.flatMap(stands, (half) => (half ? takeAway(context, source.name) : Effect.fail(error)))
+  ).pipe(
+    Effect.andThen(leave),
+    Effect.ensuring(
+      Effect.suspend(() =>
+        old === undefined ? Effect.void : Effect.ignore(Effect.retry(context.disk.remove(old), { times: 1 }))
+      )
     )
-  } else {
-    if (context.durable) yield* Effect.mapError(context.disk.syncFolder(folderOf(source.name)), failed)
-    yield* prune(context, folderOf(source.name))
-  }
+  )
   return replaced
 })
 
-/** Makes the second name; false when only rename(2) could, and the first is gone. */
-const secondName = Effect.fnUntraced(function* (context: DiskStore, from: FileName, to: FileName, replace: boolean) {
+/** A second name, in the staging folder, for what is about to be replaced: undefined where there can be none. */
+const keepName = Effect.fnUntraced(function* ({ disk, newStagedName }: DiskStore, name: FileName) {
+  const path = [stagingFolder, yield* newStagedName]
+  return yield* Effect.orElseSucceed(Effect.as(disk.link(segments(name), path), path), () => undefined)
+})
+
+/** Gives what was replaced its name back. */
+const putBack = Effect.fnUntraced(function* ({ disk, durable }: DiskStore, old: DiskPath, name: FileName) {
+  yield* disk.rename(old, segments(name))
+  if (durable) yield* disk.syncFolder(folderOf(name))
+})
+
+/**
+ * Makes the second name; false when only rename(2) could, and the first is gone.
+ *
+ * @param how `beside`: nothing has it; `over`: in the place of what has it; `at-once`: the same, by rename(2), as what
+ * has it could not be put back
+ */
+const secondName = Effect.fnUntraced(function* (
+  context: DiskStore,
+  from: FileName,
+  to: FileName,
+  how: "beside" | "over" | "at-once"
+) {
   const { disk } = context
   const [source, target] = [segments(from), segments(to)]
   const temporary = [stagingFolder, yield* context.newStagedName]
-  const made = replace
-    ? Effect.andThen(
-        disk.link(source, temporary),
-        Effect.onError(disk.rename(temporary, target), () => Effect.ignore(disk.remove(temporary)))
-      )
-    : disk.link(source, target)
+  const atOnce = Effect.as(disk.rename(source, target), false)
+  const made =
+    how === "over"
+      ? Effect.andThen(
+          disk.link(source, temporary),
+          Effect.onError(disk.rename(temporary, target), () => Effect.ignore(disk.remove(temporary)))
+        )
+      : disk.link(source, target)
   const spelling = sameFolder(from, to) && segmentKey(baseName(from)) === segmentKey(baseName(to))
-  return yield* made.pipe(
-    Effect.as(true),
-    Effect.catch((error) => {
-      // A file system that takes both spellings for one says that the new one is taken.
-      if (unlinkable.has(error.code) || (error.code === "EEXIST" && spelling)) {
-        return Effect.as(disk.rename(source, target), false)
-      }
-      return Effect.fail(error)
-    }),
+  const both = Effect.catch(Effect.as(made, true), (error) =>
+    // A file system that takes both spellings for one says that the new one is taken.
+    unlinkable.has(error.code) || (error.code === "EEXIST" && spelling) ? atOnce : Effect.fail(error)
+  )
+  return yield* (how === "at-once" ? atOnce : both).pipe(
     Effect.catch((error) =>
       error.code === "EEXIST" ? Effect.fail(new FileExists({ name: to })) : blocked(context, to, error)
     )

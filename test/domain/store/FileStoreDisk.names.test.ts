@@ -481,17 +481,42 @@ describe("FileStoreDisk, names that others hold", () => {
     })
   )
 
-  it.effect("a rename out of a folder that names may not leave is undone", () =>
+  for (const [to, replace] of [
+    ["new/c", false],
+    ["new/c", true],
+    ["kept/b", true]
+  ] as const) {
+    it.effect(`a rename to ${to} out of a folder that names may not leave is undone, replacing ${replace}`, () =>
+      Effect.gen(function* () {
+        const { control, disk } = yield* newDisk({}, [])
+        const files = Effect.map(control.files, (all) => [...all].filter(([path]) => !path.startsWith(stagingFolder)))
+        const before = yield* files
+        const remove: Disk["Service"]["remove"] = (path) =>
+          path[0] === "from" ? Effect.fail(new DiskError({ operation: "remove", code: "EACCES" })) : disk.remove(path)
+        const renamed = Effect.flatMap(FileStore, (store) =>
+          store.rename({ name: FileName.make("from/a"), to: FileName.make(to), replace })
+        )
+        const error = yield* Effect.flip(Effect.provide(renamed, onDisk({ ...disk, remove })))
+        assert.strictEqual(error._tag, "NoAccess")
+        // Durably, and with nothing left that a later start would finish.
+        yield* control.crash
+        assert.deepStrictEqual(yield* Effect.provide(listNames, onDisk(disk)), ["from/a", "kept/b"])
+        assert.deepStrictEqual(yield* files, before)
+      })
+    )
+  }
+
+  it.effect("what could not be put back is replaced in one step", () =>
     Effect.gen(function* () {
-      const { disk } = yield* newDisk({}, [])
-      const remove: Disk["Service"]["remove"] = (path) =>
-        path[0] === "from" ? Effect.fail(new DiskError({ operation: "remove", code: "EACCES" })) : disk.remove(path)
-      const renamed = Effect.flatMap(FileStore, (store) =>
-        store.rename({ name: FileName.make("from/a"), to: FileName.make("new/c"), replace: false })
-      )
-      const error = yield* Effect.flip(Effect.provide(renamed, onDisk({ ...disk, remove })))
-      assert.strictEqual(error._tag, "NoAccess")
-      assert.deepStrictEqual(yield* Effect.provide(listNames, onDisk(disk)), ["from/a", "kept/b"])
+      const { control, disk } = yield* newDisk({}, [])
+      const link: Disk["Service"]["link"] = (from, to) =>
+        from[0] === "kept" ? Effect.fail(new DiskError({ operation: "link", code: "EPERM" })) : disk.link(from, to)
+      const content = (yield* control.files).get("from/a") ?? new Uint8Array()
+      yield* Effect.flatMap(FileStore, (store) =>
+        store.rename({ name: FileName.make("from/a"), to: FileName.make("kept/b"), replace: true })
+      ).pipe(Effect.provide(onDisk({ ...disk, link })))
+      assert.deepStrictEqual(yield* control.files, new Map([["kept/b", content]]))
+      assert.notInclude(yield* control.journal, "link")
     })
   )
 
