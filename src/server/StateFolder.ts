@@ -118,7 +118,8 @@ const usable = Effect.fnUntraced(function* (folder: string, { platform }: Wanted
   if ((mode & writableByAll) === 0) return (mode & writableByGroup) !== 0
   return yield* refused(
     `everybody may write into the state folder '${folder}' (mode ${(mode & 0o7777).toString(8)}), ` +
-      `and so replace accounts and keys: run chmod 700 '${folder}', and see whether all in it is the server's own`
+      `and so replace accounts and keys: run chmod 700 '${folder}', and see whether all in it is the server's own; ` +
+      "where its mode cannot be changed, name a folder below it with --state, which the server makes"
   )
 })
 

@@ -37,7 +37,7 @@ const notReady = {
   starting: "starting",
   stopping: "stopping",
   "audit-failed": "refusing commands: the audit log cannot be written",
-  "accounts-failed": "letting nobody in: the accounts cannot be read, and its log says why",
+  "accounts-failed": "letting nobody in: the accounts cannot be read ('user list' says why)",
   "root-moved": "serving a folder that is not at its path any more: restart it"
 } as const
 

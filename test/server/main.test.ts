@@ -251,7 +251,7 @@ describe("serving", () => {
     writeFileSync(accounts, whole.subarray(0, -9))
     assert.strictEqual(await names(login), "LoginRejected")
     const { code: answered, stdout } = await run(["status", "--state", "own"])
-    assert.match(stdout, /^letting nobody in: the accounts cannot be read, and its log says why, started /)
+    assert.match(stdout, /^letting nobody in: the accounts cannot be read \('user list' says why\), started /)
     assert.strictEqual(answered, 0)
     writeFileSync(accounts, whole)
     assert.deepStrictEqual(await names(login), [])
