@@ -225,7 +225,7 @@ export class NotNameable extends Schema.TaggedError<NotNameable>()("NotNameable"
   /** printable; empty: the one where a person stands, or several when there are no names */
   folder: Schema.String,
   count: Schema.Int,
-  /** printable: the first of them, and what is wrong with each */
+  /** printable: some of them, the most wanted first, and what is wrong with each */
   names: Schema.Array(Schema.String)
 }) {
   /** What it is, for a person. */

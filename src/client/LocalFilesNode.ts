@@ -163,6 +163,11 @@ const tree = Effect.fnUntraced(function* (
     pathOf: pathsIn(folder),
     prepare: (replaced, temporary) =>
       takePermissions(nodePath.join(absolute, ...replaced), nodePath.join(absolute, ...temporary)),
+    // Of most one look tells.
+    leadsToNoFile: (name) => {
+      const path = nodePath.join(absolute, name)
+      return isPlain(path) ? Effect.succeed(false) : leadsToNoFile(path)
+    },
     held,
     services: (effect) => Effect.provideContext(effect, Context.pick(Digest, SecureRandom.SecureRandom)(services))
   })
@@ -248,6 +253,13 @@ const placeTogether = Effect.fnUntraced(function* (folder: string, run: Readonly
 
 const isLink = (path: string): boolean =>
   Result.match(SmallFilesNode.glance(path), { onFailure: () => false, onSuccess: ({ kind }) => kind === "link" })
+
+/** Whether there is nothing, a file or a folder. */
+const isPlain = (path: string): boolean =>
+  Result.match(SmallFilesNode.glance(path), {
+    onFailure: () => true,
+    onSuccess: ({ kind }) => kind === "file" || kind === "folder"
+  })
 
 /** `name/` means a folder. */
 const endsFolder = (path: string): boolean => /[/\\]$/.test(path)

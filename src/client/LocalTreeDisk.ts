@@ -31,6 +31,8 @@ export interface TreeOptions {
   readonly pathOf: (name: string) => string
   /** Gives a file that is staged in a folder the permissions of the file that it will replace: see `StagedFile`. */
   readonly prepare: (replaced: DiskPath, temporary: DiskPath) => ReturnType<StagedFile.Destination["prepare"]>
+  /** Whether what stands under a name is no file, or a link that leads to none: a device, a pipe or a socket. */
+  readonly leadsToNoFile: (name: string) => Effect.Effect<boolean>
   readonly held: StagedFile.Destination["held"]
   readonly services: <A, E>(effect: Effect.Effect<A, E, StagedFile.Services>) => Effect.Effect<A, E, Scope.Scope>
 }
@@ -53,7 +55,7 @@ const isOurs = (state: FolderState | undefined): boolean => state === "begun" ||
 
 /** A tree that is good as long as its disk. */
 export const make = (options: TreeOptions): LocalTree => {
-  const { disk, pathOf, services } = options
+  const { disk, leadsToNoFile, pathOf, services } = options
   const folders = new Map<string, FolderState>()
   const temporaries = new Map<string, Temporaries>()
   const lockFolder = KeyedLock.make()
@@ -154,7 +156,8 @@ export const make = (options: TreeOptions): LocalTree => {
     const folder = name.split("/").slice(0, -1)
     return services(
       Effect.mapError(makeFolders(folder), writeFailed(pathOf(name))).pipe(
-        Effect.andThen(touch(folder)),
+        Effect.andThen(isOurs(folders.get(folder.join("/"))) ? Effect.succeed(false) : leadsToNoFile(name)),
+        Effect.flatMap((refused) => (refused ? writeFailed(pathOf(name))({ code: "ENOTREG" }) : touch(folder))),
         Effect.andThen(StagedFile.stage({ ...destination(name), ...declared }))
       )
     )
@@ -184,7 +187,11 @@ export const make = (options: TreeOptions): LocalTree => {
   const placeTogether = Effect.fnUntraced(function* (folder: DiskPath, run: ReadonlyArray<NewLocal>) {
     const key = folder.join("/")
     yield* makeFolders(folder)
-    if (!isOurs(folders.get(key))) yield* sweepOnce(folder)
+    const replaces = !isOurs(folders.get(key))
+    if (replaces) yield* sweepOnce(folder)
+    // Who stages one by itself says what is wrong.
+    const refused = replaces ? yield* Effect.filter(run, ({ path }) => leadsToNoFile(path)) : []
+    const paths = new Set(refused.map(({ path }) => path))
     const together = Effect.suspend(() =>
       SmallLocalFiles.placeTogether({
         disk,
@@ -192,7 +199,7 @@ export const make = (options: TreeOptions): LocalTree => {
         run,
         replaces: !isOurs(folders.get(key)),
         fresh: begin(key),
-        nameOf: FileName.baseName
+        nameOf: (path) => (paths.has(path) ? undefined : FileName.baseName(path))
       })
     )
     return yield* lockFolder(key)(together)

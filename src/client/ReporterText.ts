@@ -157,9 +157,10 @@ export const failureText = ({ command, error, name }: Failure): string => {
   return `${shown}${error.message}${missing && command !== undefined ? (missingAdvice[command] ?? "") : ""}`
 }
 
-/** Whether the message names the file. A short name may stand in any of its words. */
+/** Whether the message names the file, of a rename with its new name. A short one may stand in any of its words. */
 const namesItself = (error: Failure["error"], name: string): boolean =>
   error.message.includes(`'${name}'`) ||
+  error.message.includes(`'${name} -> `) ||
   ((error instanceof LocalFileFailed || error instanceof SourceMissing || error instanceof WatchedGone) &&
     error.path.includes(name))
 

@@ -50,11 +50,13 @@ export interface Means {
 /** @param texts what was asked for */
 export const make = (texts: ReadonlyArray<string>, means: Means): Heard => {
   let heard: Unlisted = { count: 0, names: [], unnamed: [] }
+  /** Whether it may mean what is called so in a folder. */
+  const meant = (folder: string, name: string, text: string): boolean => {
+    const path = pathOf(folder, name)
+    return name.endsWith("/") ? means.below(path.slice(0, -1), text) : means.file(path, text)
+  }
   const concerns = ({ count, folder, names }: Unnamed, text: string): boolean =>
-    names.some((name) => {
-      const path = pathOf(folder, name)
-      return name.endsWith("/") ? means.below(path.slice(0, -1), text) : means.file(path, text)
-    }) ||
+    names.some((name) => meant(folder, name, text)) ||
     // What is not named may be called anything.
     (count > names.length && (names.length === 0 || means.below(Glob.isPattern(text) ? folder : any(folder), text)))
   return {
@@ -74,7 +76,14 @@ export const make = (texts: ReadonlyArray<string>, means: Means): Heard => {
         discard: true
       })
       const unnamed = heard.unnamed.filter((one) => texts.some((text) => concerns(one, text)))
-      yield* Effect.forEach(unnamed, (one) => failures.tell(one.folder, notNameable(one)), { discard: true })
+      yield* Effect.forEach(
+        unnamed,
+        (one) => {
+          const asked = (name: string) => texts.some((text) => meant(one.folder, name, text))
+          return failures.tell(one.folder, notNameable(one, asked))
+        },
+        { discard: true }
+      )
       yield* failures.rest
       // Their names were not told: they may hold anything.
       const others = heard.count - heard.names.length
@@ -117,16 +126,19 @@ const plain = (name: string): string => name.replace(/\/$/, "")
 /** What is in a folder under no name that a person would write. */
 const any = (folder: string): string => pathOf(folder, "\ufffd")
 
-/** As a person reads it: of a name that breaks no rule some bytes were none of Unicode. */
-const notNameable = ({ count, folder, names }: Unnamed): NotNameable =>
+/** As a person reads it: those first that are asked about, for only a few are shown. */
+const notNameable = ({ count, folder, names }: Unnamed, asked: (name: string) => boolean): NotNameable =>
   new NotNameable({
     folder: printable(folder),
     count,
-    names: names.map((name) => {
-      const rule = brokenRule(pathOf(folder, plain(name))) ?? "ill-formed-unicode"
-      return `'${printable(name)}' (${rule})`
-    })
+    names: [...names.filter(asked), ...names.filter((name) => !asked(name))].map(
+      (name) => `'${printable(name)}' (${ruleOf(pathOf(folder, plain(name)))})`
+    )
   })
+
+/** What is wrong with a path: seen from a folder of the server, it may break no rule. */
+const ruleOf = (path: string): string =>
+  brokenRule(path) ?? (path.includes("\ufffd") ? "ill-formed-unicode" : "too-long or too-deep")
 
 /** What stays at a server when a command removes what it does not have of these folders. */
 export const tellKept = Effect.fnUntraced(function* (
@@ -135,9 +147,10 @@ export const tellKept = Effect.fnUntraced(function* (
 ) {
   const { note } = yield* Reporter
   const closed = names.filter(isMeant).length + count - names.length + (itself === undefined ? 0 : 1)
+  const meant = (folder: string) => (name: string) => isMeant(pathOf(folder, plain(name)))
   const kept = unnamed
-    .filter(({ folder, names }) => names.length === 0 || names.some((name) => isMeant(pathOf(folder, plain(name)))))
-    .map((one) => notNameable(one).what)
+    .filter(({ folder, names }) => names.length === 0 || names.some(meant(folder)))
+    .map((one) => notNameable(one, meant(one.folder)).what)
   const lines = [
     ...(closed === 0 ? [] : [`${closed} that it may not look into`]),
     ...kept.slice(0, failuresToldMax),

@@ -104,6 +104,33 @@ const quietly = (reporter: Reporter["Service"], gone: Set<string>): Reporter["Se
 })
 
 /**
+ * The pass, telling of what stays as it is only what the pass before did not tell: all of it is found again each time.
+ * Made once for all passes of a command.
+ */
+const withNews = <R>(pass: Effect.Effect<boolean, NoSession, R>): Effect.Effect<boolean, NoSession, R | Reporter> => {
+  let before = new Set<string>()
+  return Effect.gen(function* () {
+    const reporter = yield* Reporter
+    const now = new Set<string>()
+    const once = (text: string, tell: Effect.Effect<void>): Effect.Effect<void> =>
+      Effect.suspend(() => {
+        now.add(text)
+        return before.has(text) ? Effect.void : tell
+      })
+    const telling: Reporter["Service"] = {
+      ...reporter,
+      leftOut: (one) => once(`${one.kind} ${one.path}`, reporter.leftOut(one)),
+      note: (text, mood) => once(text, reporter.note(text, mood))
+    }
+    // A pass that the network has cut short has not come to all of it.
+    const cut = Effect.sync(() => void (before = before.union(now)))
+    const well = yield* Effect.tapError(Effect.provideService(pass, Reporter, telling), () => cut)
+    before = now
+    return well
+  })
+}
+
+/**
  * Runs the pass, and again whenever something at the paths has changed.
  *
  * @param pass brings the server up to date with all of the paths; false when some of it failed, which it has reported
@@ -132,7 +159,7 @@ export const follow = <R>(
     )
     // What changes during a pass is told, and leads to another.
     yield* Deferred.await(ready)
-    const run = surviving(pass)
+    const run = surviving(withNews(pass))
     yield* run
     yield* reporter.note(`watching ${paths.map(printable).join(", ")}: Ctrl-C ends it`)
     const gone = new Set<string>()

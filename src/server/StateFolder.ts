@@ -45,7 +45,7 @@ export const resolve = Effect.fnUntraced(function* (
   wanted: Wanted
 ): Effect.fn.Return<StateFolder, StateFolderRefused, Services> {
   const root = yield* realRoot(wanted.root)
-  const folder = yield* folderFor(root, wanted)
+  const folder = yield* folderFor(root, wanted, false)
   const shared = yield* usable(folder, wanted)
   yield* outside(root, folder)
   return { root, folder, shared }
@@ -57,7 +57,7 @@ export const ofAccounts = Effect.fnUntraced(function* (
 ): Effect.fn.Return<string, StateFolderRefused, Services> {
   const fs = yield* FileSystem.FileSystem
   const root = yield* servedPath(wanted)
-  const folder = yield* folderFor(root ?? "", wanted)
+  const folder = yield* folderFor(root ?? "", wanted, true)
   const there = (path: string) => Effect.orElseSucceed(fs.exists(path), () => false)
   // A root with a slip in its name would otherwise get accounts of its own, which nobody uses.
   if (wanted.state === undefined && !(yield* there(root ?? "")) && !(yield* there(folder))) {
@@ -75,15 +75,20 @@ export const ofAccounts = Effect.fnUntraced(function* (
 export const ofServer = Effect.fnUntraced(function* (
   wanted: Wanted
 ): Effect.fn.Return<string, StateFolderRefused, Services> {
-  return yield* folderFor((yield* servedPath(wanted)) ?? "", wanted)
+  return yield* folderFor((yield* servedPath(wanted)) ?? "", wanted, true)
 })
 
-const folderFor = Effect.fnUntraced(function* (root: string, { platform, state }: Wanted) {
+/** @param isServers whether it is the folder of a server that was started: to its user it is open */
+const folderFor = Effect.fnUntraced(function* (root: string, { platform, state }: Wanted, isServers: boolean) {
   const path = yield* Path.Path
   const id = digestOf(yield* Digest, [fromUtf8(root)]).slice(0, idLength)
   const wanted = state === undefined ? path.join(yield* platformFolder(platform), id) : path.resolve(state)
   return yield* Effect.mapError(realTarget(wanted), (error) =>
-    refused(`'${wanted}' cannot hold the server's state (${platformWords(error)}): name another folder with --state`)
+    refused(
+      isServers && error.reason._tag === "PermissionDenied"
+        ? `'${wanted}' cannot be looked at (${platformWords(error)}): run this as the server's user, or as root`
+        : `'${wanted}' cannot hold the server's state (${platformWords(error)}): name another folder with --state`
+    )
   )
 })
 

@@ -177,6 +177,33 @@ describe("the file system", () => {
     }).pipe(Effect.provide(real))
   )
 
+  it.effect("a tree leaves such a link as well, and a pipe, and has its other files", () =>
+    Effect.gen(function* () {
+      const { tree } = yield* LocalFiles
+      const to = join(folder, "w")
+      execFileSync("mkfifo", [join(to, "fifo")])
+      fs.symlinkSync("/dev/null", join(to, "device"))
+      fs.symlinkSync("fifo", join(to, "pipe"))
+      fs.symlinkSync("nothing", join(to, "dangling"))
+      const small = { parts: [content], modified: 0, digest: digestOf(yield* Digest, [content]) }
+      const smallAt = (path: string) => ({ ...small, path })
+      const whole = yield* tree(to, true)
+      const placed = yield* whole.placeSmall(["a", "device", "pipe", "fifo", "dangling"].map(smallAt))
+      assert.deepStrictEqual(
+        placed.map((one) => (Result.isFailure(one) ? one.failure.code : "placed")),
+        ["placed", "ENOTREG", "ENOTREG", "ENOTREG", "placed"]
+      )
+      const large = whole.place("device").stage({ size: content.length, modified: 0 })
+      assert.strictEqual(yield* codeOf(Effect.scoped(large)), "ENOTREG")
+      assert.strictEqual(fs.readlinkSync(join(to, "device")), "/dev/null")
+      assert.isTrue(fs.lstatSync(join(to, "fifo")).isFIFO())
+      assert.deepStrictEqual(
+        ["a", "dangling"].map((name) => fs.lstatSync(join(to, name)).isFile()),
+        [true, true]
+      )
+    }).pipe(Effect.provide(real))
+  )
+
   it.effect("settles what a link leads to, and leaves the link", () =>
     Effect.gen(function* () {
       const path = join(folder, "a")
@@ -327,6 +354,7 @@ const treeOn = (disk: Disk["Service"]) =>
     disk,
     pathOf: (name) => name,
     prepare: () => Effect.succeed(Effect.void),
+    leadsToNoFile: () => Effect.succeed(false),
     held: new Set(),
     services: (effect) => Effect.provide(effect, core)
   })
@@ -489,6 +517,7 @@ describe("StagedFile on a disk that breaks", () => {
         disk,
         name: "a",
         prepare: () => Effect.succeed(Effect.void),
+        leadsToNoFile: () => Effect.succeed(false),
         held: new Set<string>()
       }
       const staging = yield* StagedFile.stage(request)

@@ -741,6 +741,32 @@ describe("what no name can mean", () => {
     }).pipe(Effect.provide(some.layer))
   )
 
+  const several = world(files, {
+    reporter: ReporterText.layer(""),
+    unnamed: [...["1.", "2.", "3.", "a."].map((part) => inFolder("p", part)), inFolder("p/s", "d".repeat(3), "folder")]
+  })
+  it.effect("is told with those first that were asked for, and what is wrong with it as far as can be told", () =>
+    Effect.gen(function* () {
+      const told = () => {
+        const found = several
+          .lines()
+          .flatMap((line) => /^(?:not listed|kept at the server): ([^;]*)/.exec(line)?.[1] ?? [])
+        several.clear()
+        return found
+      }
+      const rule = "(trailing-dot-or-space)"
+      const first = `4 in 'p' whose names cannot be sent: 'a.' ${rule}, '1.' ${rule}, '2.' ${rule}, ...`
+      assert.isFalse(yield* Commands.run({ _tag: "Fetch", pattern: "p/a*" }))
+      assert.deepStrictEqual(told(), [first])
+      const deep = "1 in 'p/s' whose names cannot be sent: 'ddd/' (too-long or too-deep)"
+      assert.isFalse(yield* download(["p/s"], {}, "x"))
+      assert.deepStrictEqual(told(), [deep])
+      yield* here({ "p/a": "1" })
+      assert.isTrue(yield* para(["p"], { remove: true, exclude: ["[1-3].", "s/"] }))
+      assert.deepStrictEqual(told(), [first])
+    }).pipe(Effect.provide(several.layer))
+  )
+
   const shut = world(files, { closed: ["p/shut", "q/shut"] })
   it.effect("neither goes what the server may not look into, which is told", () =>
     Effect.gen(function* () {

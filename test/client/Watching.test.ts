@@ -164,6 +164,39 @@ describe("following local files", () => {
     })
   )
 
+  scenario("what stays is told once, and again when a pass has not found it meanwhile", () =>
+    Effect.gen(function* () {
+      const pass = Effect.gen(function* () {
+        const { leftOut, note } = yield* Reporter
+        const outcome = stays.shift()
+        if (outcome !== undefined)
+          yield* Effect.andThen(leftOut({ command: "para", path: "w/e", kind: "link" }), outcome)
+        if (outcome !== undefined) yield* note("kept", "bad")
+        return true
+      })
+      const stays = [Effect.void, Effect.void, Effect.fail(lost), Effect.void, undefined, Effect.void]
+      const written = { out: "", err: "" }
+      const reporter = Layer.provide(ReporterText.layer(""), Screen.layerMemory({ written }))
+      yield* Effect.forkChild(Effect.provide(Watching.follow(["w"], pass), reporter))
+      yield* settle
+      const { say } = yield* MemoryWatch
+      const toldBy = Effect.gen(function* () {
+        written.err = ""
+        yield* Effect.andThen(say({ _tag: "Changed", path: "w/a" }), settle)
+        yield* Effect.andThen(TestClock.adjust(watchQuietMilliseconds), settle)
+        yield* Effect.andThen(TestClock.adjust(watchRetryMilliseconds), settle)
+        return written.err.split("\n").filter((line) => /^left out|^kept/.test(line))
+      })
+      const both = ["left out: w/e (a symbolic link)", "kept"]
+      assert.strictEqual(written.err, [...both, "watching w: Ctrl-C ends it", ""].join("\n"))
+      assert.deepStrictEqual(yield* toldBy, [])
+      // Lost in between, and done by the next try.
+      assert.deepStrictEqual(yield* toldBy, [])
+      assert.deepStrictEqual(yield* toldBy, [])
+      assert.deepStrictEqual(yield* toldBy, both)
+    })
+  )
+
   scenario("a loss of the network is waited out, longer each time up to a minute", () =>
     Effect.gen(function* () {
       const losses = Array.from({ length: 8 }, (_, index) => (index === 0 ? lost : refused))

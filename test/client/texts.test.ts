@@ -216,10 +216,14 @@ describe("a failure", () => {
         yield* failed({ error: missing, command: "download", name: "h" })
         yield* failed({ error: exists, command: "upload", name: "h" })
         yield* failed({ error: new SourceMissing({ path: "h", command: "upload" }), command: "upload", name: "h" })
+        const closed = new RequestRefused({ name: "h -> b/y", reason: "no-access", detail: "" })
+        yield* failed({ error: closed, command: "rename", name: "h" })
         assert.deepStrictEqual(written.err.split("\n"), [
           "paradrop: h: the server does not have this file: 'fetch' shows what it has",
           "paradrop: 'h' exists on the server already, and nothing was changed: take another name, or use --replace",
           "paradrop: could not find the file in clientSide to upload: h",
+          "paradrop: the user that the server runs as has no access to 'h -> b/y': nothing was changed, and only " +
+            "the server's administrator can give it access",
           ""
         ])
       }

@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from "no
 import { join } from "node:path"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
-import { ConfigProvider, Effect, FileSystem, Layer } from "effect"
+import { ConfigProvider, Effect, FileSystem, Layer, PlatformError } from "effect"
 import * as DigestPortable from "../../src/domain/file/DigestPortable.ts"
 import * as StateFolder from "../../src/server/StateFolder.ts"
 
@@ -117,6 +117,29 @@ describe("without the served folder", () => {
           `there is no folder '${join(folder, "slip")}', and there are no accounts for it: ` +
             "give the --root, --state or --config of the server, or make the folder if nobody serves it yet"
         )
+      })
+    )
+  )
+
+  it.live("who may not look at the state is told to be the server's user, and who would serve to take another", () =>
+    at((folder, root) =>
+      Effect.gen(function* () {
+        const fs = yield* FileSystem.FileSystem
+        const state = join(folder, "closed", "state")
+        const cause = Object.assign(new Error("denied"), { code: "EACCES" })
+        const denied = { _tag: "PermissionDenied", module: "FileSystem", method: "realPath", cause } as const
+        const closed: typeof fs = {
+          ...fs,
+          realPath: (path) => (path === state ? Effect.fail(PlatformError.systemError(denied)) : fs.realPath(path))
+        }
+        const isRefused = <A, R>(find: Effect.Effect<A, StateFolder.StateFolderRefused, R>, told: string) =>
+          Effect.map(Effect.provideService(Effect.flip(find), FileSystem.FileSystem, closed), ({ message }) =>
+            assert.strictEqual(message, `'${state}' ${told}`)
+          )
+        const another = "cannot be looked at (no permission): run this as the server's user, or as root"
+        for (const find of [ofServer, ofAccounts]) yield* isRefused(find({ root, state }), another)
+        const unfit = "cannot hold the server's state (no permission): name another folder with --state"
+        yield* isRefused(resolve({ root, state }), unfit)
       })
     )
   )
