@@ -79,8 +79,12 @@ interface OpenStaged extends DiskFile {
 
 const openLeft = Effect.fnUntraced(function* (context: DiskStore, path: DiskPath, size: number) {
   const opened = yield* Effect.result(scopedFile(context.disk.openWrite(path)))
-  if (Result.isFailure(opened) && opened.failure.code === "ENOENT") return undefined
-  if (Result.isSuccess(opened)) {
+  if (Result.isFailure(opened)) {
+    const { code } = opened.failure
+    if (code === "ENOENT") return undefined
+    // That passes, and what is there is of use then.
+    if (outOfReach.has(code)) return yield* Effect.fail(failed(opened.failure))
+  } else {
     const file = opened.success
     const length = yield* Effect.orElseSucceed(lengthLeft(context, file, size), () => undefined)
     if (length !== undefined) return { file, length }
@@ -90,6 +94,9 @@ const openLeft = Effect.fnUntraced(function* (context: DiskStore, path: DiskPath
   yield* Effect.ignore(context.disk.remove(path))
   return undefined
 })
+
+/** Codes of what says nothing of the file itself. */
+const outOfReach: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOMEM"])
 
 /** How much of what was left is as it shall be, and now all that is there; undefined when that cannot be told. */
 const lengthLeft = Effect.fnUntraced(function* (context: DiskStore, file: DiskFile, size: number) {

@@ -7,10 +7,10 @@ import { Digest, digestOf } from "../../../src/domain/file/Digest.ts"
 import * as DigestNode from "../../../src/domain/file/DigestNode.ts"
 import { FileName, stagingFolder } from "../../../src/domain/file/FileName.ts"
 import { copiedBlockBytes, resumeBytesMin } from "../../../src/domain/limits.ts"
-import { Disk, type DiskPath } from "../../../src/domain/store/Disk.ts"
+import { Disk, DiskError, type DiskPath } from "../../../src/domain/store/Disk.ts"
 import { FileStore } from "../../../src/domain/store/FileStore.ts"
 import * as FileStoreDisk from "../../../src/domain/store/FileStoreDisk.ts"
-import type { StoreError } from "../../../src/domain/store/StoreError.ts"
+import { type StoreError, StoreFailed } from "../../../src/domain/store/StoreError.ts"
 import { listNames, loadFile, saveFile } from "../../../src/domain/testing/fileStoreContract.ts"
 import * as Fixture from "../../../src/domain/testing/Fixture.ts"
 import * as MemoryDisk from "../../../src/domain/testing/MemoryDisk.ts"
@@ -227,6 +227,24 @@ describe("what is kept for a resume", () => {
         assert.deepStrictEqual(keys(yield* control.files), ["b"])
       })
     )
+  )
+
+  it.effect("stays when no file can be opened now, and goes when it alone cannot be", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* MemoryDisk.make()
+      yield* Effect.provide(keep("file", size, "a"), onDisk(disk))
+      const withCode = (code: string): Disk["Service"] => ({
+        ...disk,
+        openWrite: () => Effect.fail(new DiskError({ operation: "openWrite", code }))
+      })
+      for (const code of ["EMFILE", "ENFILE", "ENOMEM"]) {
+        const error = yield* Effect.flip(Effect.provide(keep("file", size, "a"), onDisk(withCode(code))))
+        assert.deepStrictEqual(error, new StoreFailed({ operation: "openWrite", code }))
+      }
+      assert.strictEqual(yield* Effect.provide(keep("file", size, "a"), onDisk(disk)), size)
+      assert.strictEqual(yield* Effect.provide(keep("file", size, "a"), onDisk(withCode("EACCES"))), 0)
+      assert.strictEqual(yield* control.openFiles, 0)
+    })
   )
 
   it.effect("gives way to what is declared, no more of it than is needed", () =>
