@@ -174,7 +174,8 @@ describe("refused", () => {
           chmodSync(state, mode)
           const text =
             `everybody may write into the state folder '${state}' (mode ${mode.toString(8)}), ` +
-            `and so replace accounts and keys: run chmod 700 '${state}', and see whether all in it is the server's own; ` +
+            `and so replace accounts and keys: run chmod 700 '${state}', ` +
+            "and see whether all in it is the server's own; " +
             "where its mode cannot be changed, name a folder below it with --state, which the server makes"
           assert.strictEqual(yield* refusal({ root, state }), text)
           const wanted = { root, state, platform: "linux" }
