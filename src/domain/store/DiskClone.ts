@@ -33,7 +33,7 @@ export interface Clone {
   readonly reached: (done: number, wrote: boolean) => Effect.Effect<void, DiskError>
 }
 
-/** A staged file that is open. */
+/** A staged file that is open, in a scope of its own. */
 export interface Opened extends DiskFile {
   readonly close: Effect.Effect<void>
 }
@@ -42,6 +42,7 @@ export interface Opened extends DiskFile {
 export interface Staged {
   readonly path: DiskPath
   readonly file: () => DiskFile
+  /** Goes on with another file, which is at the path now; what is kept of that one is what is done, `done`. */
   readonly become: (file: Opened, done: () => number) => Effect.Effect<void>
 }
 

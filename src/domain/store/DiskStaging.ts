@@ -10,7 +10,7 @@ import { contentBlockBytes, copiedBlockBytes, copyRunBytesMax, fileBytesMax, res
 import { cloneMarkBytes, decode } from "./CloneMark.ts"
 import type { Disk, DiskError, DiskFile, DiskPath, DiskStat } from "./Disk.ts"
 import * as DiskClone from "./DiskClone.ts"
-import type { Clone } from "./DiskClone.ts"
+import type { Clone, Opened } from "./DiskClone.ts"
 import { giveWay, resumablePrefix, trimLeftovers } from "./DiskLeftovers.ts"
 import { checkDemanded, checkTarget, checkVersion, place } from "./DiskPlacing.ts"
 import { blocked, type DiskStore, failed, full, type Holder } from "./DiskStore.ts"
@@ -72,11 +72,6 @@ const openStaged = Effect.fnUntraced(function* (context: DiskStore, request: Sta
   return { staged: makeStaged(context, path, opened.file, resume), resumed: opened.length }
 })
 
-/** A staged file that is open, in a scope of its own. */
-interface OpenStaged extends DiskFile {
-  readonly close: Effect.Effect<void>
-}
-
 const openLeft = Effect.fnUntraced(function* (context: DiskStore, path: DiskPath, size: number) {
   const opened = yield* Effect.result(scopedFile(context.disk.openWrite(path)))
   if (Result.isFailure(opened)) {
@@ -116,7 +111,7 @@ const scopedFile = Effect.fnUntraced(function* (open: Effect.Effect<DiskFile, Di
     Scope.provide(scope),
     Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
   )
-  return { ...file, close: Scope.close(scope, Exit.void) } satisfies OpenStaged
+  return { ...file, close: Scope.close(scope, Exit.void) } satisfies Opened
 })
 
 /** A part of the free space that is promised to one staging. */
@@ -155,11 +150,7 @@ const reserve = Effect.fnUntraced(function* (context: DiskStore, { name, size }:
 })
 
 /** A staged file: open, and then given up, kept or moved to its name. Each closes it, and only the first counts. */
-interface Staged {
-  readonly path: DiskPath
-  readonly file: () => DiskFile
-  /** Goes on with another file, which is at the path now; what is kept of that one is what is done, `done`. */
-  readonly become: (file: OpenStaged, done: () => number) => Effect.Effect<void>
+interface Staged extends DiskClone.Staged {
   readonly isOpen: () => boolean
   readonly wasTakenOver: () => boolean
   /** Runs one operation on the file; a take-over waits for it. */
@@ -175,7 +166,7 @@ const createStaged = (
   context: DiskStore,
   path: DiskPath,
   name: FileName
-): Effect.Effect<OpenStaged, NoSpace | StoreFailed> => {
+): Effect.Effect<Opened, NoSpace | StoreFailed> => {
   const create = scopedFile(context.disk.create(path))
   return create.pipe(
     // The staging folder may have been tidied away while the server runs.
@@ -187,7 +178,7 @@ const createStaged = (
   )
 }
 
-const makeStaged = (context: DiskStore, path: DiskPath, first: OpenStaged, resume: string | undefined): Staged => {
+const makeStaged = (context: DiskStore, path: DiskPath, first: Opened, resume: string | undefined): Staged => {
   let file = first
   let done: (() => number) | undefined
   const using = Semaphore.makeUnsafe(1)
