@@ -1014,6 +1014,14 @@ export const mutants: ReadonlyArray<Mutant> = [
     "domain/store/FileStoreDisk.names"
   ),
   mutant(
+    "half-done-commit-trusted",
+    "of a commit that failed after it had happened the folder's index knows nothing, and is taken for whole",
+    "domain/store/DiskPlacing.ts",
+    "yield* Effect.onError(arrive(exists), () => context.names.forgotten(folder))",
+    "yield* arrive(exists)",
+    changed
+  ),
+  mutant(
     "closed-folder-by-its-whole-name",
     "an account hears where its folder is in the store",
     "domain/store/Confined.ts",

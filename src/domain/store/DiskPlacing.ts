@@ -129,11 +129,13 @@ export const placeStep = Effect.fnUntraced(function* (
   const exists = yield* stands(context, name, step, step.kind === "file" ? { ...found, entries: others } : found)
   yield* makeDurable(context, name, folder, found.folder)
   if (step.kind === "file") {
-    yield* arrive(exists)
+    // What failed half way may have changed the folder.
+    yield* Effect.onError(arrive(exists), () => context.names.forgotten(folder))
     yield* context.names.added(folder, { name: part, kind: "file" })
   } else if (!exists) {
     context.durableFolders.delete(path.join("/"))
     return yield* orBlocked(context.disk.makeFolder(path, "shared")).pipe(
+      Effect.onError(() => context.names.forgotten(folder)),
       Effect.andThen(context.names.added(folder, { name: part, kind: "folder" })),
       Effect.andThen(Effect.orElseSucceed(context.disk.stat(path), () => undefined)),
       // Somebody else made it just now; the next step finds out what it is.

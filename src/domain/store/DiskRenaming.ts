@@ -264,7 +264,7 @@ const takeAway = Effect.fnUntraced(function* (context: DiskStore, name: FileName
   )(
     Effect.gen(function* () {
       yield* context.names.find(folder, segmentKey(baseName(name)))
-      yield* context.disk.remove(segments(name))
+      yield* Effect.onError(context.disk.remove(segments(name)), () => context.names.forgotten(folder))
       yield* context.names.removed(folder, baseName(name))
     }).pipe(Effect.catch((error) => blocked(context, name, error)))
   )

@@ -12,7 +12,7 @@
  * came from outside at that moment, or such a file is not found by its folded name. Exact names never go through the
  * index for reading, and no content is ever lost or mixed by it.
  */
-import { Effect, Stream } from "effect"
+import { Effect, Option, Stream } from "effect"
 import { segmentKey } from "../file/FileName.ts"
 import type { Disk, DiskEntry, DiskError, DiskPath, DiskStat } from "./Disk.ts"
 
@@ -101,22 +101,20 @@ export const make = (disk: Disk["Service"], entriesMax: number): NameIndex => {
     return matching
   })
 
-  const change = (folder: DiskPath, enter: (names: Names) => void, anew = false): Effect.Effect<void> => {
+  // Nothing is looked at before it runs: only then the caller has the folder's lock.
+  const change = Effect.fnUntraced(function* (folder: DiskPath, enter: (names: Names) => void, anew = false) {
     const id = idOf(folder)
     const known = folders.get(id)
-    if (known === undefined) return Effect.void
+    if (known === undefined) return
     forget(id)
     // When the stamp cannot be had, the folder is read again at the next question.
-    return disk.stat(folder).pipe(
-      Effect.map((stamp) => {
-        if (!sameFolder(stamp, known.stamp) && !(anew && known.count === 0)) return
-        enter(known)
-        known.stamp = stamp
-        keep(id, known)
-      }),
-      Effect.ignore
-    )
-  }
+    const stamp = yield* Effect.option(disk.stat(folder))
+    if (Option.isNone(stamp)) return
+    if (!sameFolder(stamp.value, known.stamp) && !(anew && known.count === 0)) return
+    enter(known)
+    known.stamp = stamp.value
+    keep(id, known)
+  })
 
   const findAll: NameIndex["findAll"] = Effect.fnUntraced(function* (folder, keys, made) {
     const stamp = yield* disk.stat(folder)

@@ -437,6 +437,33 @@ describe("FileStoreDisk, names that others hold", () => {
     })
   )
 
+  it.effect("a commit that fails, and has happened, while a bundle fills its new folder is not forgotten", () =>
+    Effect.gen(function* () {
+      const { disk } = yield* newDisk({}, [])
+      let meanwhile: Effect.Effect<void> = Effect.void
+      const lying: Disk["Service"] = {
+        ...disk,
+        rename: (from, to) =>
+          to[0] === "A"
+            ? Effect.andThen(disk.rename(from, to), Effect.fail(new DiskError({ operation: "rename", code: "EIO" })))
+            : disk.rename(from, to),
+        placeAll: (request) => Effect.andThen(meanwhile, disk.placeAll(request))
+      }
+      yield* Effect.gen(function* () {
+        const store = yield* FileStore
+        const saved = yield* Effect.context<FileStore | Digest>()
+        meanwhile = Effect.provide(Effect.ignore(saveFile(FileName.make("A"), [fromUtf8("x")])), saved)
+        const digest = digestOf(yield* Digest, [fromUtf8("y")])
+        const small = { name: FileName.make("new/b"), modified: 1, parts: [fromUtf8("y")], digest }
+        const [placed] = yield* SmallFiles.placeAll(store, [small], undefined)
+        assert.isTrue(placed !== undefined && Result.isSuccess(placed))
+        const refused = yield* Effect.flip(saveFile(FileName.make("a"), [fromUtf8("z")]))
+        assert.strictEqual(refused._tag, "NameCollision")
+        assert.deepStrictEqual(yield* listNames, ["A", "from/a", "kept/b", "new/b"])
+      }).pipe(Effect.provide(onDisk(lying)))
+    })
+  )
+
   it.effect("what may not be done to one file is refused as that, and a disk that fails is not", () =>
     Effect.gen(function* () {
       for (const [code, tag] of [

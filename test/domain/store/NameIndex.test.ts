@@ -41,4 +41,21 @@ describe("what the index keeps", () => {
       assert.deepStrictEqual([yield* reads(["f"]), yield* reads(["f"])], [true, true])
     })
   )
+
+  it.effect("is not touched by a change that is only described, as its folder is not yet held", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* MemoryDisk.make()
+      const index = NameIndex.make(disk, 4)
+      const names = (key: string) => Effect.map(index.find([], key), ({ entries }) => entries.map(({ name }) => name))
+      assert.deepStrictEqual(yield* names("a"), [])
+      const restamped = index.addedAll([], [])
+      yield* disk.makeFolder(["a"], "shared")
+      yield* index.added([], { name: "a", kind: "folder" })
+      // Had it looked before, what came in between would now be missing from what is taken for whole.
+      yield* restamped
+      const before = (yield* control.journal).length
+      assert.deepStrictEqual(yield* names("a"), ["a"])
+      assert.notInclude((yield* control.journal).slice(before), "list")
+    })
+  )
 })
