@@ -440,19 +440,19 @@ describe("FileStoreDisk, names that others hold", () => {
   it.effect("a commit that fails, and has happened, while a bundle fills its new folder is not forgotten", () =>
     Effect.gen(function* () {
       const { disk } = yield* newDisk({}, [])
-      let meanwhile: Effect.Effect<void> = Effect.void
+      const meanwhile: Array<Effect.Effect<void>> = []
       const lying: Disk["Service"] = {
         ...disk,
         rename: (from, to) =>
           to[0] === "A"
             ? Effect.andThen(disk.rename(from, to), Effect.fail(new DiskError({ operation: "rename", code: "EIO" })))
             : disk.rename(from, to),
-        placeAll: (request) => Effect.andThen(meanwhile, disk.placeAll(request))
+        placeAll: (request) => Effect.andThen(Effect.all(meanwhile), disk.placeAll(request))
       }
       yield* Effect.gen(function* () {
         const store = yield* FileStore
         const saved = yield* Effect.context<FileStore | Digest>()
-        meanwhile = Effect.provide(Effect.ignore(saveFile(FileName.make("A"), [fromUtf8("x")])), saved)
+        meanwhile.push(Effect.provide(Effect.ignore(saveFile(FileName.make("A"), [fromUtf8("x")])), saved))
         const digest = digestOf(yield* Digest, [fromUtf8("y")])
         const small = { name: FileName.make("new/b"), modified: 1, parts: [fromUtf8("y")], digest }
         const [placed] = yield* SmallFiles.placeAll(store, [small], undefined)
