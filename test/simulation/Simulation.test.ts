@@ -237,6 +237,17 @@ const brokenRename: ReadonlyArray<Schedule.Action> = [
   { _tag: "Run", client: 0, command: { _tag: "Rename", name: "A", to: "a", replace: true } }
 ]
 
+const sameName = (operations: number): ReadonlyArray<Schedule.Action> => [
+  { _tag: "Run", client: 1, command: { _tag: "Upload", name: "folder/b", content: small(1, false, 2_000) } },
+  { _tag: "DiskFault", operations, code: "EIO" },
+  {
+    _tag: "Run",
+    client: 2,
+    command: { _tag: "UploadBundle", files: [{ name: "a", content: small(4, false, 2_000) }] }
+  },
+  { _tag: "Run", client: 1, command: { _tag: "Rename", name: "a", to: "a", replace: true } }
+]
+
 const spelt = (version: number, modified: number) => ({ lineage: 3, version, size: 2_157, grows: false, modified })
 
 const speltMeanwhile: Schedule.Schedule["steps"] = [
@@ -329,6 +340,21 @@ const regressions: Record<string, Schedule.Schedule> = {
     steps: speltMeanwhile,
     links: []
   },
+  // One of them fails the fsync of the folder.
+  ...Object.fromEntries(
+    [10, 11, 12].map((operations) => [
+      `a file that is renamed to its own name, when the disk failed at operation ${operations} as it came`,
+      {
+        seed: 1_368_020_124,
+        choices: 1,
+        capacityBytes: 64_000_000,
+        quota: undefined,
+        roots: {},
+        steps: sameName(operations).map((action) => ({ action, pause: { milliseconds: 3_000 } })),
+        links: []
+      }
+    ])
+  ),
   // Four operations of the disk long, from the second name to the end of the first.
   ...Object.fromEntries(
     [14, 15, 16, 17].map((operations) => [

@@ -63,7 +63,11 @@ export const rename = (context: DiskStore, request: RenameRequest): Effect.Effec
   const work = Effect.gen(function* () {
     const source = yield* locateWritable(context, request.name, request.version)
     const entry = entryOf(request.to, source.stat)
-    if (source.name === request.to) return { from: source.name, entry }
+    if (source.name === request.to) {
+      // What is said to have the name keeps it, even when whoever gave it the name could not make that durable.
+      if (context.durable) yield* Effect.mapError(context.disk.syncFolder(folderOf(source.name)), failed)
+      return { from: source.name, entry }
+    }
     const moved = intending(context, source.name, request.to, move(context, source, request))
     const replaced = yield* following(context, source, request.to, moved)
     return { from: source.name, entry, ...(replaced && { replaced: entryOf(request.to, replaced) }) }
