@@ -3,7 +3,7 @@
  */
 import { Effect } from "effect"
 import { Socket } from "effect/socket"
-import { fromUtf8 } from "../src/domain/Bytes.ts"
+import { fromChunk } from "../src/domain/Bytes.ts"
 
 /** How a link carries what it is given. */
 export interface Slowness {
@@ -14,7 +14,7 @@ export interface Slowness {
 }
 
 const partsOf = (chunk: string | Uint8Array, bytes: number): ReadonlyArray<Uint8Array> => {
-  const all = typeof chunk === "string" ? fromUtf8(chunk) : chunk
+  const all = fromChunk(chunk)
   return Array.from({ length: Math.ceil(all.length / bytes) }, (_, part) =>
     all.subarray(part * bytes, (part + 1) * bytes)
   )

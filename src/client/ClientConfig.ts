@@ -8,7 +8,9 @@ import { passwordFlags } from "../passwordFlags.ts"
 import { UserName } from "../domain/channel/HandshakeMessage.ts"
 import { ContentDigest } from "../domain/file/Digest.ts"
 import { printable } from "../domain/file/Printable.ts"
-import { userNameBytesMax } from "../domain/limits.ts"
+import type { Rates } from "../domain/channel/ThrottledSocket.ts"
+import * as Figures from "../domain/file/Figures.ts"
+import { fileBytesMax, throttledBytesPerSecondMin, userNameBytesMax } from "../domain/limits.ts"
 import * as Glob from "./Glob.ts"
 import { LocalFiles } from "./LocalFiles.ts"
 import * as Location from "./Location.ts"
@@ -38,6 +40,15 @@ export const refusePasswords = (args: ReadonlyArray<string>): Effect.Effect<void
 
 const defaultServer = "127.0.0.1:8080"
 
+const rate = (name: string, does: string) =>
+  Flag.String(name).pipe(
+    Flag.withMetavar("N"),
+    Flag.withDescription(
+      `bytes each second to ${does} at most, as 500K or 5M: it leaves the rest of the link to others`
+    ),
+    Flag.optional
+  )
+
 /** Said of every command. */
 export const shared = {
   server: Flag.String("server").pipe(
@@ -65,6 +76,8 @@ export const shared = {
     ),
     Flag.withDefault("full")
   ),
+  upRate: rate("up-rate", "send"),
+  downRate: rate("down-rate", "get"),
   json: Flag.Boolean("json").pipe(
     Flag.withoutNegation,
     Flag.withDescription("one JSON object a line on standard output, progress included"),
@@ -306,6 +319,45 @@ export const parsePassword = (flags: {
   return passwordFile !== undefined && passwordCommand !== undefined
     ? Effect.fail(new WrongUsage({ detail: "--password-file and --password-command exclude each other" }))
     : Effect.succeed({ passwordFile, passwordCommand })
+}
+
+/** What was said of how quick a run may be. */
+interface RateFlags {
+  readonly upRate: Option.Option<string>
+  readonly downRate: Option.Option<string>
+}
+
+/** The rates of a run: what is said now counts more than what a profile says. */
+export const parseRates = Effect.fnUntraced(function* (
+  flags: RateFlags,
+  profile?: Profile
+): Effect.fn.Return<Rates, WrongUsage> {
+  const parse = (name: string, flag: Option.Option<string>, noted: string | undefined) =>
+    Option.isSome(flag)
+      ? parseRate(`--${name}`, flag.value)
+      : noted === undefined
+        ? Effect.undefined
+        : parseRate(`${name} of the profile`, noted)
+  return {
+    up: yield* parse("up-rate", flags.upRate, profile?.upRate),
+    down: yield* parse("down-rate", flags.downRate, profile?.downRate)
+  }
+})
+
+/** The same as they were said, for a profile: they can be understood. */
+export const saidRates = ({ downRate, upRate }: RateFlags): Effect.Effect<ProfileRates, WrongUsage> =>
+  Effect.as(parseRates({ upRate, downRate }), {
+    ...(Option.isSome(upRate) && { upRate: upRate.value }),
+    ...(Option.isSome(downRate) && { downRate: downRate.value })
+  })
+
+type ProfileRates = Pick<Profile, "upRate" | "downRate">
+
+const parseRate = (what: string, text: string): Effect.Effect<number, WrongUsage> => {
+  const value = Figures.parseSize(text)
+  if (value !== undefined && value >= throttledBytesPerSecondMin && value <= fileBytesMax) return Effect.succeed(value)
+  const detail = `${what} is bytes each second, ${throttledBytesPerSecondMin} or more, as 500K or 5M`
+  return Effect.fail(new WrongUsage({ detail: `${detail}; not '${printable(text)}'` }))
 }
 
 const wrong = ({ message }: { readonly message: string }) => new WrongUsage({ detail: message })

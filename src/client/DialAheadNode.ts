@@ -71,7 +71,7 @@ const forms = new Map<string, Form>([
 
 const valued = ["--server", "--user", "--durability", "--password-file"]
 const shared = new Set([...valued, "--quiet", "--json", "--verbose"])
-const withValue = new Set([...valued, "--as", "--to", "--expect", "--include", "--exclude"])
+const withValue = new Set([...valued, "--up-rate", "--down-rate", "--as", "--to", "--expect", "--include", "--exclude"])
 
 /** The words of a command line apart from its flags; undefined when one of them stands for itself. */
 const parsed = (args: ReadonlyArray<string>) => {

@@ -30,6 +30,8 @@ export interface Added {
   readonly user: string
   readonly passwordFile: string | undefined
   readonly passwordCommand: string | undefined
+  /** as they were said */
+  readonly rates?: Pick<Profile, "upRate" | "downRate">
   /** whether one of that name may go */
   readonly replace: boolean
   /** gives a password that is to be kept; undefined: none is */
@@ -49,7 +51,7 @@ export const add = Effect.fnUntraced(function* (
 > {
   const profiles = yield* Profiles
   const name = yield* parseName(added.name)
-  const base: Profile = { server: ServerAddress.show(added.server), user: added.user }
+  const base: Profile = { server: ServerAddress.show(added.server), user: added.user, ...added.rates }
   const { passwordCommand, replace } = added
   const isThere = (yield* profiles.list).includes(name)
   // Before a person is asked for anything.
@@ -131,7 +133,9 @@ export const show = Effect.fnUntraced(function* (
     ["server", profile.server],
     ["user", profile.user],
     ["password-file", profile.passwordFile],
-    ["password-command", profile.passwordCommand]
+    ["password-command", profile.passwordCommand],
+    ["up-rate", profile.upRate],
+    ["down-rate", profile.downRate]
   ] as const
   yield* out.write(
     lines.flatMap(([key, value]) => (value === undefined ? [] : [`${key} = ${printable(value)}\n`])).join("")

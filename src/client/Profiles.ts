@@ -31,6 +31,10 @@ export interface Profile {
   readonly passwordFile?: string
   /** a command line that prints the password */
   readonly passwordCommand?: string
+  /** bytes each second to send at most, as `--up-rate` takes them */
+  readonly upRate?: string
+  /** bytes each second to get at most */
+  readonly downRate?: string
 }
 
 /** The profiles cannot be read or written. */

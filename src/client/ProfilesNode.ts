@@ -129,7 +129,9 @@ const keys = new Map<string, keyof Profile>([
   ["server", "server"],
   ["user", "user"],
   ["password-file", "passwordFile"],
-  ["password-command", "passwordCommand"]
+  ["password-command", "passwordCommand"],
+  ["up-rate", "upRate"],
+  ["down-rate", "downRate"]
 ])
 
 /** JSON's strings are TOML's too, but for one control character. */

@@ -18,6 +18,7 @@ import * as KemNode from "../domain/channel/KemNode.ts"
 import type { Password } from "../domain/channel/Opaque.ts"
 import * as OpaqueNode from "../domain/channel/OpaqueNode.ts"
 import * as SocketNode from "../domain/channel/SocketNode.ts"
+import * as ThrottledSocket from "../domain/channel/ThrottledSocket.ts"
 import * as DigestNode from "../domain/file/DigestNode.ts"
 import { turn } from "../domain/store/SmallFilesNode.ts"
 import * as manual from "../manual.ts"
@@ -83,13 +84,16 @@ const passwordFor = ({ passwordCommand: command, passwordFile: file, ...target }
     })
   )
 
+/** A connection at the rate that the person has set. */
+type Throttled = Effect.Success<ReturnType<typeof ThrottledSocket.make>>
+
 /** Sessions with the target. A password that was right is kept for the next one. */
-const sessions = (target: Target) => {
+const sessions = (target: Target, throttled: Throttled) => {
   const { user } = target
   let known: Password | undefined
   const connect = Effect.gen(function* () {
     const given = known === undefined ? yield* passwordFor(target) : { password: known, typed: false }
-    const entered = yield* logIn(target, given)
+    const entered = yield* logIn(target, throttled, given)
     known = entered.password
     if (entered.typed) yield* (yield* Reporter).note("correct", "good")
     return entered.session
@@ -101,7 +105,11 @@ const sessions = (target: Target) => {
 }
 
 /** Connects; a person who needed long for another password is dialled for again. */
-const logIn = Effect.fnUntraced(function* ({ assumed, server, user }: ClientConfig.Whom, given: PasswordSource.Given) {
+const logIn = Effect.fnUntraced(function* (
+  { assumed, server, user }: ClientConfig.Whom,
+  throttled: Throttled,
+  given: PasswordSource.Given
+) {
   let { password, typed } = given
   const context = yield* Effect.context<Effect.Services<ReturnType<typeof PasswordSource.again>>>()
   const told = ({ attemptsLeft, user }: LoginIncorrect) => new LoginIncorrect({ user, attemptsLeft, assumed })
@@ -116,8 +124,8 @@ const logIn = Effect.fnUntraced(function* ({ assumed, server, user }: ClientConf
     const tried = password
     const connected = yield* Client.connect({
       server: ServerAddress.show(server),
-      dial: DialNode.dial(server),
-      ahead: DialNode.ahead(server),
+      dial: Effect.map(DialNode.dial(server), throttled),
+      ahead: Effect.map(DialNode.ahead(server), (ahead) => ahead && { ...ahead, socket: throttled(ahead.socket) }),
       user,
       password,
       askAgain,
@@ -170,10 +178,11 @@ const running = Effect.fnUntraced(function* <E, R>(
     ...(yield* ClientConfig.parsePassword(flags)),
     profile
   }
+  const throttled = yield* ThrottledSocket.make(yield* ClientConfig.parseRates(flags, profile))
   const told = (flags.json ? ReporterJson : ReporterText).layer(reportPrefix)
   const plain = flags.quiet ? ReporterQuiet.layer(told) : told
   const reporter = verbose ? ReporterVerbose.layer(plain) : plain
-  const succeeded = yield* Effect.provide(work, Layer.provideMerge(sessions(target), reporter)).pipe(
+  const succeeded = yield* Effect.provide(work, Layer.provideMerge(sessions(target, throttled), reporter)).pipe(
     Effect.provideService(Durability, flags.durability)
   )
   if (!succeeded) return yield* new SomeFailed()
@@ -360,6 +369,7 @@ const addProfile = Command.make(
     Effect.gen(function* () {
       const flags = yield* root
       const sources = yield* ClientConfig.parsePassword(flags)
+      const rates = yield* ClientConfig.saidRates(flags)
       const target = yield* ClientConfig.parseServer({ server: Option.some(server), user: flags.user })
       const context = yield* Effect.context<Effect.Services<ReturnType<typeof passwordFor>>>()
       const asked = Effect.catchTag(
@@ -371,6 +381,7 @@ const addProfile = Command.make(
         name,
         ...target,
         ...sources,
+        rates,
         replace,
         password: keepPassword
           ? Effect.provideContext(

@@ -13,6 +13,10 @@ const encoder = new TextEncoder()
 /** UTF-8 of a well-formed string. */
 export const fromUtf8 = (text: string): Uint8Array => encoder.encode(text)
 
+/** What a socket takes or gives, as bytes. */
+export const fromChunk = (chunk: Uint8Array | string): Uint8Array =>
+  typeof chunk === "string" ? fromUtf8(chunk) : chunk
+
 /** Whether the text is the same in ASCII, in UTF-8 and in any normal form. */
 export const isAscii = (text: string): boolean => ascii.test(text)
 

@@ -24,6 +24,7 @@ export * as Opaque from "./channel/Opaque.ts"
 export * as Protocol from "./channel/Protocol.ts"
 export * as Record from "./channel/Record.ts"
 export * as SecureChannel from "./channel/SecureChannel.ts"
+export * as ThrottledSocket from "./channel/ThrottledSocket.ts"
 export * as Transport from "./channel/Transport.ts"
 
 export * as Disk from "./store/Disk.ts"

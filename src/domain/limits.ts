@@ -383,6 +383,15 @@ export const socketReadBytes = 256 * 1024
 /** What a client's socket reads into: a record, and as much again as may come while it is worked on. */
 export const readRingBytes = 2 * 1024 * 1024
 
+/** What a throttled socket lets pass at once, bytes: a part of a record, so that the other end sees that it comes. */
+export const throttledPieceBytesMax = 64 * 1024
+
+/** A slow throttled socket is given its bytes in so many pieces each second. */
+export const throttledPiecesPerSecond = 20
+
+/** The lowest rate that a client keeps to, bytes each second: a link much slower is taken for one that has stalled. */
+export const throttledBytesPerSecondMin = 4 * 1024
+
 /** Of a record that is not whole yet each part of so many bytes is progress; a link that is slower has stalled. */
 export const receivedPartBytes = 64 * 1024
 

@@ -3,10 +3,10 @@
  * direction apart.
  */
 import { Context, Effect, Layer, type Scope } from "effect"
+import * as TokenBucket from "../domain/channel/TokenBucket.ts"
 import * as Monotonic from "../domain/Monotonic.ts"
 import type { Grant } from "../domain/session/Grant.ts"
 import { ServerLimits } from "./ServerLimits.ts"
-import * as TokenBucket from "./TokenBucket.ts"
 
 /** As the server sees it. */
 export type Direction = "received" | "sent"

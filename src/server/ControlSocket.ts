@@ -141,7 +141,7 @@ const open = Effect.fnUntraced(function* (
       let bytes = 0
       while (true) {
         for (const chunk of yield* Effect.mapError(reader.pull, lost)) {
-          const part = typeof chunk === "string" ? Bytes.fromUtf8(chunk) : chunk
+          const part = Bytes.fromChunk(chunk)
           const end = part.indexOf(lineFeed)
           bytes += end === -1 ? part.length : end
           if (bytes > bytesMax) return yield* failed(`a line has more than ${bytesMax} bytes`)

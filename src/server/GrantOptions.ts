@@ -3,6 +3,7 @@
  */
 import { Effect, Option, Schema } from "effect"
 import { Flag } from "effect/cli"
+import * as Figures from "../domain/file/Figures.ts"
 import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { fileBytesMax, quotaFilesMax } from "../domain/limits.ts"
@@ -91,15 +92,12 @@ const parseRights = (list: string): Effect.Effect<Rights, WrongUsage> => {
   return wrong(`'${printable(list)}' is no list of rights: some of ${allRights.join(",")}, each once; or all, or none`)
 }
 
-const units = new Map(["", "K", "M", "G", "T"].map((unit, power) => [unit, 1024 ** power]))
-
 const amount =
   (flag: string, minimum: number, maximum: number) =>
   (given: string): Effect.Effect<number | undefined, WrongUsage> => {
     if (given === "none") return Effect.undefined
-    const [, digits, unit = ""] = /^(\d{1,16})([KMGT]?)$/i.exec(given) ?? []
-    const value = Number(digits) * (units.get(unit.toUpperCase()) ?? 1)
-    return digits !== undefined && value >= minimum && value <= maximum
+    const value = Figures.parseSize(given)
+    return value !== undefined && value >= minimum && value <= maximum
       ? Effect.succeed(value)
       : wrong(`${flag} is ${minimum} to ${maximum}, with K, M, G or T if you like, or none; not '${printable(given)}'`)
   }

@@ -75,6 +75,7 @@ describe("a command line is not certain to dial", () => {
     "what goes on": "--server files.example:80 para --watch a",
     "what may only be tried": "--server files.example:80 upload -r --dry-run a",
     "a shell": "--server files.example:80 shell",
+    "a rate, which may be none": "--server files.example:80 --up-rate 5M fetch",
     "a password that a command gives": "--server files.example:80 --password-command p fetch"
   }
   for (const [why, line] of Object.entries(uncertain)) {

@@ -158,7 +158,7 @@ describe("profile commands", () => {
     Effect.gen(function* () {
       const { layer, text } = screen()
       yield* Effect.gen(function* () {
-        yield* ProfileCommands.add({ ...added, passwordCommand: "pass show x" })
+        yield* ProfileCommands.add({ ...added, passwordCommand: "pass show x", rates: { upRate: "500K" } })
         yield* ProfileCommands.add({ ...added, name: "w" })
         yield* ProfileCommands.add({ ...added, name: "w", replace: true })
         yield* ProfileCommands.add({ ...added, name: "v", replace: true })
@@ -174,7 +174,8 @@ describe("profile commands", () => {
         "server = files.example:8080",
         "user = ada",
         "password-command = pass show x",
-        '{"name":"home","server":"files.example:8080","user":"ada","passwordCommand":"pass show x"}',
+        "up-rate = 500K",
+        '{"name":"home","server":"files.example:8080","user":"ada","upRate":"500K","passwordCommand":"pass show x"}',
         ""
       ])
       assert.deepStrictEqual(text.err.split("\n"), [

@@ -196,6 +196,32 @@ describe("one call", () => {
     )
   })
 
+  it("keeps to the rates that are set, by a flag or by a profile", async () => {
+    write("slow", "s".repeat(96 * 1024))
+    const milliseconds = ({ code, stdout }: { readonly code: number | null; readonly stdout: string }) => {
+      assert.strictEqual(code, 0)
+      const lines = stdout.split("\n").filter((line) => line.includes('"milliseconds"'))
+      return (JSON.parse(lines[0] ?? "") as { readonly milliseconds: number }).milliseconds
+    }
+    // A quarter of a second goes at once.
+    assert.isAtLeast(milliseconds(await run(["--json", "upload", "slow", "--up-rate", "192K"])), 240)
+    const env = { PARADROP_PASSWORD: password, XDG_CONFIG_HOME: join(folder, "narrow") }
+    const server = `ada@127.0.0.1:${port}`
+    assert.strictEqual((await plain(["profile", "add", "narrow", server, "--down-rate", "192K"], env)).code, 0)
+    const down = ["--json", "--server", "narrow", "download", "slow", "--to", "slow again"]
+    assert.isAtLeast(milliseconds(await plain(down, env)), 240)
+    const file = join(folder, "narrow", "paradrop", "profiles", "narrow.toml")
+    fs.writeFileSync(file, fs.readFileSync(file, "utf8").replace("192K", "fast"))
+    const wrong = await plain(down, env)
+    assert.deepStrictEqual(wrong, {
+      code: 2,
+      stdout: "",
+      stderr:
+        "paradrop: down-rate of the profile is bytes each second, 4096 or more, as 500K or 5M; not 'fast' " +
+        "(paradrop --help shows the usage)\n"
+    })
+  })
+
   it("renames and removes, several at once, and tells each", async () => {
     fs.mkdirSync(join(served, "old"))
     fs.writeFileSync(join(served, "old", "draft"), "draft")
@@ -328,6 +354,9 @@ describe("one call", () => {
     ["upload", "a", "b", "--as", "c"],
     ["para", "--watch", "*.none"],
     ["--server", "a:b", "fetch"],
+    ["--up-rate", "4095", "fetch"],
+    ["--down-rate", "quick", "fetch"],
+    ["profile", "add", "quick", "files.example", "--up-rate", "0"],
     []
   ]) {
     it(`wrong usage: ${args.join(" ")}`, async () => {

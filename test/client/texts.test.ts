@@ -134,6 +134,13 @@ describe("Figures", () => {
     ])
   })
   it("times, and no rate without time or bytes", () => {
+    assert.deepStrictEqual(
+      ["0", "1500", "64K", "10m", "2G", "1T"].map(Figures.parseSize),
+      [0, 1_500, 65_536, 10_485_760, 2_147_483_648, 1_099_511_627_776]
+    )
+    for (const text of ["", "K", "-1", "1.5M", "1 M", "1MB", "1KK", "none", "12345678901234567"]) {
+      assert.strictEqual(Figures.parseSize(text), undefined, text)
+    }
     assert.deepStrictEqual([4, 1234, 63_000].map(Figures.seconds), ["0.004 s", "1.2 s", "63 s"])
     assert.deepStrictEqual([0, 4_100, 754_000, 3_723_000].map(Figures.clock), ["0:00", "0:05", "12:34", "1:02:03"])
     assert.strictEqual(Figures.moved(0, 0), "0 B in 0.000 s")

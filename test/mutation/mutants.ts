@@ -811,7 +811,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     "bytesPerSecond, 0, bytes)",
     "server/Flow",
     "server/tour",
-    "server/TokenBucket"
+    "domain/channel/TokenBucket"
   ),
   mutant(
     "account-shares-no-bandwidth",
@@ -820,16 +820,15 @@ export const mutants: ReadonlyArray<Mutant> = [
     "const known = accounts.get(user) ?? {",
     "const known = {",
     "server/Flow",
-    "server/tour",
-    "server/TokenBucket"
+    "server/tour"
   ),
   mutant(
     "burst-without-bound",
     "a flow that was silent for long may send all that at once",
-    "server/TokenBucket.ts",
+    "domain/channel/TokenBucket.ts",
     "Math.max(paidAt, now - burstMilliseconds)",
     "(paidAt === Number.NEGATIVE_INFINITY ? now - burstMilliseconds : paidAt)",
-    "server/TokenBucket"
+    "domain/channel/TokenBucket"
   ),
   mutant(
     "audit-record-dropped",

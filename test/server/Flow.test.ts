@@ -4,6 +4,7 @@
 import { assert, describe } from "@effect/vitest"
 import { Clock, Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
+import * as ThrottledSocket from "../../src/domain/channel/ThrottledSocket.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
 import {
   contentBlockBytes,
@@ -11,6 +12,7 @@ import {
   keepAliveMilliseconds,
   receivedPartBytes,
   stallMillisecondsMax,
+  throttledBytesPerSecondMin,
   transferPauseMillisecondsMax
 } from "../../src/domain/limits.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
@@ -44,6 +46,40 @@ const takesItsTime = (milliseconds: number, bytes: number): void => {
   assert.isAtLeast(milliseconds, paid(bytes) - 1_000)
   assert.isAtMost(milliseconds, paid(bytes) + 3_000)
 }
+
+describe("a client that keeps to a rate of its own", () => {
+  // What takes longest between two signs of life: the lowest rate, and a server whose answer is behind a whole record.
+  const lowest = throttledBytesPerSecondMin
+  const throttled = (rates: ThrottledSocket.Rates) =>
+    Effect.flatMap(ThrottledSocket.make(rates), (through) => connect(Fixture.ada, through))
+  const takesAsLong = (milliseconds: number): void => {
+    assert.isAtLeast(milliseconds, (size * 1000) / lowest - 1_000)
+    assert.isAtMost(milliseconds, (size * 1010) / lowest + 3_000)
+  }
+
+  scenario("sends at the lowest one, and is taken neither for slow nor for gone", () =>
+    Effect.gen(function* () {
+      const sending = Effect.flatMap(throttled({ up: lowest }), (session) =>
+        session.upload(name, Fixture.source(Fixture.bytes(1, size)))
+      )
+      takesAsLong(yield* timed(sending, 1_000))
+      assert.deepStrictEqual((yield* Watch).outcomes(), [])
+    })
+  )
+
+  scenario("gets at the lowest one", () =>
+    Effect.gen(function* () {
+      yield* upload(name, 1)
+      const sink = Fixture.sink()
+      const getting = Effect.flatMap(throttled({ down: lowest }), (session) =>
+        session.download(name, () => Effect.succeed(sink))
+      )
+      takesAsLong(yield* timed(getting, 1_000))
+      assert.deepStrictEqual(sink.content(), Fixture.bytes(1, size))
+      assert.deepStrictEqual((yield* Watch).outcomes(), [])
+    })
+  )
+})
 
 describe("bandwidth", () => {
   scenario(

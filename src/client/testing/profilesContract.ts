@@ -21,6 +21,8 @@ const work = ProfileName.make("work-2")
 const full: Profile = {
   server: "[2001:db8::1]:9000",
   user: "ada",
+  upRate: "500K",
+  downRate: "5m",
   passwordCommand: "pass show 'a \"b\" \\ c' \u{1f511}\u007f"
 }
 

@@ -71,7 +71,7 @@ export const open = Effect.fnUntraced(function* (
 
   const pull = Effect.map(reader.pull, (chunks) => {
     for (const chunk of chunks) {
-      const bytes = typeof chunk === "string" ? Bytes.fromUtf8(chunk) : chunk
+      const bytes = Bytes.fromChunk(chunk)
       held.push(bytes)
       heldBytes += bytes.length
       untold += bytes.length

@@ -15,6 +15,14 @@ export const size = (bytes: number): string => {
   return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`
 }
 
+const factors = new Map(["", "K", "M", "G", "T"].map((unit, power) => [unit, 1024 ** power]))
+
+/** Bytes as a person writes them: `1500`, `64K`, `10M`, `2g`. Undefined for anything else. */
+export const parseSize = (text: string): number | undefined => {
+  const [, digits, unit = ""] = /^(\d{1,16})([KMGT]?)$/i.exec(text) ?? []
+  return digits === undefined ? undefined : Number(digits) * (factors.get(unit.toUpperCase()) ?? 1)
+}
+
 /** Bytes a second. */
 export const rate = (bytesPerSecond: number): string => `${size(Math.round(bytesPerSecond))}/s`
 

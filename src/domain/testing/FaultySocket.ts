@@ -96,8 +96,6 @@ const direction = (faults: Faults, random: () => number) => {
   }
 }
 
-const bytesOf = (chunk: Uint8Array | string): Uint8Array => (typeof chunk === "string" ? Bytes.fromUtf8(chunk) : chunk)
-
 /** The socket with faults. Its two directions break together, as a connection does. */
 export const wrap = (socket: Socket.Socket, options: Options): Socket.Socket => {
   // Each has numbers of its own: what one direction carries does not change the faults of the other.
@@ -125,7 +123,7 @@ export const wrap = (socket: Socket.Socket, options: Options): Socket.Socket => 
       while (true) {
         if (ended) return yield* endError
         const chunks = yield* Effect.raceFirst(inner.pull, Deferred.await(broken))
-        const { pieces, after } = incoming(chunks.map(bytesOf))
+        const { pieces, after } = incoming(chunks.map(Bytes.fromChunk))
         for (const { delayMilliseconds } of pieces) if (delayMilliseconds > 0) yield* Effect.sleep(delayMilliseconds)
         if (after === "cut") yield* cut
         if (after === "ended") ended = true
@@ -156,8 +154,8 @@ export const wrap = (socket: Socket.Socket, options: Options): Socket.Socket => 
       yield* Scope.close(inside, Exit.void)
     })
     return {
-      write: (chunk) => (Socket.isCloseEvent(chunk) ? inner.write(chunk) : pass([bytesOf(chunk)])),
-      writeAll: (chunks) => pass(chunks.map(bytesOf))
+      write: (chunk) => (Socket.isCloseEvent(chunk) ? inner.write(chunk) : pass([Bytes.fromChunk(chunk)])),
+      writeAll: (chunks) => pass(chunks.map(Bytes.fromChunk))
     } satisfies Socket.Writer
   })
 

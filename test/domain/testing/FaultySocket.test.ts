@@ -34,7 +34,7 @@ const receive = Effect.fnUntraced(function* (socket: Socket.Socket) {
     }
     const at = yield* Clock.currentTimeMillis
     for (const piece of pulled.success) {
-      const bytes = typeof piece === "string" ? Bytes.fromUtf8(piece) : piece
+      const bytes = Bytes.fromChunk(piece)
       parts.push(bytes)
       pieces.push({ length: bytes.length, at })
     }
