@@ -501,7 +501,7 @@ const makeListings = Effect.fnUntraced(function* (
     )
   // Names take room at the server while they wait: no more than so many at once, and others after them.
   const narrowed = yield* Semaphore.make(bundlesInFlightMax - bundlesAheadMax)
-  const inTurn = Effect.acquireRelease(narrowed.take(1), () => narrowed.release(1), { interruptible: true })
+  const inTurn = narrowed.takeScoped(1)
   const fetchWith = ({ alike, digests, onUnlisted }: ListingOptions) => {
     const pages = listing({ _tag: "Fetch", ...(digests && { digest: true }), ...(alike && { alike }) }, onUnlisted)
     return alike === undefined ? pages : Stream.unwrap(Effect.as(inTurn, pages))

@@ -27,10 +27,13 @@ const make = (load: History["Service"]["load"]): LineEditor["Service"] => {
     interactive,
     open: Effect.map(
       Effect.acquireRelease(
-        Effect.map(interactive && terminal === undefined ? load : Effect.succeed([]), (history) => {
-          users += 1
-          return (terminal ??= interactive ? onTerminal(history) : onPipe())
-        }),
+        Effect.map(
+          Effect.suspend(() => (interactive && terminal === undefined ? load : Effect.succeed([]))),
+          (history) => {
+            users += 1
+            return (terminal ??= interactive ? onTerminal(history) : onPipe())
+          }
+        ),
         (opened) =>
           Effect.sync(() => {
             users -= 1

@@ -156,7 +156,9 @@ export const make = (options: TreeOptions): LocalTree => {
     const folder = name.split("/").slice(0, -1)
     return services(
       Effect.mapError(makeFolders(folder), writeFailed(pathOf(name))).pipe(
-        Effect.andThen(isOurs(folders.get(folder.join("/"))) ? Effect.succeed(false) : leadsToNoFile(name)),
+        Effect.andThen(
+          Effect.suspend(() => (isOurs(folders.get(folder.join("/"))) ? Effect.succeed(false) : leadsToNoFile(name)))
+        ),
         Effect.flatMap((refused) => (refused ? writeFailed(pathOf(name))({ code: "ENOTREG" }) : touch(folder))),
         Effect.andThen(StagedFile.stage({ ...destination(name), ...declared }))
       )

@@ -269,7 +269,7 @@ export const make = Effect.fnUntraced(function* (
   const begin = Effect.fnUntraced(function* (
     command: Message.ClientMessage
   ): Effect.fn.Return<Request, CommandError, Scope.Scope> {
-    yield* Effect.acquireRelease(inFlight.take(1), () => inFlight.release(1), { interruptible: true })
+    yield* inFlight.takeScoped(1)
     if (over !== undefined) return yield* Effect.fail(over)
     const answers = yield* Queue.bounded<Answer, CommandError>(answersWaitingMax)
     const entry: Entry = {
@@ -341,13 +341,18 @@ const makeWorking = Effect.fnUntraced(function* (
     Effect.repeat({ while: () => (watched = works > 0) }),
     Effect.forkIn(session)
   )
+  const begun = Effect.suspend(() => {
+    works += 1
+    if (watched) return Effect.void
+    watched = true
+    return watch
+  })
   return (work) =>
-    Effect.suspend(() => {
-      works += 1
-      if (watched) return work
-      watched = true
-      return Effect.andThen(watch, work)
-    }).pipe(Effect.ensuring(Effect.sync(() => void (works -= 1))))
+    Effect.acquireUseRelease(
+      begun,
+      () => work,
+      () => Effect.sync(() => void (works -= 1))
+    )
 })
 
 /** Answers one by one, or content that has come meanwhile at once: what a step costs does not depend on its bytes. */

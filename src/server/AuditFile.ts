@@ -189,10 +189,10 @@ const makeFiles = Effect.fnUntraced(function* (
 
   const hold = Effect.fnUntraced(function* (number: number, open: Effect.Effect<DiskFile, DiskError, Scope.Scope>) {
     const scope = yield* Scope.fork(owner)
-    const file = yield* Scope.provide(open, scope).pipe(
+    const { file, stat } = yield* Scope.provide(open, scope).pipe(
+      Effect.flatMap((file) => Effect.map(file.stat, (stat) => ({ file, stat }))),
       Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
     )
-    const stat = yield* file.stat
     return { number, file, scope, id: fileId(stat), end: stat.size } satisfies Current
   })
 

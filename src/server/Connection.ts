@@ -430,11 +430,14 @@ const converse = Effect.fnUntraced(function* (driver: Driver, secure: SecureChan
 })
 
 /** Tells those who make signatures whether transfers go before them. */
-const told = (it: Conversation, now: boolean): Effect.Effect<void, never, SignatureMaker> => {
-  const change = Number(now) - Number(it.transferring)
-  it.transferring = now
-  return change === 0 ? Effect.void : Effect.flatMap(SignatureMaker, (maker) => maker.transferring(change > 0 ? 1 : -1))
-}
+const told = (it: Conversation, now: boolean): Effect.Effect<void, never, SignatureMaker> =>
+  Effect.suspend(() => {
+    const change = Number(now) - Number(it.transferring)
+    it.transferring = now
+    return change === 0
+      ? Effect.void
+      : Effect.flatMap(SignatureMaker, (maker) => maker.transferring(change > 0 ? 1 : -1))
+  }).pipe(Effect.uninterruptible)
 
 const makeTransfers = Effect.fnUntraced(function* (it: Conversation) {
   const { channel, driver } = it

@@ -196,10 +196,7 @@ const teller = Effect.fnUntraced(function* (waiting: () => number) {
     Effect.forever(
       Effect.andThen(
         news.await,
-        Effect.andThen(
-          soon,
-          Effect.suspend(() => (news.closeUnsafe(), all))
-        )
+        Effect.andThen(soon, Effect.uninterruptible(Effect.suspend(() => (news.closeUnsafe(), all))))
       )
     )
   )

@@ -179,7 +179,7 @@ const step = Effect.fnUntraced(function* (seen: Seen, input: SessionInput, outpu
   for (const one of commands.begun) yield* begun(seen, one)
   if (commands.ended.length > 0) yield* ended(seen, commands.ended)
   if (outputs.some(changesGauges)) yield* gauges(seen)
-})
+}, Effect.uninterruptible)
 
 const end = Effect.fnUntraced(function* (seen: Seen, outcome: EndReason) {
   yield* ended(seen, seen.commands.end())

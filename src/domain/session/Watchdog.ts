@@ -95,16 +95,14 @@ export const make = Effect.fnUntraced(function* (milliseconds: number): Effect.f
       if (shrinks) again()
     },
     exempt: (work) =>
-      Effect.suspend(() => {
-        exempted += 1
-        return work
-      }).pipe(
-        Effect.ensuring(
+      Effect.acquireUseRelease(
+        Effect.sync(() => void (exempted += 1)),
+        () => work,
+        () =>
           Effect.sync(() => {
             exempted -= 1
             progress()
           })
-        )
       ),
     watch
   }

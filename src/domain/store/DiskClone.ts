@@ -86,7 +86,12 @@ export const begin = Effect.fnUntraced(function* (options: {
       yield* file.truncate(end + cloneMarkBytes)
       yield* clone.mark(file, head)
       if (context.durable) yield* file.sync
-      yield* context.disk.rename(path, staged.path)
+      yield* Effect.catch(context.disk.rename(path, staged.path), (error) =>
+        // It may have happened all the same: then this is what will get the name.
+        Effect.flatMap(Effect.all([file.stat, context.disk.stat(staged.path)]), ([own, there]) =>
+          own.device === there.device && own.inode === there.inode ? Effect.void : Effect.fail(error)
+        )
+      )
     })
     yield* Effect.onError(filled, () => Effect.andThen(file.close, Effect.ignore(context.disk.remove(path))))
     yield* staged.become(file, received)

@@ -35,11 +35,13 @@ const openAt = (context: DiskStore, name: FileName): Effect.Effect<Option.Option
   )
 
 const openFile = Effect.fnUntraced(function* (context: DiskStore, name: FileName, file: DiskFile) {
-  const before = yield* Effect.mapError(file.stat, failed)
-  const id = fileId(before)
-  const seen = yield* Effect.acquireRelease(
-    Effect.sync(() => remember(context, id, before)),
-    (seen) => Effect.sync(() => forget(context, id, seen))
+  const id = fileId(yield* Effect.mapError(file.stat, failed))
+  // Not while the file changes its name.
+  const { before, seen } = yield* Effect.acquireRelease(
+    context.lockFile(id)(
+      Effect.map(Effect.mapError(file.stat, failed), (before) => ({ before, seen: remember(context, id, before) }))
+    ),
+    ({ seen }) => Effect.sync(() => forget(context, id, seen))
   )
   return {
     entry: entryOf(name, before),

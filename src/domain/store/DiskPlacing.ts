@@ -199,7 +199,7 @@ export const prune = Effect.fnUntraced(
       const took = Effect.gen(function* () {
         if (context.placing.has(folderKey(empty))) return false
         yield* context.names.find(parent, segmentKey(last))
-        yield* context.disk.removeFolder(empty)
+        yield* Effect.onError(context.disk.removeFolder(empty), () => context.names.forgotten(parent))
         context.durableFolders.delete(empty.join("/"))
         yield* context.names.removed(parent, last)
         return true

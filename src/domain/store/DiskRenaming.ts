@@ -190,6 +190,9 @@ const move = Effect.fnUntraced(function* (
           : Effect.flatMap(stands, (half) => (half ? takeAway(context, source.name) : Effect.fail(error)))
       )
     } else {
+      // It has left its folder while somebody else may have held that.
+      const left = folderOf(source.name)
+      if (!sameFolder(source.name, to)) yield* inFolder(context, left)(context.names.forgotten(left))
       if (context.durable) yield* Effect.mapError(context.disk.syncFolder(folderOf(source.name)), failed)
       yield* prune(context, folderOf(source.name))
     }

@@ -3,7 +3,7 @@
  *
  * Everything is kept as whole byte arrays. "Durable" means as long as the store's own life.
  */
-import { Clock, Effect, Layer, Option, type Scope, Stream } from "effect"
+import { Clock, Effect, Layer, Result, type Scope, Stream } from "effect"
 import * as Bytes from "../Bytes.ts"
 import { Digest, digestOf } from "../file/Digest.ts"
 import { type FileEntry, type FileSize, mayRun, type Milliseconds } from "../file/FileEntry.ts"
@@ -70,18 +70,18 @@ export const make = Effect.fnUntraced(function* (
   for (const { name, content, executable, modified = 0 } of options.files ?? []) {
     const facts = { name, size: content.length, modified, ...mayRun(executable) }
     const entry = { ...facts, digest: digestOf(digest, [content]) }
-    yield* Effect.ignore(put(store, entry, Bytes.copy(content), 0))
+    put(store, entry, Bytes.copy(content), 0)
   }
   return FileStore.of({
     list: ({ alike, folder } = {}) =>
       Stream.suspend(() =>
         Stream.fromIterable(walk(folder === undefined ? store.root : folderAt(store.root, folder), alike))
       ),
-    stat: (name) => Effect.map(locate(store, name), ({ entry }) => entry),
-    open: (name) => Effect.map(locate(store, name), open),
+    stat: (name) => atOnce(() => Result.map(locate(store, name), ({ entry }) => entry)),
+    open: (name) => atOnce(() => Result.map(locate(store, name), open)),
     stage: (request) => stage(store, request),
-    remove: (request) => remove(store, request),
-    rename: (request) => rename(store, request)
+    remove: (request) => atOnce(() => remove(store, request)),
+    rename: (request) => atOnce(() => rename(store, request))
   })
 })
 
@@ -144,46 +144,49 @@ const open = ({ changed, content, entry, version }: File): OpenFile => ({
   unchanged: Effect.void
 })
 
+/** To look and to change is one step: between two even this store may be changed by somebody else. */
+const atOnce = <A, E>(step: () => Result.Result<A, E>): Effect.Effect<A, E> =>
+  Effect.suspend(() => Effect.fromResult(step()))
+
 /** The file of that name or of one that folds to the same. */
-const locate = (store: Store, name: FileName): Effect.Effect<File, NoSuchFile | NotAFile> =>
-  Effect.suspend((): Effect.Effect<File, NoSuchFile | NotAFile> => {
-    let node: File | Folder = store.root
-    let exact = true
-    for (const part of segments(name)) {
-      // Something else in the way is worth telling only when it has the very name that was asked for.
-      if (node.kind === "file")
-        return Effect.fail(exact ? new NotAFile({ name, found: "file-as-folder" }) : new NoSuchFile({ name }))
-      const child: Child | undefined = node.children.get(segmentKey(part))
-      if (child === undefined) return Effect.fail(new NoSuchFile({ name }))
-      exact &&= child.spelling === part
-      node = child.node
-    }
-    if (node.kind === "file") return Effect.succeed(node)
-    return Effect.fail(exact ? new NotAFile({ name, found: "folder" }) : new NoSuchFile({ name }))
-  })
+const locate = (store: Store, name: FileName): Result.Result<File, NoSuchFile | NotAFile> => {
+  let node: File | Folder = store.root
+  let exact = true
+  for (const part of segments(name)) {
+    // Something else in the way is worth telling only when it has the very name that was asked for.
+    if (node.kind === "file")
+      return Result.fail(exact ? new NotAFile({ name, found: "file-as-folder" }) : new NoSuchFile({ name }))
+    const child: Child | undefined = node.children.get(segmentKey(part))
+    if (child === undefined) return Result.fail(new NoSuchFile({ name }))
+    exact &&= child.spelling === part
+    node = child.node
+  }
+  if (node.kind === "file") return Result.succeed(node)
+  return Result.fail(exact ? new NotAFile({ name, found: "folder" }) : new NoSuchFile({ name }))
+}
 
 /** What stands at the name now; fails when the name cannot be put beside what is there, or that is not as demanded. */
 const target = (
   store: Store,
   name: FileName,
   demanded: StageRequest["target"]
-): Effect.Effect<Option.Option<File>, FileExists | NameCollision | NoSuchFile | NotAFile> =>
-  Effect.flatMap(standing(store, name), (live): Effect.Effect<Option.Option<File>, FileExists | NoSuchFile> => {
-    if (demanded === "absent" && Option.isSome(live)) return Effect.fail(new FileExists({ name }))
-    if (demanded === "present" && Option.isNone(live)) return Effect.fail(new NoSuchFile({ name }))
-    return Effect.succeed(live)
+): Result.Result<File | undefined, FileExists | NameCollision | NoSuchFile | NotAFile> =>
+  Result.flatMap(standing(store, name), (live): Result.Result<File | undefined, FileExists | NoSuchFile> => {
+    if (demanded === "absent" && live !== undefined) return Result.fail(new FileExists({ name }))
+    if (demanded === "present" && live === undefined) return Result.fail(new NoSuchFile({ name }))
+    return Result.succeed(live)
   })
 
 /** The file, unless it is another version than was meant. */
-const expected = (store: Store, { name, version }: RemoveRequest): Effect.Effect<File, StoreError> =>
-  Effect.flatMap(locate(store, name), (file) =>
+const expected = (store: Store, { name, version }: RemoveRequest): Result.Result<File, StoreError> =>
+  Result.flatMap(locate(store, name), (file) =>
     version === undefined || version === file.version
-      ? Effect.succeed(file)
-      : Effect.fail(new BaseChanged({ name: file.entry.name }))
+      ? Result.succeed(file)
+      : Result.fail(new BaseChanged({ name: file.entry.name }))
   )
 
-const remove = (store: Store, request: RemoveRequest): Effect.Effect<FileEntry, StoreError> =>
-  Effect.map(expected(store, request), ({ content, entry }) => {
+const remove = (store: Store, request: RemoveRequest): Result.Result<FileEntry, StoreError> =>
+  Result.map(expected(store, request), ({ content, entry }) => {
     take(store.root, segments(entry.name))
     store.used -= content.length
     return entry
@@ -198,19 +201,18 @@ const take = (folder: Folder, [part = "", ...rest]: ReadonlyArray<string>): void
   }
 }
 
-const rename = (store: Store, request: RenameRequest): Effect.Effect<Renamed, StoreError> =>
-  Effect.flatMap(expected(store, request), (file) => {
+const rename = (store: Store, request: RenameRequest): Result.Result<Renamed, StoreError> =>
+  Result.flatMap(expected(store, request), (file): Result.Result<Renamed, StoreError> => {
     const { name: from } = file.entry
     const { replace, to } = request
     const entry = { ...file.entry, name: to }
-    if (from === to) return Effect.succeed({ from, entry })
-    return Effect.flatMap(standing(store, to, from), (there) => {
-      const replaced = Option.getOrUndefined(there)
-      if (replaced !== undefined && !replace) return Effect.fail(new FileExists({ name: to }))
+    if (from === to) return Result.succeed({ from, entry })
+    return Result.flatMap(standing(store, to, from), (replaced): Result.Result<Renamed, FileExists> => {
+      if (replaced !== undefined && !replace) return Result.fail(new FileExists({ name: to }))
       take(store.root, segments(from))
       settle(store, { ...file, entry })
       store.used -= replaced?.content.length ?? 0
-      return Effect.succeed({ from, entry, ...(replaced && { replaced: replaced.entry }) })
+      return Result.succeed({ from, entry, ...(replaced && { replaced: replaced.entry }) })
     })
   })
 
@@ -222,23 +224,22 @@ const standing = (
   store: Store,
   name: FileName,
   leaving?: FileName
-): Effect.Effect<Option.Option<File>, NameCollision | NotAFile> =>
-  Effect.suspend((): Effect.Effect<Option.Option<File>, NameCollision | NotAFile> => {
-    let node: File | Folder = store.root
-    const walked: Array<string> = []
-    for (const part of segments(name)) {
-      if (node.kind === "file") return Effect.fail(new NotAFile({ name, found: "file-as-folder" }))
-      const child: Child | undefined = node.children.get(segmentKey(part))
-      if (child === undefined) return Effect.succeedNone
-      walked.push(child.spelling)
-      if (child.spelling !== part) {
-        const existing = walked.join("/")
-        return existing === leaving ? Effect.succeedNone : Effect.fail(new NameCollision({ name, existing }))
-      }
-      node = child.node
+): Result.Result<File | undefined, NameCollision | NotAFile> => {
+  let node: File | Folder = store.root
+  const walked: Array<string> = []
+  for (const part of segments(name)) {
+    if (node.kind === "file") return Result.fail(new NotAFile({ name, found: "file-as-folder" }))
+    const child: Child | undefined = node.children.get(segmentKey(part))
+    if (child === undefined) return Result.succeed(undefined)
+    walked.push(child.spelling)
+    if (child.spelling !== part) {
+      const existing = walked.join("/")
+      return existing === leaving ? Result.succeed(undefined) : Result.fail(new NameCollision({ name, existing }))
     }
-    return node.kind === "file" ? Effect.succeedSome(node) : Effect.fail(new NotAFile({ name, found: "folder" }))
-  })
+    node = child.node
+  }
+  return node.kind === "file" ? Result.succeed(node) : Result.fail(new NotAFile({ name, found: "folder" }))
+}
 
 /** Puts the file in the place of its name, in one step. */
 const put = (
@@ -247,15 +248,14 @@ const put = (
   content: Uint8Array,
   changed: number,
   demands: Pick<StageRequest, "target"> & Pick<CommitRequest, "replaces"> = {}
-): Effect.Effect<void, BaseChanged | FileExists | NameCollision | NoSuchFile | NotAFile> =>
-  Effect.flatMap(target(store, entry.name, demands.target), (replaced) => {
-    const live = Option.getOrUndefined(replaced)
+): Result.Result<void, BaseChanged | FileExists | NameCollision | NoSuchFile | NotAFile> =>
+  Result.flatMap(target(store, entry.name, demands.target), (live): Result.Result<void, BaseChanged> => {
     const { replaces } = demands
-    if (replaces !== undefined && live?.version !== replaces) return Effect.fail(new BaseChanged({ name: entry.name }))
+    if (replaces !== undefined && live?.version !== replaces) return Result.fail(new BaseChanged({ name: entry.name }))
     store.commits += 1
     settle(store, { kind: "file", entry, content, changed, version: `memory:${store.commits}` })
     store.used += content.length - (live?.content.length ?? 0)
-    return Effect.void
+    return Result.void
   })
 
 /** Enters the file under its name, with the folders that it needs. */
@@ -284,7 +284,7 @@ const stage = Effect.fnUntraced(function* (
   store: Store,
   request: StageRequest
 ): Effect.fn.Return<Staging, StoreError, Scope.Scope> {
-  yield* target(store, request.name, request.target)
+  yield* atOnce(() => target(store, request.name, request.target))
   const staged = yield* Effect.acquireRelease(hold(store, request), (staged) => release(store, request, staged))
   const resumed = staged.received
   const giveUp = release(store, request, staged)
@@ -387,10 +387,12 @@ const commit = Effect.fnUntraced(function* (
     return yield* new DigestMismatch({ name, declared: expected.digest, received: digest })
   }
   const entry: FileEntry = { name, size, modified, digest, ...mayRun(executable) }
-  yield* put(store, entry, content, yield* Clock.currentTimeMillis, {
+  const now = yield* Clock.currentTimeMillis
+  const demands = {
     ...(target && { target }),
     ...(expected.replaces !== undefined && { replaces: expected.replaces })
-  })
+  }
+  yield* atOnce(() => put(store, entry, content, now, demands))
   // The content has changed hands: it counts as committed, no longer as staged.
   staged.state = "over"
   forget(store, staged)

@@ -195,7 +195,13 @@ const stage = Effect.fnUntraced(function* (
   const commit: Staging["commit"] = (expected) =>
     Effect.gen(function* () {
       if (around(meter, name).length === 0) {
-        return yield* Effect.tap(staging.commit(expected), (entry) => begunMeanwhile(meter)([Result.succeed(entry)]))
+        return yield* Effect.onExit(staging.commit(expected), (exit) =>
+          Effect.sync(() => {
+            if (Exit.isSuccess(exit) || mayHaveHappened(exit.cause)) {
+              changed(meter, name, { bytes: size, files: 1 }, undefined)
+            }
+          })
+        )
       }
       const change = yield* growth(meter, name, size)
       const counts = countsOf(meter, name)
@@ -407,15 +413,14 @@ const reserve = Effect.fnUntraced(function* (
       return Effect.void
     })
 
+  // Also what a commit takes in a folder that is first counted after this.
+  yield* Effect.addFinalizer(() => Effect.sync(giveBack))
   if (own !== undefined) yield* count(meter, own, quotaRecountMillisecondsMax)
   if (around(meter, name).length > 0) {
     const first = change(yield* growth(meter, name, size))
     // Before somebody is refused: perhaps there is room again.
     const again = own === undefined ? first : Effect.andThen(count(meter, own, quotaRecountMillisecondsMin), first)
-    yield* Effect.acquireRelease(
-      Effect.catchTag(first, "QuotaExceeded", () => again),
-      () => Effect.sync(giveBack)
-    )
+    yield* Effect.catchTag(first, "QuotaExceeded", () => again)
   }
   return {
     change,
