@@ -823,6 +823,30 @@ export const mutants: ReadonlyArray<Mutant> = [
     "server/tour"
   ),
   mutant(
+    "throttled-reads-where-it-read",
+    "what waits for a throttled reader lies where the next bytes are read to",
+    "domain/channel/ThrottledSocket.ts",
+    "Bytes.fromChunk(chunk).slice())",
+    "Bytes.fromChunk(chunk))",
+    "domain/channel/ThrottledSocket"
+  ),
+  mutant(
+    "throttled-memory-given-away",
+    "what a throttled socket still holds is memory that its writer has back",
+    "domain/channel/ThrottledSocket.ts",
+    "bytes.slice(at, at + pieceBytes)",
+    "bytes.subarray(at, at + pieceBytes)",
+    "domain/channel/ThrottledSocket"
+  ),
+  mutant(
+    "rate-of-profile-ignored",
+    "a profile's rate holds for nothing",
+    "client/ClientConfig.ts",
+    "flags.downRate, profile?.downRate)",
+    "flags.downRate, undefined)",
+    "client/main"
+  ),
+  mutant(
     "burst-without-bound",
     "a flow that was silent for long may send all that at once",
     "domain/channel/TokenBucket.ts",
