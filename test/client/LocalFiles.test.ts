@@ -518,7 +518,8 @@ describe("StagedFile on a disk that breaks", () => {
         name: "a",
         prepare: () => Effect.succeed(Effect.void),
         leadsToNoFile: () => Effect.succeed(false),
-        held: new Set<string>()
+        held: new Set<string>(),
+        cloning: { possible: true }
       }
       const staging = yield* StagedFile.stage(request)
       yield* staging.write([content])
