@@ -502,7 +502,7 @@ describe("a download in a clone that breaks at any moment", () => {
       for (let nth = 1; nth <= journal.length; nth += 1) {
         const killed = yield* leftDisk
         yield* Effect.exit(again(killedAt(killed.disk, nth)))
-        // The live process goes on behind what it took; what it had written there is kept by its scope alone.
+        // Until it has a file of its own it has changed nothing.
         const from = yield* checkAfter(killed.control, killed.disk)
         if (nth <= gone + 1) assert.strictEqual(from, done, journal[nth - 1])
 
