@@ -149,7 +149,7 @@ describe("the file system", () => {
       )
       const isCloned = yield* Effect.isSuccess(clone)
       // A file that has just changed is none to clone.
-      yield* TestClock.setTime(Date.now() + 10_000)
+      yield* TestClock.setTime(fs.statSync(path).ctimeMs + 10_000)
       const { leftover, open, stage } = yield* LocalFiles
       const base = yield* Effect.fromNullishOr(yield* open(path))
       const declared = { size: older.length, modified: 0, resumable: true, base }
