@@ -35,6 +35,7 @@ const client = "client/ClientSession.ts"
 const store = "domain/store/FileStore"
 const crash = "domain/store/FileStoreDisk.crash"
 const clone = "domain/store/FileStoreDisk.clone"
+const clientClone = "client/StagedFile.clone"
 const changed = "domain/store/FileStoreDisk.names"
 const spelt = "domain/store/FileStoreDisk.spellings"
 const machine = "domain/session/Session"
@@ -68,8 +69,8 @@ export const mutants: ReadonlyArray<Mutant> = [
   mutant(
     "clone-kept-whole",
     "an update that is cut leaves the clone as long as it is",
-    "domain/store/DiskStaging.ts",
-    ", file.truncate(done()))",
+    "domain/store/DiskClone.ts",
+    ", file.truncate(done))",
     ", Effect.void)",
     clone
   ),
@@ -88,6 +89,30 @@ export const mutants: ReadonlyArray<Mutant> = [
     "yield* file.truncate(end + cloneMarkBytes)",
     "",
     clone
+  ),
+  mutant(
+    "client-clone-trusted-blindly",
+    "what a client has read of the older copy counts for its clone though that has changed meanwhile",
+    staged,
+    "!(yield* Effect.isSuccess(state.clone.from.unchanged))",
+    "false",
+    clientClone
+  ),
+  mutant(
+    "client-clone-resumable-at-once",
+    "a client's clone has the name that is gone on with before it says how far it is",
+    staged,
+    "const path = temporaryName(name, undefined, yield* random)\n  const create",
+    "const path = temporaryName(name, request, yield* random)\n  const create",
+    clientClone
+  ),
+  mutant(
+    "client-clone-kept-whole",
+    "a download that is cut leaves the clone as long as it is",
+    staged,
+    "DiskClone.cut(context, state.clone.file, state.written)",
+    "Effect.void",
+    clientClone
   ),
   mutant(
     "folder-fsync-skipped",
