@@ -355,6 +355,27 @@ describe("a server hears of a client", () => {
     })
   )
 
+  scenario("that reads its own file: as often when others were interrupted before, wherever they were", () =>
+    Effect.gen(function* () {
+      const { pings, session } = yield* pingedBy(() => Effect.void)
+      for (let budget = 3; budget < 8; budget += 1) {
+        for (let turns = 0; turns < 60; turns += 1) {
+          const before = Effect.provideService(session.upload(name, small), Scheduler.MaxOpsBeforeYield, budget)
+          const fiber = yield* Effect.forkChild(before, { startImmediately: true })
+          yield* Effect.forEach(Array.from({ length: turns }), () => Effect.yieldNow)
+          yield* Fiber.interrupt(fiber)
+        }
+      }
+      const long = 4 * keepAliveMilliseconds
+      const source = { ...small, read: () => Effect.never }
+      const fiber = yield* Effect.forkChild(session.upload(name, source))
+      yield* passing(long)
+      yield* Fiber.interrupt(fiber)
+      yield* leave(session)
+      assert.deepStrictEqual(pings, everyFive(long))
+    })
+  )
+
   scenario("to which a record is long on its way: every five seconds, and no more once it is there", () =>
     Effect.gen(function* () {
       const parts = 7

@@ -314,7 +314,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     "rename-fsync-skipped",
     "a rename by rename(2) does not fsync the folder that it takes the name from",
     "domain/store/DiskRenaming.ts",
-    "if (context.durable) yield* Effect.mapError(context.disk.syncFolder(folderOf(source.name)), failed)\n      yield* prune",
+    "if (context.durable) yield* Effect.mapError(context.disk.syncFolder(folderOf(source.name)), failed)\n" +
+      "      yield* prune",
     "yield* prune",
     changed
   ),
