@@ -8,7 +8,7 @@ import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
 import { Effect, Layer, Result, type Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import type { LocalFileFailed } from "../../src/client/ClientError.ts"
-import { type Declared, Durability, LocalFiles } from "../../src/client/LocalFiles.ts"
+import { type Declared, Durability, LocalFiles, type LocalTree } from "../../src/client/LocalFiles.ts"
 import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
 import * as LocalFilesNode from "../../src/client/LocalFilesNode.ts"
 import * as LocalTreeDisk from "../../src/client/LocalTreeDisk.ts"
@@ -393,12 +393,15 @@ describe("the file system", () => {
 })
 
 /** A tree of that disk, whose files take no permissions from others. */
-const treeOn = (disk: Disk["Service"]) =>
+const treeOn = (
+  disk: Disk["Service"],
+  leadsToNoFile: LocalTreeDisk.TreeOptions["leadsToNoFile"] = () => Effect.succeed(false)
+) =>
   LocalTreeDisk.make({
     disk,
     pathOf: (name) => name,
     prepare: () => Effect.succeed(Effect.void),
-    leadsToNoFile: () => Effect.succeed(false),
+    leadsToNoFile,
     held: new Set(),
     services: (effect) => Effect.provide(effect, core)
   })
@@ -471,6 +474,41 @@ describe("files that come with their folder", () => {
       const names = yield* Stream.runCollect(disk.list(["a"]))
       assert.deepStrictEqual(names.map(({ name }) => name).toSorted(), ["1", "2", "3", "b", "c", "large"])
     }).pipe(Effect.scoped, Effect.provide(core), Effect.provideService(Durability, "os"))
+  )
+})
+
+describe("a file for a folder that was made for the tree", () => {
+  const one = new TextEncoder().encode("x")
+  const put = Effect.fnUntraced(function* (staging: ReturnType<ReturnType<LocalTree["place"]>["stage"]>) {
+    const staged = yield* staging
+    yield* staged.write([one])
+    yield* staged.commit({ size: one.length, digest: digestOf(yield* Digest, [one]) })
+  }, Effect.scoped)
+  const declared = { size: one.length, modified: 0 }
+
+  it.effect("replaces nothing, the first as little as those after it: nobody looks what it leads to", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* MemoryDisk.make()
+      yield* control.plant(["there", "a"], { kind: "file", content: one })
+      const looked: Array<string> = []
+      const tree = treeOn(disk, (name) => Effect.sync(() => (looked.push(name), false)))
+      for (const name of ["new/a", "new/b", "new/deep/c", "there/a"]) yield* put(tree.place(name).stage(declared))
+      assert.deepStrictEqual(looked, ["there/a"])
+    }).pipe(Effect.provide(core))
+  )
+
+  it.effect("is looked at when the folder is another one by the time that the file comes", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* MemoryDisk.make()
+      const tree = treeOn(disk, (name) => Effect.succeed(name === "x/device"))
+      yield* put(tree.place("x/a").stage(declared))
+      const later = tree.place("x/device").stage(declared)
+      // The last file takes its folder along, and somebody else makes one of that name.
+      yield* tree.remove("x/a")
+      yield* control.plant(["x", "device"], { kind: "link" })
+      const refused = yield* Effect.flip(put(later))
+      assert.strictEqual(refused._tag === "LocalFileFailed" ? refused.code : refused._tag, "ENOTREG")
+    }).pipe(Effect.provide(core))
   )
 })
 

@@ -1,6 +1,6 @@
 import { quickCrypto } from "../crypto.ts"
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect, Fiber, type Layer, Result, type Scope, Stream } from "effect"
+import { Clock, Effect, Fiber, type Layer, Result, Scheduler, type Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as Client from "../../src/client/Client.ts"
 import type { ClientSession } from "../../src/client/ClientSession.ts"
@@ -10,11 +10,14 @@ import { FileName } from "../../src/domain/file/FileName.ts"
 import { packPieces } from "../../src/domain/file/Packed.ts"
 import { packEntries, packNames, packSent } from "../../src/domain/file/PackedFiles.ts"
 import {
+  bundlesAheadMax,
+  bundlesInFlightMax,
   contentBlockBytes,
   goodbyeMillisecondsMax,
   handshakeMillisecondsMax,
   keepAliveMilliseconds,
   receivedPartBytes,
+  requestsInFlightMax,
   stallMillisecondsMax,
   unlistedNamesMax,
   unnamedFoldersMax
@@ -352,6 +355,27 @@ describe("a server hears of a client", () => {
     })
   )
 
+  scenario("that reads its own file: as often when others were interrupted before, wherever they were", () =>
+    Effect.gen(function* () {
+      const { pings, session } = yield* pingedBy(() => Effect.void)
+      for (let budget = 3; budget < 8; budget += 1) {
+        for (let turns = 0; turns < 60; turns += 1) {
+          const before = Effect.provideService(session.upload(name, small), Scheduler.MaxOpsBeforeYield, budget)
+          const fiber = yield* Effect.forkChild(before, { startImmediately: true })
+          yield* Effect.forEach(Array.from({ length: turns }), () => Effect.yieldNow)
+          yield* Fiber.interrupt(fiber)
+        }
+      }
+      const long = 4 * keepAliveMilliseconds
+      const source = { ...small, read: () => Effect.never }
+      const fiber = yield* Effect.forkChild(session.upload(name, source))
+      yield* passing(long)
+      yield* Fiber.interrupt(fiber)
+      yield* leave(session)
+      assert.deepStrictEqual(pings, everyFive(long))
+    })
+  )
+
   scenario("to which a record is long on its way: every five seconds, and no more once it is there", () =>
     Effect.gen(function* () {
       const parts = 7
@@ -370,6 +394,70 @@ describe("a server hears of a client", () => {
       assert.deepStrictEqual({ pings, written }, { pings: everyFive(parts * step), written: bytes.length })
     })
   )
+})
+
+describe("a client whose commands are interrupted, wherever they are", () => {
+  /** Whoever begins at this budget is interrupted where it first lets others go on. */
+  const cut = (work: Effect.Effect<unknown, unknown>) =>
+    Effect.forEach(
+      Array.from({ length: 150 }, (_, index) => index + 3),
+      (budget) =>
+        Effect.flatMap(
+          Effect.forkChild(Effect.provideService(work, Scheduler.MaxOpsBeforeYield, budget), {
+            startImmediately: true
+          }),
+          Fiber.interrupt
+        ),
+      { discard: true }
+    )
+  const alike = [FileName.make("b")]
+  const asked: {
+    readonly [what: string]: readonly [
+      count: number,
+      tag: string,
+      ask: (session: ClientSession, name: FileName) => Effect.Effect<unknown, unknown>
+    ]
+  } = {
+    requests: [requestsInFlightMax, "Describe", (session, name) => session.describe(name)],
+    "listings of some names": [
+      bundlesInFlightMax - bundlesAheadMax,
+      "Fetch",
+      (session) => Stream.runDrain(session.fetchWith({ alike }))
+    ]
+  }
+  for (const [what, [most, tag, ask]] of Object.entries(asked)) {
+    scenario(`has as many ${what} under way after them as before`, () =>
+      Effect.gen(function* () {
+        const heard: Array<string> = []
+        const session = yield* against((far) =>
+          Effect.forever(
+            Effect.map(far.hear, (said) => void heard.push(said?._tag === "Message" ? said.message._tag : "nothing"))
+          )
+        )
+        /** All that is said and not heard yet. */
+        const hearing = Effect.gen(function* () {
+          let before = -1
+          while (heard.length > before) {
+            before = heard.length
+            yield* settle
+            yield* TestClock.adjust(1)
+          }
+          return heard.splice(0)
+        })
+        yield* hearing
+        yield* cut(ask(session, name))
+        assert.isAbove((yield* hearing).length, 0)
+        const all = Array.from({ length: most + 1 }, () => Effect.ignore(ask(session, name)))
+        const waiting = yield* Effect.forkChild(Effect.all(all, { concurrency: "unbounded" }))
+        assert.deepStrictEqual(
+          yield* hearing,
+          Array.from({ length: most }, () => tag)
+        )
+        yield* Fiber.interrupt(waiting)
+        yield* leave(session)
+      })
+    )
+  }
 })
 
 describe("a server that goes silent", () => {

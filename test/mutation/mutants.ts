@@ -115,6 +115,14 @@ export const mutants: ReadonlyArray<Mutant> = [
     clientClone
   ),
   mutant(
+    "clone-rename-believed",
+    "a clone whose rename failed, and has happened, is not what is gone on with",
+    "domain/store/DiskClone.ts",
+    "own.device === there.device && own.inode === there.inode ? Effect.void",
+    "false ? Effect.void",
+    clone
+  ),
+  mutant(
     "folder-fsync-skipped",
     "a commit does not fsync the folder of the name",
     "domain/store/DiskPlacing.ts",
@@ -458,6 +466,14 @@ export const mutants: ReadonlyArray<Mutant> = [
     "domain/store/Meter.ts",
     "used + more[limit] <= allowed)",
     "used + more[limit] <= allowed + 1)",
+    "domain/store/Meter"
+  ),
+  mutant(
+    "reservation-kept",
+    "what a commit took is not given back when the folder was first counted after the staging began",
+    "domain/store/Meter.ts",
+    "  yield* Effect.addFinalizer(() => Effect.sync(giveBack))\n",
+    "  if (around(meter, name).length > 0) yield* Effect.addFinalizer(() => Effect.sync(giveBack))\n",
     "domain/store/Meter"
   ),
   mutant(
@@ -901,6 +917,14 @@ export const mutants: ReadonlyArray<Mutant> = [
     "server/SessionWatch.ts",
     `writing ? undefined : { _tag: "Refused"`,
     `writing || output._tag !== "Admit" ? undefined : { _tag: "Refused"`,
+    "server/SessionWatch"
+  ),
+  mutant(
+    "record-cut-short",
+    "what was done is not on record when its session ends while the log has no room",
+    "server/SessionWatch.ts",
+    "  if (outputs.some(changesGauges)) yield* gauges(seen)\n}, Effect.uninterruptible)",
+    "  if (outputs.some(changesGauges)) yield* gauges(seen)\n})",
     "server/SessionWatch"
   ),
   mutant(

@@ -210,6 +210,41 @@ describe("a disk that fails", () => {
     })
   )
 
+  it.effect("as a file is opened anew: that file is closed", () =>
+    Effect.gen(function* () {
+      const machine = yield* MemoryDisk.make()
+      let failing = false
+      const unlessFailing = <A>(operation: string, work: Effect.Effect<A, DiskError>) =>
+        Effect.suspend(() => (failing ? Effect.fail(new DiskError({ operation, code: "EIO" })) : work))
+      const failingFile = (file: DiskFile): DiskFile => ({
+        ...file,
+        stat: unlessFailing("stat", file.stat),
+        sync: unlessFailing("sync", file.sync)
+      })
+      const disk: Disk["Service"] = {
+        ...machine.disk,
+        openWrite: (path) => Effect.map(machine.disk.openWrite(path), failingFile),
+        create: (path) => Effect.map(machine.disk.create(path), failingFile)
+      }
+      const { audit } = yield* start({ ...machine, disk })
+      yield* audit.record(recordOf(0))
+      yield* audit.flush
+      assert.strictEqual(yield* machine.control.openFiles, 1)
+      failing = true
+      yield* audit.record(recordOf(1))
+      yield* audit.flush
+      const again = auditRetryMilliseconds + auditDelayMilliseconds
+      yield* TestClock.adjust(again)
+      yield* audit.flush
+      assert.isFalse(yield* audit.writing)
+      assert.strictEqual(yield* machine.control.openFiles, 0)
+      failing = false
+      yield* TestClock.adjust(again)
+      yield* audit.flush
+      assert.deepStrictEqual(numbers(yield* readFrom(audit)), [0, 1, "recovered"])
+    })
+  )
+
   it.effect("for long: nobody waits, what finds no room is counted, and the count is on record", () =>
     Effect.gen(function* () {
       const machine = yield* MemoryDisk.make({ capacityBytes: 0 })

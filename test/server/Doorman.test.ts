@@ -2,7 +2,7 @@
  * Who lets connections in: at once, each for a seat, and each of them either served or told of once.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Layer, Metric, Schema } from "effect"
+import { Context, Effect, Exit, Fiber, Layer, Metric, Schema, Scope } from "effect"
 import { PrometheusMetrics } from "effect/observability"
 import { TestClock } from "effect/testing"
 import { preamble } from "../../src/domain/channel/Protocol.ts"
@@ -188,6 +188,32 @@ describe("Doorman", () => {
         ]
       )
       assert.deepStrictEqual(yield* counts, { all: 0, beforeLogin: 0 })
+    }).pipe(Effect.provide(world))
+  )
+
+  it.effect("tells of each once, also when the server stops while many are told of", () =>
+    Effect.gen(function* () {
+      const { lines } = yield* Watch
+      const many = 3_000
+      const counted: Array<number> = []
+      for (let turns = 0; turns < 12; turns += 1) {
+        const scope = yield* Scope.make()
+        const doorman = yield* Scope.provide(Doorman.make, scope)
+        for (let index = 0; index < many; index += 1) {
+          call(doorman, `192.0.${index >> 8}.${index & 255}`).guest?.gone("truncated")
+        }
+        // As a clock does: it wakes who sleeps, and waits for nobody.
+        const waking = yield* Effect.forkChild(TestClock.adjust(endsToldMilliseconds), { startImmediately: true })
+        yield* Effect.forEach(Array.from({ length: turns }), () => Effect.yieldNow)
+        yield* doorman.close
+        yield* Scope.close(scope, Exit.void)
+        yield* Fiber.interrupt(waking)
+        counted.push(lines.splice(0).length)
+      }
+      assert.deepStrictEqual(
+        counted,
+        counted.map(() => many)
+      )
     }).pipe(Effect.provide(world))
   )
 

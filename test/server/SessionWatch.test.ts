@@ -2,17 +2,19 @@
  * Who looks on at a whole server: the audit log and the metrics tell what was done, and nothing is done unseen.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Latch, Layer, Option, Redacted, Scope, Stream } from "effect"
+import { Context, Effect, Exit, Fiber, Latch, Layer, Option, Redacted, Scope, Stream } from "effect"
 import { PrometheusMetrics } from "effect/observability"
 import { TestClock } from "effect/testing"
 import { FileName } from "../../src/domain/file/FileName.ts"
-import { auditRetryMilliseconds, auditDelayMilliseconds } from "../../src/domain/limits.ts"
+import { auditRetryMilliseconds, auditDelayMilliseconds, auditWaitingMax } from "../../src/domain/limits.ts"
 import { Disk } from "../../src/domain/store/Disk.ts"
+import { FileStore } from "../../src/domain/store/FileStore.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as HostileClient from "../../src/domain/testing/HostileClient.ts"
 import * as MemoryDisk from "../../src/domain/testing/MemoryDisk.ts"
 import { Audit, type AuditRecord } from "../../src/server/Audit.ts"
 import * as AuditFile from "../../src/server/AuditFile.ts"
+import { recordOf } from "./auditContract.ts"
 import { connect, dial, layer, scenario, settle, Watch } from "./world.ts"
 
 const [name, other, missing] = [FileName.make("a"), FileName.make("b"), FileName.make("missing")]
@@ -271,5 +273,45 @@ describe("an audit log that cannot be written", () => {
         ])
       }),
     { audit: breaking }
+  )
+})
+
+describe("an audit log that has no room for the moment", () => {
+  it.effect("has what was done, also when the session that waits for room is ended meanwhile", () =>
+    Effect.gen(function* () {
+      const { disk } = yield* MemoryDisk.make()
+      const quick = Latch.makeUnsafe(true)
+      const slow: Disk["Service"] = {
+        ...disk,
+        create: (path) =>
+          Effect.map(disk.create(path), (file) => ({ ...file, sync: Effect.andThen(quick.await, file.sync) }))
+      }
+      const log = yield* Layer.build(Layer.provide(AuditFile.layer(), Layer.succeed(Disk, slow)))
+      const { flush, recordAll, records } = Context.get(log, Audit)
+      const running = yield* Scope.make()
+      const limits = { drainMilliseconds: 1_000 }
+      const server = yield* Layer.buildWithScope(layer({ audit: Layer.succeedContext(log), limits }), running)
+      const client = yield* Effect.forkChild(
+        Effect.gen(function* () {
+          const session = yield* connect()
+          yield* flush
+          quick.closeUnsafe()
+          yield* recordAll(Array.from({ length: auditWaitingMax }, (_, index) => recordOf(index)))
+          yield* session.upload(name, Fixture.source(second))
+        }).pipe(Effect.scoped, Effect.provideContext(server))
+      )
+      yield* settle
+      yield* settle
+      assert.strictEqual((yield* Context.get(server, FileStore).stat(name)).size, second.length)
+      const stopping = yield* Effect.forkChild(Scope.close(running, Exit.void))
+      yield* settle
+      yield* TestClock.adjust(1_000)
+      yield* quick.open
+      yield* Fiber.join(stopping)
+      yield* Fiber.interrupt(client)
+      yield* flush
+      const last = (yield* Stream.runCollect(records)).at(-1)
+      assert.deepInclude(last, { command: "upload", outcome: "done", name, bytes: second.length })
+    }).pipe(Effect.scoped)
   )
 })

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber } from "effect"
+import { Effect, Exit, Fiber, Scheduler } from "effect"
 import { TestClock } from "effect/testing"
 import { keepAliveMilliseconds } from "../../../src/domain/limits.ts"
 import * as Watchdog from "../../../src/domain/session/Watchdog.ts"
@@ -103,6 +103,22 @@ describe("Watchdog", () => {
       assert.isFalse(yield* ended)
       yield* TestClock.adjust(second)
       assert.isTrue(yield* ended)
+    })
+  )
+
+  it.effect("does not count the rest of it where some was interrupted, wherever that was", () =>
+    Effect.gen(function* () {
+      const { ended, stalled, watchdog } = yield* watched(60 * second)
+      for (let budget = 3; budget < 40; budget += 1) {
+        const cut = Effect.provideService(watchdog.exempt(Effect.never), Scheduler.MaxOpsBeforeYield, budget)
+        yield* Fiber.interrupt(yield* Effect.forkChild(cut, { startImmediately: true }))
+      }
+      const work = yield* Effect.forkChild(watchdog.exempt(Effect.sleep(1000 * second)), { startImmediately: true })
+      yield* TestClock.adjust(1000 * second)
+      assert.isFalse(yield* ended)
+      yield* Fiber.join(work)
+      yield* TestClock.adjust(60 * second)
+      assert.strictEqual((yield* stalled).milliseconds, 60 * second)
     })
   )
 })

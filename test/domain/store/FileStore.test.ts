@@ -1,10 +1,15 @@
-import { Layer } from "effect"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Layer, Scheduler } from "effect"
 import { SecureRandom } from "effect/crypto"
+import { Digest, digestOf } from "../../../src/domain/file/Digest.ts"
 import * as DigestPortable from "../../../src/domain/file/DigestPortable.ts"
 import * as DigestNode from "../../../src/domain/file/DigestNode.ts"
+import { FileName } from "../../../src/domain/file/FileName.ts"
+import type { FileStore } from "../../../src/domain/store/FileStore.ts"
 import * as FileStoreDisk from "../../../src/domain/store/FileStoreDisk.ts"
 import * as FileStoreMemory from "../../../src/domain/store/FileStoreMemory.ts"
 import { fileStoreContract } from "../../../src/domain/testing/fileStoreContract.ts"
+import * as Fixture from "../../../src/domain/testing/Fixture.ts"
 import * as MemoryDisk from "../../../src/domain/testing/MemoryDisk.ts"
 import { runContract } from "./contract.ts"
 import { temporaryDisk } from "./temporaryDisk.ts"
@@ -31,3 +36,55 @@ runContract("FileStore contract: FileStoreDisk without a name index or fsync", f
     Layer.provideMerge(DigestNode.layer)
   )
 )
+
+describe("FileStoreMemory, wherever the scheduler lets somebody else go on", () => {
+  const name = FileName.make("a")
+  const content = Fixture.bytes(1, 100)
+  const budgets = Array.from({ length: 37 }, (_, index) => index + 3)
+
+  /** How many of the two succeed that are at work at once, at each of the budgets. */
+  const succeeding = Effect.fnUntraced(function* <E, R>(
+    files: FileStoreMemory.Options["files"],
+    work: (store: FileStore["Service"]) => Effect.Effect<unknown, E, R>
+  ) {
+    return yield* Effect.forEach(budgets, (budget) =>
+      Effect.gen(function* () {
+        const store = yield* FileStoreMemory.make({ ...(files && { files }) })
+        const both = [Effect.exit(work(store)), Effect.exit(work(store))]
+        const exits = yield* Effect.provideService(
+          Effect.all(both, { concurrency: 2 }),
+          Scheduler.MaxOpsBeforeYield,
+          budget
+        )
+        return exits.filter(Exit.isSuccess).length
+      })
+    )
+  })
+
+  it.effect("of two commits that may not replace anything, one succeeds", () =>
+    Effect.gen(function* () {
+      const digest = digestOf(yield* Digest, [content])
+      const succeeded = yield* succeeding(undefined, (store) =>
+        Effect.gen(function* () {
+          const staging = yield* store.stage({ name, size: content.length, modified: 0, target: "absent" })
+          yield* staging.write([content])
+          yield* staging.commit({ size: content.length, digest })
+        }).pipe(Effect.scoped)
+      )
+      assert.deepStrictEqual(
+        succeeded,
+        budgets.map(() => 1)
+      )
+    }).pipe(Effect.provide(DigestNode.layer))
+  )
+
+  it.effect("of two removals of one file, and of two renamings, one succeeds", () =>
+    Effect.gen(function* () {
+      const one = budgets.map(() => 1)
+      const files = [{ name, content }]
+      assert.deepStrictEqual(yield* succeeding(files, (store) => store.remove({ name })), one)
+      const to = FileName.make("b")
+      assert.deepStrictEqual(yield* succeeding(files, (store) => store.rename({ name, to, replace: false })), one)
+    }).pipe(Effect.provide(DigestNode.layer))
+  )
+})

@@ -14,7 +14,7 @@ import {
   versionGrainMilliseconds
 } from "../../../src/domain/limits.ts"
 import { cloneMarkBytes } from "../../../src/domain/store/CloneMark.ts"
-import { Disk, type DiskFile, type DiskPath } from "../../../src/domain/store/Disk.ts"
+import { Disk, DiskError, type DiskFile, type DiskPath } from "../../../src/domain/store/Disk.ts"
 import { FileStore, type OpenFile, type Staging } from "../../../src/domain/store/FileStore.ts"
 import * as FileStoreDisk from "../../../src/domain/store/FileStoreDisk.ts"
 import { loadFile } from "../../../src/domain/testing/fileStoreContract.ts"
@@ -246,6 +246,24 @@ describe("an update where files can be cloned", () => {
       ])
       // What is dirty of the older file is written out beside its readers.
       assert.strictEqual(journal[begun - 1], "sync")
+    })
+  )
+
+  it.effect("gets its name although the rename of the clone says that it failed, once that has happened", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* newDisk()
+      const error = new DiskError({ operation: "rename", code: "EIO" })
+      const lying: Disk["Service"] = {
+        ...disk,
+        rename: (from, to) =>
+          to[0] === stagingFolder ? Effect.andThen(disk.rename(from, to), Effect.fail(error)) : disk.rename(from, to)
+      }
+      yield* Effect.provide(para, onDisk(lying))
+      const files = yield* control.files
+      assert.deepStrictEqual([...files.keys()], ["folder/file"])
+      assert.strictEqual(nameOf(files.get("folder/file") ?? base), "mine")
+      assert.include(yield* control.journal, "cloneFrom")
+      assert.strictEqual(yield* control.openFiles, 0)
     })
   )
 

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Layer, Result, Stream } from "effect"
+import { Effect, Exit, Fiber, Latch, Layer, Result, Stream } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { TestClock } from "effect/testing"
 import { fromUtf8 } from "../../../src/domain/Bytes.ts"
@@ -437,30 +437,114 @@ describe("FileStoreDisk, names that others hold", () => {
     })
   )
 
+  /** Places a small file in a folder of its own, with a deed of somebody else between the look and the change. */
+  const bundleAround = Effect.fnUntraced(function* (
+    store: FileStore["Service"],
+    meanwhile: Array<Effect.Effect<void>>,
+    deed: Effect.Effect<unknown, unknown, FileStore | Digest>
+  ) {
+    meanwhile.push(Effect.provide(Effect.ignore(deed), yield* Effect.context<FileStore | Digest>()))
+    const digest = digestOf(yield* Digest, [fromUtf8("y")])
+    const small = { name: FileName.make("new/b"), modified: 1, parts: [fromUtf8("y")], digest }
+    const [placed] = yield* SmallFiles.placeAll(store, [small], undefined)
+    assert.isTrue(placed !== undefined && Result.isSuccess(placed))
+  })
+
+  /** A disk on which the change fails, and has happened; and what else is done before a bundle is placed. */
+  const lyingAbout = (disk: Disk["Service"], operation: "rename" | "removeFolder", of: string) => {
+    const meanwhile: Array<Effect.Effect<void>> = []
+    const failed = Effect.fail(new DiskError({ operation, code: "EIO" }))
+    const lie = (path: DiskPath, change: Effect.Effect<void, DiskError>, told: typeof operation) =>
+      told === operation && path[0] === of ? Effect.andThen(change, failed) : change
+    const lying: Disk["Service"] = {
+      ...disk,
+      rename: (from, to) => lie(to, disk.rename(from, to), "rename"),
+      removeFolder: (path) => lie(path, disk.removeFolder(path), "removeFolder"),
+      placeAll: (request) => Effect.andThen(Effect.all(meanwhile), disk.placeAll(request))
+    }
+    return { lying, meanwhile }
+  }
+
   it.effect("a commit that fails, and has happened, while a bundle fills its new folder is not forgotten", () =>
     Effect.gen(function* () {
       const { disk } = yield* newDisk({}, [])
-      const meanwhile: Array<Effect.Effect<void>> = []
-      const lying: Disk["Service"] = {
-        ...disk,
-        rename: (from, to) =>
-          to[0] === "A"
-            ? Effect.andThen(disk.rename(from, to), Effect.fail(new DiskError({ operation: "rename", code: "EIO" })))
-            : disk.rename(from, to),
-        placeAll: (request) => Effect.andThen(Effect.all(meanwhile), disk.placeAll(request))
-      }
+      const { lying, meanwhile } = lyingAbout(disk, "rename", "A")
       yield* Effect.gen(function* () {
-        const store = yield* FileStore
-        const saved = yield* Effect.context<FileStore | Digest>()
-        meanwhile.push(Effect.provide(Effect.ignore(saveFile(FileName.make("A"), [fromUtf8("x")])), saved))
-        const digest = digestOf(yield* Digest, [fromUtf8("y")])
-        const small = { name: FileName.make("new/b"), modified: 1, parts: [fromUtf8("y")], digest }
-        const [placed] = yield* SmallFiles.placeAll(store, [small], undefined)
-        assert.isTrue(placed !== undefined && Result.isSuccess(placed))
+        yield* bundleAround(yield* FileStore, meanwhile, saveFile(FileName.make("A"), [fromUtf8("x")]))
         const refused = yield* Effect.flip(saveFile(FileName.make("a"), [fromUtf8("z")]))
         assert.strictEqual(refused._tag, "NameCollision")
         assert.deepStrictEqual(yield* listNames, ["A", "from/a", "kept/b", "new/b"])
       }).pipe(Effect.provide(onDisk(lying)))
+    })
+  )
+
+  it.effect("a folder whose removal fails, and has happened, while a bundle fills a new one is not in the way", () =>
+    Effect.gen(function* () {
+      const { disk } = yield* newDisk({}, [])
+      const { lying, meanwhile } = lyingAbout(disk, "removeFolder", "from")
+      yield* Effect.gen(function* () {
+        const store = yield* FileStore
+        yield* bundleAround(store, meanwhile, store.remove({ name: FileName.make("from/a") }))
+        assert.deepStrictEqual(yield* listNames, ["kept/b", "new/b"])
+        yield* saveFile(FileName.make("From/a"), [fromUtf8("z")])
+        assert.deepStrictEqual(yield* listNames, ["From/a", "kept/b", "new/b"])
+      }).pipe(Effect.provide(onDisk(lying)))
+    })
+  )
+
+  it.effect("a name that a rename without links takes out of a folder while a file arrives there is free", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* newDisk({ links: false }, [])
+      const arriving: Array<Effect.Effect<void>> = []
+      const watched: Disk["Service"] = {
+        ...disk,
+        // Whoever places it has looked at the folder and holds it.
+        rename: (from, to) =>
+          Effect.andThen(to.join("/") === "from/new" ? Effect.all(arriving) : Effect.void, disk.rename(from, to))
+      }
+      yield* Effect.gen(function* () {
+        const store = yield* FileStore
+        const begun = yield* Latch.make()
+        const moved = Effect.map(control.files, (files) => files.has("kept/a"))
+        const renamed = yield* Effect.forkChild(
+          Effect.andThen(
+            begun.await,
+            store.rename({ name: FileName.make("from/a"), to: FileName.make("kept/a"), replace: false })
+          )
+        )
+        arriving.push(
+          Effect.andThen(begun.open, Effect.repeat(Effect.andThen(Effect.yieldNow, moved), { until: (it) => it }))
+        )
+        yield* saveFile(FileName.make("from/new"), [fromUtf8("new")])
+        yield* Fiber.join(renamed)
+        assert.deepStrictEqual(yield* listNames, ["from/new", "kept/a", "kept/b"])
+        yield* saveFile(FileName.make("from/A"), [fromUtf8("A")])
+        assert.deepStrictEqual(yield* listNames, ["from/A", "from/new", "kept/a", "kept/b"])
+      }).pipe(Effect.provide(onDisk(watched)))
+    })
+  )
+
+  it.effect("a file that gets another name while it is opened goes on being read", () =>
+    Effect.gen(function* () {
+      const { disk } = yield* newDisk({}, [])
+      const meanwhile: Array<Effect.Effect<void>> = []
+      const watched: Disk["Service"] = {
+        ...disk,
+        openRead: (path) =>
+          Effect.map(disk.openRead(path), (opened) => ({
+            ...opened,
+            stat: Effect.tap(opened.stat, () => Effect.all(meanwhile.splice(0)))
+          }))
+      }
+      yield* Effect.gen(function* () {
+        const store = yield* FileStore
+        const to = FileName.make("from/c")
+        meanwhile.push(Effect.asVoid(Effect.orDie(store.rename({ name: FileName.make("from/a"), to, replace: false }))))
+        const opened = yield* store.open(FileName.make("from/a"))
+        assert.deepStrictEqual(yield* listNames, ["from/c", "kept/b"])
+        yield* opened.unchanged
+        assert.strictEqual(new TextDecoder().decode(yield* opened.read(0, content.length)), content)
+      }).pipe(Effect.scoped, Effect.provide(onDisk(watched)))
     })
   )
 

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Arbitrary, Effect, Exit, Layer, Result, Schema, Scope, Stream } from "effect"
+import { Arbitrary, Effect, Exit, Fiber, Latch, Layer, Result, Schema, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { Digest, digestOf } from "../../../src/domain/file/Digest.ts"
 import * as DigestNode from "../../../src/domain/file/DigestNode.ts"
@@ -10,6 +10,7 @@ import { FileStore, type SmallFile, type Staging } from "../../../src/domain/sto
 import * as FileStoreMemory from "../../../src/domain/store/FileStoreMemory.ts"
 import { Meter, type Quota } from "../../../src/domain/store/Meter.ts"
 import * as SmallFiles from "../../../src/domain/store/SmallFiles.ts"
+import { StoreFailed } from "../../../src/domain/store/StoreError.ts"
 import * as Fixture from "../../../src/domain/testing/Fixture.ts"
 
 const root = FileName.make("a")
@@ -305,6 +306,70 @@ describe("a quota", () => {
       }
     }).pipe(Effect.provide(DigestNode.layer))
   )
+
+  it.effect("gets back what a commit took that failed, in a folder first counted after it was staged", () =>
+    metered(
+      Effect.gen(function* () {
+        const meter = yield* Meter
+        const everyone = meter.storeFor(undefined, () => undefined)
+        const store = meter.storeFor(root, () => quota)
+        const scope = yield* Scope.make()
+        const request = { name: FileName.make("a/x"), size: 80, modified: 0 }
+        const staging = yield* Scope.provide(everyone.stage(request), scope)
+        yield* staging.write([Fixture.bytes(1, 80)])
+        yield* save(store, "a/y", 10)
+        const digest = digestOf(yield* Digest, [Fixture.bytes(2, 80)])
+        const refusal = yield* Effect.flip(staging.commit({ size: 80, digest }))
+        assert.strictEqual(refusal._tag, "DigestMismatch")
+        yield* Scope.close(scope, Exit.void)
+        assert.deepStrictEqual(yield* meter.usage(root), {
+          used: { bytes: 10, files: 1 },
+          reserved: { bytes: 0, files: 0 }
+        })
+        yield* save(store, "a/z", 90)
+      })
+    )
+  )
+
+  for (const end of ["is interrupted", "fails"] as const) {
+    it.effect(`that is first heard of during a commit counts what that put in place, though it ${end}`, () =>
+      Effect.gen(function* () {
+        const behind = yield* FileStore
+        const [reached, go] = [yield* Latch.make(), yield* Latch.make()]
+        const done = end === "fails" ? Effect.fail(new StoreFailed({ operation: "sync", code: "EIO" })) : Effect.void
+        const slowly = (staging: Staging): Staging => ({
+          ...staging,
+          commit: (expected) =>
+            Effect.andThen(reached.open, Effect.andThen(go.await, staging.commit(expected))).pipe(
+              Effect.tap(done),
+              Effect.uninterruptible
+            )
+        })
+        const store: FileStore["Service"] = {
+          ...behind,
+          stage: (request) =>
+            Effect.map(behind.stage(request), (staging) => (request.name === "a/x" ? slowly(staging) : staging))
+        }
+        const meter = yield* Effect.provide(
+          Meter.use(Effect.succeed),
+          Layer.provide(Meter.layer, Layer.succeed(FileStore, store))
+        )
+        const everyone = meter.storeFor(undefined, () => undefined)
+        const late = yield* Effect.forkChild(save(everyone, "a/x", 80))
+        yield* reached.await
+        yield* save(
+          meter.storeFor(root, () => quota),
+          "a/y",
+          10
+        )
+        if (end === "is interrupted") late.interruptUnsafe()
+        yield* go.open
+        assert.isTrue(Exit.isFailure(yield* Fiber.await(late)))
+        assert.deepStrictEqual(yield* held, { bytes: 90, files: 2 })
+        assert.deepStrictEqual((yield* meter.usage(root))?.used, { bytes: 90, files: 2 })
+      }).pipe(Effect.provide(FileStoreMemory.layer()), Effect.provide(DigestNode.layer))
+    )
+  }
 
   it.effect("that is lowered or raised holds from the next staging on", () =>
     metered(
