@@ -45,8 +45,12 @@ export interface Sendable<E> extends Source<E> {
 
 /** Where a download goes. */
 export interface Receiver<E> {
-  /** Takes the next bytes. They may be no more after the effect has ended: what is kept is copied. */
-  readonly write: (parts: Bytes.Parts) => Effect.Effect<void, E>
+  /**
+   * Takes the next bytes. They may be no more after the effect has ended: what is kept is copied.
+   *
+   * @param from where in the copy they were read, since it was told what comes
+   */
+  readonly write: (parts: Bytes.Parts, from?: number) => Effect.Effect<void, E>
   /** Verifies and keeps what was written. */
   readonly commit: (expected: Committed) => Effect.Effect<void, E>
 }
@@ -74,6 +78,8 @@ export interface Incoming {
   readonly executable?: true
   /** the first byte that will come: behind the part that is here already */
   readonly from: FileSize
+  /** much of it stands in the copy where it will stand */
+  readonly stays?: boolean
 }
 
 /** The beginning of a file that an earlier download has left here. */
@@ -400,7 +406,7 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
         count.finish()
         return { ...found.equal, equal: true, ...facts }
       }
-      const receiver = yield* receive({ size, from, ...facts })
+      const receiver = yield* receive({ size, from, ...facts, stays: Updater.stays(found.parts) })
       count.reused(from)
       const parts = Updater.behind(found.parts, from)
       const ranges = Updater.wanted(parts)
@@ -409,13 +415,14 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
       }
       const local = Updater.localParts(copy)
       for (const part of parts) {
-        const take = (parts: Bytes.Parts) =>
-          Effect.map(receiver.write(parts), () =>
-            part._tag === "Local" ? count.reused(Bytes.lengthOf(parts)) : count.moved(Bytes.lengthOf(parts))
-          )
-        yield* part._tag === "Local"
-          ? requests.apart(local(part, (block) => take([block])))
-          : receiveRun(request, name, part.length, take)
+        let at = part.offset
+        const keep = (block: Uint8Array) =>
+          Effect.map(receiver.write([block], at), () => {
+            at += block.length
+            count.reused(block.length)
+          })
+        const take = (parts: Bytes.Parts) => Effect.map(receiver.write(parts), () => count.moved(Bytes.lengthOf(parts)))
+        yield* part._tag === "Local" ? requests.apart(local(part, keep)) : receiveRun(request, name, part.length, take)
       }
       // With nothing to ask for, the server's word is the digest of its offer.
       const sent =

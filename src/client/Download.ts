@@ -44,7 +44,7 @@ export const download = (request: DownloadRequest): Downloading =>
     if (left !== undefined) return yield* behind(request, left, copy)
     if (copy === undefined) return yield* whole(request)
     const latest = floor(onProgress)
-    return yield* session.update(name, copy, stagedAt(place), latest).pipe(
+    return yield* session.update(name, copy, stagedAt(place, copy), latest).pipe(
       Effect.flatMap((updated) => settled(request, copy, updated)),
       Effect.catchIf(isMismatch, () => afterCopy({ ...request, onProgress: latest }))
     )
@@ -73,8 +73,9 @@ const settled = (
   return Effect.as(settle, updated)
 }
 
-/** Begins the file anew, so that what ends early can be gone on with. */
-const stagedAt = (place: LocalPlace) => (incoming: Incoming) => place.stage({ ...incoming, resumable: true })
+/** Begins the file anew, as a clone of the copy where much stays, so that what ends early can be gone on with. */
+const stagedAt = (place: LocalPlace, copy?: LocalSource) => (incoming: Incoming) =>
+  place.stage({ ...incoming, resumable: true, ...(incoming.stays && copy && { base: copy }) })
 
 const whole = ({ name, onProgress, place, session }: DownloadRequest): Downloading =>
   Effect.map(session.download(name, stagedAt(place), onProgress), (committed) => ({ ...committed, equal: false }))
@@ -87,7 +88,7 @@ const behind = (request: DownloadRequest, left: Leftover, copy: LocalSource | un
   Effect.gen(function* () {
     const { name, onProgress, place, session } = request
     const { note } = yield* Reporter
-    const anew = stagedAt(place)
+    const anew = stagedAt(place, copy)
     const shown = printable(place.path)
     let resumed = false
     const receive = (incoming: Incoming) => {

@@ -7,7 +7,7 @@ import { constants } from "node:fs"
 import * as nodePath from "node:path"
 import process from "node:process"
 import { Effect, Layer, Semaphore } from "effect"
-import { systemCode } from "../domain/SystemCode.ts"
+import { systemCodeOf } from "../domain/SystemCode.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { shellHistoryFileBytesMax } from "../domain/limits.ts"
 import { History, HistoryFailed, tidied, worthKeeping } from "./History.ts"
@@ -53,9 +53,10 @@ export const layerFile = (path: string): Layer.Layer<History> =>
   )
 
 const attempt = <A>(path: string, work: () => Promise<A>): Effect.Effect<A, HistoryFailed> =>
-  Effect.tryPromise({ try: work, catch: (error) => new HistoryFailed({ path: printable(path), code: codeOf(error) }) })
-
-const codeOf = (error: unknown): string => systemCode(error) ?? "unknown"
+  Effect.tryPromise({
+    try: work,
+    catch: (error) => new HistoryFailed({ path: printable(path), code: systemCodeOf(error) })
+  })
 
 // A link that somebody else has put there is not followed, and a pipe not waited for.
 const asFile = (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0)

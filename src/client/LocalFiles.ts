@@ -12,6 +12,9 @@
  *   not followed; a folder or special file there is refused before the first byte.
  * - The committed file may be run when it is declared `executable`, by those who may read it, and otherwise by nobody.
  *   Where the platform has no such bit, no file has it.
+ * - `base` is an older copy that is open, of the same layer. Where the file system has clones, what stands in the file
+ *   where it stands in that is not written, once `write` is told so. It counts as long as the copy is `unchanged`;
+ *   otherwise what is staged is read whole at the commit.
  * - With `resumable`, closing the scope without a commit keeps what was written when that is at least `resumeBytesMin`
  *   and nothing was found wrong with it. It is no file of the person's: it stays hidden beside the destination, and is
  *   removed when a later resumable staging of that destination finds it `stagedLeftoverMillisecondsMax` old.
@@ -36,11 +39,12 @@ import { Context, type Effect, type Result, type Scope, type Stream } from "effe
 import type { Parts } from "../domain/Bytes.ts"
 import type { ContentDigest } from "../domain/file/Digest.ts"
 import type { FileSize, Milliseconds } from "../domain/file/FileEntry.ts"
+import type { Clonable } from "../domain/store/Disk.ts"
 import type { Source } from "../domain/transfer/Outgoing.ts"
 import type { LocalFileFailed } from "./ClientError.ts"
 
 /** A local file to send. */
-export interface LocalSource extends Source<LocalFileFailed> {
+export interface LocalSource extends Source<LocalFileFailed>, Partial<Clonable> {
   readonly modified: Milliseconds
   readonly executable?: true
 }
@@ -52,12 +56,18 @@ export interface Declared {
   readonly executable?: true
   /** keep what is there when it ends early */
   readonly resumable?: boolean
+  /** what it may begin as a clone of */
+  readonly base?: LocalSource
 }
 
 /** Content on its way into a local file. */
 export interface LocalStaging {
-  /** Appends bytes. They may be changed, or be no more, after the effect has ended. */
-  readonly write: (parts: Parts) => Effect.Effect<void, LocalFileFailed>
+  /**
+   * Appends bytes. They may be changed, or be no more, after the effect has ended.
+   *
+   * @param from where in `base` they were read, since this was staged
+   */
+  readonly write: (parts: Parts, from?: number) => Effect.Effect<void, LocalFileFailed>
   readonly commit: (expected: {
     readonly size: FileSize
     readonly digest: ContentDigest

@@ -113,7 +113,7 @@ const destination = Effect.fnUntraced(function* (
   if (yield* leadsToNoFile(absolute)) return yield* failed("ENOTREG")
   const disk = yield* Effect.mapError(DiskNode.make(folder, receiving), ({ code }) => failed(code))
   const prepare = (temporary: string) => takePermissions(nodePath.join(folder, name), nodePath.join(folder, temporary))
-  return { path, disk, name, prepare, held }
+  return { path, disk, name, prepare, held, cloning: { possible: true } }
 })
 
 /**

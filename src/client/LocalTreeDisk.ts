@@ -6,7 +6,7 @@ import { mayRun } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { type Disk, type DiskEntry, type DiskError, type DiskFile, type DiskPath } from "../domain/store/Disk.ts"
-import { modifiedOf, sameContent } from "../domain/store/Disk.ts"
+import { clonable, modifiedOf, sameContent } from "../domain/store/Disk.ts"
 import * as KeyedLock from "../domain/store/KeyedLock.ts"
 import { LocalFileFailed } from "./ClientError.ts"
 import {
@@ -59,6 +59,7 @@ export const make = (options: TreeOptions): LocalTree => {
   const folders = new Map<string, FolderState>()
   const temporaries = new Map<string, Temporaries>()
   const lockFolder = KeyedLock.make()
+  const cloning = { possible: true }
 
   const temporariesOf = (key: string): Temporaries => {
     const known = temporaries.get(key) ?? { names: new Set(), looked: false, swept: false }
@@ -139,6 +140,7 @@ export const make = (options: TreeOptions): LocalTree => {
       name: parts.at(-1) ?? "",
       prepare: (temporary) => options.prepare(parts, [...folder, temporary]),
       held: options.held,
+      cloning,
       left: (temporary) => void temporariesOf(folder.join("/")).names.add(temporary)
     }
   }
@@ -335,6 +337,7 @@ export const sourceOf = (file: DiskFile, path: string): Effect.Effect<LocalSourc
       size: before.size,
       modified: modifiedOf(before),
       ...mayRun(before.executable),
+      ...clonable(file, before),
       read: (offset: number, length: number) => Effect.mapError(file.read(offset, length), failed),
       readInto: (offset: number, target: Uint8Array) => Effect.mapError(file.readInto(offset, target), failed),
       unchanged: Effect.flatMap(Effect.mapError(file.stat, failed), (after) =>

@@ -7,7 +7,7 @@ import { watch } from "node:fs"
 import * as nodeFs from "node:fs/promises"
 import { basename, dirname, join } from "node:path"
 import { Deferred, Effect, Layer, Queue, type Scope, Stream } from "effect"
-import { systemCode } from "../domain/SystemCode.ts"
+import { systemCodeOf } from "../domain/SystemCode.ts"
 import { type LocalChange, LocalWatch } from "./LocalWatch.ts"
 
 type Say = (change: LocalChange) => void
@@ -31,8 +31,6 @@ const watchFolder = (
     (watcher) => Effect.sync(() => watcher.close())
   )
 
-const codeOf = (error: unknown): string => systemCode(error) ?? "unknown"
-
 // Whoever is above tells of it.
 const isGone = (code: string): boolean => code === "ENOENT" || code === "ENOTDIR"
 
@@ -54,7 +52,7 @@ const watchPath = (path: string, say: Say) =>
     const failed = (error: unknown) => {
       if (blind) return
       blind = true
-      say({ _tag: "Blind", path, code: codeOf(error) })
+      say({ _tag: "Blind", path, code: systemCodeOf(error) })
     }
     const replaced = yield* Queue.sliding<void>(1)
     // A folder that is replaced, or comes later, is seen from above; below it everything is seen from itself.
@@ -69,7 +67,7 @@ const watchPath = (path: string, say: Say) =>
       failed
     )
     const failedBelow = (error: unknown) => {
-      if (!named || !isGone(codeOf(error))) failed(error)
+      if (!named || !isGone(systemCodeOf(error))) failed(error)
     }
     const below = watchFolder(
       path,

@@ -5,7 +5,7 @@
 import * as nodeFs from "node:fs"
 import * as net from "node:net"
 import { Effect, Layer, type Scope } from "effect"
-import { systemCode } from "../domain/SystemCode.ts"
+import { systemCodeOf } from "../domain/SystemCode.ts"
 import { concat } from "../domain/Bytes.ts"
 import { PipeFailed, Pipes } from "./Pipes.ts"
 
@@ -17,7 +17,7 @@ const withoutWaiting = nodeFs.constants.O_RDONLY | (nodeFs.constants.O_NONBLOCK 
 
 const failed = (error: unknown): PipeFailed =>
   new PipeFailed({
-    code: systemCode(error) ?? "unknown"
+    code: systemCodeOf(error)
   })
 
 const open = (path: string): Effect.Effect<net.Socket, PipeFailed, Scope.Scope> =>

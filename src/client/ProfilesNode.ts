@@ -10,6 +10,7 @@ import { printable } from "../domain/file/Printable.ts"
 import { profileBytesMax } from "../domain/limits.ts"
 import { nearest } from "../domain/Nearest.ts"
 import * as StateFile from "../domain/session/StateFile.ts"
+import { platformWords } from "../domain/SystemCode.ts"
 import { NoSuchProfile, type Profile, ProfileExists, ProfileName, Profiles, ProfilesFailed } from "./Profiles.ts"
 
 /**
@@ -114,11 +115,11 @@ const failed = (detail: string): ProfilesFailed => new ProfilesFailed({ detail }
 
 const unusable =
   (file: string) =>
-  ({ reason }: PlatformError.PlatformError): ProfilesFailed =>
+  (error: PlatformError.PlatformError): ProfilesFailed =>
     failed(
-      reason._tag === "BadResource"
+      error.reason._tag === "BadResource"
         ? `${printable(file)} is no file: put one there, or move it away`
-        : `${printable(file)} cannot be used (${reason._tag}): check who may read and write it`
+        : `${printable(file)} cannot be used (${platformWords(error)}): check who may read and write it`
     )
 
 // -----------------------------------------------------------------------------

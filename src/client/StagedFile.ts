@@ -19,6 +19,7 @@ import {
   takenOverCheckBytes
 } from "../domain/limits.ts"
 import type { Disk, DiskError, DiskFile, DiskStat } from "../domain/store/Disk.ts"
+import * as DiskClone from "../domain/store/DiskClone.ts"
 import * as ReadWindow from "../domain/store/ReadWindow.ts"
 import { shortDigest } from "../domain/transfer/Signature.ts"
 import { LocalFileFailed } from "./ClientError.ts"
@@ -39,6 +40,8 @@ export interface Destination {
   readonly prepare: (temporary: string) => Effect.Effect<Effect.Effect<void, DiskError>, DiskError>
   /** temporary names that this process uses now: nobody else in it takes them */
   readonly held: Set<string>
+  /** Whether its file system may have clones: not once it has said that it has none. */
+  readonly cloning: { possible: boolean }
   /** Told of a temporary name that may stay: for a disk whose listing is of an earlier time. */
   readonly left?: (temporary: string) => void
 }
@@ -66,7 +69,34 @@ export const stage = Effect.fnUntraced(function* (
     release(request, temporary, state)
   )
   const finish = yield* Effect.mapError(prepare(temporary), failed)
-  return staging(request, yield* Digest, { file, temporary, state, finish })
+  yield* begin(request, temporary, file, state)
+  return staging(request, yield* Digest, { file: state.clone?.file ?? file, temporary, state, finish })
+})
+
+/** Puts a clone of the older copy in the place of the new file, where there can be one. */
+const begin = Effect.fnUntraced(function* (request: StageRequest, temporary: string, file: DiskFile, state: State) {
+  const { base, cloning, disk, name, prepare, size } = request
+  if (base === undefined) return
+  const context = { disk, digest: yield* Digest, durable: (yield* Durability) === "full", cloning }
+  // Until it is a clone that says itself how far it is, it has a name that nobody goes on with.
+  const path = temporaryName(name, undefined, yield* random)
+  const create = () => prepared(disk, prepare, path)
+  const staged = { path: [temporary], file, length: 0 }
+  state.clone = yield* Effect.acquireRelease(
+    DiskClone.begin({ context, size, staged, from: base, path: [path], create }),
+    (clone) => {
+      const cut = state.clone === undefined ? Effect.void : DiskClone.cut(context, state.clone.file, state.written)
+      return Effect.andThen(cut, clone?.file.close ?? Effect.void)
+    }
+  )
+})
+
+/** A new file that has its permissions before it has any content. */
+const prepared = Effect.fnUntraced(function* (disk: Disk["Service"], prepare: Destination["prepare"], name: string) {
+  const file = yield* DiskClone.opened(disk.create([name]))
+  const undone = Effect.andThen(file.close, Effect.ignore(disk.remove([name])))
+  yield* Effect.onError(prepare(name), () => undone)
+  return file
 })
 
 /** Takes the newest of what earlier stagings have left. */
@@ -78,17 +108,12 @@ export const leftover = Effect.fnUntraced(function* (
   const found = yield* leftovers(disk, name)
   for (const { declared, entry, stat } of found.toSorted((a, b) => Number(b.age - a.age))) {
     // A file with a second name may be something else of the person's.
-    if (
-      destination.held.has(entry) ||
-      declared === undefined ||
-      stat.links !== 1 ||
-      stat.size < resumeBytesMin ||
-      stat.size > declared.size
-    )
+    if (destination.held.has(entry) || declared === undefined || stat.links !== 1 || stat.size < resumeBytesMin)
       continue
     const temporary = temporaryName(name, declared, yield* random)
     yield* hold(destination, temporary)
-    const taken = yield* take(disk, entry, temporary)
+    const isClone = stat.size > declared.size
+    const taken = yield* isClone ? takeClone(destination, entry, temporary, declared) : take(disk, entry, temporary)
     if (taken === undefined) continue
     destination.left?.(temporary)
     const { file, size: from } = taken
@@ -125,13 +150,15 @@ const hold = ({ held }: Destination, temporary: string): Effect.Effect<void, nev
 /** How far a staging is. */
 interface State {
   written: number
+  /** as which it began, until it is whole */
+  clone: DiskClone.Clone | undefined
   /** It has its name, and is nothing temporary any more. */
   moved: boolean
   /** Something was wrong with it: not worth going on with. */
   broken: boolean
 }
 
-const newState = (written: number): State => ({ written, moved: false, broken: false })
+const newState = (written: number): State => ({ written, clone: undefined, moved: false, broken: false })
 
 const isResumable = ({ resumable = false, size }: Declared): boolean => resumable && size >= resumeBytesMin
 
@@ -160,7 +187,7 @@ const staging = (
   const failed = ({ code }: { readonly code: string }) => writeFailed(path, code)
   const spoils = <A>(effect: Effect.Effect<A, LocalFileFailed>): Effect.Effect<A, LocalFileFailed> =>
     Effect.tapError(effect, () => Effect.sync(() => void (state.broken = true)))
-  const hasher = digest.make()
+  let hasher = digest.make()
   // What an earlier staging has left is hashed at the end, so that new bytes may come at once.
   let hashed = 0
   let checked = state.written
@@ -172,7 +199,11 @@ const staging = (
     return Effect.asVoid(disk.stat([temporary]))
   }).pipe(Effect.mapError(takenOver(path)))
 
-  const write = Effect.fnUntraced(function* (parts: Bytes.Parts): Effect.fn.Return<void, LocalFileFailed> {
+  const write = Effect.fnUntraced(function* (
+    parts: Bytes.Parts,
+    from?: number
+  ): Effect.fn.Return<void, LocalFileFailed> {
+    const { clone } = state
     const length = Bytes.lengthOf(parts)
     if (length > size - state.written) return yield* spoils(writeFailed(path, "size-mismatch"))
     yield* ours
@@ -181,8 +212,10 @@ const staging = (
       for (const part of parts) hasher.update(part)
       hashed += length
     }
-    yield* spoils(Effect.mapError(file.write(state.written, parts), failed))
+    const kept = clone !== undefined && from === state.written && from + length <= clone.from.size
+    if (!kept) yield* spoils(Effect.mapError(file.write(state.written, parts), failed))
     state.written += length
+    if (clone !== undefined) yield* spoils(Effect.mapError(clone.reached(state.written, !kept), failed))
   }, Effect.uninterruptible)
 
   const catchUp = Effect.gen(function* () {
@@ -196,6 +229,11 @@ const staging = (
   const verify = Effect.fnUntraced(function* (expected: Parameters<LocalStaging["commit"]>[0]) {
     const { written } = state
     if (written !== expected.size || written !== size) return yield* writeFailed(path, "size-mismatch")
+    // What was hashed was read of the older copy: it counts for the clone as long as that is what was cloned.
+    if (state.clone !== undefined && !(yield* Effect.isSuccess(state.clone.from.unchanged))) {
+      hasher = digest.make()
+      hashed = 0
+    }
     yield* Effect.mapError(catchUp, failed)
     if (hasher.digest() !== expected.digest) return yield* writeFailed(path, "digest-mismatch")
   })
@@ -210,6 +248,8 @@ const staging = (
     write,
     commit: Effect.fnUntraced(function* (expected) {
       yield* spoils(verify(expected))
+      if (state.clone !== undefined) yield* Effect.mapError(file.truncate(size), failed)
+      state.clone = undefined
       yield* Effect.mapError(finish, takenOver(path))
       // What it replaces has given it no such bit.
       if (request.executable === true) yield* Effect.mapError(file.setExecutable(true), failed)
@@ -299,6 +339,28 @@ export const sweep = Effect.fnUntraced(function* ({ disk, held }: Pick<Destinati
 })
 
 const nanosecondsPerMillisecond = 1_000_000n
+
+/**
+ * What is left of a clone is gone on with in a clone of it: whoever is still alive and has that one open may write
+ * behind its end, or cut it.
+ */
+const takeClone = Effect.fnUntraced(
+  function* ({ disk, name, prepare }: Destination, entry: string, temporary: string, declared: Version) {
+    const left = yield* disk.openRead([entry])
+    const done = yield* DiskClone.doneOf(yield* Digest, left, (yield* left.stat).size, declared.size)
+    if (done === undefined || done < resumeBytesMin) return undefined
+    const path = temporaryName(name, undefined, yield* random)
+    const file = yield* Effect.acquireRelease(prepared(disk, prepare, path), ({ close }) => close)
+    yield* Effect.gen(function* () {
+      yield* file.cloneFrom(left)
+      yield* file.truncate(done)
+      yield* disk.rename([entry], [temporary])
+      yield* disk.rename([path], [temporary])
+    }).pipe(Effect.onError(() => Effect.ignore(disk.remove([path]))))
+    return { file, size: done }
+  },
+  Effect.orElseSucceed(() => undefined)
+)
 
 /** Another name makes it ours: of two renames of one file one finds nothing. */
 const take = (disk: Disk["Service"], entry: string, temporary: string) =>

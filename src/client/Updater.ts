@@ -4,7 +4,7 @@
  */
 import { Effect } from "effect"
 import type { ContentDigest, Digest } from "../domain/file/Digest.ts"
-import { findingsWaitingMax, packedBytesMax } from "../domain/limits.ts"
+import { contentBlockBytes, findingsWaitingMax, packedBytesMax } from "../domain/limits.ts"
 import * as ReadWindow from "../domain/store/ReadWindow.ts"
 import type { Readable } from "../domain/store/ReadWindow.ts"
 import { type Coarse, type Found, match } from "../domain/transfer/Match.ts"
@@ -70,6 +70,16 @@ export const behind = (parts: ReadonlyArray<Part>, from: number): ReadonlyArray<
     if (skip < part.length) left.push({ ...part, offset: part.offset + skip, length: part.length - skip })
   }
   return left
+}
+
+/** Whether a large one stands in the local copy where it does in the server's file: a clone of the copy has it then. */
+export const stays = (parts: ReadonlyArray<Part>): boolean => {
+  let at = 0
+  return parts.some(({ _tag, length, offset }) => {
+    const inPlace = _tag === "Local" && offset === at
+    at += length
+    return inPlace && length > contentBlockBytes
+  })
 }
 
 /** The ranges to ask for: all that a plan wants, in order. */

@@ -6,7 +6,7 @@ import { homedir } from "node:os"
 import * as nodePath from "node:path"
 import process from "node:process"
 import { Effect, Layer } from "effect"
-import { systemCode } from "../domain/SystemCode.ts"
+import { systemCodeOf } from "../domain/SystemCode.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { listingStatsAtOnceMax } from "../domain/limits.ts"
 import { modifiedOf } from "../domain/store/Disk.ts"
@@ -29,7 +29,7 @@ const attempt = <A>(path: string, work: () => Promise<A>): Effect.Effect<A, Loca
   Effect.tryPromise({
     try: work,
     catch: (error) => {
-      const code = systemCode(error) ?? "unknown"
+      const code = systemCodeOf(error)
       return new LocalFileFailed({ path: printable(path), operation: "read", code })
     }
   })

@@ -7,6 +7,9 @@ import type { PlatformError } from "effect"
 export const systemCode = (error: unknown): string | undefined =>
   error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined
 
+/** The same of any error. */
+export const systemCodeOf = (error: unknown): string => systemCode(error) ?? "EUNKNOWN"
+
 /** Why the system refused something, in words for a person; a code that is rare stays one. */
 export const systemWords = (code: string): string => words.get(code) ?? code
 

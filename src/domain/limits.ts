@@ -443,7 +443,7 @@ export const clonedBytesMin = 4 * 1024 * 1024
 /** A file is cloned when what is new at its beginning is no longer than this, bytes: that is copied into the clone. */
 export const clonedHeadBytesMax = 16 * 1024 * 1024
 
-/** How far a clone is written down this often, bytes: what a killed server has to do again at most. */
+/** How far a clone is written down this often, bytes: what has to be done again at most after a kill. */
 export const cloneMarkedBytes = 32 * 1024 * 1024
 
 /** Of a local folder so many entries are read, sorted or put together before others have their turn. */

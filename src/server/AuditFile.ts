@@ -17,6 +17,7 @@ import {
 } from "../domain/limits.ts"
 import { Disk, type DiskError, type DiskFile, type DiskPath } from "../domain/store/Disk.ts"
 import { fileId } from "../domain/store/DiskStore.ts"
+import { systemWords } from "../domain/SystemCode.ts"
 import { Audit, AuditFailed, AuditRecord, now } from "./Audit.ts"
 import { log } from "./LogEvent.ts"
 import * as Metrics from "./Metrics.ts"
@@ -263,7 +264,8 @@ const makeFiles = Effect.fnUntraced(function* (
   return { append, records: recordsOf(disk) }
 })
 
-const unusable = ({ code, operation }: DiskError): AuditFailed => new AuditFailed({ detail: `${operation} ${code}` })
+const unusable = ({ code, operation }: DiskError): AuditFailed =>
+  new AuditFailed({ detail: `${operation}: ${systemWords(code)}` })
 
 const digits = 8
 const pathOf = (number: number): DiskPath => [`audit-${String(number).padStart(digits, "0")}.jsonl`]

@@ -7,6 +7,7 @@ import { Toml } from "effect/encoding"
 import { printable } from "../domain/file/Printable.ts"
 import { configFileBytesMax } from "../domain/limits.ts"
 import { nearest } from "../domain/Nearest.ts"
+import { platformWords } from "../domain/SystemCode.ts"
 import { type Entry, entries, Settings, variablePrefix } from "./Settings.ts"
 
 /** Something in the configuration is wrong: exit code 2. */
@@ -91,8 +92,8 @@ const readText = (path: string) =>
     return new TextDecoder().decode(Option.getOrElse(bytes, () => new Uint8Array()))
   }).pipe(
     Effect.scoped,
-    Effect.catchTag("PlatformError", ({ reason }) =>
-      bad(`the configuration '${printable(path)}' cannot be read (${reason._tag}): name another with --config`)
+    Effect.catchTag("PlatformError", (error) =>
+      bad(`the configuration '${printable(path)}' cannot be read (${platformWords(error)}): name another with --config`)
     )
   )
 

@@ -15,8 +15,15 @@ import * as LocalTreeDisk from "../../src/client/LocalTreeDisk.ts"
 import * as StagedFile from "../../src/client/StagedFile.ts"
 import { Digest, digestOf } from "../../src/domain/file/Digest.ts"
 import * as DigestPortable from "../../src/domain/file/DigestPortable.ts"
-import { resumeBytesMin, stagedLeftoverMillisecondsMax } from "../../src/domain/limits.ts"
+import {
+  clonedBytesMin,
+  contentBlockBytes,
+  resumeBytesMin,
+  stagedLeftoverMillisecondsMax
+} from "../../src/domain/limits.ts"
+import { cloneMarkBytes } from "../../src/domain/store/CloneMark.ts"
 import type { Disk } from "../../src/domain/store/Disk.ts"
+import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as MemoryDisk from "../../src/domain/testing/MemoryDisk.ts"
 import { localFilesContract } from "../../src/client/testing/localFilesContract.ts"
 
@@ -129,6 +136,43 @@ describe("the file system", () => {
           assert.deepStrictEqual([mode & 0o777, size], [0o444, large.length])
         }
       }).pipe(Effect.scoped, Effect.provide(real))
+  )
+
+  it.effect("begins as a clone of an older copy where there are clones, with the permissions of what it replaces", () =>
+    Effect.gen(function* () {
+      const path = join(folder, "a")
+      const older = Fixture.bytes(1, clonedBytesMin)
+      fs.writeFileSync(path, older)
+      fs.chmodSync(path, 0o750)
+      const clone = Effect.try(() =>
+        fs.copyFileSync(path, join(folder, "b"), fs.constants.COPYFILE_FICLONE | fs.constants.COPYFILE_FICLONE_FORCE)
+      )
+      const isCloned = yield* Effect.isSuccess(clone)
+      // A file that has just changed is none to clone.
+      yield* TestClock.setTime(fs.statSync(path).ctimeMs + 10_000)
+      const { leftover, open, stage } = yield* LocalFiles
+      const base = yield* Effect.fromNullishOr(yield* open(path))
+      const declared = { size: older.length, modified: 0, resumable: true, base }
+      const kept = contentBlockBytes * 8
+      const temporary = () => {
+        const found = fs.readdirSync(folder).filter((name) => name.endsWith(".part"))
+        assert.lengthOf(found, 1)
+        const { mode, size } = fs.statSync(join(folder, found[0] ?? ""))
+        return [mode & 0o7777, size]
+      }
+      yield* Effect.gen(function* () {
+        const staging = yield* stage(path, declared)
+        assert.deepStrictEqual(temporary(), [0o640, isCloned ? older.length + cloneMarkBytes : 0])
+        yield* staging.write([older.subarray(0, kept)], 0)
+      }).pipe(Effect.scoped)
+      assert.deepStrictEqual(temporary(), [0o640, kept])
+      const left = yield* Effect.fromNullishOr(yield* leftover(path))
+      const staging = yield* left.resume
+      yield* staging.write([older.subarray(kept)])
+      yield* staging.commit({ size: older.length, digest: digestOf(yield* Digest, [older]) })
+      assert.isTrue(Buffer.compare(fs.readFileSync(path), older) === 0)
+      assert.strictEqual(fs.statSync(path).mode & 0o7777, 0o640)
+    }).pipe(Effect.scoped, Effect.provide(real))
   )
 
   it.effect("replaces a link, never what it leads to, and never a device", () =>
@@ -556,7 +600,8 @@ describe("StagedFile on a disk that breaks", () => {
         name: "a",
         prepare: () => Effect.succeed(Effect.void),
         leadsToNoFile: () => Effect.succeed(false),
-        held: new Set<string>()
+        held: new Set<string>(),
+        cloning: { possible: true }
       }
       const staging = yield* StagedFile.stage(request)
       yield* staging.write([content])

@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
-import { behind, type Part, plan, wanted } from "../../src/client/Updater.ts"
+import { behind, type Part, plan, stays, wanted } from "../../src/client/Updater.ts"
 import { rangeBytes } from "../../src/domain/file/Packed.ts"
-import { packedBytesMax } from "../../src/domain/limits.ts"
+import { contentBlockBytes, packedBytesMax } from "../../src/domain/limits.ts"
 import { type Base, baseOf, digest, join, optionsOf, random, smallBaseOf, splice } from "../domain/transfer/deltas.ts"
 
 const Parts = Schema.Array(
@@ -28,6 +28,20 @@ describe("what is behind the beginning of a plan", () => {
       assert.isTrue(behind(parts, from).every(({ length }) => length > 0))
     }
   )
+})
+
+describe("what stays where it is", () => {
+  const large = contentBlockBytes + 1
+  const wantedFrom = (offset: number): Part => ({ _tag: "Wanted", offset, length: 10 })
+  const rows: ReadonlyArray<readonly [string, boolean, ReadonlyArray<Part>]> = [
+    ["a large part in its place", true, [wantedFrom(0), { _tag: "Local", offset: 10, length: large }]],
+    ["a small one", false, [wantedFrom(0), { _tag: "Local", offset: 10, length: large - 1 }]],
+    ["one that moved", false, [wantedFrom(0), { _tag: "Local", offset: 9, length: large }]],
+    ["what is not here", false, [{ _tag: "Wanted", offset: 0, length: large }]]
+  ]
+  for (const [title, is, parts] of rows) {
+    it(`is${is ? "" : " not"} ${title}`, () => assert.strictEqual(stays(parts), is))
+  }
 })
 
 /** The parts of a plan with a server that says the truth, having checked that they are the server's file. */

@@ -259,6 +259,33 @@ describe("transfers that send what changed", () => {
     }).pipe(Effect.provide(world))
   )
 
+  it.effect("update says what stays in its place, and of what it takes from the copy where it stood", () =>
+    Effect.gen(function* () {
+      const session = yield* connect
+      const target = base.slice()
+      target[3_000_000] = (target[3_000_000] ?? 0) ^ 1
+      yield* session.upload(name, sourceOf(target))
+      const found = { stays: false, kept: 0, rest: 0 }
+      yield* session.update(name, sourceOf(base), ({ stays }) =>
+        Effect.succeed({
+          write: (parts: Bytes.Parts, from?: number) =>
+            Effect.sync(() => {
+              found.stays = stays === true
+              const [at, length] = [found.kept + found.rest, Bytes.lengthOf(parts)]
+              if (from === undefined) found.rest += length
+              else found.kept += length
+              assert.strictEqual(from ?? at, at)
+              assert.isTrue(Bytes.equals(Bytes.concat(parts), target.subarray(at, at + length)))
+            }),
+          commit: () => Effect.void
+        })
+      )
+      assert.isTrue(found.stays)
+      assert.strictEqual(found.kept + found.rest, target.length)
+      assert.isBelow(found.rest, 160 * 1024)
+    }).pipe(Effect.provide(world))
+  )
+
   it.effect("update of an equal copy moves nothing", () =>
     Effect.gen(function* () {
       const session = yield* connect

@@ -35,6 +35,7 @@ const client = "client/ClientSession.ts"
 const store = "domain/store/FileStore"
 const crash = "domain/store/FileStoreDisk.crash"
 const clone = "domain/store/FileStoreDisk.clone"
+const clientClone = "client/StagedFile.clone"
 const changed = "domain/store/FileStoreDisk.names"
 const spelt = "domain/store/FileStoreDisk.spellings"
 const machine = "domain/session/Session"
@@ -68,8 +69,8 @@ export const mutants: ReadonlyArray<Mutant> = [
   mutant(
     "clone-kept-whole",
     "an update that is cut leaves the clone as long as it is",
-    "domain/store/DiskStaging.ts",
-    ", file.truncate(done()))",
+    "domain/store/DiskClone.ts",
+    ", file.truncate(done))",
     ", Effect.void)",
     clone
   ),
@@ -96,6 +97,30 @@ export const mutants: ReadonlyArray<Mutant> = [
     "own.device === there.device && own.inode === there.inode ? Effect.void",
     "false ? Effect.void",
     clone
+  ),
+  mutant(
+    "client-clone-trusted-blindly",
+    "what a client has read of the older copy counts for its clone though that has changed meanwhile",
+    staged,
+    "!(yield* Effect.isSuccess(state.clone.from.unchanged))",
+    "false",
+    clientClone
+  ),
+  mutant(
+    "client-clone-resumable-at-once",
+    "a client's clone has the name that is gone on with before it says how far it is",
+    staged,
+    "const path = temporaryName(name, undefined, yield* random)\n  const create",
+    "const path = temporaryName(name, request, yield* random)\n  const create",
+    clientClone
+  ),
+  mutant(
+    "client-clone-kept-whole",
+    "a download that is cut leaves the clone as long as it is",
+    staged,
+    "DiskClone.cut(context, state.clone.file, state.written)",
+    "Effect.void",
+    clientClone
   ),
   mutant(
     "folder-fsync-skipped",
@@ -314,9 +339,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     "rename-fsync-skipped",
     "a rename by rename(2) does not fsync the folder that it takes the name from",
     "domain/store/DiskRenaming.ts",
-    "if (context.durable) yield* Effect.mapError(context.disk.syncFolder(folderOf(source.name)), failed)\n" +
-      "      yield* prune",
-    "yield* prune",
+    "if (context.durable) yield* Effect.mapError(context.disk.syncFolder(left), failed)",
+    "",
     changed
   ),
   mutant(
@@ -838,6 +862,30 @@ export const mutants: ReadonlyArray<Mutant> = [
     "const known = {",
     "server/Flow",
     "server/tour"
+  ),
+  mutant(
+    "throttled-reads-where-it-read",
+    "what waits for a throttled reader lies where the next bytes are read to",
+    "domain/channel/ThrottledSocket.ts",
+    "Bytes.fromChunk(chunk).slice())",
+    "Bytes.fromChunk(chunk))",
+    "domain/channel/ThrottledSocket"
+  ),
+  mutant(
+    "throttled-memory-given-away",
+    "what a throttled socket still holds is memory that its writer has back",
+    "domain/channel/ThrottledSocket.ts",
+    "bytes.slice(at, at + pieceBytes)",
+    "bytes.subarray(at, at + pieceBytes)",
+    "domain/channel/ThrottledSocket"
+  ),
+  mutant(
+    "rate-of-profile-ignored",
+    "a profile's rate holds for nothing",
+    "client/ClientConfig.ts",
+    "flags.downRate, profile?.downRate)",
+    "flags.downRate, undefined)",
+    "client/main"
   ),
   mutant(
     "burst-without-bound",

@@ -463,7 +463,7 @@ describe("configuration", () => {
     for (const [path, why] of [
       ["server.toml", "larger than 65536 bytes"],
       ["files", "is a folder"],
-      ["none.toml", "cannot be read (NotFound)"]
+      ["none.toml", "cannot be read (it is not there)"]
     ] as const) {
       const { code, stderr } = await run(["config", "check", "--config", path])
       assert.strictEqual(code, 2)

@@ -478,6 +478,27 @@ const wholeFiles = (folder: string): ReadonlyArray<ContractCase<Services>> => {
       })
     },
     {
+      name: "what stands in an older copy where it will stand is there, and what does not",
+      effect: Effect.gen(function* () {
+        yield* put("a", bytes)
+        const files = yield* LocalFiles
+        const base = yield* files.open(at("a"))
+        if (base === undefined) return yield* Effect.die("no file")
+        const mine = Bytes.concat([bytes.subarray(0, 1_000), bytes.subarray(500, 600), bytes.subarray(1_100, 2_000)])
+        const declared = { size: mine.length, modified: 5, resumable: true }
+        const staging = yield* files.stage(at("a"), { ...declared, base })
+        for (const [from, until] of [
+          [0, 1_000],
+          [500, 600],
+          [1_100, 2_000]
+        ] as const) {
+          yield* staging.write([yield* base.read(from, until - from)], from)
+        }
+        yield* staging.commit({ size: mine.length, digest: digestOf(yield* Digest, [mine]) })
+        yield* equal("content", (yield* get("a"))?.content, mine)
+      }).pipe(Effect.scoped)
+    },
+    {
       name: "an empty file is a file",
       effect: Effect.gen(function* () {
         yield* put("empty", new Uint8Array(0))

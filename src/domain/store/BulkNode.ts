@@ -12,7 +12,7 @@
  */
 import * as nodeFs from "node:fs"
 import { Effect, Result } from "effect"
-import { systemCode } from "../SystemCode.ts"
+import { systemCodeOf } from "../SystemCode.ts"
 import * as Bytes from "../Bytes.ts"
 import { asideBytes, blockingMillisecondsMax, copiedBlockBytes } from "../limits.ts"
 import * as Monotonic from "../Monotonic.ts"
@@ -85,7 +85,7 @@ const paced = (now: () => number, pooledBytesMin: number) => {
       const fd = file.number()
       if (fd === undefined) return refused(operation, "EBADF")
       const since = now()
-      const outcome = Result.flatMap(Result.try({ try: () => atOnce(fd), catch: codeOf }), (done) => done)
+      const outcome = Result.flatMap(Result.try({ try: () => atOnce(fd), catch: systemCodeOf }), (done) => done)
       const after = now()
       pace = Pace.blocked(pace, after, after - since, bytes)
       return Result.isSuccess(outcome) ? Effect.succeed(outcome.success) : refused(operation, outcome.failure)
@@ -104,14 +104,12 @@ const paced = (now: () => number, pooledBytesMin: number) => {
 const call = <A>(operation: string, register: (done: Done<A>) => void): Effect.Effect<A, DiskError> =>
   Effect.uninterruptible(
     Effect.callback<A, DiskError>((resume) =>
-      register((error, value) => resume(error ? refused(operation, codeOf(error)) : Effect.succeed(value)))
+      register((error, value) => resume(error ? refused(operation, systemCodeOf(error)) : Effect.succeed(value)))
     )
   )
 
 const refused = (operation: string, code: string): Effect.Effect<never, DiskError> =>
   Effect.fail(new DiskError({ operation, code }))
-
-const codeOf = (error: unknown): string => systemCode(error) ?? "EUNKNOWN"
 
 // -----------------------------------------------------------------------------
 // Reading

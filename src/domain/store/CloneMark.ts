@@ -3,7 +3,7 @@
  *
  * What is written from its beginning says by its length how much of it is there. A clone is as long as it will be from
  * the first moment, so it says so itself: 32 bytes, which go when it is whole. Whoever finds them in what a killed
- * process has left cuts the file there, and goes on.
+ * process has left cuts the file there, or a clone of it, and goes on.
  *
  * Layout: 8 bytes that say what this is, the bytes that are done as an unsigned big-endian integer of 8 bytes, and the
  * first 16 bytes of the digest of both, without which a torn write would be a number.

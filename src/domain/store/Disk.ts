@@ -16,7 +16,7 @@
  * - An operation that was started is finished even when its fiber is interrupted; handles close with their scope.
  * - Durability: bytes are durable after `sync` of the file; names are durable after `syncFolder` of the folder.
  */
-import { Context, type Effect, type Result, Schema, type Scope, type Stream } from "effect"
+import { Context, Effect, type Result, Schema, type Scope, type Stream } from "effect"
 import type { Parts } from "../Bytes.ts"
 import { millisecondsMax } from "../file/FileEntry.ts"
 
@@ -93,6 +93,17 @@ export interface DiskFile {
   readonly setExecutable: (executable: boolean) => Effect.Effect<void, DiskError>
   /** fsync: content and size are durable. */
   readonly sync: Effect.Effect<void, DiskError>
+}
+
+/** What a file that may be cloned is known by. */
+export interface Clonable {
+  /** when the content was last changed as far as anybody can tell, milliseconds */
+  readonly changed: number
+  /**
+   * For the layer that opened it: makes a new file of its disk share all of this content (`DiskFile.cloneFrom`). Where
+   * it is missing, or fails, content is copied.
+   */
+  readonly cloneInto: (file: DiskFile) => Effect.Effect<void, DiskError>
 }
 
 /** A small new file for `placeAll`. */
@@ -197,6 +208,14 @@ export const sameContent = (before: DiskStat, after: DiskStat): boolean =>
   before.size === after.size &&
   before.modifiedNanoseconds === after.modifiedNanoseconds &&
   (before.changedNanoseconds === after.changedNanoseconds || after.links < before.links)
+
+/** What is known of an open file that may be cloned. */
+export const clonable = (file: DiskFile, stat: DiskStat): Clonable => ({
+  // Whoever sets the modification time back cannot set the change time.
+  changed: Math.max(stat.modified, Number(stat.changedNanoseconds / 1_000_000n)),
+  // A clone flushes what is not on the disk yet, and nobody can read meanwhile: an fsync before it holds up nobody.
+  cloneInto: (target) => Effect.andThen(file.sync, target.cloneFrom(file))
+})
 
 /** The modification time as `Milliseconds` can hold it; a file system may hold more. */
 export const modifiedOf = ({ modified }: { readonly modified: number }): number =>

@@ -9,9 +9,8 @@
  * from the disk a second time. So before the commit the older file must be unchanged since before it was cloned;
  * otherwise what is staged is read whole.
  */
-import { Clock, Effect } from "effect"
+import { Clock, Effect, Exit, Scope } from "effect"
 import type { Digest } from "../file/Digest.ts"
-import { stagingFolder } from "../file/FileName.ts"
 import {
   clonedBytesMin,
   clonedHeadBytesMax,
@@ -19,18 +18,33 @@ import {
   copiedBlockBytes,
   versionGrainMilliseconds
 } from "../limits.ts"
-import { cloneMarkBytes, encode } from "./CloneMark.ts"
-import type { DiskError, DiskFile, DiskPath } from "./Disk.ts"
-import type { DiskStore } from "./DiskStore.ts"
-import type { OpenFile } from "./FileStore.ts"
+import { cloneMarkBytes, decode, encode } from "./CloneMark.ts"
+import type { Clonable, Disk, DiskError, DiskFile, DiskPath } from "./Disk.ts"
 
-/** What a staged file is a clone of. */
+/** Where files are staged. */
+export interface Context {
+  readonly disk: Disk["Service"]
+  readonly digest: Digest["Service"]
+  /** whether commits are fsynced */
+  readonly durable: boolean
+  /** whether the file system may have clones: not once it has said that it has none */
+  readonly cloning: { possible: boolean }
+}
+
+/** A staged file that is a clone. */
 export interface Clone {
-  readonly from: OpenFile
-  /** how many bytes it had of it */
-  readonly bytes: number
+  readonly file: Opened
+  /** what it is a clone of */
+  readonly from: Older
   /** Told how many bytes are as they shall be, and whether some were written: writes that down now and then. */
   readonly reached: (done: number, wrote: boolean) => Effect.Effect<void, DiskError>
+}
+
+/** The older file, open. */
+export interface Older extends Partial<Clonable> {
+  readonly size: number
+  /** Succeeds when everything read so far is of one version. */
+  readonly unchanged: Effect.Effect<void, unknown>
 }
 
 /** A staged file that is open, in a scope of its own. */
@@ -38,38 +52,40 @@ export interface Opened extends DiskFile {
   readonly close: Effect.Effect<void>
 }
 
-/** What is staged, until now in a file of its own. */
-export interface Staged {
-  readonly path: DiskPath
-  readonly file: () => DiskFile
-  /** Goes on with another file, which is at the path now; what is kept of that one is what is done, `done`. */
-  readonly become: (file: Opened, done: () => number) => Effect.Effect<void>
-}
+/** Opens a file in a scope of its own. */
+export const opened = Effect.fnUntraced(function* (open: Effect.Effect<DiskFile, DiskError, Scope.Scope>) {
+  const scope = yield* Scope.make()
+  const file = yield* open.pipe(
+    Scope.provide(scope),
+    Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+  )
+  return { ...file, close: Scope.close(scope, Exit.void) } satisfies Opened
+})
 
 /**
  * Puts a clone of `from`, with what is staged until now at its beginning, in the place of the staged file. Undefined,
  * and all is as it was, when there is none or it would not pay.
  */
 export const begin = Effect.fnUntraced(function* (options: {
-  readonly context: DiskStore
+  readonly context: Context
   /** how many bytes the staged file will have */
   readonly size: number
-  readonly staged: Staged
-  readonly from: OpenFile
-  /** how many bytes are staged, now and later */
-  readonly received: () => number
+  /** what is staged, and how many bytes of it */
+  readonly staged: { readonly path: DiskPath; readonly file: DiskFile; readonly length: number }
+  readonly from: Older
+  /** a name that nobody goes on with */
+  readonly path: DiskPath
+  /** a file to put the clone into, with the permissions that it shall have */
   readonly create: (path: DiskPath) => Effect.Effect<Opened, unknown>
 }): Effect.fn.Return<Clone | undefined> {
-  const { context, create, from, received, size, staged } = options
-  const { cloneInto } = from
-  const head = received()
-  if (cloneInto === undefined || !context.cloning.possible) return undefined
-  if (from.entry.size < clonedBytesMin || head > clonedHeadBytesMax) return undefined
+  const { context, create, from, path, size, staged } = options
+  const { changed, cloneInto } = from
+  if (cloneInto === undefined || changed === undefined || !context.cloning.possible) return undefined
+  if (from.size < clonedBytesMin || staged.length > clonedHeadBytesMax) return undefined
   // What has just changed may change again without another time.
-  if ((yield* Clock.currentTimeMillis) - from.changed < versionGrainMilliseconds) return undefined
+  if ((yield* Clock.currentTimeMillis) - changed < versionGrainMilliseconds) return undefined
 
-  const path = [stagingFolder, yield* context.newStagedName]
-  const end = Math.max(size, from.entry.size)
+  const end = Math.max(size, from.size)
   const clone = marked(context, end)
   const begun = Effect.gen(function* () {
     const file = yield* create(path)
@@ -80,11 +96,11 @@ export const begin = Effect.fnUntraced(function* (options: {
           if (code === "ENOTSUP") context.cloning.possible = false
         })
       )
-      yield* copyHead(staged.file(), file, head)
+      yield* copyHead(staged.file, file, staged.length)
       // Under the name that is gone on with, a clone would pass for what was received: it is too long for that already
       // before it has its mark, which may be lost where nothing is fsynced.
       yield* file.truncate(end + cloneMarkBytes)
-      yield* clone.mark(file, head)
+      yield* clone.mark(file, staged.length)
       if (context.durable) yield* file.sync
       yield* Effect.catch(context.disk.rename(path, staged.path), (error) =>
         // It may have happened all the same: then this is what will get the name.
@@ -94,8 +110,7 @@ export const begin = Effect.fnUntraced(function* (options: {
       )
     })
     yield* Effect.onError(filled, () => Effect.andThen(file.close, Effect.ignore(context.disk.remove(path))))
-    yield* staged.become(file, received)
-    return { from, bytes: from.entry.size, reached: (done, wrote) => clone.reached(file, done, wrote) } satisfies Clone
+    return { file, from, reached: (done, wrote) => clone.reached(file, done, wrote) } satisfies Clone
   })
   return yield* Effect.orElseSucceed(begun, () => undefined)
 })
@@ -106,11 +121,26 @@ const copyHead = Effect.fnUntraced(function* (source: DiskFile, target: DiskFile
   }
 })
 
+/** What is left of a clone is cut to what is done: its length must not say more. Otherwise its mark still says it. */
+export const cut = ({ durable }: Pick<Context, "durable">, file: DiskFile, done: number): Effect.Effect<void> =>
+  Effect.ignore(Effect.andThen(durable ? file.sync : Effect.void, file.truncate(done)))
+
+/**
+ * How much of a file of this length, which is longer than the `size` that it shall have, its mark says is done.
+ * Undefined when it has none: only what began as a clone is so long.
+ */
+export const doneOf = Effect.fnUntraced(function* (
+  digest: Digest["Service"],
+  file: DiskFile,
+  length: number,
+  size: number
+): Effect.fn.Return<number | undefined, DiskError> {
+  const done = decode(digest, yield* file.read(Math.max(0, length - cloneMarkBytes), cloneMarkBytes))
+  return done !== undefined && done <= size ? done : undefined
+})
+
 /** Writes down, behind the end of either file, how far the clone is. */
-const marked = (
-  { digest, durable }: { readonly digest: Digest["Service"]; readonly durable: boolean },
-  end: number
-) => {
+const marked = ({ digest, durable }: Context, end: number) => {
   let markedAt = 0
   let unsynced = true
   const mark = (file: DiskFile, done: number) =>

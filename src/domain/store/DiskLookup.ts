@@ -3,19 +3,8 @@
  */
 import { Effect, Option, type Scope } from "effect"
 import { type FileName, isName, key, segments } from "../file/FileName.ts"
-import { type DiskFile, type DiskPath, type DiskStat, sameContent } from "./Disk.ts"
-import {
-  absent,
-  blocked,
-  changedOf,
-  type DiskStore,
-  entryOf,
-  failed,
-  fileId,
-  find,
-  unlistable,
-  versionOf
-} from "./DiskStore.ts"
+import { clonable, type DiskFile, type DiskPath, type DiskStat, sameContent } from "./Disk.ts"
+import { absent, blocked, type DiskStore, entryOf, failed, fileId, find, unlistable, versionOf } from "./DiskStore.ts"
 import type { OpenFile } from "./FileStore.ts"
 import { NoSuchFile, NotAFile, SourceChanged, type StoreError } from "./StoreError.ts"
 
@@ -46,7 +35,7 @@ const openFile = Effect.fnUntraced(function* (context: DiskStore, name: FileName
   return {
     entry: entryOf(name, before),
     version: versionOf(before),
-    changed: changedOf(before),
+    ...clonable(file, before),
     read: (offset, length) =>
       Effect.mapError(file.read(offset, Math.max(0, Math.min(length, before.size - offset))), failed),
     readInto: (offset, target) =>
@@ -54,8 +43,6 @@ const openFile = Effect.fnUntraced(function* (context: DiskStore, name: FileName
         file.readInto(offset, target.subarray(0, Math.max(0, Math.min(target.length, before.size - offset)))),
         failed
       ),
-    // A clone flushes what is not on the disk yet, and nobody can read meanwhile: an fsync before it holds up nobody.
-    cloneInto: (target) => Effect.andThen(file.sync, target.cloneFrom(file)),
     // Not while the file changes its name: its change time moves then.
     unchanged: Effect.flatMap(context.lockFile(id)(Effect.mapError(file.stat, failed)), (after) =>
       sameContent(seen.stat, after) ? Effect.void : Effect.fail(new SourceChanged({ name }))

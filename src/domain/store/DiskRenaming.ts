@@ -193,8 +193,8 @@ const move = Effect.fnUntraced(function* (
       // It has left its folder while somebody else may have held that.
       const left = folderOf(source.name)
       if (!sameFolder(source.name, to)) yield* inFolder(context, left)(context.names.forgotten(left))
-      if (context.durable) yield* Effect.mapError(context.disk.syncFolder(folderOf(source.name)), failed)
-      yield* prune(context, folderOf(source.name))
+      if (context.durable) yield* Effect.mapError(context.disk.syncFolder(left), failed)
+      yield* prune(context, left)
     }
   })
   // With both names a change of the old one would leave two files for good: what can be undone is, and what is durable

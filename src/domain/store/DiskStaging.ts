@@ -1,13 +1,12 @@
 /**
  * One file on its way into a store: staged, written, verified and committed.
  */
-import { Effect, Exit, Fiber, Result, Scope, Semaphore } from "effect"
+import { Effect, Fiber, Result, type Scope, Semaphore } from "effect"
 import * as Bytes from "../Bytes.ts"
 import type { ContentDigest } from "../file/Digest.ts"
 import { type FileEntry, mayRun } from "../file/FileEntry.ts"
 import { type FileName, key, segments, stagingFolder } from "../file/FileName.ts"
 import { contentBlockBytes, copiedBlockBytes, copyRunBytesMax, fileBytesMax, resumeBytesMin } from "../limits.ts"
-import { cloneMarkBytes, decode } from "./CloneMark.ts"
 import type { Disk, DiskError, DiskFile, DiskPath, DiskStat } from "./Disk.ts"
 import * as DiskClone from "./DiskClone.ts"
 import type { Clone, Opened } from "./DiskClone.ts"
@@ -73,7 +72,7 @@ const openStaged = Effect.fnUntraced(function* (context: DiskStore, request: Sta
 })
 
 const openLeft = Effect.fnUntraced(function* (context: DiskStore, path: DiskPath, size: number) {
-  const opened = yield* Effect.result(scopedFile(context.disk.openWrite(path)))
+  const opened = yield* Effect.result(DiskClone.opened(context.disk.openWrite(path)))
   if (Result.isFailure(opened)) {
     const { code } = opened.failure
     if (code === "ENOENT") return undefined
@@ -97,21 +96,9 @@ const outOfReach: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOMEM"])
 const lengthLeft = Effect.fnUntraced(function* (context: DiskStore, file: DiskFile, size: number) {
   const stat = yield* file.stat
   if (stat.size <= size) return stat.size
-  // Longer than the source is only what began as a clone.
-  const mark = yield* file.read(Math.max(0, stat.size - cloneMarkBytes), cloneMarkBytes)
-  const done = decode(context.digest, mark)
-  if (done === undefined || done > size) return undefined
-  yield* file.truncate(done)
+  const done = yield* DiskClone.doneOf(context.digest, file, stat.size, size)
+  if (done !== undefined) yield* file.truncate(done)
   return done
-})
-
-const scopedFile = Effect.fnUntraced(function* (open: Effect.Effect<DiskFile, DiskError, Scope.Scope>) {
-  const scope = yield* Scope.make()
-  const file = yield* open.pipe(
-    Scope.provide(scope),
-    Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
-  )
-  return { ...file, close: Scope.close(scope, Exit.void) } satisfies Opened
 })
 
 /** A part of the free space that is promised to one staging. */
@@ -150,7 +137,11 @@ const reserve = Effect.fnUntraced(function* (context: DiskStore, { name, size }:
 })
 
 /** A staged file: open, and then given up, kept or moved to its name. Each closes it, and only the first counts. */
-interface Staged extends DiskClone.Staged {
+interface Staged {
+  readonly path: DiskPath
+  readonly file: () => DiskFile
+  /** Goes on with another file, which is at the path now; what is kept of that one is what is done, `done`. */
+  readonly become: (file: Opened, done: () => number) => Effect.Effect<void>
   readonly isOpen: () => boolean
   readonly wasTakenOver: () => boolean
   /** Runs one operation on the file; a take-over waits for it. */
@@ -167,7 +158,7 @@ const createStaged = (
   path: DiskPath,
   name: FileName
 ): Effect.Effect<Opened, NoSpace | StoreFailed> => {
-  const create = scopedFile(context.disk.create(path))
+  const create = DiskClone.opened(context.disk.create(path))
   return create.pipe(
     // The staging folder may have been tidied away while the server runs.
     Effect.catchIf(
@@ -201,12 +192,7 @@ const makeStaged = (context: DiskStore, path: DiskPath, first: Opened, resume: s
   const forget = Effect.sync(() => {
     if (resume !== undefined && context.resumable.get(resume) === holder) context.resumable.delete(resume)
   })
-  // Its length must not outlive what was written. When cutting fails, the mark behind its end still says how far it is.
-  const cut = Effect.suspend(() => {
-    if (done === undefined) return Effect.void
-    return Effect.ignore(Effect.andThen(context.durable ? file.sync : Effect.void, file.truncate(done())))
-  })
-  const kept = end(cut)
+  const kept = end(Effect.suspend(() => (done === undefined ? Effect.void : DiskClone.cut(context, file, done()))))
   const holder: Holder = {
     takeOver: using.withPermit(
       Effect.andThen(
@@ -263,7 +249,7 @@ const staging = (
   // What an earlier staging has left is hashed at the end, so that new bytes may come at once.
   let hashed = 0
   let clone: Clone | undefined
-  let cloning = false
+  let older: OpenFile | undefined
   const giveUp = Effect.andThen(staged.release, reservation.release)
   const usable = Effect.suspend((): Effect.Effect<void, StoreError> => {
     if (staged.isOpen()) return Effect.void
@@ -286,7 +272,7 @@ const staging = (
 
   /** Whether a range of that file is in its place already: it stays where it is, and the file began as a clone. */
   const isKept = (from: OpenFile, offset: number, length: number): boolean =>
-    clone?.from === from && offset === received && offset + length <= clone.bytes
+    clone !== undefined && from === older && offset === received && offset + length <= clone.from.size
 
   const append = Effect.fnUntraced(function* (parts: Bytes.Parts, kept: boolean): Effect.fn.Return<void, StoreError> {
     yield* usable
@@ -319,12 +305,19 @@ const staging = (
 
   /** Goes on with a clone of that file, once what is copied of it stays where it is. */
   const cloneWhenFit = Effect.fnUntraced(function* (from: OpenFile, offset: number) {
-    if (cloning || offset !== received || !staged.isOpen()) return
-    cloning = true
+    if (older !== undefined || offset !== received || !staged.isOpen()) return
+    older = from
     // What was read before the clone is not known to be in it.
     nearby = undefined
-    const create = (path: DiskPath) => createStaged(context, path, name)
-    clone = yield* DiskClone.begin({ context, size, staged, from, received: () => received, create })
+    clone = yield* DiskClone.begin({
+      context,
+      size,
+      staged: { path: staged.path, file: staged.file(), length: received },
+      from: { ...from, size: from.entry.size },
+      path: [stagingFolder, yield* context.newStagedName],
+      create: (path) => createStaged(context, path, name)
+    })
+    if (clone !== undefined) yield* staged.become(clone.file, () => received)
   })
 
   /** While one block is written by another thread this one hashes it and reads the next. */

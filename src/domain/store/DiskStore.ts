@@ -3,30 +3,24 @@
  * failures.
  */
 import { Effect, Option } from "effect"
-import type { Digest } from "../file/Digest.ts"
 import { type FileEntry, mayRun } from "../file/FileEntry.ts"
 import { type FileName, segmentKey, segments } from "../file/FileName.ts"
 import { fileBytesMax } from "../limits.ts"
-import { type Disk, type DiskError, type DiskGlance, type DiskPath, type DiskStat, modifiedOf } from "./Disk.ts"
+import { type DiskError, type DiskGlance, type DiskPath, type DiskStat, modifiedOf } from "./Disk.ts"
+import type { Context } from "./DiskClone.ts"
 import type * as KeyedLock from "./KeyedLock.ts"
 import type * as NameIndex from "./NameIndex.ts"
 import { NoAccess, NoSpace, NotAFile, type StoreError, StoreFailed } from "./StoreError.ts"
 
 /** The state of one store. One process has one for each root. */
-export interface DiskStore {
-  readonly disk: Disk["Service"]
-  readonly digest: Digest["Service"]
+export interface DiskStore extends Context {
   readonly root: DiskStat
   readonly newStagedName: Effect.Effect<string>
-  /** whether commits are fsynced */
-  readonly durable: boolean
   /** folders whose own name is known to be durable: which folder the path was then */
   readonly durableFolders: Map<string, string>
   /** declared and not yet written, over all stagings */
   readonly reserved: { bytes: number }
   readonly names: NameIndex.NameIndex
-  /** whether the file system may have clones: not once it has said that it has none */
-  readonly cloning: { possible: boolean }
   /** stagings under way that may be gone on with, by their key */
   readonly resumable: Map<string, Holder>
   /** what may be kept for a resume */
@@ -68,10 +62,6 @@ export const fileId = ({ device, inode }: DiskStat): string => `${device}:${inod
 /** Which version of which file it is: another after every change. */
 export const versionOf = ({ changedNanoseconds, device, inode, modifiedNanoseconds, size }: DiskStat): string =>
   `${device}:${inode}:${size}:${modifiedNanoseconds}:${changedNanoseconds}`
-
-/** The later of its two times, milliseconds: whoever sets the modification time back cannot set the change time. */
-export const changedOf = ({ changedNanoseconds, modified }: DiskStat): number =>
-  Math.max(modified, Number(changedNanoseconds / 1_000_000n))
 
 /** A name that is too long for this file system names nothing on it. */
 export const absent = new Set(["ENOENT", "ENAMETOOLONG"])

@@ -46,7 +46,7 @@ import type { Parts } from "../Bytes.ts"
 import type { ContentDigest } from "../file/Digest.ts"
 import type { FileEntry, FileSize, Milliseconds } from "../file/FileEntry.ts"
 import { below, type FileName, outermost, segmentKey } from "../file/FileName.ts"
-import type { DiskError, DiskFile } from "./Disk.ts"
+import type { Clonable } from "./Disk.ts"
 import type { SourceChanged, StoreError, StoreFailed } from "./StoreError.ts"
 
 /** A committed file, open for reading. */
@@ -66,11 +66,7 @@ export interface OpenFile {
   readonly read: (offset: number, length: number) => Effect.Effect<Uint8Array, StoreFailed>
   /** The same into a buffer of the caller's; gives the number of bytes. Where it is missing, `read` does. */
   readonly readInto?: (offset: number, target: Uint8Array) => Effect.Effect<number, StoreFailed>
-  /**
-   * For the store that opened it: makes a new file of its disk share all of this content (`DiskFile.cloneFrom`). Where
-   * it is missing, or fails, content is copied.
-   */
-  readonly cloneInto?: (file: DiskFile) => Effect.Effect<void, DiskError>
+  readonly cloneInto?: Clonable["cloneInto"]
   /** Succeeds when everything read so far is of one version. */
   readonly unchanged: Effect.Effect<void, SourceChanged | StoreFailed>
 }

@@ -10,7 +10,7 @@
  */
 import * as nodeFs from "node:fs"
 import { Effect, Result } from "effect"
-import { systemCode } from "../SystemCode.ts"
+import { systemCodeOf } from "../SystemCode.ts"
 import * as Bytes from "../Bytes.ts"
 import { mayRun } from "../file/FileEntry.ts"
 import { blockingMillisecondsMax, contentBlockBytes, diskSyncsAtOnceMax } from "../limits.ts"
@@ -339,7 +339,7 @@ export const attempt = <A>(call: () => A, operation = "placeAll"): Result.Result
 const toError = (error: unknown, operation = "placeAll"): DiskError =>
   new DiskError({
     operation,
-    code: systemCode(error) ?? "EUNKNOWN"
+    code: systemCodeOf(error)
   })
 
 const failed = (code: string, operation = "placeAll"): Result.Result<never, DiskError> =>
