@@ -91,6 +91,14 @@ export const mutants: ReadonlyArray<Mutant> = [
     clone
   ),
   mutant(
+    "clone-rename-believed",
+    "a clone whose rename failed, and has happened, is not what is gone on with",
+    "domain/store/DiskClone.ts",
+    "own.device === there.device && own.inode === there.inode ? Effect.void",
+    "false ? Effect.void",
+    clone
+  ),
+  mutant(
     "client-clone-trusted-blindly",
     "what a client has read of the older copy counts for its clone though that has changed meanwhile",
     staged,
@@ -113,14 +121,6 @@ export const mutants: ReadonlyArray<Mutant> = [
     "DiskClone.cut(context, state.clone.file, state.written)",
     "Effect.void",
     clientClone
-  ),
-  mutant(
-    "clone-rename-believed",
-    "a clone whose rename failed, and has happened, is not what is gone on with",
-    "domain/store/DiskClone.ts",
-    "own.device === there.device && own.inode === there.inode ? Effect.void",
-    "false ? Effect.void",
-    clone
   ),
   mutant(
     "folder-fsync-skipped",
