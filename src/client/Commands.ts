@@ -102,7 +102,11 @@ export const fetch = Effect.fnUntraced(function* (
   const session = yield* (yield* Sessions).session
   let waiting: Array<FileEntry> | undefined = []
   let fits = pattern === undefined
-  const show = (entries: ReadonlyArray<FileEntry>) => reporter.listed(entries, { digests })
+  const undigested: Array<string> = []
+  const show = (entries: ReadonlyArray<FileEntry>) => {
+    if (digests) for (const { digest, name } of entries) if (digest === undefined) undigested.push(name)
+    return reporter.listed(entries, { digests })
+  }
   const lacks = Unlisted.make([pattern ?? "**"], Unlisted.fitting)
   yield* Stream.runForEachArray(session.fetchWith({ digests, onUnlisted: lacks.onUnlisted }), (page) => {
     const wanted = pattern === undefined ? page : page.filter(({ name }) => Glob.matches(pattern, name))
@@ -115,7 +119,13 @@ export const fetch = Effect.fnUntraced(function* (
     return show(before)
   })
   if (waiting !== undefined) yield* show(waiting.toSorted((a, b) => (a.name < b.name ? -1 : 1)))
-  const lacking = yield* lacks.tell("fetch")
+  const lacking = (yield* lacks.tell("fetch")) + undigested.length
+  const [first] = undigested
+  if (first !== undefined) {
+    const others = undigested.length > 1 ? ` and ${undigested.length - 1} more` : ""
+    const why = "the server may not read it, or it changes just now"
+    yield* reporter.note(`no digest of '${printable(first)}'${others}: ${why}`, "bad")
+  }
   // Nobody can say that nothing fits of what could not be looked into.
   if (fits || pattern === undefined || lacks.mayHold(pattern)) return lacking === 0
   const error = new RequestRefused({ name: printable(pattern), reason: "no-such-file", detail: "" })

@@ -27,7 +27,7 @@
  * - `look` follows links, as `open` does. `walk` follows the path that it is given and no link below it: neither link
  *   nor special file is a file of the tree. It comes folder by folder, in the order of the names' code units, a file or
  *   folder at a time. A folder that cannot be read is a finding, and the walk goes on; so is one too deep to be named,
- *   and a folder that holds nothing. What `stage` writes and has left is not among them.
+ *   and a folder that holds nothing. What `stage` writes and has left is `Temporary`, if it shows at all.
  * - `tree` is one folder, which is made when it is missing and asked for. What it gives for a name below it follows no
  *   link below it, also when one is swapped in meanwhile, and never leaves it: names may come from a server. Reading
  *   and staging are as above, but missing folders are made, and a folder is looked through for leftovers once: what the
@@ -176,6 +176,8 @@ export type LocalFound =
     }
   /** left out: neither file nor folder, or a folder that holds nothing */
   | { readonly _tag: "LeftOut"; readonly name: string; readonly kind: LeftOutKind }
+  /** what a download has left, or is at: it is not sent, and no news */
+  | { readonly _tag: "Temporary"; readonly name: string }
   | { readonly _tag: "Failed"; readonly name: string; readonly error: LocalFileFailed }
 
 export class LocalFiles extends Context.Service<

@@ -346,8 +346,7 @@ const entriesOf = (
       onSuccess: (all): Effect.Effect<ReadonlyArray<FolderFound | LocalFound>> => {
         if (all.length === 0 && folder !== "")
           return Effect.succeed([{ _tag: "LeftOut", name: folder, kind: "empty-folder" }])
-        const wanted = all.filter(({ name }) => !StagedFile.isTemporary(name))
-        return SmallFilesNode.inTurns(wanted, (entry) => kindOf(before + entry.name, path, entry))
+        return SmallFilesNode.inTurns(all, (entry) => kindOf(before + entry.name, path, entry))
       }
     })
   })
@@ -360,6 +359,7 @@ interface FolderFound {
 
 /** The link itself is looked at, not what it leads to. */
 const kindOf = (name: string, folder: string, entry: nodeFs.Dirent): FolderFound | LocalFound => {
+  if (StagedFile.isTemporary(entry.name)) return { _tag: "Temporary", name }
   if (entry.isDirectory()) return { _tag: "Folder", name }
   const looked = SmallFilesNode.glance(`${folder}/${entry.name}`)
   if (Result.isFailure(looked)) {

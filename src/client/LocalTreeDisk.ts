@@ -57,6 +57,8 @@ const isOurs = (state: FolderState | undefined): boolean => state === "begun" ||
 export const make = (options: TreeOptions): LocalTree => {
   const { disk, leadsToNoFile, pathOf, services } = options
   const folders = new Map<string, FolderState>()
+  /** made here, with a name that is not yet durable */
+  const unsynced = new Set<string>()
   const temporaries = new Map<string, Temporaries>()
   const lockFolder = KeyedLock.make()
   const cloning = { possible: true }
@@ -118,8 +120,10 @@ export const make = (options: TreeOptions): LocalTree => {
         () => Effect.succeed(false)
       )
     )
-    // A file is lost with the folder that holds it.
-    if (isNew && (yield* Durability) === "full") yield* disk.syncFolder(path.slice(0, -1))
+    if (isNew) unsynced.add(key)
+    // A file is lost with the folder that holds it: what could not be done for one is done for the next.
+    if (unsynced.has(key) && (yield* Durability) === "full") yield* disk.syncFolder(path.slice(0, -1))
+    unsynced.delete(key)
     folders.set(key, isNew ? "untouched" : "there")
   })
 

@@ -132,6 +132,11 @@ export const local = Effect.fnUntraced(function* <R = never>(
         found.push(executable === true ? { ...file, executable } : file)
         return undefined
       }
+      if (one._tag === "Temporary") {
+        // The server may have a file of such a name from somebody else.
+        kept.add(within(root, one.name))
+        return undefined
+      }
       const { kind, name } = one
       const bare = kind === "empty-folder"
       holds ||= !bare
@@ -307,7 +312,7 @@ export const destination = Effect.fnUntraced(function* (
     const enter = (name: string) => (removes ? filter.enters(name) : wants(within(root, name)))
     yield* Stream.runForEach(files.walk(path, enter), (one) => {
       if (one._tag === "File") return Effect.sync(() => add({ ...one, name: within(root, one.name) }))
-      if (one._tag === "LeftOut" || !removes) return Effect.void
+      if (one._tag !== "Failed" || !removes) return Effect.void
       failed += 1
       return reporter.failed({ error: one.error, command: "download", name: files.join(path, one.name) })
     })

@@ -117,6 +117,9 @@ export const mayMean = (folder: string, text: string): boolean =>
 export const mayMeanFile = (name: string, text: string): boolean =>
   isWithin([text], name) || (Glob.isPattern(text) && Glob.matches(text, name))
 
+/** A name that was listed before. */
+export const naming: Means = { below: mayMean, file: mayMeanFile }
+
 /** The path of what is in a folder. */
 const pathOf = (folder: string, name: string): string => (folder === "" ? name : `${folder}/${name}`)
 

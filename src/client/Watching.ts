@@ -160,18 +160,17 @@ export const follow = <R>(
     // What changes during a pass is told, and leads to another.
     yield* Deferred.await(ready)
     const run = surviving(withNews(pass))
-    yield* run
+    let repeated = !(yield* run)
     yield* reporter.note(`watching ${paths.map(printable).join(", ")}: Ctrl-C ends it`)
     const gone = new Set<string>()
     const next = Effect.provideService(run, Reporter, quietly(reporter, gone))
-    let repeated = false
     while (true) {
       const told = yield* Effect.timeoutOption(Queue.take(changed), repeated ? watchAgainMilliseconds : rescan)
       if (Option.isSome(told)) yield* settled(changed)
       const well = yield* next
       if (well) gone.clear()
       // Once: what fails for good is not told again and again.
-      repeated = !well && !repeated
+      repeated = !well && (Option.isSome(told) || !repeated)
     }
   }).pipe(Effect.scoped)
 
@@ -217,31 +216,44 @@ export const fetch = (
 ): Effect.Effect<never, NoSession | TooManyToWatch, Reporter | Sessions> =>
   Effect.gen(function* () {
     const reporter = yield* Reporter
-    let known: Listing | undefined
-    const lacks = Unlisted.make([pattern ?? "**"], Unlisted.fitting)
+    let before: { readonly known: Listing; readonly lacking: string } | undefined
     const listing = Effect.gen(function* () {
       const session = yield* (yield* Sessions).session
       // The login counts not: the next listing has none.
       const began = yield* Clock.currentTimeMillis
       const entries = new Map<string, FileEntry>()
-      yield* Stream.runForEachArray(session.fetchWith({ digests, onUnlisted: lacks.onUnlisted }), (page) => {
+      const lacks = Unlisted.make([pattern ?? "**"], Unlisted.fitting)
+      const gone = Unlisted.make([], Unlisted.naming)
+      let lacking = ""
+      const onUnlisted = (unlisted: Unlisted.Unlisted) => {
+        lacking = JSON.stringify(unlisted)
+        return Effect.andThen(lacks.onUnlisted(unlisted), gone.onUnlisted(unlisted))
+      }
+      yield* Stream.runForEachArray(session.fetchWith({ digests, onUnlisted }), (page) => {
         for (const entry of page) {
           if (pattern === undefined || Glob.matches(pattern, entry.name)) entries.set(entry.name, entry)
         }
         return entries.size > fetchWatchEntriesMax ? Effect.fail(new TooManyToWatch()) : Effect.void
       })
-      return { entries, took: (yield* Clock.currentTimeMillis) - began }
+      return { entries, lacks, gone, lacking, took: (yield* Clock.currentTimeMillis) - began }
     })
     const pass = surviving(listing)
     while (true) {
-      const { entries, took } = yield* pass
-      if (known === undefined) {
+      const { entries, gone, lacking, lacks, took } = yield* pass
+      if (before === undefined) {
         const sorted = [...entries.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1))
         yield* reporter.listed(sorted, { digests })
         yield* lacks.tell("fetch")
         yield* reporter.note("watching: Ctrl-C ends it")
-      } else yield* reporter.listingChanged(changesBetween(known, entries), { digests })
-      known = entries
+      } else {
+        // What may be where the server may not look any more is not known to be gone.
+        for (const entry of before.known.values()) {
+          if (!entries.has(entry.name) && gone.mayHold(entry.name)) entries.set(entry.name, entry)
+        }
+        yield* reporter.listingChanged(changesBetween(before.known, entries), { digests })
+        if (lacking !== before.lacking) yield* lacks.tell("fetch")
+      }
+      before = { known: entries, lacking }
       yield* Effect.sleep(Math.max(fetchWatchMilliseconds, took * fetchWatchPauseFactor))
     }
   })

@@ -11,6 +11,7 @@ import { bundleFilesMax, listingPageEntriesMax } from "../domain/limits.ts"
 import type { FrameChannel } from "../domain/session/FrameChannel.ts"
 import type { ActionResult, SessionOutput } from "../domain/session/SessionState.ts"
 import type { Confined } from "../domain/store/Confined.ts"
+import type { OpenFile } from "../domain/store/FileStore.ts"
 import type { StoreError } from "../domain/store/StoreError.ts"
 import type { Signatures } from "../domain/transfer/Signatures.ts"
 import * as Message from "../domain/wire/Message.ts"
@@ -35,10 +36,14 @@ export const make = (options: {
   const { aliveMeanwhile, bundles, channel, files, signatures, unlessStopped, user } = options
   const { store } = files
 
+  const digested = (file: OpenFile) =>
+    Effect.map(signatures.of(file), ({ digest, size }): FileEntry => ({ ...file.entry, size, digest }))
+
   /** The entry with its digest; without, when the file is gone or changes just now. */
   const withDigest = (id: Asked["id"], entry: FileEntry) =>
-    unlessStopped(id, Effect.scoped(Effect.flatMap(store.open(entry.name), signatures.of))).pipe(
-      Effect.map((signature): FileEntry => ({ ...entry, size: signature.size, digest: signature.digest })),
+    unlessStopped(id, Effect.scoped(Effect.flatMap(store.open(entry.name), digested))).pipe(
+      // It may be another version than the one that was listed: all that is said is of this one.
+      Effect.map((now): FileEntry => ({ ...now, name: entry.name })),
       Effect.catchIf(
         (error) => error._tag !== "Stopped",
         () => Effect.succeed(entry)

@@ -84,6 +84,36 @@ const para = (files: ReadonlyArray<string>, as?: string) => Commands.run({ _tag:
 const download = (names: ReadonlyArray<string>, to?: string) => Commands.run({ _tag: "Download", names, to })
 const fetch = (pattern?: string) => Commands.run({ _tag: "Fetch", pattern })
 
+describe("a listing with digests", () => {
+  const { here, layer } = world()
+  it.effect("that lacks one of them says so, and has failed", () =>
+    Effect.gen(function* () {
+      for (const name of ["a", "b", "c"]) {
+        yield* place(name, "content")
+        assert.isTrue(yield* upload([name]))
+      }
+      taken(here)
+      const sessions = yield* Sessions
+      const session = yield* sessions.session
+      // What a server does that may not read a file.
+      const fetchWith: typeof session.fetchWith = (options) =>
+        Stream.map(session.fetchWith(options), ({ digest, ...entry }) =>
+          digest === undefined || entry.name === "a" ? { ...entry, ...(digest && { digest }) } : entry
+        )
+      const without = Sessions.of({ ...sessions, session: Effect.succeed({ ...session, fetchWith }) })
+      const listing = Commands.run({ _tag: "Fetch", pattern: undefined, digests: true })
+      assert.isTrue(yield* listing)
+      taken(here)
+      assert.isFalse(yield* Effect.provideService(listing, Sessions, without))
+      assert.include(
+        taken(here).err,
+        "no digest of 'b' and 1 more: the server may not read it, or it changes just now\n"
+      )
+      assert.isTrue(yield* Effect.provideService(fetch(), Sessions, without))
+    }).pipe(Effect.provide(layer))
+  )
+})
+
 describe("commands", () => {
   const { here, layer } = world()
   it.effect("all four, with the messages that were promised", () =>

@@ -342,6 +342,7 @@ describe("the file system", () => {
       assert.deepStrictEqual(
         found.map((one) => [one.name, one._tag === "LeftOut" ? one.kind : one._tag]),
         [
+          [`.a.${"0".repeat(24)}.part`, "Temporary"],
           ["empty", "empty-folder"],
           ["full/a", "File"],
           ["link", "link"],
@@ -549,6 +550,43 @@ describe("how durable what is written is", () => {
       yield* control.crash
       assert.deepStrictEqual([...(yield* control.files).keys()].toSorted(), ["a/b/1", "a/b/2", "c", "d/large"])
     })
+  )
+
+  it.effect("what is told as placed is there after a power cut, whatever failed before", () =>
+    Effect.gen(function* () {
+      const digest = yield* Digest
+      const [first, second] = ["a/b/1", "a/b/2"].map((path) => {
+        const parts = [text(path)]
+        return { path, modified: 0, parts, digest: digestOf(digest, parts) }
+      })
+      if (first === undefined || second === undefined) return
+      /** What was told as placed. */
+      const placed = Effect.fnUntraced(function* (disk: Disk["Service"]) {
+        const tree = treeOn(disk)
+        const outcomes = [...(yield* tree.placeSmall([first])), ...(yield* tree.placeSmall([second]))]
+        return [first, second].flatMap(({ path }, index) => {
+          const outcome = outcomes[index]
+          return outcome !== undefined && Result.isSuccess(outcome) ? [path] : []
+        })
+      })
+      const counting = yield* MemoryDisk.make()
+      yield* placed(counting.disk)
+      const operations = (yield* counting.control.journal).length
+      for (let number = 1; number <= operations; number += 1) {
+        for (let seed = 1; seed <= 4; seed += 1) {
+          const { control, disk } = yield* MemoryDisk.make({ seed })
+          yield* control.failAt(number, "EIO")
+          const told = yield* placed(disk)
+          yield* control.crash
+          const files = yield* control.files
+          assert.deepStrictEqual(
+            told.filter((name) => !files.has(name)),
+            [],
+            `operation ${number}, seed ${seed}`
+          )
+        }
+      }
+    }).pipe(Effect.scoped, Effect.provide(core))
   )
 
   it.effect("with 'os' nothing is fsynced", () =>

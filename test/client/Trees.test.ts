@@ -823,6 +823,18 @@ const notWhole = "nothing is removed: not all of what was asked for could be rea
 const someFailed = "nothing is removed: something of the same command has failed"
 
 describe("--delete, to the server", () => {
+  const unfinished = world({ "t/a": "1", "t/.b.part": "2", "t/gone": "3" })
+  it.effect("what is called as a download's own here stays there: it is not sent, and not gone", () =>
+    Effect.gen(function* () {
+      yield* here({ "t/a": "1" })
+      const files = yield* walking(Stream.concat(Stream.make<[LocalFound]>({ _tag: "Temporary", name: ".b.part" })))
+      assert.isTrue(yield* Effect.provideService(para(["t"], { remove: true }), LocalFiles, files))
+      assert.deepStrictEqual(unfinished.notes(), [])
+      assert.deepStrictEqual(about(unfinished.told(), "removed"), ["t/gone"])
+      assert.deepStrictEqual(Object.keys(yield* there), ["t/.b.part", "t/a"])
+    }).pipe(Effect.provide(unfinished.layer))
+  )
+
   const empty = world({ "disk/a": "1", "disk/s/b": "2", "t/gone": "3" }, { folders: ["disk", "bare", "bare/none"] })
   it.effect("an empty folder here, as of a disk that is not mounted, empties nothing there, and is told", () =>
     Effect.gen(function* () {

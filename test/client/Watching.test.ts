@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer } from "effect"
+import { Effect, Fiber, Layer, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import {
   ConnectFailed,
@@ -8,6 +8,7 @@ import {
   LoginRejected,
   SourceMissing
 } from "../../src/client/ClientError.ts"
+import type { ClientSession } from "../../src/client/ClientSession.ts"
 import { layerMemory, type LocalWatch, MemoryWatch } from "../../src/client/LocalWatch.ts"
 import * as ReporterJson from "../../src/client/ReporterJson.ts"
 import * as ReporterText from "../../src/client/ReporterText.ts"
@@ -121,6 +122,22 @@ describe("following local files", () => {
       yield* change
       yield* after(watchQuietMilliseconds)
       assert.strictEqual(passes(), 5)
+    })
+  )
+
+  scenario("what failed at first is tried once more, and so is what fails at another change meanwhile", () =>
+    Effect.gen(function* () {
+      const { after, change, passes } = yield* following([false, false, false])
+      assert.strictEqual(passes(), 1)
+      yield* after(watchAgainMilliseconds)
+      assert.strictEqual(passes(), 2)
+      yield* change
+      yield* after(watchQuietMilliseconds)
+      assert.strictEqual(passes(), 3)
+      yield* after(watchAgainMilliseconds)
+      assert.strictEqual(passes(), 4)
+      yield* after(10 * watchAgainMilliseconds)
+      assert.strictEqual(passes(), 4)
     })
   )
 
@@ -327,6 +344,53 @@ describe("a live listing", () => {
       yield* wait
       const marks = written.out.split("\n").map((line) => `${line.slice(0, 2)}${line.split("  ").at(-1) ?? ""}`)
       assert.deepStrictEqual(marks, ["  b.txt", "+ a.txt", "~ b.txt", "- a.txt", ""])
+    }).pipe(Effect.scoped, Effect.provide(server()))
+  )
+
+  it.effect("says that a folder may not be looked into any more, and not that its files are gone", () =>
+    Effect.gen(function* () {
+      const written = { out: "", err: "" }
+      const entry = (text: string) => ({ name: name(text), size: 1, modified: 0 })
+      let lists = [entry("b"), entry("docs/a"), entry("x")]
+      let closed = false
+      const session = Effect.map(connect(), (session): ClientSession => ({
+        ...session,
+        fetchWith: ({ onUnlisted } = {}) =>
+          Stream.unwrap(
+            Effect.as(
+              closed && onUnlisted !== undefined
+                ? onUnlisted({ count: 1, names: [name("docs")], unnamed: [] })
+                : Effect.void,
+              Stream.fromIterable(lists)
+            )
+          )
+      }))
+      const services = Layer.mergeAll(
+        Sessions.layer(session),
+        Layer.provide(ReporterText.layer(""), Screen.layerMemory({ written }))
+      )
+      yield* Effect.forkChild(Effect.provide(Watching.fetch(undefined, false), services))
+      const next = Effect.gen(function* () {
+        yield* settle
+        yield* settle
+        yield* TestClock.adjust(fetchWatchMilliseconds)
+        yield* settle
+        const told = written.out.split("\n").map((line) => `${line.slice(0, 2)}${line.split("  ").at(-1) ?? ""}`)
+        const notes = written.err.split("\n").filter((line) => line.includes("may not look into")).length
+        Object.assign(written, { out: "", err: "" })
+        return { told: told.slice(0, -1), notes }
+      })
+      yield* next
+      closed = true
+      lists = [entry("b")]
+      assert.deepStrictEqual(yield* next, { told: ["- x"], notes: 1 })
+      // Once, and what was there is still known when it may be looked into again.
+      assert.deepStrictEqual(yield* next, { told: [], notes: 0 })
+      closed = false
+      lists = [entry("b"), entry("docs/a")]
+      assert.deepStrictEqual(yield* next, { told: [], notes: 0 })
+      lists = [entry("b")]
+      assert.deepStrictEqual(yield* next, { told: ["- docs/a"], notes: 0 })
     }).pipe(Effect.scoped, Effect.provide(server()))
   )
 })

@@ -888,6 +888,22 @@ export const mutants: ReadonlyArray<Mutant> = [
     "client/main"
   ),
   mutant(
+    "temporary-name-removed",
+    "--delete removes at the server what is called here as a download's own",
+    "client/TreeSelection.ts",
+    "        kept.add(within(root, one.name))\n        return undefined",
+    "        return undefined",
+    "client/Trees"
+  ),
+  mutant(
+    "folder-durable-by-luck",
+    "a new folder whose name could not be made durable at first is taken for durable",
+    "client/LocalTreeDisk.ts",
+    "if (unsynced.has(key) &&",
+    "if (isNew &&",
+    "client/LocalFiles"
+  ),
+  mutant(
     "burst-without-bound",
     "a flow that was silent for long may send all that at once",
     "domain/channel/TokenBucket.ts",

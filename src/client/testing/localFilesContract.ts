@@ -117,7 +117,9 @@ const onePlace = (folder: string): ReadonlyArray<ContractCase<Services>> => {
     yield* staging.commit({ size: content.length, digest: digestOf(yield* Digest, [content]) })
   }, Effect.scoped)
   const names = Effect.flatMap(LocalFiles, ({ walk }) =>
-    Effect.map(Stream.runCollect(walk(folder, () => true)), (all) => all.map(({ name }) => name))
+    Effect.map(Stream.runCollect(walk(folder, () => true)), (all) =>
+      all.flatMap((one) => (one._tag === "Temporary" ? [] : [one.name]))
+    )
   )
   return [
     {
