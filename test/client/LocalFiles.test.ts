@@ -573,7 +573,7 @@ describe("how durable what is written is", () => {
       yield* placed(counting.disk)
       const operations = (yield* counting.control.journal).length
       for (let number = 1; number <= operations; number += 1) {
-        for (let seed = 1; seed <= 4; seed += 1) {
+        for (let seed = 1; seed <= 16; seed += 1) {
           const { control, disk } = yield* MemoryDisk.make({ seed })
           yield* control.failAt(number, "EIO")
           const told = yield* placed(disk)
