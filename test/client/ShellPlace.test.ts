@@ -268,7 +268,8 @@ describe("cd and pwd", () => {
       assert.include(found.out, "File 'b/one' removed")
       const { err } = yield* shell(["cd GRÖSSE", "rename two 2", "cd /größe/TWO", "cd B"])
       assert.deepStrictEqual(err.trimEnd().split("\n"), [
-        "the server already has '/Größe', which is the same name as 'two -> GRÖSSE/2' on some machines: use that spelling",
+        "the server already has '/Größe', which is the same name as 'two -> GRÖSSE/2' on some machines: " +
+          "use that spelling",
         "'größe/TWO' is a file on the server: cd takes folders",
         "the server has no file below 'GRÖSSE/B' yet: the first upload makes the folder"
       ])
