@@ -30,8 +30,8 @@ export const within = (session: ClientSession, place: Place): ClientSession => {
   const start = `${place}/`
   const inside = (entries: ClientSession["fetch"]): ClientSession["fetch"] =>
     entries.pipe(
-      Stream.filter(({ name }) => name.startsWith(start)),
-      Stream.map((entry) => renamed(entry, entry.name.slice(start.length)))
+      Stream.filter(({ name }) => below(place, name) !== undefined),
+      Stream.map((entry) => renamed(entry, below(place, entry.name) ?? entry.name))
     )
   /** The whole name: longer and deeper than the part that was checked when it was typed. */
   const whole = (name: FileName.FileName): Effect.Effect<FileName.FileName, RequestRefused> =>
@@ -46,8 +46,8 @@ export const within = (session: ClientSession, place: Place): ClientSession => {
   ) => Effect.flatMap(whole(name), (name) => refusedWithin(place)(request(name)))
   /** As the server spells it; the place itself may be spelt otherwise. */
   const own = (name: FileName.FileName): FileName.FileName => {
-    const below = FileName.below(place, name)
-    return below !== undefined && FileName.isName(below) ? below : name
+    const short = below(place, name)
+    return short !== undefined && FileName.isName(short) ? short : name
   }
   /** Longer names may take more bundles. */
   const bundles = Effect.fnUntraced(function* <A, E>(
@@ -132,17 +132,34 @@ export const within = (session: ClientSession, place: Place): ClientSession => {
   }
 }
 
+/** What the name is below that folder, however the two are spelt: the server takes any spelling of a file's name. */
+const below = (folder: string, name: string): string | undefined => {
+  const exact = FileName.below(folder, name)
+  if (exact !== undefined) return exact
+  const [parts, own] = [folder.split("/"), name.split("/")]
+  const isBelow = own.length > parts.length && parts.every((part, index) => isSame(part, own[index] ?? ""))
+  return isBelow ? own.slice(parts.length).join("/") : undefined
+}
+
+const isSame = (one: string, other: string): boolean => FileName.segmentKey(one) === FileName.segmentKey(other)
+
+/** What stands at that name, in any spelling, for somebody who would stand there. */
+export const standsAt = (place: Place, name: string): "file" | "some" | undefined => {
+  if (isSame(place, name)) return "file"
+  return below(place, name) === undefined ? undefined : "some"
+}
+
 /** What a listing lacks of a place: names as they are there, but of what holds the place itself. */
 export const unlistedWithin =
   (place: Place, onUnlisted: OnUnlisted): OnUnlisted =>
   ({ count, names, unnamed }) => {
-    const own = names.map((name) => FileName.below(place, name)).filter((name) => name !== undefined)
-    const itself = names.find((name) => FileName.isWithin([name], place))
+    const own = names.map((name) => below(place, name)).filter((name) => name !== undefined)
+    const itself = names.find((name) => standsAt(name, place) !== undefined)
     // What was not named may be here.
     const others = count - names.length
     // What is above the place is not in it, whatever it is called.
     const unnamedHere = unnamed.flatMap((one) => {
-      const folder = one.folder === place ? "" : FileName.below(place, one.folder)
+      const folder = isSame(one.folder, place) ? "" : below(place, one.folder)
       return one.names.length === 0 ? [one] : folder === undefined ? [] : [{ ...one, folder }]
     })
     if (own.length + others + unnamedHere.length === 0 && itself === undefined) return Effect.void

@@ -230,11 +230,11 @@ const whatIs = (place: ShellPlace.Place): Effect.Effect<"file" | "none" | "some"
     if (session === undefined || !FileName.isName(place)) return "unknown"
     let lacks = place.split("/").includes("lost+found")
     const onUnlisted = SessionWithin.unlistedWithin(place, () => Effect.sync(() => void (lacks = true)))
-    const found = yield* Stream.runHead(
-      Stream.filter(session.fetchWith({ alike: [place], onUnlisted }), ({ name }) => FileName.isWithin([place], name))
+    const all = Stream.map(session.fetchWith({ alike: [place], onUnlisted }), ({ name }) =>
+      SessionWithin.standsAt(place, name)
     )
-    if (Option.isSome(found)) return found.value.name === place ? "file" : "some"
-    return lacks ? "unknown" : "none"
+    const found = yield* Stream.runHead(Stream.filter(all, (what) => what !== undefined))
+    return Option.getOrElse(found, () => (lacks ? "unknown" : "none"))
   }).pipe(
     Effect.timeout(completionMillisecondsMax),
     Effect.orElseSucceed(() => "unknown" as const)

@@ -72,7 +72,7 @@ export const peerTextCharactersMax = 2048
 /** Login attempts on one connection. */
 export const loginAttemptsMax = 3
 
-/** Commands that a client may have sent and not yet seen answered. The client keeps to it, the server enforces it. */
+/** Commands of a client that may wait behind the one under way. The client has no more unanswered in all. */
 export const requestsInFlightMax = 1024
 
 /** Content of all files of one bundle together, bytes: two whole frames. */
@@ -85,8 +85,8 @@ export const bundleFilesMax = 256
 export const bundleFirstFilesMax = 32
 
 /**
- * Bundles, and listings that are narrowed by names, among the commands that a client may have sent and not yet seen
- * answered: each may take a whole message, or a quarter of one. Other commands take two names at most.
+ * Bundles, and listings that are narrowed by names, among the commands that may wait: each may take a whole message,
+ * or a quarter of one. Other commands take two names at most. The client has no more unanswered in all.
  */
 export const bundlesInFlightMax = 16
 

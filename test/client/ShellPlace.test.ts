@@ -255,6 +255,27 @@ describe("cd and pwd", () => {
     }).pipe(Effect.provide(layer))
   )
 
+  it.effect("a folder in another spelling is the same folder: what is there is listed and found", () =>
+    Effect.gen(function* () {
+      const files = yield* LocalFilesMemory.MemoryFiles
+      files.set("x", { bytes: new Uint8Array(3), modified: 60_000 })
+      yield* shell(["upload x --as Größe/b/one", "upload x --as Größe/two"])
+      assert.deepStrictEqual(names((yield* shell(["cd GRÖSSE", "fetch"])).out), ["b/one", "two"])
+      assert.deepStrictEqual(names((yield* shell(["cd größe/B", "fetch one"])).out), ["one"])
+      const found = yield* shell(["cd GRÖSSE", "verify two x", "download -r b", "remove b/one"])
+      assert.deepStrictEqual([found.err, found.succeeded], ["", true])
+      assert.isTrue(files.has("b/one"))
+      assert.include(found.out, "File 'b/one' removed")
+      const { err } = yield* shell(["cd GRÖSSE", "rename two 2", "cd /größe/TWO", "cd B"])
+      assert.deepStrictEqual(err.trimEnd().split("\n"), [
+        "the server already has '/Größe', which is the same name as 'two -> GRÖSSE/2' on some machines: " +
+          "use that spelling",
+        "'größe/TWO' is a file on the server: cd takes folders",
+        "the server has no file below 'GRÖSSE/B' yet: the first upload makes the folder"
+      ])
+    }).pipe(Effect.provide(layer))
+  )
+
   const shut = world(["shut", "in/shut"])
   it.effect("a closed folder is told by its name, wherever one stands, and none is said to be empty", () =>
     Effect.gen(function* () {
@@ -264,6 +285,8 @@ describe("cd and pwd", () => {
         [["cd shut", "fetch"], [lacks("/shut")]],
         [["cd shut/deep", "download -r x"], [lacks("/shut")]],
         [["cd in", "fetch"], [lacks("shut")]],
+        [["cd IN", "fetch"], [lacks("shut")]],
+        [["cd SHUT", "fetch"], [lacks("/shut")]],
         [["cd in/shut", "fetch x"], [lacks("/in/shut")]],
         [["cd lost+found"], []],
         [

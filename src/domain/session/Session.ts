@@ -198,7 +198,9 @@ const readyMessage = (state: Ready, id: RequestId, message: ClientMessage): Step
   }
 }
 
-const isNew = (state: Admitted, id: RequestId): boolean => id > state.lastId && state.ending !== "said"
+const isNew = (state: Admitted, id: RequestId): boolean => id > state.lastId && !hasSaidBye(state)
+
+const hasSaidBye = ({ ending }: Admitted): boolean => ending === "said" || ending === "both"
 
 /** A command's turn has come. */
 const begin = (session: Admitted, queue: Transferring["queue"], id: RequestId, command: Command): Step => {
@@ -303,7 +305,7 @@ const transferring = (state: Transferring, input: SessionInput): Step => {
     case "PeerEnded":
       return peerEnded(state)
     case "Drain":
-      return stay({ ...state, ending: "ordered" })
+      return stay({ ...state, ending: hasSaidBye(state) ? "both" : "ordered" })
     case "Granted":
       return stay({ ...state, rights: input.rights })
     case "Revoked":
@@ -385,8 +387,9 @@ const needsMore = (command: Command): boolean =>
   (command._tag === "Download" && command.delta === true)
 
 /** The client asks for nothing more; the server's own order to end stays the stronger one. */
-const ending = (state: Transferring): Transferring =>
-  state.ending === "ordered" ? state : { ...state, ending: "said" }
+const ending = (state: Transferring): Transferring => ({ ...state, ending: isOrdered(state) ? "both" : "said" })
+
+const isOrdered = ({ ending }: Admitted): boolean => ending === "ordered" || ending === "both"
 
 const transferringMessage = (state: Transferring, id: RequestId, message: ClientMessage): Step => {
   switch (message._tag) {
@@ -683,7 +686,7 @@ type Waiting = Admitted & Pick<Transferring, "queue">
 /** The transfer is over: the next command's turn, or none. */
 const finish = (state: Waiting, outputs: ReadonlyArray<SessionOutput>): Step => {
   const [next, ...queue] = state.queue
-  if (state.ending === "ordered") {
+  if (isOrdered(state)) {
     const refusals = state.queue.map(({ id }) => send(id, { _tag: "Refused", reason: "draining" }))
     return closed("draining", ...outputs, ...refusals)
   }

@@ -43,8 +43,8 @@ export interface Admitted {
   readonly lastId: RequestId | 0
   /** requests that were refused while their content was still coming: the last `requestsInFlightMax`, or none */
   readonly discarding: ReadonlySet<RequestId> | undefined
-  /** `said` by the client (Bye) or `ordered` by the server (drain): no new requests */
-  readonly ending: "no" | "said" | "ordered"
+  /** `said` by the client (Bye, no new requests), `ordered` by the server (drain), or both */
+  readonly ending: "no" | "said" | "ordered" | "both"
 }
 
 /** Logged in, and nothing under way. */

@@ -218,7 +218,7 @@ const rename = (store: Store, request: RenameRequest): Result.Result<Renamed, St
 
 /**
  * What stands at the name now; fails when the name cannot be put beside what is there. A file that is about to lose
- * the name `leaving` is not in its own way.
+ * the name `leaving` is not in its own way, unless as a folder.
  */
 const standing = (
   store: Store,
@@ -226,15 +226,16 @@ const standing = (
   leaving?: FileName
 ): Result.Result<File | undefined, NameCollision | NotAFile> => {
   let node: File | Folder = store.root
-  const walked: Array<string> = []
-  for (const part of segments(name)) {
+  const [parts, walked] = [segments(name), new Array<string>()]
+  for (const part of parts) {
     if (node.kind === "file") return Result.fail(new NotAFile({ name, found: "file-as-folder" }))
     const child: Child | undefined = node.children.get(segmentKey(part))
     if (child === undefined) return Result.succeed(undefined)
     walked.push(child.spelling)
     if (child.spelling !== part) {
       const existing = walked.join("/")
-      return existing === leaving ? Result.succeed(undefined) : Result.fail(new NameCollision({ name, existing }))
+      const own = existing === leaving && walked.length === parts.length
+      return own ? Result.succeed(undefined) : Result.fail(new NameCollision({ name, existing }))
     }
     node = child.node
   }

@@ -854,6 +854,24 @@ const changes: ReadonlyArray<ContractCase<FileStore | Digest>> = [
     })
   },
   {
+    name: "a rename below the file's own name in another spelling collides with it, at any depth",
+    effect: Effect.gen(function* () {
+      yield* save("a", "one")
+      yield* save("b/c", "two")
+      for (const [from, to] of [
+        ["a", "A/b"],
+        ["b/c", "b/C/d"]
+      ] as const) {
+        for (const replace of [false, true]) {
+          const collides = yield* failure(to, rename(from, to, replace))
+          yield* equal(to, collides._tag === "NameCollision" ? collides.existing : collides._tag, from)
+        }
+      }
+      yield* equal("listing", yield* listNames, ["a", "b/c"])
+      yield* equal("content", yield* load("b/c"), text("two"))
+    })
+  },
+  {
     name: "content that was staged before a removal and is committed after it stands",
     effect: Effect.gen(function* () {
       yield* save("f/a", "old")

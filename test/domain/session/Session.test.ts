@@ -634,6 +634,12 @@ describe("a bundle", () => {
     assert.deepStrictEqual(tags(outputs), ["SendBundle", "StopSending", "1 Refused"])
   })
 
+  it("takes no content behind the last byte: that ends the session, and takes nothing back", () => {
+    const { outputs, state } = run(ready, [say(1, bundle(3)), content(1, 3), placed(1, 1), content(1, 1)])
+    assert.deepStrictEqual(tags(outputs), ["Gather", "1 Proceed", "Keep", "PlaceBundle", "1 BundleDone", "Close"])
+    assert.deepStrictEqual(state, { _tag: "Closed", reason: "protocol-violation" })
+  })
+
   it("few of them may wait", () => {
     const waiting = Array.from({ length: bundlesInFlightMax }, (_, index) => say(index + 2, fetched(name)))
     const full = run(ready, [say(1, { _tag: "Fetch" }), ...waiting])
@@ -687,6 +693,18 @@ describe("the end", () => {
   it("drains on when the client says Bye, or ends, meanwhile", () => {
     for (const last of [bye, ended]) {
       const { outputs } = run(ready, [say(1, { _tag: "Fetch" }), say(2, download), drain, last, listed])
+      assert.deepStrictEqual(tags(outputs), ["List", "1 Listed", "2 Refused", "Close"])
+    }
+  })
+
+  it("takes nothing after Bye, whether the drain came before it or after", () => {
+    for (const both of [
+      [bye, drain],
+      [drain, bye]
+    ]) {
+      const { state } = run(ready, [say(1, { _tag: "Fetch" }), ...both, say(2, download)])
+      assert.deepStrictEqual(state, { _tag: "Closed", reason: "protocol-violation" })
+      const { outputs } = run(ready, [say(1, { _tag: "Fetch" }), say(2, download), ...both, bye, drain, listed])
       assert.deepStrictEqual(tags(outputs), ["List", "1 Listed", "2 Refused", "Close"])
     }
   })

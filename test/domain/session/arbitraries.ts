@@ -160,7 +160,7 @@ const admitted = {
   rights: someRights,
   lastId: id,
   discarding: Schema.UndefinedOr(Schema.ReadonlySet(id)),
-  ending: Schema.Literals(["no", "said", "ordered"])
+  ending: Schema.Literals(["no", "said", "ordered", "both"])
 }
 const incoming = { id, command: Schema.Literals(["Upload", "Para"]), declared: size }
 const transfer = Schema.Union([
