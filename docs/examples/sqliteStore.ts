@@ -120,7 +120,7 @@ const located = (database: Database, name: FileName.FileName): Outcome<Row> => {
   )
 }
 
-/** What a writer would replace; fails when the name cannot stand beside what is there. `leaving` makes room. */
+/** What a writer would replace; fails when the name cannot stand beside what is there. `leaving` makes room for its own name. */
 const standing = (database: Database, name: FileName.FileName, leaving?: string): Outcome<Row | undefined> => {
   for (const [index, path] of paths(name).entries()) {
     const file = database.find(path)
@@ -128,7 +128,7 @@ const standing = (database: Database, name: FileName.FileName, leaving?: string)
     if (there === undefined) return Result.succeed(undefined)
     const existing = paths(there.name)[index] ?? path
     if (existing !== path)
-      return existing === leaving
+      return existing === leaving && path === name
         ? Result.succeed(undefined)
         : Result.fail(new StoreError.NameCollision({ name, existing }))
     if (file !== undefined && path !== name)

@@ -6,7 +6,7 @@ import { type FileName, isName, key, segments } from "../file/FileName.ts"
 import { clonable, type DiskFile, type DiskPath, type DiskStat, sameContent } from "./Disk.ts"
 import { absent, blocked, type DiskStore, entryOf, failed, fileId, find, unlistable, versionOf } from "./DiskStore.ts"
 import type { OpenFile } from "./FileStore.ts"
-import { NoSuchFile, NotAFile, SourceChanged, type StoreError } from "./StoreError.ts"
+import { NoSuchFile, NotAFile, SourceChanged, type StoreError, type StoreFailed } from "./StoreError.ts"
 
 /** Opens a file for reading, as `FileStore.open` promises. */
 export const open = Effect.fnUntraced(function* (
@@ -24,14 +24,18 @@ const openAt = (context: DiskStore, name: FileName): Effect.Effect<Option.Option
   )
 
 const openFile = Effect.fnUntraced(function* (context: DiskStore, name: FileName, file: DiskFile) {
-  const id = fileId(yield* Effect.mapError(file.stat, failed))
-  // Not while the file changes its name.
-  const { before, seen } = yield* Effect.acquireRelease(
-    context.lockFile(id)(
-      Effect.map(Effect.mapError(file.stat, failed), (before) => ({ before, seen: remember(context, id, before) }))
-    ),
-    ({ seen }) => Effect.sync(() => forget(context, id, seen))
+  const { followed } = context
+  // A name that it gets while it is looked at moves its change time, and nobody could tell this reader.
+  const looked: Effect.Effect<Remembered, StoreFailed> = Effect.suspend(() => {
+    const { count } = followed
+    return Effect.flatMap(Effect.mapError(file.stat, failed), (before) =>
+      followed.count === count ? Effect.succeed({ before, seen: remember(context, fileId(before), before) }) : looked
+    )
+  })
+  const { before, seen } = yield* Effect.acquireRelease(looked, ({ before, seen }) =>
+    Effect.sync(() => forget(context, fileId(before), seen))
   )
+  const id = fileId(before)
   return {
     entry: entryOf(name, before),
     version: versionOf(before),
@@ -49,6 +53,12 @@ const openFile = Effect.fnUntraced(function* (context: DiskStore, name: FileName
     )
   } satisfies OpenFile
 })
+
+/** What a reader goes by, and where a rename finds it. */
+interface Remembered {
+  readonly before: DiskStat
+  readonly seen: { stat: DiskStat }
+}
 
 const remember = ({ opened }: DiskStore, id: string, stat: DiskStat) => {
   const seen = { stat }

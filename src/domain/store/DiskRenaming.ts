@@ -120,7 +120,9 @@ const following = <A, E>(context: DiskStore, source: Located, to: FileName, work
     if (!same || now.modifiedNanoseconds !== source.stat.modifiedNanoseconds) return
     for (const seen of context.opened.get(id) ?? []) if (sameContent(seen.stat, source.stat)) seen.stat = now
   })
-  return context.lockFile(id)(Effect.ensuring(work, Effect.ignore(follow)))
+  // Who looks at the file just now looks again.
+  const told = Effect.sync(() => void (context.followed.count += 1))
+  return context.lockFile(id)(Effect.ensuring(work, Effect.andThen(Effect.ignore(follow), told)))
 }
 
 /** Writes down what is about to be done. What is broken off half way stays on record, for the next start to finish. */

@@ -40,6 +40,8 @@ export interface DiskStore extends Context {
   readonly opened: Map<string, Set<{ stat: DiskStat }>>
   /** how many renames from one spelling of a name to another there were */
   readonly speltAnew: { begun: number; ended: number }
+  /** how many renames of any file have ended: those who had it open were told */
+  readonly followed: { count: number }
 }
 
 /** Codes of what may not be looked into. */

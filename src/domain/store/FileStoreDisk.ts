@@ -82,7 +82,8 @@ export const make = Effect.fnUntraced(function* (
     placing: new Map(),
     cloning: { possible: true },
     opened: new Map(),
-    speltAnew: { begun: 0, ended: 0 }
+    speltAnew: { begun: 0, ended: 0 },
+    followed: { count: 0 }
   }
   yield* finishRenames(context)
   // Behind it: however old what was written down about a rename is, it is read first.
