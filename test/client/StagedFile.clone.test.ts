@@ -20,6 +20,7 @@ import * as CloneMark from "../../src/domain/store/CloneMark.ts"
 import { type Disk, DiskError, type DiskFile, type DiskPath } from "../../src/domain/store/Disk.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as MemoryDisk from "../../src/domain/testing/MemoryDisk.ts"
+import { counting } from "../domain/store/countedDisk.ts"
 
 const core = Layer.mergeAll(DigestNode.layer, NodeCrypto.layerSecureRandom)
 const path = ["folder", "file"]
@@ -144,17 +145,6 @@ const there = (control: MemoryDisk.MemoryDisk["Service"]) =>
 
 const staged = (files: ReadonlyMap<string, Uint8Array>) =>
   [...files].filter(([at]) => at.startsWith("folder/.")).map(([, content]) => content)
-
-/** Counts what is written to files, bytes. */
-const counting = (disk: Disk["Service"]) => {
-  const counted = { written: 0 }
-  const count = (file: DiskFile): DiskFile => ({
-    ...file,
-    write: (offset, parts) =>
-      Effect.tap(file.write(offset, parts), () => Effect.sync(() => (counted.written += Bytes.lengthOf(parts))))
-  })
-  return { counted, disk: { ...disk, create: (at: DiskPath) => Effect.map(disk.create(at), count) } }
-}
 
 describe("a download onto an older copy where files can be cloned", () => {
   it.effect("writes what is new, and nothing of what stays where it was", () =>

@@ -20,6 +20,7 @@ import * as FileStoreDisk from "../../../src/domain/store/FileStoreDisk.ts"
 import { loadFile } from "../../../src/domain/testing/fileStoreContract.ts"
 import * as Fixture from "../../../src/domain/testing/Fixture.ts"
 import * as MemoryDisk from "../../../src/domain/testing/MemoryDisk.ts"
+import { counting } from "./countedDisk.ts"
 
 const name = FileName.make("folder/file")
 const path = ["folder", "file"]
@@ -68,17 +69,6 @@ const onDisk = (disk: Disk["Service"], options: FileStoreDisk.Options = {}) =>
     Layer.provide([Layer.succeed(Disk, disk), SecureRandom.layerWebCrypto]),
     Layer.provideMerge(DigestNode.layer)
   )
-
-/** Counts what is written to files, bytes. */
-const counting = (disk: Disk["Service"]) => {
-  const counted = { written: 0 }
-  const count = (file: DiskFile): DiskFile => ({
-    ...file,
-    write: (offset, parts) =>
-      Effect.tap(file.write(offset, parts), () => Effect.sync(() => (counted.written += Bytes.lengthOf(parts))))
-  })
-  return { counted, disk: { ...disk, create: (at: DiskPath) => Effect.map(disk.create(at), count) } }
-}
 
 const newDisk = Effect.fnUntraced(function* (options: MemoryDisk.Options = {}, content = base) {
   const made = yield* MemoryDisk.make({ clones: true, ...options })
