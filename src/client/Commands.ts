@@ -102,9 +102,12 @@ export const fetch = Effect.fnUntraced(function* (
   const session = yield* (yield* Sessions).session
   let waiting: Array<FileEntry> | undefined = []
   let fits = pattern === undefined
-  const undigested: Array<string> = []
+  let undigested = 0
+  let first: FileEntry | undefined
   const show = (entries: ReadonlyArray<FileEntry>) => {
-    if (digests) for (const { digest, name } of entries) if (digest === undefined) undigested.push(name)
+    const without = digests ? entries.filter(({ digest }) => digest === undefined) : []
+    undigested += without.length
+    first ??= without[0]
     return reporter.listed(entries, { digests })
   }
   const lacks = Unlisted.make([pattern ?? "**"], Unlisted.fitting)
@@ -119,12 +122,11 @@ export const fetch = Effect.fnUntraced(function* (
     return show(before)
   })
   if (waiting !== undefined) yield* show(waiting.toSorted((a, b) => (a.name < b.name ? -1 : 1)))
-  const lacking = (yield* lacks.tell("fetch")) + undigested.length
-  const [first] = undigested
+  const lacking = (yield* lacks.tell("fetch")) + undigested
   if (first !== undefined) {
-    const others = undigested.length > 1 ? ` and ${undigested.length - 1} more` : ""
+    const others = undigested > 1 ? ` and ${undigested - 1} more` : ""
     const why = "the server may not read it, or it changes just now"
-    yield* reporter.note(`no digest of '${printable(first)}'${others}: ${why}`, "bad")
+    yield* reporter.note(`no digest of '${printable(first.name)}'${others}: ${why}`, "bad")
   }
   // Nobody can say that nothing fits of what could not be looked into.
   if (fits || pattern === undefined || lacks.mayHold(pattern)) return lacking === 0

@@ -30,8 +30,11 @@ export const within = (session: ClientSession, place: Place): ClientSession => {
   const start = `${place}/`
   const inside = (entries: ClientSession["fetch"]): ClientSession["fetch"] =>
     entries.pipe(
-      Stream.filter(({ name }) => below(place, name) !== undefined),
-      Stream.map((entry) => renamed(entry, below(place, entry.name) ?? entry.name))
+      Stream.map((entry) => {
+        const short = below(place, entry.name)
+        return short === undefined ? undefined : renamed(entry, short)
+      }),
+      Stream.filter((entry) => entry !== undefined)
     )
   /** The whole name: longer and deeper than the part that was checked when it was typed. */
   const whole = (name: FileName.FileName): Effect.Effect<FileName.FileName, RequestRefused> =>
