@@ -14,7 +14,7 @@
  * Work per byte is bounded on any input: a byte is hashed once for the digest of the whole, at most once in the next
  * two gears each (`groupsTried`, `chunksTried`), and in the third about three times at worst: what was cut is not cut
  * again, unless the second gear left its boundaries, and for that it took at least one chunk. Questions are few:
- * at most `log2(groups) + 3`.
+ * at most 5, for the first two leave at most three gaps, and each further one closes one.
  */
 import { Effect, Schema } from "effect"
 import type { ContentDigest, Digest, Hasher } from "../file/Digest.ts"
@@ -377,6 +377,9 @@ const makeAhead = <E, E2, E3>({ coarse, local }: MatchOptions<E, E2, E3>, hash: 
 // Chunks that were asked for
 // -----------------------------------------------------------------------------
 
+/** Groups whose chunks the second question is about. */
+const secondBatch = 8
+
 /** A chunk of the other file and its place. */
 interface KnownChunk extends Expected {
   readonly piece: Piece
@@ -390,7 +393,7 @@ interface KnownChunks<E> {
   /** The place behind a place whose group is known; the start of the next group behind the last of one. */
   readonly after: (place: Expected) => Expected | undefined
   readonly find: (piece: Piece) => KnownChunk | undefined
-  /** Asks for further groups. */
+  /** Asks for the groups from there to the next that is known. */
   readonly more: () => Effect.Effect<void, E>
   readonly complete: () => boolean
 }
@@ -399,7 +402,7 @@ const makeKnownChunks = <E, E2, E3>(options: MatchOptions<E, E2, E3>): KnownChun
   const { chunksOf, coarse, from } = options
   const groups = new Map<number, ReadonlyArray<Piece>>()
   const byDigest = new Map<PieceDigest, KnownChunk>()
-  // Eight times as many at each request: few round trips when much differs, few bytes when little does.
+  // One, eight, all: few round trips when much differs, few bytes when little does.
   let batch = 1
   // What is missing is looked for from here on: content that moved has rarely moved far.
   let near = Math.max(
@@ -415,7 +418,7 @@ const makeKnownChunks = <E, E2, E3>(options: MatchOptions<E, E2, E3>): KnownChun
     while (end - first < batch && isMissing(end)) end += 1
     // When most was asked for, gaps are closed whole: a walk that jumps backwards must not ask group by group.
     while (batch >= coarse.groups.length && isMissing(first - 1)) first -= 1
-    batch *= 8
+    batch = batch === 1 ? secondBatch : coarse.groups.length
     const loaded = yield* chunksOf(first, end - first)
     yield* Effect.fromResult(checkChunks(coarse, coarse.groups.slice(first, end), loaded))
     near = end
@@ -449,6 +452,8 @@ const makeKnownChunks = <E, E2, E3>(options: MatchOptions<E, E2, E3>): KnownChun
       Effect.suspend(() => {
         const behind = coarse.groups.findIndex((_, index) => index >= near && isMissing(index))
         const missing = behind < 0 ? coarse.groups.findIndex((_, index) => isMissing(index)) : behind
+        // What is new here, or has come from far, is as long as the tags of all that there is to know.
+        batch = coarse.groups.length
         return missing < 0 ? Effect.void : load(missing)
       }),
     complete: () => groups.size === coarse.groups.length
