@@ -21,6 +21,10 @@ export const logEvents = {
     level: "Warn",
     meaning: "the group of the state folder may write into it: whoever is in it can replace accounts and keys"
   },
+  "state-readable": {
+    level: "Warn",
+    meaning: "others than the server's user may read its accounts or its keys: with both, passwords can be guessed at"
+  },
   "public-account": { level: "Warn", meaning: "no account exists: everybody on this machine can log in" },
   "root-moved": {
     level: "Error",

@@ -4,6 +4,7 @@
 import { Config, Effect, FileSystem, Option, Path, type PlatformError, Schema } from "effect"
 import { fromUtf8 } from "../domain/Bytes.ts"
 import { Digest, digestOf } from "../domain/file/Digest.ts"
+import { secretFiles } from "../domain/session/AccountsFile.ts"
 import { platformWords } from "../domain/SystemCode.ts"
 
 /** The folder of the state cannot be told or must not be used. The message says what to do. */
@@ -23,6 +24,8 @@ export interface StateFolder {
   readonly folder: string
   /** whether its group may write into it, as a umask of 002 or a container's volume has it */
   readonly shared: boolean
+  /** its files of accounts and keys that others than its user may read: paths */
+  readonly readable: ReadonlyArray<string>
 }
 
 /** Hex digits of the root's digest that name its folder: 64 bits. */
@@ -46,9 +49,9 @@ export const resolve = Effect.fnUntraced(function* (
 ): Effect.fn.Return<StateFolder, StateFolderRefused, Services> {
   const root = yield* realRoot(wanted.root)
   const folder = yield* folderFor(root, wanted, false)
-  const shared = yield* usable(folder, wanted)
+  const { readable, shared } = yield* usable(folder, wanted)
   yield* outside(root, folder)
-  return { root, folder, shared }
+  return { root, folder, shared, readable }
 })
 
 /** For who works on the accounts: the served folder may be away, but where it names the state, that must be there. */
@@ -108,28 +111,47 @@ const servedPath = Effect.fnUntraced(function* ({ root, state }: Wanted) {
 })
 
 /**
- * Whoever may write into the folder can put other accounts in the place of those that are there. Gives whether its
- * group may: that may hold nobody else, and cannot always be helped.
+ * Whoever may write into the folder, or into a file in it, can put other accounts in the place of those that are there.
+ * Gives whether the folder's group may, and what others may read: they may be nobody else, and it cannot always be
+ * helped.
  */
 const usable = Effect.fnUntraced(function* (folder: string, { platform }: Wanted) {
-  const found = yield* Effect.option((yield* FileSystem.FileSystem).stat(folder))
-  if (Option.isNone(found)) return false
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const found = yield* Effect.option(fs.stat(folder))
+  if (Option.isNone(found)) return { shared: false, readable: [] }
   const { mode, type } = found.value
   if (type !== "Directory") {
     return yield* refused(`'${folder}' is no folder: name one for the server's state with --state`)
   }
   // Modes mean nothing on Windows.
-  if (platform === "win32") return false
-  if ((mode & writableByAll) === 0) return (mode & writableByGroup) !== 0
-  return yield* refused(
-    `everybody may write into the state folder '${folder}' (mode ${(mode & 0o7777).toString(8)}), ` +
-      `and so replace accounts and keys: run chmod 700 '${folder}', and see whether all in it is the server's own; ` +
-      "where its mode cannot be changed, name a folder below it with --state, which the server makes"
-  )
+  if (platform === "win32") return { shared: false, readable: [] }
+  if ((mode & all.writes) !== 0) {
+    return yield* refused(
+      `everybody may write into the state folder '${folder}' (mode ${(mode & 0o7777).toString(8)}), ` +
+        `and so replace accounts and keys: run chmod 700 '${folder}', and see whether all in it is the server's own; ` +
+        "where its mode cannot be changed, name a folder below it with --state, which the server makes"
+    )
+  }
+  const readable: Array<string> = []
+  // Who may not pass the folder does not come to what is in it.
+  const passing = [group, all].filter(({ passes }) => (mode & passes) !== 0)
+  for (const file of secretFiles.map((name) => path.join(folder, name))) {
+    const own = yield* Effect.match(fs.stat(file), { onSuccess: ({ mode }) => mode, onFailure: () => 0 })
+    if (passing.includes(all) && (own & all.writes) !== 0) {
+      return yield* refused(
+        `everybody may write into '${file}' (mode ${(own & 0o7777).toString(8)}), and so replace accounts and keys: ` +
+          `run chmod 600 '${file}', and see whether it is as the server left it`
+      )
+    }
+    if (passing.some(({ reads, writes }) => (own & (reads | writes)) !== 0)) readable.push(file)
+  }
+  return { shared: (mode & group.writes) !== 0, readable }
 })
 
-const writableByGroup = 0o020
-const writableByAll = 0o002
+/** Bits of a mode. */
+const group = { reads: 0o040, writes: 0o020, passes: 0o010 }
+const all = { reads: 0o004, writes: 0o002, passes: 0o001 }
 
 const outside = Effect.fnUntraced(function* (root: string, folder: string) {
   const path = yield* Path.Path

@@ -89,7 +89,10 @@ const givenHost = "a socket of the service manager"
 const run = Effect.fnUntraced(function* (settings: Settings) {
   const { host } = settings.listen
   const given = yield* socketGiven
-  const { folder, root, shared } = yield* StateFolder.resolve({ ...settings.store, platform: process.platform })
+  const { folder, readable, root, shared } = yield* StateFolder.resolve({
+    ...settings.store,
+    platform: process.platform
+  })
   const store = FileStoreDisk.layer({ durability: settings.store.durability }).pipe(
     Layer.provide(DiskNode.layer(root)),
     Layer.catchTag(["DiskError", "StoreFailed"], (error) =>
@@ -121,6 +124,7 @@ const run = Effect.fnUntraced(function* (settings: Settings) {
     yield* Layer.build(Layer.provide(Server.layer, [proxies(settings.listen), watched, exporters(settings.monitor)]))
     yield* PublicAccount.warn
     if (shared) yield* log("state-shared", `the group of '${folder}' may replace accounts and keys: chmod 700 it`)
+    for (const file of readable) yield* log("state-readable", `others may read '${file}': chmod 600 it`)
     yield* log("serving", `serving ${root}`, { state: folder })
     // Last, and once it can be used: whoever waits for this line may connect now, and has seen the warning.
     yield* Console.log(`listening on ${addressText(address)}`)

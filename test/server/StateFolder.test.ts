@@ -192,6 +192,46 @@ describe("refused", () => {
     )
   )
 
+  it.live("files of accounts and keys that everybody may write to; those that others may read are told", () =>
+    at((folder, root) =>
+      Effect.gen(function* () {
+        const state = join(folder, "own")
+        mkdirSync(state)
+        const [setup, accounts] = [join(state, "server.setup"), join(state, "accounts.json")]
+        writeFileSync(accounts, "{}")
+        // Mode of the folder, of the file, and whether it is told.
+        const cases = [
+          [0o700, 0o666, false],
+          [0o755, 0o600, false],
+          [0o755, 0o644, true],
+          [0o755, 0o640, true],
+          [0o750, 0o604, false],
+          [0o750, 0o660, true],
+          [0o711, 0o620, true],
+          [0o701, 0o060, false]
+        ] as const
+        for (const [mode, own, told] of cases) {
+          chmodSync(state, mode)
+          chmodSync(accounts, own)
+          const { readable } = yield* resolve({ root, state })
+          assert.deepStrictEqual(readable, told ? [accounts] : [], `${mode.toString(8)} ${own.toString(8)}`)
+          assert.deepStrictEqual((yield* resolve({ root, state, platform: "win32" })).readable, [])
+        }
+        chmodSync(state, 0o755)
+        writeFileSync(setup, "", { mode: 0o644 })
+        assert.deepStrictEqual((yield* resolve({ root, state })).readable, [setup, accounts])
+        chmodSync(accounts, 0o602)
+        const text =
+          `everybody may write into '${accounts}' (mode 602), and so replace accounts and keys: ` +
+          `run chmod 600 '${accounts}', and see whether it is as the server left it`
+        assert.strictEqual(yield* refusal({ root, state }), text)
+        const wanted = { root, state, platform: "linux" }
+        assert.strictEqual((yield* Effect.flip(StateFolder.ofAccounts(wanted))).message, text)
+        assert.strictEqual((yield* resolve({ root, state, platform: "win32" })).folder, state)
+      })
+    )
+  )
+
   it.live("inside the root, directly, through a link or not yet there; beside it is fine", () =>
     at((folder, root) =>
       Effect.gen(function* () {

@@ -241,6 +241,18 @@ describe("serving", () => {
     }
   })
 
+  it.skipIf(process.platform === "win32")("says who else may read or replace what is in it", async () => {
+    await run(["user", "add", "ada", "--state", "own"], "correct horse\n")
+    const [state, accounts] = [join(folder, "own"), join(folder, "own", "accounts.json")]
+    chmodSync(state, 0o770)
+    chmodSync(accounts, 0o640)
+    const { stderr } = await stop(await serve("--state", "own"), "SIGTERM")
+    const warnings = stderr.split("\n").filter((line) => line.includes('"level":"warn"'))
+    assert.strictEqual(warnings.length, 2, stderr)
+    assert.include(warnings[0], `the group of '${state}' may replace accounts and keys: chmod 700 it`)
+    assert.include(warnings[1], `others may read '${accounts}': chmod 600 it`)
+  })
+
   it("says as an error that the accounts cannot be read, and lets in again when they can be", async () => {
     await run(["user", "add", "ada", "--state", "own"], "correct horse\n")
     const server = await serve("--state", "own", "--log-level", "error")

@@ -120,11 +120,17 @@ interface Files {
   readonly lock: string
 }
 
+const setupName = "server.setup"
+const accountsName = "accounts.json"
+
+/** What nobody but the server's user may read, by its name in the folder: with both, passwords can be guessed at. */
+export const secretFiles: ReadonlyArray<string> = [setupName, accountsName]
+
 const filesIn = (folder: string): Effect.Effect<Files, never, Path.Path> =>
   Effect.map(Path.Path, (path) => ({
     folder,
-    setup: path.join(folder, "server.setup"),
-    accounts: path.join(folder, "accounts.json"),
+    setup: path.join(folder, setupName),
+    accounts: path.join(folder, accountsName),
     lock: path.join(folder, "accounts.lock")
   }))
 
