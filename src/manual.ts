@@ -50,9 +50,27 @@ export const read = Effect.fnUntraced(function* (
   return [{ help: own, below: below.flat() }]
 })
 
-/** `help COMMAND` means `COMMAND --help`, as people try it. */
-export const helpAsFlag = (args: ReadonlyArray<string>): ReadonlyArray<string> =>
-  args[0] === "help" ? [...args.filter((arg) => arg !== "help"), "--help"] : args
+/** A command, as far as its name and those below it. */
+interface Named {
+  readonly name: string
+  readonly subcommands: ReadonlyArray<{ readonly commands: ReadonlyArray<Named> }>
+}
+
+/** `help COMMAND` means `COMMAND --help`, as people try it; of what is no command it is said that it is none. */
+export const helpAsFlag = (command: Named, args: ReadonlyArray<string>): ReadonlyArray<string> => {
+  if (args[0] !== "help") return args
+  const asked = args.filter((arg) => arg !== "help")
+  let below: ReadonlyArray<Named> = [command]
+  // What stands behind a flag may be its value, and what has one might run.
+  const words = asked.some((arg) => arg.startsWith("-")) ? [] : asked
+  for (const word of [command.name, ...words]) {
+    const found = below.find(({ name }) => name === word)
+    // With the flag nothing but help would be said: this way the word is refused.
+    if (found === undefined) return below.length === 0 ? [...asked, "--help"] : asked
+    below = found.subcommands.flatMap(({ commands }) => commands)
+  }
+  return [...asked, "--help"]
+}
 
 /** What is said of a word that is no command. */
 export const unknownCommand = ({ parent = [], subcommand, suggestions }: CliError.UnknownSubcommand): string => {

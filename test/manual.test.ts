@@ -145,3 +145,28 @@ describe("completions", () => {
     assert.deepStrictEqual(offers(script, "paradrop download my"), [])
   })
 })
+
+describe("help as a word", () => {
+  const leaf = (name: string) => ({ name, subcommands: [] })
+  const profile = { name: "profile", subcommands: [{ commands: [leaf("add"), leaf("list")] }] }
+  const command = { name: "paradrop", subcommands: [{ commands: [leaf("fetch")] }, { commands: [profile] }] }
+
+  it("is a flag of the command that it names, and of what is none it leaves the words alone", () => {
+    const cases = [
+      ["fetch help", "fetch help"],
+      ["help", "--help"],
+      ["help fetch", "fetch --help"],
+      ["help fetch notes", "fetch notes --help"],
+      ["help profile", "profile --help"],
+      ["help profile add", "profile add --help"],
+      ["help profile ad", "profile ad"],
+      ["help fetsh", "fetsh"],
+      ["help add", "add"],
+      // The value of a flag, behind which stands what would run.
+      ["help --server host fetch", "--server host fetch --help"]
+    ] as const
+    for (const [typed, meant] of cases) {
+      assert.deepStrictEqual(manual.helpAsFlag(command, typed.split(" ")), meant.split(" "), typed)
+    }
+  })
+})

@@ -561,7 +561,7 @@ const platform = Layer.mergeAll(
 turn.pipe(
   Effect.andThen(Effect.flatMap(Stdio.Stdio, ({ args }) => args)),
   Effect.tap(ClientConfig.refusePasswords),
-  Effect.flatMap((args) => Command.runWith(command, { version })(manual.helpAsFlag(args))),
+  Effect.flatMap((args) => Command.runWith(command, { version })(manual.helpAsFlag(command, args))),
   // What could not be written is told a turn later.
   Effect.tap(Effect.yieldNow),
   Effect.as(0),

@@ -592,7 +592,7 @@ const unlessUnwritten = Effect.andThen(
 )
 
 Effect.flatMap(Stdio.Stdio, ({ args }) => args).pipe(
-  Effect.flatMap((args) => Command.runWith(command, { version })(manual.helpAsFlag(args))),
+  Effect.flatMap((args) => Command.runWith(command, { version })(manual.helpAsFlag(command, args))),
   Effect.andThen(unlessUnwritten),
   Effect.as(0),
   Effect.catch(codeFor),

@@ -409,6 +409,9 @@ describe("one call", () => {
     assert.deepStrictEqual([help.code, (await plain(["--version"])).code], [0, 0])
     assert.deepStrictEqual(await plain(["help"]), help)
     assert.deepStrictEqual(await plain(["help", "profile", "add"]), await plain(["profile", "add", "--help"]))
+    const unknown = await plain(["help", "profile", "ad"])
+    assert.deepStrictEqual([unknown.code, unknown.stdout], [2, ""])
+    assert.include(unknown.stderr, "'ad' is no command of 'profile': did you mean 'add'?")
   })
 
   it("takes the password from a file; it is in no argument, output or message", async () => {
