@@ -416,6 +416,7 @@ describe("one call", () => {
 
   it("takes the password from a file; it is in no argument, output or message", async () => {
     write("secret", `${password}\r\nmore`)
+    fs.writeFileSync(join(served, "here"), "x")
     const call = start(clientMain, [
       "--server",
       `127.0.0.1:${port}`,
@@ -432,6 +433,7 @@ describe("one call", () => {
     }
     call.child.stdin.end("exit\n")
     const { code, stderr, stdout } = await call.ended
+    fs.rmSync(join(served, "here"))
     assert.strictEqual(code, 0)
     assert.notInclude(stdout + stderr, "correct horse")
     const wrong = await run(["--verbose", "fetch"], "", {
