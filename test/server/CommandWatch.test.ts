@@ -21,7 +21,8 @@ const ready: State = {
   rights: allRights,
   lastId: 0,
   discarding: undefined,
-  ending: "no"
+  saidBye: false,
+  draining: false
 }
 
 /** A machine and who looks on. */

@@ -122,7 +122,8 @@ const unauthenticated = (state: Unauthenticated, input: SessionInput): Step => {
           rights: phase.rights,
           lastId: 0,
           discarding: undefined,
-          ending: "no"
+          saidBye: false,
+          draining: false
         },
         outputs: [
           { _tag: "Admit", user: phase.user, client: input.message.client },
@@ -198,9 +199,7 @@ const readyMessage = (state: Ready, id: RequestId, message: ClientMessage): Step
   }
 }
 
-const isNew = (state: Admitted, id: RequestId): boolean => id > state.lastId && !hasSaidBye(state)
-
-const hasSaidBye = ({ ending }: Admitted): boolean => ending === "said" || ending === "both"
+const isNew = (state: Admitted, id: RequestId): boolean => id > state.lastId && !state.saidBye
 
 /** A command's turn has come. */
 const begin = (session: Admitted, queue: Transferring["queue"], id: RequestId, command: Command): Step => {
@@ -305,7 +304,7 @@ const transferring = (state: Transferring, input: SessionInput): Step => {
     case "PeerEnded":
       return peerEnded(state)
     case "Drain":
-      return stay({ ...state, ending: hasSaidBye(state) ? "both" : "ordered" })
+      return stay({ ...state, draining: true })
     case "Granted":
       return stay({ ...state, rights: input.rights })
     case "Revoked":
@@ -370,7 +369,8 @@ const peerEnded = (state: Transferring): Step => {
   const hopeless = state.queue.filter(({ command }) => needsMore(command))
   return {
     state: {
-      ...ending(state),
+      ...state,
+      saidBye: true,
       transfer: transfer._tag === "Staging" ? { ...transfer, cancelled: true } : transfer,
       queue: state.queue.filter(({ command }) => !needsMore(command))
     },
@@ -385,11 +385,6 @@ const needsMore = (command: Command): boolean =>
   command._tag === "Para" ||
   command._tag === "PasswordStart" ||
   (command._tag === "Download" && command.delta === true)
-
-/** The client asks for nothing more; the server's own order to end stays the stronger one. */
-const ending = (state: Transferring): Transferring => ({ ...state, ending: isOrdered(state) ? "both" : "said" })
-
-const isOrdered = ({ ending }: Admitted): boolean => ending === "ordered" || ending === "both"
 
 const transferringMessage = (state: Transferring, id: RequestId, message: ClientMessage): Step => {
   switch (message._tag) {
@@ -421,7 +416,7 @@ const transferringMessage = (state: Transferring, id: RequestId, message: Client
     case "Ping":
       return pong(state, id)
     case "Bye":
-      return id === connectionId ? stay(ending(state)) : violation
+      return id === connectionId ? stay({ ...state, saidBye: true }) : violation
     case "Hello":
       return violation
   }
@@ -686,12 +681,12 @@ type Waiting = Admitted & Pick<Transferring, "queue">
 /** The transfer is over: the next command's turn, or none. */
 const finish = (state: Waiting, outputs: ReadonlyArray<SessionOutput>): Step => {
   const [next, ...queue] = state.queue
-  if (isOrdered(state)) {
+  if (state.draining) {
     const refusals = state.queue.map(({ id }) => send(id, { _tag: "Refused", reason: "draining" }))
     return closed("draining", ...outputs, ...refusals)
   }
   if (next !== undefined) return prepend(outputs, begin(admitted(state), queue, next.id, next.command))
-  if (state.ending === "said") return closed("bye", ...outputs)
+  if (state.saidBye) return closed("bye", ...outputs)
   return { state: { ...admitted(state), _tag: "Ready" }, outputs }
 }
 
@@ -707,12 +702,13 @@ const refusedMessage = (refusal: Refusal): ServerMessage => ({ _tag: "Refused", 
 
 const pong = (state: Session, id: RequestId): Step => ({ state, outputs: [send(id, { _tag: "Pong" })] })
 
-const admitted = ({ discarding, ending, lastId, rights, user }: Admitted): Admitted => ({
+const admitted = ({ discarding, draining, lastId, rights, saidBye, user }: Admitted): Admitted => ({
   user,
   rights,
   lastId,
   discarding,
-  ending
+  saidBye,
+  draining
 })
 
 const incoming = ({ command, declared, id }: Extract<Transfer, { readonly command: unknown }>) => ({

@@ -43,8 +43,10 @@ export interface Admitted {
   readonly lastId: RequestId | 0
   /** requests that were refused while their content was still coming: the last `requestsInFlightMax`, or none */
   readonly discarding: ReadonlySet<RequestId> | undefined
-  /** `said` by the client (Bye, no new requests), `ordered` by the server (drain), or both */
-  readonly ending: "no" | "said" | "ordered" | "both"
+  /** the client has nothing more to ask (Bye) */
+  readonly saidBye: boolean
+  /** the server ends it once what is under way is over */
+  readonly draining: boolean
 }
 
 /** Logged in, and nothing under way. */

@@ -68,7 +68,15 @@ export const play = ({ commands, seed }: Script): Played => {
   const cancelled = new Set<number>()
   const sizes = new Map<number, number>()
   const written = new Map<number, number>()
-  let state: State = { _tag: "Ready", user: aUser, rights, lastId: 0, discarding: undefined, ending: "no" }
+  let state: State = {
+    _tag: "Ready",
+    user: aUser,
+    rights,
+    lastId: 0,
+    discarding: undefined,
+    saidBye: false,
+    draining: false
+  }
   let beside:
     { readonly id: RequestId; readonly kind: "List" | "Describe" | "SendContent"; stopped: boolean } | undefined
   let grant: Grant | undefined

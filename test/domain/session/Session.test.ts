@@ -49,7 +49,15 @@ const committed = (id: number, size: number): SessionInput => ({
   size,
   digest: aDigest
 })
-const ready: State = { _tag: "Ready", user: aUser, rights, lastId: 0, discarding: undefined, ending: "no" }
+const ready: State = {
+  _tag: "Ready",
+  user: aUser,
+  rights,
+  lastId: 0,
+  discarding: undefined,
+  saidBye: false,
+  draining: false
+}
 
 /** All outputs of inputs in a row, and where they lead. */
 const run = (from: State, inputs: ReadonlyArray<SessionInput>): Session.Step =>
@@ -181,7 +189,7 @@ describe("any state, any input", () => {
     holds(
       Arbitrary.all([state, input]),
       ([before, next]) => {
-        if (before._tag !== "Ready" || before.ending !== "no" || next._tag !== "Message") return true
+        if (before._tag !== "Ready" || before.saidBye || before.draining || next._tag !== "Message") return true
         const { id, message } = next
         if (!isCommand(message) || id <= before.lastId) return true
         const missing = lacking(before.rights, message)

@@ -160,7 +160,8 @@ const admitted = {
   rights: someRights,
   lastId: id,
   discarding: Schema.UndefinedOr(Schema.ReadonlySet(id)),
-  ending: Schema.Literals(["no", "said", "ordered", "both"])
+  saidBye: Schema.Boolean,
+  draining: Schema.Boolean
 }
 const incoming = { id, command: Schema.Literals(["Upload", "Para"]), declared: size }
 const transfer = Schema.Union([
