@@ -22,6 +22,7 @@ import { Accounts } from "../domain/session/Accounts.ts"
 import * as AccountsFile from "../domain/session/AccountsFile.ts"
 import { type LockFailed, type LockHeld, StateLock } from "../domain/session/StateLock.ts"
 import * as StateLockNode from "../domain/session/StateLockNode.ts"
+import * as StateOwnerNode from "../domain/session/StateOwnerNode.ts"
 import type { DiskError } from "../domain/store/Disk.ts"
 import * as DiskNode from "../domain/store/DiskNode.ts"
 import { FileStore } from "../domain/store/FileStore.ts"
@@ -565,6 +566,7 @@ const platform = Layer.mergeAll(
   NodeServices.layer,
   OpaqueNode.layer,
   StateLockNode.layer,
+  StateOwnerNode.layer,
   // The least that is logged is a setting of ours, which a reload may change.
   CliConfig.layer({
     builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions, manual.flag(ServerConfig.manualSections)]
