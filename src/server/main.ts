@@ -391,7 +391,7 @@ const check = Command.make("check", {}, () =>
 ).pipe(
   Command.withDescription("Say whether the configuration is good, and else all that is wrong with it"),
   Command.withExamples([
-    { command: "paradrop-server config check --config server.toml", description: "code 1 when something is wrong" }
+    { command: "paradrop-server config check --config server.toml", description: "code 2 when something is wrong" }
   ])
 )
 
