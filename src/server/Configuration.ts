@@ -81,9 +81,13 @@ export const load = Effect.fnUntraced(function* (
 const readText = (path: string) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
+    // Whoever opens a pipe waits for its writer, and no later reload would be heard.
+    const { type } = yield* fs.stat(path)
+    if (type === "Directory" || type === "FIFO") {
+      const what = type === "Directory" ? "a folder" : "a pipe"
+      return yield* bad(`'${printable(path)}' is ${what}: name the file of the configuration`)
+    }
     const file = yield* fs.open(path, { flag: "r" })
-    const { type } = yield* file.stat
-    if (type === "Directory") return yield* bad(`'${printable(path)}' is a folder: name the file of the configuration`)
     // One byte more than may be: whatever grows meanwhile, no more is read.
     const bytes = yield* file.readAlloc(configFileBytesMax + 1)
     if (Option.isSome(bytes) && bytes.value.length > configFileBytesMax) {

@@ -22,6 +22,7 @@ import { Accounts } from "../domain/session/Accounts.ts"
 import * as AccountsFile from "../domain/session/AccountsFile.ts"
 import { type LockFailed, type LockHeld, StateLock } from "../domain/session/StateLock.ts"
 import * as StateLockNode from "../domain/session/StateLockNode.ts"
+import * as StateOwnerNode from "../domain/session/StateOwnerNode.ts"
 import type { DiskError } from "../domain/store/Disk.ts"
 import * as DiskNode from "../domain/store/DiskNode.ts"
 import { FileStore } from "../domain/store/FileStore.ts"
@@ -394,7 +395,7 @@ const check = Command.make("check", {}, () =>
 ).pipe(
   Command.withDescription("Say whether the configuration is good, and else all that is wrong with it"),
   Command.withExamples([
-    { command: "paradrop-server config check --config server.toml", description: "code 1 when something is wrong" }
+    { command: "paradrop-server config check --config server.toml", description: "code 2 when something is wrong" }
   ])
 )
 
@@ -569,6 +570,7 @@ const platform = Layer.mergeAll(
   NodeServices.layer,
   OpaqueNode.layer,
   StateLockNode.layer,
+  StateOwnerNode.layer,
   // The least that is logged is a setting of ours, which a reload may change.
   CliConfig.layer({
     builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions, manual.flag(ServerConfig.manualSections)]

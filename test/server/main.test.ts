@@ -452,6 +452,7 @@ describe("configuration", () => {
     write("[limits]\nsesions = 8\n[listen]\nport = -1\n")
     const checked = await run(["config", "check", "--config", "server.toml"])
     assert.strictEqual(checked.code, 2)
+    assert.include((await run(["config", "check", "--help"])).stdout, "code 2 when something is wrong")
     assert.strictEqual(checked.stdout, "")
     assert.strictEqual(
       checked.stderr,
@@ -472,9 +473,12 @@ describe("configuration", () => {
 
   it("that cannot be read is refused in one line", async () => {
     write("x".repeat(65 * 1024))
+    // Nobody ever writes into it.
+    execFileSync("mkfifo", [join(folder, "pipe")])
     for (const [path, why] of [
       ["server.toml", "larger than 65536 bytes"],
       ["files", "is a folder"],
+      ["pipe", "is a pipe"],
       ["none.toml", "cannot be read (it is not there)"]
     ] as const) {
       const { code, stderr } = await run(["config", "check", "--config", path])

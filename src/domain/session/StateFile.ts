@@ -4,7 +4,7 @@
  * Whoever replaces holds a lock, so that two never share the temporary name. After a crash the old or the new content
  * is there; a leftover of the crash is removed by the next replacement.
  */
-import { Clock, Data, Effect, FileSystem, Option, Path, PlatformError } from "effect"
+import { Clock, Context, Data, Effect, FileSystem, Option, Path, PlatformError } from "effect"
 import { fromUtf8 } from "../Bytes.ts"
 import { fileTimeGrainMilliseconds } from "../limits.ts"
 
@@ -64,7 +64,31 @@ const noFile = (path: string) => notOf(path, "read", "it is no file: put the fil
 
 const noFolder = (path: string) => notOf(path, "makeFolder", "it is no folder")
 
-/** Replaces the file, or makes it: readable and writable by its owner alone. */
+/** Which file it is. */
+interface Made {
+  readonly dev: bigint
+  readonly ino: bigint
+}
+
+/** Gives the file at the path to another user, if it still is the one that was made. Best effort. */
+export const StateOwner = Context.Reference<
+  (path: string, made: Made, owner: { readonly uid: number; readonly gid: number }) => Effect.Effect<void>
+>("paradrop/session/StateFile/StateOwner", { defaultValue: () => () => Effect.void })
+
+/** Whoever has the file that is replaced, or else the folder, gets the new one: an administrator works for others. */
+const giveToOwner = Effect.fnUntraced(function* (
+  file: FileSystem.File,
+  at: { readonly temporary: string; readonly path: string; readonly folder: string }
+) {
+  const fs = yield* FileSystem.FileSystem
+  const like = yield* Effect.catch(fs.stat(at.path), () => fs.stat(at.folder))
+  const { dev, ino, uid: own } = yield* file.stat
+  const owner = Option.all({ ino, own, uid: like.uid, gid: like.gid })
+  if (Option.isNone(owner) || owner.value.own === owner.value.uid) return
+  yield* (yield* StateOwner)(at.temporary, { dev, ino: owner.value.ino }, owner.value)
+})
+
+/** Replaces the file, or makes it: readable and writable by its owner alone, who stays the one that it had. */
 export const replace = (
   path: string,
   text: string
@@ -77,6 +101,7 @@ export const replace = (
     yield* Effect.scoped(
       Effect.gen(function* () {
         const file = yield* fs.open(temporary, { flag: "wx", mode: 0o600, noFollow: true })
+        yield* giveToOwner(file, { temporary, path, folder })
         yield* file.writeAll(fromUtf8(text))
         yield* file.sync
       })

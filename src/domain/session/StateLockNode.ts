@@ -5,7 +5,9 @@
  * the process. Nothing is ever written: the file stays empty. Locks of a network file system are only as good as that
  * file system makes them.
  */
-import { chmodSync, closeSync, openSync, statSync } from "node:fs"
+import { chmodSync, closeSync, fchownSync, fstatSync, openSync, statSync } from "node:fs"
+import { dirname } from "node:path"
+import process from "node:process"
 import type { DatabaseSync } from "node:sqlite"
 import { Effect, Layer } from "effect"
 import { systemCode, systemWords } from "../SystemCode.ts"
@@ -57,10 +59,18 @@ const take = (path: string, open: (path: string) => DatabaseSync): Effect.Effect
 const ownFile = (path: string): boolean => {
   // Closing a file drops this process's locks on it: one that is there is never opened here.
   const there = statSync(path, { throwIfNoEntry: false })
-  if (there === undefined) closeSync(openSync(path, "ax", 0o600))
+  if (there === undefined) makeFile(path)
   else if (!there.isFile()) return false
   else if ((there.mode & 0o077) !== 0) chmodSync(path, 0o600)
   return true
+}
+
+/** For whoever owns the folder: an administrator may be the first to lock what is a server's. */
+const makeFile = (path: string): void => {
+  const file = openSync(path, "ax", 0o600)
+  const { gid, uid } = statSync(dirname(path))
+  if (process.geteuid?.() === 0 && fstatSync(file).uid !== uid) fchownSync(file, uid, gid)
+  closeSync(file)
 }
 
 /** SQLITE_BUSY of SQLite's result codes. */

@@ -1,12 +1,15 @@
 /**
  * Folders of the server's own. Reading and replacing are tested where they matter: Accounts.
  */
-import { mkdirSync, statSync, writeFileSync } from "node:fs"
+import { chownSync, mkdirSync, statSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, FileSystem, type Path, PlatformError } from "effect"
 import * as StateFile from "../../../src/domain/session/StateFile.ts"
+import * as StateLock from "../../../src/domain/session/StateLock.ts"
+import * as StateLockNode from "../../../src/domain/session/StateLockNode.ts"
+import * as StateOwnerNode from "../../../src/domain/session/StateOwnerNode.ts"
 
 const at = <A, E>(use: (folder: string) => Effect.Effect<A, E, FileSystem.FileSystem | Path.Path>) =>
   Effect.flatMap(FileSystem.FileSystem, (fs) => Effect.flatMap(fs.makeTempDirectoryScoped(), use)).pipe(
@@ -56,5 +59,64 @@ describe("a folder", () => {
       assert.strictEqual(yield* reasonOf(work), "NotFound")
       assert.deepStrictEqual(tried, ["/none/a", "/none", "/", "/none"])
     }).pipe(Effect.provide(NodeServices.layer))
+  )
+})
+
+describe("a file that somebody else replaces", () => {
+  const servers = 65534
+
+  /** Owner and group of what a work leaves in a folder of the server's user. */
+  const ownersAfter = <E>(
+    names: ReadonlyArray<string>,
+    work: (folder: string) => Effect.Effect<void, E, FileSystem.FileSystem | Path.Path>
+  ) =>
+    at((folder) =>
+      Effect.gen(function* () {
+        chownSync(folder, servers, servers)
+        yield* work(folder)
+        const stats = names.map((name) => statSync(join(folder, name)))
+        return stats.map(({ gid, uid }) => [uid, gid])
+      })
+    )
+
+  const asRoot = it.live.skipIf(process.getuid?.() !== 0)
+
+  asRoot("stays with its owner, and a new one is the folder's owner's", () =>
+    Effect.gen(function* () {
+      const owners = yield* ownersAfter(["mine", "theirs", "new"], (folder) =>
+        Effect.gen(function* () {
+          writeFileSync(join(folder, "mine"), "")
+          writeFileSync(join(folder, "theirs"), "")
+          chownSync(join(folder, "theirs"), 65533, 65533)
+          for (const name of ["mine", "theirs", "new"]) yield* StateFile.replace(join(folder, name), "text")
+        })
+      )
+      const theirs = [65533, 65533]
+      assert.deepStrictEqual(owners, [[0, 0], theirs, [servers, servers]])
+    }).pipe(Effect.provide(StateOwnerNode.layer))
+  )
+
+  asRoot("is not given away when another took its place meanwhile", () =>
+    Effect.gen(function* () {
+      const owners = yield* ownersAfter(["roots"], (folder) =>
+        Effect.gen(function* () {
+          writeFileSync(join(folder, "roots"), "")
+          const give = yield* StateFile.StateOwner
+          yield* give(join(folder, "roots"), { dev: 0n, ino: 0n }, { uid: servers, gid: servers })
+        })
+      )
+      assert.deepStrictEqual(owners, [[0, 0]])
+    }).pipe(Effect.provide(StateOwnerNode.layer))
+  )
+
+  asRoot("is locked by a file of the folder's owner's", () =>
+    Effect.gen(function* () {
+      const owners = yield* ownersAfter(["lock"], (folder) =>
+        Effect.scoped(Effect.flatMap(StateLock.StateLock, (lock) => lock.acquire(join(folder, "lock")))).pipe(
+          Effect.provide(StateLockNode.layer)
+        )
+      )
+      assert.deepStrictEqual(owners, [[servers, servers]])
+    })
   )
 })
