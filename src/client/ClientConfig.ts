@@ -368,13 +368,13 @@ export const parseNames = (
   options?: { readonly nameless: boolean }
 ): Effect.Effect<Location.Located, WrongUsage> => Effect.mapError(Location.parse(texts, options), wrong)
 
-/** The same for one that may be left out: then it is undefined. */
+/** The same for one that may be left out: then it is undefined, and so is an empty one that may be `nameless`. */
 export const parseName = (
   text: Option.Option<string>,
   options?: { readonly nameless: boolean }
 ): Effect.Effect<{ readonly name: string | undefined; readonly named: Location.Located["named"] }, WrongUsage> =>
   Effect.map(parseNames(Option.toArray(text), options), ({ named, names: [name] }) => ({
-    name: name === "" ? undefined : name,
+    name: name === "" && options?.nameless === true ? undefined : name,
     named
   }))
 

@@ -83,7 +83,8 @@ export const local = Effect.fnUntraced(function* <R = never>(
   const files = yield* LocalFiles
   const reporter = yield* Reporter
   const into = folderName(as ?? "")
-  const rule = into === "" ? undefined : FileName.brokenRule(into)
+  // Everything is `.`; an empty text is a variable of a script that was not set.
+  const rule = into === "" && as !== "" ? undefined : FileName.brokenRule(into)
   if (rule !== undefined) {
     yield* reporter.failed({ error: new FileName.NameRefused({ name: printable(into), rule }), command })
     return { files: [], roots: [], empty: [], failed: 1, whole: false, mayRemove: () => false }
