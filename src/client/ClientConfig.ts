@@ -114,6 +114,12 @@ export const names = Argument.String("NAME").pipe(
   Argument.variadic({ min: 1 })
 )
 
+/** What is removed is named outright. */
+export const removed = Argument.String("NAME").pipe(
+  Argument.withDescription("a file of the server, or its URL; never a pattern"),
+  Argument.variadic({ min: 1 })
+)
+
 export const pattern = Argument.String("PATTERN").pipe(
   Argument.withDescription(
     "show only names that fit, as in '*.txt' or 'photos/**', with code 1 when none does; or a server's URL, with " +
