@@ -114,6 +114,12 @@ export const names = Argument.String("NAME").pipe(
   Argument.variadic({ min: 1 })
 )
 
+/** What is removed is named outright. */
+export const removed = Argument.String("NAME").pipe(
+  Argument.withDescription("a file of the server, or its URL; never a pattern"),
+  Argument.variadic({ min: 1 })
+)
+
 export const pattern = Argument.String("PATTERN").pipe(
   Argument.withDescription(
     "show only names that fit, as in '*.txt' or 'photos/**', with code 1 when none does; or a server's URL, with " +
@@ -368,13 +374,13 @@ export const parseNames = (
   options?: { readonly nameless: boolean }
 ): Effect.Effect<Location.Located, WrongUsage> => Effect.mapError(Location.parse(texts, options), wrong)
 
-/** The same for one that may be left out: then it is undefined. */
+/** The same for one that may be left out: then it is undefined, and so is an empty one that may be `nameless`. */
 export const parseName = (
   text: Option.Option<string>,
   options?: { readonly nameless: boolean }
 ): Effect.Effect<{ readonly name: string | undefined; readonly named: Location.Located["named"] }, WrongUsage> =>
   Effect.map(parseNames(Option.toArray(text), options), ({ named, names: [name] }) => ({
-    name: name === "" ? undefined : name,
+    name: name === "" && options?.nameless === true ? undefined : name,
     named
   }))
 

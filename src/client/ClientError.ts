@@ -7,7 +7,6 @@ import { Schema } from "effect"
 import { fetchWatchEntriesMax, nameDepthMax } from "../domain/limits.ts"
 import { RejectReason } from "../domain/channel/HandshakeMessage.ts"
 import { RefusalReason } from "../domain/wire/Refusal.ts"
-import * as Glob from "./Glob.ts"
 
 /** No connection, or none that speaks the protocol. */
 export class ConnectFailed extends Schema.TaggedError<ConnectFailed>()("ConnectFailed", {
@@ -137,8 +136,11 @@ const foundText = (detail: string): string => {
   }
 }
 
+/** The detail of a `no-such-file` of a pattern; a name that only looks like one is a name to most commands. */
+export const asPattern = "pattern"
+
 const refusedText: Record<RefusalReason, (name: string, detail: string) => string> = {
-  "no-such-file": (name) => `the server does not have ${Glob.isPattern(name) ? "a file that fits" : "this file"}`,
+  "no-such-file": (_, detail) => `the server does not have ${detail === asPattern ? "a file that fits" : "this file"}`,
   "name-collision": (name, detail) =>
     `the server already has '${detail}', which is the same name as '${name}' on some machines: use that spelling`,
   "already-exists": (_, detail) =>

@@ -11,7 +11,7 @@ import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { listingSortedEntriesMax } from "../domain/limits.ts"
 import * as Batch from "./Batch.ts"
-import { LocalFileFailed, NamesCollide, RequestRefused } from "./ClientError.ts"
+import { LocalFileFailed, NamesCollide, RequestRefused, asPattern } from "./ClientError.ts"
 import * as Collisions from "./Collisions.ts"
 import * as Glob from "./Glob.ts"
 import * as Unlisted from "./Unlisted.ts"
@@ -130,7 +130,7 @@ export const fetch = Effect.fnUntraced(function* (
   }
   // Nobody can say that nothing fits of what could not be looked into.
   if (fits || pattern === undefined || lacks.mayHold(pattern)) return lacking === 0
-  const error = new RequestRefused({ name: printable(pattern), reason: "no-such-file", detail: "" })
+  const error = new RequestRefused({ name: printable(pattern), reason: "no-such-file", detail: asPattern })
   yield* reporter.failed({ command: "fetch", name: pattern, error })
   return false
 })

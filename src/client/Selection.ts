@@ -4,7 +4,7 @@
 import { Effect, Result, Stream } from "effect"
 import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
-import { type LocalFileFailed, RequestRefused } from "./ClientError.ts"
+import { type LocalFileFailed, RequestRefused, asPattern } from "./ClientError.ts"
 import * as Glob from "./Glob.ts"
 import * as Unlisted from "./Unlisted.ts"
 import { LocalFiles, type LocalFound, type LeftOutKind } from "./LocalFiles.ts"
@@ -126,7 +126,7 @@ export const remote = Effect.fnUntraced(function* (
     const rule = FileName.brokenRule(text)
     if (Glob.isPattern(text)) {
       if (lacks.mayHold(text)) continue
-      const error = new RequestRefused({ name: printable(text), reason: "no-such-file", detail: "" })
+      const error = new RequestRefused({ name: printable(text), reason: "no-such-file", detail: asPattern })
       missing.push({ name: text, error })
     } else if (rule !== undefined) {
       missing.push({ name: text, error: new FileName.NameRefused({ name: printable(text), rule }) })

@@ -9,7 +9,7 @@ import { Effect, Exit, Fiber, type Scope, Stream } from "effect"
 import { type FileEntry, mayRun } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
-import { LocalFileFailed, RequestRefused, SourceMissing } from "./ClientError.ts"
+import { LocalFileFailed, RequestRefused, SourceMissing, asPattern } from "./ClientError.ts"
 import type { Filter } from "./Filter.ts"
 import * as Glob from "./Glob.ts"
 import { LocalFiles, type LocalFound, type LocalPlace, placeAt } from "./LocalFiles.ts"
@@ -83,7 +83,8 @@ export const local = Effect.fnUntraced(function* <R = never>(
   const files = yield* LocalFiles
   const reporter = yield* Reporter
   const into = folderName(as ?? "")
-  const rule = into === "" ? undefined : FileName.brokenRule(into)
+  // Everything is `.`; an empty text is a variable of a script that was not set.
+  const rule = into === "" && as !== "" ? undefined : FileName.brokenRule(into)
   if (rule !== undefined) {
     yield* reporter.failed({ error: new FileName.NameRefused({ name: printable(into), rule }), command })
     return { files: [], roots: [], empty: [], failed: 1, whole: false, mayRemove: () => false }
@@ -258,7 +259,8 @@ export const remote = Effect.fnUntraced(function* (
       const fitting = Glob.isPattern(text) ? listed.filter(({ name }) => Glob.matches(text, name)) : []
       for (const entry of fitting) add(entry.name, entry, entry.name)
       if (fitting.length > 0 || isUnknown(folder)) continue
-      yield* fail(text, new RequestRefused({ name: printable(text), reason: "no-such-file", detail: "" }))
+      const detail = Glob.isPattern(text) ? asPattern : ""
+      yield* fail(text, new RequestRefused({ name: printable(text), reason: "no-such-file", detail }))
     }
   }
   const roots = folders.map(({ root }) => root)

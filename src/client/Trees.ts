@@ -14,6 +14,7 @@ import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { deltaBytesMin, filesAheadMax, largeFilesAheadMax, listingNamesMax } from "../domain/limits.ts"
 import * as Batch from "./Batch.ts"
+import { LocalFileFailed } from "./ClientError.ts"
 import type { ClientSession, OnUnlisted } from "./ClientSession.ts"
 import * as Failures from "./Failures.ts"
 import * as Filter from "./Filter.ts"
@@ -265,6 +266,8 @@ export const get = (
 ): Effect.Effect<boolean, NoSession, Services> =>
   Effect.gen(function* () {
     const files = yield* LocalFiles
+    // As of `--as`: an unset variable of a script does not mean this folder.
+    if (to === "") return yield* new LocalFileFailed({ path: to, operation: "write", code: "ENOENT" })
     const folder = to ?? "."
     const filter = Filter.make(options)
     yield* Effect.forkScoped(digestsAhead)

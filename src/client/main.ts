@@ -314,7 +314,7 @@ const passwd = Command.make("passwd", ClientConfig.newPassword, ({ newPasswordFi
   ])
 )
 
-const remove = Command.make("remove", { names, expect }, ({ expect, names }) =>
+const remove = Command.make("remove", { names: ClientConfig.removed, expect }, ({ expect, names }) =>
   Effect.flatMap(parseExpected(names, Option.getOrUndefined(expect)), (expected) =>
     Effect.flatMap(parseNames(names), ({ named, names }) => once({ _tag: "Remove", names, expect: expected }, named))
   )

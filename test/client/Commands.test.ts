@@ -222,6 +222,14 @@ describe("commands", () => {
       })
       assert.isTrue(yield* fetch())
       assert.strictEqual(taken(changing.here).out, "")
+      yield* upload(["a"])
+      taken(changing.here)
+      // What goes is named outright, and a name may look like a pattern.
+      assert.isFalse(yield* Commands.run({ _tag: "Remove", names: ["*"] }))
+      assert.strictEqual(
+        taken(changing.here).err,
+        "paradrop: *: the server does not have this file: 'fetch' shows what it has\n"
+      )
     }).pipe(Effect.provide(changing.layer))
   )
 

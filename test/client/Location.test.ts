@@ -102,6 +102,14 @@ describe("names by URL", () => {
   )
 })
 
+it.effect("an empty name is a name, where there has to be one", () =>
+  Effect.gen(function* () {
+    const empty = Option.some("")
+    assert.strictEqual((yield* ClientConfig.parseName(empty)).name, "")
+    assert.isUndefined((yield* ClientConfig.parseName(empty, { nameless: true })).name)
+  })
+)
+
 describe("whom a command speaks to", () => {
   const said = (server: string | undefined, user: string | undefined, url?: string) =>
     Effect.gen(function* () {

@@ -964,6 +964,28 @@ describe("--delete, from the server", () => {
     }).pipe(Effect.provide(full.layer))
   )
 
+  const unset = world({ "p/a": "1", "q/b": "2" })
+  it.effect("an empty name of the folder to fill does not mean everything either", () =>
+    Effect.gen(function* () {
+      yield* here({ "p/a": "3", mine: "1" })
+      const changes = { remove: true, exclude: [] }
+      assert.isFalse(yield* para(["p/."], changes, ""))
+      assert.isFalse(yield* upload(["p"], changes, ""))
+      assert.isFalse(yield* download(["p/."], changes, ""))
+      assert.deepStrictEqual(
+        unset.told().map(({ command, error }) => [command, error]),
+        [
+          ["para", "NameRefused"],
+          ["upload", "NameRefused"],
+          ["download", "LocalFileFailed"]
+        ]
+      )
+      assert.deepStrictEqual(yield* locally, { "p/a": "3", mine: "1" })
+      yield* download(["."], {}, "got")
+      assert.deepInclude(yield* locally, { "got/p/a": "1", "got/q/b": "2" })
+    }).pipe(Effect.provide(unset.layer))
+  )
+
   const failing = world({ "p/a": "1", "p/dir": "2" })
   it.effect("nothing goes when an argument is not there, or a file did not come", () =>
     Effect.gen(function* () {

@@ -407,6 +407,7 @@ describe("one call", () => {
       assert.include(help.stdout, word)
     }
     assert.deepStrictEqual([help.code, (await plain(["--version"])).code], [0, 0])
+    assert.include((await plain(["remove", "--help"])).stdout, "or its URL; never a pattern")
     assert.deepStrictEqual(await plain(["help"]), help)
     assert.deepStrictEqual(await plain(["help", "profile", "add"]), await plain(["profile", "add", "--help"]))
     const unknown = await plain(["help", "profile", "ad"])
