@@ -289,7 +289,7 @@ const localAdvice: Record<string, string> = {
   EXDEV: ": it lies on another file system than its folder",
   "size-mismatch": ": what arrived is not what the server declared; run it again",
   "too-deep": `: a name has at most ${nameDepthMax} parts`,
-  "taken-over": ": another download goes on with what this one had received",
+  "taken-over": ": what it had received is gone: another download goes on with it, or its folder was removed",
   "several-files": ": several files need an existing folder to go to",
   "source-changed": ": it changed while it was sent; send it again",
   "digest-mismatch": ": what arrived is not what the server sent; run it again"
