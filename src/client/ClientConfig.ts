@@ -192,12 +192,20 @@ export const parseTree = ({
   recursive,
   remove
 }: TreeFlags): Effect.Effect<TreeOptions | undefined, WrongUsage> => {
-  if (recursive) return Effect.succeed({ dryRun, remove, checksum, include, exclude })
+  if (recursive) return Effect.as(noneEmpty({ include, exclude }), { dryRun, remove, checksum, include, exclude })
   return dryRun || remove || checksum || include.length > 0 || exclude.length > 0
     ? Effect.fail(
         new WrongUsage({ detail: "--dry-run, --delete, --checksum, --include and --exclude speak of folders: add -r" })
       )
     : Effect.undefined
+}
+
+/** An empty pattern fits nothing: it is a variable of a script that was not set, and something was meant by it. */
+const noneEmpty = (patterns: Pick<TreeFlags, "include" | "exclude">): Effect.Effect<void, WrongUsage> => {
+  const empty = (["include", "exclude"] as const).find((flag) => patterns[flag].includes(""))
+  return empty === undefined
+    ? Effect.void
+    : Effect.fail(new WrongUsage({ detail: `--${empty} takes a pattern, and '' is none` }))
 }
 
 /** Of `fetch`. */
@@ -217,6 +225,7 @@ export const parseWatched = (
 ): Effect.Effect<TreeOptions, WrongUsage, LocalFiles> =>
   Effect.gen(function* () {
     const { dryRun, recursive: _, remove, checksum = false, include, exclude } = flags
+    yield* noneEmpty(flags)
     if (dryRun) return yield* new WrongUsage({ detail: "--dry-run moves nothing, and --watch goes on: give one" })
     if (Option.isSome(expect)) {
       return yield* new WrongUsage({ detail: "--expect speaks of one version, and --watch of all that come" })

@@ -228,6 +228,7 @@ const ofTree = ({ given, repeated }: Given, command: (tree: { readonly tree?: Tr
   if (!given.has("-r") && !given.has("--recursive")) {
     return said === undefined ? command({}) : invalid(`${said} speaks of folders: add -r`)
   }
+  if ([...include, ...exclude].includes("")) return invalid("--include and --exclude take a pattern, and '' is none")
   const [dryRun, remove, checksum] = [given.has("--dry-run"), given.has("--delete"), given.has("--checksum")]
   return command({ tree: { dryRun, remove, checksum, include, exclude } })
 }

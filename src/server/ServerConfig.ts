@@ -69,11 +69,12 @@ export interface Said {
 /** The configuration by what was said, the variables and the file. */
 export const load = (said: Said, environment: Sources["environment"]) =>
   Effect.suspend(() => {
-    const path = Option.getOrUndefined(said.config) ?? environment[configVariable]
+    // An empty variable is none; an empty flag is a script's variable that was not set, and a file was meant.
+    const path = Option.getOrElse(said.config, () => environment[configVariable] || undefined)
     const flags = Object.fromEntries(
       Object.entries(said.own).flatMap(([flag, value]) => (Option.isSome(value) ? [[flag, value.value]] : []))
     )
-    return Configuration.load({ path: path === "" ? undefined : path, environment, flags, set: said.set })
+    return Configuration.load({ path, environment, flags, set: said.set })
   })
 
 /** Whether a script reads the answer. */

@@ -87,6 +87,8 @@ describe("lines", () => {
     ["upload a --as=", run({ _tag: "Upload", files: ["a"], as: "" })],
     ["upload a b --as c", invalid("--as names one file: give one")],
     ["upload", invalid("upload needs a file")],
+    ["upload a --dry-run", invalid("--dry-run speaks of folders: add -r")],
+    ["upload -r a --exclude ''", invalid("--include and --exclude take a pattern, and '' is none")],
     ["upload a --as", invalid("--as needs a value")],
     ["upload -- -a --as", run({ _tag: "Upload", files: ["-a", "--as"], as: undefined })],
     ["upload -x", invalid("there is no option '-x' here; a name that starts with '-' goes behind '--'")],

@@ -137,6 +137,15 @@ describe("one call", () => {
     assert.include(both.stderr, "--generate makes a password, and --new-password-file has one: give one")
   })
 
+  it("takes no empty pattern", async () => {
+    const kept = await run(["upload", "-r", ".", "--exclude", ""])
+    assert.deepStrictEqual([kept.code, kept.stdout], [2, ""])
+    assert.include(kept.stderr, "--exclude takes a pattern, and '' is none")
+    const watched = await run(["para", "--watch", ".", "--include", ""])
+    assert.deepStrictEqual([watched.code, watched.stdout], [2, ""])
+    assert.include(watched.stderr, "--include takes a pattern, and '' is none")
+  })
+
   it("uploads, lists, brings up to date and downloads", async () => {
     write("my file.txt", "one")
     const up = await run(["upload", "my file.txt", "none"])

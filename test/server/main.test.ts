@@ -479,7 +479,8 @@ describe("configuration", () => {
       ["server.toml", "larger than 65536 bytes"],
       ["files", "is a folder"],
       ["pipe", "is a pipe"],
-      ["none.toml", "cannot be read (it is not there)"]
+      ["none.toml", "cannot be read (it is not there)"],
+      ["", "'' cannot be read (it is not there)"]
     ] as const) {
       const { code, stderr } = await run(["config", "check", "--config", path])
       assert.strictEqual(code, 2)
