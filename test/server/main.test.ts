@@ -5,6 +5,7 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process"
 import { once } from "node:events"
 import {
   chmodSync,
+  chownSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -238,6 +239,17 @@ describe("serving", () => {
     for (const name of entries) {
       const { mode } = statSync(join(state, name))
       assert.strictEqual((mode & 0o077).toString(8), "0", name)
+    }
+  })
+
+  it.skipIf(process.getuid?.() !== 0)("stays its owner's, whoever works on the accounts", async () => {
+    const state = join(folder, "own")
+    mkdirSync(state, { mode: 0o700 })
+    chownSync(state, 65534, 65534)
+    for (const name of ["ada", "bob"]) await run(["user", "add", name, "--state", "own"], "correct horse\n")
+    for (const file of ["accounts.json", "accounts.lock", "server.setup"]) {
+      const { gid, mode, uid } = statSync(join(state, file))
+      assert.deepStrictEqual([uid, gid, mode & 0o777], [65534, 65534, 0o600], file)
     }
   })
 
