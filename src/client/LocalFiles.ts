@@ -9,7 +9,8 @@
  * - `stage` writes beside the destination, under a name of its own, and replaces the destination in one step at
  *   `commit`, after size and digest were verified and the content is durable. Closing the scope without a commit leaves
  *   nothing behind and the destination untouched. Missing folders are not made. A link at the destination is replaced,
- *   not followed; a folder or special file there is refused before the first byte.
+ *   not followed; a folder or special file there is refused before the first byte. When its folder was moved meanwhile
+ *   the file may go with it; then the commit tells `folder-moved`, or whatever else failed.
  * - The committed file may be run when it is declared `executable`, by those who may read it, and otherwise by nobody.
  *   Where the platform has no such bit, no file has it.
  * - `base` is an older copy that is open, of the same layer. Where the file system has clones, what stands in the file

@@ -90,11 +90,29 @@ const stage = Effect.fnUntraced(function* (
   path: string,
   declared: Declared
 ): Effect.fn.Return<LocalStaging, LocalFileFailed, Digest | Scope.Scope | SecureRandom.SecureRandom> {
-  return yield* StagedFile.stage({ ...(yield* destination(path)), ...declared })
+  const to = yield* destination(path)
+  return whereMeant(to, yield* StagedFile.stage({ ...to, ...declared }))
 })
 
 const leftover = (path: string): Effect.Effect<Leftover | undefined, never, StagedFile.Services> =>
-  Effect.flatMap(destination(path), StagedFile.leftover).pipe(Effect.orElseSucceed(() => undefined))
+  Effect.gen(function* () {
+    const to = yield* destination(path)
+    const left = yield* StagedFile.leftover(to)
+    return left && { ...left, resume: Effect.map(left.resume, (staging) => whereMeant(to, staging)) }
+  }).pipe(Effect.orElseSucceed(() => undefined))
+
+/** A staging that does not tell of a file as there when its folder was moved meanwhile: it went with the folder. */
+const whereMeant = ({ disk, path }: StagedFile.Destination, staging: LocalStaging): LocalStaging => {
+  const folder = nodePath.dirname(nodePath.resolve(path))
+  const failed = (code: string) => new LocalFileFailed({ path: printable(path), operation: "write", code })
+  const isThere = Effect.gen(function* () {
+    const own = yield* Effect.mapError(disk.stat([]), ({ code }) => failed(code))
+    const there = yield* Effect.option(call<nodeFs.BigIntStats>((done) => nodeFs.stat(folder, { bigint: true }, done)))
+    const same = Option.exists(there, ({ dev, ino }) => dev === own.device && ino === own.inode)
+    if (!same) return yield* failed("folder-moved")
+  })
+  return { ...staging, commit: (expected) => Effect.andThen(staging.commit(expected), isThere) }
+}
 
 // Of the whole process: two layers may work in one folder.
 const held = new Set<string>()

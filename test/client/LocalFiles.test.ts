@@ -105,6 +105,34 @@ describe("the file system", () => {
     }).pipe(Effect.scoped, Effect.provide(real))
   )
 
+  it.effect.skipIf(process.platform !== "linux")(
+    "tells when the folder was moved, in a first try and in a later one",
+    () =>
+      Effect.gen(function* () {
+        const large = new Uint8Array(resumeBytesMin + 10).fill(7)
+        const declared = { size: large.length, modified: 0, resumable: true }
+        const expected = { size: large.length, digest: digestOf(yield* Digest, [large]) }
+        const { leftover, stage } = yield* LocalFiles
+        const path = join(folder, "w", "a")
+        const moves = [() => {}, () => fs.mkdirSync(join(folder, "w"))]
+        for (const [index, move] of moves.entries()) {
+          const staged = yield* stage(path, declared)
+          yield* Effect.scoped(Effect.flatMap(stage(path, declared), ({ write }) => write([large.subarray(1)])))
+          const left = yield* leftover(path)
+          const resumed = yield* left?.resume ?? Effect.die("nothing was left")
+          fs.renameSync(join(folder, "w"), join(folder, `v${index}`))
+          move()
+          yield* staged.write([large])
+          assert.strictEqual(yield* codeOf(staged.commit(expected)), "folder-moved")
+          fs.rmSync(join(folder, `v${index}`, "a"))
+          yield* resumed.write([large.subarray(large.length - 1)])
+          assert.strictEqual(yield* codeOf(resumed.commit(expected)), "folder-moved")
+          assert.strictEqual(fs.statSync(join(folder, `v${index}`, "a")).size, large.length)
+          fs.mkdirSync(join(folder, "w"), { recursive: true })
+        }
+      }).pipe(Effect.scoped, Effect.provide(real))
+  )
+
   it.effect(
     "what replaces a file that its owner may not write to can be gone on with, and is in the end as that was",
     () =>
