@@ -479,7 +479,7 @@ describe("configuration", () => {
       assert.strictEqual(started.code, 2)
       oneLine(started.stderr)
     }
-  })
+  }, 120_000)
 
   const good = "paradrop-server: the configuration is good\n"
 
