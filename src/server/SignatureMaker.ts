@@ -40,8 +40,8 @@ export class SignatureMaker extends Context.Service<
       const make = (name: FileName) => Effect.scoped(Effect.flatMap(store.open(name), signatures.of))
       yield* Queue.take(names).pipe(
         Effect.tap(() => quiet),
-        // A file that is gone or changes again is another commit's business.
-        Effect.flatMap((name) => Effect.ignore(make(name))),
+        // A file that is gone or changes again is another commit's business, and a fault that one meets is no other's.
+        Effect.flatMap((name) => Effect.ignoreCause(make(name))),
         Effect.forever,
         Effect.forkScoped
       )
