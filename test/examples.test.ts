@@ -88,6 +88,28 @@ describe("embed.ts", () => {
       assert.includeMembers(spans, ["paradrop.connection", "paradrop.login", "paradrop.upload", "paradrop.commit"])
     }).pipe(Effect.scoped, Effect.provide(DigestNode.layer))
   )
+
+  it.live("is two servers in a program that has two, each with its own password", () =>
+    Effect.gen(function* () {
+      const ports = new Map<number, number>()
+      const password = (index: number) => Redacted.make(`quite a long password ${index}`)
+      const served = (index: number) =>
+        Layer.provide(
+          Layer.effectDiscard(
+            SocketServer.SocketServer.useSync(({ address }) => void ports.set(index, portOf(address)))
+          ),
+          Embed.paradrop(0, password(index))
+        )
+      yield* Layer.build(Layer.provide(Layer.merge(served(0), served(1)), FileStoreMemory.layer()))
+      for (const [index, port] of ports) {
+        const dial = NodeSocket.makeNet({ host: "127.0.0.1", port, noDelay: true })
+        const who = { user: UserName.make("ada"), password: password(index) }
+        const session = yield* Client.connect({ server: "it", dial, ...who })
+        yield* session.upload(name(`${index}`), Fixture.source(text("x")))
+      }
+      assert.strictEqual(ports.size, 2)
+    }).pipe(Effect.scoped, Effect.provide(Layer.merge(quickCrypto, Opaque.layer)))
+  )
 })
 
 describe("sqliteStore.ts", () => {

@@ -24,7 +24,9 @@ export const paradrop = (port: number, password: Redacted.Redacted<string>) =>
     Layer.provideMerge(NodeSocketServer.layer({ host: "127.0.0.1", port, noDelay: true, allowHalfOpen: true })),
     Layer.provide(Accounts.Accounts.layerPasswords([{ user: HandshakeMessage.UserName.make("ada"), password }])),
     Layer.provide([CipherNode.layer, DigestNode.layer, KemNode.layer, Opaque.Opaque.layer]),
-    Layer.provide(NodeCrypto.layerSecureRandom)
+    Layer.provide(NodeCrypto.layerSecureRandom),
+    // Each call is a server of its own: otherwise several of one program would be the first of them.
+    Layer.fresh
   )
 // server]
 

@@ -58,6 +58,9 @@ export const serve: Effect.Effect<
  * The server as a layer, with its own seats, login guard, members and meter. It gives `ServerStatus` and `LoginGuard`
  * to those who want to look on: `Control.layer` is made of them.
  *
+ * As any layer it is built once in a program, however often it is used: each of several servers is made with
+ * `Layer.fresh`.
+ *
  * Signatures are kept in the `SignatureKeep` of the context when there is one, otherwise in memory; their keys come
  * from its `SecureRandom` or, without one, from Web Crypto.
  */
