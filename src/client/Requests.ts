@@ -135,8 +135,8 @@ export const make = Effect.fnUntraced(function* (
   // A record that is half out would end the session: an interrupted caller leaves, its record does not. What is stuck
   // in a dead connection ends with the session, since a socket may never tell a writer that its peer has gone.
   const sends = yield* FiberSet.make<void, ChannelFailed>()
-  /** Lets the record leave; what that gives waits until it has left. */
   const starting = (record: Effect.Effect<void, ChannelFailed>) =>
+    // What it gives waits until the record has left.
     Effect.suspend((): Effect.Effect<Effect.Effect<void, CommandError>> => {
       if (over !== undefined) return Effect.succeed(Effect.fail(over))
       return Effect.map(FiberSet.run(sends, record, { startImmediately: true }), (fiber) =>
@@ -146,8 +146,7 @@ export const make = Effect.fnUntraced(function* (
           : Effect.andThen(Fiber.interrupt(fiber), Effect.fail(over))
       )
     })
-  const sending = (record: Effect.Effect<void, ChannelFailed>) => Effect.flatten(starting(record))
-  const send = (frame: Frame): Effect.Effect<void, CommandError> => sending(channel.send(frame))
+  const send = (frame: Frame): Effect.Effect<void, CommandError> => Effect.flatten(starting(channel.send(frame)))
   const sent = (exit: Exit.Exit<void, ChannelFailed>): Effect.Effect<void, CommandError> => {
     if (Exit.isSuccess(exit)) return Effect.void
     const reason = Option.match(Cause.findErrorOption(exit.cause), {
@@ -314,7 +313,7 @@ export const make = Effect.fnUntraced(function* (
       sendParts: (parts) => send({ kind: "content", id, parts }),
       send: (message) => sendMessage(id, message),
       drop: Effect.sync(() => void (entry.dropped = true)),
-      sendTogether: (parts) => sending(channel.sendTogether(parts.map((part) => frameOf(id, part))))
+      sendTogether: (parts) => Effect.flatten(starting(channel.sendTogether(parts.map((part) => frameOf(id, part)))))
     }
   })
 

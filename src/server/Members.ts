@@ -43,8 +43,8 @@ export class Members extends Context.Service<
       )
       yield* Effect.sleep(accountsLookMilliseconds).pipe(
         Effect.andThen(Effect.suspend(() => (joined.size === 0 ? Effect.void : look))),
-        // Accounts that cannot be read now change nobody: the next login says so, and the next look may succeed. Nor may
-        // a fault of their source end the looks: nobody would be told any more that an account is gone.
+        // Accounts that cannot be read now change nobody: the next login says so, and the next look may succeed.
+        // A fault of their source ends no looks: nobody would be told any more that an account is gone.
         Effect.ignoreCause,
         Effect.forever,
         Effect.forkScoped
