@@ -44,7 +44,7 @@ export type Refusals = ReadonlyMap<number, RequestRefused>
 /** Told of content that has crossed: bytes since the beginning of this try. */
 export type OnCrossed = (bytes: number) => void
 
-/** The two commands. What goes into one call must fit into a bundle: see `bundlesOf`. */
+/** The two commands. What goes into one call must fit into a bundle: more ends the session. */
 export interface Bundles {
   /** Sends files; those that were not refused are committed as they were sent. */
   readonly upload: (files: ReadonlyArray<SmallUpload>, onCrossed?: OnCrossed) => Effect.Effect<Refusals, CommandError>
@@ -93,6 +93,8 @@ export const make = Effect.fnUntraced(function* (
 
   const upload: Bundles["upload"] = (files, onCrossed = () => {}) =>
     Effect.gen(function* () {
+      // A bundle of nothing is none: it would end the session.
+      if (files.length === 0) return new Map<number, RequestRefused>()
       let crossed = 0
       const names = files.map(({ name }) => name)
       const rest = yield* inTurn(

@@ -183,9 +183,12 @@ export interface ClientSession {
     expect?: ContentDigest,
     settle?: boolean
   ) => Effect.Effect<Committed, CommandError | E | SourceShrank>
-  /** Sends small files in one request: those that are not among the refusals are committed as they were sent. */
+  /**
+   * Sends small files in one request: those that are not among the refusals are committed as they were sent. What does
+   * not fit into one bundle ends the session: `PackedFiles.bundlesOf` cuts a list into such as do.
+   */
   readonly uploadBundle: Bundles.Bundles["upload"]
-  /** Gets small files in one request, some at a time; those that are among the refusals did not come. */
+  /** Gets small files in one request, some at a time; those among the refusals did not come. Cut the same way. */
   readonly downloadBundle: Bundles.Bundles["download"]
   /** Changes the account's own password, which is proved again for that. The session goes on. */
   readonly changePassword: (change: PasswordChange.Change) => Effect.Effect<void, CommandError, Opaque>

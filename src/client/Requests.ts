@@ -135,17 +135,18 @@ export const make = Effect.fnUntraced(function* (
   // A record that is half out would end the session: an interrupted caller leaves, its record does not. What is stuck
   // in a dead connection ends with the session, since a socket may never tell a writer that its peer has gone.
   const sends = yield* FiberSet.make<void, ChannelFailed>()
-  const sending = (record: Effect.Effect<void, ChannelFailed>): Effect.Effect<void, CommandError> =>
-    Effect.suspend((): Effect.Effect<void, CommandError> => {
-      if (over !== undefined) return Effect.fail(over)
-      return Effect.flatMap(FiberSet.run(sends, record, { startImmediately: true }), (fiber) =>
+  const starting = (record: Effect.Effect<void, ChannelFailed>) =>
+    // What it gives waits until the record has left.
+    Effect.suspend((): Effect.Effect<Effect.Effect<void, CommandError>> => {
+      if (over !== undefined) return Effect.succeed(Effect.fail(over))
+      return Effect.map(FiberSet.run(sends, record, { startImmediately: true }), (fiber) =>
         // A send that ends the session as it begins was not in the set when that was cleared.
         over === undefined
           ? Effect.flatMap(Fiber.await(fiber), sent)
           : Effect.andThen(Fiber.interrupt(fiber), Effect.fail(over))
       )
     })
-  const send = (frame: Frame): Effect.Effect<void, CommandError> => sending(channel.send(frame))
+  const send = (frame: Frame): Effect.Effect<void, CommandError> => Effect.flatten(starting(channel.send(frame)))
   const sent = (exit: Exit.Exit<void, ChannelFailed>): Effect.Effect<void, CommandError> => {
     if (Exit.isSuccess(exit)) return Effect.void
     const reason = Option.match(Cause.findErrorOption(exit.cause), {
@@ -269,6 +270,8 @@ export const make = Effect.fnUntraced(function* (
   const begin = Effect.fnUntraced(function* (
     command: Message.ClientMessage
   ): Effect.fn.Return<Request, CommandError, Scope.Scope> {
+    // What no message can hold is not begun: nothing would leave, and no answer would ever end it.
+    const body = Message.Client.encode(command)
     yield* inFlight.takeScoped(1)
     if (over !== undefined) return yield* Effect.fail(over)
     const answers = yield* Queue.bounded<Answer, CommandError>(answersWaitingMax)
@@ -285,17 +288,19 @@ export const make = Effect.fnUntraced(function* (
       Effect.gen(function* () {
         const id = RequestId.make((lastId += 1))
         const atOnce = blocking === 0
-        yield* Effect.acquireRelease(
-          Effect.sync(() => {
+        // In one step: who is cancelled has left, since it will be answered.
+        const leaving = yield* Effect.acquireRelease(
+          Effect.suspend(() => {
             if (active === 0) watchdog.progress()
             watchdog.expect(stallMillisecondsMax)
             entries.set(id, entry)
             active += 1
             if (!entry.upload) blocking += 1
+            return starting(channel.send({ kind: "message", id, body }))
           }),
           () => release(id, entry)
         )
-        yield* sendMessage(id, command)
+        yield* leaving
         return { atOnce, id }
       })
     )
@@ -308,7 +313,7 @@ export const make = Effect.fnUntraced(function* (
       sendParts: (parts) => send({ kind: "content", id, parts }),
       send: (message) => sendMessage(id, message),
       drop: Effect.sync(() => void (entry.dropped = true)),
-      sendTogether: (parts) => sending(channel.sendTogether(parts.map((part) => frameOf(id, part))))
+      sendTogether: (parts) => Effect.flatten(starting(channel.sendTogether(parts.map((part) => frameOf(id, part)))))
     }
   })
 

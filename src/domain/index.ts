@@ -13,6 +13,7 @@ export * as Printable from "./file/Printable.ts"
 export * as Frame from "./wire/Frame.ts"
 export * as Message from "./wire/Message.ts"
 export * as Packed from "./file/Packed.ts"
+export * as PackedFiles from "./file/PackedFiles.ts"
 export * as Refusal from "./wire/Refusal.ts"
 
 export * as ChannelError from "./channel/ChannelError.ts"

@@ -1,6 +1,6 @@
 import { quickCrypto } from "../crypto.ts"
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect, Fiber, type Layer, Result, Scheduler, type Scope, Stream } from "effect"
+import { Cause, Clock, Effect, Exit, Fiber, type Layer, Result, Scheduler, type Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as Client from "../../src/client/Client.ts"
 import type { ClientSession } from "../../src/client/ClientSession.ts"
@@ -99,6 +99,50 @@ const every = (what: string, script: Script, expected: string) => {
     )
   }
 }
+
+describe("a command that was never said", () => {
+  const heardOf = (heard: Array<string>): Script =>
+    Effect.fnUntraced(function* (server) {
+      while (true) {
+        const next = yield* server.hear
+        if (next?._tag === "Message") heard.push(`${next.id} ${next.message._tag}`)
+      }
+    })
+
+  scenario("for its time is none that a message can hold is not cancelled either", () =>
+    Effect.gen(function* () {
+      const heard: Array<string> = []
+      const session = yield* against(heardOf(heard))
+      const exit = yield* Effect.exit(session.para(name, { ...small, modified: 0.5 }))
+      assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause))
+      yield* Effect.forkScoped(session.upload(name, small))
+      yield* settle
+      // Nothing is in flight before it: its content leaves with it.
+      assert.deepStrictEqual(heard, ["1 Upload", "1 Commit"])
+      yield* leave(session)
+    })
+  )
+
+  scenario("for it was interrupted at any moment before is not cancelled either", () =>
+    Effect.gen(function* () {
+      for (const budget of [6, 9, 13, 20]) {
+        const heard: Array<string> = []
+        const session = yield* against(heardOf(heard))
+        for (let turns = 0; turns < 60; turns += 1) {
+          const fiber = yield* Effect.forkChild(
+            Effect.provideService(session.describe(name), Scheduler.MaxOpsBeforeYield, budget)
+          )
+          yield* Effect.forEach(Array.from({ length: turns }), () => Effect.yieldNow, { discard: true })
+          yield* Fiber.interrupt(fiber)
+        }
+        yield* settle
+        const idsOf = (tag: string) => heard.filter((one) => one.endsWith(` ${tag}`)).map((one) => one.split(" ")[0])
+        assert.deepStrictEqual(idsOf("Cancel"), idsOf("Describe"), `${budget}`)
+        yield* leave(session)
+      }
+    })
+  )
+})
 
 describe("a server that breaks the protocol", () => {
   every("an answer to no request ends the session", (session) => session.say(77, { _tag: "Pong" }), "ProtocolBroken")

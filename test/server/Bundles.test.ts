@@ -7,7 +7,8 @@ import { SecureRandom } from "effect/crypto"
 import * as Bytes from "../../src/domain/Bytes.ts"
 import type { ClientSession } from "../../src/client/ClientSession.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
-import { bundleBytesMax, smallFileBytesMax } from "../../src/domain/limits.ts"
+import { PackedFiles } from "../../src/domain/index.ts"
+import { bundleBytesMax, bundleFilesMax, smallFileBytesMax } from "../../src/domain/limits.ts"
 import { FileStore } from "../../src/domain/store/FileStore.ts"
 import * as FileStoreDisk from "../../src/domain/store/FileStoreDisk.ts"
 import * as SmallFiles from "../../src/domain/store/SmallFiles.ts"
@@ -46,6 +47,23 @@ const uploads = Effect.fnUntraced(function* (seeds: ReadonlyArray<number>) {
 })
 
 describe("a bundle that goes up", () => {
+  it.effect("may be any list of files, none too, once it is cut as the package can cut it", () =>
+    Effect.gen(function* () {
+      const session = yield* connect()
+      const some = yield* Effect.forEach(Array.from({ length: bundleFilesMax + 1 }), (_, index) =>
+        small(`f/${index}`, index)
+      )
+      const cost = ({ content, name }: (typeof some)[number]) => ({
+        packed: name.length + PackedFiles.bundledBytes,
+        content: content.length
+      })
+      for (const files of [...PackedFiles.bundlesOf(some, cost), []]) {
+        assert.strictEqual((yield* session.uploadBundle(files)).size, 0)
+      }
+      assert.strictEqual((yield* Stream.runCollect(session.fetch)).length, some.length)
+    }).pipe(Effect.scoped, Effect.provide(world))
+  )
+
   it.effect("is on record file by file, each with what it has replaced", () =>
     Effect.gen(function* () {
       yield* Effect.scoped(
