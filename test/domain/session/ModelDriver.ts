@@ -4,13 +4,12 @@
 import { Arbitrary, Schema } from "effect"
 import * as Session from "../../../src/domain/session/Session.ts"
 import type { Session as State, SessionInput, SessionOutput } from "../../../src/domain/session/SessionState.ts"
-import { rights } from "../../../src/domain/session/Grant.ts"
 import { FileName } from "../../../src/domain/file/FileName.ts"
 import { seeded } from "../../../src/domain/testing/Fixture.ts"
 import { packRanges } from "../../../src/domain/file/Packed.ts"
 import { RequestId } from "../../../src/domain/wire/Frame.ts"
 import { type ClientMessage, ServerMessage } from "../../../src/domain/wire/Message.ts"
-import { aDigest, aUser, otherDigest } from "./arbitraries.ts"
+import { aDigest, otherDigest, ready } from "./arbitraries.ts"
 
 const Script = Schema.Struct({
   seed: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 0xffff_ffff })),
@@ -68,15 +67,7 @@ export const play = ({ commands, seed }: Script): Played => {
   const cancelled = new Set<number>()
   const sizes = new Map<number, number>()
   const written = new Map<number, number>()
-  let state: State = {
-    _tag: "Ready",
-    user: aUser,
-    rights,
-    lastId: 0,
-    discarding: undefined,
-    saidBye: false,
-    draining: false
-  }
+  let state: State = ready
   let beside:
     { readonly id: RequestId; readonly kind: "List" | "Describe" | "SendContent"; stopped: boolean } | undefined
   let grant: Grant | undefined

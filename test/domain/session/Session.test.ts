@@ -15,7 +15,7 @@ import { RequestId } from "../../../src/domain/wire/Frame.ts"
 import { packRanges } from "../../../src/domain/file/Packed.ts"
 import { packFiles, packNames } from "../../../src/domain/file/PackedFiles.ts"
 import { ClientMessage } from "../../../src/domain/wire/Message.ts"
-import { aDigest, aUser, input, state } from "./arbitraries.ts"
+import { aDigest, aUser, input, ready, state } from "./arbitraries.ts"
 import { play, script } from "./ModelDriver.ts"
 
 const name = FileName.make("a")
@@ -49,15 +49,6 @@ const committed = (id: number, size: number): SessionInput => ({
   size,
   digest: aDigest
 })
-const ready: State = {
-  _tag: "Ready",
-  user: aUser,
-  rights,
-  lastId: 0,
-  discarding: undefined,
-  saidBye: false,
-  draining: false
-}
 
 /** All outputs of inputs in a row, and where they lead. */
 const run = (from: State, inputs: ReadonlyArray<SessionInput>): Session.Step =>

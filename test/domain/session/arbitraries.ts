@@ -5,8 +5,8 @@ import { Arbitrary, Schema } from "effect"
 import { RejectReason, UserName } from "../../../src/domain/channel/HandshakeMessage.ts"
 import { StretchingId } from "../../../src/domain/channel/Opaque.ts"
 import { ContentDigest } from "../../../src/domain/file/Digest.ts"
-import type { SessionInput, Session } from "../../../src/domain/session/SessionState.ts"
-import { Right, Rights } from "../../../src/domain/session/Grant.ts"
+import type { Ready, Session, SessionInput } from "../../../src/domain/session/SessionState.ts"
+import { Right, Rights, rights } from "../../../src/domain/session/Grant.ts"
 import { packRanges } from "../../../src/domain/file/Packed.ts"
 import { packFiles, packNames } from "../../../src/domain/file/PackedFiles.ts"
 import { FileName } from "../../../src/domain/file/FileName.ts"
@@ -26,6 +26,17 @@ const someRights = Schema.Union([Schema.Tuple(Right.literals.map((right) => Sche
 export const aDigest = ContentDigest.make("0".repeat(64))
 export const otherDigest = ContentDigest.make("f".repeat(64))
 export const aUser = UserName.make("ada")
+
+/** Logged in with all rights, and nothing was asked yet. */
+export const ready: Ready = {
+  _tag: "Ready",
+  user: aUser,
+  rights,
+  lastId: 0,
+  discarding: undefined,
+  saidBye: false,
+  draining: false
+}
 
 const ranges = bytes
 const signature = Schema.Struct({ digest, key: bytes, averageLog2: Schema.Literals([16]), groups: bytes })
