@@ -8,8 +8,12 @@ import type { FileEntry } from "../domain/file/FileEntry.ts"
 import * as FileNames from "../domain/file/FileName.ts"
 import type { FileName } from "../domain/file/FileName.ts"
 import {
+  type BundleCost,
   type BundledContent,
   type BundledFile,
+  bundledBytes,
+  bundledNameBytes,
+  bundlesOf,
   contentsOf,
   packFiles,
   packNames,
@@ -44,9 +48,12 @@ export type Refusals = ReadonlyMap<number, RequestRefused>
 /** Told of content that has crossed: bytes since the beginning of this try. */
 export type OnCrossed = (bytes: number) => void
 
-/** The two commands. What goes into one call must fit into a bundle: more ends the session. */
+/** The two commands. What does not fit into one bundle goes in several, one after another. */
 export interface Bundles {
-  /** Sends files; those that were not refused are committed as they were sent. */
+  /**
+   * Sends files; those that were not refused are committed as they were sent. `too-large`: it fits into no bundle;
+   * `size-mismatch`: its content has another size.
+   */
   readonly upload: (files: ReadonlyArray<SmallUpload>, onCrossed?: OnCrossed) => Effect.Effect<Refusals, CommandError>
   /**
    * Gets files. `take` is given some at a time, in their order, with content that is good until it ends; what is
@@ -91,10 +98,8 @@ export const make = Effect.fnUntraced(function* (
   /** Where content lies until it is taken: memory that is made anew each time costs more than to fill it. */
   const roomsKept: Array<Uint8Array> = []
 
-  const upload: Bundles["upload"] = (files, onCrossed = () => {}) =>
+  const uploadOne = (files: ReadonlyArray<SmallUpload>, onCrossed: OnCrossed) =>
     Effect.gen(function* () {
-      // A bundle of nothing is none: it would end the session.
-      if (files.length === 0) return new Map<number, RequestRefused>()
       let crossed = 0
       const names = files.map(({ name }) => name)
       const rest = yield* inTurn(
@@ -179,7 +184,7 @@ export const make = Effect.fnUntraced(function* (
     )
   }
 
-  const download: Bundles["download"] = Effect.fnUntraced(function* (names, take, onCrossed = () => {}) {
+  const downloadOne: Ask = Effect.fnUntraced(function* (names, take, onCrossed) {
     if (extra === undefined || !names.some((name) => extra?.sizes.has(name))) return yield* ask(names, take, onCrossed)
     const coming = names.reduce((sum, name) => sum + (extra?.sizes.get(name) ?? 0), 0)
     extra.onLength = (length) => onCrossed(Math.min(length, coming))
@@ -207,7 +212,7 @@ export const make = Effect.fnUntraced(function* (
     return new Map(Array.from(refusals, ([position, refusal]) => [of(position), refusal]))
   })
 
-  const ask: Bundles["download"] = (names, take, onCrossed = () => {}) =>
+  const ask: Ask = (names, take, onCrossed) =>
     Effect.gen(function* () {
       if (names.length === 0) return new Map<number, RequestRefused>()
       let crossed = 0
@@ -230,7 +235,71 @@ export const make = Effect.fnUntraced(function* (
       )
     }).pipe(Effect.scoped, ahead.withPermit)
 
+  const upload: Bundles["upload"] = (files, onCrossed = () => {}) =>
+    Effect.suspend(() => {
+      const refusals = new Map<number, RequestRefused>()
+      for (const [position, { content, name, size }] of files.entries()) {
+        const reason =
+          content.length > bundleBytesMax ? "too-large" : size === content.length ? undefined : "size-mismatch"
+        if (reason !== undefined) refusals.set(position, Answers.refused(name, { reason }))
+      }
+      return inBundles(files, refusals, uploadCost, onCrossed, uploadOne)
+    })
+
+  const download: Bundles["download"] = (names, take, onCrossed = () => {}) =>
+    inBundles(names, new Map<number, RequestRefused>(), downloadCost, onCrossed, (some, onCrossed, placeOf) =>
+      downloadOne(
+        some,
+        (files) => take(files.map((file) => Object.assign(file, { index: placeOf(file.index) }))),
+        onCrossed
+      )
+    )
+
   return { upload, download, along }
+})
+
+/** `Bundles.download` of what fits into one. */
+type Ask = <E>(
+  names: ReadonlyArray<FileName>,
+  take: (files: ReadonlyArray<SmallDownload>) => Effect.Effect<void, E>,
+  onCrossed: OnCrossed
+) => Effect.Effect<Refusals, CommandError | E>
+
+const uploadCost = ({ content, name }: SmallUpload): BundleCost => ({
+  packed: Bytes.utf8Length(name) + bundledBytes,
+  content: content.length
+})
+
+const downloadCost = (name: FileName): BundleCost => ({ packed: Bytes.utf8Length(name) + bundledNameBytes, content: 0 })
+
+/**
+ * Runs a list in as many bundles as it takes. Refusals are those by place in the list.
+ *
+ * @param refusals of what goes into none
+ * @param run told what it is given and where each of that stands in the list
+ */
+const inBundles = Effect.fnUntraced(function* <A, E>(
+  all: ReadonlyArray<A>,
+  refusals: Map<number, RequestRefused>,
+  cost: (one: A) => BundleCost,
+  onCrossed: OnCrossed,
+  run: (some: ReadonlyArray<A>, onCrossed: OnCrossed, placeOf: (index: number) => number) => Effect.Effect<Refusals, E>
+): Effect.fn.Return<Refusals, E> {
+  const placed = Array.from(all, (one, place) => ({ one, place })).filter(({ place }) => !refusals.has(place))
+  let before = 0
+  for (const some of bundlesOf(placed, ({ one }) => cost(one))) {
+    const placeOf = (index: number): number => some[index]?.place ?? index
+    let crossed = 0
+    const told = (bytes: number) => onCrossed(before + (crossed = bytes))
+    const refused = yield* run(
+      some.map(({ one }) => one),
+      told,
+      placeOf
+    )
+    for (const [index, refusal] of refused) refusals.set(placeOf(index), refusal)
+    before += crossed
+  }
+  return refusals
 })
 
 const sentIn = (packed: Uint8Array, from: number, count: number) =>

@@ -184,11 +184,11 @@ export interface ClientSession {
     settle?: boolean
   ) => Effect.Effect<Committed, CommandError | E | SourceShrank>
   /**
-   * Sends small files in one request: those that are not among the refusals are committed as they were sent. What does
-   * not fit into one bundle ends the session: `PackedFiles.bundlesOf` cuts a list into such as do.
+   * Sends small files together, in as few requests as take them: those that are not among the refusals are committed as
+   * they were sent. A file of more than `bundleBytesMax` is one that is uploaded alone.
    */
   readonly uploadBundle: Bundles.Bundles["upload"]
-  /** Gets small files in one request, some at a time; those among the refusals did not come. Cut the same way. */
+  /** Gets small files together, some at a time; those among the refusals did not come. */
   readonly downloadBundle: Bundles.Bundles["download"]
   /** Changes the account's own password, which is proved again for that. The session goes on. */
   readonly changePassword: (change: PasswordChange.Change) => Effect.Effect<void, CommandError, Opaque>
@@ -513,10 +513,13 @@ const makeListings = Effect.fnUntraced(function* (
   const narrowed = yield* Semaphore.make(bundlesInFlightMax - bundlesAheadMax)
   const inTurn = narrowed.takeScoped(1)
   const fetchWith = ({ alike, digests, onUnlisted }: ListingOptions) => {
+    // No name is like none.
+    if (alike?.length === 0) return Stream.empty
     const pages = listing({ _tag: "Fetch", ...(digests && { digest: true }), ...(alike && { alike }) }, onUnlisted)
     return alike === undefined ? pages : Stream.unwrap(Effect.as(inTurn, pages))
   }
   const toGet = Effect.fnUntraced(function* (names: ReadonlyArray<FileName>, onUnlisted?: OnUnlisted) {
+    if (names.length === 0) return []
     yield* inTurn
     const request = yield* requests.begin({ _tag: "Fetch", alike: names, content: true })
     const [entries, pageOf] = [new Array<FileEntry>(), pagesOf(onUnlisted)]

@@ -2,13 +2,11 @@
  * A session as it looks from one of the server's folders: names are said and shown without the folder's part.
  */
 import { Effect, Result, Stream } from "effect"
-import * as Bytes from "../domain/Bytes.ts"
 import type { FileEntry } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
-import { bundledBytes, bundlesOf } from "../domain/file/PackedFiles.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { RequestRefused } from "./ClientError.ts"
-import type { OnCrossed, Refusals, SmallDownload, SmallUpload } from "./Bundles.ts"
+import type { Refusals, SmallDownload, SmallUpload } from "./Bundles.ts"
 import type { ClientSession, OnUnlisted } from "./ClientSession.ts"
 import type { Sessions } from "./Sessions.ts"
 import type { Place } from "./ShellPlace.ts"
@@ -52,12 +50,11 @@ export const within = (session: ClientSession, place: Place): ClientSession => {
     const short = below(place, name)
     return short !== undefined && FileName.isName(short) ? short : name
   }
-  /** Longer names may take more bundles. */
-  const bundles = Effect.fnUntraced(function* <A, E>(
+  /** Many at once; what has no name there is refused, and the others keep their places. */
+  const many = Effect.fnUntraced(function* <A, E>(
     all: ReadonlyArray<A>,
     nameOf: (one: A) => FileName.FileName,
-    contentOf: (one: A) => number,
-    run: (some: ReadonlyArray<Within<A>>) => Effect.Effect<Refusals, E>
+    run: (inside: ReadonlyArray<Within<A>>) => Effect.Effect<Refusals, E>
   ): Effect.fn.Return<Refusals, E> {
     const refusals = new Map<number, RequestRefused>()
     const inside: Array<Within<A>> = []
@@ -66,46 +63,34 @@ export const within = (session: ClientSession, place: Place): ClientSession => {
       if (Result.isSuccess(name)) inside.push({ one, name: name.success, position })
       else refusals.set(position, name.failure)
     }
-    const cost = ({ name, one }: Within<A>) => ({
-      packed: Bytes.utf8Length(name) + bundledBytes,
-      content: contentOf(one)
-    })
-    for (const some of bundlesOf(inside, cost)) {
-      for (const [index, refusal] of yield* run(some)) {
-        refusals.set(some[index]?.position ?? index, saidWithin(place, refusal))
-      }
+    for (const [index, refusal] of yield* run(inside)) {
+      refusals.set(inside[index]?.position ?? index, saidWithin(place, refusal))
     }
     return refusals
   })
   return {
     ...session,
-    uploadBundle: (files, onCrossed) => {
-      const further = adding(onCrossed)
-      return bundles(
+    uploadBundle: (files, onCrossed) =>
+      many(
         files,
         ({ name }) => name,
-        ({ size }) => size,
-        (some) =>
+        (inside) =>
           session.uploadBundle(
-            some.map(({ name, one }) => withName(one, name)),
-            further()
+            inside.map(({ name, one }) => withName(one, name)),
+            onCrossed
           )
-      )
-    },
-    downloadBundle: (names, take, onCrossed) => {
-      const further = adding(onCrossed)
-      return bundles(
+      ),
+    downloadBundle: (names, take, onCrossed) =>
+      many(
         names,
         (name) => name,
-        () => 0,
-        (some) =>
+        (inside) =>
           session.downloadBundle(
-            some.map(({ name }) => name),
-            (files) => take(files.map((file) => withIndex(file, some[file.index]?.position ?? file.index))),
-            further()
+            inside.map(({ name }) => name),
+            (files) => take(files.map((file) => withIndex(file, inside[file.index]?.position ?? file.index))),
+            onCrossed
           )
-      )
-    },
+      ),
     fetch: inside(session.fetch),
     // All names of this session have the place's outermost part.
     fetchWith: ({ alike, onUnlisted, ...options }) => {
@@ -188,15 +173,6 @@ const saidWithin = (place: Place, { detail, name, reason }: RequestRefused): Req
   return new RequestRefused({ name: own(name), reason, detail: outside ? `/${detail}` : isName ? own(detail) : detail })
 }
 
-/** For several requests in turn: each goes on from where the one before has ended. */
-const adding = (onCrossed: OnCrossed = () => {}) => {
-  let crossed = 0
-  return (): OnCrossed => {
-    const from = crossed
-    return (bytes) => onCrossed((crossed = from + bytes))
-  }
-}
-
 const withName = (file: SmallUpload, name: FileName.FileName): SmallUpload => ({ ...file, name })
 
 const withIndex = (file: SmallDownload, index: number): SmallDownload => ({ ...file, index })
@@ -205,7 +181,7 @@ const withIndex = (file: SmallDownload, index: number): SmallDownload => ({ ...f
 interface Within<A> {
   readonly one: A
   readonly name: FileName.FileName
-  /** in the bundle that was asked for */
+  /** in what was asked for */
   readonly position: number
 }
 

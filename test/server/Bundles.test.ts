@@ -7,7 +7,6 @@ import { SecureRandom } from "effect/crypto"
 import * as Bytes from "../../src/domain/Bytes.ts"
 import type { ClientSession } from "../../src/client/ClientSession.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
-import { PackedFiles } from "../../src/domain/index.ts"
 import { bundleBytesMax, bundleFilesMax, smallFileBytesMax } from "../../src/domain/limits.ts"
 import { FileStore } from "../../src/domain/store/FileStore.ts"
 import * as FileStoreDisk from "../../src/domain/store/FileStoreDisk.ts"
@@ -47,20 +46,60 @@ const uploads = Effect.fnUntraced(function* (seeds: ReadonlyArray<number>) {
 })
 
 describe("a bundle that goes up", () => {
-  it.effect("may be any list of files, none too, once it is cut as the package can cut it", () =>
+  it.effect("may be any list of files, none too, and comes down as one", () =>
     Effect.gen(function* () {
       const session = yield* connect()
-      const some = yield* Effect.forEach(Array.from({ length: bundleFilesMax + 1 }), (_, index) =>
+      const files = yield* Effect.forEach(Array.from({ length: bundleFilesMax + 2 }), (_, index) =>
         small(`f/${index}`, index)
       )
-      const cost = ({ content, name }: (typeof some)[number]) => ({
-        packed: name.length + PackedFiles.bundledBytes,
-        content: content.length
-      })
-      for (const files of [...PackedFiles.bundlesOf(some, cost), []]) {
-        assert.strictEqual((yield* session.uploadBundle(files)).size, 0)
+      const names = [...files.map(({ name }) => name), FileName.make("f/none")]
+      const [sent, received]: [Array<number>, Array<number>] = [[], []]
+      assert.strictEqual((yield* session.uploadBundle([])).size, 0)
+      assert.strictEqual((yield* session.uploadBundle(files, (bytes) => sent.push(bytes))).size, 0)
+      const got: Array<readonly [number, Uint8Array]> = []
+      const take = (some: ReadonlyArray<{ readonly index: number; readonly parts: Bytes.Parts }>) =>
+        Effect.sync(
+          () => void got.push(...some.map(({ index, parts }) => [index, Bytes.copy(Bytes.concat(parts))] as const))
+        )
+      const missing = yield* session.downloadBundle(names, take, (bytes) => received.push(bytes))
+      assert.deepStrictEqual(
+        Array.from(missing, ([place, { reason }]) => [place, reason]),
+        [[files.length, "no-such-file"]]
+      )
+      assert.deepStrictEqual(
+        got,
+        files.map(({ content }, place) => [place, content])
+      )
+      const total = files.reduce((sum, { content }) => sum + content.length, 0)
+      for (const crossed of [sent, received]) {
+        assert.strictEqual(crossed.at(-1), total)
+        assert.deepStrictEqual(
+          crossed,
+          crossed.toSorted((one, other) => one - other)
+        )
       }
-      assert.strictEqual((yield* Stream.runCollect(session.fetch)).length, some.length)
+    }).pipe(Effect.scoped, Effect.provide(world))
+  )
+
+  it.effect("leaves out what goes into none, and what is not as long as it says", () =>
+    Effect.gen(function* () {
+      const session = yield* connect()
+      const content = new Uint8Array(bundleBytesMax + 1)
+      const [a, b, c, d] = [yield* small("a", 1), yield* small("b", 2), yield* small("c", 3), yield* small("d", 4)]
+      const files = [a, { ...b, size: b.size + 1 }, { ...c, content, size: content.length }, { ...d, size: 0 }]
+      const refused = yield* session.uploadBundle([...files, yield* small("e", 5)])
+      assert.deepStrictEqual(
+        Array.from(refused, ([place, { name, reason }]) => [place, name, reason]),
+        [
+          [1, "b", "size-mismatch"],
+          [2, "c", "too-large"],
+          [3, "d", "size-mismatch"]
+        ]
+      )
+      const names = Array.from(yield* Stream.runCollect(session.fetch), ({ name }) => name)
+      assert.deepStrictEqual(names, [FileName.make("a"), FileName.make("e")])
+      assert.deepStrictEqual(yield* session.fetchToGet([]), [])
+      assert.strictEqual((yield* Stream.runCollect(session.fetchWith({ alike: [] }))).length, 0)
     }).pipe(Effect.scoped, Effect.provide(world))
   )
 

@@ -6,7 +6,14 @@ import * as Bytes from "../Bytes.ts"
 import type { ContentDigest } from "../file/Digest.ts"
 import { type FileEntry, mayRun } from "../file/FileEntry.ts"
 import { type FileName, key, segments, stagingFolder } from "../file/FileName.ts"
-import { contentBlockBytes, copiedBlockBytes, copyRunBytesMax, fileBytesMax, resumeBytesMin } from "../limits.ts"
+import {
+  clonedHeadBytesMax,
+  contentBlockBytes,
+  copiedBlockBytes,
+  copyRunBytesMax,
+  fileBytesMax,
+  resumeBytesMin
+} from "../limits.ts"
 import type { Disk, DiskError, DiskFile, DiskPath, DiskStat } from "./Disk.ts"
 import * as DiskClone from "./DiskClone.ts"
 import type { Clone, Opened } from "./DiskClone.ts"
@@ -52,8 +59,15 @@ export const stage = Effect.fnUntraced(function* (
   // Of several at once with one key each waits for the one before it to be known as holder.
   const open = context.lockResume(request.resume ?? (yield* context.newStagedName))(openStaged(context, request))
   const { staged, resumed } = yield* Effect.acquireRelease(open, ({ staged }) => staged.release)
-  const reservation = yield* Effect.acquireRelease(reserve(context, request, resumed), ({ release }) => release)
-  return staging(context, request, staged, resumed, reservation)
+  const held = Effect.acquireRelease(reserve(context, request, resumed), ({ release }) => release)
+  return yield* Effect.matchEffect(held, {
+    onSuccess: (reservation) => Effect.succeed(staging(context, request, staged, resumed, reservation)),
+    // From the beginning it may be a clone, which needs less.
+    onFailure: (error) =>
+      resumed > clonedHeadBytesMax && isClonable(context, request)
+        ? Effect.andThen(staged.discard, stage(context, request))
+        : Effect.fail(error)
+  })
 })
 
 /** A staged file of its own, or the one that an earlier staging of the same key has left. */
@@ -105,35 +119,61 @@ const lengthLeft = Effect.fnUntraced(function* (context: DiskStore, file: DiskFi
 interface Reservation {
   /** `count` bytes of it are now in the file. */
   readonly wrote: (count: number) => void
+  /** Holds what a clone would not have needed. */
+  readonly rest: Effect.Effect<void, NoSpace | StoreFailed>
   /** Gives back what was not written. Only the first call counts. */
   readonly release: Effect.Effect<void>
 }
 
-/** Holds the declared size against the free space until it is written or given up. */
-const reserve = Effect.fnUntraced(function* (context: DiskStore, { name, size }: StageRequest, resumed: number) {
+/** Whether what is staged may become a clone of the live file. */
+const isClonable = ({ cloning }: DiskStore, { target }: StageRequest): boolean =>
+  cloning.possible && target === "present"
+
+/**
+ * Holds the declared size against the free space until it is written or given up. Where that is not free, of what may
+ * become a clone only as much as is written before it is one.
+ */
+const reserve = Effect.fnUntraced(function* (context: DiskStore, request: StageRequest, resumed: number) {
   const { disk, reserved } = context
-  let left = size - resumed
+  let owed = request.size - resumed
+  let left = 0
   const take = (count: number): void => {
-    left -= count
-    reserved.bytes -= count
+    const some = Math.min(count, left)
+    left -= some
+    reserved.bytes -= some
   }
+  const missing = (count: number) =>
+    Effect.map(Effect.mapError(disk.freeBytes, failed), (free) => count - (free - reserved.bytes))
   // Seen and taken in one step: two at once never get the same bytes. Gives what is missing.
-  const missingNow = Effect.map(Effect.mapError(disk.freeBytes, failed), (free) => left - (free - reserved.bytes))
-  const tryTake = Effect.map(missingNow, (missing) => {
-    if (missing <= 0) reserved.bytes += left
-    return missing
-  })
-  const missing = yield* tryTake
-  if (missing > 0) {
+  const tryHold = (count: number) =>
+    Effect.map(missing(count), (lacking) => {
+      if (lacking > 0) return lacking
+      reserved.bytes += count
+      left += count
+      owed -= count
+      return 0
+    })
+  const hold = Effect.fnUntraced(function* (count: number) {
+    const lacking = yield* tryHold(count)
+    if (lacking === 0) return
     // What is only kept for a resume gives way.
     yield* giveWay(
       context,
-      missing,
-      Effect.map(missingNow, (now) => now <= 0)
+      lacking,
+      Effect.map(missing(count), (now) => now <= 0)
     )
-    if ((yield* tryTake) > 0) return yield* new NoSpace({ name })
+    if ((yield* tryHold(count)) > 0) return yield* new NoSpace({ name: request.name })
+  })
+  if (resumed <= clonedHeadBytesMax && isClonable(context, request)) {
+    if ((yield* tryHold(owed)) > 0) yield* hold(Math.min(owed, clonedHeadBytesMax))
+  } else {
+    yield* hold(owed)
   }
-  return { wrote: take, release: Effect.sync(() => take(left)) } satisfies Reservation
+  return {
+    wrote: take,
+    rest: Effect.suspend(() => (owed > 0 ? hold(owed) : Effect.void)),
+    release: Effect.sync(() => take(left))
+  } satisfies Reservation
 })
 
 /** A staged file: open, and then given up, kept or moved to its name. Each closes it, and only the first counts. */
@@ -270,6 +310,12 @@ const staging = (
     hashed += length
   }
 
+  /** What is no clone, and can be none any more, takes all the room that was declared. */
+  const roomFor = (length: number): Effect.Effect<void, StoreError> =>
+    clone === undefined && (older !== undefined || received + length > clonedHeadBytesMax)
+      ? reservation.rest
+      : Effect.void
+
   /** Whether a range of that file is in its place already: it stays where it is, and the file began as a clone. */
   const isKept = (from: OpenFile, offset: number, length: number): boolean =>
     clone !== undefined && from === older && offset === received && offset + length <= clone.from.size
@@ -278,6 +324,7 @@ const staging = (
     yield* usable
     const length = Bytes.lengthOf(parts)
     yield* fits(length)
+    yield* roomFor(length)
     hash(parts, length)
     if (!kept) yield* Effect.mapError(staged.file().write(received, parts), full(name))
     received += length
@@ -328,6 +375,7 @@ const staging = (
   ): Effect.fn.Return<void, StoreError> {
     yield* usable
     yield* fits(length)
+    yield* roomFor(length)
     const kept = isKept(from, offset, length)
     let writing: Fiber.Fiber<void, DiskError> | undefined
     let before = received

@@ -30,7 +30,7 @@ export interface Options {
   readonly capacityBytes?: number
   /** Whether a file may have several names, as link(2) makes them. Default true. */
   readonly links?: boolean
-  /** Whether files may share blocks, as on XFS and Btrfs. Default false. A clone counts against the capacity. */
+  /** Whether files may share blocks, as on XFS and Btrfs. Default false. What a clone shares takes room once. */
   readonly clones?: boolean
 }
 
@@ -85,6 +85,8 @@ interface FileNode {
   readonly kind: "file"
   readonly inode: bigint
   content: Content
+  /** what it was cloned from, and how many bytes are still those of that file */
+  shared: { readonly from: FileNode; readonly bytes: number } | undefined
   /** what the last sync left */
   durable: Uint8Array
   /** writes since the last sync; without bytes: cut there, or lengthened */
@@ -474,17 +476,26 @@ const write = (
   bytes: Uint8Array,
   now: bigint
 ): DiskError | undefined => {
-  const room = machine.capacity - used(machine) + node.content.length - offset
+  // Less than nothing is there where a hole comes first.
+  const there = node.content.length - offset
+  const own = there > 0 ? Math.max(0, there - (node.shared?.bytes ?? 0)) : there
+  const room = machine.capacity - used(machine) + own
   const fitting = bytes.subarray(0, Math.max(0, room))
   put(node.content, offset, fitting)
+  share(node, (shared) => Math.max(0, shared - Math.max(0, Math.min(there, fitting.length))))
   node.pending.push({ offset, bytes: fitting.slice() })
   node.modified = now
   node.changed = now
   return fitting.length < bytes.length ? fault("write", "ENOSPC") : undefined
 }
 
+const share = (node: FileNode, change: (bytes: number) => number): void => {
+  node.shared &&= { ...node.shared, bytes: change(node.shared.bytes) }
+}
+
 const truncate = (node: FileNode, length: number, now: bigint): void => {
   cut(node.content, length)
+  share(node, (shared) => Math.min(shared, length))
   node.pending.push({ offset: length })
   node.modified = now
   node.changed = now
@@ -504,7 +515,10 @@ const clone = (machine: Machine, name: string | undefined, node: FileNode, now: 
   if (!machine.clones || source === undefined) return fault("cloneFrom", "ENOTSUP")
   const content = source.content.buffer.slice(0, source.content.length)
   truncate(node, 0, now)
-  return write(machine, node, 0, content, now)
+  put(node.content, 0, content)
+  node.pending.push({ offset: 0, bytes: content })
+  node.shared = { from: source, bytes: content.length }
+  return undefined
 }
 
 const setModified = (node: FileNode, milliseconds: number, now: bigint): void => {
@@ -649,6 +663,7 @@ const newFile = (machine: Machine, now: bigint): FileNode => ({
   kind: "file",
   inode: (machine.inodes += 1n),
   content: { buffer: new Uint8Array(0), length: 0 },
+  shared: undefined,
   durable: new Uint8Array(0),
   pending: [],
   modified: now,
@@ -684,8 +699,13 @@ const statOf = (node: Node): DiskStat => {
 
 /** Bytes of all content that programs see. A removed file that is still open is not counted. */
 const used = (machine: Machine): number => {
+  const nodes = new Set(Array.from(entriesBelow(machine.root, ""), ([, node]) => node))
   let total = 0
-  for (const [, node] of entriesBelow(machine.root, "")) if (node.kind === "file") total += node.content.length
+  for (const node of nodes) {
+    if (node.kind !== "file") continue
+    const isShared = node.shared !== undefined && nodes.has(node.shared.from)
+    total += node.content.length - (isShared ? (node.shared?.bytes ?? 0) : 0)
+  }
   return total
 }
 
@@ -756,6 +776,7 @@ const loseContent = (machine: Machine, node: FileNode): void => {
     put(content, offset, index < whole ? bytes : bytes.subarray(0, Math.floor(machine.random() * bytes.length)))
   }
   node.content = content
+  node.shared = undefined
   node.durable = content.buffer.slice(0, content.length)
   node.pending = []
 }

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Layer } from "effect"
+import { Cause, Effect, Exit, Layer, Option, type Scope } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { TestClock } from "effect/testing"
 import * as Bytes from "../../../src/domain/Bytes.ts"
@@ -23,9 +23,11 @@ import * as MemoryDisk from "../../../src/domain/testing/MemoryDisk.ts"
 import { counting } from "./countedDisk.ts"
 
 const name = FileName.make("folder/file")
+const other = FileName.make("other")
 const path = ["folder", "file"]
 const resume = "0".repeat(32)
 const kibibyte = 1024
+const mebibyte = 1024 * kibibyte
 
 const base = Fixture.bytes(1, clonedBytesMin + 300 * kibibyte)
 /** New at the beginning, in the middle and behind the end; the rest stays where it is. */
@@ -349,6 +351,102 @@ describe("an update where files can be cloned", () => {
       })
     )
   })
+})
+
+describe("an update on a disk that has no room for a second file", () => {
+  const long = Fixture.bytes(7, clonedHeadBytesMax + 8 * mebibyte)
+  /** What is new takes a little; the file beside itself would not fit. */
+  const tight = { capacityBytes: long.length + clonedHeadBytesMax + mebibyte }
+  const request = { name, size: long.length, modified: 5, resume, target: "present" } as const
+  const part = 2 * mebibyte
+  const changed = Fixture.bytes(8, part)
+  const target = Bytes.concat([long.subarray(0, part), changed, long.subarray(2 * part)])
+
+  const within = <A, E>(options: MemoryDisk.Options, update: Effect.Effect<A, E, FileStore | Digest | Scope.Scope>) =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* newDisk({ ...tight, ...options }, long)
+      const exit = yield* Effect.exit(Effect.provide(Effect.scoped(update), onDisk(disk)))
+      const content = (yield* control.files).get(path.join("/")) ?? new Uint8Array(0)
+      return { exit, content, staged: staged(yield* control.files) }
+    })
+
+  const refusal = (exit: Exit.Exit<unknown, { readonly _tag: string }>) =>
+    Exit.isFailure(exit) ? Option.getOrUndefined(Cause.findErrorOption(exit.cause))?._tag : undefined
+
+  const inPlace = Effect.gen(function* () {
+    const store = yield* FileStore
+    const from = yield* store.open(name)
+    const staging = yield* store.stage(request)
+    yield* staging.copy(from, 0, part)
+    for (let at = 0; at < part; at += contentBlockBytes) {
+      yield* staging.write([changed.subarray(at, at + contentBlockBytes)])
+    }
+    yield* staging.copy(from, 2 * part, long.length - 2 * part)
+    yield* staging.commit({ size: long.length, digest: digestOf(yield* Digest, [target]) })
+  })
+
+  it.effect("is made in a clone", () =>
+    Effect.gen(function* () {
+      const { content, exit } = yield* within({}, inPlace)
+      assert.isTrue(Exit.isSuccess(exit))
+      assert.isTrue(Bytes.equals(content, target))
+    })
+  )
+
+  it.effect("is refused as soon as it is no clone, and leaves nothing", () =>
+    Effect.gen(function* () {
+      const { content, exit, staged } = yield* within({ clones: false }, inPlace)
+      assert.strictEqual(refusal(exit), "NoSpace")
+      assert.isTrue(Bytes.equals(content, long))
+      assert.deepStrictEqual(staged, [])
+    })
+  )
+
+  it.effect("is refused once more is new than would go into a clone", () =>
+    Effect.gen(function* () {
+      let written = 0
+      const { content, exit } = yield* within(
+        {},
+        Effect.gen(function* () {
+          const staging = yield* (yield* FileStore).stage(request)
+          for (; written < long.length; written += contentBlockBytes) {
+            yield* staging.write([long.subarray(written, written + contentBlockBytes)])
+          }
+        })
+      )
+      assert.strictEqual(refusal(exit), "NoSpace")
+      assert.strictEqual(written, clonedHeadBytesMax - (clonedHeadBytesMax % contentBlockBytes))
+      assert.isTrue(Bytes.equals(content, long))
+    })
+  )
+
+  it.effect("is refused at once as a new file is", () =>
+    Effect.gen(function* () {
+      const upload = Effect.flatMap(FileStore, (store) => store.stage({ ...request, target: "absent", name: other }))
+      const whole = Effect.flatMap(FileStore, (store) => store.stage({ name, size: long.length, modified: 5 }))
+      assert.strictEqual(refusal((yield* within({}, upload)).exit), "NoSpace")
+      assert.strictEqual(refusal((yield* within({}, whole)).exit), "NoSpace")
+    })
+  )
+
+  it.effect("begins again where what is left of it is too much for a clone", () =>
+    Effect.gen(function* () {
+      // What is missing of it takes more than a clone would.
+      const size = 2 * clonedHeadBytesMax + 3 * part
+      const begin = Effect.flatMap(FileStore, (store) => store.stage({ ...request, size }))
+      const begun = Effect.gen(function* () {
+        const from = yield* (yield* FileStore).open(name)
+        yield* (yield* begin).copy(from, 0, clonedHeadBytesMax + part)
+      })
+      const resumed = Effect.fnUntraced(function* (free: number) {
+        const { disk } = yield* newDisk({ capacityBytes: size + free }, new Uint8Array(size))
+        yield* Effect.provide(Effect.scoped(begun), onDisk(disk))
+        return yield* Effect.provide(Effect.scoped(begin), onDisk(disk))
+      })
+      assert.strictEqual((yield* resumed(clonedHeadBytesMax + 2 * part)).resumed, clonedHeadBytesMax + part)
+      assert.strictEqual((yield* resumed(clonedHeadBytesMax + part)).resumed, 0)
+    })
+  )
 })
 
 describe("an update in a clone that is cut", () => {
