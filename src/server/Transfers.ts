@@ -167,7 +167,17 @@ export const make = Effect.fnUntraced(function* (options: {
       }
       // Taking over from an older session may wait for what that is doing.
       const staging = yield* aliveMeanwhile(
-        hold(store.stage({ name, size, modified, ...mayRun(executable), ...resume, ...(target && { target }) }))
+        hold(
+          store.stage({
+            name,
+            size,
+            modified,
+            ...mayRun(executable),
+            ...resume,
+            ...(target && { target }),
+            ...(base?.signature && { base: base.value.entry.size })
+          })
+        )
       )
       const value = ours && size >= resumeBytesMin ? givingBack(staging.value) : staging.value
       incoming = {

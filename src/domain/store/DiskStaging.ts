@@ -7,6 +7,7 @@ import type { ContentDigest } from "../file/Digest.ts"
 import { type FileEntry, mayRun } from "../file/FileEntry.ts"
 import { type FileName, key, segments, stagingFolder } from "../file/FileName.ts"
 import {
+  clonedBytesMin,
   clonedHeadBytesMax,
   contentBlockBytes,
   copiedBlockBytes,
@@ -117,17 +118,19 @@ const lengthLeft = Effect.fnUntraced(function* (context: DiskStore, file: DiskFi
 
 /** A part of the free space that is promised to one staging. */
 interface Reservation {
-  /** `count` bytes of it are now in the file. */
-  readonly wrote: (count: number) => void
-  /** Holds what a clone would not have needed. */
+  /** Holds so many bytes more, where the declared size is not held yet. */
+  readonly more: (count: number) => Effect.Effect<void, NoSpace | StoreFailed>
+  /** Holds the declared size: a clone would have needed less. */
   readonly rest: Effect.Effect<void, NoSpace | StoreFailed>
+  /** `count` bytes of it are now in the file, and take room there unless they were there. */
+  readonly wrote: (count: number, kept: boolean) => void
   /** Gives back what was not written. Only the first call counts. */
   readonly release: Effect.Effect<void>
 }
 
 /** Whether what is staged may become a clone of the live file. */
-const isClonable = ({ cloning }: DiskStore, { target }: StageRequest): boolean =>
-  cloning.possible && target === "present"
+const isClonable = ({ cloning }: DiskStore, { base }: StageRequest): boolean =>
+  cloning.possible && base !== undefined && base >= clonedBytesMin
 
 /**
  * Holds the declared size against the free space until it is written or given up. Where that is not free, of what may
@@ -138,9 +141,8 @@ const reserve = Effect.fnUntraced(function* (context: DiskStore, request: StageR
   let owed = request.size - resumed
   let left = 0
   const take = (count: number): void => {
-    const some = Math.min(count, left)
-    left -= some
-    reserved.bytes -= some
+    left -= count
+    reserved.bytes -= count
   }
   const missing = (count: number) =>
     Effect.map(Effect.mapError(disk.freeBytes, failed), (free) => count - (free - reserved.bytes))
@@ -169,9 +171,17 @@ const reserve = Effect.fnUntraced(function* (context: DiskStore, request: StageR
   } else {
     yield* hold(owed)
   }
+  const holdMore = (count: number) => (count > 0 ? hold(count) : Effect.void)
   return {
-    wrote: take,
-    rest: Effect.suspend(() => (owed > 0 ? hold(owed) : Effect.void)),
+    more: (count) =>
+      Effect.suspend(() => holdMore(left < count ? Math.min(owed, Math.max(count - left, clonedHeadBytesMax)) : 0)),
+    rest: Effect.suspend(() => holdMore(owed)),
+    wrote: (count, kept) => {
+      // What a clone has takes nothing of what is held, as long as more is to be held.
+      const spared = kept ? Math.min(owed, count) : 0
+      owed -= spared
+      take(Math.min(left, count - spared))
+    },
     release: Effect.sync(() => take(left))
   } satisfies Reservation
 })
@@ -311,10 +321,12 @@ const staging = (
   }
 
   /** What is no clone, and can be none any more, takes all the room that was declared. */
-  const roomFor = (length: number): Effect.Effect<void, StoreError> =>
-    clone === undefined && (older !== undefined || received + length > clonedHeadBytesMax)
-      ? reservation.rest
-      : Effect.void
+  const roomFor = (length: number, kept: boolean): Effect.Effect<void, StoreError> => {
+    const isPlain = clone === undefined && (older !== undefined || received + length > clonedHeadBytesMax)
+    const room = isPlain ? reservation.rest : kept ? Effect.void : reservation.more(length)
+    // What is there would only fill the disk: with as little room it ends here again.
+    return Effect.tapError(room, () => staged.discard)
+  }
 
   /** Whether a range of that file is in its place already: it stays where it is, and the file began as a clone. */
   const isKept = (from: OpenFile, offset: number, length: number): boolean =>
@@ -324,11 +336,11 @@ const staging = (
     yield* usable
     const length = Bytes.lengthOf(parts)
     yield* fits(length)
-    yield* roomFor(length)
+    yield* roomFor(length, kept)
     hash(parts, length)
     if (!kept) yield* Effect.mapError(staged.file().write(received, parts), full(name))
     received += length
-    reservation.wrote(length)
+    reservation.wrote(length, kept)
     if (clone !== undefined) yield* Effect.mapError(clone.reached(received, !kept), full(name))
   })
 
@@ -375,8 +387,8 @@ const staging = (
   ): Effect.fn.Return<void, StoreError> {
     yield* usable
     yield* fits(length)
-    yield* roomFor(length)
     const kept = isKept(from, offset, length)
+    yield* roomFor(length, kept)
     let writing: Fiber.Fiber<void, DiskError> | undefined
     let before = received
     const written = Effect.suspend(() => (writing === undefined ? Effect.void : Fiber.join(writing))).pipe(
@@ -393,7 +405,7 @@ const staging = (
         if (!kept) writing = yield* Effect.forkChild(staged.file().write(received, [block]), { startImmediately: true })
         hash([block], block.length)
         received += block.length
-        reservation.wrote(block.length)
+        reservation.wrote(block.length, kept)
         done += block.length
       }
     })

@@ -23,7 +23,6 @@ import * as MemoryDisk from "../../../src/domain/testing/MemoryDisk.ts"
 import { counting } from "./countedDisk.ts"
 
 const name = FileName.make("folder/file")
-const other = FileName.make("other")
 const path = ["folder", "file"]
 const resume = "0".repeat(32)
 const kibibyte = 1024
@@ -357,7 +356,7 @@ describe("an update on a disk that has no room for a second file", () => {
   const long = Fixture.bytes(7, clonedHeadBytesMax + 8 * mebibyte)
   /** What is new takes a little; the file beside itself would not fit. */
   const tight = { capacityBytes: long.length + clonedHeadBytesMax + mebibyte }
-  const request = { name, size: long.length, modified: 5, resume, target: "present" } as const
+  const request = { name, size: long.length, modified: 5, resume, base: long.length }
   const part = 2 * mebibyte
   const changed = Fixture.bytes(8, part)
   const target = Bytes.concat([long.subarray(0, part), changed, long.subarray(2 * part)])
@@ -420,11 +419,40 @@ describe("an update on a disk that has no room for a second file", () => {
     })
   )
 
-  it.effect("is refused at once as a new file is", () =>
+  it.effect("takes nothing that is promised to another, and fills no disk", () =>
     Effect.gen(function* () {
-      const upload = Effect.flatMap(FileStore, (store) => store.stage({ ...request, target: "absent", name: other }))
+      const { control, disk } = yield* newDisk(tight, long)
+      const [first, second] = [FileName.make("first"), FileName.make("second")]
+      const free = tight.capacityBytes - long.length
+      // What is free behind it is what a clone needs at its beginning, and little more.
+      const promised = 500 * kibibyte
+      const written = Effect.gen(function* () {
+        const store = yield* FileStore
+        const from = yield* store.open(name)
+        const other = yield* store.stage({ name: first, size: promised, modified: 5 })
+        const update = yield* store.stage(request)
+        yield* update.copy(from, 0, contentBlockBytes + 1)
+        let count = 0
+        const fill = Effect.forever(
+          Effect.map(update.write([new Uint8Array(contentBlockBytes)]), () => void (count += 1))
+        )
+        assert.strictEqual((yield* Effect.flip(fill))._tag, "NoSpace")
+        // All that the update held is free again, though its scope is open.
+        yield* Effect.scoped(store.stage({ name: second, size: free - promised, modified: 5 }))
+        yield* other.write([new Uint8Array(promised)])
+        return count
+      })
+      const count = yield* Effect.provide(Effect.scoped(written), onDisk(disk))
+      assert.strictEqual(count, Math.floor(clonedHeadBytesMax / contentBlockBytes))
+      assert.deepStrictEqual(staged(yield* control.files), [])
+    })
+  )
+
+  it.effect("is refused at once where nothing is cloned", () =>
+    Effect.gen(function* () {
+      const small = Effect.flatMap(FileStore, (store) => store.stage({ ...request, base: clonedBytesMin - 1 }))
       const whole = Effect.flatMap(FileStore, (store) => store.stage({ name, size: long.length, modified: 5 }))
-      assert.strictEqual(refusal((yield* within({}, upload)).exit), "NoSpace")
+      assert.strictEqual(refusal((yield* within({}, small)).exit), "NoSpace")
       assert.strictEqual(refusal((yield* within({}, whole)).exit), "NoSpace")
     })
   )
