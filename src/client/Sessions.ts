@@ -46,19 +46,22 @@ const make = Effect.fnUntraced(function* <R>(connect: Effect.Effect<ClientSessio
     received: past.received + (current?.session.traffic.received ?? 0)
   })
   const standing = Effect.sync(() => (current?.session.ended() === false ? current.session : undefined))
-  const renew = Effect.gen(function* () {
-    if (current !== undefined) yield* Scope.close(current.scope, Exit.void)
-    past = traffic()
-    current = undefined
-    const scope = yield* Scope.fork(parent)
-    const session = yield* connect.pipe(
-      Effect.provideService(Scope.Scope, scope),
-      Effect.provideContext(context),
-      Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
-    )
-    current = { session, scope }
-    return session
-  })
+  // Whoever is interrupted leaves either no connection or the one that stands.
+  const renew = Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function* () {
+      if (current !== undefined) yield* Scope.close(current.scope, Exit.void)
+      past = traffic()
+      current = undefined
+      const scope = yield* Scope.fork(parent)
+      const session = yield* restore(connect).pipe(
+        Effect.provideService(Scope.Scope, scope),
+        Effect.provideContext(context),
+        Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+      )
+      current = { session, scope }
+      return session
+    })
+  )
   const renewed: Sessions["Service"]["renewed"] = (make) =>
     one.withPermit(Effect.flatMap(standing, (session) => (session ? Effect.succeed(session) : make(renew))))
   return Sessions.of({ standing, session: renewed((connect) => connect), renewed, traffic })
