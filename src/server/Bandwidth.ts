@@ -15,14 +15,69 @@ export type Direction = "received" | "sent"
 export interface Share {
   /** Takes bytes of every level; how long they must wait, milliseconds. 0 where nothing is limited. */
   readonly take: (direction: Direction, bytes: number) => number
+  /** How long what was taken last must still wait: a rate may be another one by now. */
+  readonly left: (direction: Direction) => number
+  /** What was taken last never flows: nobody waits for it. */
+  readonly giveBack: (direction: Direction) => void
 }
 
-interface Line {
-  received: TokenBucket.TokenBucket
-  sent: TokenBucket.TokenBucket
+/** What flows in one direction, at one level. */
+interface Pipe {
+  bucket: TokenBucket.TokenBucket
+  /** the rate by which the bucket's debt is to be paid */
+  bytesPerSecond: number
+  /** in all */
+  taken: number
 }
 
-const newLine = (): Line => ({ received: TokenBucket.full, sent: TokenBucket.full })
+type Line = Readonly<Record<Direction, Pipe>>
+
+const newPipe = (): Pipe => ({ bucket: TokenBucket.full, bytesPerSecond: 0, taken: 0 })
+const newLine = (): Line => ({ received: newPipe(), sent: newPipe() })
+
+/** What is owed is bytes: another rate pays them in another time. */
+const changeRate = (pipe: Pipe, bytesPerSecond: number, now: number): void => {
+  const owed = pipe.bucket.paidAt - now
+  if (owed > 0) pipe.bucket = { paidAt: now + (owed * pipe.bytesPerSecond) / bytesPerSecond }
+  pipe.bytesPerSecond = bytesPerSecond
+}
+
+/** What one session took last at one level. */
+interface Ticket {
+  readonly pipe: Pipe
+  readonly rate: () => number
+  bytes: number
+  /** all that was taken until then */
+  until: number
+}
+
+const ticketOf = (pipe: Pipe, rate: () => number): Ticket => ({ pipe, rate, bytes: 0, until: 0 })
+
+const takeFrom = (ticket: Ticket, now: number, bytes: number): number => {
+  const { pipe } = ticket
+  const rate = ticket.rate()
+  ticket.bytes = rate === 0 ? 0 : bytes
+  if (rate === 0) return 0
+  if (rate !== pipe.bytesPerSecond) changeRate(pipe, rate, now)
+  const { bucket, waitMilliseconds } = TokenBucket.take(pipe.bucket, rate, now, bytes)
+  pipe.bucket = bucket
+  ticket.until = pipe.taken += bytes
+  return waitMilliseconds
+}
+
+const leftOf = ({ bytes, pipe, rate, until }: Ticket, now: number): number => {
+  const bytesPerSecond = rate()
+  if (bytesPerSecond === 0 || bytes === 0) return 0
+  if (bytesPerSecond !== pipe.bytesPerSecond) changeRate(pipe, bytesPerSecond, now)
+  // Those who came later wait for more.
+  return Math.max(0, pipe.bucket.paidAt - now - ((pipe.taken - until) * 1000) / bytesPerSecond)
+}
+
+const giveBackTo = (ticket: Ticket): void => {
+  const { bytes, pipe } = ticket
+  if (bytes > 0) pipe.bucket = { paidAt: pipe.bucket.paidAt - (bytes * 1000) / pipe.bytesPerSecond }
+  ticket.bytes = 0
+}
 
 /** Port: shares out the server's bandwidth. Buckets of an account live as long as one of its sessions. */
 export class Bandwidth extends Context.Service<
@@ -39,13 +94,6 @@ export class Bandwidth extends Context.Service<
       const now = yield* Monotonic.clock
       const server = newLine()
       const accounts = new Map<string, { readonly line: Line; sessions: number }>()
-
-      const takeFrom = (line: Line, direction: Direction, bytesPerSecond: number, bytes: number): number => {
-        if (bytesPerSecond === 0) return 0
-        const { bucket, waitMilliseconds } = TokenBucket.take(line[direction], bytesPerSecond, now(), bytes)
-        line[direction] = bucket
-        return waitMilliseconds
-      }
 
       const enter = (user: string): Line => {
         const known = accounts.get(user) ?? { line: newLine(), sessions: 0 }
@@ -70,21 +118,30 @@ export class Bandwidth extends Context.Service<
             ),
             (account): Share => {
               const session = newLine()
-              const accountRate = (direction: Direction): number =>
-                direction === "received"
-                  ? (rates?.up ?? limits.accountReceiveBytesPerSecond)
-                  : (rates?.down ?? limits.accountSendBytesPerSecond)
+              const tickets: Readonly<Record<Direction, ReadonlyArray<Ticket>>> = {
+                received: [
+                  ticketOf(server.received, () => limits.receiveBytesPerSecond),
+                  ticketOf(account.received, () => rates?.up ?? limits.accountReceiveBytesPerSecond),
+                  ticketOf(session.received, () => limits.sessionReceiveBytesPerSecond)
+                ],
+                sent: [
+                  ticketOf(server.sent, () => limits.sendBytesPerSecond),
+                  ticketOf(account.sent, () => rates?.down ?? limits.accountSendBytesPerSecond),
+                  ticketOf(session.sent, () => limits.sessionSendBytesPerSecond)
+                ]
+              }
+              const longest = (direction: Direction, of: (ticket: Ticket) => number): number =>
+                tickets[direction].reduce((most, ticket) => Math.max(most, of(ticket)), 0)
               return {
                 take: (direction, bytes) => {
-                  const receives = direction === "received"
-                  const ofServer = receives ? limits.receiveBytesPerSecond : limits.sendBytesPerSecond
-                  const ofSession = receives ? limits.sessionReceiveBytesPerSecond : limits.sessionSendBytesPerSecond
-                  return Math.max(
-                    takeFrom(server, direction, ofServer, bytes),
-                    takeFrom(account, direction, accountRate(direction), bytes),
-                    takeFrom(session, direction, ofSession, bytes)
-                  )
-                }
+                  const at = now()
+                  return longest(direction, (ticket) => takeFrom(ticket, at, bytes))
+                },
+                left: (direction) => {
+                  const at = now()
+                  return longest(direction, (ticket) => leftOf(ticket, at))
+                },
+                giveBack: (direction) => tickets[direction].forEach(giveBackTo)
               }
             }
           )

@@ -176,11 +176,19 @@ const fit = <A, B>(
   return { rows, leftOut: all.length - rows.length }
 }
 
+/** An address as people write it, or what a list shows in its place. */
+const fromWhere = (address: string | undefined): ((one: LoginGuard.Subject) => boolean) => {
+  if (address === undefined) return () => true
+  if (address === "loopback") return ({ loopback }) => loopback
+  const { key } = Peer.fromAddress(address)
+  return (one) => one.address === key || one.address === address
+}
+
 const matches = ({ address, user }: Which, shown: (user: string) => string) => {
-  const key = address === undefined ? undefined : Peer.fromAddress(address).key
+  const isFrom = fromWhere(address)
   // Hashing costs; a name that is given in the clear is compared in the clear.
   const hashed = user?.startsWith(NameHash.unknownPrefix) === true
   return (one: LoginGuard.Subject): boolean =>
-    (key === undefined || one.address === key) &&
+    isFrom(one) &&
     (user === undefined || one.user === user || (hashed && one.user !== undefined && shown(one.user) === user))
 }

@@ -8,7 +8,7 @@ import * as Monotonic from "../domain/Monotonic.ts"
 import type { FrameChannel, Traffic } from "../domain/session/FrameChannel.ts"
 import type { Session } from "../domain/session/SessionState.ts"
 import { connectionId, type Frame } from "../domain/wire/Frame.ts"
-import type { Share } from "./Bandwidth.ts"
+import type { Direction, Share } from "./Bandwidth.ts"
 import type { AliveMeanwhile } from "./KeepAlive.ts"
 import * as Patience from "./Patience.ts"
 import * as RateMeter from "./RateMeter.ts"
@@ -44,6 +44,16 @@ const isSignOfLife = (frames: ReadonlyArray<Frame>): boolean =>
   frames.length > 0 && frames.every(({ id, kind }) => kind === "message" && id === connectionId)
 
 const nothing: Readonly<Traffic> = { received: 0, sent: 0 }
+
+/** How often those who wait for their share look again, milliseconds: a reload may have changed a rate. */
+const lookAgainMilliseconds = 1000
+
+const waited = (share: Share, direction: Direction): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const left = share.left(direction)
+    if (left < 1) return Effect.void
+    return Effect.andThen(Effect.sleep(Math.min(left, lookAgainMilliseconds)), waited(share, direction))
+  })
 
 export const make: Effect.Effect<Flow> = Effect.gen(function* () {
   const limits = yield* ServerLimits
@@ -87,8 +97,9 @@ export const make: Effect.Effect<Flow> = Effect.gen(function* () {
     claimed += milliseconds
   }
 
-  const pause = (milliseconds: number, aliveMeanwhile: AliveMeanwhile): Effect.Effect<void> =>
-    milliseconds < 1 ? Effect.void : aliveMeanwhile(Effect.sleep(milliseconds))
+  /** Takes bytes of the share: what is to be waited for first, undefined where nothing is. */
+  const pause = (direction: Direction, bytes: number): Effect.Effect<void> | undefined =>
+    share === undefined || share.take(direction, bytes) < 1 ? undefined : waited(share, direction)
 
   const through: Flow["through"] = (channel, aliveMeanwhile) => {
     traffic = channel.traffic
@@ -119,16 +130,20 @@ export const make: Effect.Effect<Flow> = Effect.gen(function* () {
           receivedBefore = channel.traffic.received
           received = RateMeter.add(received, clock.currentTimeMillisUnsafe(), bytes)
           // Whoever does not read on makes the peer wait: the network holds no more than its buffers.
-          return Effect.as(pause(share?.take("received", bytes) ?? 0, aliveMeanwhile), frames)
+          const wait = pause("received", bytes)
+          return wait === undefined ? Effect.succeed(frames) : Effect.as(aliveMeanwhile(wait), frames)
         })
       }),
       send: (frame) =>
         Effect.suspend(() => {
           const content = frame.kind === "content" ? lengthOf(frame.parts) : 0
-          const wait = content > 0 ? (share?.take("sent", content) ?? 0) : 0
-          return wait < 1
-            ? sending(frame, content)
-            : Effect.andThen(pause(wait, aliveMeanwhile), sending(frame, content))
+          const wait = content > 0 ? pause("sent", content) : undefined
+          if (wait === undefined) return sending(frame, content)
+          const unsent = Effect.sync(() => share?.giveBack("sent"))
+          return Effect.andThen(
+            Effect.onInterrupt(aliveMeanwhile(wait), () => unsent),
+            sending(frame, content)
+          )
         })
     }
   }

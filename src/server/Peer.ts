@@ -53,13 +53,21 @@ const plainOf = (address: string): string =>
     .replace(/%.*$/, "")
     .toLowerCase()
 
+/** IPv4 written as IPv6 is IPv4 here, as of those who connect: `::ffff:10.0.0.0/104` is `10.0.0.0/8`. */
+const unmapped = (text: string): string =>
+  text.replace(/^::ffff:(\d+\.\d+\.\d+\.\d+)(?:\/(\d+))?$/i, (_, address: string, bits?: string) =>
+    bits === undefined ? address : `${address}/${Number(bits) - 96}`
+  )
+
 /** The network that a text names: an address is a network of itself. */
-const networkOf = (text: string): Result.Result<IpNetwork.IpNetwork, NetAddress.NetAddressError> =>
-  Result.orElse(IpNetwork.fromString(text), () =>
+const networkOf = (written: string): Result.Result<IpNetwork.IpNetwork, NetAddress.NetAddressError> => {
+  const text = unmapped(written)
+  return Result.orElse(IpNetwork.fromString(text), () =>
     Result.flatMap(NetAddress.ipFromString(text), (address) =>
       IpNetwork.fromAddress(address, NetAddress.width(address))
     )
   )
+}
 
 /** Whether a text names an address or a network: `192.0.2.1`, `10.0.0.0/8`, `2001:db8::/32`. */
 export const isNetwork = (text: string): boolean => Result.isSuccess(networkOf(text))

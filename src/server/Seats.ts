@@ -104,20 +104,20 @@ function make(limits: ServerLimits): Seats["Service"] {
 
   const enter = (one: Waiting): void => {
     all += 1
-    count(allByAddress, one.peer.key, 1)
-    count(waitingByAddress, one.peer.key, 1)
+    countPeer(allByAddress, one.peer, 1)
+    countPeer(waitingByAddress, one.peer, 1)
     waiting.add(one)
   }
 
   const stopWaiting = (one: Waiting): void => {
     waiting.delete(one)
-    count(waitingByAddress, one.peer.key, -1)
+    countPeer(waitingByAddress, one.peer, -1)
   }
 
   const leave = (one: Waiting): void => {
     if (waiting.has(one)) stopWaiting(one)
     all -= 1
-    count(allByAddress, one.peer.key, -1)
+    countPeer(allByAddress, one.peer, -1)
   }
 
   // Everyone on a machine shares its loopback: one of them that has logged in says nothing about another.
@@ -148,14 +148,15 @@ function make(limits: ServerLimits): Seats["Service"] {
     let victim: Waiting | undefined
     let least: Rank | undefined
     for (const one of waiting) {
-      const { key } = one.peer
-      if (sameAddress && key !== newcomer.key) continue
+      const { key, proxy } = one.peer
+      if (sameAddress && (proxy || key !== newcomer.key)) continue
       const known = spared(one.peer)
       if (known && !welcome) continue
       // A try costs its address one of few: let it end, or nobody gets in where many log in at once.
       const busy = one.step === trying && now - one.tryingSince < attemptMillisecondsMax
       if (busy && (known || !welcome)) continue
-      const crowd = (waitingByAddress.get(key) ?? 0) + (key === newcomer.key ? 1 : 0)
+      // Of whom a proxy has yet to tell, nobody knows a crowd.
+      const crowd = proxy ? 1 : (waitingByAddress.get(key) ?? 0) + (key === newcomer.key ? 1 : 0)
       if (least !== undefined && !before(known, crowd, one, least)) continue
       victim = one
       least = { known, crowd, step: one.step, turn: one.turn }
@@ -267,6 +268,11 @@ const before = (known: boolean, crowd: number, { step, turn }: Waiting, other: R
   if (known !== other.known) return other.known
   if (crowd !== other.crowd) return crowd > other.crowd
   return step === other.step ? turn < other.turn : step < other.step
+}
+
+/** By address; a proxy's connection is of none until its header is here. */
+const countPeer = (counts: Map<string, number>, { key, proxy }: Peer, change: 1 | -1): void => {
+  if (!proxy) count(counts, key, change)
 }
 
 /** Counts up or down, and forgets what is at zero. */

@@ -848,8 +848,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     "bandwidth-never-refills",
     "the bandwidth is used up once and for all",
     "server/Bandwidth.ts",
-    "bytesPerSecond, now(), bytes)",
-    "bytesPerSecond, 0, bytes)",
+    "rate, now, bytes)",
+    "rate, 0, bytes)",
     "server/Flow",
     "server/tour",
     "domain/channel/TokenBucket"

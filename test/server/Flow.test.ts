@@ -17,6 +17,7 @@ import {
 } from "../../src/domain/limits.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as HostileClient from "../../src/domain/testing/HostileClient.ts"
+import { defaultLimits } from "../../src/server/ServerLimits.ts"
 import * as slowSocket from "../slowSocket.ts"
 import { connect, dial, scenario, settle, Watch } from "./world.ts"
 
@@ -109,6 +110,44 @@ describe("bandwidth", () => {
         assert.deepStrictEqual(sink.content(), Fixture.bytes(3, size))
       }),
     { limits: { sendBytesPerSecond: rate }, files: [{ name, content: Fixture.bytes(3, size) }] }
+  )
+
+  scenario(
+    "leaves nobody to pay for what was to be sent to a client that has gone",
+    () =>
+      Effect.gen(function* () {
+        const cut = Effect.gen(function* () {
+          const session = yield* HostileClient.login(yield* dial, Fixture.ada)
+          yield* session.say(1, { _tag: "Download", name })
+          yield* settle
+        })
+        yield* Effect.scoped(Effect.all([cut, cut, cut]))
+        yield* settle
+        yield* TestClock.adjust(goodbyeMillisecondsMax)
+        yield* settle
+        const sink = Fixture.sink()
+        const session = yield* connect()
+        const get = session.download(name, () => Effect.succeed(sink))
+        takesItsTime(yield* timed(get), size)
+      }),
+    { limits: { sendBytesPerSecond: rate }, files: [{ name, content: Fixture.bytes(3, size) }] }
+  )
+
+  const raised = { ...defaultLimits, sendBytesPerSecond: 1024 }
+
+  scenario(
+    "holds nobody up by a rate that a reload has raised, whoever waits and whoever comes",
+    () =>
+      Effect.gen(function* () {
+        const get = Effect.flatMap(connect(), (session) => session.download(name, () => Effect.succeed(Fixture.sink())))
+        const waiting = yield* Effect.forkChild(get)
+        yield* settle
+        yield* TestClock.adjust(2_000)
+        yield* settle
+        raised.sendBytesPerSecond = rate
+        takesItsTime(yield* timed(Effect.andThen(get, Fiber.join(waiting))), 2 * size)
+      }),
+    { liveLimits: raised, files: [{ name, content: Fixture.bytes(3, size) }] }
   )
 
   scenario("costs no time when it is off", () =>

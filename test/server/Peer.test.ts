@@ -50,3 +50,16 @@ describe("isLoopback", () => {
     it(`'${host}' is not`, () => assert.isFalse(Peer.isLoopback(host)))
   }
 })
+
+describe("trusting", () => {
+  it("takes IPv4 that is written as IPv6 for what it is", () => {
+    for (const text of ["::ffff:10.0.0.7", "::FFFF:10.0.0.0/104", "10.0.0.0/8"]) {
+      assert.isTrue(Peer.isNetwork(text))
+      assert.isTrue(Peer.trusting([text])("::ffff:10.0.0.7"))
+      assert.isTrue(Peer.trusting([text])("10.0.0.7"))
+      assert.isFalse(Peer.trusting([text])("11.0.0.7"))
+    }
+    assert.isFalse(Peer.isNetwork("::ffff:10.0.0.0/64"))
+    assert.isFalse(Peer.trusting(["::/0"])("10.0.0.7"))
+  })
+})

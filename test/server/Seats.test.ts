@@ -175,6 +175,19 @@ describe("Seats", () => {
     }).pipe(Effect.scoped, seatedWith({ sessionsPerAccount: 2, sessionsPerAddress: 4 }))
   )
 
+  it.effect("connections of which a proxy has yet to tell are neither its own nor a crowd", () =>
+    Effect.gen(function* () {
+      const proxy = { ...stranger(1), proxy: true }
+      const early = yield* Effect.forEach([1, 2, 3, 4, 5, 6], () => held(proxy))
+      const own = yield* held(stranger(1))
+      const others = yield* Effect.forEach([1, 2, 3], () => held(stranger(2)))
+      assert.deepStrictEqual(yield* losers([...early, own]), [])
+      yield* held(proxy)
+      assert.deepStrictEqual(yield* losers([...early, own]), [])
+      assert.deepStrictEqual(yield* losers(others), [0])
+    }).pipe(seated)
+  )
+
   it.effect("a proxy's connections count for whom it names, and for nobody before", () =>
     Effect.gen(function* () {
       const proxy = { ...stranger(1), proxy: true }

@@ -162,5 +162,22 @@ export const controlContract: ReadonlyArray<ContractCase<Controlled>> = [
         yield* lift({})
       }
     })
+  },
+  {
+    name: "lift takes an address as it is shown: this machine, and one that a proxy names",
+    effect: Effect.gen(function* () {
+      const guard = yield* LoginGuard
+      const proxied = Peer.proxied("::1")
+      for (let attempt = 0; attempt < limits.attemptsPerUserAndAddressMax; attempt++)
+        yield* guard.attempt("ada", proxied)
+      const { bans } = yield* (yield* Control).bans
+      yield* equal("shown", bans.length, 1)
+      yield* equal("by proxy", yield* lift({ address: bans[0]?.address ?? "" }), 1)
+      const here = Peer.fromAddress("127.0.0.1")
+      const factor = limits.loopbackAttemptsFactor
+      const attempts = limits.attemptsPerUserAndAddressMax * factor
+      for (let attempt = 0; attempt < attempts; attempt++) yield* guard.attempt("ada", here)
+      yield* equal("loopback", yield* lift({ address: "loopback" }), 1)
+    })
   }
 ]

@@ -56,6 +56,8 @@ export interface Options {
   /** what the disk fails to open */
   readonly broken?: ReadonlyArray<FileName>
   readonly limits?: Partial<ServerLimits>
+  /** instead of `limits`: what a test changes while the server runs */
+  readonly liveLimits?: ServerLimits
   /** the write of that number fails for want of space, counted from 1 over all stagings */
   readonly noSpaceAtWrite?: number
   /** spoils the server's end of each connection */
@@ -193,7 +195,7 @@ export const layer = (options: Options = {}) =>
     Layer.provideMerge(options.audit ?? Layer.empty),
     Layer.provideMerge(Layer.sync(Metric.MetricRegistry, () => new Map())),
     Layer.provide(logTo),
-    Layer.provide(Layer.succeed(ServerLimits, { ...defaultLimits, ...options.limits })),
+    Layer.provide(Layer.succeed(ServerLimits, options.liveLimits ?? { ...defaultLimits, ...options.limits })),
     Layer.provide(spoiled(options)),
     Layer.provideMerge(MemorySocket.layer),
     Layer.provideMerge(accountsOf(options)),
