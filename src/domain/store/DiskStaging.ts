@@ -61,7 +61,8 @@ export const stage = Effect.fnUntraced(function* (
   const { staged, resumed } = yield* Effect.acquireRelease(open, ({ staged }) => staged.release)
   const held = Effect.acquireRelease(reserve(context, request, resumed), ({ release }) => release)
   return yield* Effect.matchEffect(held, {
-    onSuccess: (reservation) => Effect.succeed(staging(context, request, staged, resumed, reservation)),
+    onSuccess: (reservation) =>
+      Effect.as(staged.holding(reservation.release), staging(context, request, staged, resumed, reservation)),
     // From the beginning it may be a clone, which needs less.
     onFailure: (error) =>
       resumed > clonedHeadBytesMax && isClonable(context, request)
@@ -117,8 +118,10 @@ const lengthLeft = Effect.fnUntraced(function* (context: DiskStore, file: DiskFi
 
 /** A part of the free space that is promised to one staging. */
 interface Reservation {
-  /** `count` bytes of it are now in the file. */
-  readonly wrote: (count: number) => void
+  /** `count` bytes of it are now in the file; those that are kept have taken no room. */
+  readonly reached: (count: number, kept: boolean) => void
+  /** Holds so many bytes at least, which are to be written now. */
+  readonly need: (count: number) => Effect.Effect<void, NoSpace | StoreFailed>
   /** Holds what a clone would not have needed. */
   readonly rest: Effect.Effect<void, NoSpace | StoreFailed>
   /** Gives back what was not written. Only the first call counts. */
@@ -131,7 +134,7 @@ const isClonable = ({ cloning }: DiskStore, { target }: StageRequest): boolean =
 
 /**
  * Holds the declared size against the free space until it is written or given up. Where that is not free, of what may
- * become a clone only as much as is written before it is one.
+ * become a clone only as much as is written before it is one; what is new in the clone follows in steps of that.
  */
 const reserve = Effect.fnUntraced(function* (context: DiskStore, request: StageRequest, resumed: number) {
   const { disk, reserved } = context
@@ -169,8 +172,17 @@ const reserve = Effect.fnUntraced(function* (context: DiskStore, request: StageR
   } else {
     yield* hold(owed)
   }
+  const need = Effect.fnUntraced(function* (count: number) {
+    if (count <= left || (yield* tryHold(Math.min(owed, clonedHeadBytesMax))) === 0) return
+    yield* hold(Math.min(owed, count - left))
+  })
   return {
-    wrote: take,
+    reached: (count, kept) => {
+      const free = kept ? Math.min(count, owed) : 0
+      owed -= free
+      take(count - free)
+    },
+    need,
     rest: Effect.suspend(() => (owed > 0 ? hold(owed) : Effect.void)),
     release: Effect.sync(() => take(left))
   } satisfies Reservation
@@ -184,6 +196,8 @@ interface Staged {
   readonly become: (file: Opened, done: () => number) => Effect.Effect<void>
   readonly isOpen: () => boolean
   readonly wasTakenOver: () => boolean
+  /** Told what it holds, which a take-over gives back: whoever takes over holds the same again. */
+  readonly holding: (giveBack: Effect.Effect<void>) => Effect.Effect<void>
   /** Runs one operation on the file; a take-over waits for it. */
   readonly exclusively: <A, E>(operation: Effect.Effect<A, E>) => Effect.Effect<A, E>
   /** Removes it. */
@@ -216,6 +230,7 @@ const makeStaged = (context: DiskStore, path: DiskPath, first: Opened, resume: s
   const ending = Semaphore.makeUnsafe(1)
   let open = true
   let takenOver = false
+  let held: Effect.Effect<void> = Effect.void
   // Held until the file is closed or gone: whoever comes next with the key must not find it half removed.
   const end = (last: Effect.Effect<void>) =>
     Effect.suspend(() => {
@@ -235,10 +250,10 @@ const makeStaged = (context: DiskStore, path: DiskPath, first: Opened, resume: s
   const kept = end(Effect.suspend(() => (done === undefined ? Effect.void : DiskClone.cut(context, file, done()))))
   const holder: Holder = {
     takeOver: using.withPermit(
-      Effect.andThen(
-        Effect.sync(() => void (takenOver = open)),
-        kept
-      )
+      Effect.suspend(() => {
+        takenOver = open
+        return Effect.andThen(kept, held)
+      })
     )
   }
   if (resume !== undefined) context.resumable.set(resume, holder)
@@ -264,6 +279,11 @@ const makeStaged = (context: DiskStore, path: DiskPath, first: Opened, resume: s
       }),
     isOpen: () => open,
     wasTakenOver: () => takenOver,
+    holding: (giveBack) =>
+      Effect.suspend(() => {
+        held = giveBack
+        return takenOver ? giveBack : Effect.void
+      }),
     exclusively: using.withPermit,
     discard,
     release:
@@ -311,10 +331,11 @@ const staging = (
   }
 
   /** What is no clone, and can be none any more, takes all the room that was declared. */
-  const roomFor = (length: number): Effect.Effect<void, StoreError> =>
-    clone === undefined && (older !== undefined || received + length > clonedHeadBytesMax)
-      ? reservation.rest
-      : Effect.void
+  const roomFor = (length: number, kept: boolean): Effect.Effect<void, StoreError> => {
+    if (kept) return Effect.void
+    const isWhole = clone === undefined && (older !== undefined || received + length > clonedHeadBytesMax)
+    return isWhole ? reservation.rest : reservation.need(length)
+  }
 
   /** Whether a range of that file is in its place already: it stays where it is, and the file began as a clone. */
   const isKept = (from: OpenFile, offset: number, length: number): boolean =>
@@ -324,11 +345,11 @@ const staging = (
     yield* usable
     const length = Bytes.lengthOf(parts)
     yield* fits(length)
-    yield* roomFor(length)
+    yield* roomFor(length, kept)
     hash(parts, length)
     if (!kept) yield* Effect.mapError(staged.file().write(received, parts), full(name))
     received += length
-    reservation.wrote(length)
+    reservation.reached(length, kept)
     if (clone !== undefined) yield* Effect.mapError(clone.reached(received, !kept), full(name))
   })
 
@@ -375,8 +396,8 @@ const staging = (
   ): Effect.fn.Return<void, StoreError> {
     yield* usable
     yield* fits(length)
-    yield* roomFor(length)
     const kept = isKept(from, offset, length)
+    yield* roomFor(length, kept)
     let writing: Fiber.Fiber<void, DiskError> | undefined
     let before = received
     const written = Effect.suspend(() => (writing === undefined ? Effect.void : Fiber.join(writing))).pipe(
@@ -393,7 +414,7 @@ const staging = (
         if (!kept) writing = yield* Effect.forkChild(staged.file().write(received, [block]), { startImmediately: true })
         hash([block], block.length)
         received += block.length
-        reservation.wrote(block.length)
+        reservation.reached(block.length, kept)
         done += block.length
       }
     })

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Layer, Option, type Scope } from "effect"
+import { Cause, Effect, Exit, Layer, Option, Result, type Scope } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { TestClock } from "effect/testing"
 import * as Bytes from "../../../src/domain/Bytes.ts"
@@ -426,6 +426,28 @@ describe("an update on a disk that has no room for a second file", () => {
       const whole = Effect.flatMap(FileStore, (store) => store.stage({ name, size: long.length, modified: 5 }))
       assert.strictEqual(refusal((yield* within({}, upload)).exit), "NoSpace")
       assert.strictEqual(refusal((yield* within({}, whole)).exit), "NoSpace")
+    })
+  )
+
+  it.effect("takes nothing in its clone that another staging was promised", () =>
+    Effect.gen(function* () {
+      const promised = 4 * mebibyte
+      // All of what is written in the clone would fit, were it alone.
+      const capacityBytes = tight.capacityBytes + promised
+      const writeAll = (staging: Staging, length: number) =>
+        Effect.forEach(Array.from({ length: length / mebibyte }), () => staging.write([changed.subarray(0, mebibyte)]))
+      const beside = Effect.gen(function* () {
+        const store = yield* FileStore
+        const upload = yield* store.stage({ name: other, size: promised, modified: 5 })
+        const from = yield* store.open(name)
+        const update = yield* store.stage(request)
+        yield* update.copy(from, 0, part)
+        const outcome = yield* Effect.result(writeAll(update, long.length - part))
+        yield* writeAll(upload, promised)
+        return Result.isFailure(outcome) ? outcome.failure._tag : "written"
+      })
+      const { exit } = yield* within({ capacityBytes }, beside)
+      assert.deepStrictEqual(exit, Exit.succeed("NoSpace"))
     })
   )
 

@@ -306,6 +306,22 @@ describe("what is kept for a resume", () => {
     )
   )
 
+  it.effect("a staging that takes over needs no room for what the older one was still to write", () =>
+    withDisk({ capacityBytes: 3 * size }, {}, () =>
+      Effect.gen(function* () {
+        const store = yield* FileStore
+        const request = { name, size: 2 * size + 2, modified: 5, resume }
+        const older = yield* store.stage(request)
+        yield* older.write([new Uint8Array(size)])
+        assert.strictEqual((yield* store.stage(request)).resumed, size)
+        // And what it has given back it does not give back again.
+        assert.strictEqual((yield* Effect.flip(older.write([new Uint8Array(1)])))._tag, "TakenOver")
+        const more = store.stage({ name: FileName.make("other"), size, modified: 5 })
+        assert.strictEqual((yield* Effect.flip(more))._tag, "NoSpace")
+      }).pipe(Effect.scoped)
+    )
+  )
+
   for (const what of ["that ends too small", "that is trimmed"] as const) {
     it.effect(`a staging ${what} is gone before the next one of its key begins`, () =>
       Effect.gen(function* () {
