@@ -165,10 +165,10 @@ export const make = Effect.fnUntraced(function* (options: {
         const before = base?.signature?.digest ?? (yield* known(name))
         if (before !== undefined) watch.had(id, before)
       }
+      const update = base === undefined ? {} : ({ update: true } as const)
+      const declared = { name, size, modified, ...mayRun(executable), ...resume, ...update, ...(target && { target }) }
       // Taking over from an older session may wait for what that is doing.
-      const staging = yield* aliveMeanwhile(
-        hold(store.stage({ name, size, modified, ...mayRun(executable), ...resume, ...(target && { target }) }))
-      )
+      const staging = yield* aliveMeanwhile(hold(store.stage(declared)))
       const value = ours && size >= resumeBytesMin ? givingBack(staging.value) : staging.value
       incoming = {
         ...staging,

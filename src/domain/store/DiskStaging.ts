@@ -129,8 +129,7 @@ interface Reservation {
 }
 
 /** Whether what is staged may become a clone of the live file. */
-const isClonable = ({ cloning }: DiskStore, { target }: StageRequest): boolean =>
-  cloning.possible && target === "present"
+const isClonable = ({ cloning }: DiskStore, { update }: StageRequest): boolean => cloning.possible && update === true
 
 /**
  * Holds the declared size against the free space until it is written or given up. Where that is not free, of what may

@@ -17,8 +17,8 @@
  *   a mixture. A file that is replaced while it is open reads on as it was.
  * - **Staging** is invisible until `commit`. `write` appends; what would exceed the declared size fails with
  *   `SizeMismatch` before it is written. After a write has failed the staging is over: it holds no space, and whatever
- *   is called next fails. A declared size for which there is no space fails with `NoSpace` at once; with `target`
- *   `present` it may do so only once it is known that the file is no clone of the older one, which needs less.
+ *   is called next fails. A declared size for which there is no space fails with `NoSpace` at once; for an
+ *   `update` it may do so only once it is known that the file is no clone of the older one, which needs less.
  *   Several stagings of one name are independent.
  * - **Commit** verifies size and digest, makes the content durable, and replaces the name in one step, under a lock of
  *   that name: whoever reads finds the whole old or the whole new file, a crash at any moment included. It fails
@@ -85,6 +85,8 @@ export interface StageRequest {
   readonly resume?: string
   /** what must be at the name, now and at the commit: `absent` fails with `FileExists`, `present` with `NoSuchFile` */
   readonly target?: "absent" | "present"
+  /** whether it is made of the live file, from which the most of it may be copied */
+  readonly update?: true
 }
 
 /** What a commit must find true. */

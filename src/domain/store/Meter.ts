@@ -401,14 +401,17 @@ const countsOf = (meter: State, name: FileName): Counts =>
   new Map(around(meter, name).map((folder) => [folder, folder.counts]))
 
 /** Who takes over from an older staging of the key goes on with what that holds: it is the same file. */
-const takeOver = ({ resuming }: State, resume: string, holding: Holding): void => {
-  const older = resuming.get(resume)
-  if (older !== undefined) {
-    Object.assign(holding, older)
-    Object.assign(older, { amount: { bytes: 0, files: 0 }, folders: [] })
-  }
-  resuming.set(resume, holding)
-}
+const takeOver = ({ resuming }: State, resume: string, holding: Holding) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const older = resuming.get(resume)
+      resuming.set(resume, holding)
+      if (older === undefined) return
+      Object.assign(holding, older)
+      Object.assign(older, { amount: { bytes: 0, files: 0 }, folders: [] })
+    }),
+    () => Effect.sync(() => resuming.get(resume) === holding && resuming.delete(resume))
+  )
 
 const reserve = Effect.fnUntraced(function* (
   meter: State,
@@ -439,14 +442,9 @@ const reserve = Effect.fnUntraced(function* (
     })
 
   // Also what a commit takes in a folder that is first counted after this.
-  yield* Effect.addFinalizer(() =>
-    Effect.sync(() => {
-      giveBack()
-      if (resume !== undefined && meter.resuming.get(resume) === holding) meter.resuming.delete(resume)
-    })
-  )
+  yield* Effect.addFinalizer(() => Effect.sync(giveBack))
   if (own !== undefined) yield* count(meter, own, quotaRecountMillisecondsMax)
-  if (resume !== undefined) takeOver(meter, resume, holding)
+  if (resume !== undefined) yield* takeOver(meter, resume, holding)
   if (around(meter, name).length > 0) {
     const first = change(yield* growth(meter, name, size))
     // Before somebody is refused: perhaps there is room again.

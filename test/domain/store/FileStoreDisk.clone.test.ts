@@ -357,7 +357,7 @@ describe("an update on a disk that has no room for a second file", () => {
   const long = Fixture.bytes(7, clonedHeadBytesMax + 8 * mebibyte)
   /** What is new takes a little; the file beside itself would not fit. */
   const tight = { capacityBytes: long.length + clonedHeadBytesMax + mebibyte }
-  const request = { name, size: long.length, modified: 5, resume, target: "present" } as const
+  const request = { name, size: long.length, modified: 5, resume, update: true } as const
   const part = 2 * mebibyte
   const changed = Fixture.bytes(8, part)
   const target = Bytes.concat([long.subarray(0, part), changed, long.subarray(2 * part)])
@@ -422,8 +422,10 @@ describe("an update on a disk that has no room for a second file", () => {
 
   it.effect("is refused at once as a new file is", () =>
     Effect.gen(function* () {
-      const upload = Effect.flatMap(FileStore, (store) => store.stage({ ...request, target: "absent", name: other }))
-      const whole = Effect.flatMap(FileStore, (store) => store.stage({ name, size: long.length, modified: 5 }))
+      const upload = Effect.flatMap(FileStore, (store) => store.stage({ name: other, size: long.length, modified: 5 }))
+      const whole = Effect.flatMap(FileStore, (store) =>
+        store.stage({ name, size: long.length, modified: 5, target: "present" })
+      )
       assert.strictEqual(refusal((yield* within({}, upload)).exit), "NoSpace")
       assert.strictEqual(refusal((yield* within({}, whole)).exit), "NoSpace")
     })
