@@ -58,7 +58,10 @@ export const stage = Effect.fnUntraced(function* (
   yield* checkDemanded(context, request)
   // Of several at once with one key each waits for the one before it to be known as holder.
   const open = context.lockResume(request.resume ?? (yield* context.newStagedName))(openStaged(context, request))
-  const { staged, resumed } = yield* Effect.acquireRelease(open, ({ staged }) => staged.release)
+  const opened = Effect.acquireRelease(open, ({ staged }) => staged.release)
+  const { staged, resumed } = yield* Effect.catchTag(opened, "NoSpace", () =>
+    Effect.andThen(giveRoomForFile(context), opened)
+  )
   const held = Effect.acquireRelease(reserve(context, request, resumed), ({ release }) => release)
   return yield* Effect.matchEffect(held, {
     onSuccess: (reservation) =>
@@ -70,6 +73,14 @@ export const stage = Effect.fnUntraced(function* (
         : Effect.fail(error)
   })
 })
+
+/** A disk may be too full for a file of no bytes: what is only kept for a resume gives way for that, too. */
+const giveRoomForFile = (context: DiskStore): Effect.Effect<void> =>
+  giveWay(
+    context,
+    1,
+    Effect.map(Effect.mapError(context.disk.freeBytes, failed), (free) => free >= resumeBytesMin)
+  )
 
 /** A staged file of its own, or the one that an earlier staging of the same key has left. */
 const openStaged = Effect.fnUntraced(function* (context: DiskStore, request: StageRequest) {

@@ -275,6 +275,24 @@ describe("what is kept for a resume", () => {
       })
   )
 
+  it.effect("gives way to a file that the disk has no room to make", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* MemoryDisk.make({ capacityBytes: 2 * size })
+      const full = new DiskError({ operation: "create", code: "ENOSPC" })
+      const create = (path: DiskPath) =>
+        Effect.flatMap(disk.freeBytes, (free) => (free < size ? Effect.fail(full) : disk.create(path)))
+      yield* Effect.gen(function* () {
+        for (const key of ["a", "b"]) yield* keep("file", size, key)
+        yield* saveFile(FileName.make("other"), [new Uint8Array(5)])
+        assert.deepStrictEqual(keys(yield* control.files), ["b"])
+        // What must stay keeps the disk full.
+        yield* saveFile(FileName.make("more"), [new Uint8Array(size)])
+        const refused = yield* Effect.flip(saveFile(FileName.make("last"), [new Uint8Array(5)]))
+        assert.strictEqual(refused._tag, "NoSpace")
+      }).pipe(Effect.provide(onDisk({ ...disk, create, placeAll: () => Effect.fail(full) })))
+    })
+  )
+
   it.effect("stays when even all of it would not be enough, and the refused staging leaves nothing", () =>
     withDisk({ capacityBytes: 4 * size }, {}, (control) =>
       Effect.gen(function* () {
