@@ -182,9 +182,8 @@ const reserve = Effect.fnUntraced(function* (context: DiskStore, request: StageR
   } else {
     yield* hold(owed)
   }
-  const need = Effect.fnUntraced(function* (count: number) {
-    if (count <= left || (yield* tryHold(Math.min(owed, clonedHeadBytesMax))) === 0) return
-    yield* hold(Math.min(owed, count - left))
+  const more = Effect.fnUntraced(function* (count: number) {
+    if ((yield* tryHold(Math.min(owed, clonedHeadBytesMax))) > 0) yield* hold(Math.min(owed, count - left))
   })
   return {
     reached: (count, kept) => {
@@ -192,7 +191,7 @@ const reserve = Effect.fnUntraced(function* (context: DiskStore, request: StageR
       owed -= free
       take(count - free)
     },
-    need,
+    need: (count) => (count <= left ? Effect.void : more(count)),
     rest: Effect.suspend(() => (owed > 0 ? hold(owed) : Effect.void)),
     release: Effect.sync(() => take(left))
   } satisfies Reservation
@@ -290,10 +289,10 @@ const makeStaged = (context: DiskStore, path: DiskPath, first: Opened, resume: s
     isOpen: () => open,
     wasTakenOver: () => takenOver,
     holding: (giveBack) =>
-      Effect.suspend(() => {
-        held = giveBack
-        return takenOver ? giveBack : Effect.void
-      }),
+      Effect.andThen(
+        Effect.sync(() => void (held = giveBack)),
+        Effect.suspend(() => (takenOver ? giveBack : Effect.void))
+      ),
     exclusively: using.withPermit,
     discard,
     release:
