@@ -75,15 +75,21 @@ export const begin = Effect.fnUntraced(function* (options: {
   readonly from: Older
   /** a name that nobody goes on with */
   readonly path: DiskPath
+  /** there is no room for anything else: worth to wait until a file that has just changed is one that has not */
+  readonly needed?: boolean
   /** a file to put the clone into, with the permissions that it shall have */
   readonly create: (path: DiskPath) => Effect.Effect<Opened, unknown>
 }): Effect.fn.Return<Clone | undefined> {
-  const { context, create, from, path, size, staged } = options
+  const { context, create, from, needed = false, path, size, staged } = options
   const { changed, cloneInto } = from
   if (cloneInto === undefined || changed === undefined || !context.cloning.possible) return undefined
   if (from.size < clonedBytesMin || staged.length > clonedHeadBytesMax) return undefined
   // What has just changed may change again without another time.
-  if ((yield* Clock.currentTimeMillis) - changed < versionGrainMilliseconds) return undefined
+  const age = (yield* Clock.currentTimeMillis) - changed
+  if (age < versionGrainMilliseconds) {
+    if (!needed || age < 0) return undefined
+    yield* Effect.sleep(versionGrainMilliseconds - age)
+  }
 
   const end = Math.max(size, from.size)
   const clone = marked(context, end)

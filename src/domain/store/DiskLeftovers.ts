@@ -59,17 +59,19 @@ export const trimLeftovers = Effect.fnUntraced(
 /**
  * Removes the oldest until there is room for so many bytes that are missing; none when all of them would not be enough.
  * What shares its blocks with another file gives nothing back, so in the end the disk says whether it is enough.
+ * Gives whether some may have gone.
  */
 export const giveWay = Effect.fnUntraced(
   function* (context: DiskStore, missing: number, isEnough: Effect.Effect<boolean, StoreFailed>) {
     const all = yield* leftovers(context)
-    if (totalOf(all) < missing) return
+    if (totalOf(all) < missing) return false
     let bytes = 0
     for (const leftover of all) {
-      if (bytes >= missing && (yield* isEnough)) return
+      if (bytes >= missing && (yield* isEnough)) return true
       yield* removeLeftover(context, leftover)
       bytes += leftover.stat.size
     }
+    return bytes > 0
   },
-  (gone) => Effect.ignore(gone)
+  (gone) => Effect.orElseSucceed(gone, () => true)
 )

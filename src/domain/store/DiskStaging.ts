@@ -59,10 +59,14 @@ export const stage = Effect.fnUntraced(function* (
   yield* checkDemanded(context, request)
   // Of several at once with one key each waits for the one before it to be known as holder.
   const open = context.lockResume(request.resume ?? (yield* context.newStagedName))(openStaged(context, request))
-  const { staged, resumed } = yield* Effect.acquireRelease(open, ({ staged }) => staged.release)
+  const opened = Effect.acquireRelease(open, ({ staged }) => staged.release)
+  const { staged, resumed } = yield* Effect.catchTag(opened, "NoSpace", (error) =>
+    Effect.flatMap(giveRoomForFile(context), (gone) => (gone ? opened : Effect.fail(error)))
+  )
   const held = Effect.acquireRelease(reserve(context, request, resumed), ({ release }) => release)
   return yield* Effect.matchEffect(held, {
-    onSuccess: (reservation) => Effect.succeed(staging(context, request, staged, resumed, reservation)),
+    onSuccess: (reservation) =>
+      Effect.as(staged.holding(reservation.release), staging(context, request, staged, resumed, reservation)),
     // From the beginning it may be a clone, which needs less.
     onFailure: (error) =>
       resumed > clonedHeadBytesMax && isClonable(context, request)
@@ -70,6 +74,14 @@ export const stage = Effect.fnUntraced(function* (
         : Effect.fail(error)
   })
 })
+
+/** A disk may be too full for a file of no bytes: what is only kept for a resume gives way for that, too. */
+const giveRoomForFile = (context: DiskStore): Effect.Effect<boolean> =>
+  giveWay(
+    context,
+    1,
+    Effect.map(Effect.mapError(context.disk.freeBytes, failed), (free) => free >= resumeBytesMin)
+  )
 
 /** A staged file of its own, or the one that an earlier staging of the same key has left. */
 const openStaged = Effect.fnUntraced(function* (context: DiskStore, request: StageRequest) {
@@ -120,6 +132,8 @@ const lengthLeft = Effect.fnUntraced(function* (context: DiskStore, file: DiskFi
 interface Reservation {
   /** Holds so many bytes more, where the declared size is not held yet. */
   readonly more: (count: number) => Effect.Effect<void, NoSpace | StoreFailed>
+  /** Whether less than the declared size is held. */
+  readonly isShort: () => boolean
   /** Holds the declared size: a clone would have needed less. */
   readonly rest: Effect.Effect<void, NoSpace | StoreFailed>
   /** `count` bytes of it are now in the file, and take room there unless they were there. */
@@ -171,11 +185,11 @@ const reserve = Effect.fnUntraced(function* (context: DiskStore, request: StageR
   } else {
     yield* hold(owed)
   }
-  const holdMore = (count: number) => (count > 0 ? hold(count) : Effect.void)
   return {
     more: (count) =>
-      Effect.suspend(() => holdMore(left < count ? Math.min(owed, Math.max(count - left, clonedHeadBytesMax)) : 0)),
-    rest: Effect.suspend(() => holdMore(owed)),
+      count <= left || owed === 0 ? Effect.void : hold(Math.min(owed, Math.max(count - left, clonedHeadBytesMax))),
+    isShort: () => owed > 0,
+    rest: Effect.suspend(() => (owed > 0 ? hold(owed) : Effect.void)),
     wrote: (count, kept) => {
       // What a clone has takes nothing of what is held, as long as more is to be held.
       const spared = kept ? Math.min(owed, count) : 0
@@ -194,6 +208,8 @@ interface Staged {
   readonly become: (file: Opened, done: () => number) => Effect.Effect<void>
   readonly isOpen: () => boolean
   readonly wasTakenOver: () => boolean
+  /** Told what it holds, which a take-over gives back: whoever takes over holds the same again. */
+  readonly holding: (giveBack: Effect.Effect<void>) => Effect.Effect<void>
   /** Runs one operation on the file; a take-over waits for it. */
   readonly exclusively: <A, E>(operation: Effect.Effect<A, E>) => Effect.Effect<A, E>
   /** Removes it. */
@@ -226,6 +242,7 @@ const makeStaged = (context: DiskStore, path: DiskPath, first: Opened, resume: s
   const ending = Semaphore.makeUnsafe(1)
   let open = true
   let takenOver = false
+  let held: Effect.Effect<void> = Effect.void
   // Held until the file is closed or gone: whoever comes next with the key must not find it half removed.
   const end = (last: Effect.Effect<void>) =>
     Effect.suspend(() => {
@@ -245,10 +262,10 @@ const makeStaged = (context: DiskStore, path: DiskPath, first: Opened, resume: s
   const kept = end(Effect.suspend(() => (done === undefined ? Effect.void : DiskClone.cut(context, file, done()))))
   const holder: Holder = {
     takeOver: using.withPermit(
-      Effect.andThen(
-        Effect.sync(() => void (takenOver = open)),
-        kept
-      )
+      Effect.suspend(() => {
+        takenOver = open
+        return Effect.andThen(kept, held)
+      })
     )
   }
   if (resume !== undefined) context.resumable.set(resume, holder)
@@ -274,6 +291,11 @@ const makeStaged = (context: DiskStore, path: DiskPath, first: Opened, resume: s
       }),
     isOpen: () => open,
     wasTakenOver: () => takenOver,
+    holding: (giveBack) =>
+      Effect.andThen(
+        Effect.sync(() => void (held = giveBack)),
+        Effect.suspend(() => (takenOver ? giveBack : Effect.void))
+      ),
     exclusively: using.withPermit,
     discard,
     release:
@@ -374,6 +396,7 @@ const staging = (
       staged: { path: staged.path, file: staged.file(), length: received },
       from: { ...from, size: from.entry.size },
       path: [stagingFolder, yield* context.newStagedName],
+      needed: reservation.isShort(),
       create: (path) => createStaged(context, path, name)
     })
     if (clone !== undefined) yield* staged.become(clone.file, () => received)

@@ -13,7 +13,7 @@
  *   an upload would be refused, and at the latest after `quotaRecountMillisecondsMax`. A commit during a count, and one
  *   that was interrupted, may be counted twice until the next one; never not at all.
  */
-import { type Cause, Clock, Context, Effect, Exit, Layer, Result, type Scope, Semaphore, Stream } from "effect"
+import { type Cause, Clock, Context, Effect, Exit, Layer, Option, Result, type Scope, Semaphore, Stream } from "effect"
 import { type FileName, key } from "../file/FileName.ts"
 import { fileBytesMax, quotaRecountMillisecondsMax, quotaRecountMillisecondsMin } from "../limits.ts"
 import type { FileEntry } from "../file/FileEntry.ts"
@@ -67,7 +67,7 @@ export class Meter extends Context.Service<
   static readonly layer: Layer.Layer<Meter, never, FileStore> = Layer.effect(
     Meter,
     Effect.map(FileStore, (store) => {
-      const meter: State = { store, folders: new Map(), lockName: KeyedLock.make() }
+      const meter: State = { store, folders: new Map(), resuming: new Map(), lockName: KeyedLock.make() }
       return Meter.of({
         storeFor: (root, quota) => ({
           ...store,
@@ -100,6 +100,8 @@ interface State {
   readonly store: FileStore["Service"]
   /** those whose owners have a quota, by root: at most one for each account */
   readonly folders: Map<string, Folder>
+  /** what is held by the newest staging of each `resume` key */
+  readonly resuming: Map<string, Holding>
   /** a change of a name and what is counted for it go together */
   readonly lockName: KeyedLock.KeyedLock
 }
@@ -337,15 +339,24 @@ const remove = (meter: State, request: RemoveRequest): Effect.Effect<FileEntry, 
 
 /** A rename within a folder adds nothing to it; one between two takes from the one and adds to the other. */
 const rename = (meter: State, request: RenameRequest): Effect.Effect<Renamed, StoreError> =>
-  Effect.suspend(() => {
-    const counts = new Map([...countsOf(meter, request.name), ...countsOf(meter, request.to)])
-    return Effect.map(meter.store.rename(request), (done) => {
-      const { entry, from, replaced } = done
-      changed(meter, from, { bytes: -entry.size, files: -1 }, counts)
-      changed(meter, entry.name, { bytes: entry.size, files: 1 }, counts)
-      if (replaced !== undefined) changed(meter, entry.name, { bytes: -replaced.size, files: -1 }, counts)
-      return done
-    })
+  Effect.gen(function* () {
+    const { name, to } = request
+    const counts = new Map([...countsOf(meter, name), ...countsOf(meter, to)])
+    const entering = around(meter, to).some(({ root }) => root !== undefined && !name.startsWith(`${root}/`))
+    const moving = entering ? yield* Effect.option(meter.store.stat(name)) : Option.none()
+    return yield* Effect.onExit(meter.store.rename(request), (exit) =>
+      Effect.sync(() => {
+        if (Exit.isSuccess(exit)) {
+          const { entry, from, replaced } = exit.value
+          changed(meter, from, { bytes: -entry.size, files: -1 }, counts)
+          changed(meter, entry.name, { bytes: entry.size, files: 1 }, counts)
+          if (replaced !== undefined) changed(meter, entry.name, { bytes: -replaced.size, files: -1 }, counts)
+        } else if (Option.isSome(moving) && mayHaveHappened(exit.cause)) {
+          // Too much is counted then, and not too little.
+          changed(meter, to, { bytes: moving.value.size, files: 1 }, undefined)
+        }
+      })
+    )
   }).pipe(lockBoth(meter, key(request.name), key(request.to)))
 
 /** Always in the same order, so that two never wait for each other. */
@@ -359,6 +370,12 @@ const mayHaveHappened = (cause: Cause.Cause<StoreError>): boolean =>
 
 /** Whether something may have changed all the same. */
 const isUnsure = ({ _tag }: StoreError): boolean => _tag === "StoreFailed" || _tag === "NoAccess"
+
+/** What is reserved, and where. */
+interface Holding {
+  amount: Amount
+  folders: ReadonlyArray<Folder>
+}
 
 /** What one staging has reserved in the folders around its name. */
 interface Held {
@@ -383,39 +400,51 @@ const changed = (meter: State, name: FileName, change: Amount, counts: Counts | 
 const countsOf = (meter: State, name: FileName): Counts =>
   new Map(around(meter, name).map((folder) => [folder, folder.counts]))
 
+/** Who takes over from an older staging of the key goes on with what that holds: it is the same file. */
+const takeOver = ({ resuming }: State, resume: string, holding: Holding) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const older = resuming.get(resume)
+      resuming.set(resume, holding)
+      if (older === undefined) return
+      Object.assign(holding, older)
+      Object.assign(older, { amount: { bytes: 0, files: 0 }, folders: [] })
+    }),
+    () => Effect.sync(() => resuming.get(resume) === holding && resuming.delete(resume))
+  )
+
 const reserve = Effect.fnUntraced(function* (
   meter: State,
   root: FileName | undefined,
   quota: () => Quota | undefined,
-  { name, size }: StageRequest
+  { name, resume, size }: StageRequest
 ): Effect.fn.Return<Held, StoreError, Scope.Scope> {
   // A quota that comes later holds for the stagings that come later.
   const own = quota() === undefined ? undefined : folderOf(meter, root)
-  let amount: Amount = { bytes: 0, files: 0 }
-  let folders: ReadonlyArray<Folder> = []
+  const holding: Holding = { amount: { bytes: 0, files: 0 }, folders: [] }
   const giveBack = (): void => {
-    for (const folder of folders) add(folder.reserved, negated(amount))
-    folders = []
-    amount = { bytes: 0, files: 0 }
+    for (const folder of holding.folders) add(folder.reserved, negated(holding.amount))
+    Object.assign(holding, { amount: { bytes: 0, files: 0 }, folders: [] })
   }
 
   const change = (to: Amount): Effect.Effect<void, QuotaExceeded> =>
     // Looking and taking are one step: uploads that begin at once cannot share the last byte.
     Effect.suspend(() => {
-      const more = { bytes: to.bytes - amount.bytes, files: to.files - amount.files }
+      const more = { bytes: to.bytes - holding.amount.bytes, files: to.files - holding.amount.files }
       const problem = own && excess(own, quota() ?? {}, name, more)
       if (problem !== undefined) return Effect.fail(problem)
       giveBack()
       // What becomes smaller makes room only once it has.
-      amount = { bytes: Math.max(0, to.bytes), files: Math.max(0, to.files) }
-      folders = around(meter, name)
-      for (const folder of folders) add(folder.reserved, amount)
+      holding.amount = { bytes: Math.max(0, to.bytes), files: Math.max(0, to.files) }
+      holding.folders = around(meter, name)
+      for (const folder of holding.folders) add(folder.reserved, holding.amount)
       return Effect.void
     })
 
   // Also what a commit takes in a folder that is first counted after this.
   yield* Effect.addFinalizer(() => Effect.sync(giveBack))
   if (own !== undefined) yield* count(meter, own, quotaRecountMillisecondsMax)
+  if (resume !== undefined) yield* takeOver(meter, resume, holding)
   if (around(meter, name).length > 0) {
     const first = change(yield* growth(meter, name, size))
     // Before somebody is refused: perhaps there is room again.

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Layer, Option, type Scope } from "effect"
+import { Cause, Effect, Exit, Fiber, Layer, Option, type Scope } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { TestClock } from "effect/testing"
 import * as Bytes from "../../../src/domain/Bytes.ts"
@@ -389,6 +389,18 @@ describe("an update on a disk that has no room for a second file", () => {
       const { content, exit } = yield* within({}, inPlace)
       assert.isTrue(Exit.isSuccess(exit))
       assert.isTrue(Bytes.equals(content, target))
+    })
+  )
+
+  it.effect("is made in a clone of a file that has just changed, once that is one that has not", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* MemoryDisk.make({ ...tight, clones: true })
+      yield* control.plant(path, { kind: "file", content: long })
+      const update = yield* Effect.forkChild(Effect.provide(Effect.scoped(inPlace), onDisk(disk)))
+      yield* TestClock.adjust(versionGrainMilliseconds)
+      yield* Fiber.join(update)
+      assert.include(yield* control.journal, "cloneFrom")
+      assert.isTrue(Bytes.equals((yield* control.files).get(path.join("/")) ?? long, target))
     })
   )
 

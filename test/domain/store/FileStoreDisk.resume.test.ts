@@ -275,6 +275,24 @@ describe("what is kept for a resume", () => {
       })
   )
 
+  it.effect("gives way to a file that the disk has no room to make", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* MemoryDisk.make({ capacityBytes: 2 * size })
+      const full = new DiskError({ operation: "create", code: "ENOSPC" })
+      const create = (path: DiskPath) =>
+        Effect.flatMap(disk.freeBytes, (free) => (free < size ? Effect.fail(full) : disk.create(path)))
+      yield* Effect.gen(function* () {
+        for (const key of ["a", "b"]) yield* keep("file", size, key)
+        yield* saveFile(FileName.make("other"), [new Uint8Array(5)])
+        assert.deepStrictEqual(keys(yield* control.files), ["b"])
+        // What must stay keeps the disk full.
+        yield* saveFile(FileName.make("more"), [new Uint8Array(size)])
+        const refused = yield* Effect.flip(saveFile(FileName.make("last"), [new Uint8Array(5)]))
+        assert.strictEqual(refused._tag, "NoSpace")
+      }).pipe(Effect.provide(onDisk({ ...disk, create, placeAll: () => Effect.fail(full) })))
+    })
+  )
+
   it.effect("stays when even all of it would not be enough, and the refused staging leaves nothing", () =>
     withDisk({ capacityBytes: 4 * size }, {}, (control) =>
       Effect.gen(function* () {
@@ -303,6 +321,22 @@ describe("what is kept for a resume", () => {
         assert.deepStrictEqual(keys(yield* control.files), ["a"])
         assert.strictEqual(yield* keep("file", size, "a"), size)
       })
+    )
+  )
+
+  it.effect("a staging that takes over needs no room for what the older one was still to write", () =>
+    withDisk({ capacityBytes: 3 * size }, {}, () =>
+      Effect.gen(function* () {
+        const store = yield* FileStore
+        const request = { name, size: 2 * size + 2, modified: 5, resume }
+        const older = yield* store.stage(request)
+        yield* older.write([new Uint8Array(size)])
+        assert.strictEqual((yield* store.stage(request)).resumed, size)
+        // And what it has given back it does not give back again.
+        assert.strictEqual((yield* Effect.flip(older.write([new Uint8Array(1)])))._tag, "TakenOver")
+        const more = store.stage({ name: FileName.make("other"), size, modified: 5 })
+        assert.strictEqual((yield* Effect.flip(more))._tag, "NoSpace")
+      }).pipe(Effect.scoped)
     )
   )
 

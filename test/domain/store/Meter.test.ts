@@ -371,6 +371,51 @@ describe("a quota", () => {
     )
   }
 
+  it.effect("is held once by two stagings of one key, of which the newer takes over", () =>
+    metered(
+      Effect.gen(function* () {
+        const meter = yield* Meter
+        const store = meter.storeFor(root, () => quota)
+        const request = { name: FileName.make("a/x"), size: 80, modified: 0, resume: "0".repeat(32) }
+        const [older, newer] = [yield* Scope.make(), yield* Scope.make()]
+        yield* Scope.provide(store.stage(request), older)
+        yield* Scope.provide(store.stage(request), newer)
+        const reserved = Effect.map(meter.usage(root), (usage) => usage?.reserved)
+        assert.deepStrictEqual(yield* reserved, { bytes: 80, files: 1 })
+        yield* Scope.close(older, Exit.void)
+        assert.deepStrictEqual(yield* reserved, { bytes: 80, files: 1 })
+        assert.strictEqual((yield* Effect.flip(save(store, "a/y", 21)))._tag, "QuotaExceeded")
+        yield* Scope.close(newer, Exit.void)
+        assert.deepStrictEqual(yield* reserved, { bytes: 0, files: 0 })
+      })
+    )
+  )
+
+  it.effect("counts what a rename brought in that failed after it had happened", () =>
+    Effect.gen(function* () {
+      const behind = yield* FileStore
+      const broken = new StoreFailed({ operation: "sync", code: "EIO" })
+      const store: FileStore["Service"] = {
+        ...behind,
+        rename: (request) => Effect.andThen(behind.rename(request), Effect.fail(broken))
+      }
+      const meter = yield* Effect.provide(
+        Meter.use(Effect.succeed),
+        Layer.provide(Meter.layer, Layer.succeed(FileStore, store))
+      )
+      const everyone = meter.storeFor(undefined, () => undefined)
+      const own = meter.storeFor(root, () => quota)
+      yield* save(own, "a/x", 10)
+      yield* save(everyone, elsewhere, 70)
+      yield* Effect.flip(everyone.rename({ name: elsewhere, to: FileName.make("a/y"), replace: false }))
+      assert.deepStrictEqual((yield* meter.usage(root))?.used, yield* held)
+      yield* Effect.flip(save(own, "a/z", 30))
+      // Within the folder it has added nothing.
+      yield* Effect.flip(own.rename({ name: FileName.make("a/y"), to: FileName.make("a/w"), replace: false }))
+      assert.deepStrictEqual((yield* meter.usage(root))?.used, { bytes: 80, files: 2 })
+    }).pipe(Effect.provide(FileStoreMemory.layer()), Effect.provide(DigestNode.layer))
+  )
+
   it.effect("that is lowered or raised holds from the next staging on", () =>
     metered(
       Effect.gen(function* () {
