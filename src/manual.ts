@@ -72,6 +72,22 @@ export const helpAsFlag = (command: Named, args: ReadonlyArray<string>): Readonl
   return [...asked, "--help"]
 }
 
+/** The arguments as they are meant: `help` may stand behind flags of the program, and those behind a value. */
+export const meant = Effect.fnUntraced(function* (
+  context: Omit<GlobalFlag.HandlerContext, "commandPath">,
+  args: ReadonlyArray<string>
+): Effect.fn.Return<ReadonlyArray<string>> {
+  const { command } = context
+  if (args[0]?.startsWith("-") !== true || !args.includes("help")) return helpAsFlag(command, args)
+  const doc = yield* help({ ...context, commandPath: [] }, [command.name])
+  const all = [...(doc?.flags ?? []), ...(doc?.globalFlags ?? [])].filter(({ type }) => type !== "boolean")
+  const valued = new Set(all.flatMap(({ aliases, name }) => aliases.concat(`--${name}`)))
+  const isFlag = (arg = "--") => arg.startsWith("-") && arg !== "--"
+  let at = 0
+  while (isFlag(args[at])) at += valued.has(args[at] ?? "") ? 2 : 1
+  return [...args.slice(0, at), ...helpAsFlag(command, args.slice(at))]
+})
+
 /** What is said of a word that is no command. */
 export const unknownCommand = ({ parent = [], subcommand, suggestions }: CliError.UnknownSubcommand): string => {
   const of = parent.length > 1 ? ` of '${parent.slice(1).join(" ")}'` : ""

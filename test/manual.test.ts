@@ -169,4 +169,15 @@ describe("help as a word", () => {
       assert.deepStrictEqual(manual.helpAsFlag(command, typed.split(" ")), meant.split(" "), typed)
     }
   })
+
+  it("may stand behind flags of the program and their values", () => {
+    for (const flags of [
+      ["--server", "fetch"],
+      ["--json", "--server=x"],
+      ["--verbose", "--user", "help"]
+    ]) {
+      assert.strictEqual(output("client", ...flags, "help", "fetch"), output("client", "fetch", "--help"))
+    }
+    assert.strictEqual(output("server", "--root", "x", "help", "user"), output("server", "user", "--help"))
+  })
 })

@@ -191,6 +191,14 @@ const onTerminal = (history: ReadonlyArray<string>): Terminal => {
     process.stderr.write(nothingTyped ? "^C\nto leave, type exit or press Ctrl-D\n" : "^C\n")
     return reader.prompt()
   })
+  // Where nobody could continue it, as the leader of its session, a process is not stopped: then nothing would tell the
+  // editor to go on, and the terminal would show what is typed of a secret.
+  reader.on("SIGTSTP", () => {
+    process.stdin.setRawMode(false)
+    process.kill(process.pid, "SIGTSTP")
+    process.stdin.setRawMode(true)
+    if (asking === "line") reader.prompt(true)
+  })
 
   const ask = (what: "line" | "secret", show: () => void): Effect.Effect<string | undefined> =>
     Effect.suspend(() => {

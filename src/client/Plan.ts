@@ -3,7 +3,7 @@
  */
 import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
-import { NamesCollide } from "./ClientError.ts"
+import { type LocalFileFailed, NamesCollide } from "./ClientError.ts"
 import { collisions } from "./Collisions.ts"
 
 /** One file of a listing. Its name is the one that it has, or would have, at the end that is brought up to date. */
@@ -32,6 +32,14 @@ export interface PlanRequest<Source extends Known> {
   readonly compare: Compare
   /** whether a file that the source lacks goes; asked for no other */
   readonly removes: (name: string) => boolean
+  /** why a file cannot be written over what is there, if it cannot; asked for each that would move */
+  readonly blocked?: (name: string) => LocalFileFailed | undefined
+}
+
+/** A file that cannot be at the other end, and why. */
+export interface Refused<Source> {
+  readonly file: Source
+  readonly error: FileName.NameRefused | LocalFileFailed | NamesCollide
 }
 
 /** A file that moves, and why. */
@@ -44,7 +52,7 @@ export interface Transfer<Source> {
 /** What has to happen, in this order. Every file of the source is in one of `refused`, `equal` and `transfers`. */
 export interface Plan<Source> {
   /** they cannot be at the other end: nothing moves for them */
-  readonly refused: ReadonlyArray<{ readonly file: Source; readonly error: FileName.NameRefused | NamesCollide }>
+  readonly refused: ReadonlyArray<Refused<Source>>
   readonly equal: ReadonlyArray<Source>
   /** what goes before anything moves: it stands where something else is to be */
   readonly makeRoom: ReadonlyArray<string>
@@ -63,17 +71,18 @@ export const make = <Source extends Known>(request: PlanRequest<Source>): Plan<S
   const staying = others.filter((name) => !goes.has(name))
 
   const errors = refusals(source, there, staying)
-  const refused: Array<{ readonly file: Source; readonly error: FileName.NameRefused | NamesCollide }> = []
+  const refused: Array<Refused<Source>> = []
   const equal: Array<Source> = []
   const transfers: Array<Transfer<Source>> = []
   source.forEach((file, index) => {
-    const error = errors.get(index)
     const other = there.get(file.name)
+    const isEqual = !errors.has(index) && equals(compare, file, other)
+    const error = isEqual ? undefined : (errors.get(index) ?? request.blocked?.(file.name))
     if (error !== undefined) refused.push({ file, error })
-    else if (equals(compare, file, other)) equal.push(file)
+    else if (isEqual) equal.push(file)
     else transfers.push({ file, why: other === undefined ? "new" : "changed" })
   })
-  const accepted = errors.size === 0 ? source : source.filter((_, index) => !errors.has(index))
+  const accepted = refused.length === 0 ? source : [...equal, ...transfers.map(({ file }) => file)]
   const inTheWay = new Set(colliding(accepted, going))
   return {
     refused,

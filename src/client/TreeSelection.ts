@@ -12,7 +12,8 @@ import { printable } from "../domain/file/Printable.ts"
 import { LocalFileFailed, RequestRefused, SourceMissing, asPattern } from "./ClientError.ts"
 import type { Filter } from "./Filter.ts"
 import * as Glob from "./Glob.ts"
-import { LocalFiles, type LocalFound, type LocalPlace, placeAt } from "./LocalFiles.ts"
+import * as InTheWay from "./InTheWay.ts"
+import { type LeftOutKind, LocalFiles, type LocalFound, type LocalPlace, placeAt } from "./LocalFiles.ts"
 import type { Known } from "./Plan.ts"
 import { Reporter } from "./Reporter.ts"
 import * as Selection from "./Selection.ts"
@@ -289,13 +290,20 @@ const foldersOf = (files: ReadonlyArray<Known>): ReadonlySet<string> => {
   return folders
 }
 
+/** What is at the destination of a download. */
+export interface Destination {
+  readonly files: ReadonlyArray<Known>
+  readonly failed: number
+  readonly inTheWay: InTheWay.InTheWay
+}
+
 /** What is at the places that a download would write to, and below the roots when it may remove. */
 export const destination = Effect.fnUntraced(function* (
   folder: string,
   { files: source, roots }: Selected<RemoteSelected>,
   filter: Filter,
   removes: boolean
-): Effect.fn.Return<{ readonly files: ReadonlyArray<Known>; readonly failed: number }, never, LocalFiles | Reporter> {
+): Effect.fn.Return<Destination, never, LocalFiles | Reporter | Scope.Scope> {
   const files = yield* LocalFiles
   const reporter = yield* Reporter
   const found: Array<Known> = []
@@ -308,20 +316,38 @@ export const destination = Effect.fnUntraced(function* (
     if (!seen.has(known.name)) found.push(known)
     seen.add(known.name)
   }
+  const look = (name: string) => Effect.orElseSucceed(files.look(files.join(folder, name)), () => undefined)
+  const inTheWay = InTheWay.make((name) => files.join(folder, name))
+  const takesPlace = new Set(source.map(({ name }) => name))
+  const leave = Effect.fnUntraced(function* (name: string, kind: LeftOutKind) {
+    if (kind === "empty-folder") return inTheWay.folder(name)
+    // A link to a device is written to as little as the device.
+    const leads = kind === "link" && takesPlace.has(name) ? yield* look(name) : undefined
+    inTheWay.other(name, kind === "special" || leads?.kind === "special" ? "special" : "shut")
+  })
   for (const root of roots) {
     const path = root === "" ? folder : files.join(folder, root)
+    if (root !== "" && (yield* InTheWay.isShut(files, folder, root))) inTheWay.other(root, "shut")
     if (!(yield* files.isFolder(path))) continue
-    const enter = (name: string) => (removes ? filter.enters(name) : wants(within(root, name)))
+    const enter = (name: string) => {
+      const enters = removes ? filter.enters(name) : wants(within(root, name))
+      if (!enters) inTheWay.folder(within(root, name))
+      return enters
+    }
     yield* Stream.runForEach(files.walk(path, enter), (one) => {
       if (one._tag === "File") return Effect.sync(() => add({ ...one, name: within(root, one.name) }))
+      if (one._tag === "LeftOut") return leave(within(root, one.name), one.kind)
+      if (one._tag === "Temporary") return Effect.sync(() => inTheWay.folder(FileName.folder(within(root, one.name))))
       if (one._tag !== "Failed" || !removes) return Effect.void
       failed += 1
       return reporter.failed({ error: one.error, command: "download", name: files.join(path, one.name) })
     })
   }
   for (const { name } of source.filter(({ name }) => !roots.some((root) => FileName.isBelow(root, name)))) {
-    const here = yield* Effect.orElseSucceed(files.look(files.join(folder, name)), () => undefined)
+    const here = yield* look(name)
     if (here?.kind === "file") add({ ...here, name })
+    else if (here?.kind === "folder") inTheWay.folder(name)
+    else if (here?.kind === "special") inTheWay.other(name, "special")
   }
-  return { files: found, failed }
+  return { files: found, failed, inTheWay }
 })

@@ -294,15 +294,21 @@ export const get = (
       target: target.files,
       compare,
       // No server can have had a file of a name that is none.
-      removes: (name) => removing && there.mayRemove(name) && FileName.brokenRule(name) === undefined
+      removes: (name) => removing && there.mayRemove(name) && FileName.brokenRule(name) === undefined,
+      blocked: target.inTheWay.refuses
     })
-    failed += yield* reportRefused("download", made)
+    failed += yield* reportRefused("download", made, ({ name, remote }, { _tag }) =>
+      _tag === "LocalFileFailed" ? remote : name
+    )
     const plan = yield* goneThere(yield* removingOnlyWhen(failed === 0, made), there.remoteNames, (name) =>
       files.join(folder, name)
     )
     const before = { equal: plan.equal.length, failed, ...(crossed && { crossed }) }
-    if (options.dryRun) return yield* tell("download", plan, before)
     const idle = plan.transfers.length + plan.makeRoom.length + plan.remove.length === 0
+    if (options.dryRun && !idle && ((yield* files.look(folder))?.kind ?? "folder") !== "folder") {
+      return yield* new LocalFileFailed({ path: printable(folder), operation: "write", code: "EEXIST" })
+    }
+    if (options.dryRun) return yield* tell("download", plan, before)
     if (idle) return yield* Batch.run<Services>("download", [], true, { before })
 
     const tree = yield* files.tree(folder, true)
@@ -419,10 +425,11 @@ const removingOnlyWhen = Effect.fnUntraced(function* <Source>(well: boolean, pla
 /** Tells what cannot be at the other end; how many there are. */
 const reportRefused = Effect.fnUntraced(function* <Source extends Plan.Known>(
   command: TransferCommand,
-  { refused }: Plan.Plan<Source>
+  { refused }: Plan.Plan<Source>,
+  nameOf: (file: Source, error: Plan.Refused<Source>["error"]) => string = ({ name }) => name
 ) {
   const failures = Failures.make(yield* Reporter, command)
-  yield* Effect.forEach(refused, ({ error, file }) => failures.tell(file.name, error), { discard: true })
+  yield* Effect.forEach(refused, ({ error, file }) => failures.tell(nameOf(file, error), error), { discard: true })
   yield* failures.rest
   return refused.length
 })

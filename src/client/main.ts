@@ -503,8 +503,10 @@ const sayDefect = (cause: Cause.Cause<never>) => {
 
 const builtIns = [GlobalFlag.Help, GlobalFlag.Version, CompletionScripts.flag, manual.flag(ClientConfig.manualSections)]
 
+const context = { command, version, builtIns }
+
 const commandHelp = Layer.succeed(CommandHelp, {
-  of: (name) => manual.help({ command, commandPath: [], version, builtIns }, [ClientConfig.program, name])
+  of: (name) => manual.help({ ...context, commandPath: [] }, [ClientConfig.program, name])
 })
 
 const presenter = Layer.unwrap(
@@ -561,7 +563,8 @@ const platform = Layer.mergeAll(
 turn.pipe(
   Effect.andThen(Effect.flatMap(Stdio.Stdio, ({ args }) => args)),
   Effect.tap(ClientConfig.refusePasswords),
-  Effect.flatMap((args) => Command.runWith(command, { version })(manual.helpAsFlag(command, args))),
+  Effect.flatMap((args) => manual.meant(context, args)),
+  Effect.flatMap(Command.runWith(command, { version })),
   // What could not be written is told a turn later.
   Effect.tap(Effect.yieldNow),
   Effect.as(0),

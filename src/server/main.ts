@@ -560,6 +560,9 @@ const writeLog = (text: string): void => {
   stderr.write(text)
 }
 
+// The least that is logged is a setting of ours, which a reload may change.
+const builtIns = [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions, manual.flag(ServerConfig.manualSections)]
+
 const colours = process.stderr.isTTY && process.stderr.hasColors()
 const platform = Layer.mergeAll(
   CipherNode.layer,
@@ -571,10 +574,7 @@ const platform = Layer.mergeAll(
   OpaqueNode.layer,
   StateLockNode.layer,
   StateOwnerNode.layer,
-  // The least that is logged is a setting of ours, which a reload may change.
-  CliConfig.layer({
-    builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions, manual.flag(ServerConfig.manualSections)]
-  }),
+  CliConfig.layer({ builtIns }),
   CliOutput.layerPresenter(ServerConfig.presenter(say)),
   Logging.layer({ terminal: process.stderr.isTTY, colours, write: writeLog })
 )
@@ -594,7 +594,8 @@ const unlessUnwritten = Effect.andThen(
 )
 
 Effect.flatMap(Stdio.Stdio, ({ args }) => args).pipe(
-  Effect.flatMap((args) => Command.runWith(command, { version })(manual.helpAsFlag(command, args))),
+  Effect.flatMap((args) => manual.meant({ command, version, builtIns }, args)),
+  Effect.flatMap(Command.runWith(command, { version })),
   Effect.andThen(unlessUnwritten),
   Effect.as(0),
   Effect.catch(codeFor),

@@ -1,6 +1,10 @@
 /**
  * Whole folders over a whole server, in memory.
  */
+import { execFileSync } from "node:child_process"
+import * as fs from "node:fs"
+import { tmpdir } from "node:os"
+import * as nodePath from "node:path"
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Result, Schema, Stream } from "effect"
@@ -9,6 +13,7 @@ import * as Commands from "../../src/client/Commands.ts"
 import { LocalFileFailed, LoginIncorrect } from "../../src/client/ClientError.ts"
 import { type LocalFound, LocalFiles } from "../../src/client/LocalFiles.ts"
 import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
+import * as LocalFilesNode from "../../src/client/LocalFilesNode.ts"
 import type { Reporter } from "../../src/client/Reporter.ts"
 import * as ReporterJson from "../../src/client/ReporterJson.ts"
 import * as ReporterText from "../../src/client/ReporterText.ts"
@@ -580,6 +585,57 @@ describe("download -r", () => {
       })
     }).pipe(Effect.provide(more.layer))
   )
+})
+
+describe("download -r over what no file can replace", () => {
+  const names = ["empty", "full", "links", "link/a", "file/b", "fifo", "null", "fine", "s/x/y/deep"]
+  const { layer, told } = world(Object.fromEntries(names.map((name) => [`t/${name}`, "1"])))
+  const hopeless = ["empty", "fifo", "file/b", "full", "link/a", "links", "null", "s/x/y/deep"].map(
+    (name) => `t/${name}`
+  )
+  const onDisk = LocalFilesNode.layer.pipe(Layer.provide(Layer.merge(quickCrypto, NodeCrypto.layerSecureRandom)))
+  const folder = Effect.acquireRelease(
+    Effect.sync(() => fs.realpathSync(fs.mkdtempSync(nodePath.join(tmpdir(), "paradrop-")))),
+    (path) => Effect.sync(() => fs.rmSync(path, { recursive: true, force: true }))
+  )
+  const fill = (at: string) => {
+    for (const path of ["t/empty", "t/full/other", "t/links", "t/s"]) {
+      fs.mkdirSync(nodePath.join(at, path), { recursive: true })
+    }
+    for (const path of ["t/full/other/f", "t/links/gone", "t/file", "t/extra", "here"]) {
+      fs.writeFileSync(nodePath.join(at, path), "2")
+    }
+    fs.symlinkSync("/tmp", nodePath.join(at, "t/links/link"))
+    for (const path of ["t/link", "t/s/x"]) fs.symlinkSync("/tmp", nodePath.join(at, path))
+    fs.symlinkSync("/dev/null", nodePath.join(at, "t/null"))
+    fs.symlinkSync("fine", nodePath.join(at, "t/fine"))
+    execFileSync("mkfifo", [nodePath.join(at, "t/fifo")])
+  }
+
+  for (const more of [{}, { remove: true, exclude: ["full/", "/file"] }]) {
+    it.effect(`a dry run fails where the real one does: ${JSON.stringify(more)}`, () =>
+      Effect.gen(function* () {
+        const at = yield* folder
+        fill(at)
+        const expected = hopeless.filter((name) => !("exclude" in more) || name !== "t/file/b")
+        for (const dryRun of [true, false]) {
+          assert.isFalse(yield* download(["t"], { ...more, dryRun }, at))
+          const events = told()
+          assert.deepStrictEqual(about(events, "failed").toSorted(), expected)
+          assert.deepStrictEqual(about(events, dryRun ? "planned" : "downloaded"), ["t/fine"])
+        }
+        assert.isTrue(fs.existsSync(nodePath.join(at, "t/links/gone")), "nothing went for a file that cannot come")
+        fs.renameSync(nodePath.join(at, "t"), nodePath.join(at, "elsewhere"))
+        fs.symlinkSync("elsewhere", nodePath.join(at, "t"))
+        for (const dryRun of [true, false]) {
+          assert.isFalse(yield* download(["t"], { dryRun, include: ["s/**"] }, at))
+          assert.deepStrictEqual(about(told(), "failed"), ["t/s/x/y/deep"])
+          assert.isFalse(yield* download(["t"], { dryRun }, nodePath.join(at, "here")))
+          assert.deepStrictEqual(about(told(), "failed"), [undefined])
+        }
+      }).pipe(Effect.scoped, Effect.provide(onDisk), Effect.provide(layer))
+    )
+  }
 })
 
 describe("what a listing lacks", () => {

@@ -214,6 +214,25 @@ describe.skipIf(!terminal.available)("a shell on a terminal", { timeout: 240_000
     assert.strictEqual(await again.ended, 0)
   })
 
+  it("Ctrl-Z where nobody could continue the shell shows nothing of a password, nor takes the keys away", async () => {
+    const left = shell()
+    await left.until("paradrop> ")
+    await askedToChange(left)
+    left.type("\u001a")
+    left.type(`mistyped\u0015${password}${enter}`)
+    await left.until("New password of 'ada': ")
+    left.type(ctrlC)
+    await left.until("paradrop> ")
+    left.type(`\u001apw\u001a`)
+    left.type(`d${enter}`)
+    await left.until("\n/")
+    await left.until("paradrop> ")
+    left.type(ctrlD)
+    assert.strictEqual(await left.ended, 0)
+    assert.notInclude(left.shown(), "mistyped")
+    assert.notInclude(left.shown(), password)
+  })
+
   it("Ctrl-D at a password leaves the command, and not the shell", async () => {
     const left = shell()
     await left.until("paradrop> ")
