@@ -39,7 +39,7 @@ export const layer = (prefix: string): Layer.Layer<Reporter, never, Screen> =>
           out.write(line({ event: "password-made", user, password: Redacted.value(password) })),
         verified: (verified) => out.write(line({ event: "verified", ...verified })),
         failed: (failure) =>
-          Effect.andThen(out.write(line(failureObject(failure))), err.write(`${prefix}${failureText(failure)}\n`)),
+          Effect.andThen(out.write(failedLine(failure)), err.write(`${prefix}${failureText(failure)}\n`)),
         note: (text) => err.write(`${text}\n`)
       })
     )
@@ -59,13 +59,15 @@ const events = { upload: "uploaded", download: "downloaded", para: "parallelized
 
 const transferredObject = ({ command, ...rest }: Transferred) => ({ event: events[command], ...rest })
 
-const failureObject = ({ command, error, name }: Failure) => ({
-  event: "failed",
-  ...(command !== undefined && { command }),
-  ...(name !== undefined && { name }),
-  error: error._tag,
-  message: error.message
-})
+/** What went wrong, as a line of its own. */
+export const failedLine = ({ command, error, name }: Failure): string =>
+  line({
+    event: "failed",
+    ...(command !== undefined && { command }),
+    ...(name !== undefined && { name }),
+    error: error._tag,
+    message: error.message
+  })
 
 /** The first, then what has changed, then the last. */
 const follow = Effect.fnUntraced(function* (out: Output, command: TransferCommand, name: string) {

@@ -42,7 +42,7 @@ import * as PipesNode from "./PipesNode.ts"
 import * as ProfileCommands from "./ProfileCommands.ts"
 import type { Profile } from "./Profiles.ts"
 import * as ProfilesNode from "./ProfilesNode.ts"
-import { Reporter } from "./Reporter.ts"
+import { type Failure, Reporter } from "./Reporter.ts"
 import * as ReporterJson from "./ReporterJson.ts"
 import * as ReporterQuiet from "./ReporterQuiet.ts"
 import * as ReporterText from "./ReporterText.ts"
@@ -164,7 +164,7 @@ const root = Command.make(ClientConfig.program).pipe(
 type Flags = Effect.Success<typeof root>
 
 /** Runs with what the shared flags say; false means that something failed and was reported. */
-const running = Effect.fnUntraced(function* <E, R>(
+const running = Effect.fnUntraced(function* <E extends Failure["error"], R>(
   flags: Flags,
   work: Effect.Effect<boolean, E, R>,
   reportPrefix: string,
@@ -182,12 +182,20 @@ const running = Effect.fnUntraced(function* <E, R>(
   const told = (flags.json ? ReporterJson : ReporterText).layer(reportPrefix)
   const plain = flags.quiet ? ReporterQuiet.layer(told) : told
   const reporter = verbose ? ReporterVerbose.layer(plain) : plain
-  const succeeded = yield* Effect.provide(work, Layer.provideMerge(sessions(target, throttled), reporter)).pipe(
-    Effect.provideService(Durability, flags.durability)
+  const screen = yield* Screen
+  const succeeded = yield* work.pipe(
+    Effect.provideService(Screen, flags.json ? forEvents(screen) : screen),
+    Effect.provide(Layer.provideMerge(sessions(target, throttled), reporter)),
+    Effect.provideService(Durability, flags.durability),
+    // A script is told there as well what ends a command before its reporter is.
+    Effect.tapError((error) => (flags.json ? screen.out.write(ReporterJson.failedLine({ error })) : Effect.void))
   )
   if (!succeeded) return yield* new SomeFailed()
   // Loading it begins here: it is most of what a login computes with, and nothing else needs it.
 }, Effect.provide(OpaqueNode.layer))
+
+/** Standard output is for events alone: what only people read goes elsewhere. */
+const forEvents = ({ err, out }: Screen["Service"]) => Screen.of({ err, out: { ...out, write: err.write } })
 
 /** @param named the server, when a URL among the names said it */
 const once = (command: Commands.Command, named?: ServerAddress.Named) =>

@@ -453,6 +453,31 @@ describe("one call", () => {
     assert.notInclude(wrong.stdout + wrong.stderr, "horse")
   })
 
+  it("tells a script in JSON too what left no command to begin", async () => {
+    const events = (stdout: string) => stdout.split("\n").flatMap((text) => (text === "" ? [] : [JSON.parse(text)]))
+    const nobody = await plain(["--json", "--server", "127.0.0.1:1", "--user", "ada", "fetch"], {
+      PARADROP_PASSWORD: password
+    })
+    const wrong = await run(["--json", "remove", "none"], "", { PARADROP_PASSWORD: "another" })
+    assert.deepStrictEqual([nobody.code, wrong.code], [1, 1])
+    assert.deepStrictEqual(
+      [...events(nobody.stdout), ...events(wrong.stdout)].map(({ error, event, message }) => [event, error, message]),
+      [
+        ["failed", "ConnectFailed", nobody.stderr.replace("paradrop: ", "").trimEnd()],
+        ["failed", "LoginIncorrect", wrong.stderr.replace("paradrop: ", "").trimEnd()]
+      ]
+    )
+  })
+
+  it("keeps standard output to events in a shell, whatever a line asks for", async () => {
+    const { code, stderr, stdout } = await run(["--json", "shell"], "pwd\nlls\nhelp\nhelp fetch\nfetch nothing\n")
+    assert.strictEqual(code, 1)
+    assert.include(stderr, "fetch [")
+    const [only, ...others] = stdout.split("\n")
+    assert.deepInclude(JSON.parse(only ?? ""), { event: "failed", name: "nothing" })
+    assert.deepStrictEqual(others, [""])
+  })
+
   it("ends quietly when nobody reads its output any more", async () => {
     const call = start(clientMain, ["--server", `127.0.0.1:${port}`, "--user", "ada", "--json", "shell"], {
       PARADROP_PASSWORD: password
