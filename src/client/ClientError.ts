@@ -291,6 +291,7 @@ const localAdvice: Record<string, string> = {
   "too-deep": `: a name has at most ${nameDepthMax} parts`,
   "taken-over": ": what it had received is gone: another download goes on with it, or its folder was removed",
   "folder-moved": ": its folder was moved while the file came, and the file went with it",
+  "one-file": ": --expect speaks of one file, and several are meant; nothing was sent",
   "several-files": ": several files need an existing folder to go to",
   "source-changed": ": it changed while it was sent; send it again",
   "digest-mismatch": ": what arrived is not what the server sent; run it again"

@@ -73,7 +73,7 @@ export const run = (command: Command): Effect.Effect<boolean, NoSession, Service
       return sends(Transfer.uploading, command.files, command.as)
     case "Para":
       if (command.tree !== undefined) return Trees.send("para", command.files, command.as, command.tree)
-      return sends(Transfer.parallelizing(command.expect), command.files, command.as)
+      return sends(Transfer.parallelizing(command.expect), command.files, command.as, command.expect !== undefined)
     case "Verify":
       return each("verify", [command.name], (name) => verify(name, command.file))
     case "Remove":
@@ -139,11 +139,16 @@ export const fetch = Effect.fnUntraced(function* (
 // Sending
 // -----------------------------------------------------------------------------
 
-/** One file has a progress of its own; several share one, and those that would be one name are not sent. */
+/**
+ * One file has a progress of its own; several share one, and those that would be one name are not sent.
+ *
+ * @param single what is asked for speaks of one file: of several, none is sent
+ */
 const sends = Effect.fnUntraced(function* (
   sending: Transfer.Sending,
   paths: ReadonlyArray<string>,
-  as: string | undefined
+  as: string | undefined,
+  single = false
 ): Effect.fn.Return<boolean, Exclude<NoSession, Batch.FileError>, Services> {
   const { command } = sending
   const files = yield* LocalFiles
@@ -153,6 +158,11 @@ const sends = Effect.fnUntraced(function* (
   if (found.length === 1) {
     const send = (path: string) => Transfer.send(sending, placeAt(files, path), as ?? files.baseName(path))
     return (yield* each(command, [only.path], (path) => Effect.asVoid(send(path)), as)) && failed === 0
+  }
+  if (single) {
+    const error = new LocalFileFailed({ path: printable(paths.join(" ")), operation: "read", code: "one-file" })
+    yield* (yield* Reporter).failed({ command, error })
+    return false
   }
   const names = found.map(({ path }) => as ?? files.baseName(path))
   const colliding = Collisions.collisions(names)

@@ -1,12 +1,12 @@
 /**
  * `passwd`: changes the password of one's own account. No password is ever an argument.
  */
-import { Context, Effect, type FileSystem, Layer, Redacted, Schema } from "effect"
+import { Cause, Context, Effect, type FileSystem, Layer, Option, Redacted, Schema } from "effect"
 import type { SecureRandom } from "effect/crypto"
 import type { UserName } from "../domain/channel/HandshakeMessage.ts"
 import type { Opaque, Password } from "../domain/channel/Opaque.ts"
 import * as PasswordRule from "../domain/session/PasswordRule.ts"
-import { RequestRefused } from "./ClientError.ts"
+import { type CommandError, RequestRefused } from "./ClientError.ts"
 import type { LineEditor } from "./LineEditor.ts"
 import * as PasswordSource from "./PasswordSource.ts"
 import type { Pipes } from "./Pipes.ts"
@@ -78,12 +78,22 @@ const change = Effect.fnUntraced(function* (credentials: Credentials, options: P
   const asks = known === undefined || options.confirm
   const current = asks ? yield* ask(`Present password of '${user}': `, options) : known
   const next = yield* newPassword(user, options)
-  yield* session.changePassword({ user, current, next })
+  const changing = session.changePassword({ user, current, next })
+  yield* options.generate ? Effect.onError(changing, unlessRefused(user, next)) : changing
   credentials.changed(next)
   yield* (yield* Reporter).note("the password is changed", "good")
-  // Only now: a password that was printed is one that works.
+  // Only now: a password that is printed without a word of doubt is one that works.
   if (options.generate) yield* show(user, next)
 })
+
+/** The server may have changed it and not said so: then nobody could log in who has not seen it. */
+const unlessRefused = (user: UserName, next: Password) => (cause: Cause.Cause<CommandError>) =>
+  Option.exists(Cause.findErrorOption(cause), (error) => error instanceof RequestRefused)
+    ? Effect.void
+    : Effect.gen(function* () {
+        yield* (yield* Reporter).note("whether the password is changed is not known: try the new one as well", "bad")
+        yield* show(user, next)
+      })
 
 const show = Effect.fnUntraced(function* (user: UserName, password: Password) {
   const reporter = yield* Reporter

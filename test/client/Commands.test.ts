@@ -25,6 +25,7 @@ import * as Shell from "../../src/client/Shell.ts"
 import { WorkingFolder } from "../../src/client/WorkingFolder.ts"
 import * as Bytes from "../../src/domain/Bytes.ts"
 import type { FileEntry } from "../../src/domain/file/FileEntry.ts"
+import { FileName } from "../../src/domain/file/FileName.ts"
 import { eagerContentBytesMax, filesAheadMax, smallFileBytesMax } from "../../src/domain/limits.ts"
 import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
@@ -110,6 +111,28 @@ describe("a listing with digests", () => {
         "no digest of 'b' and 1 more: the server may not read it, or it changes just now\n"
       )
       assert.isTrue(yield* Effect.provideService(fetch(), Sessions, without))
+    }).pipe(Effect.provide(layer))
+  )
+})
+
+describe("para --expect of a pattern", () => {
+  const { here, layer } = world()
+  it.effect("sends nothing when several files are meant, and minds the digest when it is one", () =>
+    Effect.gen(function* () {
+      for (const name of ["a1", "a2"]) yield* Effect.andThen(place(name, "old"), upload([name]))
+      const session = yield* (yield* Sessions).session
+      const { digest } = yield* session.describe(FileName.make("a1"))
+      for (const name of ["a1", "a2"]) yield* place(name, `new ${name}`)
+      taken(here)
+      const expecting = (file: string) => Commands.run({ _tag: "Para", files: [file], as: undefined, expect: digest })
+      assert.isFalse(yield* expecting("a*"))
+      assert.include(taken(here).err, "--expect speaks of one file, and several are meant; nothing was sent")
+      for (const name of ["a1", "a2"]) {
+        assert.strictEqual((yield* session.describe(FileName.make(name))).digest, digest)
+      }
+      assert.isTrue(yield* expecting("*1"))
+      assert.notStrictEqual((yield* session.describe(FileName.make("a1"))).digest, digest)
+      assert.isFalse(yield* expecting("*1"))
     }).pipe(Effect.provide(layer))
   )
 })

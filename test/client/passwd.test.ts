@@ -2,7 +2,7 @@ import { quickCrypto } from "../crypto.ts"
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, FileSystem, Layer, Redacted } from "effect"
+import { Effect, FileSystem, Layer, Redacted, Result } from "effect"
 import * as Client from "../../src/client/Client.ts"
 import { History } from "../../src/client/History.ts"
 import { LineEditor } from "../../src/client/LineEditor.ts"
@@ -17,6 +17,7 @@ import * as Shell from "../../src/client/Shell.ts"
 import { WorkingFolder } from "../../src/client/WorkingFolder.ts"
 import { type Password } from "../../src/domain/channel/Opaque.ts"
 import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
+import * as FaultySocket from "../../src/domain/testing/FaultySocket.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
 import * as Server from "../../src/server/Server.ts"
@@ -35,14 +36,18 @@ const strong = "a horse of another colour"
 const world = (
   script: Parameters<typeof LineEditor.layerScripted>[0],
   columns?: number,
-  reporter: typeof ReporterText.layer = ReporterText.layer
+  reporter: typeof ReporterText.layer = ReporterText.layer,
+  reads: FaultySocket.Faults = {}
 ) => {
   const written = { out: "", err: "" }
   let known: Password = Fixture.ada.password
   const sessions = Layer.unwrap(
     Effect.map(MemorySocket.MemoryNetwork, ({ dial }) =>
       Sessions.layer(
-        Effect.suspend(() => Client.connect({ server: "memory", dial, user: Fixture.ada.user, password: known }))
+        Effect.suspend(() => {
+          const faulty = Effect.map(dial, (socket) => FaultySocket.wrap(socket, { seed: 1, reads }))
+          return Client.connect({ server: "memory", dial: faulty, user: Fixture.ada.user, password: known })
+        })
       )
     )
   )
@@ -115,6 +120,26 @@ describe("paradrop passwd", () => {
       const made = { event: "password-made", user: "ada", password: script.known() }
       assert.deepStrictEqual(JSON.parse(script.written.out), made)
     }).pipe(Effect.provide(script.layer))
+  )
+
+  it.live("--generate leaves a password that works, wherever the server's answers are cut", () =>
+    Effect.gen(function* () {
+      const ends = new Set<string>()
+      // Of the bytes before, the login takes most.
+      for (let cutAfterBytes = 1_900; cutAfterBytes < 4_000; cutAfterBytes += 20) {
+        const cut = world({ interactive: false }, undefined, ReporterText.layer, { cutAfterBytes })
+        yield* Effect.gen(function* () {
+          const changed = Result.isSuccess(yield* Effect.result(change({ generate: true })))
+          const printed = cut.written.out.trim()
+          const [old, made] = [yield* canLogIn(present), printed !== "" && (yield* canLogIn(printed))]
+          assert.notStrictEqual(old, made, `cut after ${cutAfterBytes} bytes`)
+          assert.strictEqual(cut.written.err.includes("is not known"), !changed && printed !== "")
+          ends.add(`${changed} ${made}`)
+        }).pipe(Effect.provide(cut.layer))
+        if (ends.has("true true")) break
+      }
+      assert.deepStrictEqual(ends, new Set(["false false", "false true", "true true"]))
+    })
   )
 
   const fromFile = world({ interactive: false })

@@ -15,6 +15,9 @@ import { SignatureKeep } from "./SignatureKeep.ts"
 
 const suffix = ".sig"
 
+/** Files that one look through the folder finds to go next. */
+const nextToGoMax = 4_096
+
 /**
  * @param folder an absolute path; it is made when it is missing
  * @param bytesMax all kept signatures together; the oldest go first
@@ -48,14 +51,26 @@ export const layer = (
         return decode(digest, version, yield* fs.readFile(file))
       })
 
-      let kept = (yield* sizes(fs, path, folder)).reduce((total, { size }) => total + size, 0)
-      const prune = Effect.gen(function* () {
+      let kept = 0
+      /** the next to go, the oldest last: once the folder is full, each put would look through all of it */
+      let next: Array<{ readonly file: string; readonly size: number }> = []
+      const dropOldest = Effect.gen(function* () {
+        for (let one = next.at(-1); kept > bytesMax && one !== undefined; one = next.at(-1)) {
+          next.pop()
+          // What cannot be removed keeps nothing else in its place.
+          if (yield* Effect.isSuccess(fs.remove(one.file, { force: true }))) kept -= one.size
+        }
+      })
+      const lookAgain = Effect.gen(function* () {
         const files = yield* sizes(fs, path, folder)
         kept = files.reduce((total, { size }) => total + size, 0)
-        for (const { file, size } of files.toSorted((a, b) => a.modified - b.modified)) {
-          if (kept <= bytesMax) return
-          yield* fs.remove(file, { force: true })
-          kept -= size
+        next = files.toSorted((a, b) => b.modified - a.modified).slice(-nextToGoMax)
+      })
+      const prune = Effect.gen(function* () {
+        yield* dropOldest
+        for (let before = Infinity; kept > bytesMax && kept < before;) {
+          before = kept
+          yield* Effect.andThen(lookAgain, dropOldest)
         }
       })
 
@@ -69,7 +84,7 @@ export const layer = (
         if (kept > bytesMax) yield* prune
       }, Effect.uninterruptible)
 
-      yield* prune
+      yield* Effect.andThen(lookAgain, prune)
       return SignatureKeep.of({
         get: (version) => Effect.catch(read(version), () => Effect.undefined),
         put: (version, signature) =>
@@ -81,7 +96,7 @@ export const layer = (
     })
   )
 
-/** What the folder holds; leftovers of a crash among it. */
+/** The files that the folder holds; leftovers of a crash among them. */
 const sizes = Effect.fnUntraced(function* (fs: FileSystem.FileSystem, path: Path.Path, folder: string) {
   const names = yield* fs.readDirectory(folder)
   const stats = yield* Effect.forEach(
@@ -91,6 +106,7 @@ const sizes = Effect.fnUntraced(function* (fs: FileSystem.FileSystem, path: Path
       return Effect.option(
         Effect.map(fs.stat(file), (info) => ({
           file,
+          isFile: info.type === "File",
           size: Number(info.size),
           modified: Option.match(info.mtime, { onNone: () => 0, onSome: (time) => time.getTime() })
         }))
@@ -98,5 +114,5 @@ const sizes = Effect.fnUntraced(function* (fs: FileSystem.FileSystem, path: Path
     },
     { concurrency: 8 }
   )
-  return stats.flatMap(Option.toArray)
+  return stats.flatMap(Option.toArray).filter(({ isFile }) => isFile)
 })

@@ -2,7 +2,7 @@ import * as nodeFs from "node:fs"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Schema } from "effect"
+import { Effect, FileSystem, Layer, Schema } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { TestClock } from "effect/testing"
 import * as Bytes from "../../../src/domain/Bytes.ts"
@@ -118,6 +118,53 @@ describe("signatures kept as files", () => {
         assert.strictEqual(yield* found, "bc")
       }).pipe(Effect.provide(onFolder(folder, 2 * size)))
       assert.strictEqual(yield* Effect.provide(found, onFolder(folder, size)), "c")
+    }).pipe(Effect.provide(DigestNode.layer))
+  )
+
+  it.effect("what stands in the folder and is no file of ours takes the bound away from nobody", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      nodeFs.mkdirSync(`${folder}/old/inside`, { recursive: true })
+      nodeFs.utimesSync(`${folder}/old`, 1, 1)
+      const signature = yield* signatureOf(1)
+      const bytesMax = 10 * encode(yield* Digest, "10", signature).length
+      yield* Effect.gen(function* () {
+        const keep = yield* SignatureKeep
+        for (let index = 10; index < 40; index += 1) yield* keep.put(`${index}`, signature)
+        assert.lengthOf(nodeFs.readdirSync(folder), 11)
+        assert.deepStrictEqual(yield* keep.get("39"), signature)
+      }).pipe(Effect.provide(onFolder(folder, bytesMax)))
+    }).pipe(Effect.provide(DigestNode.layer))
+  )
+
+  it.effect("a folder that is full is not looked through at every put", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const signature = yield* signatureOf(1)
+      const size = encode(yield* Digest, "1000", signature).length
+      let looks = 0
+      const counting = Layer.effect(
+        FileSystem.FileSystem,
+        Effect.map(FileSystem.FileSystem, (fs) => ({
+          ...fs,
+          readDirectory: (path: string) => Effect.tap(fs.readDirectory(path), () => Effect.sync(() => (looks += 1)))
+        }))
+      ).pipe(Layer.provide(NodeFileSystem.layer))
+      const keeping = SignatureKeepFiles.layer(folder, 20 * size).pipe(
+        Layer.provide(Layer.mergeAll(counting, NodePath.layer, SecureRandom.layerWebCrypto))
+      )
+      yield* Effect.gen(function* () {
+        const keep = yield* SignatureKeep
+        for (let index = 1_000; index < 1_100; index += 1) {
+          yield* keep.put(`${index}`, signature)
+          const version = shortDigest(yield* Digest, [Bytes.fromUtf8(`${index}`)])
+          nodeFs.utimesSync(`${folder}/${version}.sig`, index, index)
+        }
+        assert.lengthOf(nodeFs.readdirSync(folder), 20)
+        for (let index = 1_080; index < 1_100; index += 1) assert.isDefined(yield* keep.get(`${index}`))
+        // One at the start, and one for each twenty that went.
+        assert.isAtMost(looks, 6)
+      }).pipe(Effect.provide(keeping))
     }).pipe(Effect.provide(DigestNode.layer))
   )
 
