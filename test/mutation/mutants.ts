@@ -59,6 +59,30 @@ export const mutants: ReadonlyArray<Mutant> = [
     clone
   ),
   mutant(
+    "clone-takes-promised-room",
+    "an update writes into its clone what is promised to another staging",
+    "domain/store/DiskStaging.ts",
+    "kept ? Effect.void : reservation.more(length)",
+    "Effect.void",
+    clone
+  ),
+  mutant(
+    "clone-fills-disk",
+    "an update for which there is no room leaves on the disk what it has written",
+    "domain/store/DiskStaging.ts",
+    "return Effect.tapError(room, () => staged.discard)",
+    "return room",
+    clone
+  ),
+  mutant(
+    "take-over-reserves-twice",
+    "who takes over a staging needs the room that the older one holds once more",
+    "domain/store/DiskStaging.ts",
+    "return Effect.andThen(kept, held)",
+    "return kept",
+    "domain/store/FileStoreDisk.resume"
+  ),
+  mutant(
     "clone-and-earlier-reads",
     "what was read before a clone was made counts for it",
     "domain/store/DiskStaging.ts",

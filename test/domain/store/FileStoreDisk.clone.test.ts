@@ -449,7 +449,11 @@ describe("an update on a disk that has no room for a second file", () => {
           Effect.map(update.write([new Uint8Array(contentBlockBytes)]), () => void (count += 1))
         )
         assert.strictEqual((yield* Effect.flip(fill))._tag, "NoSpace")
-        // All that the update held is free again, though its scope is open.
+        // Of the update nothing is left, and all that it held is free, though its scope is open.
+        assert.deepStrictEqual(
+          Array.from(staged(yield* control.files), ({ length }) => length),
+          [0]
+        )
         yield* Effect.scoped(store.stage({ name: second, size: free - promised, modified: 5 }))
         yield* other.write([new Uint8Array(promised)])
         return count
