@@ -147,7 +147,8 @@ const refusedText: Record<RefusalReason, (name: string, detail: string) => strin
     `'${detail}' exists on the server already, and nothing was changed: take another name, or use --replace`,
   "not-a-file": (name, detail) => `'${name}' is no file on the server, and cannot be one: ${foundText(detail)}`,
   "not-permitted": (name, right) =>
-    `your account does not have the right to ${rightText.get(right) ?? "do this"} ('${name}'): ` +
+    `your account does not have the right to ${rightText.get(right) ?? "do this"}` +
+    `${name === theListing ? "" : ` ('${name}')`}: ` +
     "the server's administrator can give it",
   "too-large": (name) => `the server does not take files as large as '${name}'`,
   "no-space": (name) => `the server has no room for '${name}'; nothing was changed there`,

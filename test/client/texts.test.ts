@@ -5,7 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Layer, Schema } from "effect"
 import * as Figures from "../../src/domain/file/Figures.ts"
 import * as ClientConfig from "../../src/client/ClientConfig.ts"
-import { RequestRefused, SourceMissing } from "../../src/client/ClientError.ts"
+import { RequestRefused, SourceMissing, theListing } from "../../src/client/ClientError.ts"
 import * as Glob from "../../src/client/Glob.ts"
 import * as ProgressBar from "../../src/client/ProgressBar.ts"
 import { Reporter } from "../../src/client/Reporter.ts"
@@ -41,6 +41,16 @@ describe("a server's URL", () => {
       }
     })
   )
+})
+
+describe("a right that is missing", () => {
+  it("is told with the file, and of a listing without one", () => {
+    const missing = (name: string, detail: string) =>
+      new RequestRefused({ name, reason: "not-permitted", detail }).message
+    const rest = ": the server's administrator can give it"
+    assert.strictEqual(missing("a", "write"), `your account does not have the right to add files ('a')${rest}`)
+    assert.strictEqual(missing(theListing, "list"), `your account does not have the right to list files${rest}`)
+  })
 })
 
 describe("ServerAddress", () => {
