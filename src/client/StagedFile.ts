@@ -41,7 +41,7 @@ export interface Destination {
   /** temporary names that this process uses now: nobody else in it takes them */
   readonly held: Set<string>
   /** Whether its file system may have clones: not once it has said that it has none. */
-  readonly cloning: { possible: boolean }
+  readonly cloning: DiskClone.Context["cloning"]
   /** Told of a temporary name that may stay: for a disk whose listing is of an earlier time. */
   readonly left?: (temporary: string) => void
 }

@@ -27,8 +27,8 @@ export interface Context {
   readonly digest: Digest["Service"]
   /** whether commits are fsynced */
   readonly durable: boolean
-  /** whether the file system may have clones: not once it has said that it has none */
-  readonly cloning: { possible: boolean }
+  /** whether the file system may have clones: not once it has said that it has none; proven once there was one */
+  readonly cloning: { possible: boolean; proven?: boolean }
 }
 
 /** A staged file that is a clone. */
@@ -102,6 +102,7 @@ export const begin = Effect.fnUntraced(function* (options: {
           if (code === "ENOTSUP") context.cloning.possible = false
         })
       )
+      context.cloning.proven = true
       yield* copyHead(staged.file, file, staged.length)
       // Under the name that is gone on with, a clone would pass for what was received: it is too long for that already
       // before it has its mark, which may be lost where nothing is fsynced.

@@ -67,9 +67,9 @@ export const stage = Effect.fnUntraced(function* (
   return yield* Effect.matchEffect(held, {
     onSuccess: (reservation) =>
       Effect.as(staged.holding(reservation.release), staging(context, request, staged, resumed, reservation)),
-    // From the beginning it may be a clone, which needs less.
+    // From the beginning it may be a clone, which needs less. What is staged is not dropped for a mere perhaps.
     onFailure: (error) =>
-      resumed > clonedHeadBytesMax && isClonable(context, request)
+      resumed > clonedHeadBytesMax && isClonable(context, request) && context.cloning.proven === true
         ? Effect.andThen(staged.discard, stage(context, request))
         : Effect.fail(error)
   })
