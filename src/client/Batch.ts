@@ -7,8 +7,7 @@
  * all of them.
  */
 import { Clock, Effect, Exit, Result, type Scope, Semaphore } from "effect"
-import * as Bytes from "../domain/Bytes.ts"
-import { type BundleCost, bundledBytes, bundledNameBytes, bundlesOf } from "../domain/file/PackedFiles.ts"
+import { type BundleCost, bundlesOf, costOfFile, costOfName } from "../domain/file/PackedFiles.ts"
 import * as FileName from "../domain/file/FileName.ts"
 import { bundlesAheadMax, filesAheadMax, largeFilesAheadMax, smallFileBytesMax } from "../domain/limits.ts"
 import type { SourceShrank } from "../domain/transfer/Outgoing.ts"
@@ -226,11 +225,8 @@ const costOf =
   (command: TransferCommand) =>
   <R>({ bundled, size = 0 }: Item<R>): BundleCost => {
     const name = bundled?.name ?? ""
-    const length = Bytes.utf8Length(name)
-    const folder = FileName.folder(name)
-    return command === "download"
-      ? { packed: length + bundledNameBytes, content: 0, folder }
-      : { packed: length + bundledBytes, content: size, folder }
+    const cost = command === "download" ? costOfName(name) : costOfFile(name, size)
+    return { ...cost, folder: FileName.folder(name) }
   }
 
 /** Bytes in each direction. */

@@ -11,10 +11,10 @@ import {
   type BundleCost,
   type BundledContent,
   type BundledFile,
-  bundledBytes,
-  bundledNameBytes,
   bundlesOf,
   contentsOf,
+  costOfFile,
+  costOfName,
   packFiles,
   packNames,
   unpackSent
@@ -243,11 +243,11 @@ export const make = Effect.fnUntraced(function* (
           content.length > bundleBytesMax ? "too-large" : size === content.length ? undefined : "size-mismatch"
         if (reason !== undefined) refusals.set(position, Answers.refused(name, { reason }))
       }
-      return inBundles(files, refusals, uploadCost, onCrossed, uploadOne)
+      return inBundles(files, refusals, ({ content, name }) => costOfFile(name, content.length), onCrossed, uploadOne)
     })
 
   const download: Bundles["download"] = (names, take, onCrossed = () => {}) =>
-    inBundles(names, new Map<number, RequestRefused>(), downloadCost, onCrossed, (some, onCrossed, placeOf) =>
+    inBundles(names, new Map<number, RequestRefused>(), costOfName, onCrossed, (some, onCrossed, placeOf) =>
       downloadOne(
         some,
         (files) => take(files.map((file) => Object.assign(file, { index: placeOf(file.index) }))),
@@ -264,13 +264,6 @@ type Ask = <E>(
   take: (files: ReadonlyArray<SmallDownload>) => Effect.Effect<void, E>,
   onCrossed: OnCrossed
 ) => Effect.Effect<Refusals, CommandError | E>
-
-const uploadCost = ({ content, name }: SmallUpload): BundleCost => ({
-  packed: Bytes.utf8Length(name) + bundledBytes,
-  content: content.length
-})
-
-const downloadCost = (name: FileName): BundleCost => ({ packed: Bytes.utf8Length(name) + bundledNameBytes, content: 0 })
 
 /**
  * Runs a list in as many bundles as it takes. Refusals are those by place in the list.

@@ -49,10 +49,10 @@ export class BundleRefused extends Schema.TaggedError<BundleRefused>()("BundleRe
 }
 
 /** Of one packed file: everything but its name, which has `utf8Length` bytes. */
-export const bundledBytes = 2 + 3 + 6 + 32
+const bundledBytes = 2 + 3 + 6 + 32
 
 /** Of one packed name: everything but the name itself. */
-export const bundledNameBytes = 2
+const bundledNameBytes = 2
 
 const sentBytes = 2 + 3 + 6 + 32
 
@@ -194,6 +194,18 @@ export interface BundleCost {
   /** the folder that it is in, where files of one folder are cheaper together */
   readonly folder?: string
 }
+
+/** Of a file that is sent with so many bytes of content. */
+export const costOfFile = (name: string, content: number): BundleCost => ({
+  packed: bundledBytes + Bytes.utf8Length(name),
+  content
+})
+
+/** Of a name that is asked for. */
+export const costOfName = (name: string): BundleCost => ({
+  packed: bundledNameBytes + Bytes.utf8Length(name),
+  content: 0
+})
 
 /**
  * Cuts a list into bundles: each fits into one message, its content into one frame, and it has no more files than it
