@@ -222,6 +222,8 @@ const makeFiles = Effect.fnUntraced(function* (
     if (newest === undefined) return yield* rotate
     const held: Current = yield* hold(newest, disk.openWrite(pathOf(newest)))
     current = held
+    // Whoever made it may have ended before its folder was synced.
+    yield* disk.syncFolder([])
     const end = failedAt?.number === newest ? failedAt.end : undefined
     // Somebody may have cut it meanwhile.
     if (end !== undefined && end <= held.end) held.end = end
