@@ -392,6 +392,9 @@ export const throttledPiecesPerSecond = 20
 /** The lowest rate that a client keeps to, bytes each second: a link much slower is taken for one that has stalled. */
 export const throttledBytesPerSecondMin = 4 * 1024
 
+/** Sessions that wait for their share of the bandwidth look this often: a reload may have changed a rate. */
+export const shareLookMilliseconds = 1_000
+
 /** Of a record that is not whole yet each part of so many bytes is progress; a link that is slower has stalled. */
 export const receivedPartBytes = 64 * 1024
 
@@ -415,6 +418,9 @@ export const versionGrainMilliseconds = 1_000
 
 /** All signatures that one server keeps, in bytes. */
 export const keptSignatureBytesMax = 256 * 1024 * 1024
+
+/** Kept signatures that one look through their folder finds to go next. */
+export const signaturesToGoMax = 4_096
 
 /** The text that names one version of a file, in UTF-8. */
 export const keptVersionBytesMax = 256

@@ -36,7 +36,8 @@ const newPipe = (): Pipe => ({ bucket: TokenBucket.full, bytesPerSecond: 0, take
 const newLine = (): Line => ({ received: newPipe(), sent: newPipe() })
 
 /** What is owed is bytes: another rate pays them in another time. */
-const changeRate = (pipe: Pipe, bytesPerSecond: number, now: number): void => {
+const setRate = (pipe: Pipe, bytesPerSecond: number, now: number): void => {
+  if (bytesPerSecond === pipe.bytesPerSecond) return
   const owed = pipe.bucket.paidAt - now
   if (owed > 0) pipe.bucket = { paidAt: now + (owed * pipe.bytesPerSecond) / bytesPerSecond }
   pipe.bytesPerSecond = bytesPerSecond
@@ -58,7 +59,7 @@ const takeFrom = (ticket: Ticket, now: number, bytes: number): number => {
   const rate = ticket.rate()
   ticket.bytes = rate === 0 ? 0 : bytes
   if (rate === 0) return 0
-  if (rate !== pipe.bytesPerSecond) changeRate(pipe, rate, now)
+  setRate(pipe, rate, now)
   const { bucket, waitMilliseconds } = TokenBucket.take(pipe.bucket, rate, now, bytes)
   pipe.bucket = bucket
   ticket.until = pipe.taken += bytes
@@ -68,7 +69,7 @@ const takeFrom = (ticket: Ticket, now: number, bytes: number): number => {
 const leftOf = ({ bytes, pipe, rate, until }: Ticket, now: number): number => {
   const bytesPerSecond = rate()
   if (bytesPerSecond === 0 || bytes === 0) return 0
-  if (bytesPerSecond !== pipe.bytesPerSecond) changeRate(pipe, bytesPerSecond, now)
+  setRate(pipe, bytesPerSecond, now)
   // Those who came later wait for more.
   return Math.max(0, pipe.bucket.paidAt - now - ((pipe.taken - until) * 1000) / bytesPerSecond)
 }

@@ -3,7 +3,7 @@
  */
 import { Clock, Effect, Schema } from "effect"
 import { lengthOf } from "../domain/Bytes.ts"
-import { keepAliveMilliseconds, ownWorkBytesPerSecondMin } from "../domain/limits.ts"
+import { keepAliveMilliseconds, ownWorkBytesPerSecondMin, shareLookMilliseconds } from "../domain/limits.ts"
 import * as Monotonic from "../domain/Monotonic.ts"
 import type { FrameChannel, Traffic } from "../domain/session/FrameChannel.ts"
 import type { Session } from "../domain/session/SessionState.ts"
@@ -45,14 +45,11 @@ const isSignOfLife = (frames: ReadonlyArray<Frame>): boolean =>
 
 const nothing: Readonly<Traffic> = { received: 0, sent: 0 }
 
-/** How often those who wait for their share look again, milliseconds: a reload may have changed a rate. */
-const lookAgainMilliseconds = 1000
-
 const waited = (share: Share, direction: Direction): Effect.Effect<void> =>
   Effect.suspend(() => {
     const left = share.left(direction)
     if (left < 1) return Effect.void
-    return Effect.andThen(Effect.sleep(Math.min(left, lookAgainMilliseconds)), waited(share, direction))
+    return Effect.andThen(Effect.sleep(Math.min(left, shareLookMilliseconds)), waited(share, direction))
   })
 
 export const make: Effect.Effect<Flow> = Effect.gen(function* () {

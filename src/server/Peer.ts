@@ -46,18 +46,17 @@ export const proxied = (address: string): Peer => {
   return peer.loopback ? { ...peer, key: `${peer.key} by proxy`, loopback: false } : peer
 }
 
-/** An IPv4 client of a dual-stack socket appears as ::ffff:a.b.c.d. */
-const plainOf = (address: string): string =>
-  address
-    .replace(/^::ffff:(?=\d+\.)/i, "")
-    .replace(/%.*$/, "")
-    .toLowerCase()
-
-/** IPv4 written as IPv6 is IPv4 here, as of those who connect: `::ffff:10.0.0.0/104` is `10.0.0.0/8`. */
+/**
+ * IPv4 written as IPv6 is IPv4 here: so an IPv4 client of a dual-stack socket appears. `::ffff:10.0.0.0/104` is
+ * `10.0.0.0/8`.
+ */
 const unmapped = (text: string): string =>
   text.replace(/^::ffff:(\d+\.\d+\.\d+\.\d+)(?:\/(\d+))?$/i, (_, address: string, bits?: string) =>
     bits === undefined ? address : `${address}/${Number(bits) - 96}`
   )
+
+/** The address that a socket names, without the interface by which it was reached. */
+const plainOf = (address: string): string => unmapped(address.replace(/%.*$/, "")).toLowerCase()
 
 /** The network that a text names: an address is a network of itself. */
 const networkOf = (written: string): Result.Result<IpNetwork.IpNetwork, NetAddress.NetAddressError> => {

@@ -62,8 +62,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     "clone-takes-promised-room",
     "an update writes into its clone what is promised to another staging",
     "domain/store/DiskStaging.ts",
-    "kept ? Effect.void : reservation.more(length)",
-    "Effect.void",
+    "kept && !isPlain ? Effect.void : reservation.more(isPlain ? size : length)",
+    "isPlain ? reservation.more(size) : Effect.void",
     clone
   ),
   mutant(

@@ -130,12 +130,10 @@ const lengthLeft = Effect.fnUntraced(function* (context: DiskStore, file: DiskFi
 
 /** A part of the free space that is promised to one staging. */
 interface Reservation {
-  /** Holds so many bytes more, where the declared size is not held yet. */
+  /** Has held what so many bytes more need, where the declared size is not held yet. */
   readonly more: (count: number) => Effect.Effect<void, NoSpace | StoreFailed>
   /** Whether less than the declared size is held. */
   readonly isShort: () => boolean
-  /** Holds the declared size: a clone would have needed less. */
-  readonly rest: Effect.Effect<void, NoSpace | StoreFailed>
   /** `count` bytes of it are now in the file, and take room there unless they were there. */
   readonly wrote: (count: number, kept: boolean) => void
   /** Gives back what was not written. Only the first call counts. */
@@ -189,7 +187,6 @@ const reserve = Effect.fnUntraced(function* (context: DiskStore, request: StageR
     more: (count) =>
       count <= left || owed === 0 ? Effect.void : hold(Math.min(owed, Math.max(count - left, clonedHeadBytesMax))),
     isShort: () => owed > 0,
-    rest: Effect.suspend(() => (owed > 0 ? hold(owed) : Effect.void)),
     wrote: (count, kept) => {
       // What a clone has takes nothing of what is held, as long as more is to be held.
       const spared = kept ? Math.min(owed, count) : 0
@@ -345,7 +342,7 @@ const staging = (
   /** What is no clone, and can be none any more, takes all the room that was declared. */
   const roomFor = (length: number, kept: boolean): Effect.Effect<void, StoreError> => {
     const isPlain = clone === undefined && (older !== undefined || received + length > clonedHeadBytesMax)
-    const room = isPlain ? reservation.rest : kept ? Effect.void : reservation.more(length)
+    const room = kept && !isPlain ? Effect.void : reservation.more(isPlain ? size : length)
     // What is there would only fill the disk: with as little room it ends here again.
     return Effect.tapError(room, () => staged.discard)
   }

@@ -8,15 +8,18 @@ import { Effect, FileSystem, Layer, Option, Path, type PlatformError, Semaphore 
 import { SecureRandom } from "effect/crypto"
 import { fromUtf8 } from "../Bytes.ts"
 import { Digest } from "../file/Digest.ts"
-import { chunksPerSignatureMax, keptSignatureBytesMax, keptVersionBytesMax, signatureGroupsMax } from "../limits.ts"
+import {
+  chunksPerSignatureMax,
+  keptSignatureBytesMax,
+  keptVersionBytesMax,
+  signatureGroupsMax,
+  signaturesToGoMax
+} from "../limits.ts"
 import { shortDigest } from "./Signature.ts"
 import { decode, encode, encodedBytesMax } from "./SignatureFile.ts"
 import { SignatureKeep } from "./SignatureKeep.ts"
 
 const suffix = ".sig"
-
-/** Files that one look through the folder finds to go next. */
-const nextToGoMax = 4_096
 
 /**
  * @param folder an absolute path; it is made when it is missing
@@ -64,7 +67,7 @@ export const layer = (
       const lookAgain = Effect.gen(function* () {
         const files = yield* sizes(fs, path, folder)
         kept = files.reduce((total, { size }) => total + size, 0)
-        next = files.toSorted((a, b) => b.modified - a.modified).slice(-nextToGoMax)
+        next = files.toSorted((a, b) => b.modified - a.modified).slice(-signaturesToGoMax)
       })
       const prune = Effect.gen(function* () {
         yield* dropOldest
