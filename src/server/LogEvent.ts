@@ -30,6 +30,10 @@ export const logEvents = {
     level: "Error",
     meaning: "the served folder was moved or replaced: the server goes on with the one that it opened; restart it"
   },
+  "root-unlocked": {
+    level: "Warn",
+    meaning: "the served folder cannot be locked, `detail` says why: see to it that no second server serves it"
+  },
   "root-back": { level: "Info", meaning: "the served folder is at its path again" },
   reloaded: { level: "Info", meaning: "SIGHUP came; `changed` names the settings that have new values" },
   "restart-needed": { level: "Warn", meaning: "the configuration has new values for `settings` that take a restart" },

@@ -48,6 +48,7 @@ import { auditLog, exporters, monitor } from "./ObservabilityNode.ts"
 import * as Peer from "./Peer.ts"
 import * as PublicAccount from "./PublicAccount.ts"
 import * as Server from "./Server.ts"
+import * as RootLock from "./RootLock.ts"
 import * as RootWatch from "./RootWatch.ts"
 import * as ServerConfig from "./ServerConfig.ts"
 import { ServerLimits } from "./ServerLimits.ts"
@@ -103,7 +104,7 @@ const run = Effect.fnUntraced(function* (settings: Settings) {
   // One after the other: what is asked of the person first is what is wrong first.
   const services = Layer.mergeAll(store, keptSignatures(folder)).pipe(
     Layer.provideMerge(accounts({ ...settings.listen, ...(given !== undefined && { host: givenHost }) }, folder)),
-    Layer.provideMerge(Layer.effectDiscard(lockState(folder, root))),
+    Layer.provideMerge(Layer.effectDiscard(Effect.andThen(lockState(folder, root), lockRoot(root)))),
     Layer.provideMerge(AccountsFile.layer(folder))
   )
   yield* Effect.gen(function* () {
@@ -184,13 +185,14 @@ const accounts = ({ host, proxies }: Pick<Listen, "host" | "proxies">, folder: s
 const lockState = Effect.fnUntraced(function* (folder: string, root: string) {
   const path = (yield* Path.Path).join(folder, "server.lock")
   yield* Effect.mapError((yield* StateLock).acquire(path), (error: LockHeld | LockFailed) =>
-    error._tag === "LockFailed"
-      ? new CannotStart({ detail: error.message })
-      : new CannotStart({
-          detail: `another server serves '${root}' already: stop it, or serve another folder with --root`
-        })
+    error._tag === "LockFailed" ? new CannotStart({ detail: error.message }) : servedAlready(root)
   )
 })
+
+const lockRoot = (root: string) => Effect.mapError(RootLock.take(root), () => servedAlready(root))
+
+const servedAlready = (root: string): CannotStart =>
+  new CannotStart({ detail: `another server serves '${root}' already: stop it, or serve another folder with --root` })
 
 const cannotServe = (root: string, { code }: DiskError | { readonly code: string }): CannotStart =>
   new CannotStart({

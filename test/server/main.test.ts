@@ -362,6 +362,11 @@ describe("not starting", () => {
       1,
       `another server serves '${root}' already: stop it, or serve another folder with --root`
     )
+    await refused(
+      ["--port", "0", "--state", "state-of-another"],
+      1,
+      `another server serves '${root}' already: stop it, or serve another folder with --root`
+    )
     mkdirSync(join(folder, "other"))
     const advice = "stop the other program, or take another with --port (0 picks a free one)"
     await refused(
@@ -436,7 +441,7 @@ describe("not starting", () => {
       ended.at(-1)?.stderr,
       "paradrop-server: 'usr' is no command: did you mean 'user'? (paradrop-server --help shows the usage)\n"
     )
-  })
+  }, 120_000)
 
   it("--help and --version are no errors", async () => {
     const help = await run(["--help"])

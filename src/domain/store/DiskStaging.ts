@@ -33,6 +33,9 @@ import {
   TakenOver
 } from "./StoreError.ts"
 
+/** The file in the staging folder that a server locks while it serves the root. */
+export const rootLockName = "server.lock"
+
 /** Makes the staging folder, or makes sure that what is there is one. */
 export const prepareStaging = Effect.fnUntraced(function* (disk: Disk["Service"], root: DiskStat, durable: boolean) {
   yield* disk.makeFolder([stagingFolder], "private").pipe(

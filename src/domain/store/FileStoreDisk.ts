@@ -25,7 +25,7 @@ import { placeAll, present, readAll } from "./DiskBundles.ts"
 import { walk } from "./DiskListing.ts"
 import { lookPatiently, open, statAt } from "./DiskLookup.ts"
 import { finishRenames, remove, rename } from "./DiskRenaming.ts"
-import { prepareStaging, stage } from "./DiskStaging.ts"
+import { prepareStaging, rootLockName, stage } from "./DiskStaging.ts"
 import { type DiskStore, entryOf, failed } from "./DiskStore.ts"
 import { FileStore } from "./FileStore.ts"
 import * as KeyedLock from "./KeyedLock.ts"
@@ -114,6 +114,8 @@ const sweep = Effect.fnUntraced(function* (disk: Disk["Service"], millisecondsMa
       return Effect.andThen(files, disk.removeFolder(path))
     })
   yield* disk.list([stagingFolder]).pipe(
+    // Without its file a lock keeps nobody out.
+    Stream.filter(({ name }) => name !== rootLockName),
     Stream.runForEach(({ name }) => Effect.ignore(removeWhenOld([stagingFolder, name]))),
     Effect.mapError(failed)
   )

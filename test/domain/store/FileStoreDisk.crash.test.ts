@@ -6,6 +6,7 @@ import { Digest, digestOf } from "../../../src/domain/file/Digest.ts"
 import * as DigestNode from "../../../src/domain/file/DigestNode.ts"
 import { FileName, stagingFolder } from "../../../src/domain/file/FileName.ts"
 import { Disk } from "../../../src/domain/store/Disk.ts"
+import { rootLockName } from "../../../src/domain/store/DiskStaging.ts"
 import { FileStore } from "../../../src/domain/store/FileStore.ts"
 import * as FileStoreDisk from "../../../src/domain/store/FileStoreDisk.ts"
 import * as SmallFiles from "../../../src/domain/store/SmallFiles.ts"
@@ -293,6 +294,8 @@ describe("FileStoreDisk on a disk that breaks", () => {
     Effect.gen(function* () {
       const { control, disk } = yield* MemoryDisk.make()
       yield* control.plant([stagingFolder, "leftover"], { kind: "file", content: before })
+      // However old: another server would not find it locked.
+      yield* control.plant([stagingFolder, rootLockName], { kind: "file", content: new Uint8Array() })
       yield* control.plant(["file"], { kind: "file", content: before })
       const start = (stagedLeftoverMillisecondsMax: number) =>
         Effect.provide(
@@ -303,9 +306,10 @@ describe("FileStoreDisk on a disk that breaks", () => {
           )
         )
       yield* start(0)
-      assert.deepStrictEqual([...(yield* control.files).keys()], [`${stagingFolder}/leftover`, "file"])
+      const [leftover, lock] = [`${stagingFolder}/leftover`, `${stagingFolder}/${rootLockName}`]
+      assert.deepStrictEqual([...(yield* control.files).keys()], [leftover, lock, "file"])
       yield* start(-1)
-      assert.deepStrictEqual([...(yield* control.files).keys()], ["file"])
+      assert.deepStrictEqual([...(yield* control.files).keys()], [lock, "file"])
     })
   )
 })

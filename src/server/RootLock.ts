@@ -1,0 +1,33 @@
+/**
+ * Keeps a second server from a served folder, whatever its state folder and its path to it: two containers with one
+ * volume have both of their own. Each would count quotas by itself, and clear away what the other has staged.
+ */
+import { Effect, FileSystem, Path, type Scope } from "effect"
+import { stagingFolder } from "../domain/file/FileName.ts"
+import { printable } from "../domain/file/Printable.ts"
+import { type LockHeld, StateLock } from "../domain/session/StateLock.ts"
+import { rootLockName } from "../domain/store/DiskStaging.ts"
+import { log } from "./LogEvent.ts"
+
+/**
+ * Takes the folder until the scope closes; before its store begins. A file system without locks is served all the
+ * same, and the log says so; a folder that cannot be served is left to the store, which says why.
+ *
+ * @param root its path without links
+ */
+export const take = Effect.fnUntraced(function* (
+  root: string
+): Effect.fn.Return<void, LockHeld, FileSystem.FileSystem | Path.Path | Scope.Scope | StateLock> {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const lock = yield* StateLock
+  const folder = path.join(root, stagingFolder)
+  yield* Effect.ignore(fs.makeDirectory(folder, { mode: 0o700 }))
+  // A link leads out of the root: the store takes no such folder.
+  const isLink = yield* Effect.isSuccess(fs.readLink(folder))
+  const isThere = yield* Effect.orElseSucceed(fs.exists(folder), () => false)
+  if (isLink || !isThere) return
+  yield* Effect.catchTag(lock.acquire(path.join(folder, rootLockName)), "LockFailed", ({ detail }) =>
+    log("root-unlocked", `nothing keeps another server from '${printable(root)}'`, { detail })
+  )
+})

@@ -1,0 +1,63 @@
+import { existsSync, mkdirSync, readdirSync, symlinkSync } from "node:fs"
+import { join } from "node:path"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, FileSystem, Layer } from "effect"
+import { stagingFolder } from "../../src/domain/file/FileName.ts"
+import { LockFailed, StateLock } from "../../src/domain/session/StateLock.ts"
+import * as StateLockNode from "../../src/domain/session/StateLockNode.ts"
+import { rootLockName } from "../../src/domain/store/DiskStaging.ts"
+import * as RootLock from "../../src/server/RootLock.ts"
+import { logTo, Watch, watchLayer } from "./world.ts"
+
+const services = Layer.mergeAll(NodeServices.layer, StateLockNode.layer, logTo.pipe(Layer.provideMerge(watchLayer)))
+
+const folders = Effect.gen(function* () {
+  const folder = yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()
+  const [root, other] = [join(folder, "root"), join(folder, "other")]
+  mkdirSync(root)
+  mkdirSync(other)
+  return { root, other, staging: join(root, stagingFolder) }
+})
+
+const events = Effect.map(Watch, ({ lines }) => lines.map(({ annotations }) => annotations["event"]))
+
+describe("a served folder", () => {
+  it.effect("is taken by one, and by the next when that one ends", () =>
+    Effect.gen(function* () {
+      const { root, staging } = yield* folders
+      const tag = Effect.match(RootLock.take(root), { onFailure: ({ _tag }) => _tag, onSuccess: () => "taken" })
+      assert.deepStrictEqual(yield* Effect.scoped(Effect.all([tag, Effect.scoped(tag)])), ["taken", "LockHeld"])
+      assert.strictEqual(yield* Effect.scoped(tag), "taken")
+      assert.deepStrictEqual(readdirSync(staging), [rootLockName])
+      assert.deepStrictEqual(yield* events, [])
+    }).pipe(Effect.provide(services))
+  )
+
+  it.effect("is not followed out of itself", () =>
+    Effect.gen(function* () {
+      const { other, root, staging } = yield* folders
+      symlinkSync(other, staging)
+      yield* RootLock.take(root)
+      assert.deepStrictEqual(readdirSync(other), [])
+    }).pipe(Effect.provide(services))
+  )
+
+  it.effect("that is not there is left alone", () =>
+    Effect.gen(function* () {
+      const { root } = yield* folders
+      yield* RootLock.take(join(root, "none"))
+      assert.isFalse(existsSync(join(root, "none")))
+      assert.deepStrictEqual(yield* events, [])
+    }).pipe(Effect.provide(services))
+  )
+
+  it.effect("on a file system without locks is served all the same, and the log says so", () =>
+    Effect.gen(function* () {
+      const { root } = yield* folders
+      const without = StateLock.of({ acquire: (path) => Effect.fail(new LockFailed({ path, detail: "no locks" })) })
+      yield* Effect.provideService(RootLock.take(root), StateLock, without)
+      assert.deepStrictEqual(yield* events, ["root-unlocked"])
+    }).pipe(Effect.provide(services))
+  )
+})
