@@ -5,7 +5,7 @@
  * the process. Nothing is ever written: the file stays empty. Locks of a network file system are only as good as that
  * file system makes them.
  */
-import { chmodSync, closeSync, fchownSync, fstatSync, openSync, statSync } from "node:fs"
+import { closeSync, constants, fchmodSync, fchownSync, fstatSync, lstatSync, openSync, statSync } from "node:fs"
 import { dirname } from "node:path"
 import process from "node:process"
 import type { DatabaseSync } from "node:sqlite"
@@ -32,14 +32,9 @@ const library = Effect.promise(() => import("node:sqlite"))
 
 const take = (path: string, open: (path: string) => DatabaseSync): Effect.Effect<DatabaseSync, LockHeld | LockFailed> =>
   Effect.flatMap(
-    Effect.try({
-      try: () => (ownFile(path) ? open(path) : undefined),
-      catch: (error) => failed(path, error)
-    }).pipe(
-      Effect.filterOrFail(
-        (database) => database !== undefined,
-        () => new LockFailed({ path, detail: "it is no file; move what is there away" })
-      )
+    Effect.andThen(
+      ownFile(path),
+      attempt(path, () => open(path))
     ),
     (database) =>
       Effect.try({
@@ -52,18 +47,29 @@ const take = (path: string, open: (path: string) => DatabaseSync): Effect.Effect
       }).pipe(Effect.tapError(() => Effect.sync(() => database.close())))
   )
 
-/**
- * Whether there is a file now, readable by its owner alone, as whatever is in the folder. SQLite would make it as the
- * umask says.
- */
-const ownFile = (path: string): boolean => {
-  // Closing a file drops this process's locks on it: one that is there is never opened here.
-  const there = statSync(path, { throwIfNoEntry: false })
-  if (there === undefined) makeFile(path)
-  else if (!there.isFile()) return false
-  else if ((there.mode & 0o077) !== 0) chmodSync(path, 0o600)
-  return true
-}
+const attempt = <A>(path: string, call: () => A): Effect.Effect<A, LockFailed> =>
+  Effect.try({ try: call, catch: (error) => failed(path, error) })
+
+/** There is a file then, readable by its owner alone, as whatever is in the folder. SQLite would let the umask say. */
+const ownFile = (path: string): Effect.Effect<void, LockFailed> =>
+  Effect.flatMap(
+    // A link may have been put there by somebody who wants another file changed.
+    attempt(path, () => lstatSync(path, { throwIfNoEntry: false })),
+    (there) => {
+      if (there === undefined) return attempt(path, () => makeFile(path))
+      if (!there.isFile())
+        return Effect.fail(new LockFailed({ path, detail: "it is no file; move what is there away" }))
+      return (there.mode & 0o077) === 0 ? Effect.void : keepPrivate(path)
+    }
+  )
+
+/** Closing a file drops this process's locks on it: what it has locked is private, and not opened again. */
+const keepPrivate = (path: string): Effect.Effect<void, LockFailed> =>
+  Effect.acquireUseRelease(
+    attempt(path, () => openSync(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0))),
+    (file) => attempt(path, () => fchmodSync(file, 0o600)),
+    (file) => Effect.sync(() => closeSync(file))
+  )
 
 /** For whoever owns the folder: an administrator may be the first to lock what is a server's. */
 const makeFile = (path: string): void => {

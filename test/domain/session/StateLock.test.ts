@@ -102,7 +102,7 @@ describe("node", () => {
     }).pipe(Effect.scoped, Effect.provide(Layer.merge(NodeFileSystem.layer, StateLockNode.layer)))
   )
 
-  it.live("says what is in its place: a folder, or another file", () =>
+  it.live("says what is in its place: a folder, a link, or another file", () =>
     Effect.gen(function* () {
       const fs = yield* FileSystem.FileSystem
       const folder = yield* fs.makeTempDirectoryScoped()
@@ -115,6 +115,14 @@ describe("node", () => {
       assert.strictEqual((yield* fs.stat(join(folder, "taken"))).mode & 0o777, 0o755)
       yield* fs.writeFileString(join(folder, "other"), "x".repeat(4096))
       assert.strictEqual(yield* why("other"), "cannot lock '/other': it is no lock of ours; move it away")
+      // What a link leads to stays as it is.
+      yield* fs.writeFileString(join(folder, "elsewhere"), "", { mode: 0o644 })
+      yield* fs.symlink("elsewhere", join(folder, "link"))
+      assert.strictEqual(yield* why("link"), "cannot lock '/link': it is no file; move what is there away")
+      assert.strictEqual((yield* fs.stat(join(folder, "elsewhere"))).mode & 0o777, 0o644)
+      yield* fs.writeFileString(join(folder, "loose"), "", { mode: 0o644 })
+      yield* (yield* StateLock).acquire(join(folder, "loose"))
+      assert.strictEqual((yield* fs.stat(join(folder, "loose"))).mode & 0o777, 0o600)
     }).pipe(Effect.scoped, Effect.provide(Layer.merge(NodeFileSystem.layer, StateLockNode.layer)))
   )
 
