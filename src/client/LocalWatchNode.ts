@@ -8,6 +8,7 @@ import * as nodeFs from "node:fs/promises"
 import { basename, dirname, join } from "node:path"
 import { Deferred, Effect, Layer, Queue, type Scope, Stream } from "effect"
 import { systemCodeOf } from "../domain/SystemCode.ts"
+import * as FolderWatchNode from "./FolderWatchNode.ts"
 import { type LocalChange, LocalWatch } from "./LocalWatch.ts"
 
 type Say = (change: LocalChange) => void
@@ -30,9 +31,6 @@ const watchFolder = (
     }),
     (watcher) => Effect.sync(() => watcher.close())
   )
-
-// Whoever is above tells of it.
-const isGone = (code: string): boolean => code === "ENOENT" || code === "ENOTDIR"
 
 const isFolder = (path: string): Effect.Effect<boolean> =>
   Effect.promise(() =>
@@ -67,14 +65,13 @@ const watchPath = (path: string, say: Say) =>
       failed
     )
     const failedBelow = (error: unknown) => {
-      if (!named || !isGone(systemCodeOf(error))) failed(error)
+      // Whoever is above tells of it.
+      if (!named || !FolderWatchNode.isGone(systemCodeOf(error))) failed(error)
     }
-    const below = watchFolder(
-      path,
-      true,
-      (_event, name) => say({ _tag: "Changed", path: name === null ? path : join(path, name) }),
-      failedBelow
-    )
+    const told = (changed: string) => say({ _tag: "Changed", path: changed })
+    const below: Effect.Effect<unknown, unknown, Scope.Scope> = FolderWatchNode.isPossible
+      ? FolderWatchNode.watchTree(path, { told, failed: failedBelow })
+      : watchFolder(path, true, (_event, name) => told(name === null ? path : join(path, name)), failedBelow)
     const begin = <E>(watching: Effect.Effect<unknown, E, Scope.Scope>, failed: (error: E) => void) =>
       Effect.matchEffect(watching, {
         onFailure: (error) => Effect.sync(() => failed(error)),

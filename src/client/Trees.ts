@@ -158,6 +158,9 @@ class Sent implements Batch.Item<Services> {
 const isMissing = (error: { readonly _tag: string; readonly reason?: string }): boolean =>
   error._tag === "RequestRefused" && error.reason === "no-such-file"
 
+/** The same here: also when what a folder was is a file now. */
+const isGone = ({ code }: LocalFileFailed): boolean => code === "ENOENT" || code === "ENOTDIR"
+
 /** What somebody else has removed meanwhile is gone as well. */
 const removal = (text: string): Batch.Item<Services> => ({
   name: text,
@@ -317,8 +320,9 @@ export const get = (
       size: 0,
       run: () =>
         Effect.gen(function* () {
-          yield* tree.remove(name)
-          yield* (yield* Reporter).changed({ command: "remove", name: tree.place(name).path, here: true })
+          const removed = yield* Effect.catchIf(Effect.as(tree.remove(name), true), isGone, () => Effect.succeed(false))
+          const path = tree.place(name).path
+          if (removed) yield* (yield* Reporter).changed({ command: "remove", name: path, here: true })
           return gone
         })
     })

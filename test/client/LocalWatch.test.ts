@@ -46,6 +46,61 @@ describe("the file system", () => {
     )
   }
 
+  /** What is said of the folder; nothing of it is blind. */
+  const sayings = Effect.gen(function* () {
+    const changes = yield* Queue.unbounded<LocalChange>()
+    const { changes: stream } = yield* LocalWatch
+    yield* Effect.forkScoped(Stream.runForEach(stream([folder]), (change) => Queue.offer(changes, change)))
+    assert.deepStrictEqual(yield* Queue.take(changes), { _tag: "Ready" })
+    const until = (path: string): Effect.Effect<void> =>
+      Effect.flatMap(Queue.take(changes), (change) => {
+        assert.strictEqual(change._tag, "Changed")
+        return change._tag === "Changed" && change.path === path ? Effect.void : until(path)
+      })
+    return { until }
+  })
+
+  it.live("goes on when what it was told of lies below a file by now", () =>
+    Effect.gen(function* () {
+      yield* write(`${folder}/a/b/old`)
+      const { until } = yield* sayings
+      // All at once: what is told of the folder comes when its place has a file.
+      fs.writeFileSync(`${folder}/a/b/new`, "")
+      fs.renameSync(`${folder}/a/b`, `${folder}/elsewhere`)
+      fs.writeFileSync(`${folder}/a/b`, "")
+      yield* until(`${folder}/elsewhere`)
+      yield* write(`${folder}/elsewhere/old`)
+      yield* until(`${folder}/elsewhere/old`)
+    }).pipe(Effect.scoped, Effect.provide(LocalWatchNode.layer))
+  )
+
+  it.live("follows no link, also none that leads in a circle", () =>
+    Effect.gen(function* () {
+      fs.symlinkSync("circle", `${folder}/circle`)
+      const { until } = yield* sayings
+      fs.symlinkSync("later", `${folder}/later`)
+      yield* until(`${folder}/later`)
+      fs.unlinkSync(`${folder}/later`)
+      yield* until(`${folder}/later`)
+    }).pipe(Effect.scoped, Effect.provide(LocalWatchNode.layer))
+  )
+
+  it.live("watches a folder anew that another has taken the place of", () =>
+    Effect.gen(function* () {
+      yield* write(`${folder}/a/b/old`)
+      yield* write(`${folder}/new/b/old`)
+      const { until } = yield* sayings
+      fs.renameSync(`${folder}/a`, `${folder}/gone`)
+      fs.renameSync(`${folder}/new`, `${folder}/a`)
+      yield* until(`${folder}/a`)
+      yield* until(`${folder}/a`)
+      for (const path of [`${folder}/a/b/old`, `${folder}/gone/b/old`]) {
+        yield* write(path)
+        yield* until(path)
+      }
+    }).pipe(Effect.scoped, Effect.provide(LocalWatchNode.layer))
+  )
+
   it.live("says of what cannot be watched that it is blind, and goes on with the rest", () =>
     Effect.gen(function* () {
       const changes = yield* Queue.unbounded<LocalChange>()

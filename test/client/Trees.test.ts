@@ -993,6 +993,23 @@ describe("--delete, from the server", () => {
     }).pipe(Effect.provide(hidden.layer))
   )
 
+  const twice = world({ "p/a": "1", "p/in": "2" })
+  it.effect("what somebody else removes here meanwhile is gone as well", () =>
+    Effect.gen(function* () {
+      const files = yield* LocalFiles
+      const tree: typeof files.tree = (folder, make) =>
+        Effect.map(files.tree(folder, make), (all) => ({
+          ...all,
+          remove: (name) => Effect.andThen(all.remove(name), name.endsWith("mine") ? Effect.void : all.remove(name))
+        }))
+      yield* here({ "to/p/a": "1", "to/p/gone": "x", "to/p/mine": "y", "to/p/in/the/way": "z" })
+      const run = download(["p"], { remove: true }, "to")
+      assert.isTrue(yield* Effect.provideService(run, LocalFiles, { ...files, tree }))
+      assert.deepStrictEqual(about(twice.told(), "removed"), ["to/p/mine"])
+      assert.deepStrictEqual(Object.keys(yield* locally), ["to/p/a", "to/p/in"])
+    }).pipe(Effect.provide(twice.layer))
+  )
+
   const none = world({})
   it.effect("a server without any file, and an argument that is empty, remove nothing here", () =>
     Effect.gen(function* () {

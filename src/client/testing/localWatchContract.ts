@@ -118,6 +118,22 @@ export const localWatchContract: ReadonlyArray<LocalWatchCase> = [
       }).pipe(Effect.scoped)
   },
   {
+    name: "files below a folder in a folder that is made again at once",
+    effect: (world) =>
+      Effect.gen(function* () {
+        const path = `${world.folder}/dist/sub`
+        yield* world.write(`${path}/old.txt`)
+        const said = yield* watched([world.folder])
+        for (const name of ["one", "two"]) {
+          yield* world.remove(path)
+          yield* world.write(`${path}/first.txt`)
+          yield* until(said, path)
+          yield* heard(said, world, `${path}/${name}.txt`)
+          yield* heard(said, world, `${path}/${name}/deep.txt`)
+        }
+      }).pipe(Effect.scoped)
+  },
+  {
     name: "files below a folder that comes later, or in place of a file",
     effect: (world) =>
       Effect.gen(function* () {

@@ -40,10 +40,14 @@ export const finishRenames = Effect.fnUntraced(function* (context: DiskStore) {
 
 /** Whether one file has both names. A file system that takes two spellings for one lists one of them. */
 const standsTwice = Effect.fnUntraced(function* (context: DiskStore, { from, to }: RenameIntent.RenameIntent) {
-  const [old, current] = [yield* statAt(context, from), yield* statAt(context, to)]
+  const [old, current] = [yield* fileAt(context, from), yield* fileAt(context, to)]
   if (Option.isNone(old) || Option.isNone(current) || fileId(old.value) !== fileId(current.value)) return false
   return (yield* isListed(context, from)) && (yield* isListed(context, to))
 })
+
+/** What is no file is no half of a rename. */
+const fileAt = (context: DiskStore, name: FileName) =>
+  Effect.catchTag(statAt(context, name), "NotAFile", () => Effect.succeedNone)
 
 const isListed = (context: DiskStore, name: FileName) =>
   Effect.map(find(context, folderOf(name), baseName(name)), ({ entries }) =>

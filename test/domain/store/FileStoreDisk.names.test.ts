@@ -277,6 +277,30 @@ describe("FileStoreDisk, renames that were written down", () => {
     })
   )
 
+  it.effect("nor does one whose new name, or a folder of it, is no file and none can be", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* newDisk({}, [])
+      yield* control.plant(["link"], { kind: "link" })
+      for (const to of ["kept", "link", "link/c", "kept/b/c", "from/a/c"]) {
+        for (const replace of [false, true]) {
+          const error = yield* Effect.flip(Effect.provide(perform({ title: "", to, replace }), onDisk(disk)))
+          assert.strictEqual(error._tag, "NotAFile", to)
+          assert.deepStrictEqual(yield* stagedOn(control), [], to)
+        }
+      }
+    })
+  )
+
+  it.effect("a start forgets a rename that cannot be half done, for what has one of its names is no file", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* newDisk({}, [])
+      yield* control.plant([stagingFolder, "renaming-1"], intent("from/a", "kept"))
+      yield* control.plant([stagingFolder, "renaming-2"], intent("kept/b/c", "from/a"))
+      assert.deepStrictEqual(yield* Effect.provide(listNames, onDisk(disk)), ["from/a", "kept/b"])
+      assert.deepStrictEqual(yield* stagedOn(control), [])
+    })
+  )
+
   it.effect("on a disk that has no room to write it down none begins: nobody could finish it after a power cut", () =>
     Effect.gen(function* () {
       for (const code of ["ENOSPC", "EDQUOT"]) {
