@@ -2,14 +2,18 @@
  * The documents: their links lead somewhere, and their examples are what runs.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Context, Effect, Layer } from "effect"
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { manualSections } from "../src/client/ClientConfig.ts"
 import { ConnectFailed, LoginIncorrect } from "../src/client/ClientError.ts"
 import * as limits from "../src/domain/limits.ts"
 import { example, text } from "./protocolExample.ts"
-import { FileStoreMemory } from "../src/domain/index.ts"
+import * as client from "../src/client/index.ts"
+import * as ClientNode from "../src/client/node.ts"
+import * as clientTesting from "../src/client/testing/index.ts"
+import * as core from "../src/domain/index.ts"
+import * as testing from "../src/domain/testing/index.ts"
 import { checkStore } from "./ownLayers.ts"
 import { tableOf } from "./tables.ts"
 import { roundTrip } from "./testing.ts"
@@ -136,6 +140,19 @@ describe("documents", () => {
     assert.strictEqual(rows[said.length + 1], assumed.message)
   })
 
+  it("every port that has a contract suite, and its suite, can be imported from the package", () => {
+    const modules = { ...core, ...client, ...testing, ...clientTesting }
+    const rows = tableOf("docs/TESTING.md", "port").map((row) => row.map((cell) => /\w+/.exec(cell)?.[0] ?? ""))
+    assert.isAbove(rows.length, 7)
+    for (const [port = "", suite = ""] of rows) assert.containsAllKeys(modules, [port, suite])
+  })
+
+  it("whatever the shell needs can be provided by those who import it", () => {
+    const provided = [ClientNode.HistoryNode.layer, ClientNode.LineEditorNode.layer, ClientNode.WorkingFolderNode.layer]
+    assert.isTrue(provided.every(Layer.isLayer))
+    assert.isTrue([client.History.History, client.WorkingFolder.WorkingFolder].every(Context.isKey))
+  })
+
   it.effect("README.md shows a test that passes", () =>
     Effect.gen(function* () {
       assert.strictEqual(blockAfter("README.md", "testing"), published("test/testing.ts", "testing"))
@@ -148,7 +165,7 @@ describe("documents", () => {
   it.effect("TESTING.md shows how to hold a store to the session model", () =>
     Effect.gen(function* () {
       assert.strictEqual(blockAfter("docs/TESTING.md", "own-layers"), published("test/ownLayers.ts", "own-layers"))
-      assert.strictEqual(yield* checkStore(FileStoreMemory.layer()), 20)
+      assert.strictEqual(yield* checkStore(core.FileStoreMemory.layer()), 20)
     })
   )
 })

@@ -35,7 +35,7 @@ export class MemoryFiles extends Context.Service<MemoryFiles, Map<string, Memory
   "paradrop/client/MemoryFiles"
 ) {}
 
-/** Files in memory; folders are those that some path goes through, and the ones named. */
+/** Files in memory; folders are those that some path goes through, the ones named, and trees that were made. */
 export const layer = (
   options: { readonly folders?: ReadonlyArray<string> } = {}
 ): Layer.Layer<LocalFiles | MemoryFiles, never, Digest> =>
@@ -50,7 +50,7 @@ export const layer = (
 
 const make = (
   files: Map<string, MemoryFile>,
-  folders: ReadonlySet<string>,
+  folders: Set<string>,
   digest: Digest["Service"]
 ): LocalFiles["Service"] => {
   const left: Array<Left> = []
@@ -58,7 +58,10 @@ const make = (
   const isFolder = (path: string): boolean => {
     const plain = plainPath(path)
     return (
-      path === "" || plain === "." || folders.has(plain) || [...files.keys()].some((one) => one.startsWith(`${plain}/`))
+      path === "" ||
+      plain === "." ||
+      folders.has(plain) ||
+      [...files.keys(), ...folders].some((one) => one.startsWith(`${plain}/`))
     )
   }
   const open: LocalFiles["Service"]["open"] = (path) => openAt(files, path, isFolder(path))
@@ -77,9 +80,15 @@ const make = (
     leftover: (path) => leftover(world, path),
     settle: (path, facts) => settle(files, path, facts),
     tree: (folder, make) =>
-      make || isFolder(folder)
-        ? Effect.succeed(tree(world, plainPath(folder), isFolder))
-        : Effect.fail(failed(folder, "read", "ENOENT")),
+      Effect.suspend(() => {
+        const plain = plainPath(folder)
+        if (goesThroughFile(files, `${plain}/`)) return Effect.fail(failed(folder, make ? "write" : "read", "ENOTDIR"))
+        if (!isFolder(folder)) {
+          if (!make) return Effect.fail(failed(folder, "read", "ENOENT"))
+          folders.add(plain)
+        }
+        return Effect.succeed(tree(world, plain, isFolder))
+      }),
     look: (path) =>
       Effect.sync(() => {
         const file = files.get(plainPath(path))
@@ -97,6 +106,10 @@ const make = (
 
 /** The same folder without what means nothing: `./` in front, `/` and `/.` at the end. */
 const plainPath = (path: string): string => path.replace(/^(?:\.\/+)+(?=.)|(?:\/+\.?)+$/g, "")
+
+/** Whether something above what the path names is a file. */
+const goesThroughFile = (files: ReadonlyMap<string, MemoryFile>, path: string): boolean =>
+  path.split("/").some((_, depth, parts) => depth > 0 && files.has(parts.slice(0, depth).join("/")))
 
 const withoutEnd = (path: string): string => path.replace(/\/+$/, "")
 
@@ -134,7 +147,7 @@ const tree = (world: World, folder: string, isFolder: (path: string) => boolean)
         Effect.suspend(() =>
           isFolder(path)
             ? Effect.fail(failed(path, "write", "EISDIR"))
-            : path.split("/").some((_, depth, parts) => depth > 0 && files.has(parts.slice(0, depth).join("/")))
+            : goesThroughFile(files, path)
               ? Effect.fail(failed(path, "write", "ENOTDIR"))
               : staging(world, { path, declared, parts: [] })
         ),

@@ -39,6 +39,8 @@ export * as Delta from "./transfer/Delta.ts"
 export * as Match from "./transfer/Match.ts"
 export * as Outgoing from "./transfer/Outgoing.ts"
 export * as Signature from "./transfer/Signature.ts"
+export * as SignatureKeep from "./transfer/SignatureKeep.ts"
+export * as SignatureKeepFiles from "./transfer/SignatureKeepFiles.ts"
 
 export * as Accounts from "./session/Accounts.ts"
 export * as AccountsFile from "./session/AccountsFile.ts"

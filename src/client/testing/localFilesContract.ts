@@ -145,10 +145,16 @@ const onePlace = (folder: string): ReadonlyArray<ContractCase<Services>> => {
     {
       name: "a tree that is missing is made only when it is asked for",
       effect: Effect.gen(function* () {
-        const { tree } = yield* LocalFiles
+        const { isFolder, tree } = yield* LocalFiles
         yield* failure("missing", tree(`${folder}/none`, false))
         const made = yield* tree(`${folder}/new/er`, true)
+        const there = yield* Effect.forEach(["none", "new", "new/er"], (name) => isFolder(`${folder}/${name}`))
+        yield* equal("folders", there, [false, true, true])
         yield* put(made.place("f"), bytes, 5000)
+        for (const make of [true, false]) {
+          yield* failure("a file in the way", tree(`${folder}/new/er/f`, make))
+          yield* failure("a file on the way", tree(`${folder}/new/er/f/g`, make))
+        }
         yield* equal("name", yield* names, ["new/er/f"])
       }).pipe(Effect.scoped)
     },

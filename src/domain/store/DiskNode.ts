@@ -159,7 +159,11 @@ const service = (folders: Folders, rootFd: number, bulk: BulkNode.Bulk, { access
     rename: (from, to) =>
       at("rename", from, "write", (source) =>
         at("rename", to, "write", (target) =>
-          call<void>("rename", (done) => nodeFs.rename(source, target, (e) => done(e)))
+          Effect.mapError(
+            call<void>("rename", (done) => nodeFs.rename(source, target, (e) => done(e))),
+            // Of a folder that the file itself is in Linux says only that it is not empty.
+            (error) => (to.every((part, depth) => part === from[depth]) ? inTheWay(error) : error)
+          )
         )
       ),
     link: (from, to) =>
@@ -190,6 +194,9 @@ const service = (folders: Folders, rootFd: number, bulk: BulkNode.Bulk, { access
     freeBytes: inside("freeBytes", [], freeBytes)
   })
 }
+
+const inTheWay = ({ code, operation }: DiskError): DiskError =>
+  new DiskError({ operation, code: code === "ENOTEMPTY" ? "EISDIR" : code })
 
 const samePath = (a: DiskPath, b: DiskPath): boolean =>
   a.length === b.length && a.every((part, index) => part === b[index])
@@ -299,7 +306,11 @@ const openFile = (
 ): Effect.Effect<DiskFile, DiskError, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.flatMap(
-      resolve((place) => openFd(operation, place, flags, mode)),
+      // A folder that is opened to be written to says so before anybody can look at what it is.
+      Effect.mapError(
+        resolve((place) => openFd(operation, place, flags, mode)),
+        (error) => (error.code === "EISDIR" ? new DiskError({ operation, code: "ENOTREG" }) : error)
+      ),
       (fd) =>
         statFd(operation, fd).pipe(
           Effect.filterOrFail(

@@ -10,6 +10,7 @@
  */
 import { Cause, Clock, Context, Effect, Layer, Result, type Scope, Stream } from "effect"
 import * as Bytes from "../Bytes.ts"
+import { nameSegmentBytesMax } from "../limits.ts"
 import {
   Disk,
   type DiskEntry,
@@ -183,9 +184,11 @@ const diskOf = (machine: Machine): Disk["Service"] => {
     partly?: (now: bigint) => void
   ): Effect.Effect<A, DiskError> => perform(machine, operation, act, partly)
 
-  const openExisting = (operation: string, path: DiskPath) =>
+  const openExisting = (operation: "openRead" | "openWrite", path: DiskPath) =>
     handle(machine, operation, () => {
-      const node = resolve(machine, operation, path)
+      const place = operation === "openRead" ? path : placeOf(machine, operation, path)
+      if (isError(place)) return place
+      const node = path.length === 0 ? fault(operation, "EINVAL") : resolve(machine, operation, path)
       if (isError(node)) return node
       if (node.kind === "link") return fault(operation, "ELOOP")
       return node.kind === "file" ? node : fault(operation, "ENOTREG")
@@ -211,9 +214,9 @@ const diskOf = (machine: Machine): Disk["Service"] => {
         const found = resolveFolder(machine, "statAll", folder)
         if (isError(found)) return found
         return names.map((name) => {
-          const node = isPart(name) ? found.entries.get(name) : undefined
-          if (node !== undefined) return Result.succeed(statOf(node))
-          return Result.fail(fault("statAll", isPart(name) ? "ENOENT" : "EINVAL"))
+          const node = isPart(name) ? entryIn(found, "statAll", name) : fault("statAll", "EINVAL")
+          if (node === undefined) return Result.fail(fault("statAll", "ENOENT"))
+          return isError(node) ? Result.fail(node) : Result.succeed(statOf(node))
         })
       }),
     list: (path) => listing(run, machine, path),
@@ -297,8 +300,8 @@ const placeAll = (
   const arrive = (file: NewFile) =>
     orRemoved(file)(run("rename", (now) => rename(machine, [...staging, file.temporary], [...folder, file.name], now)))
   return Effect.gen(function* () {
-    yield* usable(staging)
     yield* usable(folder)
+    yield* usable(staging)
     const staged = yield* Effect.forEach(files, stage)
     const placed = yield* Effect.forEach(files, (file, index) => {
       const before = staged[index] ?? Result.void
@@ -324,8 +327,8 @@ const readAll = (
   const all: Array<Result.Result<WholeFile, DiskError>> = []
   let room = bytesTogetherMax
   for (const name of names) {
-    const node = folder.entries.get(name)
-    if (!isPart(name)) all.push(Result.fail(fault("readAll", "EINVAL")))
+    const node = isPart(name) ? entryIn(folder, "readAll", name) : fault("readAll", "EINVAL")
+    if (isError(node)) all.push(Result.fail(node))
     else if (node === undefined) all.push(Result.fail(fault("readAll", "ENOENT")))
     else if (node.kind === "link") all.push(Result.fail(fault("readAll", "ELOOP")))
     else if (node.kind !== "file") all.push(Result.fail(fault("readAll", "ENOTREG")))
@@ -404,7 +407,7 @@ const handle = (
     Effect.map(perform(machine, operation, open), (node) => {
       node.handles += 1
       machine.openFiles += 1
-      return { node, boot: machine.boots, open: true }
+      return { node, boot: machine.boots, writable: operation !== "openRead", open: true }
     }),
     (state) =>
       Effect.sync(() => {
@@ -416,9 +419,9 @@ const handle = (
 
 const diskFile = (
   machine: Machine,
-  state: { readonly node: FileNode; readonly boot: number; open: boolean }
+  state: { readonly node: FileNode; readonly boot: number; readonly writable: boolean; open: boolean }
 ): DiskFile => {
-  const { node } = state
+  const { node, writable } = state
   const run = <A>(operation: string, act: (now: bigint) => A | DiskError, partly?: (now: bigint) => void) => {
     const usable = (): DiskError | undefined =>
       !state.open ? fault(operation, "EBADF") : state.boot === machine.boots ? undefined : fault(operation, "EIO")
@@ -441,13 +444,17 @@ const diskFile = (
         target.set(bytes)
         return bytes.length
       }),
-    write: (offset, parts) =>
-      run(
+    write: (offset, parts) => {
+      const put = (bytes: Uint8Array, now: bigint) =>
+        writable || bytes.length === 0 ? write(machine, node, offset, bytes, now) : fault("write", "EBADF")
+      return run(
         "write",
-        (now) => write(machine, node, offset, Bytes.concat(parts), now),
-        (now) => write(machine, node, offset, Bytes.concat(Bytes.slice(parts, 0, Bytes.lengthOf(parts) >> 1)), now)
-      ),
-    truncate: (length) => run("truncate", (now) => truncate(node, length, now)),
+        (now) => put(Bytes.concat(parts), now),
+        (now) => put(Bytes.concat(Bytes.slice(parts, 0, Bytes.lengthOf(parts) >> 1)), now)
+      )
+    },
+    truncate: (length) =>
+      run("truncate", (now) => (writable ? truncate(node, length, now) : fault("truncate", "EINVAL"))),
     cloneFrom: (source) => source.named((name) => run("cloneFrom", (now) => clone(machine, name, node, now))),
     named: (use) =>
       Effect.suspend(() => {
@@ -481,6 +488,8 @@ const write = (
   const own = there > 0 ? Math.max(0, there - (node.shared?.bytes ?? 0)) : there
   const room = machine.capacity - used(machine) + own
   const fitting = bytes.subarray(0, Math.max(0, room))
+  // Nothing written lengthens nothing, wherever it was written.
+  if (fitting.length === 0) return bytes.length === 0 ? undefined : fault("write", "ENOSPC")
   put(node.content, offset, fitting)
   share(node, (shared) => Math.max(0, shared - Math.max(0, Math.min(there, fitting.length))))
   node.pending.push({ offset, bytes: fitting.slice() })
@@ -546,15 +555,20 @@ const put = (content: Content, offset: number, bytes: Uint8Array): void => {
 // Names
 // -----------------------------------------------------------------------------
 
-const isPart = (part: string): boolean => part !== "" && part !== "." && part !== ".." && !/[/\0]/.test(part)
+const isPart = (part: string): boolean =>
+  part !== "" && part !== "." && part !== ".." && !/[/\0]/.test(part) && part.isWellFormed()
+
+/** What has the name in a folder; a name that is too long for any says so. */
+const entryIn = (folder: FolderNode, operation: string, name: string): Node | DiskError | undefined =>
+  Bytes.utf8Length(name) > nameSegmentBytesMax ? fault(operation, "ENAMETOOLONG") : folder.entries.get(name)
 
 const resolve = (machine: Machine, operation: string, path: DiskPath): Node | DiskError => {
   if (!path.every(isPart)) return fault(operation, "EINVAL")
   let node: Node = machine.root
   for (const part of path) {
     if (node.kind !== "folder") return fault(operation, "ENOTDIR")
-    const next: Node | undefined = node.entries.get(part)
-    if (next === undefined) return fault(operation, "ENOENT")
+    const next: Node | DiskError | undefined = entryIn(node, operation, part)
+    if (next === undefined || isError(next)) return next ?? fault(operation, "ENOENT")
     node = next
   }
   return node
@@ -585,8 +599,17 @@ const placeOf = (machine: Machine, operation: string, path: DiskPath): Place | D
 
 const freePlace = (machine: Machine, operation: string, path: DiskPath): Place | DiskError => {
   const place = placeOf(machine, operation, path)
-  return !isError(place) && place.folder.entries.has(place.name) ? fault(operation, "EEXIST") : place
+  return isError(place) ? place : unlessTaken(place, operation)
 }
+
+const unlessTaken = (place: Place, operation: string): Place | DiskError => {
+  const there = entryIn(place.folder, operation, place.name)
+  return there === undefined ? place : isError(there) ? there : fault(operation, "EEXIST")
+}
+
+/** What has the name, which must be there. */
+const nodeAt = ({ folder, name }: Place, operation: string): Node | DiskError =>
+  entryIn(folder, operation, name) ?? fault(operation, "ENOENT")
 
 const link = <N extends Node>({ folder, name }: Place, node: N, now: bigint): N => {
   folder.entries.set(name, node)
@@ -610,9 +633,17 @@ const rename = (machine: Machine, from: DiskPath, to: DiskPath, now: bigint): Di
   if (isError(source)) return source
   const target = placeOf(machine, "rename", to)
   if (isError(target)) return target
-  const node = source.folder.entries.get(source.name)
-  if (node === undefined) return fault("rename", "ENOENT")
-  if (target.folder.entries.get(target.name)?.kind === "folder") return fault("rename", "EISDIR")
+  const node = nodeAt(source, "rename")
+  if (isError(node)) return node
+  const there = entryIn(target.folder, "rename", target.name)
+  if (isError(there)) return there
+  // Two names of one file both stay, as rename(2) has it.
+  if (there === node) return undefined
+  if (node.kind === "folder") {
+    if (from.every((part, depth) => part === to[depth])) return fault("rename", "EINVAL")
+    if (there !== undefined && there.kind !== "folder") return fault("rename", "ENOTDIR")
+    if (there !== undefined && there.entries.size > 0) return fault("rename", "ENOTEMPTY")
+  } else if (there?.kind === "folder") return fault("rename", "EISDIR")
   unlink(target, now)
   unlink(source, now)
   link(target, node, now)
@@ -622,9 +653,11 @@ const rename = (machine: Machine, from: DiskPath, to: DiskPath, now: bigint): Di
 const addName = (machine: Machine, from: DiskPath, to: DiskPath, now: bigint): DiskError | undefined => {
   const source = placeOf(machine, "link", from)
   if (isError(source)) return source
-  const node = source.folder.entries.get(source.name)
-  if (node === undefined) return fault("link", "ENOENT")
-  const target = freePlace(machine, "link", to)
+  const place = placeOf(machine, "link", to)
+  if (isError(place)) return place
+  const node = nodeAt(source, "link")
+  if (isError(node)) return node
+  const target = unlessTaken(place, "link")
   if (isError(target)) return target
   if (!machine.links || node.kind !== "file") return fault("link", "EPERM")
   link(target, node, now)
@@ -635,8 +668,8 @@ const addName = (machine: Machine, from: DiskPath, to: DiskPath, now: bigint): D
 const removeFolder = (machine: Machine, path: DiskPath, now: bigint): DiskError | undefined => {
   const place = placeOf(machine, "removeFolder", path)
   if (isError(place)) return place
-  const node = place.folder.entries.get(place.name)
-  if (node === undefined) return fault("removeFolder", "ENOENT")
+  const node = nodeAt(place, "removeFolder")
+  if (isError(node)) return node
   if (node.kind !== "folder") return fault("removeFolder", "ENOTDIR")
   if (node.device !== rootDevice) return fault("removeFolder", "EBUSY")
   if (node.entries.size > 0) return fault("removeFolder", "ENOTEMPTY")
@@ -647,8 +680,8 @@ const removeFolder = (machine: Machine, path: DiskPath, now: bigint): DiskError 
 const remove = (machine: Machine, path: DiskPath, now: bigint): DiskError | undefined => {
   const place = placeOf(machine, "remove", path)
   if (isError(place)) return place
-  const node = place.folder.entries.get(place.name)
-  if (node === undefined) return fault("remove", "ENOENT")
+  const node = nodeAt(place, "remove")
+  if (isError(node)) return node
   if (node.kind === "folder") return fault("remove", "EISDIR")
   unlink(place, now)
   return undefined

@@ -64,11 +64,30 @@ export const pair: Effect.Effect<readonly [Socket.Socket, Socket.Socket]> = Effe
   return [makeEnd(back, forth), makeEnd(forth, back)] as const
 })
 
+const nobodyListens: Socket.SocketError = new Socket.SocketError({
+  reason: new Socket.SocketOpenError({
+    kind: "Unknown",
+    cause: Object.assign(new Error("nobody listens"), { code: "ECONNREFUSED" })
+  })
+})
+
+/** A connection to where nobody listens. */
+const refused: Socket.Socket = Socket.make({
+  reader: Effect.fail(nobodyListens),
+  writer: Effect.succeed({ write: () => Effect.fail(nobodyListens), writeAll: () => Effect.fail(nobodyListens) })
+})
+
+/** Goes without a word, as the end of a connection that nobody has accepted. */
+const leave = (end: Socket.Socket): Effect.Effect<void> => Effect.ignore(Effect.scoped(end.reader))
+
 /** A place to dial: what a client needs to reach a `SocketServer` of the same process. */
 export class MemoryNetwork extends Context.Service<
   MemoryNetwork,
   {
-    /** A fresh connection to the server; its other end waits to be accepted. */
+    /**
+     * A fresh connection to the server; its other end waits to be accepted. When the layer's scope has closed nobody
+     * listens: then the socket fails as it is opened, with `ECONNREFUSED`.
+     */
     readonly dial: Effect.Effect<Socket.Socket>
   }
 >()("paradrop/testing/MemoryNetwork") {}
@@ -77,10 +96,18 @@ export class MemoryNetwork extends Context.Service<
 export const layer: Layer.Layer<MemoryNetwork | SocketServer.SocketServer> = Layer.effectContext(
   Effect.gen(function* () {
     const backlog = yield* Queue.bounded<Socket.Socket>(memoryBacklogMax)
-    yield* Effect.addFinalizer(() => Queue.shutdown(backlog))
+    yield* Effect.addFinalizer(() =>
+      // Those that nobody has accepted end too.
+      Effect.andThen(
+        Effect.flatMap(Queue.clear(backlog), (waiting) => Effect.forEach(waiting, leave)),
+        Queue.shutdown(backlog)
+      )
+    )
     return Context.empty().pipe(
       Context.add(MemoryNetwork, {
-        dial: Effect.flatMap(pair, ([near, far]) => Effect.as(Queue.offer(backlog, far), near))
+        dial: Effect.flatMap(pair, ([near, far]) =>
+          Effect.map(Queue.offer(backlog, far), (taken) => (taken ? near : refused))
+        )
       }),
       Context.add(SocketServer.SocketServer, {
         address: NetAddress.unixPathAddress("memory"),

@@ -219,6 +219,28 @@ export const diskContract: ReadonlyArray<ContractCase<Disk>> = [
     }).pipe(Effect.scoped)
   },
   {
+    name: "a file that was opened for reading is not written to",
+    effect: Effect.gen(function* () {
+      const disk = yield* Disk
+      yield* save(["a"], "kept")
+      const file = yield* disk.openRead(["a"])
+      yield* failure("a write", file.write(0, [text("new")]))
+      yield* failure("a cut", file.truncate(1))
+      yield* equal("content", yield* load(["a"]), text("kept"))
+    }).pipe(Effect.scoped)
+  },
+  {
+    name: "a write of nothing changes nothing, wherever it is",
+    effect: Effect.gen(function* () {
+      const disk = yield* Disk
+      const file = yield* disk.create(["a"])
+      yield* file.setModified(5000)
+      for (const parts of [[], [text("")]]) yield* file.write(7, parts)
+      const { modified, size } = yield* file.stat
+      yield* equal("size and time", [size, modified], [0, 5000])
+    }).pipe(Effect.scoped)
+  },
+  {
     name: "create never takes a name that is there",
     effect: Effect.gen(function* () {
       const disk = yield* Disk
@@ -247,14 +269,16 @@ export const diskContract: ReadonlyArray<ContractCase<Disk>> = [
       yield* equal("in a file", yield* code("file as folder", Effect.scoped(disk.create(["a", "b"]))), "ENOTDIR")
       yield* equal("list a file", yield* code("file as folder", Stream.runDrain(disk.list(["a"]))), "ENOTDIR")
       yield* equal("open a folder", yield* code("not a file", Effect.scoped(disk.openRead(["f"]))), "ENOTREG")
+      yield* equal("to write", yield* code("not a file", Effect.scoped(disk.openWrite(["f"]))), "ENOTREG")
     })
   },
   {
     name: "parts that are no parts are refused",
     effect: Effect.gen(function* () {
       const disk = yield* Disk
-      for (const path of [["."], [".."], [""], ["a/b"], ["..", "x"], ["a\0b"], ["f", ".."]]) {
+      for (const path of [["."], [".."], [""], ["a/b"], ["..", "x"], ["a\0b"], ["f", ".."], ["\ud800"]]) {
         yield* equal("open", yield* code("EINVAL", Effect.scoped(disk.openRead(path))), "EINVAL")
+        yield* equal("to write", yield* code("EINVAL", Effect.scoped(disk.openWrite(path))), "EINVAL")
         yield* equal("create", yield* code("EINVAL", Effect.scoped(disk.create(path))), "EINVAL")
         yield* equal("stat", yield* code("EINVAL", disk.stat(path)), "EINVAL")
         yield* equal("list", yield* code("EINVAL", Stream.runDrain(disk.list(path))), "EINVAL")
@@ -264,6 +288,7 @@ export const diskContract: ReadonlyArray<ContractCase<Disk>> = [
         yield* equal("syncFolder", yield* code("EINVAL", disk.syncFolder(path)), "EINVAL")
       }
       yield* equal("the root is no file", yield* code("EINVAL", Effect.scoped(disk.create([]))), "EINVAL")
+      yield* equal("nor one to read", yield* code("EINVAL", Effect.scoped(disk.openRead([]))), "EINVAL")
     })
   },
   {
@@ -284,6 +309,8 @@ export const diskContract: ReadonlyArray<ContractCase<Disk>> = [
       yield* save(["c"], "kept")
       yield* equal("a folder in the way", yield* code("EISDIR", disk.rename(["c"], ["f"])), "EISDIR")
       yield* equal("the source stays", yield* load(["c"]), text("kept"))
+      const own = yield* code("its own folder in the way", disk.rename(["f", "b"], ["f"]))
+      yield* equal("its own folder in the way", own, "EISDIR")
     }).pipe(Effect.scoped)
   },
   {
@@ -312,6 +339,8 @@ export const diskContract: ReadonlyArray<ContractCase<Disk>> = [
       yield* equal("a folder", yield* code("EPERM", disk.link(["f"], ["g"])), "EPERM")
       yield* equal("nothing", yield* code("ENOENT", disk.link(["no"], ["g"])), "ENOENT")
       yield* equal("no part", yield* code("EINVAL", disk.link(["a"], ["f", ".."])), "EINVAL")
+      yield* disk.rename(["a"], ["f", "b"])
+      yield* equal("both names, when it is given one that it has", (yield* disk.stat(["a"])).links, 2)
       yield* disk.remove(["a"])
       yield* equal("the other name stays", yield* load(["f", "b"]), text("one file"))
       yield* equal("what had the name", yield* load(["taken"]), text("kept"))

@@ -1,0 +1,155 @@
+/**
+ * The disk in memory does what the real one does: the same steps come to the same, whether they succeed or fail.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Result, Schema, Scope, Stream } from "effect"
+import { Disk, type DiskError, type DiskFile, type DiskGlance, type DiskPath } from "../../../src/domain/store/Disk.ts"
+import * as MemoryDisk from "../../../src/domain/testing/MemoryDisk.ts"
+import { temporaryDisk } from "./temporaryDisk.ts"
+
+const Part = Schema.Literals([
+  "a",
+  "b",
+  "c",
+  "a",
+  "b",
+  "n".repeat(255),
+  "n".repeat(256),
+  "ä".repeat(128),
+  "..",
+  "\ud800"
+])
+const Path = Schema.Array(Part).check(Schema.isMaxLength(3))
+const Count = Schema.Literals([0, 1, 5, 17, 100])
+const paths = (name: "rename" | "link") => Schema.Struct({ do: Schema.tag(name), from: Path, to: Path })
+
+const Step = Schema.Union([
+  Schema.Struct({ do: Schema.Literals(["create", "openRead", "openWrite"]), path: Path }),
+  Schema.Struct({ do: Schema.Literals(["makeFolder", "remove", "removeFolder", "stat", "list"]), path: Path }),
+  paths("rename"),
+  paths("link"),
+  Schema.Struct({ do: Schema.Literals(["statAll", "readAll"]), path: Path, names: Schema.Array(Part) }),
+  Schema.Struct({ do: Schema.tag("placeAll"), staging: Path, folder: Path, name: Part, likeReplaced: Schema.Boolean }),
+  Schema.Struct({ do: Schema.tag("write"), offset: Count, bytes: Schema.Array(Count).check(Schema.isMaxLength(3)) }),
+  Schema.Struct({ do: Schema.tag("read"), offset: Count, length: Count }),
+  Schema.Struct({ do: Schema.tag("truncate"), length: Count }),
+  Schema.Struct({ do: Schema.tag("settle"), modified: Schema.Literals([0, 1_000]), executable: Schema.Boolean }),
+  Schema.Struct({ do: Schema.Literals(["look", "other"]) })
+])
+type Step = (typeof Step)["Type"]
+
+/** The clocks of the two differ, and so does what a folder has besides its kind. */
+const glanced = ({ executable, kind, modified, size }: DiskGlance) =>
+  kind === "file" ? [size, executable, modified > 1_000 && modified !== 5_000 ? "now" : modified] : kind
+
+const each = <A>(all: ReadonlyArray<Result.Result<A, DiskError>>, show: (one: A) => unknown) =>
+  all.map((one) => (Result.isSuccess(one) ? show(one.success) : one.failure.code))
+
+const listed = (disk: Disk["Service"], path: DiskPath) =>
+  Effect.map(Stream.runCollect(disk.list(path)), (all) => all.map(({ kind, name }) => `${kind} ${name}`).toSorted())
+
+/** What is done to the disk itself. */
+const doThere = (disk: Disk["Service"], step: Step): Effect.Effect<unknown, DiskError> | undefined => {
+  switch (step.do) {
+    case "makeFolder":
+      return disk.makeFolder(step.path, "shared")
+    case "remove":
+    case "removeFolder":
+      return disk[step.do](step.path)
+    case "stat":
+      return Effect.map(disk.stat(step.path), glanced)
+    case "list":
+      return listed(disk, step.path)
+    case "rename":
+    case "link":
+      return disk[step.do](step.from, step.to)
+    case "statAll":
+      return Effect.map(disk.statAll(step.path, step.names), (all) => each(all, glanced))
+    case "readAll":
+      return Effect.map(disk.readAll(step.path, step.names, 20), (all) =>
+        each(all, ({ content, stat }) => [glanced(stat), content && [...content]])
+      )
+    case "placeAll": {
+      const { folder, likeReplaced, name, staging } = step
+      const file = { name, temporary: "t", parts: [new Uint8Array([7, 8])], modified: 5_000 }
+      return Effect.map(disk.placeAll({ staging, folder, files: [file], durable: false, likeReplaced }), (all) =>
+        each(all, () => "placed")
+      )
+    }
+    default:
+      return undefined
+  }
+}
+
+/** What is done to a file that is open. */
+const doToFile = (file: DiskFile, step: Step): Effect.Effect<unknown, DiskError> => {
+  switch (step.do) {
+    case "write":
+      return file.write(step.offset, [new Uint8Array(step.bytes)])
+    case "read":
+      return Effect.map(file.read(step.offset, step.length), (bytes) => [...bytes])
+    case "truncate":
+      return file.truncate(step.length)
+    case "settle":
+      return Effect.andThen(file.setExecutable(step.executable), file.setModified(step.modified))
+    default:
+      return Effect.map(file.stat, (stat) => [glanced(stat), stat.links])
+  }
+}
+
+/** What each step came to on an empty disk, and what stands there at the end. */
+const outcomes = Effect.fnUntraced(function* (steps: ReadonlyArray<Step>) {
+  const disk = yield* Disk
+  const scope = yield* Scope.Scope
+  const open: Array<DiskFile> = []
+  const opened = (file: Effect.Effect<DiskFile, DiskError, Scope.Scope>) =>
+    Effect.map(Scope.provide(file, scope), (one) => void open.unshift(one))
+  const all: Array<unknown> = []
+  for (const step of steps) {
+    const [first] = open
+    // Another of those that are open is the one that the next steps are about.
+    if (step.do === "other") open.push(...open.splice(0, 1))
+    else if (step.do === "create" || step.do === "openRead" || step.do === "openWrite") {
+      all.push(yield* outcome(opened(disk[step.do](step.path))))
+    } else {
+      const there = doThere(disk, step) ?? (first && doToFile(first, step))
+      if (there !== undefined) all.push(yield* outcome(there))
+    }
+  }
+  for (const file of open) all.push(yield* outcome(Effect.all([file.stat, file.read(0, 200)]).pipe(Effect.map(whole))))
+  all.push(yield* standing(disk, []))
+  return all
+})
+
+const whole = ([stat, content]: readonly [DiskGlance, Uint8Array]) => [glanced(stat), [...content]]
+
+const outcome = (step: Effect.Effect<unknown, DiskError>) =>
+  Effect.map(Effect.exit(Effect.mapError(step, ({ code }) => code)), (exit) =>
+    Exit.isSuccess(exit) ? { done: exit.value } : exit.cause.reasons.map((reason) => String(Object.values(reason)))
+  )
+
+const standing = (disk: Disk["Service"], path: DiskPath): Effect.Effect<unknown, DiskError> =>
+  Effect.flatMap(Stream.runCollect(disk.list(path)), (all) =>
+    Effect.forEach(
+      all.toSorted((a, b) => (a.name < b.name ? -1 : 1)),
+      ({ kind, name }) => {
+        const at = [...path, name]
+        const inside = kind === "folder" ? standing(disk, at) : Effect.map(disk.stat(at), glanced)
+        return Effect.map(inside, (below) => [name, below])
+      }
+    )
+  )
+
+describe("the disk in memory", () => {
+  it.live.prop(
+    "does what the real one does",
+    [Schema.Array(Step).check(Schema.isMinLength(10), Schema.isMaxLength(40))],
+    ([steps]) =>
+      Effect.gen(function* () {
+        const real = yield* outcomes(steps).pipe(Effect.scoped, Effect.provide(temporaryDisk()))
+        const fake = yield* outcomes(steps).pipe(Effect.scoped, Effect.provide(MemoryDisk.layer()))
+        assert.deepStrictEqual(fake, real)
+      }),
+    { arbitrary: { runs: 200 } }
+  )
+})
