@@ -5,7 +5,7 @@
  * the process. Nothing is ever written: the file stays empty. Locks of a network file system are only as good as that
  * file system makes them.
  */
-import { chmodSync, closeSync, fchownSync, fstatSync, openSync, statSync } from "node:fs"
+import { chmodSync, closeSync, fchownSync, fstatSync, linkSync, openSync, rmSync, statSync } from "node:fs"
 import { dirname } from "node:path"
 import process from "node:process"
 import type { DatabaseSync } from "node:sqlite"
@@ -32,10 +32,11 @@ const library = Effect.promise(() => import("node:sqlite"))
 
 const take = (path: string, open: (path: string) => DatabaseSync): Effect.Effect<DatabaseSync, LockHeld | LockFailed> =>
   Effect.flatMap(
-    Effect.try({
-      try: () => (ownFile(path) ? open(path) : undefined),
-      catch: (error) => failed(path, error)
-    }).pipe(
+    Effect.try({ try: () => (ownFile(path) ? open(path) : undefined), catch: (error) => error }).pipe(
+      Effect.tapError(() => Effect.ignore(Effect.try(() => rmSync(unnamedOf(path), { force: true })))),
+      // Another process made the file between the look and the making: now it is there.
+      Effect.retry({ while: (error) => systemCode(error) === "EEXIST", times: 1 }),
+      Effect.mapError((error) => failed(path, error)),
       Effect.filterOrFail(
         (database) => database !== undefined,
         () => new LockFailed({ path, detail: "it is no file; move what is there away" })
@@ -65,13 +66,27 @@ const ownFile = (path: string): boolean => {
   return true
 }
 
-/** For whoever owns the folder: an administrator may be the first to lock what is a server's. */
+/**
+ * For whoever owns the folder: an administrator may be the first to lock what is a server's. It gets its name once it
+ * is its owner's: a kill in between would leave a lock that the server cannot open.
+ */
 const makeFile = (path: string): void => {
-  const file = openSync(path, "ax", 0o600)
   const { gid, uid } = statSync(dirname(path))
-  if (process.geteuid?.() === 0 && fstatSync(file).uid !== uid) fchownSync(file, uid, gid)
+  if (process.geteuid?.() !== 0 || uid === 0) return closeSync(openSync(path, "ax", 0o600))
+  const unnamed = unnamedOf(path)
+  const file = openSync(unnamed, "ax", 0o600)
+  // Where all files are one user's, as on FAT, there are no links.
+  const isTheirs = fstatSync(file).uid === uid
+  if (!isTheirs) fchownSync(file, uid, gid)
   closeSync(file)
+  // Never in the place of one that is there: somebody may hold it.
+  if (isTheirs) closeSync(openSync(path, "ax", 0o600))
+  else linkSync(unnamed, path)
+  rmSync(unnamed)
 }
+
+/** What the file is called until it is its owner's. */
+const unnamedOf = (path: string): string => `${path}.${process.pid}`
 
 /** SQLITE_BUSY of SQLite's result codes. */
 const busy = 5
