@@ -3,6 +3,7 @@
  */
 import { Effect, FileSystem, Layer, Path, References } from "effect"
 import { printable } from "../domain/file/Printable.ts"
+import * as StateFile from "../domain/session/StateFile.ts"
 import { Disk } from "../domain/store/Disk.ts"
 import * as DiskNode from "../domain/store/DiskNode.ts"
 import { AuditFailed } from "./Audit.ts"
@@ -46,7 +47,7 @@ const cannotUse = (folder: string, why: string): AuditFailed =>
 const ownFolder = Effect.fnUntraced(function* (folder: string) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
-  yield* fs.makeDirectory(folder, { recursive: true, mode: 0o700 })
+  yield* StateFile.makeFolder(folder)
   for (const name of yield* fs.readDirectory(folder)) yield* fs.chmod(path.join(folder, name), 0o600)
 })
 
