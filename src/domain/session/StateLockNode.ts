@@ -45,8 +45,9 @@ const take = (path: string, open: (path: string) => DatabaseSync): Effect.Effect
     (database) =>
       Effect.try({
         try: () => {
-          // No busy timeout: SQLite would wait with the whole process.
-          database.exec("PRAGMA busy_timeout=0; PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE")
+          // No busy timeout: SQLite would wait with the whole process. No journal: that takes room, which may be gone.
+          database.exec("PRAGMA busy_timeout=0; PRAGMA journal_mode=MEMORY")
+          database.exec("PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE")
           return database
         },
         catch: (error) => (errorCode(error) === busy ? new LockHeld({ path }) : failed(path, error))

@@ -110,6 +110,16 @@ describe("node", () => {
     }).pipe(Effect.scoped, Effect.provide(Layer.merge(NodeFileSystem.layer, StateLockNode.layer)))
   )
 
+  it.live("takes no room, so that it can be had on a full disk, and leaves nothing behind", () =>
+    Effect.gen(function* () {
+      const fs = yield* FileSystem.FileSystem
+      const folder = yield* fs.makeTempDirectoryScoped()
+      yield* (yield* StateLock).acquire(join(folder, "lock"))
+      assert.deepStrictEqual(yield* fs.readDirectory(folder), ["lock"])
+      assert.strictEqual((yield* fs.stat(join(folder, "lock"))).size, 0n)
+    }).pipe(Effect.scoped, Effect.provide(Layer.merge(NodeFileSystem.layer, StateLockNode.layer)))
+  )
+
   it.live("is taken, though another process makes the file first", () =>
     Effect.gen(function* () {
       const fs = yield* FileSystem.FileSystem
