@@ -48,7 +48,9 @@ const ownFolder = Effect.fnUntraced(function* (folder: string) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   yield* StateFile.makeFolder(folder)
-  for (const name of yield* fs.readDirectory(folder)) yield* fs.chmod(path.join(folder, name), 0o600)
+  const names = yield* fs.readDirectory(folder)
+  // An administrator's copy is not ours to change, and in nobody's way: the folder keeps it from others.
+  yield* Effect.forEach(names, (name) => Effect.ignore(fs.chmod(path.join(folder, name), 0o600)), { discard: true })
 })
 
 /**

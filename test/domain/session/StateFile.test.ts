@@ -1,7 +1,7 @@
 /**
  * Folders of the server's own. Reading and replacing are tested where they matter: Accounts.
  */
-import { chownSync, mkdirSync, statSync, writeFileSync } from "node:fs"
+import { chownSync, existsSync, mkdirSync, statSync, symlinkSync, writeFileSync } from "node:fs"
 import { basename, dirname, join } from "node:path"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
@@ -57,6 +57,17 @@ describe("a folder", () => {
         )
         const order = ["make a", `sync ${basename(folder)}`, "make b", "sync a", "make audit", "sync b"]
         assert.deepStrictEqual(done, order)
+      })
+    )
+  )
+
+  it.live("of the audit log is used, though something in it is not the server's to change", () =>
+    at((folder) =>
+      Effect.gen(function* () {
+        mkdirSync(join(folder, "audit"), { mode: 0o700 })
+        symlinkSync("nowhere", join(folder, "audit", "copy"))
+        yield* Effect.scoped(Layer.build(auditLog({ enabled: true, fileSize: 1024, files: 1 }, folder)))
+        assert.isTrue(existsSync(join(folder, "audit", "audit-00000001.jsonl")))
       })
     )
   )
