@@ -213,7 +213,8 @@ const makeFiles = Effect.fnUntraced(function* (
     current = next
     yield* disk.syncFolder([])
     const old = numbers.slice(0, Math.max(0, numbers.length + 1 - filesMax))
-    yield* Effect.forEach(old, (oldest) => disk.remove(pathOf(oldest)), { discard: true })
+    // One that cannot be removed keeps nobody from writing, and no other from going.
+    yield* Effect.forEach(old, (oldest) => Effect.ignore(disk.remove(pathOf(oldest))), { discard: true })
     return next
   })
 

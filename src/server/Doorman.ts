@@ -121,11 +121,11 @@ export const make: Effect.Effect<
   const admit = (caller: Caller): Guest | undefined => {
     const peer = { ...Peer.fromAddress(caller.address), proxy: trusted(caller.address) }
     if (closed) return refuse(peer, "draining", caller)
-    const since = clock.currentTimeMillisUnsafe()
-    const seat = seats.hold(peer, since)
+    const [since, came] = [clock.currentTimeMillisUnsafe(), time()]
+    const seat = seats.hold(peer, came)
     if (Result.isFailure(seat)) return refuse(peer, seat.failure, caller)
     const hide = status.show(() => ({ state: "before-login", peer: peer.address, since, ...noTraffic }))
-    const one: Waiting = { peer, came: time(), seat: seat.success, dismiss: caller.dismiss, hide }
+    const one: Waiting = { peer, came, seat: seat.success, dismiss: caller.dismiss, hide }
     one.seat.whenLost(() => expel(one, "made-room"))
     waiting.add(one)
     told.changed()

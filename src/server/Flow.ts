@@ -1,7 +1,7 @@
 /**
  * What flows through one session: measured, kept to its share of the bandwidth, and held to a minimum rate.
  */
-import { Clock, Effect, Schema } from "effect"
+import { Effect, Schema } from "effect"
 import { lengthOf } from "../domain/Bytes.ts"
 import { keepAliveMilliseconds, ownWorkBytesPerSecondMin, shareLookMilliseconds } from "../domain/limits.ts"
 import * as Monotonic from "../domain/Monotonic.ts"
@@ -54,7 +54,6 @@ const waited = (share: Share, direction: Direction): Effect.Effect<void> =>
 
 export const make: Effect.Effect<Flow> = Effect.gen(function* () {
   const limits = yield* ServerLimits
-  const clock = yield* Clock.Clock
   const time = yield* Monotonic.clock
   let tell: (error: TooSlow) => void = () => {}
   let traffic = nothing
@@ -105,7 +104,7 @@ export const make: Effect.Effect<Flow> = Effect.gen(function* () {
       Effect.suspend(() => {
         const [since, claimedBefore] = [time(), claimed]
         return Effect.map(channel.send(frame), () => {
-          sent = RateMeter.add(sent, clock.currentTimeMillisUnsafe(), channel.traffic.sent - sentBefore)
+          sent = RateMeter.add(sent, time(), channel.traffic.sent - sentBefore)
           sentBefore = channel.traffic.sent
           if (content === 0) return
           progress = TransferProgress.moved(progress, content)
@@ -125,7 +124,7 @@ export const make: Effect.Effect<Flow> = Effect.gen(function* () {
           }
           const bytes = channel.traffic.received - receivedBefore
           receivedBefore = channel.traffic.received
-          received = RateMeter.add(received, clock.currentTimeMillisUnsafe(), bytes)
+          received = RateMeter.add(received, time(), bytes)
           // Whoever does not read on makes the peer wait: the network holds no more than its buffers.
           const wait = pause("received", bytes)
           return wait === undefined ? Effect.succeed(frames) : Effect.as(aliveMeanwhile(wait), frames)

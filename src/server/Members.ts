@@ -3,7 +3,8 @@
  *
  * One look at the accounts each `accountsLookMilliseconds`, however many sessions there are. An account that is
  * disabled, removed or given another root ends its sessions; other rights and quotas hold from the next command
- * on. A new password ends nothing: who had logged in had proved the old one.
+ * on. A new password ends nothing: who had logged in had proved the old one. One that was removed and added again is
+ * another account, as is one that took the public one's name.
  */
 import { Context, Effect, Equal, Layer, type Scope } from "effect"
 import type { UserName } from "../domain/channel/HandshakeMessage.ts"
@@ -38,9 +39,12 @@ export class Members extends Context.Service<
     Effect.gen(function* () {
       const accounts = yield* Accounts
       const joined = new Set<Joined>()
-      const look = Effect.flatMap(accounts.grants, (grants) =>
-        Effect.forEach(joined, (one) => follow(joined, one, grants), { discard: true })
-      )
+      const made = Effect.map(accounts.list, (all) => new Map(all.map(({ created, user }) => [user, created])))
+      const look = Effect.gen(function* () {
+        const grants = yield* accounts.grants
+        const since = yield* made
+        yield* Effect.forEach(joined, (one) => follow(joined, one, grants, since), { discard: true })
+      })
       yield* Effect.sleep(accountsLookMilliseconds).pipe(
         Effect.andThen(Effect.suspend(() => (joined.size === 0 ? Effect.void : look))),
         // Accounts that cannot be read now change nobody: the next login says so, and the next look may succeed.
@@ -53,12 +57,16 @@ export class Members extends Context.Service<
         join: (user, grant, told) =>
           Effect.acquireRelease(
             Effect.sync(() => {
-              const one: Joined = { user, told, grant }
+              const one: Joined = { user, told, grant, made: undefined }
               joined.add(one)
               return one
             }),
             (one) => Effect.sync(() => void joined.delete(one))
-          ).pipe(Effect.map((one) => ({ grant: () => one.grant })))
+          ).pipe(
+            // Where they cannot be read now, the first look that can says which account it is.
+            Effect.tap((one) => Effect.ignoreCause(Effect.map(made, (since) => madeOf(one, since)))),
+            Effect.map((one) => ({ grant: () => one.grant }))
+          )
       })
     })
   )
@@ -68,11 +76,18 @@ interface Joined {
   readonly user: UserName
   readonly told: (change: FromServer) => Effect.Effect<void>
   grant: Grant
+  /** when its account was made, as it was first seen; the public one never was */
+  made: { readonly at: number | undefined } | undefined
 }
 
-const follow = (joined: Set<Joined>, one: Joined, grants: Grants): Effect.Effect<void> => {
+type Made = ReadonlyMap<UserName, number>
+
+const madeOf = (one: Joined, since: Made) => (one.made ??= { at: since.get(one.user) })
+
+const follow = (joined: Set<Joined>, one: Joined, grants: Grants, since: Made): Effect.Effect<void> => {
   const now = grants(one.user)
-  if (now === undefined || now.root !== one.grant.root) {
+  const isOther = madeOf(one, since).at !== since.get(one.user)
+  if (now === undefined || now.root !== one.grant.root || isOther) {
     joined.delete(one)
     return one.told({ _tag: "Revoked" })
   }

@@ -3,6 +3,7 @@
  */
 import { Effect, FileSystem, Layer, Path, References } from "effect"
 import { printable } from "../domain/file/Printable.ts"
+import * as StateFile from "../domain/session/StateFile.ts"
 import { Disk } from "../domain/store/Disk.ts"
 import * as DiskNode from "../domain/store/DiskNode.ts"
 import { AuditFailed } from "./Audit.ts"
@@ -46,8 +47,10 @@ const cannotUse = (folder: string, why: string): AuditFailed =>
 const ownFolder = Effect.fnUntraced(function* (folder: string) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
-  yield* fs.makeDirectory(folder, { recursive: true, mode: 0o700 })
-  for (const name of yield* fs.readDirectory(folder)) yield* fs.chmod(path.join(folder, name), 0o600)
+  yield* StateFile.makeFolder(folder)
+  const names = yield* fs.readDirectory(folder)
+  // An administrator's copy is not ours to change, and in nobody's way: the folder keeps it from others.
+  yield* Effect.forEach(names, (name) => Effect.ignore(fs.chmod(path.join(folder, name), 0o600)), { discard: true })
 })
 
 /**

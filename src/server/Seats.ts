@@ -6,8 +6,9 @@
  * in: strangers who say nothing cannot keep anybody out. Those who spend counted guesses can keep new addresses out for
  * `attemptMillisecondsMax` a guess.
  */
-import { Clock, Context, Effect, Layer, Result, Schema, type Scope } from "effect"
+import { Context, Effect, Layer, Result, Schema, type Scope } from "effect"
 import { attemptMillisecondsMax, trustedAddressesMax } from "../domain/limits.ts"
+import * as Monotonic from "../domain/Monotonic.ts"
 import type { Peer } from "./Peer.ts"
 import { ServerLimits } from "./ServerLimits.ts"
 
@@ -65,7 +66,7 @@ export class Seats extends Context.Service<
     /**
      * A seat at once and outside of any effect: thousands of strangers a second must cost next to nothing.
      *
-     * @param now milliseconds since 1970
+     * @param now milliseconds of the clock that never goes back
      */
     readonly hold: (peer: Peer, now: number) => Result.Result<HeldSeat, NoSeat["reason"]>
     /** Connections now, and those before login among them. */
@@ -82,7 +83,7 @@ interface Waiting {
   readonly turn: number
   /** an index of `steps` */
   step: number
-  /** when it began to try, milliseconds since 1970 */
+  /** when it began to try, milliseconds of the clock that never goes back */
   tryingSince: number
   /** the account, once it is no longer waiting */
   user: string | undefined
@@ -223,9 +224,9 @@ function make(limits: ServerLimits): Seats["Service"] {
     lost: Effect.callback<never, NoSeat>((resume) =>
       whenLost(one, () => resume(Effect.fail(new NoSeat({ reason: "made-room" }))))
     ),
-    move: (peer) => Effect.flatMap(Clock.currentTimeMillis, (now) => orFail(move(one, peer, now))),
+    move: (peer) => Effect.flatMap(Monotonic.now, (now) => orFail(move(one, peer, now))),
     advance: (progress) =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
+      Effect.map(Monotonic.now, (now) => {
         one.step = Math.max(one.step, steps.indexOf(progress))
         if (progress === "trying") one.tryingSince = now
       }),
@@ -243,7 +244,7 @@ function make(limits: ServerLimits): Seats["Service"] {
 
   const take = (peer: Peer): Effect.Effect<Seat, NoSeat, Scope.Scope> =>
     Effect.acquireRelease(
-      Effect.flatMap(Clock.currentTimeMillis, (now) =>
+      Effect.flatMap(Monotonic.now, (now) =>
         Effect.mapError(Effect.fromResult(hold(peer, now)), (reason) => new NoSeat({ reason }))
       ),
       ({ giveBack: back }) => Effect.sync(back)

@@ -3,7 +3,8 @@
  *
  * A session is looked at when somebody asks, and costs nothing otherwise.
  */
-import { Clock, Context, Effect, Layer, Schema, type Scope } from "effect"
+import { Context, Effect, Layer, Schema, type Scope } from "effect"
+import * as Monotonic from "../domain/Monotonic.ts"
 
 /** The command under way. */
 export const TransferStatus = Schema.Struct({
@@ -38,7 +39,7 @@ export const SessionStatus = Schema.Struct({
 })
 export type SessionStatus = typeof SessionStatus.Type
 
-/** Shows a session as it is at that time (milliseconds since 1970). Called often or never: it must be cheap. */
+/** Shows a session as it is at that time, of the clock that never goes back. Called often or never: cheap. */
 export type Look = (now: number) => Omit<SessionStatus, "id">
 
 /** Port: the live sessions of a server, in the order in which they came. As many as there are seats, and no more. */
@@ -69,7 +70,7 @@ export class ServerStatus extends Context.Service<
             (hide) => Effect.sync(hide)
           )
         ),
-      sessions: Effect.map(Clock.currentTimeMillis, (now) => Array.from(live, ([id, look]) => ({ id, ...look(now) })))
+      sessions: Effect.map(Monotonic.now, (now) => Array.from(live, ([id, look]) => ({ id, ...look(now) })))
     })
   })
 }

@@ -12,6 +12,7 @@ import type { FrameChannel } from "../domain/session/FrameChannel.ts"
 import type { ActionResult, SessionInput, SessionOutput } from "../domain/session/SessionState.ts"
 import type { RequestId } from "../domain/wire/Frame.ts"
 import * as Bytes from "../domain/Bytes.ts"
+import * as Monotonic from "../domain/Monotonic.ts"
 import { Audit, type AuditRecord, now } from "./Audit.ts"
 import * as CommandWatch from "./CommandWatch.ts"
 import type { EndReason } from "./EndReason.ts"
@@ -61,9 +62,9 @@ export const make = Effect.fnUntraced(function* (peer: () => Peer): Effect.fn.Re
 
   const timed: SessionWatch["place"] = (id, run) =>
     Effect.gen(function* () {
-      const since = yield* Clock.currentTimeMillis
+      const since = yield* Monotonic.now
       const done = yield* run
-      yield* Metrics.commitSeconds(((yield* Clock.currentTimeMillis) - since) / 1000)
+      yield* Metrics.commitSeconds(((yield* Monotonic.now) - since) / 1000)
       return done
     }).pipe(Effect.withSpan("paradrop.commit", { parent: spans.get(id) }), Effect.uninterruptible)
 

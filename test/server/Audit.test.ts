@@ -265,6 +265,25 @@ describe("a disk that fails", () => {
     })
   )
 
+  it.effect("to remove one of its files: nobody is refused, and those behind it go all the same", () =>
+    Effect.gen(function* () {
+      const machine = yield* MemoryDisk.make()
+      const stays: DiskPath = ["audit-00000001.jsonl"]
+      const remove: Disk["Service"]["remove"] = (path) =>
+        path[0] === stays[0]
+          ? Effect.fail(new DiskError({ operation: "remove", code: "EPERM" }))
+          : machine.disk.remove(path)
+      const { audit } = yield* start({ ...machine, disk: { ...machine.disk, remove } }, { fileBytes: 1000, files: 3 })
+      for (let index = 0; index < 100; index++) {
+        yield* audit.record(recordOf(index))
+        yield* audit.flush
+        assert.isTrue(yield* audit.writing)
+      }
+      assert.strictEqual((yield* machine.control.files).size, 4)
+      assert.strictEqual(numbers(yield* readFrom(audit)).at(-1), 99)
+    })
+  )
+
   it.effect("from the start: the server does not start", () =>
     Effect.gen(function* () {
       const machine = yield* MemoryDisk.make()

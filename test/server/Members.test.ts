@@ -1,13 +1,65 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Redacted } from "effect"
 import { TestClock } from "effect/testing"
+import type { UserName } from "../../src/domain/channel/HandshakeMessage.ts"
+import { Opaque, recordBytes } from "../../src/domain/channel/Opaque.ts"
 import { accountsLookMilliseconds } from "../../src/domain/limits.ts"
 import { Accounts } from "../../src/domain/session/Accounts.ts"
 import { everything } from "../../src/domain/session/Grant.ts"
 import type { FromServer } from "../../src/domain/session/SessionState.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import { Members } from "../../src/server/Members.ts"
+import * as PublicAccount from "../../src/server/PublicAccount.ts"
 import { quickCrypto } from "../crypto.ts"
+
+describe("another account of the same name", () => {
+  const record = Redacted.make(new Uint8Array(recordBytes))
+
+  const noAccounts = Layer.unwrap(
+    Effect.flatMap(Opaque, ({ createSetup }) => Effect.map(createSetup, (setup) => Accounts.layerMemory(setup, 1)))
+  )
+
+  /** What a session of that user is told, when the accounts change between two looks. */
+  const toldAfter = <E>(user: UserName, change: (accounts: Accounts["Service"]) => Effect.Effect<unknown, E>) =>
+    Effect.gen(function* () {
+      const told: Array<FromServer> = []
+      yield* (yield* Members).join(user, everything, (change) => Effect.sync(() => void told.push(change)))
+      yield* TestClock.adjust(accountsLookMilliseconds)
+      assert.deepStrictEqual(told, [])
+      yield* change(yield* Accounts)
+      yield* TestClock.adjust(accountsLookMilliseconds)
+      return told
+    }).pipe(Effect.scoped)
+
+  it.effect("gets no session of the one that was removed", () =>
+    Effect.gen(function* () {
+      const { user } = Fixture.ada
+      const told = yield* toldAfter(user, (accounts) =>
+        Effect.andThen(accounts.remove(user), accounts.add(user, record, 1_000, everything))
+      )
+      assert.deepStrictEqual(told, [{ _tag: "Revoked" }])
+    }).pipe(
+      Effect.provide(Layer.provideMerge(Members.layer, Layer.orDie(Fixture.accounts))),
+      Effect.provide(quickCrypto)
+    )
+  )
+
+  it.effect("gets no session of the public one", () =>
+    Effect.gen(function* () {
+      const user = PublicAccount.publicUser
+      const told = yield* toldAfter(user, (accounts) => accounts.add(user, record, 1_000, everything))
+      assert.deepStrictEqual(told, [{ _tag: "Revoked" }])
+    }).pipe(
+      Effect.provide(
+        Members.layer.pipe(
+          Layer.provideMerge(PublicAccount.layer({ loopback: true, host: "127.0.0.1" })),
+          Layer.provide(Layer.orDie(noAccounts))
+        )
+      ),
+      Effect.provide(quickCrypto)
+    )
+  )
+})
 
 describe("an account source that breaks while sessions are open", () => {
   it.effect("is looked at again, and who was removed meanwhile is told", () => {

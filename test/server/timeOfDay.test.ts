@@ -1,7 +1,15 @@
 /** Whoever sets the clock of a machine changes no length of time. */
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect, Fiber, Layer } from "effect"
+import { Clock, Effect, Fiber, Layer, Metric } from "effect"
+import { PrometheusMetrics } from "effect/observability"
 import { TestClock } from "effect/testing"
+import { Digest, digestOf } from "../../src/domain/file/Digest.ts"
+import * as DigestNode from "../../src/domain/file/DigestNode.ts"
+import { FileName } from "../../src/domain/file/FileName.ts"
+import { FileStore } from "../../src/domain/store/FileStore.ts"
+import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
+import { Meter } from "../../src/domain/store/Meter.ts"
+import { type Frame, RequestId } from "../../src/domain/wire/Frame.ts"
 import * as Monotonic from "../../src/domain/Monotonic.ts"
 import * as limits from "../../src/domain/limits.ts"
 import * as Watchdog from "../../src/domain/session/Watchdog.ts"
@@ -9,11 +17,14 @@ import * as HostileClient from "../../src/domain/testing/HostileClient.ts"
 import { MemoryNetwork } from "../../src/domain/testing/MemorySocket.ts"
 import { Bandwidth } from "../../src/server/Bandwidth.ts"
 import * as Doorman from "../../src/server/Doorman.ts"
+import * as Flow from "../../src/server/Flow.ts"
 import { LoginGuard } from "../../src/server/LoginGuard.ts"
 import * as Peer from "../../src/server/Peer.ts"
+import { rateMeterMilliseconds } from "../../src/server/RateMeter.ts"
 import { Seats } from "../../src/server/Seats.ts"
 import { defaultLimits, ServerLimits } from "../../src/server/ServerLimits.ts"
 import { ServerStatus } from "../../src/server/ServerStatus.ts"
+import * as SessionWatch from "../../src/server/SessionWatch.ts"
 import { layer, settle, Watch } from "./world.ts"
 
 /** Runs with the test clock, whose time of day may be set: milliseconds from what it would be. */
@@ -35,6 +46,16 @@ const withTimeOfDay = <A, E, R>(body: (set: (by: number) => void) => Effect.Effe
 
 const hour = 3_600_000
 const waitedMilliseconds = 20_000
+
+/** A frame, whatever it says. */
+const frame: Frame = { kind: "content", id: RequestId.make(1), parts: [] }
+
+/** Puts an empty file in place. */
+const save = (store: FileStore["Service"], name: string) =>
+  Effect.gen(function* () {
+    const staging = yield* store.stage({ name: FileName.make(name), size: 0, modified: 0 })
+    yield* staging.commit({ size: 0, digest: digestOf(yield* Digest, []) })
+  }).pipe(Effect.scoped)
 
 /** What a doorman says of a connection that has waited for so long, while the time of day was set. */
 const arrived = Effect.gen(function* () {
@@ -128,6 +149,85 @@ describe("a time of day that is set", () => {
           ),
           Effect.provide(Layer.succeed(ServerLimits, { ...defaultLimits, receiveBytesPerSecond: 1000 }))
         )
+      )
+    )
+
+    it.effect(`neither prolongs nor ends the time in which a login that is tried keeps its seat: ${by} ms`, () =>
+      withTimeOfDay((set) =>
+        Effect.gen(function* () {
+          const seats = yield* Seats
+          yield* (yield* seats.take(Peer.fromAddress("192.0.2.1"))).advance("trying")
+          const newcomer = seats.take(Peer.fromAddress("192.0.2.2"))
+          set(by)
+          yield* TestClock.adjust(limits.attemptMillisecondsMax - 1)
+          assert.strictEqual((yield* Effect.flip(newcomer)).reason, "too-many-before-login")
+          yield* TestClock.adjust(1)
+          yield* newcomer
+        }).pipe(
+          Effect.scoped,
+          Effect.provide(Seats.layer),
+          Effect.provide(Layer.succeed(ServerLimits, { ...defaultLimits, sessionsBeforeLogin: 1 }))
+        )
+      )
+    )
+
+    it.effect(`keeps nobody from a quota's room that there is again, and counts no sooner: ${by} ms`, () =>
+      withTimeOfDay((set) =>
+        Effect.gen(function* () {
+          const behind = yield* FileStore
+          const store = (yield* Meter).storeFor(undefined, () => ({ files: 1 }))
+          yield* save(store, "x")
+          yield* behind.remove({ name: FileName.make("x") })
+          set(by)
+          yield* TestClock.adjust(limits.quotaRecountMillisecondsMin - 1)
+          assert.strictEqual((yield* Effect.flip(save(store, "y")))._tag, "QuotaExceeded")
+          yield* TestClock.adjust(1)
+          yield* save(store, "y")
+        }).pipe(
+          Effect.provide(Layer.provideMerge(Meter.layer, FileStoreMemory.layer())),
+          Effect.provide(DigestNode.layer)
+        )
+      )
+    )
+
+    it.effect(`leaves the rates that are shown as they are: ${by} ms`, () =>
+      withTimeOfDay((set) =>
+        Effect.gen(function* () {
+          const status = yield* ServerStatus
+          const flow = yield* Flow.make
+          const traffic = { received: 0, sent: 0 }
+          const { send } = flow.through(
+            {
+              traffic,
+              receive: Effect.never,
+              end: Effect.void,
+              send: () => Effect.sync(() => void (traffic.sent += rateMeterMilliseconds))
+            },
+            (wait) => wait
+          )
+          status.show((now) => ({ state: "idle", peer: "192.0.2.1", since: 0, ...flow.status(now) }))
+          const rates = Effect.map(status.sessions, ([session]) => Math.round(session?.sentPerSecond ?? 0))
+          yield* send(frame)
+          assert.strictEqual(yield* rates, 1000)
+          set(by)
+          yield* TestClock.adjust(rateMeterMilliseconds)
+          assert.strictEqual(yield* rates, Math.round(1000 / Math.E))
+          yield* send(frame)
+          assert.strictEqual(yield* rates, Math.round(1000 / Math.E + 1000))
+        }).pipe(Effect.provide(ServerStatus.layer))
+      )
+    )
+
+    it.effect(`is no time that a commit took: ${by} ms`, () =>
+      withTimeOfDay((set) =>
+        Effect.gen(function* () {
+          const watch = yield* SessionWatch.make(() => Peer.fromAddress("192.0.2.1"))
+          yield* watch.place(
+            RequestId.make(1),
+            Effect.sync(() => set(by))
+          )
+          assert.include((yield* PrometheusMetrics.format()).split("\n"), "paradrop_commit_seconds_sum 0")
+        }).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
       )
     )
   }

@@ -176,8 +176,15 @@ const lock = (files: Files) =>
 const bytesOf = (length: number) =>
   Schema.Uint8ArrayFromBase64Url.check(Schema.makeFilter((bytes) => bytes.length === length))
 
+/** The last moment that a date can hold, milliseconds since 1970. */
+const dateMax = 8.64e15
+
 /** What every version has of an account. */
-const entry = { user: UserName, record: bytesOf(recordBytes), created: Schema.Natural }
+const entry = {
+  user: UserName,
+  record: bytesOf(recordBytes),
+  created: Schema.Natural.check(Schema.isLessThanOrEqualTo(dateMax))
+}
 
 const entriesOf = <A extends { readonly user: string }, I>(account: Schema.Codec<A, I>) =>
   Schema.Array(account).check(
@@ -253,11 +260,20 @@ const save = Effect.fnUntraced(function* (
 
 const readSetup = Effect.fnUntraced(function* (
   path: string
-): Effect.fn.Return<ServerSetup, AccountsFailed, FileSystem.FileSystem> {
+): Effect.fn.Return<ServerSetup, AccountsFailed, FileSystem.FileSystem | Opaque> {
   const { text } = yield* readWhole(path)
   const bytes = yield* Effect.mapError(decodeSetup(text.trim()), () => damaged(path))
-  return Redacted.make(bytes, { label: "server setup" })
+  const setup = Redacted.make(bytes, { label: "server setup" })
+  // Not all bytes are keys, and with these no password could be set or proved.
+  const opaque = yield* Opaque
+  const tried = Effect.flatMap(opaque.startRegistration(anybody, Redacted.make("")), ({ request }) =>
+    opaque.answerRegistration(setup, anybody, request)
+  )
+  yield* Effect.mapError(tried, () => damaged(path))
+  return setup
 })
+
+const anybody = "a"
 
 const readWhole = (path: string) => fileProblem(path, StateFile.read(path, accountsFileBytesMax))
 

@@ -121,7 +121,8 @@ export const makeFolder = (
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     const parent = (yield* Path.Path).dirname(folder)
-    const make = fs.makeDirectory(folder, { mode: 0o700 })
+    // What becomes durable in it is only as durable as its name.
+    const make = Effect.andThen(fs.makeDirectory(folder, { mode: 0o700 }), syncFolder(parent))
     yield* Effect.catchIf(
       make,
       ({ reason }) => reason._tag === "NotFound" && parent !== folder,

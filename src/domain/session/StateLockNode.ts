@@ -5,7 +5,18 @@
  * the process. Nothing is ever written: the file stays empty. Locks of a network file system are only as good as that
  * file system makes them.
  */
-import { closeSync, constants, fchmodSync, fchownSync, fstatSync, lstatSync, openSync, statSync } from "node:fs"
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fchownSync,
+  fstatSync,
+  linkSync,
+  lstatSync,
+  openSync,
+  rmSync,
+  statSync
+} from "node:fs"
 import { dirname } from "node:path"
 import process from "node:process"
 import type { DatabaseSync } from "node:sqlite"
@@ -39,8 +50,9 @@ const take = (path: string, open: (path: string) => DatabaseSync): Effect.Effect
     (database) =>
       Effect.try({
         try: () => {
-          // No busy timeout: SQLite would wait with the whole process.
-          database.exec("PRAGMA busy_timeout=0; PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE")
+          // No busy timeout: SQLite would wait with the whole process. No journal: that takes room, which may be gone.
+          database.exec("PRAGMA busy_timeout=0; PRAGMA journal_mode=MEMORY")
+          database.exec("PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE")
           return database
         },
         catch: (error) => (errorCode(error) === busy ? new LockHeld({ path }) : failed(path, error))
@@ -56,11 +68,22 @@ const ownFile = (path: string): Effect.Effect<void, LockFailed> =>
     // A link may have been put there by somebody who wants another file changed.
     attempt(path, () => lstatSync(path, { throwIfNoEntry: false })),
     (there) => {
-      if (there === undefined) return attempt(path, () => makeFile(path))
+      if (there === undefined) return making(path)
       if (!there.isFile())
         return Effect.fail(new LockFailed({ path, detail: "it is no file; move what is there away" }))
       return (there.mode & 0o077) === 0 ? Effect.void : keepPrivate(path)
     }
+  )
+
+const making = (path: string): Effect.Effect<void, LockFailed> =>
+  Effect.try({ try: () => makeFile(path), catch: (error) => error }).pipe(
+    Effect.tapError(() => Effect.ignore(Effect.try(() => rmSync(unnamedOf(path), { force: true })))),
+    // Another process made it between the look and the making: now it is there.
+    Effect.catchIf(
+      (error) => systemCode(error) === "EEXIST",
+      () => Effect.void
+    ),
+    Effect.mapError((error) => failed(path, error))
   )
 
 /** Closing a file drops this process's locks on it: what it has locked is private, and not opened again. */
@@ -71,13 +94,27 @@ const keepPrivate = (path: string): Effect.Effect<void, LockFailed> =>
     (file) => Effect.sync(() => closeSync(file))
   )
 
-/** For whoever owns the folder: an administrator may be the first to lock what is a server's. */
+/**
+ * For whoever owns the folder: an administrator may be the first to lock what is a server's. It gets its name once it
+ * is its owner's: a kill in between would leave a lock that the server cannot open.
+ */
 const makeFile = (path: string): void => {
-  const file = openSync(path, "ax", 0o600)
   const { gid, uid } = statSync(dirname(path))
-  if (process.geteuid?.() === 0 && fstatSync(file).uid !== uid) fchownSync(file, uid, gid)
+  if (process.geteuid?.() !== 0 || uid === 0) return closeSync(openSync(path, "ax", 0o600))
+  const unnamed = unnamedOf(path)
+  const file = openSync(unnamed, "ax", 0o600)
+  // Where all files are one user's, as on FAT, there are no links.
+  const isTheirs = fstatSync(file).uid === uid
+  if (!isTheirs) fchownSync(file, uid, gid)
   closeSync(file)
+  // Never in the place of one that is there: somebody may hold it.
+  if (isTheirs) closeSync(openSync(path, "ax", 0o600))
+  else linkSync(unnamed, path)
+  rmSync(unnamed)
 }
+
+/** What the file is called until it is its owner's. */
+const unnamedOf = (path: string): string => `${path}.${process.pid}`
 
 /** SQLITE_BUSY of SQLite's result codes. */
 const busy = 5

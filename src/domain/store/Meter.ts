@@ -13,11 +13,12 @@
  *   an upload would be refused, and at the latest after `quotaRecountMillisecondsMax`. A commit during a count, and one
  *   that was interrupted, may be counted twice until the next one; never not at all.
  */
-import { type Cause, Clock, Context, Effect, Exit, Layer, Option, Result, type Scope, Semaphore, Stream } from "effect"
+import { type Cause, Context, Effect, Exit, Layer, Option, Result, type Scope, Semaphore, Stream } from "effect"
 import { type FileName, key } from "../file/FileName.ts"
 import { fileBytesMax, quotaRecountMillisecondsMax, quotaRecountMillisecondsMin } from "../limits.ts"
 import type { FileEntry } from "../file/FileEntry.ts"
 import * as Bytes from "../Bytes.ts"
+import * as Monotonic from "../Monotonic.ts"
 import {
   FileStore,
   type Outcomes,
@@ -89,7 +90,7 @@ interface Folder {
   reserved: { bytes: number; files: number }
   /** what commits have added since the last count began */
   grown: { bytes: number; files: number }
-  /** when the last count ended, milliseconds; undefined before the first */
+  /** when the last count ended, milliseconds of the clock that never goes back; undefined before the first */
   counted: number | undefined
   /** goes up when a count begins and when it ends */
   counts: number
@@ -145,7 +146,7 @@ const negated = ({ bytes, files }: Amount): Amount => ({ bytes: -bytes, files: -
 const count = (meter: State, folder: Folder, age: number): Effect.Effect<void, StoreError> =>
   folder.counting.withPermits(1)(
     Effect.gen(function* () {
-      const now = yield* Clock.currentTimeMillis
+      const now = yield* Monotonic.now
       if (folder.counted !== undefined && now - folder.counted < age) return
       folder.grown = { bytes: 0, files: 0 }
       folder.counts += 1
@@ -157,7 +158,7 @@ const count = (meter: State, folder: Folder, age: number): Effect.Effect<void, S
       // Whether the listing has met what came meanwhile is not known: too much is safe, too little is not.
       folder.used = { bytes: there.bytes + folder.grown.bytes, files: there.files + folder.grown.files }
       folder.counts += 1
-      folder.counted = yield* Clock.currentTimeMillis
+      folder.counted = yield* Monotonic.now
     })
   )
 

@@ -4,6 +4,7 @@ import { join } from "node:path"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, FileSystem, Layer, PlatformError, Redacted, type Scope } from "effect"
+import { Base64Url } from "effect/encoding"
 import { TestClock } from "effect/testing"
 import { UserName } from "../../../src/domain/channel/HandshakeMessage.ts"
 import { Opaque, recordBytes, setupBytes } from "../../../src/domain/channel/Opaque.ts"
@@ -90,6 +91,7 @@ describe("files", () => {
     "with a root that leads out": (content) =>
       content.replace('"created"', '"grant":{"root":"../x","rights":[]},"created"'),
     "with a short record": (content) => content.replace(/"record":"..../, '"record":"'),
+    "with a time that no date can hold": (content) => content.replace(/"created":\d+/, '"created":9007199254740991'),
     "with a name twice": (content) => content.replace(/\[(\{.*\})\]/, "[$1,$1]"),
     "too large": (content) => content + " ".repeat(accountsFileBytesMax)
   }
@@ -112,6 +114,23 @@ describe("files", () => {
       )
     )
   }
+
+  it.live("whose setup has no keys in it: says so, and leaves it as it is", () =>
+    inFolder((folder) =>
+      Effect.gen(function* () {
+        const fs = yield* FileSystem.FileSystem
+        const path = join(folder, "server.setup")
+        yield* AccountsFile.make(folder)
+        for (const byte of [0, 255]) {
+          const none = Base64Url.encode(new Uint8Array(setupBytes).fill(byte))
+          yield* fs.writeFileString(path, none)
+          const text = `'${path}' is damaged: restore it from a backup (it is left as it is)`
+          assert.strictEqual(yield* failureOf(folder), text)
+          assert.isTrue((yield* fs.readFileString(path)) === none)
+        }
+      })
+    )
+  )
 
   it.live("of a newer version: says so, and leaves them as they are", () =>
     inFolder((folder) =>
@@ -284,7 +303,7 @@ describe("a crash", () => {
   it.live("at any step of the first use leaves a folder that the next start takes", () =>
     Effect.gen(function* () {
       const exits: Array<string> = []
-      for (let steps = 0; steps < 16; steps++) {
+      for (let steps = 0; steps < 17; steps++) {
         const exit = yield* inFolder((folder) =>
           Effect.gen(function* () {
             const fs = yield* FileSystem.FileSystem
@@ -299,10 +318,10 @@ describe("a crash", () => {
         exits.push(exit)
       }
       assert.deepStrictEqual(
-        exits.slice(0, 13),
-        Array.from({ length: 13 }, () => "Failure")
+        exits.slice(0, 14),
+        Array.from({ length: 14 }, () => "Failure")
       )
-      assert.deepStrictEqual(exits.slice(13), ["Success", "Success", "Success"])
+      assert.deepStrictEqual(exits.slice(14), ["Success", "Success", "Success"])
     })
   )
 })

@@ -1,15 +1,16 @@
 /**
  * Folders of the server's own. Reading and replacing are tested where they matter: Accounts.
  */
-import { chownSync, mkdirSync, statSync, writeFileSync } from "node:fs"
-import { dirname, join } from "node:path"
+import { chownSync, existsSync, mkdirSync, statSync, symlinkSync, writeFileSync } from "node:fs"
+import { basename, dirname, join } from "node:path"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, FileSystem, type Path, PlatformError } from "effect"
+import { Effect, FileSystem, Layer, type Path, PlatformError } from "effect"
 import * as StateFile from "../../../src/domain/session/StateFile.ts"
 import * as StateLock from "../../../src/domain/session/StateLock.ts"
 import * as StateLockNode from "../../../src/domain/session/StateLockNode.ts"
 import * as StateOwnerNode from "../../../src/domain/session/StateOwnerNode.ts"
+import { auditLog } from "../../../src/server/ObservabilityNode.ts"
 
 const at = <A, E>(use: (folder: string) => Effect.Effect<A, E, FileSystem.FileSystem | Path.Path>) =>
   Effect.flatMap(FileSystem.FileSystem, (fs) => Effect.flatMap(fs.makeTempDirectoryScoped(), use)).pipe(
@@ -30,6 +31,43 @@ describe("a folder", () => {
         yield* StateFile.makeFolder(wanted)
         const modes = [wanted, dirname(wanted), join(folder, "there")].map((path) => statSync(path).mode & 0o777)
         if (process.platform !== "win32") assert.deepStrictEqual(modes, [0o700, 0o700, 0o755])
+      })
+    )
+  )
+
+  it.live("has a durable name before anything is put in it, as has that of the audit log", () =>
+    at((folder) =>
+      Effect.gen(function* () {
+        const done: Array<string> = []
+        const fs = yield* FileSystem.FileSystem
+        const noted = (what: string, path: string) => Effect.sync(() => void done.push(`${what} ${basename(path)}`))
+        const watched: FileSystem.FileSystem = {
+          ...fs,
+          makeDirectory: (path, options) => Effect.tap(fs.makeDirectory(path, options), () => noted("make", path)),
+          open: (path, options) =>
+            Effect.map(fs.open(path, options), (file) => ({
+              ...file,
+              sync: Effect.andThen(file.sync, noted("sync", path))
+            }))
+        }
+        yield* StateFile.makeFolder(join(folder, "a", "b")).pipe(
+          Effect.andThen(Layer.build(auditLog({ enabled: true, fileSize: 1024, files: 1 }, join(folder, "a", "b")))),
+          Effect.scoped,
+          Effect.provideService(FileSystem.FileSystem, watched)
+        )
+        const order = ["make a", `sync ${basename(folder)}`, "make b", "sync a", "make audit", "sync b"]
+        assert.deepStrictEqual(done, order)
+      })
+    )
+  )
+
+  it.live("of the audit log is used, though something in it is not the server's to change", () =>
+    at((folder) =>
+      Effect.gen(function* () {
+        mkdirSync(join(folder, "audit"), { mode: 0o700 })
+        symlinkSync("nowhere", join(folder, "audit", "copy"))
+        yield* Effect.scoped(Layer.build(auditLog({ enabled: true, fileSize: 1024, files: 1 }, folder)))
+        assert.isTrue(existsSync(join(folder, "audit", "audit-00000001.jsonl")))
       })
     )
   )

@@ -1,4 +1,5 @@
-import { spawn } from "node:child_process"
+import { spawn, spawnSync } from "node:child_process"
+import { chownSync } from "node:fs"
 import { join } from "node:path"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, describe, it } from "@effect/vitest"
@@ -10,11 +11,18 @@ import * as StateLockNode from "../../../src/domain/session/StateLockNode.ts"
 
 const layers = { memory: StateLock.layerMemory, node: StateLockNode.layer }
 
+/** How Node is told to run the holder, with that much of its file system replaced. */
+const holding = (path: string, replaced = "") => {
+  const program = `import fs from "node:fs"; ${replaced}; (await import("node:module")).syncBuiltinESMExports()`
+  const preload = `data:text/javascript,${encodeURIComponent(program)}`
+  return ["--import", preload, join(import.meta.dirname, "lockHolder.ts"), path]
+}
+
 /** A process that takes the lock, says so, and holds it until it is killed. */
-const holder = (path: string) =>
+const holder = (path: string, replaced?: string) =>
   Effect.acquireRelease(
     Effect.callback<ReturnType<typeof spawn>>((resume) => {
-      const child = spawn(process.execPath, [join(import.meta.dirname, "lockHolder.ts"), path], {
+      const child = spawn(process.execPath, holding(path, replaced), {
         stdio: ["ignore", "pipe", "inherit"]
       })
       child.stdout.once("data", () => resume(Effect.succeed(child)))
@@ -99,6 +107,45 @@ describe("node", () => {
       assert.strictEqual((yield* Effect.flip(lock.acquire(path)))._tag, "LockHeld")
       yield* killed(child)
       yield* lock.acquire(path)
+    }).pipe(Effect.scoped, Effect.provide(Layer.merge(NodeFileSystem.layer, StateLockNode.layer)))
+  )
+
+  it.live("takes no room, so that it can be had on a full disk, and leaves nothing behind", () =>
+    Effect.gen(function* () {
+      const fs = yield* FileSystem.FileSystem
+      const folder = yield* fs.makeTempDirectoryScoped()
+      yield* (yield* StateLock).acquire(join(folder, "lock"))
+      assert.deepStrictEqual(yield* fs.readDirectory(folder), ["lock"])
+      assert.strictEqual((yield* fs.stat(join(folder, "lock"))).size, 0n)
+    }).pipe(Effect.scoped, Effect.provide(Layer.merge(NodeFileSystem.layer, StateLockNode.layer)))
+  )
+
+  it.live("is taken, though another process makes the file first", () =>
+    Effect.gen(function* () {
+      const fs = yield* FileSystem.FileSystem
+      const path = join(yield* fs.makeTempDirectoryScoped(), "lock")
+      const looked = "const { lstatSync } = fs; let looks = 0; fs.lstatSync = (path, ...rest) =>"
+      const made = "path === process.argv[2] && looks++ === 0 ? fs.writeFileSync(path, '') : lstatSync(path, ...rest)"
+      yield* holder(path, `${looked} ${made}`)
+      assert.strictEqual((yield* Effect.flip((yield* StateLock).acquire(path)))._tag, "LockHeld")
+    }).pipe(Effect.scoped, Effect.provide(Layer.merge(NodeFileSystem.layer, StateLockNode.layer)))
+  )
+
+  it.live.skipIf(process.getuid?.() !== 0)("is never an administrator's, who is killed while it is made", () =>
+    Effect.gen(function* () {
+      const fs = yield* FileSystem.FileSystem
+      const folder = yield* fs.makeTempDirectoryScoped()
+      chownSync(folder, 65534, 65534)
+      const path = join(folder, "lock")
+      const replaced = "fs.fchownSync = () => process.kill(process.pid, 'SIGKILL')"
+      assert.strictEqual(spawnSync(process.execPath, holding(path, replaced)).signal, "SIGKILL")
+      assert.isFalse(yield* fs.exists(path))
+      yield* (yield* StateLock).acquire(path)
+      const names = yield* fs.readDirectory(folder)
+      assert.deepStrictEqual(
+        names.filter((name) => name.startsWith(`lock.${process.pid}`)),
+        []
+      )
     }).pipe(Effect.scoped, Effect.provide(Layer.merge(NodeFileSystem.layer, StateLockNode.layer)))
   )
 
