@@ -139,6 +139,10 @@ const foundText = (detail: string): string => {
 /** The detail of a `no-such-file` of a pattern; a name that only looks like one is a name to most commands. */
 export const asPattern = "pattern"
 
+/** The detail is the server's word: what is no number of milliseconds says nothing. */
+const waitText = (detail: string): string =>
+  /^\d{1,10}$/.test(detail) ? `in ${Math.ceil(Number(detail) / 1000)} s` : "later"
+
 const refusedText: Record<RefusalReason, (name: string, detail: string) => string> = {
   "no-such-file": (_, detail) => `the server does not have ${detail === asPattern ? "a file that fits" : "this file"}`,
   "name-collision": (name, detail) =>
@@ -161,7 +165,7 @@ const refusedText: Record<RefusalReason, (name: string, detail: string) => strin
   "taken-over": (name) => `another session goes on with '${name}'; this one has ended`,
   incorrect: () => "incorrect: that is not your present password, nothing was changed",
   "too-many-attempts": (_, detail) =>
-    `too many passwords were tried, nothing was changed: try again in ${Math.ceil(Number(detail) / 1000)} s`,
+    `too many passwords were tried, nothing was changed: try again ${waitText(detail)}`,
   cancelled: (name) => `the transfer of '${name}' was cancelled`,
   draining: () => "the server is about to stop: try again later",
   "no-access": (name) =>

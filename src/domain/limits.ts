@@ -552,7 +552,7 @@ export const auditFilesMax = 10
 /** Connections of monitoring systems at once, and how long a request may take to come. */
 export const monitorConnectionsMax = 16
 
-/** Such a connection sends its headers within this time. */
+/** Such a connection sends its headers within this time, and is closed when nothing moves for so long. */
 export const monitorHeadersMillisecondsMax = 5_000
 
 /** Records that the layer in memory keeps. */

@@ -133,12 +133,19 @@ const withoutValues = (message: string): string =>
 const isTable = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date)
 
+/** Settings lie two deep. What is nested much deeper is none, and would take all of the stack. */
+const tableDepthMax = 8
+
 /** Every value by its whole key. An empty section says nothing, unless there is no such section. */
-const flatten = (table: Readonly<Record<string, unknown>>, prefix = ""): ReadonlyArray<readonly [string, unknown]> =>
+const flatten = (
+  table: Readonly<Record<string, unknown>>,
+  prefix = "",
+  deeper = tableDepthMax
+): ReadonlyArray<readonly [string, unknown]> =>
   Object.entries(table).flatMap(([name, value]): ReadonlyArray<readonly [string, unknown]> => {
     const key = `${prefix}${name}`
-    if (!isTable(value)) return [[key, value]]
-    const inside = flatten(value, `${key}.`)
+    if (!isTable(value) || deeper === 0) return [[key, value]]
+    const inside = flatten(value, `${key}.`, deeper - 1)
     return inside.length > 0 || (prefix === "" && sections.has(name)) ? inside : [[key, value]]
   })
 
@@ -169,17 +176,22 @@ const fromFlags = ({ flags, set }: Sources): ReadonlyArray<Said> => [
   })
 ]
 
-/** In which line a key gets its value: the first beginning of the file, in whole lines, that says it. */
+/** In which line a key gets its value: the first where what says it is whole, read below the table that it is in. */
 const linesOf = (text: string): ((key: string) => number | undefined) => {
   let found: Map<string, number> | undefined
   const search = (): Map<string, number> => {
     const first = new Map<string, number>()
-    const lines = text.split("\n")
-    for (const index of lines.keys()) {
-      const table = Toml.parse(lines.slice(0, index + 1).join("\n"))
-      // The middle of a value of several lines is no TOML.
-      if (Result.isFailure(table)) continue
+    let [header, said] = ["", ""]
+    for (const [index, line] of text.split("\n").entries()) {
+      // A value of several lines ends with one of these.
+      const mayEnd = said === "" || /[\]}]|"""|'''/.test(line)
+      said += `${line}\n`
+      const table = mayEnd ? Toml.parse(header + said) : undefined
+      // The middle of such a value is no TOML.
+      if (table === undefined || Result.isFailure(table)) continue
       for (const [key] of flatten(table.success)) if (!first.has(key)) first.set(key, index + 1)
+      if (/^\s*\[/.test(said)) header = said
+      said = ""
     }
     return first
   }

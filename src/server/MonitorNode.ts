@@ -18,6 +18,11 @@ const bounded = () => {
     requestTimeout: monitorHeadersMillisecondsMax
   })
   server.maxConnections = monitorConnectionsMax
+  // Answers that nobody reads wait in memory: one for each connection, which ends with the next question.
+  server.maxRequestsPerSocket = 1
+  server.on("dropRequest", (_, socket) => socket.destroy())
+  // Who reads nothing does not keep its place.
+  server.timeout = monitorHeadersMillisecondsMax
   return server
 }
 

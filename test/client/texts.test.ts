@@ -53,6 +53,15 @@ describe("a right that is missing", () => {
   })
 })
 
+describe("a time to wait", () => {
+  it("is told when the server says one, and no other words of it", () => {
+    const told = (detail: string) => new RequestRefused({ name: "", reason: "too-many-attempts", detail }).message
+    const said = "too many passwords were tried, nothing was changed: try again"
+    assert.strictEqual(told("1500"), `${said} in 2 s`)
+    for (const detail of ["", "soon", "1e300", "-1", "9".repeat(300)]) assert.strictEqual(told(detail), `${said} later`)
+  })
+})
+
 describe("ServerAddress", () => {
   for (const [text, host, port] of [
     ["localhost", "localhost", 8080],

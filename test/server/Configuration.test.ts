@@ -86,6 +86,20 @@ describe("what is wrong", () => {
     ])
   })
 
+  it("is a key that is nested as deep as a file can say it", () => {
+    const [first = ""] = problems(file(`a${".a".repeat(30_000)} = 1`))
+    assert.match(first, /^'a[.a]*' is no setting \(line 1 of server.toml\)/)
+  })
+
+  it("is found among as many lines as a file has, in the time for one walk over them", () => {
+    const lines = ["[limits]", ...Array.from({ length: 30_000 }, () => "#"), 'text = """', "# no end", '"""', "x = 1"]
+    const last = lines.length
+    assert.deepStrictEqual(problems(file(lines.join("\n"))), [
+      `'limits.text' is no setting (line ${last - 1} of server.toml): 'config default' shows what there is`,
+      `'limits.x' is no setting (line ${last} of server.toml): 'config default' shows what there is`
+    ])
+  }, 10_000)
+
   it("is shown without a byte that could steer a terminal", () => {
     const [first = ""] = problems(file('[listen]\n"\\u001b[31m" = 1'))
     assert.match(first, /^[\x20-\x7e]+$/)

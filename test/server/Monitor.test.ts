@@ -4,6 +4,7 @@
 import { spawnSync } from "node:child_process"
 import { once } from "node:events"
 import { createServer } from "node:http"
+import { connect as dial } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Metric, References } from "effect"
 import { FileName } from "../../src/domain/file/FileName.ts"
@@ -19,7 +20,10 @@ const registry = Layer.sync(Metric.MetricRegistry, () => new Map())
 
 /** Runs against an endpoint of its own. */
 const asking = (
-  use: (get: (path: string, method?: string) => Promise<{ status: number; text: string }>) => Promise<void>,
+  use: (
+    get: (path: string, method?: string) => Promise<{ status: number; text: string }>,
+    port: () => number
+  ) => Promise<void>,
   state: { phase: NotReady | undefined; writing: boolean } = { phase: undefined, writing: true }
 ) => {
   let base = ""
@@ -37,10 +41,13 @@ const asking = (
     yield* Metrics.register
     yield* Layer.build(endpoint)
     yield* Effect.promise(() =>
-      use(async (path, method = "GET") => {
-        const response = await fetch(base + path, { method, headers: { connection: "close" } })
-        return { status: response.status, text: await response.text() }
-      })
+      use(
+        async (path, method = "GET") => {
+          const response = await fetch(base + path, { method, headers: { connection: "close" } })
+          return { status: response.status, text: await response.text() }
+        },
+        () => Number(new URL(base).port)
+      )
     )
   }).pipe(Effect.scoped, Effect.provide(Layer.merge(audit, registry)), Effect.runPromise)
 }
@@ -74,6 +81,29 @@ describe("the endpoint", () => {
       for (const path of ["/", "/metrics/x", "/..%2f", "/debug"]) assert.strictEqual((await get(path)).status, 404)
       assert.strictEqual((await get("/metrics", "POST")).status, 404)
     }))
+
+  it("answers one question on a connection: what nobody reads waits in memory", () =>
+    asking(async (get, port) => {
+      const socket = dial(port(), "127.0.0.1")
+      socket.on("error", () => undefined)
+      const closed = new Promise((done) => socket.on("close", done))
+      // Many times what the buffers between the two hold of the answers; nothing of them is read.
+      socket.write("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n".repeat(10_000))
+      await closed
+      assert.strictEqual((await get("/healthz")).status, 200)
+    }))
+
+  it(
+    "closes a connection on which nothing moves",
+    () =>
+      asking(async (_, port) => {
+        const socket = dial(port(), "127.0.0.1")
+        await once(socket, "connect")
+        socket.resume()
+        await once(socket, "close")
+      }),
+    20_000
+  )
 
   for (const address of ["0.0.0.0:9464", "192.0.2.1:80", "127.0.0.1", "example.org:1", "[::]:9464"]) {
     it.effect(`does not listen on ${address}`, () =>
