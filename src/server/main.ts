@@ -48,7 +48,7 @@ import { auditLog, exporters, monitor } from "./ObservabilityNode.ts"
 import * as Peer from "./Peer.ts"
 import * as PublicAccount from "./PublicAccount.ts"
 import * as Server from "./Server.ts"
-import * as RootLock from "./RootLock.ts"
+import * as RootLockNode from "./RootLockNode.ts"
 import * as RootWatch from "./RootWatch.ts"
 import * as ServerConfig from "./ServerConfig.ts"
 import { ServerLimits } from "./ServerLimits.ts"
@@ -189,7 +189,7 @@ const lockState = Effect.fnUntraced(function* (folder: string, root: string) {
   )
 })
 
-const lockRoot = (root: string) => Effect.mapError(RootLock.take(root), () => servedAlready(root))
+const lockRoot = (root: string) => Effect.mapError(RootLockNode.take(root), () => servedAlready(root))
 
 const servedAlready = (root: string): CannotStart =>
   new CannotStart({ detail: `another server serves '${root}' already: stop it, or serve another folder with --root` })

@@ -7,7 +7,7 @@ import { stagingFolder } from "../../src/domain/file/FileName.ts"
 import { LockFailed, StateLock } from "../../src/domain/session/StateLock.ts"
 import * as StateLockNode from "../../src/domain/session/StateLockNode.ts"
 import { rootLockName } from "../../src/domain/store/DiskStaging.ts"
-import * as RootLock from "../../src/server/RootLock.ts"
+import * as RootLockNode from "../../src/server/RootLockNode.ts"
 import { logTo, Watch, watchLayer } from "./world.ts"
 
 const services = Layer.mergeAll(NodeServices.layer, StateLockNode.layer, logTo.pipe(Layer.provideMerge(watchLayer)))
@@ -26,7 +26,7 @@ describe("a served folder", () => {
   it.effect("is taken by one, and by the next when that one ends", () =>
     Effect.gen(function* () {
       const { root, staging } = yield* folders
-      const tag = Effect.match(RootLock.take(root), { onFailure: ({ _tag }) => _tag, onSuccess: () => "taken" })
+      const tag = Effect.match(RootLockNode.take(root), { onFailure: ({ _tag }) => _tag, onSuccess: () => "taken" })
       assert.deepStrictEqual(yield* Effect.scoped(Effect.all([tag, Effect.scoped(tag)])), ["taken", "LockHeld"])
       assert.strictEqual(yield* Effect.scoped(tag), "taken")
       assert.deepStrictEqual(readdirSync(staging), [rootLockName])
@@ -38,7 +38,7 @@ describe("a served folder", () => {
     Effect.gen(function* () {
       const { other, root, staging } = yield* folders
       symlinkSync(other, staging)
-      yield* RootLock.take(root)
+      yield* RootLockNode.take(root)
       assert.deepStrictEqual(readdirSync(other), [])
     }).pipe(Effect.provide(services))
   )
@@ -46,7 +46,7 @@ describe("a served folder", () => {
   it.effect("that is not there is left alone", () =>
     Effect.gen(function* () {
       const { root } = yield* folders
-      yield* RootLock.take(join(root, "none"))
+      yield* RootLockNode.take(join(root, "none"))
       assert.isFalse(existsSync(join(root, "none")))
       assert.deepStrictEqual(yield* events, [])
     }).pipe(Effect.provide(services))
@@ -56,7 +56,7 @@ describe("a served folder", () => {
     Effect.gen(function* () {
       const { root } = yield* folders
       const without = StateLock.of({ acquire: (path) => Effect.fail(new LockFailed({ path, detail: "no locks" })) })
-      yield* Effect.provideService(RootLock.take(root), StateLock, without)
+      yield* Effect.provideService(RootLockNode.take(root), StateLock, without)
       assert.deepStrictEqual(yield* events, ["root-unlocked"])
     }).pipe(Effect.provide(services))
   )
