@@ -27,6 +27,7 @@ export class NoPassword extends Schema.TaggedError<NoPassword>()("NoPassword", {
   }
 }
 
+/** For whom a password is asked, and where it may come from. */
 export interface Asked {
   readonly server: ServerAddress.ServerAddress
   readonly user: string

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { differences, documents } from "./Listing.ts"
+import { differences, documents, subpaths } from "./Listing.ts"
 
 const files: Record<string, string> = {
   "domain/index.d.ts": `export * as B from "./B.ts";\nexport * as A from "./file/A.ts";\n`,
@@ -11,9 +11,11 @@ const files: Record<string, string> = {
   "client/node.d.ts": `export * as F from "../domain/D.ts";\n`
 }
 
+const entries = { ".": "domain/index.d.ts", "./client/node": "client/node.d.ts" }
+
 const list = (changed: Record<string, string> = {}) =>
   documents(
-    { ".": "domain/index.d.ts", "./client/node": "client/node.d.ts" },
+    entries,
     (path) => ({ ...files, ...changed })[path] ?? assert.fail(`reads ${path}`),
     (text) => Promise.resolve(text.replaceAll(";", ""))
   )
@@ -42,6 +44,16 @@ describe("the listing of the public surface", () => {
       ]
     )
   })
+
+  it("has each module of an entry point as one of its own to import", () =>
+    assert.deepStrictEqual(
+      subpaths(entries, (path) => files[path] ?? assert.fail(`reads ${path}`)),
+      {
+        "./A": "./dist/domain/file/A.js",
+        "./B": "./dist/domain/B.js",
+        "./client/node/F": "./dist/domain/D.js"
+      }
+    ))
 
   it("wants an index of modules only", async () => {
     const said = await list({ "client/node.d.ts": `export { D } from "../domain/D.ts";\n` }).catch(String)

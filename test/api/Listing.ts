@@ -40,6 +40,20 @@ const modulesOf = (index: string, text: string): ReadonlyArray<Module> =>
 const declarationsOf = (from: string, target: string): string =>
   join(dirname(from), target.replace(/(\.d)?\.[jt]s$/, ".d.ts"))
 
+/**
+ * What else `exports` of package.json has: each module that an entry point exports, by itself. A compiler that writes
+ * declarations names an inferred type by the file that declares it, and can name no other.
+ */
+export const subpaths = (entries: Entries, read: Read): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    Object.entries(entries).flatMap(([entry, index]) =>
+      modulesOf(index, read(index)).map(({ name, path }) => [
+        `${entry}/${name}`,
+        `./dist/${path.replace(/\.d\.ts$/, ".js")}`
+      ])
+    )
+  )
+
 /** What a declaration file names of other files of ours. */
 const namedBy = (path: string, text: string): ReadonlyArray<string> =>
   Array.from(text.matchAll(/(?:from |import\()"(\.[^"]+)"/g), ([, target = ""]) => declarationsOf(path, target))
