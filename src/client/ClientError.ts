@@ -4,7 +4,7 @@
  * Text that came from a server is in them only through `printable`.
  */
 import { Schema } from "effect"
-import { fetchWatchEntriesMax, nameDepthMax } from "../domain/limits.ts"
+import { fetchWatchEntriesMax, listedFilesMax, nameDepthMax } from "../domain/limits.ts"
 import { RejectReason } from "../domain/channel/HandshakeMessage.ts"
 import { RefusalReason } from "../domain/wire/Refusal.ts"
 
@@ -96,6 +96,13 @@ export class ConnectionLost extends Schema.TaggedError<ConnectionLost>()("Connec
 export class TooManyToWatch extends Schema.TaggedError<TooManyToWatch>()("TooManyToWatch", {}) {
   override get message(): string {
     return `more than ${fetchWatchEntriesMax} files are too many to watch: give a pattern, such as 'photos/**'`
+  }
+}
+
+/** A command puts together every file of a listing, and there are more than it may. */
+export class TooManyListed extends Schema.TaggedError<TooManyListed>()("TooManyListed", {}) {
+  override get message(): string {
+    return `the server lists more than ${listedFilesMax} files: name folders of it, one after the other`
   }
 }
 
@@ -306,7 +313,7 @@ const localAdvice: Record<string, string> = {
 export type LoginError = ConnectFailed | LoginIncorrect | LoginRejected
 
 /** Everything that a command may fail with once the session stands. */
-export type CommandError = ConnectionLost | RequestRefused | ProtocolBroken
+export type CommandError = ConnectionLost | RequestRefused | ProtocolBroken | TooManyListed
 
 /** Everything that moves content may fail with. */
 export type TransferError = CommandError | LocalFileFailed

@@ -29,6 +29,7 @@ import { unpackEntries, unpackNames } from "../domain/file/PackedFiles.ts"
 import * as Answers from "./Answers.ts"
 import * as Bundles from "./Bundles.ts"
 import { type CommandError, ProtocolBroken, type RequestRefused, theListing } from "./ClientError.ts"
+import * as Listed from "./Listed.ts"
 import { type Counter, counter, type OnProgress } from "./Progress.ts"
 import type { Unlisted } from "./Unlisted.ts"
 import * as PasswordChange from "./PasswordChange.ts"
@@ -531,7 +532,7 @@ const makeListings = Effect.fnUntraced(function* (
       }
       const page = yield* pageOf(answer)
       if (page === undefined) return entries
-      for (const entry of page) entries.push(entry)
+      yield* Listed.add(entries, page)
     }
   })
   return {

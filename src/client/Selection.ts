@@ -4,7 +4,8 @@
 import { Effect, Result, Stream } from "effect"
 import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
-import { type LocalFileFailed, RequestRefused, asPattern } from "./ClientError.ts"
+import { listedFilesMax } from "../domain/limits.ts"
+import { type LocalFileFailed, RequestRefused, TooManyListed, asPattern } from "./ClientError.ts"
 import * as Glob from "./Glob.ts"
 import * as Unlisted from "./Unlisted.ts"
 import { LocalFiles, type LocalFound, type LeftOutKind } from "./LocalFiles.ts"
@@ -113,11 +114,12 @@ export const remote = Effect.fnUntraced(function* (
     const session = yield* (yield* Sessions).session
     const named = new Set(texts)
     yield* Stream.runForEach(session.fetchWith({ onUnlisted: lacks.onUnlisted }), ({ name, size }) =>
-      Effect.sync(() => {
+      Effect.suspend(() => {
         const fits = patterns.filter((pattern) => Glob.matches(pattern, name))
         if (fits.length > 0 || named.has(name)) files.set(name, { name, size })
         if (named.has(name)) fitting.add(name)
         fits.forEach((pattern) => fitting.add(pattern))
+        return files.size > listedFilesMax ? Effect.fail(new TooManyListed()) : Effect.void
       })
     )
   }

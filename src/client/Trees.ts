@@ -7,7 +7,7 @@
  * seen whole and everything else went well. A local file goes only when the server says of its name that there is none:
  * a listing leaves out what the server may not look into.
  */
-import { Effect, Scope, Semaphore, Stream } from "effect"
+import { Effect, Scope, Semaphore } from "effect"
 import { Digest, digestOf } from "../domain/file/Digest.ts"
 import type { FileEntry } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
@@ -19,6 +19,7 @@ import type { ClientSession, OnUnlisted } from "./ClientSession.ts"
 import * as Failures from "./Failures.ts"
 import * as Filter from "./Filter.ts"
 import * as Glob from "./Glob.ts"
+import * as Listed from "./Listed.ts"
 import { LocalFiles, type LocalPlace } from "./LocalFiles.ts"
 import * as Unlisted from "./Unlisted.ts"
 import * as Obstacles from "./Obstacles.ts"
@@ -224,10 +225,10 @@ const listing = Effect.fnUntraced(function* (
   const reporter = yield* Reporter
   const listed = Effect.flatMap(loggedIn, ({ fetchToGet, fetchWith }) => {
     if (among !== undefined && toGet) return fetchToGet(among, onUnlisted)
-    return Stream.runCollect(fetchWith({ alike: among, ...(onUnlisted && { onUnlisted }) }))
+    return Listed.all(fetchWith({ alike: among, ...(onUnlisted && { onUnlisted }) }))
   })
-  return yield* Effect.catchTag(listed, "RequestRefused", (error) =>
-    optional && error.reason === "not-permitted"
+  return yield* Effect.catchTag(listed, ["RequestRefused", "TooManyListed"], (error) =>
+    optional && error._tag === "RequestRefused" && error.reason === "not-permitted"
       ? Effect.succeed([])
       : Effect.as(reporter.failed({ error, command }), undefined)
   )

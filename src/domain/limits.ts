@@ -277,6 +277,9 @@ export const fetchWatchMilliseconds = 2_000
 /** How much longer than a listing took the pause behind it is: who watches takes a tenth of a server's time. */
 export const fetchWatchPauseFactor = 10
 
+/** Files of a server that one command puts together, a kilobyte and a half each: no listing fills a client's memory. */
+export const listedFilesMax = 2_000_000
+
 /** Files that a live listing remembers, to tell what has changed. */
 export const fetchWatchEntriesMax = 200_000
 

@@ -1,0 +1,27 @@
+/**
+ * Files of a server's listing that a command puts together: so many and no more, whatever the server says.
+ */
+import { Effect, Stream } from "effect"
+import type { FileEntry } from "../domain/file/FileEntry.ts"
+import { listedFilesMax } from "../domain/limits.ts"
+import { TooManyListed } from "./ClientError.ts"
+
+/** Adds a page to what is put together. */
+export const add = (entries: Array<FileEntry>, page: ReadonlyArray<FileEntry>): Effect.Effect<void, TooManyListed> =>
+  Effect.suspend(() => {
+    if (entries.length + page.length > listedFilesMax) return Effect.fail(new TooManyListed())
+    for (const entry of page) entries.push(entry)
+    return Effect.void
+  })
+
+/** All of a listing. */
+export const all = <E, R>(
+  listing: Stream.Stream<FileEntry, E, R>
+): Effect.Effect<ReadonlyArray<FileEntry>, E | TooManyListed, R> =>
+  Effect.suspend(() => {
+    const entries: Array<FileEntry> = []
+    return Effect.as(
+      Stream.runForEachArray(listing, (page) => add(entries, page)),
+      entries
+    )
+  })
