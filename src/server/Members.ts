@@ -9,7 +9,7 @@
 import { Context, Effect, Equal, Layer, type Scope } from "effect"
 import type { UserName } from "../domain/channel/HandshakeMessage.ts"
 import { accountsLookMilliseconds } from "../domain/limits.ts"
-import { Accounts, type Grants } from "../domain/session/Accounts.ts"
+import { Accounts, type AccountSummary, type Grants } from "../domain/session/Accounts.ts"
 import type { Grant } from "../domain/session/Grant.ts"
 import type { FromServer } from "../domain/session/SessionState.ts"
 
@@ -39,7 +39,12 @@ export class Members extends Context.Service<
     Effect.gen(function* () {
       const accounts = yield* Accounts
       const joined = new Set<Joined>()
-      const made = Effect.map(accounts.list, (all) => new Map(all.map(({ created, user }) => [user, created])))
+      // Of the same list once: there may be thousands of accounts, and one look for each login.
+      let last: { readonly of: ReadonlyArray<AccountSummary>; readonly made: Made } = { of: [], made: new Map() }
+      const made = Effect.map(accounts.list, (all) => {
+        if (last.of !== all) last = { of: all, made: new Map(all.map(({ created, user }) => [user, created])) }
+        return last.made
+      })
       const look = Effect.gen(function* () {
         const grants = yield* accounts.grants
         const since = yield* made
