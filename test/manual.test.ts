@@ -144,6 +144,16 @@ describe("completions", () => {
     assert.deepStrictEqual(offers(script, "paradrop download x --to mu"), ["music"])
     assert.deepStrictEqual(offers(script, "paradrop download my"), [])
   })
+
+  it.skipIf(!has("fish"))("fish offers commands behind flags and their values", () => {
+    const script = join(folder, "offers.fish")
+    fs.writeFileSync(script, output("client", "--completions", "fish"))
+    const lines = ["paradrop up", "paradrop --server home up", "paradrop --json --user up --durability o"]
+    const program = `source ${JSON.stringify(script)}; ${lines.map((line) => `complete -C "${line}"`).join("; ")}`
+    const ended = spawnSync("fish", ["--no-config", "-c", program], { cwd: folder, encoding: "utf8" })
+    const offered = ended.stdout.split("\n").map((line) => line.split("\t")[0])
+    assert.deepStrictEqual(offered, ["upload", "upload", "os", ""])
+  })
 })
 
 describe("help as a word", () => {

@@ -228,10 +228,10 @@ const downloads = Effect.fnUntraced(function* (
       Effect.andThen(apart(base, colliding.get(index)), Transfer.downloadOfMany({ name, size, place }, along))
     return { name, size, run, bundled: colliding.has(index) ? undefined : { name, place } }
   })
-  const succeeded = yield* Batch.run("download", [items], texts.some(Glob.isPattern), {
-    together: Transfer.getTogether
-  })
-  return succeeded && missing.length + lacking === 0
+  const before = { equal: 0, failed: missing.length }
+  const together = Transfer.getTogether
+  const succeeded = yield* Batch.run("download", [items], texts.some(Glob.isPattern), { before, together })
+  return succeeded && lacking === 0
 }, Effect.scoped)
 
 // -----------------------------------------------------------------------------

@@ -21,13 +21,38 @@ export const withLocalFiles = (command: Completions.CommandDescriptor): Completi
   subcommands: command.subcommands.map(withLocalFiles)
 })
 
+/** The script for one shell. */
+const scriptOf = (shell: Completions.Shell, command: Completions.CommandDescriptor): string => {
+  const script = Completions.generate(command.name, shell, withLocalFiles(command))
+  return shell === "fish" ? pastValues(command, script) : script
+}
+
+/** Fish takes the value of a flag for a command, as `home` of `--server home`, and would offer no command behind it. */
+const pastValues = ({ flags, name }: Completions.CommandDescriptor, script: string): string => {
+  const valued = flags.filter(({ optionalValue, type }) => type._tag !== "Boolean" && optionalValue !== true)
+  const alone = `__${name.replaceAll("-", "_")}_needs_command`
+  return `function ${alone}
+  set -l value no
+  for word in (commandline -poc)[2..-1]
+    if test $value = yes
+      set value no
+    else if contains -- $word ${valued.map((flag) => `--${flag.name}`).join(" ")}
+      set value yes
+    else if not string match -q -- '-*' $word
+      return 1
+    end
+  end
+end
+
+${script.replaceAll("__fish_use_subcommand", alone)}`
+}
+
 /** The flag. */
 export const flag: GlobalFlag.Action<Option.Option<Completions.Shell>> = GlobalFlag.Action({
   flag: GlobalFlag.Completions.flag,
   run: (shell, { command }) =>
     Option.match(shell, {
       onNone: () => Effect.void,
-      onSome: (shell) =>
-        Console.log(Completions.generate(command.name, shell, withLocalFiles(Completions.fromCommand(command))))
+      onSome: (shell) => Console.log(scriptOf(shell, Completions.fromCommand(command)))
     })
 })

@@ -79,29 +79,30 @@ const change = Effect.fnUntraced(function* (credentials: Credentials, options: P
   const current = asks ? yield* ask(`Present password of '${user}': `, options) : known
   const next = yield* newPassword(user, options)
   const changing = session.changePassword({ user, current, next })
-  yield* options.generate ? Effect.onError(changing, unlessRefused(user, next)) : changing
+  const { note } = yield* Reporter
+  const show = yield* options.generate ? showing(user, next) : Effect.succeed(Effect.void)
+  yield* options.generate ? Effect.onError(changing, unlessRefused(show)) : changing
   credentials.changed(next)
-  yield* (yield* Reporter).note("the password is changed", "good")
-  // Only now: a password that is printed without a word of doubt is one that works.
-  if (options.generate) yield* show(user, next)
+  yield* note("the password is changed", "good")
+  yield* show
 })
 
 /** The server may have changed it and not said so: then nobody could log in who has not seen it. */
-const unlessRefused = (user: UserName, next: Password) => (cause: Cause.Cause<CommandError>) =>
-  Option.exists(Cause.findErrorOption(cause), (error) => error instanceof RequestRefused)
-    ? Effect.void
-    : Effect.gen(function* () {
-        yield* (yield* Reporter).note("whether the password is changed is not known: try the new one as well", "bad")
-        yield* show(user, next)
-      })
+const unlessRefused = (show: Effect.Effect<void>) => (cause: Cause.Cause<CommandError>) =>
+  Effect.flatMap(Reporter, ({ note }) =>
+    Option.exists(Cause.findErrorOption(cause), (error) => error instanceof RequestRefused)
+      ? Effect.void
+      : Effect.andThen(note("whether the password is changed is not known: try the new one as well", "bad"), show)
+  )
 
-const show = Effect.fnUntraced(function* (user: UserName, password: Password) {
-  const reporter = yield* Reporter
+/** What is to be done once it works: a password that a person is shown without a word of doubt is one that does. */
+const showing = Effect.fnUntraced(function* (user: UserName, password: Password) {
+  const { note, passwordMade } = yield* Reporter
+  if ((yield* Screen).out.columns() !== undefined) return passwordMade(user, password)
+  // A file or a pipe has it before: what cannot be written there must not become the password, nobody would know it.
+  yield* passwordMade(user, password)
   // Whatever reads standard output in the place of a person gets nothing beside the password.
-  if ((yield* Screen).out.columns() === undefined) {
-    yield* reporter.note(`new password of '${user}', shown this once, is on standard output`)
-  }
-  yield* reporter.passwordMade(user, password)
+  return note(`new password of '${user}', shown this once, is on standard output`)
 })
 
 const newPassword = Effect.fnUntraced(function* (user: UserName, options: PasswordOptions) {

@@ -156,7 +156,7 @@ export class Reporter extends Context.Service<
       readonly path: string
       readonly kind: LeftOutKind
     }) => Effect.Effect<void>
-    /** A password that was made, and works: shown this once. */
+    /** A password that was made: shown this once. It works, or is about to be asked for. */
     readonly passwordMade: (user: UserName, password: Password) => Effect.Effect<void>
     readonly verified: (verified: Verified) => Effect.Effect<void>
     readonly failed: (failure: Failure) => Effect.Effect<void>

@@ -309,7 +309,9 @@ describe("commands", () => {
       assert.isTrue(yield* download(["[ab].txt", "c.txt"], "dir"))
       assert.deepStrictEqual([...files.keys()].toSorted(), ["dir/a.txt", "dir/b.txt", "dir/c.txt"])
       assert.isFalse(yield* download(["*.none", "a.txt"], "dir"))
-      assert.include(taken(patterned.here).err, "*.none: the server does not have a file that fits")
+      const { err, out } = taken(patterned.here)
+      assert.include(err, "*.none: the server does not have a file that fits")
+      assert.match(out, /\ndownload: 1 file, 1 failed \(/)
     }).pipe(Effect.provide(patterned.layer))
   )
 

@@ -128,6 +128,19 @@ describe.skipIf(process.platform !== "linux")("an output that cannot be written"
     }
     assert.strictEqual((await run(["remove", "listed"])).code, 0)
   })
+
+  it("changes no password, which nobody would have seen", async () => {
+    const { code, stderr } = await toFullDisk(clientMain, [
+      "--server",
+      `127.0.0.1:${port}`,
+      "--user",
+      "ada",
+      "passwd",
+      "--generate"
+    ])
+    assert.deepStrictEqual([code, stderr], [1, "paradrop: standard output cannot be written (ENOSPC)\n"])
+    assert.strictEqual((await run(["fetch"])).code, 0)
+  })
 })
 
 describe("one call", () => {
