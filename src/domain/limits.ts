@@ -398,6 +398,9 @@ export const throttledBytesPerSecondMin = 4 * 1024
 /** Sessions that wait for their share of the bandwidth look this often: a reload may have changed a rate. */
 export const shareLookMilliseconds = 1_000
 
+/** A login that is waited for is looked at this often: a reload may have changed the time for it. */
+export const loginLookMilliseconds = 1_000
+
 /** Of a record that is not whole yet each part of so many bytes is progress; a link that is slower has stalled. */
 export const receivedPartBytes = 64 * 1024
 

@@ -19,6 +19,7 @@ import { printable } from "../domain/file/Printable.ts"
 import {
   goodbyeMillisecondsMax,
   inboxRecordsMax,
+  loginLookMilliseconds,
   packedBytesMax,
   pingedStallsMax,
   unavailableRetryMilliseconds
@@ -195,8 +196,7 @@ const session = Effect.fnUntraced(function* (
         : Effect.sync(() => cutWith(new StoppedBeforeLogin()))
     )
   )
-  const left = story.came + limits.loginMilliseconds - (yield* Monotonic.now)
-  const deadline = yield* Effect.sleep(Math.max(0, left)).pipe(
+  const deadline = yield* loginTimeOver(story, limits).pipe(
     Effect.map(() => (authenticated() ? undefined : cutWith(new LoginTimedOut()))),
     Effect.forkChild
   )
@@ -210,6 +210,14 @@ const session = Effect.fnUntraced(function* (
   serving.addObserver((exit) => void Deferred.doneUnsafe(over, exit))
   return yield* Effect.ensuring(Deferred.await(over), Fiber.interrupt(serving))
 })
+
+/** Waits until the time for the login is over. A reload may change it meanwhile. */
+const loginTimeOver = (story: Story, limits: ServerLimits): Effect.Effect<void> =>
+  Effect.flatMap(Monotonic.now, (now) => {
+    const left = story.came + limits.loginMilliseconds - now
+    if (left <= 0) return Effect.void
+    return Effect.andThen(Effect.sleep(Math.min(left, loginLookMilliseconds)), loginTimeOver(story, limits))
+  })
 
 /** Ends the connection, whatever it is about. The first end counts. */
 type Cut = (cause: Cause.Cause<ConnectionError>) => void

@@ -9,7 +9,7 @@
 import { Clock, Context, Effect, Latch, Result, type Scope } from "effect"
 import type { Parts } from "../domain/Bytes.ts"
 import * as SecureChannel from "../domain/channel/SecureChannel.ts"
-import { endsToldMilliseconds } from "../domain/limits.ts"
+import { endsToldMilliseconds, loginLookMilliseconds } from "../domain/limits.ts"
 import * as Monotonic from "../domain/Monotonic.ts"
 import type { EndReason } from "./EndReason.ts"
 import { log } from "./LogEvent.ts"
@@ -152,7 +152,7 @@ export const make: Effect.Effect<
         continue
       }
       const left = oldest.came + limits.loginMilliseconds - time()
-      if (left > 0) yield* Effect.sleep(left)
+      if (left > 0) yield* Effect.sleep(Math.min(left, loginLookMilliseconds))
       else expel(oldest, "login-timeout")
     }
   })

@@ -12,8 +12,7 @@ import { platformWords, systemWords } from "../domain/SystemCode.ts"
 import { log } from "./LogEvent.ts"
 import type { NotReady } from "./Readiness.ts"
 import { ObservabilityFailed } from "./ObservabilityFailed.ts"
-import * as Peer from "./Peer.ts"
-import type { Settings } from "./Settings.ts"
+import { isWebUrl, loopbackPort, type Settings } from "./Settings.ts"
 
 /**
  * The audit log: a folder of its own in the state folder.
@@ -63,14 +62,14 @@ export const monitor = (
   phase: Effect.Effect<NotReady | undefined>
 ): Layer.Layer<never, ObservabilityFailed> => {
   if (address === undefined) return Layer.empty
-  const [, host = "", port = ""] = /^\[?([^[\]]+)\]?:(\d{1,5})$/.exec(address) ?? []
-  if (!Peer.isLoopback(host)) {
+  const given = loopbackPort(address)
+  if (given === undefined) {
     const detail = `monitor.address is a port of loopback, as in "127.0.0.1:9464", not '${printable(address)}'`
     return Layer.effectDiscard(Effect.fail(new ObservabilityFailed({ detail })))
   }
   return Layer.unwrap(
     Effect.map(loaded, ({ endpoint }) =>
-      endpoint({ host, port: Number(port) }, phase, (at) =>
+      endpoint(given, phase, (at) =>
         log("monitoring", "metrics, healthz and readyz are served", {
           address: at._tag === "UnixPathAddress" ? at.path : `${at.address.toString()}:${at.port}`
         })
@@ -82,7 +81,7 @@ export const monitor = (
 /** Traces and metrics to an OTLP collector, when a setting names one; otherwise no span is made. */
 export const exporters = ({ otlp }: Settings["monitor"]): Layer.Layer<never, ObservabilityFailed> => {
   if (otlp === undefined) return Layer.succeed(References.TracerEnabled, false)
-  if (!/^https?:\/\/[^\s/]+/.test(otlp)) {
+  if (!isWebUrl(otlp)) {
     const detail = `monitor.otlp is a URL, as in "http://127.0.0.1:4318", not '${printable(otlp)}'`
     return Layer.effectDiscard(Effect.fail(new ObservabilityFailed({ detail })))
   }

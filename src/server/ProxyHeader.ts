@@ -82,6 +82,10 @@ export const sourceOf = ({ family }: Announced, rest: Uint8Array): Source => {
 export const take = Effect.fnUntraced(function* (
   transport: Pick<Transport, "take">
 ): Effect.fn.Return<Source, ChannelFailed | ProxyRefused> {
-  const head = yield* Effect.fromResult(announced(Bytes.concat(yield* transport.take(announcedBytes))))
+  // Who speaks something else may have less to say than a header has, and would be waited for.
+  const first = Bytes.concat(yield* transport.take(1))
+  if (first[0] !== signature[0]) return yield* Effect.fromResult(refused("no PROXY header"))
+  const others = yield* transport.take(announcedBytes - 1)
+  const head = yield* Effect.fromResult(announced(Bytes.concat([first, ...others])))
   return sourceOf(head, Bytes.concat(yield* transport.take(head.length)))
 })

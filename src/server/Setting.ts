@@ -130,9 +130,18 @@ const textTakes = "a text of 1 to 4096 characters"
 export const text = (fallback: string, about: string, options: Options = {}) =>
   defaulting(Text, fallback).annotate(facts(about, textTakes, options))
 
+export interface TextOptions extends Options {
+  /** whether a text is a value of it */
+  readonly each?: (text: string) => boolean
+  /** which texts are, for whoever gave another one */
+  readonly takes?: string
+}
+
 /** A text that need not be there; absent unless somebody says it. */
-export const optionalText = (about: string, options: Options = {}) =>
-  Schema.optionalKey(Text.annotate(facts(about, textTakes, options)))
+export const optionalText = (about: string, options: TextOptions = {}) => {
+  const { each = () => true, takes = textTakes } = options
+  return Schema.optionalKey(Text.check(Schema.makeFilter(each)).annotate(facts(about, takes, options)))
+}
 
 /** Read into a `Redacted`, and never shown. */
 export const secret = (about: string, options: Options = {}) =>
@@ -157,15 +166,8 @@ export const flag = (fallback: boolean, about: string, options: Options = {}) =>
   return defaulting(Schema.Union([Schema.Boolean, Spoken]), fallback).annotate(facts(about, "true | false", options))
 }
 
-export interface ListOptions extends Options {
-  /** whether a text may be one of them */
-  readonly each?: (text: string) => boolean
-  /** which texts may, for whoever gave another one */
-  readonly takes?: string
-}
-
 /** Several texts; in a flag or a variable with commas between them. */
-export const list = (fallback: ReadonlyArray<string>, about: string, options: ListOptions = {}) => {
+export const list = (fallback: ReadonlyArray<string>, about: string, options: TextOptions = {}) => {
   const { each = () => true, takes = `a list of texts, as in ["a", "b"]` } = options
   const Part = Text.check(Schema.makeFilter(each))
   const Spoken = Schema.String.pipe(

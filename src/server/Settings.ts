@@ -3,11 +3,21 @@
  */
 import { Schema } from "effect"
 import { auditFileBytesMax, auditFilesMax } from "../domain/limits.ts"
-import { isNetwork } from "./Peer.ts"
+import { isLoopback, isNetwork } from "./Peer.ts"
 import { Limits } from "./ServerLimits.ts"
 import * as Setting from "./Setting.ts"
 
 const portMax = 65_535
+
+/** HOST:PORT of loopback; undefined: the text is none. */
+export const loopbackPort = (text: string): { readonly host: string; readonly port: number } | undefined => {
+  const [, host = "", digits = ""] = /^\[?([^[\]]+)\]?:(\d{1,5})$/.exec(text) ?? []
+  const port = Number(digits)
+  return isLoopback(host) && port <= portMax ? { host, port } : undefined
+}
+
+/** A whole URL that HTTP is spoken to. */
+export const isWebUrl = (text: string): boolean => /^https?:\/\/[^\s/]/.test(text) && URL.canParse(text)
 
 /** One line for each setting, here or where a section is made; nothing else is needed to add one. */
 export const Settings = Schema.Struct({
@@ -42,8 +52,14 @@ export const Settings = Schema.Struct({
     files: Setting.count(auditFilesMax, "files of the audit log that are kept; the oldest goes first", { max: 10_000 })
   }),
   monitor: Schema.Struct({
-    address: Setting.optionalText("where /metrics, /healthz and /readyz are served: HOST:PORT of loopback"),
-    otlp: Setting.optionalText("the URL of an OTLP collector, which gets traces and metrics")
+    address: Setting.optionalText("where /metrics, /healthz and /readyz are served: HOST:PORT of loopback", {
+      each: (text) => loopbackPort(text) !== undefined,
+      takes: `a port of loopback, as in "127.0.0.1:9464"`
+    }),
+    otlp: Setting.optionalText("the URL of an OTLP collector, which gets traces and metrics", {
+      each: isWebUrl,
+      takes: `a URL, as in "http://127.0.0.1:4318"`
+    })
   }),
   limits: Limits
 })

@@ -80,6 +80,25 @@ describe("what is wrong", () => {
     )
   })
 
+  it("is an address of the monitor, or of a collector, at which a server would not start", () => {
+    const takes = 'a port of loopback, as in "127.0.0.1:9464"'
+    for (const address of ["0.0.0.0:9464", "127.0.0.1", "127.0.0.1:65536", "localhost:"]) {
+      assert.deepStrictEqual(problems({ set: { "monitor.address": address } }), [
+        `'monitor.address' takes ${takes}, not "${address}" (--set)`
+      ])
+    }
+    for (const otlp of ["ftp://127.0.0.1", "127.0.0.1:4318", "http://", "http://["]) {
+      assert.deepStrictEqual(problems({ set: { "monitor.otlp": otlp } }), [
+        `'monitor.otlp' takes a URL, as in "http://127.0.0.1:4318", not "${otlp}" (--set)`
+      ])
+    }
+    for (const address of ["127.0.0.1:65535", "localhost:0", "[::1]:9464"]) {
+      assert.strictEqual(good({ set: { "monitor.address": address } }).settings.monitor.address, address)
+    }
+    const otlp = "https://collector.example/base"
+    assert.strictEqual(good({ set: { "monitor.otlp": otlp } }).settings.monitor.otlp, otlp)
+  })
+
   it("is named with its line when the file is no TOML, without the value, which may be a secret", () => {
     assert.deepStrictEqual(problems(file("a = 1\nb = hunter2")), [
       "server.toml is no TOML: Invalid value at line 2, column 12"

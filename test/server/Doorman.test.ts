@@ -7,7 +7,7 @@ import { PrometheusMetrics } from "effect/observability"
 import { TestClock } from "effect/testing"
 import { preamble } from "../../src/domain/channel/Protocol.ts"
 import { publicKeyBytes } from "../../src/domain/channel/Kem.ts"
-import { endsToldMilliseconds } from "../../src/domain/limits.ts"
+import { endsToldMilliseconds, loginLookMilliseconds } from "../../src/domain/limits.ts"
 import * as Doorman from "../../src/server/Doorman.ts"
 import * as Peer from "../../src/server/Peer.ts"
 import { Seats } from "../../src/server/Seats.ts"
@@ -169,6 +169,25 @@ describe("Doorman", () => {
       yield* TestClock.adjust(loginMilliseconds)
       assert.strictEqual(third.dismissals(), 1)
       assert.deepStrictEqual(yield* counts, { all: 0, beforeLogin: 0 })
+    }).pipe(Effect.provide(world))
+  )
+
+  it.effect("takes another time for the login from a reload, for those who wait and those who come", () =>
+    Effect.gen(function* () {
+      const changing = { ...defaultLimits, loginMilliseconds }
+      const doorman = yield* Effect.provideService(Doorman.make, ServerLimits, changing)
+      const waiting = call(doorman, "192.0.2.1")
+      yield* TestClock.adjust(10_000)
+      Object.assign(changing, { loginMilliseconds: 3_000 })
+      yield* TestClock.adjust(loginLookMilliseconds)
+      assert.strictEqual(waiting.dismissals(), 1)
+      const later = call(doorman, "192.0.2.1")
+      yield* TestClock.adjust(2_999)
+      Object.assign(changing, { loginMilliseconds: 5_000 })
+      yield* TestClock.adjust(2_000)
+      assert.strictEqual(later.dismissals(), 0)
+      yield* TestClock.adjust(1)
+      assert.strictEqual(later.dismissals(), 1)
     }).pipe(Effect.provide(world))
   )
 

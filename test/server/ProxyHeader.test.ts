@@ -4,6 +4,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Layer, Ref, Result, Schema, type Scope } from "effect"
+import { TestClock } from "effect/testing"
 import * as Transport from "../../src/domain/channel/Transport.ts"
 import * as Bytes from "../../src/domain/Bytes.ts"
 import { attemptsPerUserAndAddressMax, proxyHeaderBytesMax } from "../../src/domain/limits.ts"
@@ -95,6 +96,15 @@ describe("the header of a proxy", () => {
         assert.strictEqual(Result.isFailure(exit) && exit.failure._tag, "ChannelFailed")
       }
     }).pipe(Effect.scoped)
+  )
+
+  it.effect("is not waited for where something else is said, however short", () =>
+    Effect.gen(function* () {
+      for (const text of ["PROXY UNKNOWN\r\n", "pd/1", "G"]) {
+        const { result } = yield* taken([Bytes.fromUtf8(text)])
+        assert.deepStrictEqual(result, Result.fail(new ProxyHeader.ProxyRefused({ detail: "no PROXY header" })))
+      }
+    }).pipe(Effect.scoped, Effect.timeout(1_000), TestClock.withLive)
   )
 
   const Octets = (count: number) =>

@@ -11,6 +11,7 @@ import {
   contentBlockBytes,
   goodbyeMillisecondsMax,
   idleMillisecondsMax,
+  loginLookMilliseconds,
   loginMillisecondsMax,
   pingedStallsMax,
   stallMillisecondsMax
@@ -22,6 +23,7 @@ import * as HostileClient from "../../src/domain/testing/HostileClient.ts"
 import { connectionId } from "../../src/domain/wire/Frame.ts"
 import { packRanges } from "../../src/domain/file/Packed.ts"
 import type { ClientMessage } from "../../src/domain/wire/Message.ts"
+import { defaultLimits } from "../../src/server/ServerLimits.ts"
 import { connect, dial, scenario, settle, Watch } from "./world.ts"
 
 const name = FileName.make("a")
@@ -207,6 +209,23 @@ describe("the deadline of a login", () => {
       assert.deepStrictEqual(yield* session.hear, { _tag: "Message", id: connectionId, message: { _tag: "Pong" } })
       assert.isTrue((yield* waiting.hearAll).length === 0)
     })
+  )
+
+  const changing = { ...defaultLimits }
+  scenario(
+    "is another one after a reload, for a login that is under way too",
+    () =>
+      Effect.gen(function* () {
+        yield* HostileClient.unconfirmed(yield* dial, Fixture.ada)
+        yield* settle
+        Object.assign(changing, { loginMilliseconds: 2 * loginMillisecondsMax })
+        yield* TestClock.adjust(loginMillisecondsMax)
+        assert.deepStrictEqual(yield* ends, [])
+        Object.assign(changing, { loginMilliseconds: 5_000 })
+        yield* TestClock.adjust(loginLookMilliseconds)
+        assert.deepStrictEqual(yield* ends, ["login-timeout"])
+      }),
+    { liveLimits: changing }
   )
 })
 
