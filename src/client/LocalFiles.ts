@@ -31,10 +31,10 @@
  *   and a folder that holds nothing. What `stage` writes and has left is `Temporary`, if it shows at all.
  * - `tree` is one folder, which is made when it is missing and asked for. What it gives for a name below it follows no
  *   link below it, also when one is swapped in meanwhile, and never leaves it: names may come from a server. Reading
- *   and staging are as above, but missing folders are made, and a folder is looked through for leftovers once: what the
- *   tree itself leaves later it finds all the same. `settle` gives a file that is there the modification time that is
- *   given, and the bit by which it may be run. `remove` takes a file or link, never a folder, and then the folders that
- *   it leaves empty, the tree's own excepted.
+ *   and staging are as above, but what is no folder on the way to a name is told, missing folders are made, and a
+ *   folder is looked through for leftovers once: what the tree itself leaves later it finds all the same. `settle`
+ *   gives a file that is there the modification time that is given, and the bit by which it may be run. `remove` takes
+ *   a file or link, never a folder, and then the folders that it leaves empty, the tree's own excepted.
  */
 import { Context, type Effect, type Result, type Scope, type Stream } from "effect"
 import type { Parts } from "../domain/Bytes.ts"

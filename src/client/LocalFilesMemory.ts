@@ -1,13 +1,13 @@
 /**
  * The client's files in memory, `/` between the parts of a path. For tests and for programs that keep no files.
  */
-import { Context, Effect, Layer, type Scope, Stream } from "effect"
+import { Clock, Context, Effect, Layer, type Scope, Stream } from "effect"
 import * as Bytes from "../domain/Bytes.ts"
 import { Digest } from "../domain/file/Digest.ts"
 import { mayRun, type Milliseconds } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
-import { headBytes, nameDepthMax, resumeBytesMin } from "../domain/limits.ts"
+import { headBytes, nameDepthMax, resumeBytesMin, stagedLeftoverMillisecondsMax } from "../domain/limits.ts"
 import { shortDigest } from "../domain/transfer/Signature.ts"
 import { LocalFileFailed } from "./ClientError.ts"
 import { byPart } from "./Completion.ts"
@@ -35,103 +35,154 @@ export class MemoryFiles extends Context.Service<MemoryFiles, Map<string, Memory
   "paradrop/client/MemoryFiles"
 ) {}
 
-/** Files in memory; folders are those that some path goes through, the ones named, and trees that were made. */
+/**
+ * Files in memory. Folders are those named, those that were made for a tree, and those that some path goes through; one
+ * of the last kind stays when its last file is removed through this layer, and not when it is taken out of the map.
+ */
 export const layer = (
   options: { readonly folders?: ReadonlyArray<string> } = {}
 ): Layer.Layer<LocalFiles | MemoryFiles, never, Digest> =>
   Layer.effectContext(
     Effect.map(Digest, (digest) => {
       const files = new Map<string, MemoryFile>()
-      return Context.make(MemoryFiles, files).pipe(
-        Context.add(LocalFiles, make(files, new Set(options.folders ?? []), digest))
-      )
+      const world: World = { files, folders: new Set(), temporary: new Set(), became: new WeakMap(), digest }
+      for (const folder of options.folders ?? []) keepFolder(world, folder)
+      return Context.make(MemoryFiles, files).pipe(Context.add(LocalFiles, make(world)))
     })
   )
 
-const make = (
-  files: Map<string, MemoryFile>,
-  folders: Set<string>,
-  digest: Digest["Service"]
-): LocalFiles["Service"] => {
-  const left: Array<Left> = []
-  const world = { files, digest, left }
-  const isFolder = (path: string): boolean => {
-    const plain = plainPath(path)
-    return (
-      path === "" ||
-      plain === "." ||
-      folders.has(plain) ||
-      [...files.keys(), ...folders].some((one) => one.startsWith(`${plain}/`))
-    )
-  }
-  const open: LocalFiles["Service"]["open"] = (path) => openAt(files, path, isFolder(path))
+const make = (world: World): LocalFiles["Service"] => {
+  const open: LocalFiles["Service"]["open"] = (path) => openAt(world, path)
   const stage: LocalFiles["Service"]["stage"] = (path, declared) =>
     Effect.suspend(() => {
-      if (isFolder(path)) return Effect.fail(failed(path, "write", "EISDIR"))
-      if (!isFolder(FileName.folder(path))) {
-        return Effect.fail(failed(path, "write", "ENOENT"))
-      }
-      return staging({ files, digest, left }, { path, declared, parts: [] })
+      // `name/` means a folder, and none is made.
+      if (path.endsWith("/")) return Effect.fail(failed(path, "write", "ENOENT"))
+      return stageAt(world, path, declared)
     })
+  const isFolder = (path: string) => standing(world, path) === "folder"
   return LocalFiles.of({
     open,
     stage,
     ...SmallLocalFiles.make({ open, stage }),
     leftover: (path) => leftover(world, path),
-    settle: (path, facts) => settle(files, path, facts),
+    settle: (path, facts) => settle(world, path, facts),
     tree: (folder, make) =>
       Effect.suspend(() => {
-        const plain = plainPath(folder)
-        if (goesThroughFile(files, `${plain}/`)) return Effect.fail(failed(folder, make ? "write" : "read", "ENOTDIR"))
-        if (!isFolder(folder)) {
-          if (!make) return Effect.fail(failed(folder, "read", "ENOENT"))
-          folders.add(plain)
-        }
-        return Effect.succeed(tree(world, plain, isFolder))
+        const there = standing(world, plainPath(folder))
+        const refused = (code: string) => Effect.fail(failed(folder, make ? "write" : "read", code))
+        if (typeof there === "object") return refused(make ? "EEXIST" : "ENOTDIR")
+        if (there === "ENOTDIR" || (there === "ENOENT" && !make)) return refused(there)
+        if (there === "ENOENT") keepFolder(world, folder)
+        return Effect.succeed(tree(world, plainPath(folder)))
       }),
     look: (path) =>
       Effect.sync(() => {
-        const file = files.get(plainPath(path))
-        if (file !== undefined) return { kind: "file", ...factsOf(file) }
-        return isFolder(path) ? { kind: "folder", size: 0, modified: 0 } : undefined
+        const there = standing(world, path)
+        if (typeof there === "object") return { kind: "file", ...factsOf(there) }
+        return there === "folder" ? { kind: "folder", size: 0, modified: 0 } : undefined
       }),
-    walk: (folder, enter) =>
-      Stream.suspend(() => Stream.fromIterable(walk(files, folders, folder, isFolder(folder), enter))),
+    walk: (folder, enter) => Stream.suspend(() => Stream.fromIterable(walk(world, folder, enter))),
     isFolder: (path) => Effect.sync(() => isFolder(path)),
     baseName: (path) => FileName.baseName(withoutEnd(path)),
     join,
-    complete: (beginning) => Effect.sync(() => byPart([...files.keys()], beginning))
+    complete: (beginning) => Effect.sync(() => complete(world, beginning))
   })
 }
 
-/** The same folder without what means nothing: `./` in front, `/` and `/.` at the end. */
-const plainPath = (path: string): string => path.replace(/^(?:\.\/+)+(?=.)|(?:\/+\.?)+$/g, "")
+// -----------------------------------------------------------------------------
+// What stands where
+// -----------------------------------------------------------------------------
 
-/** Whether something above what the path names is a file. */
-const goesThroughFile = (files: ReadonlyMap<string, MemoryFile>, path: string): boolean =>
-  path.split("/").some((_, depth, parts) => depth > 0 && files.has(parts.slice(0, depth).join("/")))
+/** Content on its way, or what was left of it: no file, but no folder is empty that holds it. */
+interface Temporary {
+  readonly path: string
+  readonly declared: Declared
+  readonly parts: Array<Uint8Array>
+  /** since when it waits for whoever goes on with it; undefined while somebody is at it */
+  leftAt: Milliseconds | undefined
+}
+
+interface World {
+  readonly files: Map<string, MemoryFile>
+  /** folders that are there whether or not something is in them */
+  readonly folders: Set<string>
+  /** oldest first */
+  readonly temporary: Set<Temporary>
+  /** what a file was settled to; the file itself once its name is another's or nobody's */
+  readonly became: WeakMap<MemoryFile, MemoryFile>
+  readonly digest: Digest["Service"]
+}
+
+/** The same path without what means nothing. */
+const plainPath = (path: string): string => {
+  const parts = path.split("/").filter((part) => part !== "" && part !== ".")
+  return `${path.startsWith("/") ? "/" : ""}${parts.join("/")}`
+}
+
+/** What the paths of all begin with that is in a folder. */
+const inside = (folder: string): string => (folder === "" || folder === "/" ? folder : `${folder}/`)
 
 const withoutEnd = (path: string): string => path.replace(/\/+$/, "")
 
 const join = (folder: string, name: string): string =>
   folder === "." || folder === "" ? name : `${withoutEnd(folder)}/${name}`
 
+/** The folders that a path goes through, the deepest first. */
+const foldersOf = (path: string): ReadonlyArray<string> => {
+  const folder = FileName.folder(path)
+  return folder === "" ? [] : [folder, ...foldersOf(folder)]
+}
+
+/** What stands at a path, or why nothing does. */
+const standing = (world: World, path: string): MemoryFile | "folder" | "ENOENT" | "ENOTDIR" => {
+  const plain = plainPath(path)
+  const file = world.files.get(plain)
+  if (file !== undefined) return /\/\.?$/.test(path) ? "ENOTDIR" : file
+  if (plain === "" || plain === "/" || world.folders.has(plain) || holdsAny(world, plain)) return "folder"
+  return foldersOf(plain).some((folder) => world.files.has(folder)) ? "ENOTDIR" : "ENOENT"
+}
+
+const holdsAny = ({ files, folders, temporary }: World, folder: string): boolean => {
+  const beginning = inside(folder)
+  for (const path of files.keys()) if (path.startsWith(beginning)) return true
+  for (const path of folders) if (path.startsWith(beginning)) return true
+  for (const { path } of temporary) if (path.startsWith(beginning)) return true
+  return false
+}
+
+/** From now on the folder is there for itself, with those above. */
+const keepFolder = ({ folders }: World, folder: string): void => {
+  const plain = plainPath(folder)
+  for (const one of [plain, ...foldersOf(plain)]) if (one !== "" && one !== "/") folders.add(one)
+}
+
+/** A file, opened before, as it is now: what a staging put in its place is another. */
+const asItIs = (world: World, path: string, file: MemoryFile): MemoryFile => {
+  const next = world.became.get(file)
+  if (next === undefined) return world.files.get(path) ?? file
+  return next === file ? file : asItIs(world, path, next)
+}
+
+/** Who has it open reads on. */
+const loseName = ({ became, files }: World, path: string): void => {
+  const file = files.get(path)
+  if (file !== undefined) became.set(file, file)
+}
+
 /** What is known of a file without reading it. */
 const factsOf = ({ bytes, executable, modified }: MemoryFile) => {
   return { size: bytes.length, modified, ...mayRun(executable) }
 }
 
-const settle = (files: World["files"], path: string, { executable, modified }: Facts) =>
-  Effect.suspend(() => {
-    const file = files.get(path)
-    if (file === undefined) return Effect.fail(failed(path, "write", "ENOENT"))
-    files.set(path, { bytes: file.bytes, modified, ...mayRun(executable) })
-    return Effect.void
-  })
+const failed = (path: string, operation: "read" | "write", code: string): LocalFileFailed =>
+  new LocalFileFailed({ path: printable(path), operation, code })
 
-/** There are no links here, and folders need no making. */
-const tree = (world: World, folder: string, isFolder: (path: string) => boolean): LocalTree => {
-  const { files } = world
+// -----------------------------------------------------------------------------
+// Trees
+// -----------------------------------------------------------------------------
+
+/** There are no links here. A file on the way to a name is told, as a link would be. */
+const tree = (world: World, folder: string): LocalTree => {
   const among = SmallLocalFiles.make({
     open: (name) => Effect.suspend(() => place(name).open),
     stage: (name, declared) => place(name).stage(declared)
@@ -142,50 +193,66 @@ const tree = (world: World, folder: string, isFolder: (path: string) => boolean)
       among,
       key: name,
       path,
-      open: Effect.suspend(() => openAt(files, path, isFolder(path))),
+      open: Effect.suspend(() =>
+        standing(world, path) === "ENOTDIR" ? Effect.fail(failed(path, "read", "ENOTDIR")) : openAt(world, path)
+      ),
       stage: (declared) =>
-        Effect.suspend(() =>
-          isFolder(path)
-            ? Effect.fail(failed(path, "write", "EISDIR"))
-            : goesThroughFile(files, path)
-              ? Effect.fail(failed(path, "write", "ENOTDIR"))
-              : staging(world, { path, declared, parts: [] })
-        ),
+        Effect.suspend(() => {
+          const there = standing(world, folder) === "folder" ? standing(world, path) : "ENOTDIR"
+          if (there === "ENOENT") keepFolder(world, FileName.folder(plainPath(path)))
+          return stageAt(world, path, declared)
+        }),
       leftover: leftover(world, path),
-      settle: (facts) => settle(files, path, facts)
+      settle: (facts) => settle(world, path, facts)
     }
   }
-  return {
-    ...among,
-    place,
-    remove: (name) =>
-      Effect.suspend(() =>
-        files.delete(join(folder, name)) ? Effect.void : Effect.fail(failed(join(folder, name), "write", "ENOENT"))
-      )
-  }
+  return { ...among, place, remove: (name) => remove(world, folder, join(folder, name)) }
 }
 
-/** Folders are only what paths go through: each is asked about once, before what is in it. */
-const walk = (
-  files: ReadonlyMap<string, MemoryFile>,
-  folders: ReadonlySet<string>,
-  folder: string,
-  exists: boolean,
-  enter: (name: string) => boolean
-): ReadonlyArray<LocalFound> => {
-  if (!exists) return [{ _tag: "Failed", name: "", error: failed(folder, "read", "ENOENT") }]
-  const plain = plainPath(folder)
-  const root = plain === "." || plain === "" ? "" : `${plain}/`
+const remove = (world: World, root: string, path: string) =>
+  Effect.suspend(() => {
+    const there = standing(world, path)
+    const plain = plainPath(path)
+    if (typeof there === "string") return Effect.fail(failed(path, "write", there === "folder" ? "EISDIR" : there))
+    keepFolder(world, FileName.folder(plain))
+    loseName(world, plain)
+    world.files.delete(plain)
+    for (const folder of foldersOf(plain)) {
+      if (folder === root || holdsAny(world, folder)) break
+      world.folders.delete(folder)
+    }
+    return Effect.void
+  })
+
+const settle = (world: World, path: string, { executable, modified }: Facts) =>
+  Effect.suspend(() => {
+    const file = standing(world, path)
+    if (typeof file === "string") return Effect.fail(failed(path, "write", file === "folder" ? "ENOTREG" : file))
+    const settled = { bytes: file.bytes, modified, ...mayRun(executable) }
+    world.became.set(file, settled)
+    world.files.set(plainPath(path), settled)
+    return Effect.void
+  })
+
+// -----------------------------------------------------------------------------
+// Looking
+// -----------------------------------------------------------------------------
+
+/** Each folder is asked about once, before what is in it. */
+const walk = (world: World, folder: string, enter: (name: string) => boolean): ReadonlyArray<LocalFound> => {
+  const there = standing(world, folder)
+  if (there !== "folder") {
+    const code = typeof there === "object" ? "ENOTDIR" : there
+    return [{ _tag: "Failed", name: "", error: failed(folder, "read", code) }]
+  }
+  const root = inside(plainPath(folder))
   const entered = new Map<string, "entered" | "passed" | "too-deep">()
   const found: Array<LocalFound> = []
-  const holdsAny = (path: string): boolean =>
-    [...files.keys(), ...folders].some((other) => other.startsWith(`${path}/`))
-  const empty = [...folders].filter((path) => !holdsAny(path)).map((path) => [path, undefined] as const)
-  const names = [...files, ...empty].flatMap(([path, file]) =>
-    path.startsWith(root) ? [[path.slice(root.length).split("/"), file] as const] : []
+  const names = standingNames(world).flatMap(([path, what]) =>
+    path.startsWith(root) ? [[path.slice(root.length).split("/"), what] as const] : []
   )
-  for (const [parts, file] of names.toSorted(([a], [b]) => compareParts(a, b))) {
-    const folderCount = file === undefined ? parts.length : parts.length - 1
+  for (const [parts, what] of names.toSorted(([a], [b]) => compareParts(a, b))) {
+    const folderCount = what === "empty-folder" ? parts.length : parts.length - 1
     const stopped = parts.slice(0, folderCount).some((_, index) => {
       const name = parts.slice(0, index + 1).join("/")
       const known = entered.get(name)
@@ -198,10 +265,35 @@ const walk = (
     })
     const name = parts.join("/")
     if (stopped) continue
-    if (file === undefined) found.push({ _tag: "LeftOut", name, kind: "empty-folder" })
-    else found.push({ _tag: "File", name, ...factsOf(file) })
+    if (what === "empty-folder") found.push({ _tag: "LeftOut", name, kind: what })
+    else if (what === "temporary") found.push({ _tag: "Temporary", name })
+    else found.push({ _tag: "File", name, ...factsOf(what) })
   }
   return found
+}
+
+/** All that has a name, but for folders that hold something. */
+const standingNames = (
+  world: World
+): ReadonlyArray<readonly [path: string, what: MemoryFile | "empty-folder" | "temporary"]> => [
+  ...world.files,
+  ...[...world.folders].filter((path) => !holdsAny(world, path)).map((path) => [path, "empty-folder"] as const),
+  ...[...world.temporary].map(({ path }) => {
+    const folder = FileName.folder(path)
+    return [`${inside(folder)}.${FileName.baseName(path)}.part`, "temporary"] as const
+  })
+]
+
+const complete = ({ files, folders }: World, beginning: string): ReadonlyArray<string> => {
+  const typed = beginning.slice(0, beginning.lastIndexOf("/") + 1)
+  const [folder, start] = [inside(plainPath(typed)), beginning.slice(typed.length)]
+  return (
+    byPart([...files.keys(), ...Array.from(folders, (path) => `${path}/`)], folder + start)
+      .map((path) => path.slice(folder.length))
+      // Hidden files are offered to whoever types the dot.
+      .filter((name) => name !== "" && (start !== "" || !name.startsWith(".")))
+      .map((name) => typed + name)
+  )
 }
 
 /** Part by part: a folder stands where its own name does. */
@@ -214,79 +306,101 @@ const compareParts = (a: ReadonlyArray<string>, b: ReadonlyArray<string>): numbe
   return -1
 }
 
-const failed = (path: string, operation: "read" | "write", code: string): LocalFileFailed =>
-  new LocalFileFailed({ path: printable(path), operation, code })
+// -----------------------------------------------------------------------------
+// Reading and writing
+// -----------------------------------------------------------------------------
 
-const openAt = (files: ReadonlyMap<string, MemoryFile>, path: string, folder: boolean) =>
+const openAt = (world: World, path: string) =>
   Effect.suspend(() => {
-    const file = files.get(path)
-    if (file === undefined) return folder ? Effect.fail(failed(path, "read", "EISDIR")) : Effect.undefined
+    const file = standing(world, path)
+    if (file === "folder") return Effect.fail(failed(path, "read", "EISDIR"))
+    if (typeof file === "string") return Effect.undefined
+    // Another entry in the map that this layer has not put there is a write in place.
+    const now = () => asItIs(world, plainPath(path), file)
     return Effect.succeed({
       ...factsOf(file),
       read: (offset: number, length: number) => Effect.sync(() => file.bytes.slice(offset, offset + length)),
-      // A file that was replaced reads on as it was; one that was written in place is another map entry too, so this
-      // layer cannot tell them apart and takes both for a change, which the contract allows.
       unchanged: Effect.suspend(() =>
-        files.get(path) === file ? Effect.void : Effect.fail(failed(path, "read", "source-changed"))
+        now() === file ? Effect.void : Effect.fail(failed(path, "read", "source-changed"))
       ),
-      isAnother: Effect.sync(() => {
-        const now = files.get(path)
-        return now === undefined || now.bytes.length !== file.bytes.length || now.modified !== file.modified
-      })
+      isAnother: Effect.sync(() => now().bytes.length !== file.bytes.length || now().modified !== file.modified)
     })
   })
 
-/** What a staging has left. */
-interface Left {
-  readonly path: string
-  readonly declared: Declared
-  readonly parts: ReadonlyArray<Uint8Array>
-}
-
-interface World {
-  readonly files: Map<string, MemoryFile>
-  readonly digest: Digest["Service"]
-  /** oldest first; whoever goes on with one takes it out */
-  readonly left: Array<Left>
-}
-
-const leftover = (
-  { digest, files, left }: World,
-  path: string
-): Effect.Effect<Leftover | undefined, never, Scope.Scope> =>
+const leftover = (world: World, path: string): Effect.Effect<Leftover | undefined, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const mine = { files, digest, left }
-    const found = left.findLast((one) => one.path === path)
+    const { digest, temporary } = world
+    const plain = plainPath(path)
+    const found = [...temporary].findLast((one) => one.path === plain && one.leftAt !== undefined)
     if (found === undefined) return undefined
-    left.splice(left.indexOf(found), 1)
-    let ended = false
-    const end = Effect.sync(() => void (ended = true))
-    yield* Effect.addFinalizer(() => Effect.sync(() => void (ended || left.push(found))))
+    found.leftAt = undefined
+    yield* Effect.addFinalizer(() => leave(world, found))
     return {
       ...found.declared,
       from: Bytes.lengthOf(found.parts),
       head: shortDigest(digest, Bytes.slice(found.parts, 0, headBytes)),
-      resume: Effect.andThen(end, staging(mine, found)),
-      drop: end
+      resume: Effect.suspend(() => {
+        const code = refusal(world, plain)
+        return code === undefined ? staging(world, found, path) : Effect.fail(failed(path, "write", code))
+      }),
+      drop: Effect.sync(() => void temporary.delete(found))
     }
   })
 
-const staging = Effect.fnUntraced(function* ({ digest, files, left }: World, begun: Left) {
-  const { declared, path } = begun
-  const { executable, modified, resumable = false, size } = declared
-  const parts = [...begun.parts]
-  const hasher = digest.make()
+/** Whoever was at it has ended: what may be gone on with is the newest of all, and nothing else is left. */
+const leave = ({ temporary }: World, one: Temporary): Effect.Effect<void> =>
+  Effect.map(Clock.currentTimeMillis, (now) => {
+    const isThere = temporary.delete(one)
+    if (!isThere || one.declared.resumable !== true || Bytes.lengthOf(one.parts) < resumeBytesMin) return
+    one.leftAt = now
+    temporary.add(one)
+  })
+
+/** Why a path can be no file's, if it cannot. */
+const refusal = (world: World, path: string): string | undefined => {
+  const there = standing(world, path)
+  if (there === "folder") return "EISDIR"
+  if (typeof there === "object") return undefined
+  return there === "ENOENT" && standing(world, FileName.folder(path)) === "folder" ? undefined : there
+}
+
+const stageAt = Effect.fnUntraced(function* (
+  world: World,
+  path: string,
+  declared: Declared
+): Effect.fn.Return<LocalStaging, LocalFileFailed, Scope.Scope> {
+  const plain = plainPath(path)
+  const code = refusal(world, plain)
+  if (code !== undefined) return yield* failed(path, "write", code)
+  if (declared.resumable === true && declared.size >= resumeBytesMin) yield* sweep(world, FileName.folder(plain))
+  const begun: Temporary = { path: plain, declared, parts: [], leftAt: undefined }
+  world.temporary.add(begun)
+  return yield* staging(world, begun, path)
+})
+
+/** Removes what was left in a folder long ago. */
+const sweep = ({ temporary }: World, folder: string): Effect.Effect<void> =>
+  Effect.map(Clock.currentTimeMillis, (now) => {
+    for (const one of temporary) {
+      const isOld = one.leftAt !== undefined && one.leftAt < now - stagedLeftoverMillisecondsMax
+      if (isOld && FileName.folder(one.path) === folder) temporary.delete(one)
+    }
+  })
+
+const staging = Effect.fnUntraced(function* (
+  world: World,
+  begun: Temporary,
+  named: string
+): Effect.fn.Return<LocalStaging, LocalFileFailed, Scope.Scope> {
+  const { declared, parts, path } = begun
+  const { executable, modified, size } = declared
+  const hasher = world.digest.make()
   for (const part of parts) hasher.update(part)
-  let ended = false
   const broken = (code: string) => {
-    ended = true
-    return Effect.fail(failed(path, "write", code))
+    world.temporary.delete(begun)
+    return Effect.fail(failed(named, "write", code))
   }
-  yield* Effect.addFinalizer(() =>
-    Effect.sync(() => {
-      if (!ended && resumable && Bytes.lengthOf(parts) >= resumeBytesMin) left.push({ ...begun, parts })
-    })
-  )
+  yield* Effect.addFinalizer(() => leave(world, begun))
   return {
     write: (more) =>
       Effect.suspend(() => {
@@ -302,9 +416,12 @@ const staging = Effect.fnUntraced(function* ({ digest, files, left }: World, beg
         const bytes = Bytes.concat(parts)
         if (bytes.length !== expected.size || bytes.length !== size) return broken("size-mismatch")
         if (hasher.digest() !== expected.digest) return broken("digest-mismatch")
-        ended = true
-        files.set(path, { bytes, modified, ...mayRun(executable) })
+        const code = refusal(world, path)
+        if (code !== undefined) return Effect.fail(failed(named, "write", code))
+        world.temporary.delete(begun)
+        loseName(world, path)
+        world.files.set(path, { bytes, modified, ...mayRun(executable) })
         return Effect.void
       })
-  } satisfies LocalStaging
+  }
 })

@@ -156,7 +156,17 @@ export const make = (options: TreeOptions): LocalTree => {
         ({ code }) => code === "ENOENT",
         () => Effect.undefined
       ),
+      Effect.catchIf(
+        ({ code }) => code === "ENOTREG",
+        (error) => Effect.flatMap(isFolder(name), (folder) => Effect.fail(folder ? { code: "EISDIR" } : error))
+      ),
       Effect.mapError((error) => readFailed(pathOf(name))(error))
+    )
+  /** A folder opens and is then no file; "is a folder" says more. */
+  const isFolder = (name: string): Effect.Effect<boolean> =>
+    disk.stat(name.split("/")).pipe(
+      Effect.map(({ kind }) => kind === "folder"),
+      Effect.orElseSucceed(() => false)
     )
   const stage: TreeFiles["stage"] = (name, declared) => {
     const folder = name.split("/").slice(0, -1)
@@ -179,6 +189,8 @@ export const make = (options: TreeOptions): LocalTree => {
   const remove = Effect.fnUntraced(function* (name: string): Effect.fn.Return<void, LocalFileFailed> {
     const parts = name.split("/")
     yield* Effect.mapError(disk.remove(parts), writeFailed(pathOf(name)))
+    // It may have stood where a folder was to be made.
+    folders.delete(name)
     for (let depth = parts.length - 1; depth > 0; depth -= 1) {
       const gone = yield* Effect.option(disk.removeFolder(parts.slice(0, depth)))
       if (Option.isNone(gone)) return

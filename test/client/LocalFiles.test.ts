@@ -43,6 +43,22 @@ describe("memory", () => {
       Effect.provide(effect, LocalFilesMemory.layer({ folders: ["w"] }).pipe(Layer.provideMerge(DigestPortable.layer)))
     )
   }
+
+  it.effect("what was left long ago is gone once another is staged in that folder to be gone on with", () =>
+    Effect.gen(function* () {
+      const { leftover, stage } = yield* LocalFiles
+      const declared = { size: resumeBytesMin, modified: 0, resumable: true }
+      const begun = Effect.flatMap(stage("w/a", declared), ({ write }) => write([new Uint8Array(resumeBytesMin)]))
+      const from = Effect.scoped(Effect.map(leftover("w/a"), (left) => left?.from))
+      yield* Effect.scoped(begun)
+      yield* TestClock.adjust(stagedLeftoverMillisecondsMax)
+      yield* Effect.scoped(stage("w/b", declared))
+      assert.strictEqual(yield* from, resumeBytesMin)
+      yield* TestClock.adjust(stagedLeftoverMillisecondsMax + 1)
+      yield* Effect.scoped(stage("w/b", declared))
+      assert.isUndefined(yield* from)
+    }).pipe(Effect.provide(LocalFilesMemory.layer({ folders: ["w"] }).pipe(Layer.provide(DigestPortable.layer))))
+  )
 })
 
 describe("the file system", () => {

@@ -4,7 +4,7 @@
 import { Effect, Result, type Scope, Stream } from "effect"
 import * as Bytes from "../../domain/Bytes.ts"
 import type { LocalFileFailed } from "../ClientError.ts"
-import { Durability, type LocalFound, LocalFiles, type LocalPlace, type SmallPlaces } from "../LocalFiles.ts"
+import { Durability, type LocalFound, LocalFiles, type LocalPlace, placeAt, type SmallPlaces } from "../LocalFiles.ts"
 import { ContentDigest, Digest, digestOf } from "../../domain/file/Digest.ts"
 import { headBytes, resumeBytesMin } from "../../domain/limits.ts"
 import { shortDigest } from "../../domain/transfer/Signature.ts"
@@ -29,7 +29,8 @@ export const localFilesContract = (folder: string): ReadonlyArray<ContractCase<S
   ).map(({ effect, name }) => ({ name: `in a tree: ${name}`, effect })),
   ...leftovers(`${folder}/a`),
   ...trees(folder),
-  ...onePlace(folder)
+  ...onePlace(folder),
+  ...inTheWay(folder)
 ]
 
 /** Many small files at once. */
@@ -287,6 +288,100 @@ const onePlace = (folder: string): ReadonlyArray<ContractCase<Services>> => {
         yield* Effect.scoped(end)
         yield* equal("at the end", yield* from, undefined)
         yield* equal("names", yield* names, ["x/f"])
+      }).pipe(Effect.scoped)
+    }
+  ]
+}
+
+/** What stands where something else is meant, and what stays where something was. */
+const inTheWay = (folder: string): ReadonlyArray<ContractCase<Services>> => {
+  const put = Effect.fnUntraced(function* (place: LocalPlace, content: Uint8Array) {
+    const staging = yield* place.stage({ size: content.length, modified: 5000 })
+    yield* staging.write([content])
+    yield* staging.commit({ size: content.length, digest: digestOf(yield* Digest, [content]) })
+  }, Effect.scoped)
+  const failing = (code: string, effect: Effect.Effect<unknown, LocalFileFailed, Services | Scope.Scope>) =>
+    Effect.flatMap(Effect.flip(Effect.scoped(effect)), (error) => equal("the code", error.code, code))
+  const nothing = { size: 0, modified: 0 }
+  return [
+    {
+      name: "a file on the way to a path and a folder at its end are told",
+      effect: Effect.gen(function* () {
+        const files = yield* LocalFiles
+        const tree = yield* files.tree(folder, false)
+        yield* put(tree.place("f"), bytes)
+        yield* put(tree.place("x/g"), bytes)
+        for (const name of ["f/a", "f/a/b"]) {
+          const path = `${folder}/${name}`
+          for (const place of [placeAt(files, path), tree.place(name)]) {
+            yield* failing("ENOTDIR", place.stage(nothing))
+            yield* failing("ENOTDIR", place.settle({ modified: 1 }))
+          }
+          yield* failing("ENOTDIR", tree.place(name).open)
+          yield* failing("ENOTDIR", tree.remove(name))
+        }
+        for (const place of [placeAt(files, `${folder}/x`), tree.place("x")]) {
+          yield* failing("EISDIR", place.open)
+          yield* failing("EISDIR", place.stage(nothing))
+          yield* failing("ENOTREG", place.settle({ modified: 1 }))
+        }
+        yield* failing("ENOENT", files.stage(`${folder}/x/`, nothing))
+        const [walked] = yield* Stream.runCollect(files.walk(`${folder}/f`, () => true))
+        yield* equal("a file has nothing below it", walked?._tag === "Failed" && walked.error.code, "ENOTDIR")
+      }).pipe(Effect.scoped)
+    },
+    {
+      name: "a file that stood where a folder is meant stands in nobody's way once it is removed",
+      effect: Effect.gen(function* () {
+        const tree = yield* (yield* LocalFiles).tree(folder, false)
+        yield* put(tree.place("f"), bytes)
+        yield* failing("ENOTDIR", tree.place("f/a").stage(nothing))
+        yield* tree.remove("f")
+        yield* put(tree.place("f/a"), bytes)
+      }).pipe(Effect.scoped)
+    },
+    {
+      name: "a folder stays that a staging was given up in, and goes with the last that was in it",
+      effect: Effect.gen(function* () {
+        const files = yield* LocalFiles
+        const tree = yield* files.tree(folder, false)
+        const kinds = Effect.forEach(["x", "x/y"], (name) =>
+          Effect.map(files.look(`${folder}/${name}`), (found) => found?.kind)
+        )
+        yield* Effect.scoped(tree.place("x/y/a").stage(nothing))
+        yield* equal("given up", yield* kinds, ["folder", "folder"])
+        yield* failing("EISDIR", files.stage(`${folder}/x/y`, nothing))
+        yield* equal("offered", yield* files.complete(`${folder}/x`), [`${folder}/x/`])
+        yield* put(placeAt(files, `${folder}/x/y/b`), bytes)
+        yield* Effect.scoped(
+          Effect.andThen(tree.place("x/y/a").stage(nothing), Effect.andThen(tree.remove("x/y/b"), kinds)).pipe(
+            Effect.flatMap((found) => equal("something is on its way", found, ["folder", "folder"]))
+          )
+        )
+        yield* put(tree.place("x/y/b"), bytes)
+        yield* tree.remove("x/y/b")
+        yield* equal("the last", yield* kinds, [undefined, undefined])
+        const inner = yield* files.tree(`${folder}/x`, true)
+        yield* put(inner.place("y/a"), bytes)
+        yield* inner.remove("y/a")
+        yield* equal("the tree's own", yield* kinds, ["folder", undefined])
+      }).pipe(Effect.scoped)
+    },
+    {
+      name: "an open file is no other when its name goes to one, and is when it is settled",
+      effect: Effect.gen(function* () {
+        const files = yield* LocalFiles
+        const place = placeAt(files, `${folder}/f`)
+        yield* put(place, bytes)
+        const source = yield* Effect.fromNullishOr(yield* place.open)
+        const another = source.isAnother ?? Effect.succeed(false)
+        yield* put(place, bytes.subarray(5))
+        yield* equal("replaced", yield* another, false)
+        const settled = yield* Effect.fromNullishOr(yield* place.open)
+        yield* place.settle({ modified: 9000 })
+        yield* failing("source-changed", settled.unchanged)
+        yield* equal("settled", yield* settled.isAnother ?? Effect.succeed(true), true)
+        yield* equal("the first one", yield* another, false)
       }).pipe(Effect.scoped)
     }
   ]
