@@ -1,7 +1,7 @@
 /**
  * One file's transfer, alone or among many: what is sent or got, how far it is, and the report of its end.
  */
-import { Clock, Effect, Exit, Option, Result, Scope, Stream } from "effect"
+import { Clock, Effect, Exit, Result, Scope } from "effect"
 import { type ContentDigest, Digest, digestOf } from "../domain/file/Digest.ts"
 import { mayRun } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
@@ -73,13 +73,6 @@ export const parallelizing = (expect?: ContentDigest, settle = false): Sending =
 
 /** What both ends have, when the server's file is equal to ours. */
 const equalOf = Effect.fnUntraced(function* (session: ClientSession, name: FileName.FileName, source: LocalSource) {
-  // By its size first: a large one would be read whole to be described.
-  const listed = yield* session.fetchWith({ alike: [name] }).pipe(
-    Stream.filter((entry) => FileName.key(entry.name) === FileName.key(name)),
-    Stream.runHead,
-    Effect.catchTag("RequestRefused", () => Effect.succeedNone)
-  )
-  if (Option.isNone(listed) || listed.value.size !== source.size) return undefined
   const there = yield* Effect.catchTag(session.describe(name), "RequestRefused", () => Effect.undefined)
   if (there?.size !== source.size || there.executable !== source.executable) return undefined
   const digest = yield* Sender.digestOf(yield* Digest, source)
