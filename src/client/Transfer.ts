@@ -6,7 +6,7 @@ import { type ContentDigest, Digest, digestOf } from "../domain/file/Digest.ts"
 import { mayRun } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
-import { bundleBytesMax, bundlesAheadMax, deltaBytesMin, smallFileBytesMax } from "../domain/limits.ts"
+import { bundleBytesMax, bundlesAheadMax, smallFileBytesMax } from "../domain/limits.ts"
 import { SourceShrank } from "../domain/transfer/Outgoing.ts"
 import type { Along, Bundled, FileError, Moved, Together } from "./Batch.ts"
 import type { OnCrossed, Refusals, SmallDownload, SmallUpload } from "./Bundles.ts"
@@ -14,10 +14,9 @@ import { type CommandError, type LocalFileFailed, RequestRefused, SourceMissing 
 import type { ClientSession, Committed } from "./ClientSession.ts"
 import * as Download from "./Download.ts"
 import type { LocalFiles, LocalPlace, LocalSource, SmallPlaces } from "./LocalFiles.ts"
-import { counter, type OnProgress } from "./Progress.ts"
+import type { OnProgress } from "./Progress.ts"
 import * as Reconnect from "./Reconnect.ts"
 import { Reporter, type TransferCommand, type Transferred } from "./Reporter.ts"
-import * as Sender from "./Sender.ts"
 import { Sessions } from "./Sessions.ts"
 
 /** What a transfer needs. */
@@ -38,7 +37,7 @@ export interface Sending {
     name: FileName.FileName,
     source: LocalSource,
     onProgress: OnProgress
-  ) => Effect.Effect<Committed & { readonly equal?: boolean }, CommandError | LocalFileFailed | SourceShrank, Digest>
+  ) => Effect.Effect<Committed, CommandError | LocalFileFailed | SourceShrank>
 }
 
 export const uploading: Sending = {
@@ -57,27 +56,7 @@ export const parallelizing = (expect?: ContentDigest, settle = false): Sending =
   missing: "parallelize",
   // The version that is expected is gone once the first try was committed.
   again: expect === undefined,
-  run: (session, name, source, onProgress) => {
-    const moved = session.para(name, source, onProgress, expect, settle)
-    // The server offers no signature of so small a file: whether it is equal has to be asked.
-    if (settle || expect !== undefined || source.size >= deltaBytesMin) return moved
-    return Effect.flatMap(equalOf(session, name, source), (equal) => {
-      if (equal === undefined) return moved
-      return Effect.as(
-        Effect.sync(() => counter(equal.size, onProgress).finish()),
-        equal
-      )
-    })
-  }
-})
-
-/** What both ends have, when the server's file is equal to ours. */
-const equalOf = Effect.fnUntraced(function* (session: ClientSession, name: FileName.FileName, source: LocalSource) {
-  const there = yield* Effect.catchTag(session.describe(name), "RequestRefused", () => Effect.undefined)
-  if (there?.size !== source.size || there.executable !== source.executable) return undefined
-  const digest = yield* Sender.digestOf(yield* Digest, source)
-  yield* source.unchanged
-  return there.digest === digest ? { size: source.size, digest, equal: true } : undefined
+  run: (session, name, source, onProgress) => session.para(name, source, onProgress, expect, settle)
 })
 
 /**
