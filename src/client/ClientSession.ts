@@ -316,8 +316,11 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
         if (from > size) return yield* new ProtocolBroken({ detail: "more is staged than was declared" })
         const sender = Sender.make(digest, request, source, count)
         const isSettled = base.executable === executable && (!settle || base.modified === modified)
-        const sending =
-          signature === undefined
+        const isEqual =
+          base.digest !== undefined && isSettled && (yield* Sender.digestOf(digest, source)) === base.digest
+        const sending = isEqual
+          ? Effect.as(source.unchanged, { size, digest: base.digest })
+          : signature === undefined
             ? from > 0
               ? requests.unlessOver(sender.rest(from))
               : sender.whole

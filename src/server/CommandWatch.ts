@@ -122,7 +122,7 @@ export const make = (): CommandWatch => {
   const sent = (id: RequestId, message: ServerMessage): ReadonlyArray<Ended> => {
     const one = open.get(id)
     if (one === undefined) return []
-    if (message._tag === "SameFileHere") one.before = message.signature?.digest ?? one.before
+    if (message._tag === "SameFileHere") one.before = message.signature?.digest ?? message.digest ?? one.before
     if ("digest" in message) one.after = message.digest
     const outcome = outcomeOf(message)
     return outcome === undefined ? [] : endAs(id, outcome)

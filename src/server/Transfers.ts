@@ -8,7 +8,7 @@ import { Effect, Exit, FiberHandle, Scope } from "effect"
 import * as Bytes from "../domain/Bytes.ts"
 import type { ChannelFailed } from "../domain/channel/ChannelError.ts"
 import { Owned } from "../domain/channel/Transport.ts"
-import { Digest, digestOf } from "../domain/file/Digest.ts"
+import { type ContentDigest, Digest, digestOf } from "../domain/file/Digest.ts"
 import { mayRun } from "../domain/file/FileEntry.ts"
 import * as FileNames from "../domain/file/FileName.ts"
 import type { FileName } from "../domain/file/FileName.ts"
@@ -87,6 +87,17 @@ interface Opened extends Held<OpenFile> {
   readonly signature: Signature | undefined
 }
 
+/** The digest of a file that is too small for a signature, where it may be equal to one of that size. */
+const smallDigest = (digest: Digest["Service"], file: OpenFile, size: number) =>
+  file.entry.size === size && size > 0 && size < deltaBytesMin
+    ? file.read(0, size).pipe(
+        Effect.map((content) => digestOf(digest, [content])),
+        Effect.tap(file.unchanged),
+        // Then it is sent, and what is wrong with the file is told by what needs it.
+        Effect.orElseSucceed(() => undefined)
+      )
+    : Effect.undefined
+
 const holdIn =
   (connection: Scope.Scope) =>
   <A>(resource: Effect.Effect<A, StoreError, Scope.Scope>): Effect.Effect<Held<A>, StoreError> =>
@@ -153,6 +164,7 @@ export const make = Effect.fnUntraced(function* (options: {
       const { command, executable, expect, id, modified, size, target } = asked
       const base = command === "Para" ? yield* openSigned(asked.name, true) : undefined
       const name = base?.value.entry.name ?? asked.name
+      const small = base && (yield* smallDigest(digest, base.value, size))
       if (base !== undefined && expect !== undefined) {
         const now = base.signature?.digest ?? (yield* signatures.of(base.value)).digest
         if (now !== expect) return yield* new BaseChanged({ name })
@@ -188,7 +200,7 @@ export const make = Effect.fnUntraced(function* (options: {
         replaces: expect === undefined ? undefined : base?.value.version,
         assembly: base && (yield* Scope.provide(Assembly.make(value, base.value), staging.scope))
       }
-      return { _tag: "Staged", id, resumed: staging.value.resumed, base: base && baseOf(base) } as const
+      return { _tag: "Staged", id, resumed: staging.value.resumed, base: base && baseOf(base, small) } as const
     }).pipe(
       Effect.onError(() => discard),
       Effect.catch((error) => refusedTarget(asked.id, asked.target, error))
@@ -416,11 +428,12 @@ const givingBack = (staging: Staging): Staging => ({
     Effect.tap(staging.write(content), () => Effect.sync(() => Bytes.giveBack(content, frameHeaderBytes)))
 })
 
-const baseOf = ({ signature, value }: Opened): Base => ({
+const baseOf = ({ signature, value }: Opened, digest: ContentDigest | undefined): Base => ({
   size: value.entry.size,
   modified: value.entry.modified,
   ...mayRun(value.entry.executable),
-  ...(signature && { signature: offerOf(signature) })
+  ...(signature && { signature: offerOf(signature) }),
+  ...(digest && { digest })
 })
 
 /** Names whose content this is: what was staged is gone on with for the same source and user alone. */

@@ -26,7 +26,7 @@ import { WorkingFolder } from "../../src/client/WorkingFolder.ts"
 import * as Bytes from "../../src/domain/Bytes.ts"
 import type { FileEntry } from "../../src/domain/file/FileEntry.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
-import { eagerContentBytesMax, filesAheadMax, smallFileBytesMax } from "../../src/domain/limits.ts"
+import { deltaBytesMin, eagerContentBytesMax, filesAheadMax, smallFileBytesMax } from "../../src/domain/limits.ts"
 import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
@@ -408,6 +408,32 @@ describe("commands", () => {
         ["changed 7 120000 undefined", "equal 9 60000 undefined", "run 9 120000 true"]
       )
     }).pipe(Effect.provide(updated.layer))
+  )
+
+  const alone = world({ json: true })
+  it.effect("a small file that is equal keeps its time at the server when it is brought up to date alone, too", () =>
+    Effect.gen(function* () {
+      const { here } = alone
+      const files = yield* LocalFilesMemory.MemoryFiles
+      const contents = { small: "as it was", next: "y".repeat(deltaBytesMin - 1), large: "x".repeat(deltaBytesMin) }
+      for (const [name, content] of Object.entries(contents)) {
+        yield* place(name, content)
+        assert.isTrue(yield* upload([name]))
+        files.set(name, { bytes: text(content), modified: 120_000 })
+        taken(here)
+        assert.isTrue(yield* para([name]))
+        assert.include(taken(here).out, `"reused":${content.length},"equal":true`, name)
+      }
+      const session = yield* (yield* Sessions).session
+      const modified = Effect.map(Stream.runCollect(session.fetch), (all) => all.map((file) => file.modified))
+      assert.deepStrictEqual(yield* modified, [60_000, 60_000, 60_000])
+      // One that may be run is another file, and so is one of equal size.
+      files.set("next", { bytes: text(contents.next), modified: 120_000, executable: true })
+      files.set("small", { bytes: text("as it is!"), modified: 120_000 })
+      for (const name of ["next", "small"]) assert.isTrue(yield* para([name]))
+      assert.notInclude(taken(here).out, `"equal":true`)
+      assert.deepStrictEqual((yield* modified).toSorted(), [120_000, 120_000, 60_000])
+    }).pipe(Effect.provide(alone.layer))
   )
 
   const followed = world()

@@ -516,7 +516,12 @@ const commit = (
   if (transfer._tag !== "Receiving" || transfer.id !== id) return violation
   const { base, declared, received, resumed } = transfer
   // Equal already: nothing was sent, and nothing has to be written.
-  if (received === resumed && size === declared && size === base?.size && digest === base.signature?.digest) {
+  if (
+    received === resumed &&
+    size === declared &&
+    size === base?.size &&
+    digest === (base.signature?.digest ?? base.digest)
+  ) {
     return finish(state, [{ _tag: "Discard", id }, send(id, { _tag: "SuccessfullyParallelized", size, digest })])
   }
   if (size !== received || size !== declared) return abandon(state, { reason: "size-mismatch" }, undefined)

@@ -92,6 +92,8 @@ export interface Base {
   readonly modified: Milliseconds
   readonly executable?: true
   readonly signature?: SignatureOffer
+  /** of a small one that may be equal */
+  readonly digest?: ContentDigest
 }
 
 /** A file that the client is sending: `declared` bytes. */

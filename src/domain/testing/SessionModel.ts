@@ -186,6 +186,9 @@ const withOffer = (
         return { ...said, signature: { digest, key, averageLog2, groups: packPieces(groups), prefixes } }
       })
 
+/** Too small for an offer, and not so small that there is nothing to spare. */
+const isSmall = ({ size }: File): boolean => size > 0 && size < deltaBytesMin
+
 const isFile = (found: File | Refusal): found is File => "content" in found
 
 /** A request's turn has come: what it is answered before it waits for its client, or finally. */
@@ -230,7 +233,14 @@ const begin = (model: Model, session: Session, id: number, command: Command): An
         return finish(model, session, [refused(id, { reason: "conflict" })])
       }
       session.waiting = { _tag: "Receiving", id, command, base: file, received: new Uint8Array(0) }
-      return [withOffer(model, id, file, { _tag: "SameFileHere", ...here })]
+      // A small one that may be equal is told by its digest alone.
+      return [
+        withOffer(model, id, file, {
+          _tag: "SameFileHere",
+          ...here,
+          ...(isSmall(file) && size === command.size && { digest })
+        })
+      ]
     case "Remove":
     case "Rename":
       return finish(model, session, [change(model, id, file, command)])
@@ -370,7 +380,7 @@ const commit = (
   const no = (refusal: Refusal): Answers => finish(model, session, [refused(id, refusal)])
   const { modified, size } = command
   const digest = digestOf(model.digest, [received])
-  const offered = base !== undefined && base.size >= deltaBytesMin
+  const offered = base !== undefined && base.size > 0
   const equal = offered && wanted.digest === base.digest && wanted.size === base.size && size === base.size
   if (equal && received.length < size) {
     const done = { _tag: "SuccessfullyParallelized", size, digest: base.digest } as const

@@ -192,7 +192,9 @@ export const ServerMessage = Schema.TaggedUnion({
     modified: Milliseconds,
     executable: Executable,
     from: FileSize,
-    signature: Schema.optionalKey(SignatureOffer)
+    signature: Schema.optionalKey(SignatureOffer),
+    /** of a file that is too small for an offer, and as long as the client's */
+    digest: Schema.optionalKey(ContentDigest)
   },
   SameFileNotHere: {},
   /** A part of an answer to `NeedChunks` or `NeedBlocks`: the pieces of all that was asked for, one after another. */
