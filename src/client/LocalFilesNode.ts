@@ -70,14 +70,7 @@ const open = (path: string): Effect.Effect<LocalSource | undefined, LocalFileFai
       ({ code }) => code === "ENOENT" || code === "ENOTDIR",
       () => Effect.undefined
     ),
-    // A folder opens and is then no file; "is a folder" says more.
-    Effect.catchIf(
-      ({ code }) => code === "ENOTREG",
-      (error) =>
-        Effect.flatMap(isFolder(path), (folder) =>
-          Effect.fail(folder ? new DiskError({ operation: "openRead", code: "EISDIR" }) : error)
-        )
-    ),
+    LocalTreeDisk.orFolder(isFolder(path)),
     Effect.mapError(LocalTreeDisk.readFailed(path))
   )
 }

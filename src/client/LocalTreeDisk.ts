@@ -156,13 +156,9 @@ export const make = (options: TreeOptions): LocalTree => {
         ({ code }) => code === "ENOENT",
         () => Effect.undefined
       ),
-      Effect.catchIf(
-        ({ code }) => code === "ENOTREG",
-        (error) => Effect.flatMap(isFolder(name), (folder) => Effect.fail(folder ? { code: "EISDIR" } : error))
-      ),
+      orFolder(isFolder(name)),
       Effect.mapError((error) => readFailed(pathOf(name))(error))
     )
-  /** A folder opens and is then no file; "is a folder" says more. */
   const isFolder = (name: string): Effect.Effect<boolean> =>
     disk.stat(name.split("/")).pipe(
       Effect.map(({ kind }) => kind === "folder"),
@@ -369,6 +365,18 @@ export const sourceOf = (file: DiskFile, path: string): Effect.Effect<LocalSourc
 /** Gives an open file what it has besides its content: its owner may, also where nobody may write to it. */
 export const settle = (file: DiskFile, { executable, modified }: Facts): Effect.Effect<void, DiskError> =>
   Effect.andThen(file.setExecutable(executable === true), file.setModified(modified))
+
+/** A folder opens and is then no file; "is a folder" says more. */
+export const orFolder =
+  <R2>(isFolder: Effect.Effect<boolean, never, R2>) =>
+  <A, E extends { readonly code: string }, R>(
+    opening: Effect.Effect<A, E, R>
+  ): Effect.Effect<A, { readonly code: string }, R | R2> =>
+    Effect.catch(opening, (error) =>
+      error.code === "ENOTREG"
+        ? Effect.flatMap(isFolder, (folder) => Effect.fail(folder ? { code: "EISDIR" } : error))
+        : Effect.fail(error)
+    )
 
 /** A local file cannot be read, in a person's words. */
 export const readFailed =

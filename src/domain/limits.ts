@@ -395,11 +395,8 @@ export const throttledPiecesPerSecond = 20
 /** The lowest rate that a client keeps to, bytes each second: a link much slower is taken for one that has stalled. */
 export const throttledBytesPerSecondMin = 4 * 1024
 
-/** Sessions that wait for their share of the bandwidth look this often: a reload may have changed a rate. */
-export const shareLookMilliseconds = 1_000
-
-/** A login that is waited for is looked at this often: a reload may have changed the time for it. */
-export const loginLookMilliseconds = 1_000
+/** Who waits for a login, or for a share of the bandwidth, looks this often: a reload may have changed how long. */
+export const reloadLookMilliseconds = 1_000
 
 /** Of a record that is not whole yet each part of so many bytes is progress; a link that is slower has stalled. */
 export const receivedPartBytes = 64 * 1024

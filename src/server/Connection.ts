@@ -19,7 +19,6 @@ import { printable } from "../domain/file/Printable.ts"
 import {
   goodbyeMillisecondsMax,
   inboxRecordsMax,
-  loginLookMilliseconds,
   packedBytesMax,
   pingedStallsMax,
   unavailableRetryMilliseconds
@@ -43,6 +42,7 @@ import { Visitor } from "./Doorman.ts"
 import type { EndReason } from "./EndReason.ts"
 import * as Flow from "./Flow.ts"
 import * as KeepAlive from "./KeepAlive.ts"
+import * as LiveWait from "./LiveWait.ts"
 import { log } from "./LogEvent.ts"
 import * as Login from "./Login.ts"
 import type { LoginGuard } from "./LoginGuard.ts"
@@ -213,11 +213,7 @@ const session = Effect.fnUntraced(function* (
 
 /** Waits until the time for the login is over. A reload may change it meanwhile. */
 const loginTimeOver = (story: Story, limits: ServerLimits): Effect.Effect<void> =>
-  Effect.flatMap(Monotonic.now, (now) => {
-    const left = story.came + limits.loginMilliseconds - now
-    if (left <= 0) return Effect.void
-    return Effect.andThen(Effect.sleep(Math.min(left, loginLookMilliseconds)), loginTimeOver(story, limits))
-  })
+  Effect.flatMap(Monotonic.clock, (time) => LiveWait.all(() => story.came + limits.loginMilliseconds - time()))
 
 /** Ends the connection, whatever it is about. The first end counts. */
 type Cut = (cause: Cause.Cause<ConnectionError>) => void

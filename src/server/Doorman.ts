@@ -9,9 +9,10 @@
 import { Clock, Context, Effect, Latch, Result, type Scope } from "effect"
 import type { Parts } from "../domain/Bytes.ts"
 import * as SecureChannel from "../domain/channel/SecureChannel.ts"
-import { endsToldMilliseconds, loginLookMilliseconds } from "../domain/limits.ts"
+import { endsToldMilliseconds } from "../domain/limits.ts"
 import * as Monotonic from "../domain/Monotonic.ts"
 import type { EndReason } from "./EndReason.ts"
+import * as LiveWait from "./LiveWait.ts"
 import { log } from "./LogEvent.ts"
 import * as Metrics from "./Metrics.ts"
 import * as Peer from "./Peer.ts"
@@ -152,7 +153,7 @@ export const make: Effect.Effect<
         continue
       }
       const left = oldest.came + limits.loginMilliseconds - time()
-      if (left > 0) yield* Effect.sleep(Math.min(left, loginLookMilliseconds))
+      if (left > 0) yield* LiveWait.some(left)
       else expel(oldest, "login-timeout")
     }
   })

@@ -3,13 +3,14 @@
  */
 import { Effect, Schema } from "effect"
 import { lengthOf } from "../domain/Bytes.ts"
-import { keepAliveMilliseconds, ownWorkBytesPerSecondMin, shareLookMilliseconds } from "../domain/limits.ts"
+import { keepAliveMilliseconds, ownWorkBytesPerSecondMin } from "../domain/limits.ts"
 import * as Monotonic from "../domain/Monotonic.ts"
 import type { FrameChannel, Traffic } from "../domain/session/FrameChannel.ts"
 import type { Session } from "../domain/session/SessionState.ts"
 import { connectionId, type Frame } from "../domain/wire/Frame.ts"
 import type { Direction, Share } from "./Bandwidth.ts"
 import type { AliveMeanwhile } from "./KeepAlive.ts"
+import * as LiveWait from "./LiveWait.ts"
 import * as Patience from "./Patience.ts"
 import * as RateMeter from "./RateMeter.ts"
 import { ServerLimits } from "./ServerLimits.ts"
@@ -46,10 +47,9 @@ const isSignOfLife = (frames: ReadonlyArray<Frame>): boolean =>
 const nothing: Readonly<Traffic> = { received: 0, sent: 0 }
 
 const waited = (share: Share, direction: Direction): Effect.Effect<void> =>
-  Effect.suspend(() => {
+  LiveWait.all(() => {
     const left = share.left(direction)
-    if (left < 1) return Effect.void
-    return Effect.andThen(Effect.sleep(Math.min(left, shareLookMilliseconds)), waited(share, direction))
+    return left < 1 ? 0 : left
   })
 
 export const make: Effect.Effect<Flow> = Effect.gen(function* () {

@@ -90,13 +90,16 @@ interface Opened extends Held<OpenFile> {
 /** The digest of a file that is too small for a signature, where it may be equal to one of that size. */
 const smallDigest = (digest: Digest["Service"], file: OpenFile, size: number) =>
   file.entry.size === size && size > 0 && size < deltaBytesMin
-    ? file.read(0, size).pipe(
-        Effect.map((content) => digestOf(digest, [content])),
-        Effect.tap(file.unchanged),
-        // Then it is sent, and what is wrong with the file is told by what needs it.
-        Effect.orElseSucceed(() => undefined)
-      )
+    ? // Else it is sent, and what is wrong with the file is told by what needs it.
+      Effect.orElseSucceed(readDigest(digest, file), () => undefined)
     : Effect.undefined
+
+/** The digest of a file that is small enough to be read at once. */
+const readDigest = (digest: Digest["Service"], file: OpenFile) =>
+  file.read(0, file.entry.size).pipe(
+    Effect.tap(file.unchanged),
+    Effect.map((content) => digestOf(digest, [content]))
+  )
 
 const holdIn =
   (connection: Scope.Scope) =>
@@ -174,7 +177,7 @@ export const make = Effect.fnUntraced(function* (options: {
           ? {}
           : { resume: resumeKey(digest, user(), files.whole(asked.name), asked, asked.head) }
       if (watch.audited) {
-        const before = base?.signature?.digest ?? (yield* known(name))
+        const before = base?.signature?.digest ?? small ?? (yield* known(name))
         if (before !== undefined) watch.had(id, before)
       }
       // Taking over from an older session may wait for what that is doing.
@@ -356,9 +359,7 @@ const knownDigest = ({ digest, signatures, store }: Known, name: FileName) =>
     const file = yield* store.open(name)
     const { size } = file.entry
     if (size >= deltaBytesMin) return (yield* signatures.kept(file))?.digest
-    const content = yield* file.read(0, size)
-    yield* file.unchanged
-    return digestOf(digest, [content])
+    return yield* readDigest(digest, file)
   }).pipe(
     Effect.scoped,
     Effect.catch(() => Effect.undefined)

@@ -7,7 +7,7 @@ import { PrometheusMetrics } from "effect/observability"
 import { TestClock } from "effect/testing"
 import { preamble } from "../../src/domain/channel/Protocol.ts"
 import { publicKeyBytes } from "../../src/domain/channel/Kem.ts"
-import { endsToldMilliseconds, loginLookMilliseconds } from "../../src/domain/limits.ts"
+import { endsToldMilliseconds, reloadLookMilliseconds } from "../../src/domain/limits.ts"
 import * as Doorman from "../../src/server/Doorman.ts"
 import * as Peer from "../../src/server/Peer.ts"
 import { Seats } from "../../src/server/Seats.ts"
@@ -179,7 +179,7 @@ describe("Doorman", () => {
       const waiting = call(doorman, "192.0.2.1")
       yield* TestClock.adjust(10_000)
       Object.assign(changing, { loginMilliseconds: 3_000 })
-      yield* TestClock.adjust(loginLookMilliseconds)
+      yield* TestClock.adjust(reloadLookMilliseconds)
       assert.strictEqual(waiting.dismissals(), 1)
       const later = call(doorman, "192.0.2.1")
       yield* TestClock.adjust(2_999)

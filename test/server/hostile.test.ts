@@ -11,7 +11,7 @@ import {
   contentBlockBytes,
   goodbyeMillisecondsMax,
   idleMillisecondsMax,
-  loginLookMilliseconds,
+  reloadLookMilliseconds,
   loginMillisecondsMax,
   pingedStallsMax,
   stallMillisecondsMax
@@ -222,7 +222,7 @@ describe("the deadline of a login", () => {
         yield* TestClock.adjust(loginMillisecondsMax)
         assert.deepStrictEqual(yield* ends, [])
         Object.assign(changing, { loginMilliseconds: 5_000 })
-        yield* TestClock.adjust(loginLookMilliseconds)
+        yield* TestClock.adjust(reloadLookMilliseconds)
         assert.deepStrictEqual(yield* ends, ["login-timeout"])
       }),
     { liveLimits: changing }
