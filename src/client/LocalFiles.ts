@@ -210,7 +210,10 @@ export class LocalFiles extends Context.Service<
     readonly baseName: (path: string) => string
     /** The path of a file in a folder. */
     readonly join: (folder: string, name: string) => string
-    /** Paths that begin like this one, in order, folders with a separator at their end; none when it cannot be read. */
+    /**
+     * Paths that begin like this one, in order, folders with a separator at their end; none when it cannot be read.
+     * What `stage` writes and has left is not among them.
+     */
     readonly complete: (beginning: string) => Effect.Effect<ReadonlyArray<string>>
   }
 >()("paradrop/client/LocalFiles") {}

@@ -393,9 +393,12 @@ const complete = (beginning: string): Effect.Effect<ReadonlyArray<string>> => {
   return call<ReadonlyArray<nodeFs.Dirent>>((done) =>
     nodeFs.readdir(folder === "" ? "." : folder, { withFileTypes: true }, done)
   ).pipe(
-    // Hidden files are offered to whoever types the dot.
     Effect.map((entries) =>
-      entries.filter(({ name }) => name.startsWith(start) && (start !== "" || !name.startsWith(".")))
+      entries.filter(
+        ({ name }) =>
+          // Hidden files are offered to whoever types the dot.
+          name.startsWith(start) && (start !== "" || !name.startsWith(".")) && !StagedFile.isTemporary(name)
+      )
     ),
     Effect.flatMap(
       Effect.forEach((entry) =>

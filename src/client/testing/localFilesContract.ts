@@ -560,10 +560,9 @@ const wholeFiles = (folder: string): ReadonlyArray<ContractCase<Services>> => {
       })
     )
   })
-  const names = Effect.gen(function* () {
-    const files = yield* LocalFiles
-    return [...(yield* files.complete(at(""))), ...(yield* files.complete(at(".")))].map((path) => files.baseName(path))
-  })
+  const names = Effect.flatMap(LocalFiles, ({ walk }) =>
+    Effect.map(Stream.runCollect(walk(folder, () => true)), (all) => all.map(({ name }) => name))
+  )
   const failing = <A, E extends { readonly _tag: string }>(code: string, effect: Effect.Effect<A, E, Services>) =>
     Effect.flatMap(failure(code, effect), (error) =>
       equal("the code", "code" in error ? String(error.code) : error._tag, code)
@@ -698,6 +697,13 @@ const wholeFiles = (folder: string): ReadonlyArray<ContractCase<Services>> => {
         yield* equal("one", yield* files.complete(at("ac")), [at("ac d")])
         yield* equal("folder", yield* files.complete(folder.slice(0, -1)), [`${folder}/`])
         yield* equal("none", yield* files.complete(at("none/")), [])
+        yield* put(".b", bytes)
+        yield* Effect.scoped(
+          files.stage(at("c"), { size: 1, modified: 0 }).pipe(
+            Effect.andThen(Effect.all([files.complete(at("")), files.complete(at("."))])),
+            Effect.flatMap((found) => equal("on its way", found, [[at("ab"), at("ac d")], [at(".b")]]))
+          )
+        )
       })
     }
   ]
