@@ -14,6 +14,8 @@ import {
   type PackedRefused,
   packRanges,
   pieceBytes,
+  pieceDigestBytes,
+  pieceHeadBytes,
   type Range,
   unpackDigests,
   unpackLists,
@@ -29,7 +31,7 @@ export interface Questions {
 
 /** What the server offers, checked: its groups cover its file. */
 export const coarseOf = Effect.fnUntraced(function* (
-  { averageLog2, digest, groups: packed, key, prefixes }: SignatureOffer,
+  { averageLog2, digest, groups: packed, heads, key, prefixes }: SignatureOffer,
   size: number
 ): Effect.fn.Return<Coarse, ProtocolBroken> {
   // Chunks smaller than the size gives would be more than a signature has: memory of ours for a lie.
@@ -40,8 +42,10 @@ export const coarseOf = Effect.fnUntraced(function* (
   if (groups.length > groupsAskedMax) {
     return yield* new ProtocolBroken({ detail: "a signature with too many groups" })
   }
-  const beginnings = prefixes === undefined ? {} : { prefixes: yield* fits(unpackDigests(prefixes, groups.length)) }
-  return { size, averageLog2, digest, key, groups, ...beginnings }
+  const digests = (bytes: Uint8Array, each: number) => fits(unpackDigests(bytes, groups.length, each))
+  const beginnings = prefixes === undefined ? {} : { prefixes: yield* digests(prefixes, pieceDigestBytes) }
+  const starts = heads === undefined ? {} : { heads: yield* digests(heads, pieceHeadBytes) }
+  return { size, averageLog2, digest, key, groups, ...beginnings, ...starts }
 })
 
 /**

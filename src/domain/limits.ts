@@ -350,6 +350,9 @@ export const expectedMissesMax = 4
 /** Pieces that a search cuts without a hit before it asks for more chunks to compare with. */
 export const searchPiecesMax = 8
 
+/** Bytes that a search cuts in vain before it asks for more chunks, where it knows how groups begin. */
+export const movedSearchBytesMax = 64 * 1024 * 1024
+
 /** A range that differs is looked at closer, in blocks, when its counterpart is no larger. */
 export const hintBytesMax = 8 * 1024 * 1024
 

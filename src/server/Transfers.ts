@@ -21,7 +21,7 @@ import type { Confined } from "../domain/store/Confined.ts"
 import { type FileStore, type OpenFile, type Staging } from "../domain/store/FileStore.ts"
 import { BaseChanged, type StoreError } from "../domain/store/StoreError.ts"
 import { sendAll, sendRanges } from "../domain/transfer/Outgoing.ts"
-import { type Piece, shortDigest, type Signature } from "../domain/transfer/Signature.ts"
+import { groupHeads, type Piece, shortDigest, type Signature } from "../domain/transfer/Signature.ts"
 import { Signatures } from "../domain/transfer/Signatures.ts"
 import type { RequestId } from "../domain/wire/Frame.ts"
 import type { SignatureOffer } from "../domain/wire/Message.ts"
@@ -414,12 +414,13 @@ const changer = (options: {
     )
 }
 
-const offerOf = ({ averageLog2, digest, groups, key }: Signature): SignatureOffer => ({
-  digest,
-  key,
-  averageLog2,
-  groups: packPieces(groups),
-  prefixes: packDigests(groups.map(({ prefix }) => prefix))
+const offerOf = (signature: Signature): SignatureOffer => ({
+  digest: signature.digest,
+  key: signature.key,
+  averageLog2: signature.averageLog2,
+  groups: packPieces(signature.groups),
+  prefixes: packDigests(signature.groups.map(({ prefix }) => prefix)),
+  heads: packDigests(groupHeads(signature))
 })
 
 /** Content whose memory is given back once it is written: of files that nobody holds in memory whole. */

@@ -6,6 +6,7 @@
  * range = offset u64 | length u64          both exact in 53 bits, length at least 1
  * piece = length u48 | digest (12)         offsets follow from the lengths, length at least 1
  * digest (12)                              one after the other, for pieces that are named elsewhere
+ * head (4)                                 the same, of the first bytes of their digests
  * ```
  *
  * Numbers are big-endian. What does not fit exactly is refused before anything is built from it.
@@ -39,6 +40,9 @@ export const rangeBytes = 16
 
 /** The digest of a piece, in bytes. */
 export const pieceDigestBytes = 12
+
+/** How the digest of a piece begins, in bytes: what does not begin so is another piece. */
+export const pieceHeadBytes = 4
 
 /** A packed piece, in bytes. */
 export const pieceBytes = 6 + pieceDigestBytes
@@ -129,17 +133,22 @@ export const unpackLists = (
 
 const lengthAt = (view: DataView, at: number): number => view.getUint16(at) * 2 ** 32 + view.getUint32(at + 2)
 
-/** `pieceDigestBytes` bytes for each digest, in order. */
+/** `pieceDigestBytes` bytes for each digest, in order; or `pieceHeadBytes` for each head. */
 export const packDigests = (digests: ReadonlyArray<string>): Uint8Array =>
   Bytes.concat(digests.map((digest) => hexToBytes(digest)))
 
-/** @param count how many there must be */
-export const unpackDigests = (bytes: Uint8Array, count: number): Result.Result<ReadonlyArray<string>, PackedRefused> =>
-  bytes.length === count * pieceDigestBytes
+/**
+ * @param count how many there must be
+ * @param each bytes of one
+ */
+export const unpackDigests = (
+  bytes: Uint8Array,
+  count: number,
+  each: number = pieceDigestBytes
+): Result.Result<ReadonlyArray<string>, PackedRefused> =>
+  bytes.length === count * each
     ? Result.succeed(
-        Array.from({ length: count }, (_, index) =>
-          bytesToHex(bytes.subarray(index * pieceDigestBytes, (index + 1) * pieceDigestBytes))
-        )
+        Array.from({ length: count }, (_, index) => bytesToHex(bytes.subarray(index * each, (index + 1) * each)))
       )
     : refused("length")
 

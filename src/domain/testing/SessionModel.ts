@@ -12,7 +12,15 @@ import { type FileName, key, segmentKey, segments } from "../file/FileName.ts"
 import { packDigests, packPieces, unpackRanges } from "../file/Packed.ts"
 import { type BundledFile, packSent, unpackFiles, unpackNames } from "../file/PackedFiles.ts"
 import { bundleBytesMax, bundleFilesMax, deltaBytesMin, loginAttemptsMax, smallFileBytesMax } from "../limits.ts"
-import { blockHash, blockRules, makeBuilder, makeCutter, type Piece, type Signature } from "../transfer/Signature.ts"
+import {
+  blockHash,
+  blockRules,
+  groupHeads,
+  makeBuilder,
+  makeCutter,
+  type Piece,
+  type Signature
+} from "../transfer/Signature.ts"
 import type { ClientMessage, ServerMessage } from "../wire/Message.ts"
 import type { Refusal } from "../wire/Refusal.ts"
 
@@ -181,9 +189,11 @@ const withOffer = (
   file.content.length < deltaBytesMin
     ? message(id, said)
     : keyed(id, (key) => {
-        const { averageLog2, digest, groups } = signatureOf(model, file, key)
+        const signature = signatureOf(model, file, key)
+        const { averageLog2, digest, groups } = signature
         const prefixes = packDigests(groups.map(({ prefix }) => prefix))
-        return { ...said, signature: { digest, key, averageLog2, groups: packPieces(groups), prefixes } }
+        const heads = packDigests(groupHeads(signature))
+        return { ...said, signature: { digest, key, averageLog2, groups: packPieces(groups), prefixes, heads } }
       })
 
 /** Too small for an offer, and not so small that there is nothing to spare. */

@@ -9,12 +9,15 @@
  * 2. **chunk**: the group differs, so its chunks are asked for; each is expected in its place, also behind a few that
  *    differ (an overwrite in place).
  * 3. **search**: nothing is where it was expected (an insertion, a move); content is cut into chunks and each is looked
- *    up among all chunks known so far. The first hit goes back to the first gear.
+ *    up among all chunks known so far, and among the heads of all groups: where a group begins that has moved one
+ *    digest confirms it, and only the chunks of the one before are asked for. The first hit goes back to the first
+ *    gear.
  *
  * Work per byte is bounded on any input: a byte is hashed once for the digest of the whole, at most once in the next
- * two gears each (`groupsTried`, `chunksTried`), and in the third about three times at worst: what was cut is not cut
- * again, unless the second gear left its boundaries, and for that it took at least one chunk. Questions are few:
- * at most 5, for the first two leave at most three gaps, and each further one closes one.
+ * two gears each (`groupsTried`, `chunksTried`), and in the third about four times at worst: once for a group that may
+ * have moved (`movedTried`), and what was cut is not cut again, unless the second gear left its boundaries, and for
+ * that it took at least one chunk. Questions are few: at most 7, for the first three leave at most four gaps, and each
+ * further one closes one.
  */
 import { Effect, Schema } from "effect"
 import type { ContentDigest, Digest, Hasher } from "../file/Digest.ts"
@@ -26,15 +29,18 @@ import {
   hashSliceBytes,
   hintBytesMax,
   hintRatioMax,
+  movedSearchBytesMax,
   searchPiecesMax
 } from "../limits.ts"
 import { rulesFor } from "./Chunker.ts"
+import { pieceBytes } from "../file/Packed.ts"
 import * as ReadWindow from "../store/ReadWindow.ts"
 import type { Source } from "./Outgoing.ts"
 import {
   blockHash,
   blockRules,
   chunkHash,
+  headOfPiece,
   makeCutter,
   type Piece,
   type PieceDigest,
@@ -53,8 +59,14 @@ export type Found =
       readonly _tag: "Unknown"
       readonly offset: number
       readonly length: number
-      readonly hint: { readonly offset: number; readonly length: number } | undefined
+      readonly hint: Hint | undefined
     }
+
+/** A range of the other file, bytes. */
+export interface Hint {
+  readonly offset: number
+  readonly length: number
+}
 
 /** What a walk needs to know of the other file. */
 export interface Coarse {
@@ -66,6 +78,8 @@ export interface Coarse {
   readonly groups: ReadonlyArray<Piece>
   /** for each group: of everything from the file's start to the group's end */
   readonly prefixes?: ReadonlyArray<PieceDigest> | undefined
+  /** for each group: how the tag of its first chunk begins (`groupHeads`) */
+  readonly heads?: ReadonlyArray<string> | undefined
   /** of the whole */
   readonly digest: ContentDigest
 }
@@ -117,6 +131,8 @@ export const match = Effect.fnUntraced(function* <E, E2, E3>(
   let expected: Expected | undefined
   let groupsTried = at
   let chunksTried = at
+  let movedTried = at
+  const moves = makeMoves(coarse)
 
   /** Gear 0: at the end `at` is where the files have begun to differ, or where the walk begins. */
   const begin = Effect.fnUntraced(function* () {
@@ -203,7 +219,7 @@ export const match = Effect.fnUntraced(function* <E, E2, E3>(
     let fresh = ahead.from(at)
     let missed: ReadonlyArray<Piece> = []
     while (true) {
-      if (yield* landed(fresh)) return
+      if ((yield* landed(fresh)) || (yield* moved(missed, fresh))) return
       // Once everything is known, what was not found will not be.
       if (known.complete()) {
         missed = []
@@ -211,7 +227,10 @@ export const match = Effect.fnUntraced(function* <E, E2, E3>(
         if (ahead.ended()) break
       } else {
         missed = [...missed, ...fresh]
-        if (missed.length >= searchPiecesMax || ahead.ended()) {
+        const cut = ahead.cutTo() - at
+        // A short end is sent for less than all that could be asked about it.
+        if (ahead.ended() && cut <= known.bytesOfMore()) break
+        if (ahead.ended() || moves.isFar(missed.length, cut)) {
           yield* known.more()
           if (yield* landed(missed)) return
         }
@@ -235,6 +254,38 @@ export const match = Effect.fnUntraced(function* <E, E2, E3>(
     return true
   })
 
+  /** Goes on behind the first of these pieces that begins a group which is here as a whole; true when there was one. */
+  const moved = Effect.fnUntraced(function* (missed: ReadonlyArray<Piece>, fresh: ReadonlyArray<Piece>) {
+    if (known.complete()) return false
+    for (const [index, piece] of fresh.entries()) {
+      const group = moves.groupAt(piece)
+      const target = group === undefined ? undefined : coarse.groups[group]
+      if (group === undefined || target === undefined || piece.offset < movedTried) continue
+      const end = piece.offset + target.length
+      if (end > local.size) continue
+      movedTried = end
+      if ((yield* reader.digestOf(piece.offset, target.length)) !== target.digest) continue
+      yield* explain([...missed, ...fresh.slice(0, index)], group - 1)
+      yield* out.same(piece.offset, target.length, target.offset)
+      at = end
+      // The next one is expected here, whatever else was tried.
+      groupsTried = end
+      expected = { group: group + 1, chunk: 0 }
+      return true
+    }
+    return false
+  })
+
+  /** What comes before a group that has moved is most likely the end of the group before it. */
+  const explain = Effect.fnUntraced(function* (pieces: ReadonlyArray<Piece>, group: number) {
+    if (pieces.length === 0 || group < 0) return
+    yield* known.around(group)
+    for (const piece of pieces) {
+      const base = known.find(piece)
+      if (base !== undefined) yield* out.same(piece.offset, piece.length, base.piece.offset)
+    }
+  })
+
   yield* begin()
   while (at < local.size) {
     const next: Expected | undefined = expected
@@ -250,6 +301,21 @@ export const match = Effect.fnUntraced(function* <E, E2, E3>(
 const expectedAt = (coarse: Coarse, at: number): Expected | undefined => {
   const group = coarse.groups.findIndex(({ offset }) => offset === at)
   return group < 0 ? undefined : { group, chunk: 0 }
+}
+
+/** Where groups begin, for content that is not where it was. */
+const makeMoves = ({ groups, heads }: Coarse) => {
+  const byHead = new Map<string, number>()
+  // The first of equal ones: which one is copied does not matter.
+  for (const [group, head] of heads?.entries() ?? []) if (!byHead.has(head)) byHead.set(head, group)
+  const longest = groups.reduce((most, { length }) => Math.max(most, length), 0)
+  // A run of two groups that has moved has the beginning of one, and all of it.
+  const reach = heads === undefined ? 0 : Math.min(movedSearchBytesMax, 2 * longest)
+  return {
+    groupAt: ({ digest }: Piece): number | undefined => byHead.get(headOfPiece(digest)),
+    /** Whether a search that has cut so much in vain should know all chunks. */
+    isFar: (pieces: number, bytes: number): boolean => pieces >= searchPiecesMax && bytes >= reach
+  }
 }
 
 // -----------------------------------------------------------------------------
@@ -395,6 +461,10 @@ interface KnownChunks<E> {
   readonly find: (piece: Piece) => KnownChunk | undefined
   /** Asks for the groups from there to the next that is known. */
   readonly more: () => Effect.Effect<void, E>
+  /** About how many bytes the answers about all that is missing have: for less than that nobody asks. */
+  readonly bytesOfMore: () => number
+  /** Knows the chunks of a group that was not expected: alone the first time, and as many as there are from then on. */
+  readonly around: (group: number) => Effect.Effect<void, E>
   readonly complete: () => boolean
 }
 
@@ -411,6 +481,9 @@ const makeKnownChunks = <E, E2, E3>(options: MatchOptions<E, E2, E3>): KnownChun
   )
 
   const isMissing = (group: number): boolean => group >= 0 && group < coarse.groups.length && !groups.has(group)
+  const missingBytes = (): number =>
+    coarse.groups.reduce((sum, { length }, group) => (groups.has(group) ? sum : sum + length), 0)
+  let wasAround = false
 
   const load = Effect.fnUntraced(function* (wanted: number): Effect.fn.Return<void, E2 | SignatureRefused> {
     let first = wanted
@@ -419,6 +492,10 @@ const makeKnownChunks = <E, E2, E3>(options: MatchOptions<E, E2, E3>): KnownChun
     // When most was asked for, gaps are closed whole: a walk that jumps backwards must not ask group by group.
     while (batch >= coarse.groups.length && isMissing(first - 1)) first -= 1
     batch = batch === 1 ? secondBatch : coarse.groups.length
+    yield* ask(first, end)
+  })
+
+  const ask = Effect.fnUntraced(function* (first: number, end: number): Effect.fn.Return<void, E2 | SignatureRefused> {
     const loaded = yield* chunksOf(first, end - first)
     yield* Effect.fromResult(checkChunks(coarse, coarse.groups.slice(first, end), loaded))
     near = end
@@ -456,6 +533,16 @@ const makeKnownChunks = <E, E2, E3>(options: MatchOptions<E, E2, E3>): KnownChun
         batch = coarse.groups.length
         return missing < 0 ? Effect.void : load(missing)
       }),
+    bytesOfMore: () => (missingBytes() / 2 ** coarse.averageLog2) * pieceBytes,
+    around: (group) =>
+      Effect.suspend(() => {
+        if (!isMissing(group)) return Effect.void
+        const isFirst = !wasAround
+        wasAround = true
+        if (isFirst) return ask(group, group + 1)
+        batch = coarse.groups.length
+        return load(group)
+      }),
     complete: () => groups.size === coarse.groups.length
   }
 }
@@ -476,18 +563,21 @@ const makeEmitter = <E, E2, E3>({ coarse, emit, from }: MatchOptions<E, E2, E3>)
     return last === undefined ? Effect.void : emit(last)
   })
 
-  const unknown = Effect.fnUntraced(function* (until: number, baseUntil: number): Effect.fn.Return<void, E3> {
+  const unknown = Effect.fnUntraced(function* (
+    until: number,
+    hint: (length: number) => Hint | undefined
+  ): Effect.fn.Return<void, E3> {
     if (until === done) return
     yield* flush
     const length = until - done
-    yield* emit({ _tag: "Unknown", offset: done, length, hint: hintFor(coarse, length, base, baseUntil) })
+    yield* emit({ _tag: "Unknown", offset: done, length, hint: hint(length) })
     done = until
   })
 
   return {
     /** Neighbours that stand in order in both files become one finding. */
     same: Effect.fnUntraced(function* (offset: number, length: number, at: number): Effect.fn.Return<void, E3> {
-      yield* unknown(offset, at)
+      yield* unknown(offset, (gap) => hintBetween(coarse, gap, base, at))
       if (run !== undefined && (run.base + run.length !== at || run.length >= copyRunBytesMax)) yield* flush
       run = run === undefined ? { _tag: "Same", offset, length, base: at } : { ...run, length: run.length + length }
       done = offset + length
@@ -500,7 +590,11 @@ const makeEmitter = <E, E2, E3>({ coarse, emit, from }: MatchOptions<E, E2, E3>)
       yield* emit({ _tag: "Unknown", offset: done, length: until - done, hint: undefined })
       done = until
     }),
-    end: (size: number) => Effect.andThen(unknown(size, coarse.size), flush)
+    end: (size: number) =>
+      Effect.andThen(
+        unknown(size, (gap) => hintAfter(coarse, gap, base) ?? hintBetween(coarse, gap, base, coarse.size)),
+        flush
+      )
   }
 }
 
@@ -512,13 +606,23 @@ export const lookBytesMax = 2 * hintBytesMax
  * order and near each other, otherwise just before what follows. Never so much more than the part itself that asking
  * would cost more than it can save.
  */
-const hintFor = (coarse: Coarse, length: number, base: number | undefined, baseUntil: number) => {
+const hintBetween = (coarse: Coarse, length: number, base: number | undefined, baseUntil: number): Hint | undefined => {
   const between = base === undefined ? 0 : baseUntil - base
   if (base !== undefined && between > 0 && between <= Math.min(hintBytesMax, hintRatioMax * length))
     return { offset: base, length: between }
-  const window = Math.min(baseUntil, length + 2 ** (coarse.averageLog2 + 1))
+  const window = Math.min(baseUntil, windowFor(coarse, length))
   return window > 0 && window <= hintBytesMax ? { offset: baseUntil - window, length: window } : undefined
 }
+
+/** The same for the end of the local file, where the other one goes on: what was found last most likely goes on too. */
+const hintAfter = (coarse: Coarse, length: number, base: number | undefined): Hint | undefined => {
+  const window = windowFor(coarse, length)
+  const isLonger = base !== undefined && coarse.size - base > window
+  return isLonger && window <= hintBytesMax ? { offset: base, length: window } : undefined
+}
+
+/** As long as the part itself, and a chunk on each side. */
+const windowFor = ({ averageLog2 }: Coarse, length: number): number => length + 2 ** (averageLog2 + 1)
 
 /**
  * Looks closer at a part that was not found: both sides are cut into blocks of about 4 KiB.

@@ -18,7 +18,7 @@
 import type * as Bytes from "../Bytes.ts"
 import { type ContentDigest, type Digest, digestOf, type Hasher, type Tagger } from "../file/Digest.ts"
 import type { FileSize } from "../file/FileEntry.ts"
-import { pieceDigestBytes } from "../file/Packed.ts"
+import { pieceDigestBytes, pieceHeadBytes } from "../file/Packed.ts"
 import { chunkAverageLog2Max, chunkAverageLog2Min, chunksPerSignatureMax, signatureGroupsMax } from "../limits.ts"
 import { type ChunkRules, chunkStart, type ChunkState, rulesFor, scan } from "./Chunker.ts"
 
@@ -107,6 +107,16 @@ export const shortDigest = (digest: Digest["Service"], parts: Bytes.Parts): stri
 export const shortenSofar = (hasher: Hasher): PieceDigest => short(hasher.sofar())
 
 const short = (digest: string): PieceDigest => digest.slice(0, 2 * pieceDigestBytes)
+
+/** How the digest of a piece begins: the first `pieceHeadBytes` bytes, 8 hex digits. */
+export const headOfPiece = (digest: PieceDigest): string => digest.slice(0, 2 * pieceHeadBytes)
+
+/** How the tag of each group's first chunk begins: content that has moved is found by it without asking for chunks. */
+export const groupHeads = ({ groups }: Pick<Signature, "groups">): ReadonlyArray<string> =>
+  groups.map(({ chunks: [first] }) => headOfPiece(first?.digest ?? noDigest))
+
+// No group is empty.
+const noDigest: PieceDigest = "00".repeat(pieceDigestBytes)
 
 /** Cuts a stream of bytes into pieces. One owner; `push` in order, then `end` once. */
 export interface Cutter {

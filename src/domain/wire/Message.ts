@@ -59,7 +59,9 @@ const SignatureOffer = Schema.Struct({
   /** pieces that cover the file */
   groups: PackedBytes,
   /** the digest of everything up to the end of each group: with them a file that begins alike is hashed once */
-  prefixes: Schema.optionalKey(PackedBytes)
+  prefixes: Schema.optionalKey(PackedBytes),
+  /** how the tag of the first chunk of each group begins: with them moved content is found before chunks are known */
+  heads: Schema.optionalKey(PackedBytes)
 })
 export type SignatureOffer = typeof SignatureOffer.Type
 

@@ -2,10 +2,14 @@ import { assert, describe, it } from "@effect/vitest"
 import { Result, Schema } from "effect"
 import { messageBytesMax } from "../../../src/domain/limits.ts"
 import {
+  packDigests,
   packPieces,
   packRanges,
   pieceBytes,
+  pieceDigestBytes,
+  pieceHeadBytes,
   rangeBytes,
+  unpackDigests,
   unpackLists,
   unpackPieces,
   unpackRanges,
@@ -189,4 +193,25 @@ describe("packed pieces of several ranges", () => {
     assert.strictEqual(said(unpackLists(Buffer.concat([piece(10), piece(0), piece(10)]), ranges)), "empty-range")
     assert.strictEqual(said(unpackLists(new Uint8Array(0), ranges)), "length")
   })
+})
+
+describe("packed digests and heads", () => {
+  const Digests = Schema.Array(Hex).check(Schema.isMaxLength(20))
+  it.prop(
+    "come back as they were, when there are as many as there must be",
+    [Digests, between(0, 20)],
+    ([digests, other]) => {
+      const heads = digests.map((digest) => digest.slice(0, 8))
+      const [all, short] = [packDigests(digests), packDigests(heads)]
+      assert.deepStrictEqual(
+        [all.length, short.length],
+        [digests.length * pieceDigestBytes, digests.length * pieceHeadBytes]
+      )
+      assert.deepStrictEqual(said(unpackDigests(all, digests.length)), digests)
+      assert.deepStrictEqual(said(unpackDigests(short, digests.length, pieceHeadBytes)), heads)
+      if (other === digests.length) return
+      assert.strictEqual(said(unpackDigests(all, other)), "length")
+      assert.strictEqual(said(unpackDigests(short, other, pieceHeadBytes)), "length")
+    }
+  )
 })

@@ -4,11 +4,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Result, Schema } from "effect"
 import { ContentDigest, type Digest } from "../../../src/domain/file/Digest.ts"
-import { copyRunBytesMax, hintRatioMax } from "../../../src/domain/limits.ts"
+import { copyRunBytesMax, hintRatioMax, movedSearchBytesMax, windowBytes } from "../../../src/domain/limits.ts"
 import { type DeltaOptions, sendDelta } from "../../../src/domain/transfer/Delta.ts"
 import { LocalShrank, lookBytesMax, match } from "../../../src/domain/transfer/Match.ts"
 import { averageLog2For, type Piece } from "../../../src/domain/transfer/Signature.ts"
 import { checkCoarse } from "../../../src/domain/transfer/SignatureCheck.ts"
+import * as Fixture from "../../../src/domain/testing/Fixture.ts"
 import {
   type Base,
   baseOf,
@@ -100,7 +101,7 @@ describe("the work of a walk", () => {
         // The whole, a group, a chunk, a closer look, and what a search cuts again: 3.7 was the most seen.
         assert.isAtMost(cost.hashed, 5 * target.length)
         assert.isAtMost(cost.read, 5 * target.length)
-        assert.isAtMost(cost.chunkQuestions, 5)
+        assert.isAtMost(cost.chunkQuestions, 7)
         assert.isAtMost(cost.rangeBytesAsked, hintRatioMax * target.length)
         assert.strictEqual(new Set(cost.groupsAsked).size, cost.groupsAsked.length)
       })
@@ -120,6 +121,29 @@ describe("the work of a walk", () => {
       })
       assert.isAbove(seen.length, 1)
       assert.isBelow(seen[0]?.[1] ?? target.length, target.length)
+    })
+  )
+
+  it.effect("new content is cut in vain so long, and not longer, before all chunks are asked for", () =>
+    Effect.gen(function* () {
+      // Two groups of it are longer than that.
+      const half = movedSearchBytesMax / 2 + mebibyte
+      const zeros = smallBaseOf(new Uint8Array(2 * half), 16, half)
+      const { options } = optionsOf(zeros, Fixture.bytes(14, movedSearchBytesMax + 4 * mebibyte))
+      const asked: Array<number> = []
+      let walked = 0
+      yield* sendDelta({
+        ...options,
+        walked: (bytes) => void (walked += bytes),
+        chunksOf: (first, count) => {
+          asked.push(walked)
+          return options.chunksOf(first, count)
+        }
+      })
+      const [, all = 0] = asked
+      assert.strictEqual(asked.length, zeros.groups.length)
+      assert.isAtLeast(all, movedSearchBytesMax)
+      assert.isAtMost(all, movedSearchBytesMax + windowBytes)
     })
   )
 

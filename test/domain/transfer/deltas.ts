@@ -12,6 +12,7 @@ import {
   blockRules,
   chunkHash,
   type Group,
+  groupHeads,
   makeBuilder,
   makeCutter,
   type Piece,
@@ -65,7 +66,7 @@ export interface Base {
   readonly content: Uint8Array
   readonly averageLog2: number
   readonly groups: ReadonlyArray<Group>
-  /** offered without the digests of beginnings */
+  /** offered without the digests of beginnings, and without heads */
   readonly plain?: boolean
 }
 
@@ -191,7 +192,10 @@ export const optionsOf = (base: Base, target: Uint8Array, from = 0, inner: Diges
       digest: digestOf(inner, [base.content]),
       groups: base.groups,
       // A peer may leave them out.
-      ...(base.plain !== true && { prefixes: base.groups.map(({ prefix }) => prefix) })
+      ...(base.plain !== true && {
+        prefixes: base.groups.map(({ prefix }) => prefix),
+        heads: groupHeads(base)
+      })
     },
     digest: counting(inner, cost),
     chunksOf: (first, count) =>

@@ -76,6 +76,7 @@ const sizeHex = "6473697a651903e8"
 const modifiedHex = "686d6f6469666965641b0000018bcfe56800"
 const groupsHex = `6667726f75707356${"01".repeat(22)}`
 const prefixesHex = `687072656669786573${groupsHex.slice(14)}`
+const headsHex = `656865616473${groupsHex.slice(14)}`
 const keyHex = `636b65795820${"02".repeat(32)}`
 const digestHex = `666469676573747840${zeros}`
 const signatureHex = `697369676e6174757265a4${keyHex}${digestHex}${groupsHex}6b617665726167654c6f673210`
@@ -172,6 +173,11 @@ const frozenServer: ReadonlyArray<readonly [ServerMessage, string]> = [
     server.Sending.make({ size, modified, from: 0, signature: { ...signature, prefixes: pieces } }),
     `a5645f7461676753656e64696e676466726f6d00${sizeHex}${modifiedHex}` +
       signatureHex.replace("65a4", "65a5").replace("6b6176", `${prefixesHex}6b6176`)
+  ],
+  [
+    server.Sending.make({ size, modified, from: 0, signature: { ...signature, heads: pieces } }),
+    `a5645f7461676753656e64696e676466726f6d00${sizeHex}${modifiedHex}` +
+      signatureHex.replace("65a4", "65a5").replace(digestHex, `${headsHex}${digestHex}`)
   ],
   [server.Sent.make({ size, digest }), `a3645f7461676453656e746473697a651903e8666469676573747840${zeros}`],
   [
