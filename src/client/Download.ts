@@ -93,7 +93,7 @@ const behind = (request: DownloadRequest, left: Leftover, copy: LocalSource | un
     let resumed = false
     const receive = (incoming: Incoming) => {
       resumed = incoming.from > 0
-      if (resumed) return left.resume
+      if (resumed) return left.resume(incoming.executable)
       return Effect.andThen(
         Effect.andThen(
           note(`the server's file is another than the one that was begun at ${shown}: starting again`),

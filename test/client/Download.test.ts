@@ -44,8 +44,10 @@ const name = FileName.make("big")
 const content = Fixture.bytes(3, 3 * 1024 * 1024)
 const begun = 2 * 1024 * 1024
 
-const upload = (bytes: Uint8Array, modified: number) =>
-  Sessions.use(({ session }) => Effect.flatMap(session, (one) => one.upload(name, Fixture.source(bytes, modified))))
+const upload = (bytes: Uint8Array, modified: number, facts: { readonly executable?: true } = {}) =>
+  Sessions.use(({ session }) =>
+    Effect.flatMap(session, (one) => one.upload(name, { ...Fixture.source(bytes, modified), ...facts }))
+  )
 /** What a download leaves that ends here. */
 const leave = (bytes: Uint8Array) =>
   Effect.scoped(
@@ -80,6 +82,24 @@ describe("a download", () => {
       }).pipe(Effect.provide(world(written)))
     )
   }
+
+  const running = { out: "", err: "" }
+  it.effect("that goes on gives the file the bit by which it may be run, as one in one go does", () =>
+    Effect.gen(function* () {
+      yield* upload(content, 1, { executable: true })
+      const files = yield* LocalFilesMemory.MemoryFiles
+      const older = content.slice()
+      older.fill(7, content.length / 2)
+      for (const copy of [undefined, older]) {
+        if (copy === undefined) files.delete("w/big")
+        else files.set("w/big", { bytes: copy, modified: 5 })
+        yield* leave(content)
+        assert.isTrue(yield* download)
+        assert.deepStrictEqual(files.get("w/big"), { bytes: content, modified: 1, executable: true })
+      }
+      assert.strictEqual(running.err, "")
+    }).pipe(Effect.provide(world(running)))
+  )
 
   for (const [title, left] of [
     ["is of the whole file when chunks of the older copy were confused on purpose", undefined],
