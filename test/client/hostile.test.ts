@@ -194,6 +194,60 @@ describe("content of a download", () => {
   }
 })
 
+describe("a download that goes on", () => {
+  const partial = { from: 4, size: 10, modified: 7, head: "0".repeat(32) }
+  for (const [what, other] of [
+    ["size", { size: 11 }],
+    ["time", { modified: 8 }]
+  ] as const) {
+    scenario(`is of the version that was begun: one of another ${what} is not joined with it`, () =>
+      Effect.gen(function* () {
+        const sending: ServerMessage = { _tag: "Sending", size: 10, modified: 7, from: 4, ...other }
+        const { flip } = Effect
+        for (const run of [
+          (session: ClientSession) => flip(session.download(name, () => Effect.die("received"), undefined, partial)),
+          (session: ClientSession) =>
+            flip(session.update(name, small, () => Effect.die("received"), undefined, partial))
+        ]) {
+          const session = yield* against(answers(sending))
+          assert.strictEqual((yield* run(session))._tag, "ProtocolBroken")
+          assert.isTrue(session.ended())
+        }
+      })
+    )
+  }
+})
+
+describe("answers to a change of names", () => {
+  const other = FileName.make("b")
+  const upper = FileName.make("A")
+
+  scenario("tell of the file that was asked for, in whatever spelling", () =>
+    Effect.gen(function* () {
+      const removed = yield* against(answers({ _tag: "Removed", name: upper }))
+      assert.strictEqual(yield* removed.remove(name), upper)
+      const renamed = yield* against(answers({ _tag: "Renamed", name: upper, to: other }))
+      assert.deepStrictEqual(yield* renamed.rename(name, other), { name: upper, to: other })
+    })
+  )
+
+  scenario("of another file end the session", () =>
+    Effect.gen(function* () {
+      const removed = yield* against(answers({ _tag: "Removed", name: other }))
+      assert.strictEqual((yield* Effect.flip(removed.remove(name)))._tag, "ProtocolBroken")
+      assert.isTrue(removed.ended())
+      for (const [from, to] of [
+        [other, other],
+        [name, upper]
+      ] as const) {
+        const renamed = yield* against(answers({ _tag: "Renamed", name: from, to }))
+        assert.strictEqual((yield* Effect.flip(renamed.rename(name, other)))._tag, "ProtocolBroken")
+        assert.isTrue(renamed.ended())
+      }
+    })
+  )
+})
+
 describe("answers to an upload", () => {
   const proceed: ServerMessage = { _tag: "Proceed", from: 0 }
 
