@@ -371,6 +371,9 @@ export const togetherBytesMax = 128 * 1024
 /** Content and ranges that wait for earlier copies within the server, bytes: so long questions need not wait. */
 export const assemblyBytesMax = 8 * 1024 * 1024
 
+/** A range, or a piece of content, that waits there takes so much of it besides its bytes: as much as what runs it. */
+export const assemblyPartBytes = 512
+
 /** What two digests take is given to both in slices of this size: the second finds it in the processor's cache. */
 export const hashSliceBytes = 256 * 1024
 
