@@ -405,6 +405,12 @@ export const reloadLookMilliseconds = 1_000
 export const receivedPartBytes = 64 * 1024
 
 /**
+ * Pieces in which what was received waits to be whole; more are put together. Each takes memory of its own: of a record
+ * that came byte by byte they took more than 300 times as much as its bytes.
+ */
+export const receivedPiecesMax = 512
+
+/**
  * Stall times that a session whose peer does nothing but ping while it is answered may go on without one of our records
  * getting out: what the slowest link that is not stalled needs for as many as the network may hold (8 MiB), and one.
  */
