@@ -17,6 +17,7 @@ import { Owned } from "../domain/channel/Transport.ts"
 import {
   bundlesAheadMax,
   bundlesInFlightMax,
+  comparedBytesMax,
   eagerContentBytesMax,
   frameHeaderBytes,
   unlistedNamesMax,
@@ -313,7 +314,7 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
         const request = yield* requests.begin({ _tag: "Para", ...command })
         const base = yield* expectMessage(request, name, "SameFileHere")
         const { from, size: baseSize } = base
-        const signature = bySignature ? base.signature : undefined
+        const signature = bySignature && baseSize <= comparedBytesMax ? base.signature : undefined
         if (from > size) return yield* new ProtocolBroken({ detail: "more is staged than was declared" })
         const sender = Sender.make(digest, request, source, count)
         const isSettled = base.executable === executable && (!settle || base.modified === modified)
@@ -457,8 +458,8 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
     count: Counter
   ) {
     const all: ReadonlyArray<Updater.Part> = size > 0 ? [{ _tag: "Wanted", offset: 0, length: size }] : []
-    // Too small for a signature: the content follows by itself.
-    if (signature === undefined) return { parts: all, equal: undefined }
+    // Too small for a signature: the content follows by itself. Of one that is too large all is asked for.
+    if (signature === undefined || size > comparedBytesMax) return { parts: all, equal: undefined }
     count.phase("comparing")
     const coarse = yield* Questions.coarseOf(signature, size)
     const questions = Questions.make(request, coarse, nextMessage(request, name))

@@ -320,6 +320,12 @@ export const signaturesWaitingMax = 1024
 /** Chunks of a signature: chunks grow beyond 64 KiB before there are more. Both ends use it to choose their size. */
 export const chunksPerSignatureMax = 2 ** 14
 
+/**
+ * A larger file of a server's is not compared by its signature but goes whole, bytes: 32 TiB. Chunks grow no more, and
+ * whoever says that a file has 8 PiB could have a client hold the tags of 67 million.
+ */
+export const comparedBytesMax = 2 ** 45
+
 /** Average chunks are of 2^16 to 2^28 bytes, by the file's size. */
 export const chunkAverageLog2Min = 16
 

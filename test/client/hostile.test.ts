@@ -12,6 +12,8 @@ import { packEntries, packNames, packSent } from "../../src/domain/file/PackedFi
 import {
   bundlesAheadMax,
   bundlesInFlightMax,
+  chunkAverageLog2Max,
+  comparedBytesMax,
   contentBlockBytes,
   goodbyeMillisecondsMax,
   handshakeMillisecondsMax,
@@ -216,6 +218,45 @@ describe("a download that goes on", () => {
       })
     )
   }
+})
+
+describe("a file of which a server says that it is larger than any", () => {
+  const size = comparedBytesMax + 1
+  const groups = packPieces([{ offset: 0, length: size, digest: "0".repeat(24) }])
+  const signature = { digest, key, averageLog2: chunkAverageLog2Max, groups }
+  const local = Fixture.source(Fixture.bytes(1, 100_000))
+  /** What the client says behind its request, once it was answered. */
+  const answeredBy = (answer: ServerMessage, heard: Array<string>) =>
+    against((far) =>
+      Effect.gen(function* () {
+        yield* far.hear
+        yield* far.say(1, answer)
+        for (let next = yield* far.hear; next !== undefined; next = yield* far.hear) {
+          heard.push(next._tag === "Message" ? next.message._tag : next._tag)
+          yield* far.say(1, { _tag: "Refused", reason: "source-changed" })
+        }
+      })
+    )
+
+  scenario("is asked for whole: nobody holds the tags of all its chunks", () =>
+    Effect.gen(function* () {
+      const heard: Array<string> = []
+      const session = yield* answeredBy({ _tag: "Sending", size, modified: 0, from: 0, signature }, heard)
+      const failed = yield* Effect.flip(session.update(name, local, () => Effect.succeed(Fixture.sink())))
+      assert.strictEqual(failed._tag, "RequestRefused")
+      assert.deepStrictEqual(heard, ["Want"])
+    })
+  )
+
+  scenario("is replaced by all of ours", () =>
+    Effect.gen(function* () {
+      const heard: Array<string> = []
+      const session = yield* answeredBy({ _tag: "SameFileHere", size, modified: 0, from: 0, signature }, heard)
+      const failed = yield* Effect.flip(session.para(name, local))
+      assert.strictEqual(failed._tag, "RequestRefused")
+      assert.deepStrictEqual(heard[0], "Content")
+    })
+  )
 })
 
 describe("answers to a change of names", () => {
