@@ -8,7 +8,7 @@ import { Effect, Fiber, Layer } from "effect"
 import * as Bytes from "../../src/domain/Bytes.ts"
 import * as Client from "../../src/client/Client.ts"
 import * as Commands from "../../src/client/Commands.ts"
-import { LocalFiles } from "../../src/client/LocalFiles.ts"
+import { LocalFiles, type LocalSource } from "../../src/client/LocalFiles.ts"
 import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
 import * as ReporterText from "../../src/client/ReporterText.ts"
 import { Screen } from "../../src/client/Screen.ts"
@@ -119,6 +119,34 @@ describe("a download", () => {
         assert.include(confusing.err, "the older copy at w/big led to other content: getting the file whole")
         assert.isUndefined(yield* Effect.scoped(Effect.flatMap(LocalFiles, (local) => local.leftover("w/big"))))
       }).pipe(Effect.provide(world(confusing, Layer.merge(quickCrypto, knownKeys))))
+    )
+  }
+
+  for (const [title, begins, most] of [
+    ["whose older copy becomes shorter meanwhile goes on without it", false, content.length],
+    ["so also behind what is left", true, content.length - begun]
+  ] as const) {
+    const shrinking = { out: "", err: "" }
+    it.effect(title, () =>
+      Effect.gen(function* () {
+        yield* upload(content, 1)
+        const files = yield* LocalFilesMemory.MemoryFiles
+        const local = yield* LocalFiles
+        files.set("w/big", { bytes: content.toReversed(), modified: 5 })
+        if (begins) yield* leave(content)
+        const cutShort = (source: LocalSource): LocalSource => ({
+          ...source,
+          read: (offset, length) =>
+            Effect.map(source.read(offset, length), (bytes) => bytes.subarray(0, Math.max(0, 1_000_000 - offset)))
+        })
+        const open = (path: string) =>
+          Effect.map(local.open(path), (found) => (found === undefined ? found : cutShort(found)))
+        const before = yield* received
+        assert.isTrue(yield* Effect.provideService(download, LocalFiles, { ...local, open }))
+        assert.isBelow((yield* received) - before, most + 256 * 1024)
+        assert.deepStrictEqual(yield* here, content)
+        assert.strictEqual(shrinking.err, "the older copy at w/big became shorter meanwhile: going on without it\n")
+      }).pipe(Effect.provide(world(shrinking)))
     )
   }
 
