@@ -9,9 +9,10 @@ import { Clock, Effect, type Scope, Stream } from "effect"
 import { SecureRandom } from "effect/crypto"
 import * as Bytes from "../domain/Bytes.ts"
 import { Digest } from "../domain/file/Digest.ts"
-import { mayRun } from "../domain/file/FileEntry.ts"
+import { mayRun, millisecondsMax } from "../domain/file/FileEntry.ts"
 import { printable } from "../domain/file/Printable.ts"
 import {
+  fileBytesMax,
   headBytes,
   nameSegmentBytesMax,
   resumeBytesMin,
@@ -405,7 +406,9 @@ export const isTemporary = (entry: string): boolean => temporaryPattern.test(ent
 const parseTemporary = (name: string, entry: string): { readonly declared: Version | undefined } | undefined => {
   const [, kept = "", end = "", size, modified] = temporaryPattern.exec(entry) ?? []
   if (kept === "" || kept !== cut(name, nameSegmentBytesMax - end.length - 1)) return undefined
-  return { declared: size === undefined ? undefined : { size: Number(size), modified: Number(modified) } }
+  const declared = { size: Number(size), modified: Number(modified) }
+  // Names come from elsewhere as well: no file has such a size or time, and no server can be asked for it.
+  return { declared: declared.size <= fileBytesMax && declared.modified <= millisecondsMax ? declared : undefined }
 }
 
 /** The beginning of a name that fits into so many bytes: the whole would be too long for a file system. */

@@ -15,9 +15,11 @@ import * as LocalTreeDisk from "../../src/client/LocalTreeDisk.ts"
 import * as StagedFile from "../../src/client/StagedFile.ts"
 import { Digest, digestOf } from "../../src/domain/file/Digest.ts"
 import * as DigestPortable from "../../src/domain/file/DigestPortable.ts"
+import { millisecondsMax } from "../../src/domain/file/FileEntry.ts"
 import {
   clonedBytesMin,
   contentBlockBytes,
+  fileBytesMax,
   resumeBytesMin,
   stagedLeftoverMillisecondsMax
 } from "../../src/domain/limits.ts"
@@ -180,6 +182,24 @@ describe("the file system", () => {
           assert.deepStrictEqual([mode & 0o777, size], [0o444, large.length])
         }
       }).pipe(Effect.scoped, Effect.provide(real))
+  )
+
+  it.effect("takes nothing for left of a download that is of a size or time that no file has", () =>
+    Effect.gen(function* () {
+      const { leftover } = yield* LocalFiles
+      const path = join(folder, "w", "a")
+      const from = Effect.scoped(Effect.map(leftover(path), (left) => left?.from))
+      for (const [version, expected] of [
+        [`${fileBytesMax}-${millisecondsMax}`, resumeBytesMin],
+        [`${fileBytesMax + 1}-0`, undefined],
+        [`${resumeBytesMin}-${millisecondsMax + 1}`, undefined]
+      ] as const) {
+        const left = join(folder, "w", `.a.${version}.${"0".repeat(24)}.part`)
+        fs.writeFileSync(left, new Uint8Array(resumeBytesMin))
+        assert.strictEqual(yield* from, expected)
+        for (const name of fs.readdirSync(join(folder, "w"))) fs.rmSync(join(folder, "w", name))
+      }
+    }).pipe(Effect.provide(real))
   )
 
   it.effect.skipIf(process.platform === "win32")(
