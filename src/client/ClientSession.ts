@@ -11,11 +11,13 @@ import type { Opaque } from "../domain/channel/Opaque.ts"
 import type { ContentDigest } from "../domain/file/Digest.ts"
 import { Digest } from "../domain/file/Digest.ts"
 import { type FileEntry, type FileSize, mayRun, type Milliseconds } from "../domain/file/FileEntry.ts"
+import * as FileNames from "../domain/file/FileName.ts"
 import type { FileName } from "../domain/file/FileName.ts"
 import { Owned } from "../domain/channel/Transport.ts"
 import {
   bundlesAheadMax,
   bundlesInFlightMax,
+  comparedBytesMax,
   eagerContentBytesMax,
   frameHeaderBytes,
   unlistedNamesMax,
@@ -312,7 +314,7 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
         const request = yield* requests.begin({ _tag: "Para", ...command })
         const base = yield* expectMessage(request, name, "SameFileHere")
         const { from, size: baseSize } = base
-        const signature = bySignature ? base.signature : undefined
+        const signature = bySignature && baseSize <= comparedBytesMax ? base.signature : undefined
         if (from > size) return yield* new ProtocolBroken({ detail: "more is staged than was declared" })
         const sender = Sender.make(digest, request, source, count)
         const isSettled = base.executable === executable && (!settle || base.modified === modified)
@@ -344,7 +346,7 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
   const remove: ClientSession["remove"] = (name, expect) =>
     Effect.gen(function* () {
       const request = yield* requests.begin({ _tag: "Remove", name, ...(expect !== undefined && { expect }) })
-      return (yield* expectMessage(request, name, "Removed")).name
+      return yield* spelt(name, (yield* expectMessage(request, name, "Removed")).name)
     }).pipe(Effect.scoped, orEnd)
 
   const rename: ClientSession["rename"] = (name, to, { expect, replace = false } = {}) =>
@@ -353,8 +355,8 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
       const request = yield* requests.begin({ _tag: "Rename", name, to, ...options })
       // A refusal may be about either name.
       const answer = yield* expectMessage(request, `${name} -> ${to}`, "Renamed")
-      if (answer.to !== to) return yield* new ProtocolBroken({ detail: "a name that was not asked for" })
-      return { name: answer.name, to }
+      if (answer.to !== to) return yield* notAskedFor()
+      return { name: yield* spelt(name, answer.name), to }
     }).pipe(Effect.scoped, orEnd)
 
   const receiveRun = <E>(
@@ -381,6 +383,10 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
     const sending = yield* expectMessage(request, name, "Sending")
     if (sending.from > sending.size || (sending.from > 0 && sending.from !== partial?.from)) {
       return yield* new ProtocolBroken({ detail: "content from another place than was asked for" })
+    }
+    // What is here already would be joined with content of another version.
+    if (sending.from > 0 && (sending.size !== partial?.size || sending.modified !== partial.modified)) {
+      return yield* new ProtocolBroken({ detail: "content of another version than was asked for" })
     }
     return sending
   })
@@ -452,8 +458,8 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
     count: Counter
   ) {
     const all: ReadonlyArray<Updater.Part> = size > 0 ? [{ _tag: "Wanted", offset: 0, length: size }] : []
-    // Too small for a signature: the content follows by itself.
-    if (signature === undefined) return { parts: all, equal: undefined }
+    // Too small for a signature: the content follows by itself. Of one that is too large all is asked for.
+    if (signature === undefined || size > comparedBytesMax) return { parts: all, equal: undefined }
     count.phase("comparing")
     const coarse = yield* Questions.coarseOf(signature, size)
     const questions = Questions.make(request, coarse, nextMessage(request, name))
@@ -610,6 +616,12 @@ const withUnnamed = Effect.fnUntraced(function* (
 
 /** One part of a path; a `/` ends what is a folder. */
 const isPart = (name: string): boolean => /^[^/]+\/?$/.test(name)
+
+const notAskedFor = () => new ProtocolBroken({ detail: "a name that was not asked for" })
+
+/** A name as the server spells it, which must mean the file that was asked for. */
+const spelt = (asked: FileName, told: FileName): Effect.Effect<FileName, ProtocolBroken> =>
+  FileNames.key(told) === FileNames.key(asked) ? Effect.succeed(told) : Effect.fail(notAskedFor())
 
 const unpacked = <A>(result: Result.Result<A, { readonly message: string }>): Effect.Effect<A, ProtocolBroken> =>
   Effect.mapError(Effect.fromResult(result), ({ message }) => new ProtocolBroken({ detail: message }))

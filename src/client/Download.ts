@@ -34,12 +34,27 @@ type Downloading = Effect.Effect<Downloaded, SourceShrank | TransferError, Repor
 
 /** Chooses the way that moves least. Says so when it has to start again. */
 export const download = (request: DownloadRequest): Downloading =>
+  Effect.suspend(() => {
+    const latest = { ...request, onProgress: floor(request.onProgress) }
+    return Effect.catchTag(attempt(latest, true), "SourceShrank", () => withoutCopy(latest))
+  })
+
+/** The older copy is no more what it was. What was made with it may be gone on with. */
+const withoutCopy = (request: DownloadRequest): Downloading =>
+  Effect.gen(function* () {
+    const { note } = yield* Reporter
+    yield* note(`the older copy at ${printable(request.place.path)} became shorter meanwhile: going on without it`)
+    return yield* attempt(request, false)
+  })
+
+/** @param byCopy whether an older copy is looked for */
+const attempt = (request: DownloadRequest, byCopy: boolean): Downloading =>
   Effect.gen(function* () {
     const { name, onProgress, place, session, size } = request
     // Of a file below that nothing is ever left: it need not be looked for.
     const left = size !== undefined && size < resumeBytesMin ? undefined : yield* place.leftover
     // What cannot be read as a copy may still be written, or says why not.
-    const found = yield* Effect.orElseSucceed(place.open, () => undefined)
+    const found = byCopy ? yield* Effect.orElseSucceed(place.open, () => undefined) : undefined
     const copy = found !== undefined && found.size >= deltaBytesMin ? found : undefined
     if (left !== undefined) return yield* behind(request, left, copy)
     if (copy === undefined) return yield* whole(request)
@@ -93,7 +108,7 @@ const behind = (request: DownloadRequest, left: Leftover, copy: LocalSource | un
     let resumed = false
     const receive = (incoming: Incoming) => {
       resumed = incoming.from > 0
-      if (resumed) return left.resume
+      if (resumed) return left.resume(incoming.executable)
       return Effect.andThen(
         Effect.andThen(
           note(`the server's file is another than the one that was begun at ${shown}: starting again`),

@@ -84,8 +84,8 @@ export interface Leftover {
   readonly modified: Milliseconds
   /** piece digest of its first `headBytes` bytes */
   readonly head: string
-  /** Goes on behind it; `commit` speaks of the whole file. */
-  readonly resume: Effect.Effect<LocalStaging, LocalFileFailed, Scope.Scope>
+  /** Goes on behind it; `commit` speaks of the whole file, which may be run or not as is said now. */
+  readonly resume: (executable?: true) => Effect.Effect<LocalStaging, LocalFileFailed, Scope.Scope>
   /** Removes it. */
   readonly drop: Effect.Effect<void>
 }

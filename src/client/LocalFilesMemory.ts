@@ -96,7 +96,7 @@ const make = (world: World): LocalFiles["Service"] => {
 /** Content on its way, or what was left of it: no file, but no folder is empty that holds it. */
 interface Temporary {
   readonly path: string
-  readonly declared: Declared
+  declared: Declared
   readonly parts: Array<Uint8Array>
   /** since when it waits for whoever goes on with it; undefined while somebody is at it */
   leftAt: Milliseconds | undefined
@@ -336,13 +336,18 @@ const leftover = (world: World, path: string): Effect.Effect<Leftover | undefine
     found.leftAt = undefined
     yield* Effect.addFinalizer(() => leave(world, found))
     return {
-      ...found.declared,
+      size: found.declared.size,
+      modified: found.declared.modified,
       from: Bytes.lengthOf(found.parts),
       head: shortDigest(digest, Bytes.slice(found.parts, 0, headBytes)),
-      resume: Effect.suspend(() => {
-        const code = refusal(world, plain)
-        return code === undefined ? staging(world, found, path) : Effect.fail(failed(path, "write", code))
-      }),
+      resume: (executable) =>
+        Effect.suspend(() => {
+          const code = refusal(world, plain)
+          if (code !== undefined) return Effect.fail(failed(path, "write", code))
+          const { modified, size } = found.declared
+          found.declared = { size, modified, ...mayRun(executable), resumable: true }
+          return staging(world, found, path)
+        }),
       drop: Effect.sync(() => void temporary.delete(found))
     }
   })

@@ -91,7 +91,12 @@ const leftover = (path: string): Effect.Effect<Leftover | undefined, never, Stag
   Effect.gen(function* () {
     const to = yield* destination(path)
     const left = yield* StagedFile.leftover(to)
-    return left && { ...left, resume: Effect.map(left.resume, (staging) => whereMeant(to, staging)) }
+    return (
+      left && {
+        ...left,
+        resume: (executable?: true) => Effect.map(left.resume(executable), (staging) => whereMeant(to, staging))
+      }
+    )
   }).pipe(Effect.orElseSucceed(() => undefined))
 
 /** A staging that does not tell of a file as there when its folder was moved meanwhile: it went with the folder. */

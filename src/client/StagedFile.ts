@@ -9,8 +9,10 @@ import { Clock, Effect, type Scope, Stream } from "effect"
 import { SecureRandom } from "effect/crypto"
 import * as Bytes from "../domain/Bytes.ts"
 import { Digest } from "../domain/file/Digest.ts"
+import { mayRun, millisecondsMax } from "../domain/file/FileEntry.ts"
 import { printable } from "../domain/file/Printable.ts"
 import {
+  fileBytesMax,
   headBytes,
   nameSegmentBytesMax,
   resumeBytesMin,
@@ -119,9 +121,9 @@ export const leftover = Effect.fnUntraced(function* (
     const { file, size: from } = taken
     const head = yield* Effect.option(file.read(0, Math.min(headBytes, declared.size)))
     if (head._tag === "None") continue
-    const request = { ...destination, ...declared, resumable: true }
     const failed = ({ code }: { readonly code: string }) => writeFailed(path, code)
-    const resume = Effect.gen(function* () {
+    const resume = Effect.fnUntraced(function* (executable?: true) {
+      const request = { ...destination, ...declared, ...mayRun(executable), resumable: true }
       const state = newState(from)
       yield* Effect.addFinalizer(() => release(request, temporary, state))
       yield* Effect.mapError(checkDestination(disk, name), failed)
@@ -184,6 +186,8 @@ const staging = (
   { file, finish, state, temporary }: Opened
 ): LocalStaging => {
   const { disk, modified, name, path, size } = request
+  const executable = request.executable === true
+  const isResumed = state.written > 0
   const failed = ({ code }: { readonly code: string }) => writeFailed(path, code)
   const spoils = <A>(effect: Effect.Effect<A, LocalFileFailed>): Effect.Effect<A, LocalFileFailed> =>
     Effect.tapError(effect, () => Effect.sync(() => void (state.broken = true)))
@@ -251,8 +255,8 @@ const staging = (
       if (state.clone !== undefined) yield* Effect.mapError(file.truncate(size), failed)
       state.clone = undefined
       yield* Effect.mapError(finish, takenOver(path))
-      // What it replaces has given it no such bit.
-      if (request.executable === true) yield* Effect.mapError(file.setExecutable(true), failed)
+      // What it replaces has given it no such bit, but a commit that failed may have.
+      if (executable || isResumed) yield* Effect.mapError(file.setExecutable(executable), failed)
       yield* Effect.mapError(file.setModified(modified), failed)
       if ((yield* Durability) === "full") yield* Effect.mapError(file.sync, failed)
       yield* place
@@ -402,7 +406,9 @@ export const isTemporary = (entry: string): boolean => temporaryPattern.test(ent
 const parseTemporary = (name: string, entry: string): { readonly declared: Version | undefined } | undefined => {
   const [, kept = "", end = "", size, modified] = temporaryPattern.exec(entry) ?? []
   if (kept === "" || kept !== cut(name, nameSegmentBytesMax - end.length - 1)) return undefined
-  return { declared: size === undefined ? undefined : { size: Number(size), modified: Number(modified) } }
+  const declared = { size: Number(size), modified: Number(modified) }
+  // Names come from elsewhere as well: no file has such a size or time, and no server can be asked for it.
+  return { declared: declared.size <= fileBytesMax && declared.modified <= millisecondsMax ? declared : undefined }
 }
 
 /** The beginning of a name that fits into so many bytes: the whole would be too long for a file system. */

@@ -320,6 +320,12 @@ export const signaturesWaitingMax = 1024
 /** Chunks of a signature: chunks grow beyond 64 KiB before there are more. Both ends use it to choose their size. */
 export const chunksPerSignatureMax = 2 ** 14
 
+/**
+ * A larger file of a server's is not compared by its signature but goes whole, bytes: 32 TiB. Chunks grow no more, and
+ * whoever says that a file has 8 PiB could have a client hold the tags of 67 million.
+ */
+export const comparedBytesMax = 2 ** 45
+
 /** Average chunks are of 2^16 to 2^28 bytes, by the file's size. */
 export const chunkAverageLog2Min = 16
 
@@ -374,6 +380,9 @@ export const togetherBytesMax = 128 * 1024
 /** Content and ranges that wait for earlier copies within the server, bytes: so long questions need not wait. */
 export const assemblyBytesMax = 8 * 1024 * 1024
 
+/** A range, or a piece of content, that waits there takes so much of it besides its bytes: as much as what runs it. */
+export const assemblyPartBytes = 512
+
 /** What two digests take is given to both in slices of this size: the second finds it in the processor's cache. */
 export const hashSliceBytes = 256 * 1024
 
@@ -403,6 +412,12 @@ export const reloadLookMilliseconds = 1_000
 
 /** Of a record that is not whole yet each part of so many bytes is progress; a link that is slower has stalled. */
 export const receivedPartBytes = 64 * 1024
+
+/**
+ * Pieces in which what was received waits to be whole; more are put together. Each takes memory of its own: of a record
+ * that came byte by byte they took more than 300 times as much as its bytes.
+ */
+export const receivedPiecesMax = 512
 
 /**
  * Stall times that a session whose peer does nothing but ping while it is answered may go on without one of our records

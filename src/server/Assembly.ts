@@ -3,12 +3,12 @@
  *
  * Copies take long and need nothing of the client. Beside the loop they cost no time: the client's questions are
  * answered, and its content is received, while earlier parts are still being copied. Order is kept, and what waits is
- * bounded: `assemblyBytesMax` of content and ranges.
+ * bounded: `assemblyBytesMax` of content and ranges, each with what runs it.
  */
 import { Deferred, Effect, Queue, type Scope, Semaphore } from "effect"
 import type * as Bytes from "../domain/Bytes.ts"
-import { type Range, rangeBytes } from "../domain/file/Packed.ts"
-import { assemblyBytesMax } from "../domain/limits.ts"
+import type { Range } from "../domain/file/Packed.ts"
+import { assemblyBytesMax, assemblyPartBytes } from "../domain/limits.ts"
 import type { OpenFile, Staging } from "../domain/store/FileStore.ts"
 import type { StoreError } from "../domain/store/StoreError.ts"
 
@@ -47,10 +47,10 @@ export const make = Effect.fnUntraced(function* (
   }
 
   return {
-    content: (parts) => add(heldBytes(parts), staging.write(parts)),
+    content: (parts) => add(heldBytes(parts) + assemblyPartBytes, staging.write(parts)),
     copies: (ranges) =>
       add(
-        ranges.length * rangeBytes,
+        ranges.length * assemblyPartBytes,
         Effect.forEach(ranges, ({ length, offset }) => staging.copy(from, offset, length), { discard: true })
       ),
     done: Effect.gen(function* () {

@@ -8,7 +8,7 @@ import { Effect, Fiber, Layer } from "effect"
 import * as Bytes from "../../src/domain/Bytes.ts"
 import * as Client from "../../src/client/Client.ts"
 import * as Commands from "../../src/client/Commands.ts"
-import { LocalFiles } from "../../src/client/LocalFiles.ts"
+import { LocalFiles, type LocalSource } from "../../src/client/LocalFiles.ts"
 import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
 import * as ReporterText from "../../src/client/ReporterText.ts"
 import { Screen } from "../../src/client/Screen.ts"
@@ -44,8 +44,10 @@ const name = FileName.make("big")
 const content = Fixture.bytes(3, 3 * 1024 * 1024)
 const begun = 2 * 1024 * 1024
 
-const upload = (bytes: Uint8Array, modified: number) =>
-  Sessions.use(({ session }) => Effect.flatMap(session, (one) => one.upload(name, Fixture.source(bytes, modified))))
+const upload = (bytes: Uint8Array, modified: number, facts: { readonly executable?: true } = {}) =>
+  Sessions.use(({ session }) =>
+    Effect.flatMap(session, (one) => one.upload(name, { ...Fixture.source(bytes, modified), ...facts }))
+  )
 /** What a download leaves that ends here. */
 const leave = (bytes: Uint8Array) =>
   Effect.scoped(
@@ -81,6 +83,24 @@ describe("a download", () => {
     )
   }
 
+  const running = { out: "", err: "" }
+  it.effect("that goes on gives the file the bit by which it may be run, as one in one go does", () =>
+    Effect.gen(function* () {
+      yield* upload(content, 1, { executable: true })
+      const files = yield* LocalFilesMemory.MemoryFiles
+      const older = content.slice()
+      older.fill(7, content.length / 2)
+      for (const copy of [undefined, older]) {
+        if (copy === undefined) files.delete("w/big")
+        else files.set("w/big", { bytes: copy, modified: 5 })
+        yield* leave(content)
+        assert.isTrue(yield* download)
+        assert.deepStrictEqual(files.get("w/big"), { bytes: content, modified: 1, executable: true })
+      }
+      assert.strictEqual(running.err, "")
+    }).pipe(Effect.provide(world(running)))
+  )
+
   for (const [title, left] of [
     ["is of the whole file when chunks of the older copy were confused on purpose", undefined],
     ["so also when what is left is the beginning of another", damaged(0)]
@@ -99,6 +119,34 @@ describe("a download", () => {
         assert.include(confusing.err, "the older copy at w/big led to other content: getting the file whole")
         assert.isUndefined(yield* Effect.scoped(Effect.flatMap(LocalFiles, (local) => local.leftover("w/big"))))
       }).pipe(Effect.provide(world(confusing, Layer.merge(quickCrypto, knownKeys))))
+    )
+  }
+
+  for (const [title, begins, most] of [
+    ["whose older copy becomes shorter meanwhile goes on without it", false, content.length],
+    ["so also behind what is left", true, content.length - begun]
+  ] as const) {
+    const shrinking = { out: "", err: "" }
+    it.effect(title, () =>
+      Effect.gen(function* () {
+        yield* upload(content, 1)
+        const files = yield* LocalFilesMemory.MemoryFiles
+        const local = yield* LocalFiles
+        files.set("w/big", { bytes: content.toReversed(), modified: 5 })
+        if (begins) yield* leave(content)
+        const cutShort = (source: LocalSource): LocalSource => ({
+          ...source,
+          read: (offset, length) =>
+            Effect.map(source.read(offset, length), (bytes) => bytes.subarray(0, Math.max(0, 1_000_000 - offset)))
+        })
+        const open = (path: string) =>
+          Effect.map(local.open(path), (found) => (found === undefined ? found : cutShort(found)))
+        const before = yield* received
+        assert.isTrue(yield* Effect.provideService(download, LocalFiles, { ...local, open }))
+        assert.isBelow((yield* received) - before, most + 256 * 1024)
+        assert.deepStrictEqual(yield* here, content)
+        assert.strictEqual(shrinking.err, "the older copy at w/big became shorter meanwhile: going on without it\n")
+      }).pipe(Effect.provide(world(shrinking)))
     )
   }
 

@@ -15,9 +15,11 @@ import * as LocalTreeDisk from "../../src/client/LocalTreeDisk.ts"
 import * as StagedFile from "../../src/client/StagedFile.ts"
 import { Digest, digestOf } from "../../src/domain/file/Digest.ts"
 import * as DigestPortable from "../../src/domain/file/DigestPortable.ts"
+import { millisecondsMax } from "../../src/domain/file/FileEntry.ts"
 import {
   clonedBytesMin,
   contentBlockBytes,
+  fileBytesMax,
   resumeBytesMin,
   stagedLeftoverMillisecondsMax
 } from "../../src/domain/limits.ts"
@@ -135,7 +137,7 @@ describe("the file system", () => {
           const staged = yield* stage(path, declared)
           yield* Effect.scoped(Effect.flatMap(stage(path, declared), ({ write }) => write([large.subarray(1)])))
           const left = yield* leftover(path)
-          const resumed = yield* left?.resume ?? Effect.die("nothing was left")
+          const resumed = yield* left?.resume() ?? Effect.die("nothing was left")
           fs.renameSync(join(folder, "w"), join(folder, `v${index}`))
           move()
           yield* staged.write([large])
@@ -172,13 +174,51 @@ describe("the file system", () => {
           )
           assert.strictEqual(modeOf(), 0o644)
           const left = yield* place.leftover
-          const staging = yield* left?.resume ?? Effect.die("nothing was left")
+          const staging = yield* left?.resume() ?? Effect.die("nothing was left")
           assert.strictEqual(modeOf(), 0o644)
           yield* staging.write([large.subarray(resumeBytesMin)])
           yield* staging.commit({ size: large.length, digest: digestOf(yield* Digest, [large]) })
           const { mode, size } = fs.statSync(join(folder, name))
           assert.deepStrictEqual([mode & 0o777, size], [0o444, large.length])
         }
+      }).pipe(Effect.scoped, Effect.provide(real))
+  )
+
+  it.effect("takes nothing for left of a download that is of a size or time that no file has", () =>
+    Effect.gen(function* () {
+      const { leftover } = yield* LocalFiles
+      const path = join(folder, "w", "a")
+      const from = Effect.scoped(Effect.map(leftover(path), (left) => left?.from))
+      for (const [version, expected] of [
+        [`${fileBytesMax}-${millisecondsMax}`, resumeBytesMin],
+        [`${fileBytesMax + 1}-0`, undefined],
+        [`${resumeBytesMin}-${millisecondsMax + 1}`, undefined]
+      ] as const) {
+        const left = join(folder, "w", `.a.${version}.${"0".repeat(24)}.part`)
+        fs.writeFileSync(left, new Uint8Array(resumeBytesMin))
+        assert.strictEqual(yield* from, expected)
+        for (const name of fs.readdirSync(join(folder, "w"))) fs.rmSync(join(folder, "w", name))
+      }
+    }).pipe(Effect.provide(real))
+  )
+
+  it.effect.skipIf(process.platform === "win32")(
+    "what is left of a commit that failed may be run only when that is said as it is gone on with",
+    () =>
+      Effect.gen(function* () {
+        const large = new Uint8Array(resumeBytesMin).fill(7)
+        const { leftover, stage } = yield* LocalFiles
+        const path = join(folder, "a")
+        yield* Effect.scoped(
+          Effect.flatMap(stage(path, { size: large.length, modified: 0, resumable: true }), ({ write }) =>
+            write([large])
+          )
+        )
+        for (const name of fs.readdirSync(folder)) fs.chmodSync(join(folder, name), 0o755)
+        const left = yield* Effect.fromNullishOr(yield* leftover(path))
+        const staging = yield* left.resume()
+        yield* staging.commit({ size: large.length, digest: digestOf(yield* Digest, [large]) })
+        assert.strictEqual(fs.statSync(path).mode & 0o777, 0o644)
       }).pipe(Effect.scoped, Effect.provide(real))
   )
 
@@ -211,7 +251,7 @@ describe("the file system", () => {
       }).pipe(Effect.scoped)
       assert.deepStrictEqual(temporary(), [0o640, kept])
       const left = yield* Effect.fromNullishOr(yield* leftover(path))
-      const staging = yield* left.resume
+      const staging = yield* left.resume()
       yield* staging.write([older.subarray(kept)])
       yield* staging.commit({ size: older.length, digest: digestOf(yield* Digest, [older]) })
       assert.isTrue(Buffer.compare(fs.readFileSync(path), older) === 0)

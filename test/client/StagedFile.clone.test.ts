@@ -117,7 +117,7 @@ const again = (disk: Disk["Service"]) =>
   Effect.gen(function* () {
     const { place } = processOn(disk)
     const left = yield* place.leftover
-    const staging = yield* left?.resume ?? place.stage({ size: mine.length, modified: 5, resumable: true })
+    const staging = yield* left?.resume() ?? place.stage({ size: mine.length, modified: 5, resumable: true })
     const from = left?.from ?? 0
     if (from < mine.length) yield* staging.write([mine.subarray(from)])
     yield* commit(staging)
@@ -198,7 +198,7 @@ describe("a download onto an older copy where files can be cloned", () => {
           const { copy, staging } =
             left === undefined
               ? yield* begin(place, content.length)
-              : { copy: yield* opened(place), staging: yield* left.resume }
+              : { copy: yield* opened(place), staging: yield* left.resume() }
           yield* take(staging, copy, partsFrom(parts, left?.from ?? 0))
           yield* commit(staging, content)
         }).pipe(Effect.scoped)
@@ -343,7 +343,7 @@ describe("a download in a clone that ends early", () => {
         const left = yield* Effect.fromNullishOr(yield* place.leftover)
         assert.isAtLeast(left.from, cloneMarkedBytes)
         assert.isBelow(left.from, beyond)
-        const staging = yield* left.resume
+        const staging = yield* left.resume()
         // It was alive: what it still does must not be seen in what is gone on with.
         yield* older.staging.write([new Uint8Array(takenOverCheckBytes)])
         const error = yield* Effect.flip(older.staging.write([new Uint8Array(1)]))

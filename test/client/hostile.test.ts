@@ -12,6 +12,8 @@ import { packEntries, packNames, packSent } from "../../src/domain/file/PackedFi
 import {
   bundlesAheadMax,
   bundlesInFlightMax,
+  chunkAverageLog2Max,
+  comparedBytesMax,
   contentBlockBytes,
   goodbyeMillisecondsMax,
   handshakeMillisecondsMax,
@@ -192,6 +194,99 @@ describe("content of a download", () => {
       })
     )
   }
+})
+
+describe("a download that goes on", () => {
+  const partial = { from: 4, size: 10, modified: 7, head: "0".repeat(32) }
+  for (const [what, other] of [
+    ["size", { size: 11 }],
+    ["time", { modified: 8 }]
+  ] as const) {
+    scenario(`is of the version that was begun: one of another ${what} is not joined with it`, () =>
+      Effect.gen(function* () {
+        const sending: ServerMessage = { _tag: "Sending", size: 10, modified: 7, from: 4, ...other }
+        const { flip } = Effect
+        for (const run of [
+          (session: ClientSession) => flip(session.download(name, () => Effect.die("received"), undefined, partial)),
+          (session: ClientSession) =>
+            flip(session.update(name, small, () => Effect.die("received"), undefined, partial))
+        ]) {
+          const session = yield* against(answers(sending))
+          assert.strictEqual((yield* run(session))._tag, "ProtocolBroken")
+          assert.isTrue(session.ended())
+        }
+      })
+    )
+  }
+})
+
+describe("a file of which a server says that it is larger than any", () => {
+  const size = comparedBytesMax + 1
+  const groups = packPieces([{ offset: 0, length: size, digest: "0".repeat(24) }])
+  const signature = { digest, key, averageLog2: chunkAverageLog2Max, groups }
+  const local = Fixture.source(Fixture.bytes(1, 100_000))
+  /** What the client says behind its request, once it was answered. */
+  const answeredBy = (answer: ServerMessage, heard: Array<string>) =>
+    against((far) =>
+      Effect.gen(function* () {
+        yield* far.hear
+        yield* far.say(1, answer)
+        for (let next = yield* far.hear; next !== undefined; next = yield* far.hear) {
+          heard.push(next._tag === "Message" ? next.message._tag : next._tag)
+          yield* far.say(1, { _tag: "Refused", reason: "source-changed" })
+        }
+      })
+    )
+
+  scenario("is asked for whole: nobody holds the tags of all its chunks", () =>
+    Effect.gen(function* () {
+      const heard: Array<string> = []
+      const session = yield* answeredBy({ _tag: "Sending", size, modified: 0, from: 0, signature }, heard)
+      const failed = yield* Effect.flip(session.update(name, local, () => Effect.succeed(Fixture.sink())))
+      assert.strictEqual(failed._tag, "RequestRefused")
+      assert.deepStrictEqual(heard, ["Want"])
+    })
+  )
+
+  scenario("is replaced by all of ours", () =>
+    Effect.gen(function* () {
+      const heard: Array<string> = []
+      const session = yield* answeredBy({ _tag: "SameFileHere", size, modified: 0, from: 0, signature }, heard)
+      const failed = yield* Effect.flip(session.para(name, local))
+      assert.strictEqual(failed._tag, "RequestRefused")
+      assert.deepStrictEqual(heard[0], "Content")
+    })
+  )
+})
+
+describe("answers to a change of names", () => {
+  const other = FileName.make("b")
+  const upper = FileName.make("A")
+
+  scenario("tell of the file that was asked for, in whatever spelling", () =>
+    Effect.gen(function* () {
+      const removed = yield* against(answers({ _tag: "Removed", name: upper }))
+      assert.strictEqual(yield* removed.remove(name), upper)
+      const renamed = yield* against(answers({ _tag: "Renamed", name: upper, to: other }))
+      assert.deepStrictEqual(yield* renamed.rename(name, other), { name: upper, to: other })
+    })
+  )
+
+  scenario("of another file end the session", () =>
+    Effect.gen(function* () {
+      const removed = yield* against(answers({ _tag: "Removed", name: other }))
+      assert.strictEqual((yield* Effect.flip(removed.remove(name)))._tag, "ProtocolBroken")
+      assert.isTrue(removed.ended())
+      for (const [from, to] of [
+        [other, other],
+        [name, upper]
+      ] as const) {
+        const renamed = yield* against(answers({ _tag: "Renamed", name: from, to }))
+        assert.strictEqual((yield* Effect.flip(renamed.rename(name, other)))._tag, "ProtocolBroken")
+        assert.isTrue(renamed.ended())
+      }
+    })
+  )
 })
 
 describe("answers to an upload", () => {

@@ -760,7 +760,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     "assembly-out-of-order",
     "content overtakes the copies before it",
     "server/Assembly.ts",
-    "content: (parts) => add(heldBytes(parts), staging.write(parts)),",
+    "content: (parts) => add(heldBytes(parts) + assemblyPartBytes, staging.write(parts)),",
     "content: (parts) => staging.write(parts),",
     "server/Assembly"
   ),

@@ -3,7 +3,7 @@ import { Deferred, Effect, Exit, Fiber, Schema, Scope } from "effect"
 import * as Bytes from "../../src/domain/Bytes.ts"
 import { FileSize } from "../../src/domain/file/FileEntry.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
-import { assemblyBytesMax } from "../../src/domain/limits.ts"
+import { assemblyBytesMax, assemblyPartBytes } from "../../src/domain/limits.ts"
 import type { OpenFile, Staging } from "../../src/domain/store/FileStore.ts"
 import { SourceChanged, type StoreError } from "../../src/domain/store/StoreError.ts"
 import * as Assembly from "../../src/server/Assembly.ts"
@@ -93,6 +93,27 @@ describe("an assembly", () => {
       yield* Fiber.join(second)
       yield* assembly.done
       assert.deepStrictEqual(written, [0, 7])
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("holds its caller back also when what waits is many small parts: each takes memory of its own", () =>
+    Effect.gen(function* () {
+      const [byte, range] = [Uint8Array.of(7), { offset: 0, length: 1 }]
+      for (const [each, add] of [
+        [assemblyPartBytes + 1, (assembly: Assembly.Assembly) => assembly.content([byte])],
+        [assemblyPartBytes, (assembly: Assembly.Assembly) => assembly.copies([range])],
+        [3 * assemblyPartBytes, (assembly: Assembly.Assembly) => assembly.copies([range, range, range])]
+      ] as const) {
+        const { staging } = slowStaging(Effect.never)
+        const assembly = yield* Assembly.make(staging, from)
+        let added = 0
+        yield* Effect.forkChild(Effect.forever(Effect.map(add(assembly), () => void (added += 1))))
+        for (let before = -1; before < added;) {
+          before = added
+          for (let turn = 0; turn < 1000; turn += 1) yield* Effect.yieldNow
+        }
+        assert.strictEqual(added, Math.floor(assemblyBytesMax / each))
+      }
     }).pipe(Effect.scoped)
   )
 

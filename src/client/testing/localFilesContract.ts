@@ -253,7 +253,7 @@ const onePlace = (folder: string): ReadonlyArray<ContractCase<Services>> => {
         const left = yield* tree.place("x/f").leftover
         yield* equal("from", left?.from, resumeBytesMin + 5)
         yield* equal("another file has none", yield* tree.place("x/g").leftover, undefined)
-        const staging = yield* left?.resume ?? Effect.die("nothing was left")
+        const staging = yield* left?.resume() ?? Effect.die("nothing was left")
         yield* staging.write([large.subarray(resumeBytesMin + 5)])
         yield* staging.commit({ size: large.length, digest: digestOf(yield* Digest, [large]) })
         yield* equal("names", yield* names, ["x/f"])
@@ -273,7 +273,7 @@ const onePlace = (folder: string): ReadonlyArray<ContractCase<Services>> => {
         yield* Effect.flip(Effect.scoped(begin))
         yield* equal("when it has ended early", yield* from, resumeBytesMin + 5)
         yield* equal("when it was looked at", yield* from, resumeBytesMin + 5)
-        const resumed = Effect.flatMap(leftover, (left) => left?.resume ?? Effect.die("nothing was left"))
+        const resumed = Effect.flatMap(leftover, (left) => left?.resume() ?? Effect.die("nothing was left"))
         const goOn = Effect.gen(function* () {
           yield* (yield* resumed).write([large.subarray(resumeBytesMin + 5, resumeBytesMin + 15)])
           return yield* Effect.fail("the connection was lost")
@@ -445,10 +445,12 @@ const leftovers = (path: string): ReadonlyArray<ContractCase<Services>> => {
       })
     )
   const taken = Effect.flatMap(LocalFiles, ({ leftover }) => leftover(path))
-  const resumed = Effect.flatMap(taken, (left) => left?.resume ?? Effect.die("nothing was left"))
+  const resumedAs = (executable?: true) =>
+    Effect.flatMap(taken, (left) => left?.resume(executable) ?? Effect.die("nothing was left"))
+  const resumed = resumedAs()
   const from = Effect.scoped(Effect.map(taken, (left) => left?.from))
-  const finish = Effect.fnUntraced(function* (rest: Uint8Array) {
-    const staging = yield* resumed
+  const finish = Effect.fnUntraced(function* (rest: Uint8Array, executable?: true) {
+    const staging = yield* resumedAs(executable)
     yield* staging.write([rest])
     yield* staging.commit({ size: large.length, digest: digestOf(yield* Digest, [large]) })
   }, Effect.scoped)
@@ -470,6 +472,21 @@ const leftovers = (path: string): ReadonlyArray<ContractCase<Services>> => {
         yield* finish(large.subarray(kept))
         yield* equal("content", yield* content, large)
         yield* equal("nothing left", yield* from, undefined)
+      })
+    },
+    {
+      name: "it may be run when that is said as it is gone on with, whatever was said before",
+      effect: Effect.gen(function* () {
+        const mayBeRun = Effect.map(
+          Effect.flatMap(LocalFiles, ({ look }) => look(path)),
+          (there) => there?.executable
+        )
+        yield* begin(kept)
+        yield* finish(large.subarray(kept), true)
+        yield* equal("said now", yield* mayBeRun, true)
+        yield* begin(kept, { executable: true })
+        yield* finish(large.subarray(kept))
+        yield* equal("said before alone", yield* mayBeRun, undefined)
       })
     },
     {

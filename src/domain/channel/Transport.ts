@@ -4,13 +4,14 @@
 import { Context, Effect, Exit, Scope } from "effect"
 import type { Socket } from "effect/socket"
 import * as Bytes from "../Bytes.ts"
-import { receivedPartBytes } from "../limits.ts"
+import { receivedPartBytes, receivedPiecesMax } from "../limits.ts"
 import { type ChannelFailed, channelFailed } from "./ChannelError.ts"
 
 /** A byte stream in both directions, with exact reads and the two ends closed apart from each other. */
 export interface Transport {
   /**
-   * Exactly `length` bytes, in the pieces in which they came: nothing is joined. They are good until the next call.
+   * Exactly `length` bytes, in the pieces in which they came: nothing is joined but many small ones. They are good
+   * until the next call.
    * Fails with `truncated` when the stream ends before, with `connection-lost` when it breaks.
    * One caller at a time; an interrupted `take` loses nothing.
    */
@@ -77,6 +78,12 @@ export const open = Effect.fnUntraced(function* (
       untold += bytes.length
       if (ours && bytes.byteLength === bytes.buffer.byteLength) whole.add(bytes.buffer)
     }
+    if (held.length <= receivedPiecesMax) return
+    // Whoever sends byte by byte would make us hold a buffer for each.
+    const together = Bytes.concat(held)
+    held = [together]
+    whole.clear()
+    if (ours) whole.add(together.buffer)
   }).pipe(Effect.mapError(failure))
 
   const split = (length: number): Bytes.Parts => {

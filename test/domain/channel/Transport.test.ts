@@ -3,7 +3,7 @@ import { Effect, Queue } from "effect"
 import { Socket } from "effect/socket"
 import * as Bytes from "../../../src/domain/Bytes.ts"
 import * as Transport from "../../../src/domain/channel/Transport.ts"
-import { givenBackBytesMin, receivedPartBytes } from "../../../src/domain/limits.ts"
+import { givenBackBytesMin, receivedPartBytes, receivedPiecesMax } from "../../../src/domain/limits.ts"
 
 const chunkOf = (length: number, byte: number): Uint8Array => new Uint8Array(length).fill(byte)
 
@@ -81,6 +81,41 @@ describe("memory of what crosses", () => {
       assert.strictEqual(failed.reason, "connection-lost")
       assert.deepStrictEqual(gone(cut), [false])
     }).pipe(ours)
+  )
+})
+
+describe("bytes that come one by one", () => {
+  const bytes = Uint8Array.from({ length: 40 * receivedPiecesMax }, (_, index) => index % 251)
+  const single = (): ReadonlyArray<Uint8Array> => Array.from(bytes, (byte) => Uint8Array.of(byte))
+
+  it.effect("are all there, and are not held each by itself", () =>
+    Effect.gen(function* () {
+      const transport = yield* opened(single())
+      let taken = 0
+      for (const length of [1, 10 * receivedPiecesMax + 1, 29 * receivedPiecesMax]) {
+        const parts = yield* transport.take(length)
+        assert.deepStrictEqual(Bytes.concat(parts), bytes.subarray(taken, taken + length))
+        assert.isAtMost(parts.length, receivedPiecesMax)
+        taken += length
+      }
+    })
+  )
+
+  it.effect("are given back as what came in one piece", () =>
+    Effect.gen(function* () {
+      const transport = yield* opened(single())
+      const [first] = yield* transport.take(39 * receivedPiecesMax)
+      assert.isAtLeast(first?.length ?? 0, whole)
+      yield* transport.take(1)
+      assert.deepStrictEqual(gone(first === undefined ? [] : [first]), [true])
+    }).pipe(ours)
+  )
+
+  it.effect("are as many as they were when they are few", () =>
+    Effect.gen(function* () {
+      const transport = yield* opened(single())
+      assert.lengthOf(yield* transport.take(receivedPiecesMax), receivedPiecesMax)
+    })
   )
 })
 
