@@ -514,7 +514,11 @@ const builtIns = [GlobalFlag.Help, GlobalFlag.Version, CompletionScripts.flag, m
 const context = { command, version, builtIns }
 
 const commandHelp = Layer.succeed(CommandHelp, {
-  of: (name) => manual.help({ ...context, commandPath: [] }, [ClientConfig.program, name])
+  of: (name) =>
+    // Of what is no command the program's own help would come.
+    command.subcommands.some(({ commands }) => commands.some((one) => one.name === name))
+      ? manual.help({ ...context, commandPath: [] }, [ClientConfig.program, name])
+      : Effect.succeed(undefined)
 })
 
 const presenter = Layer.unwrap(

@@ -491,6 +491,34 @@ describe("one call", () => {
     assert.deepStrictEqual(others, [""])
   })
 
+  it("explains each command by what its lines take", async () => {
+    const explained = async (name: string) => (await run(["shell"], `help ${name}\n`)).stdout.split("\n")
+    assert.deepStrictEqual(await explained("cd"), [
+      "cd [FOLDER]",
+      "  stand in a folder of the server; alone: at the top",
+      ""
+    ])
+    assert.deepStrictEqual(await explained("fetch"), [
+      "fetch [PATTERN] [--digest]",
+      "  list the server's files",
+      "  PATTERN   show only names that fit, as in '*.txt' or 'photos/**', with code 1 when none does",
+      "  --digest  show the digest of each file (BLAKE3), which the server may have to compute",
+      "examples:",
+      "  fetch          all files",
+      "  fetch '*.pdf'  those whose name ends so, in any folder",
+      ""
+    ])
+    const rest = await explained("para\nhelp upload\nhelp download\nhelp verify\nhelp remove\nhelp rename")
+    assert.deepStrictEqual(
+      rest.filter((line) => /URL|--watch/.test(line)),
+      []
+    )
+    assert.include(
+      rest,
+      "  para -r site                          the server's site/... becomes yours: what is new or differs"
+    )
+  })
+
   it("ends quietly when nobody reads its output any more", async () => {
     const call = start(clientMain, ["--server", `127.0.0.1:${port}`, "--user", "ada", "--json", "shell"], {
       PARADROP_PASSWORD: password
