@@ -6,7 +6,7 @@ import { once } from "node:events"
 import * as fs from "node:fs"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { pathToFileURL } from "node:url"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
@@ -721,6 +721,30 @@ describe("profiles", () => {
     assert.deepStrictEqual([none.code, none.stdout], [0, ""])
     const gone = await plain(["profile", "remove", "home"])
     assert.deepStrictEqual([gone.code, gone.stdout], [1, ""])
+  }, 120_000)
+
+  it("that fail are told to a script as well, but for wrong usage", async () => {
+    const file = join(folder, ".config", "paradrop", "profiles", "broken.toml")
+    fs.mkdirSync(dirname(file), { recursive: true })
+    fs.writeFileSync(file, "server = 5\n")
+    const bad = `line 1 of ${file}: 'server' must be a text in quotes`
+    const none = "there is no profile 'none': 'profile list' shows what there is"
+    const there = "there is a profile 'broken' already: --replace writes over it"
+    for (const [args, error, message] of [
+      [["--server", "broken", "fetch"], "ProfilesFailed", bad],
+      [["profile", "list"], "ProfilesFailed", bad],
+      [["profile", "show", "broken"], "ProfilesFailed", bad],
+      [["profile", "show", "none"], "NoSuchProfile", none],
+      [["profile", "remove", "none"], "NoSuchProfile", none],
+      [["profile", "add", "broken", "host"], "ProfileExists", there]
+    ] as const) {
+      const { code, stderr, stdout } = await plain(["--json", ...args])
+      assert.deepStrictEqual([code, stdout], [1, `${JSON.stringify({ event: "failed", error, message })}\n`])
+      assert.include(stderr, message)
+    }
+    const wrong = await plain(["--json", "profile", "show", "Nobody"])
+    assert.deepStrictEqual([wrong.code, wrong.stdout], [2, ""])
+    fs.rmSync(file)
   }, 120_000)
 })
 
