@@ -10,6 +10,8 @@ describe("printable", () => {
     assert.strictEqual(printable("\u202egpj\u2066\u2028"), "\\u{202e}gpj\\u{2066}\\u{2028}")
     assert.strictEqual(printable("\ud800"), "\\u{d800}")
     assert.strictEqual(printable("\u{e0041}"), "\\u{e0041}")
+    // A format character that is not default-ignorable.
+    assert.strictEqual(printable("\ufff9"), "\\u{fff9}")
   })
 
   it("shows what is seen as nothing: two names that look alike are not alike", () => {
