@@ -158,9 +158,11 @@ const refusedText: Record<RefusalReason, (name: string, detail: string) => strin
     `'${detail}' exists on the server already, and nothing was changed: take another name, or use --replace`,
   "not-a-file": (name, detail) => `'${name}' is no file on the server, and cannot be one: ${foundText(detail)}`,
   "not-permitted": (name, right) =>
-    `your account does not have the right to ${rightText.get(right) ?? "do this"}` +
-    `${name === theListing ? "" : ` ('${name}')`}: ` +
-    "the server's administrator can give it",
+    right === "password"
+      ? `the password of '${name}' cannot be changed: the public account's is everybody's, and any other is gone`
+      : `your account does not have the right to ${rightText.get(right) ?? "do this"}` +
+        `${name === theListing ? "" : ` ('${name}')`}: ` +
+        "the server's administrator can give it",
   "too-large": (name) => `the server does not take files as large as '${name}'`,
   "no-space": (name) => `the server has no room for '${name}'; nothing was changed there`,
   "quota-exceeded": (name, detail) =>
@@ -269,11 +271,12 @@ export class LocalFileFailed extends Schema.TaggedError<LocalFileFailed>()("Loca
 }) {
   override get message(): string {
     const what = this.operation === "read" ? "cannot read" : "cannot write"
-    return `${what} ${this.path} (${this.code})${adviceOf(this)}`
+    return `${what} ${this.path === "" ? "''" : this.path} (${this.code})${adviceOf(this)}`
   }
 }
 
 const adviceOf = ({ code, operation, path }: LocalFileFailed): string => {
+  if (path === "") return ": that names nothing; '.' is this folder"
   if (code === "EISDIR" && operation === "read") return ": it is a folder; upload and para take those with -r"
   if (code === "ENOTREG" && operation === "write") {
     return ": it is no regular file, or a link to what is none; download to a file, and pass that on"

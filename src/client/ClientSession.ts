@@ -9,6 +9,7 @@ import { Effect, Exit, type Result, Scope, Semaphore, Stream } from "effect"
 import * as Bytes from "../domain/Bytes.ts"
 import type { Opaque } from "../domain/channel/Opaque.ts"
 import type { ContentDigest } from "../domain/file/Digest.ts"
+import { printable } from "../domain/file/Printable.ts"
 import { Digest } from "../domain/file/Digest.ts"
 import { type FileEntry, type FileSize, mayRun, type Milliseconds } from "../domain/file/FileEntry.ts"
 import * as FileNames from "../domain/file/FileName.ts"
@@ -30,7 +31,7 @@ import { packRanges } from "../domain/file/Packed.ts"
 import { unpackEntries, unpackNames } from "../domain/file/PackedFiles.ts"
 import * as Answers from "./Answers.ts"
 import * as Bundles from "./Bundles.ts"
-import { type CommandError, ProtocolBroken, type RequestRefused, theListing } from "./ClientError.ts"
+import { type CommandError, ProtocolBroken, RequestRefused, theListing } from "./ClientError.ts"
 import * as Listed from "./Listed.ts"
 import { type Counter, counter, type OnProgress } from "./Progress.ts"
 import type { Unlisted } from "./Unlisted.ts"
@@ -353,8 +354,12 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
     Effect.gen(function* () {
       const options = { ...(replace && { replace }), ...(expect !== undefined && { expect }) }
       const request = yield* requests.begin({ _tag: "Rename", name, to, ...options })
-      // A refusal may be about either name.
-      const answer = yield* expectMessage(request, `${name} -> ${to}`, "Renamed")
+      // A refusal may be about either name; what another name stands in the way of is the new one.
+      const answer = yield* Effect.mapError(expectMessage(request, `${name} -> ${to}`, "Renamed"), (error) =>
+        error._tag === "RequestRefused" && error.reason === "name-collision"
+          ? new RequestRefused({ name: printable(to), reason: error.reason, detail: error.detail })
+          : error
+      )
       if (answer.to !== to) return yield* notAskedFor()
       return { name: yield* spelt(name, answer.name), to }
     }).pipe(Effect.scoped, orEnd)

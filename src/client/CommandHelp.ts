@@ -20,6 +20,9 @@ interface Known {
   readonly options: ReadonlyArray<string>
 }
 
+// What --help says of URLs: the shell is at one server, and takes names alone.
+const ofUrls = /[,;] (?:or )?(?:a server's URL, with such a pattern behind it|its URL)/
+
 /** How a command is used in the shell: its form, its options and examples that can be typed there. */
 export const lines = Effect.fnUntraced(function* (
   name: string,
@@ -27,7 +30,7 @@ export const lines = Effect.fnUntraced(function* (
 ): Effect.fn.Return<ReadonlyArray<string>> {
   const help = Option.getOrUndefined(yield* Effect.serviceOption(CommandHelp))
   const doc = help === undefined ? undefined : yield* help.of(name)
-  const described = (text: Option.Option<string>) => Option.getOrElse(text, () => "")
+  const described = (text: Option.Option<string>) => Option.getOrElse(text, () => "").replace(ofUrls, "")
   const items: ReadonlyArray<readonly [string, string]> = [
     ...(doc?.args ?? []).map((one) => [one.name, described(one.description)] as const),
     ...(doc?.flags ?? [])
@@ -40,7 +43,10 @@ export const lines = Effect.fnUntraced(function* (
   const examples = (doc?.examples ?? []).flatMap(({ command, description = "" }) => {
     // A URL names another server than the shell's, and what goes through a pipe is for other shells.
     const typed = /^paradrop (?!.*(?::\/\/| [<>|] ))(.+)$/.exec(command)?.[1]
-    return typed === undefined ? [] : [[typed, description] as const]
+    // Nor may it have an option that only a call of its own takes.
+    const taken = new Set(["-r", ...options])
+    const fits = typed?.split(" ").every((word) => !word.startsWith("-") || taken.has(word)) === true
+    return fits ? [[typed, description] as const] : []
   })
   return [form, `  ${does}`, ...columns(items), ...(examples.length > 0 ? ["examples:"] : []), ...columns(examples)]
 })

@@ -7,6 +7,7 @@ import { asciiJson, printable } from "../domain/file/Printable.ts"
 import * as PasswordRule from "../domain/session/PasswordRule.ts"
 import { NoPassword } from "./PasswordSource.ts"
 import { NoSuchProfile, type Profile, ProfileExists, ProfileName, Profiles, type ProfilesFailed } from "./Profiles.ts"
+import { failedLine } from "./ReporterJson.ts"
 import { Screen } from "./Screen.ts"
 import * as ServerAddress from "./ServerAddress.ts"
 
@@ -102,7 +103,8 @@ export const list = Effect.fnUntraced(function* (
     yield* Effect.matchEffect(profiles.get(name), {
       onFailure: (error) => {
         good = false
-        return err.write(`${error.message}\n`)
+        const event = json ? out.write(failedLine({ error })) : Effect.void
+        return Effect.andThen(event, err.write(`${error.message}\n`))
       },
       onSuccess: (profile) =>
         profile === undefined

@@ -77,7 +77,7 @@ const make = Effect.fnUntraced(function* (folder: string | undefined) {
         Effect.catchTag("PlatformError", (error) => Effect.fail(unusable(file)(error))),
         Effect.provideContext(context)
       )
-      return yield* Effect.fromResult(Result.mapError(parse(text, printable(file)), failed))
+      return yield* Effect.fromResult(Result.mapError(parse(text, printable(file), path.isAbsolute), failed))
     }),
     list: Effect.gen(function* () {
       const profiles = path.join(folder ?? "", "profiles")
@@ -144,7 +144,7 @@ const textOf = (profile: Profile): string =>
     .join("")
 
 /** A profile, or what is wrong with the text and where; no value is repeated, for it may be a password. */
-const parse = (text: string, file: string): Result.Result<Profile, string> => {
+const parse = (text: string, file: string, isAbsolute: Path.Path["isAbsolute"]): Result.Result<Profile, string> => {
   const parsed = Toml.parse(text)
   if (Result.isFailure(parsed)) return Result.fail(`${file} is no TOML: write KEY = "VALUE" in each line`)
   const found: { -readonly [field in keyof Profile]: Profile[field] } = { server: "" }
@@ -153,6 +153,10 @@ const parse = (text: string, file: string): Result.Result<Profile, string> => {
     const field = keys.get(key)
     if (field === undefined) return Result.fail(`${place}: ${unknown(key)}`)
     if (typeof value !== "string" || value === "") return Result.fail(`${place}: '${key}' must be a text in quotes`)
+    // The profile is used from other folders.
+    if (key === "password-file" && !isAbsolute(value)) {
+      return Result.fail(`${place}: '${key}' must be an absolute path`)
+    }
     found[field] = value
   }
   if (found.server === "") return Result.fail(`${file}: 'server' is missing`)

@@ -114,9 +114,16 @@ export const within = (session: ClientSession, place: Place): ClientSession => {
         own
       ),
     rename: (name, to, ...rest) =>
-      at(name, (name) => Effect.flatMap(whole(to), (to) => session.rename(name, to, ...rest))).pipe(
-        Effect.map(({ name, to }) => ({ name: own(name), to: own(to) }))
-      )
+      at(name, (name) =>
+        Effect.flatMap(whole(to), (wholeTo) =>
+          Effect.mapError(session.rename(name, wholeTo, ...rest), (error) =>
+            // Of a refusal about both names the first is made short below.
+            error instanceof RequestRefused && error.name === printable(`${name} -> ${wholeTo}`)
+              ? saidOf(error, printable(`${name} -> ${to}`))
+              : error
+          )
+        )
+      ).pipe(Effect.map(({ name, to }) => ({ name: own(name), to: own(to) })))
   }
 }
 
@@ -170,8 +177,12 @@ const saidWithin = (place: Place, { detail, name, reason }: RequestRefused): Req
   const own = (text: string) => (text.startsWith(start) ? text.slice(start.length) : text)
   const isName = reason === "name-collision" || reason === "already-exists"
   const outside = isName && !detail.startsWith(start)
-  return new RequestRefused({ name: own(name), reason, detail: outside ? `/${detail}` : isName ? own(detail) : detail })
+  // What stands elsewhere is the same name as a folder of the place: neither is short.
+  const shown = outside && reason === "name-collision" && name.startsWith(start) ? `/${name}` : own(name)
+  return new RequestRefused({ name: shown, reason, detail: outside ? `/${detail}` : isName ? own(detail) : detail })
 }
+
+const saidOf = ({ detail, reason }: RequestRefused, name: string) => new RequestRefused({ name, reason, detail })
 
 const withName = (file: SmallUpload, name: FileName.FileName): SmallUpload => ({ ...file, name })
 

@@ -9,7 +9,7 @@ import { ContentDigest } from "../domain/file/Digest.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { nearest } from "../domain/Nearest.ts"
 import type { Command } from "./Commands.ts"
-import { isUrlWithPassword } from "./ServerAddress.ts"
+import { isUrl, isUrlWithPassword } from "./ServerAddress.ts"
 import type { TreeOptions } from "./Trees.ts"
 
 /** What a line can be. */
@@ -183,10 +183,12 @@ export const parse = (line: string): Line =>
       // A script's comment.
       if (name === undefined || name.startsWith("#")) return { _tag: "Empty" }
       if (rest.some(isUrlWithPassword)) return invalid(noPassword)
+      if (rest.some(isUrl)) return invalid(noUrl)
       return parsers.get(name)?.(rest) ?? { _tag: "Invalid", reason: undefined, suggestion: suggest(name) }
     }
   })
 
+const noUrl = "a URL has its place in a call of its own: the shell is at one server, and takes names alone"
 const noPassword = "a password has no place in a URL: leave it out"
 
 const invalid = (reason: string): Line => ({ _tag: "Invalid", reason, suggestion: undefined })

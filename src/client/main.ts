@@ -163,8 +163,27 @@ const root = Command.make(ClientConfig.program).pipe(
 
 type Flags = Effect.Success<typeof root>
 
+/** A script is told as an event as well what ends a command; of wrong usage, which no script mends, standard error. */
+const alsoAsEvent =
+  (flags: Pick<Flags, "json">) =>
+  <A, E extends Failure["error"], R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E | OutputEnded, R | Screen> =>
+    Effect.tapError(work, (error) =>
+      flags.json && error._tag !== "SomeFailed" && !isUsage(error)
+        ? Effect.flatMap(Screen, ({ out }) => out.write(ReporterJson.failedLine({ error })))
+        : Effect.void
+    )
+
+const isUsage = ({ _tag }: Failure["error"]): boolean => _tag === "WrongUsage" || _tag === "ProfileNameRefused"
+
 /** Runs with what the shared flags say; false means that something failed and was reported. */
-const running = Effect.fnUntraced(function* <E extends Failure["error"], R>(
+const running = <E extends Failure["error"], R>(
+  flags: Flags,
+  work: Effect.Effect<boolean, E, R>,
+  reportPrefix: string,
+  named?: ServerAddress.Named
+) => alsoAsEvent(flags)(runningWith(flags, work, reportPrefix, named))
+
+const runningWith = Effect.fnUntraced(function* <E extends Failure["error"], R>(
   flags: Flags,
   work: Effect.Effect<boolean, E, R>,
   reportPrefix: string,
@@ -186,9 +205,7 @@ const running = Effect.fnUntraced(function* <E extends Failure["error"], R>(
   const succeeded = yield* work.pipe(
     Effect.provideService(Screen, flags.json ? forEvents(screen) : screen),
     Effect.provide(Layer.provideMerge(sessions(target, throttled), reporter)),
-    Effect.provideService(Durability, flags.durability),
-    // A script is told there as well what ends a command before its reporter is.
-    Effect.tapError((error) => (flags.json ? screen.out.write(ReporterJson.failedLine({ error })) : Effect.void))
+    Effect.provideService(Durability, flags.durability)
   )
   if (!succeeded) return yield* new SomeFailed()
   // Loading it begins here: it is most of what a login computes with, and nothing else needs it.
@@ -385,19 +402,20 @@ const addProfile = Command.make(
         "ConfigError",
         Effect.die
       )
-      yield* ProfileCommands.add({
-        name,
-        ...target,
-        ...sources,
-        rates,
-        replace,
-        password: keepPassword
-          ? Effect.provideContext(
-              Effect.map(asked, (given) => given.password),
-              context
-            )
-          : undefined
-      })
+      const password = Effect.provideContext(
+        Effect.map(asked, (given) => given.password),
+        context
+      )
+      yield* alsoAsEvent(flags)(
+        ProfileCommands.add({
+          name,
+          ...target,
+          ...sources,
+          rates,
+          replace,
+          password: keepPassword ? password : undefined
+        })
+      )
     }).pipe(Effect.provide(ReporterText.layer(prefix)))
 ).pipe(
   Command.withDescription("Note down a server, and where its password comes from, under a short name"),
@@ -413,7 +431,9 @@ const addProfile = Command.make(
 
 const listProfiles = Command.make("list", {}, () =>
   Effect.flatMap(root, (flags) =>
-    Effect.flatMap(ProfileCommands.list(flags.json), (good) => (good ? Effect.void : new SomeFailed()))
+    alsoAsEvent(flags)(
+      Effect.flatMap(ProfileCommands.list(flags.json), (good) => (good ? Effect.void : new SomeFailed()))
+    )
   )
 ).pipe(
   Command.withDescription("List the profiles: server, account, and where the password comes from"),
@@ -421,7 +441,7 @@ const listProfiles = Command.make("list", {}, () =>
 )
 
 const showProfile = Command.make("show", { name: ClientConfig.profileName }, ({ name }) =>
-  Effect.flatMap(root, (flags) => ProfileCommands.show(name, flags.json))
+  Effect.flatMap(root, (flags) => alsoAsEvent(flags)(ProfileCommands.show(name, flags.json)))
 ).pipe(
   Command.withDescription("Show what a profile says; never a password"),
   Command.withExamples([
@@ -430,7 +450,7 @@ const showProfile = Command.make("show", { name: ClientConfig.profileName }, ({ 
 )
 
 const removeProfile = Command.make("remove", { name: ClientConfig.profileName }, ({ name }) =>
-  ProfileCommands.remove(name)
+  Effect.flatMap(root, (flags) => alsoAsEvent(flags)(ProfileCommands.remove(name)))
 ).pipe(
   Command.withDescription("Remove a profile, and the password that was kept for it"),
   Command.withExamples([{ command: "paradrop profile remove home", description: "the server is not told" }])
@@ -497,7 +517,7 @@ const codeFor = (error: { readonly _tag: string; readonly message: string }) => 
   if (CliError.isCliError(error)) return Effect.succeed(2)
   if (error instanceof OutputEnded && error.code === "EPIPE") return Effect.succeed(brokenPipeCode)
   const said = Effect.andThen(say(error.message), verbose ? sayCauses(error) : Effect.void)
-  return Effect.as(said, error._tag === "WrongUsage" || error._tag === "ProfileNameRefused" ? 2 : 1)
+  return Effect.as(said, isUsage(error) ? 2 : 1)
 }
 
 const sayDefect = (cause: Cause.Cause<never>) => {
@@ -514,7 +534,11 @@ const builtIns = [GlobalFlag.Help, GlobalFlag.Version, CompletionScripts.flag, m
 const context = { command, version, builtIns }
 
 const commandHelp = Layer.succeed(CommandHelp, {
-  of: (name) => manual.help({ ...context, commandPath: [] }, [ClientConfig.program, name])
+  of: (name) =>
+    // Of what is no command the program's own help would come.
+    command.subcommands.some(({ commands }) => commands.some((one) => one.name === name))
+      ? manual.help({ ...context, commandPath: [] }, [ClientConfig.program, name])
+      : Effect.succeed(undefined)
 })
 
 const presenter = Layer.unwrap(

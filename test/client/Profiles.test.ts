@@ -73,7 +73,8 @@ describe("the file system", () => {
         ["server = 5\n", "line 1 of ", "must be a text in quotes"],
         ['user = "ada"\n', "", "'server' is missing"],
         ["server = s3cret\n", "", "is no TOML"],
-        ['server = "a"\npassword-file = "b"\npassword-command = "c"\n', "", "exclude each other"],
+        ['server = "a"\npassword-file = "/b"\npassword-command = "c"\n', "", "exclude each other"],
+        ['server = "a"\npassword-file = "b"\n', "line 2 of ", "'password-file' must be an absolute path"],
         ["#".repeat(20_000), "", "too large"]
       ]
       for (const [text, place, why] of cases) {

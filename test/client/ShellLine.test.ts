@@ -115,6 +115,13 @@ describe("lines", () => {
     ["rename a b c", invalid("rename needs the server's name and the new one")],
     ["rename a b --expect 0a", invalid("--expect takes a digest, 64 hex digits: 'fetch --digest' shows it")],
     ["fetch paradrop://a:b@c", invalid("a password has no place in a URL: leave it out")],
+    ...["fetch paradrop://a@c/f", "upload f --as PARADROP://c/f", "rename f paradrop://c/g"].map(
+      (line) =>
+        [
+          line,
+          invalid("a URL has its place in a call of its own: the shell is at one server, and takes names alone")
+        ] as const
+    ),
     ["uplaod a", invalid(undefined, "upload")],
     ["constructor", invalid(undefined)],
     ["__proto__", invalid(undefined)]

@@ -255,6 +255,22 @@ describe("cd and pwd", () => {
     }).pipe(Effect.provide(layer))
   )
 
+  it.effect("a refusal of a rename has both names as they are said at the place", () =>
+    Effect.gen(function* () {
+      const files = yield* LocalFilesMemory.MemoryFiles
+      files.set("x", { bytes: new Uint8Array(3), modified: 60_000 })
+      yield* shell(["upload x --as site/k", "upload x --as site/sub/y"])
+      const { err } = yield* shell(["cd site", "rename k sub", "rename k sub/y/z", "rename k SUB/k"])
+      assert.deepStrictEqual(err.trimEnd().split("\n"), [
+        "'k -> sub' is no file on the server, and cannot be one: there is a folder of that name; -r takes folders, " +
+          "a file needs another name",
+        "'k -> sub/y/z' is no file on the server, and cannot be one: there is a file in the place of a folder " +
+          "of that path; use another name",
+        "k: the server already has 'sub', which is the same name as 'SUB/k' on some machines: use that spelling"
+      ])
+    }).pipe(Effect.provide(layer))
+  )
+
   it.effect("a folder in another spelling is the same folder: what is there is listed and found", () =>
     Effect.gen(function* () {
       const files = yield* LocalFilesMemory.MemoryFiles
@@ -266,10 +282,11 @@ describe("cd and pwd", () => {
       assert.deepStrictEqual([found.err, found.succeeded], ["", true])
       assert.isTrue(files.has("b/one"))
       assert.include(found.out, "File 'b/one' removed")
-      const { err } = yield* shell(["cd GRÖSSE", "rename two 2", "cd /größe/TWO", "cd B"])
+      const { err } = yield* shell(["cd GRÖSSE", "rename two 2", "upload x --as b", "cd /größe/TWO", "cd B"])
       assert.deepStrictEqual(err.trimEnd().split("\n"), [
-        "the server already has '/Größe', which is the same name as 'two -> GRÖSSE/2' on some machines: " +
+        "two: the server already has '/Größe', which is the same name as '/GRÖSSE/2' on some machines: " +
           "use that spelling",
+        "b: the server already has '/Größe', which is the same name as '/GRÖSSE/b' on some machines: use that spelling",
         "'größe/TWO' is a file on the server: cd takes folders",
         "the server has no file below 'GRÖSSE/B' yet: the first upload makes the folder"
       ])

@@ -6,7 +6,7 @@ import { once } from "node:events"
 import * as fs from "node:fs"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { pathToFileURL } from "node:url"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
@@ -491,6 +491,34 @@ describe("one call", () => {
     assert.deepStrictEqual(others, [""])
   })
 
+  it("explains each command by what its lines take", async () => {
+    const explained = async (name: string) => (await run(["shell"], `help ${name}\n`)).stdout.split("\n")
+    assert.deepStrictEqual(await explained("cd"), [
+      "cd [FOLDER]",
+      "  stand in a folder of the server; alone: at the top",
+      ""
+    ])
+    assert.deepStrictEqual(await explained("fetch"), [
+      "fetch [PATTERN] [--digest]",
+      "  list the server's files",
+      "  PATTERN   show only names that fit, as in '*.txt' or 'photos/**', with code 1 when none does",
+      "  --digest  show the digest of each file (BLAKE3), which the server may have to compute",
+      "examples:",
+      "  fetch          all files",
+      "  fetch '*.pdf'  those whose name ends so, in any folder",
+      ""
+    ])
+    const rest = await explained("para\nhelp upload\nhelp download\nhelp verify\nhelp remove\nhelp rename")
+    assert.deepStrictEqual(
+      rest.filter((line) => /URL|--watch/.test(line)),
+      []
+    )
+    assert.include(
+      rest,
+      "  para -r site                          the server's site/... becomes yours: what is new or differs"
+    )
+  })
+
   it("ends quietly when nobody reads its output any more", async () => {
     const call = start(clientMain, ["--server", `127.0.0.1:${port}`, "--user", "ada", "--json", "shell"], {
       PARADROP_PASSWORD: password
@@ -693,6 +721,30 @@ describe("profiles", () => {
     assert.deepStrictEqual([none.code, none.stdout], [0, ""])
     const gone = await plain(["profile", "remove", "home"])
     assert.deepStrictEqual([gone.code, gone.stdout], [1, ""])
+  }, 120_000)
+
+  it("that fail are told to a script as well, but for wrong usage", async () => {
+    const file = join(folder, ".config", "paradrop", "profiles", "broken.toml")
+    fs.mkdirSync(dirname(file), { recursive: true })
+    fs.writeFileSync(file, "server = 5\n")
+    const bad = `line 1 of ${file}: 'server' must be a text in quotes`
+    const none = "there is no profile 'none': 'profile list' shows what there is"
+    const there = "there is a profile 'broken' already: --replace writes over it"
+    for (const [args, error, message] of [
+      [["--server", "broken", "fetch"], "ProfilesFailed", bad],
+      [["profile", "list"], "ProfilesFailed", bad],
+      [["profile", "show", "broken"], "ProfilesFailed", bad],
+      [["profile", "show", "none"], "NoSuchProfile", none],
+      [["profile", "remove", "none"], "NoSuchProfile", none],
+      [["profile", "add", "broken", "host"], "ProfileExists", there]
+    ] as const) {
+      const { code, stderr, stdout } = await plain(["--json", ...args])
+      assert.deepStrictEqual([code, stdout], [1, `${JSON.stringify({ event: "failed", error, message })}\n`])
+      assert.include(stderr, message)
+    }
+    const wrong = await plain(["--json", "profile", "show", "Nobody"])
+    assert.deepStrictEqual([wrong.code, wrong.stdout], [2, ""])
+    fs.rmSync(file)
   }, 120_000)
 })
 

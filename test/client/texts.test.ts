@@ -5,7 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Layer, Schema } from "effect"
 import * as Figures from "../../src/domain/file/Figures.ts"
 import * as ClientConfig from "../../src/client/ClientConfig.ts"
-import { RequestRefused, SourceMissing, theListing } from "../../src/client/ClientError.ts"
+import { LocalFileFailed, RequestRefused, SourceMissing, theListing } from "../../src/client/ClientError.ts"
 import * as Glob from "../../src/client/Glob.ts"
 import * as ProgressBar from "../../src/client/ProgressBar.ts"
 import { Reporter } from "../../src/client/Reporter.ts"
@@ -50,6 +50,26 @@ describe("a right that is missing", () => {
     const rest = ": the server's administrator can give it"
     assert.strictEqual(missing("a", "write"), `your account does not have the right to add files ('a')${rest}`)
     assert.strictEqual(missing(theListing, "list"), `your account does not have the right to list files${rest}`)
+  })
+})
+
+describe("a password that nobody can change", () => {
+  it("is no right that somebody could give", () => {
+    assert.strictEqual(
+      new RequestRefused({ name: "default", reason: "not-permitted", detail: "password" }).message,
+      "the password of 'default' cannot be changed: the public account's is everybody's, and any other is gone"
+    )
+  })
+})
+
+describe("a place without a name", () => {
+  it("is told as one, whatever the system makes of it", () => {
+    for (const code of ["EISDIR", "ENOENT"]) {
+      assert.strictEqual(
+        new LocalFileFailed({ path: "", operation: "write", code }).message,
+        `cannot write '' (${code}): that names nothing; '.' is this folder`
+      )
+    }
   })
 })
 

@@ -534,6 +534,14 @@ export const mutants: ReadonlyArray<Mutant> = [
     "\\p{Cc}",
     "domain/file/Printable"
   ),
+  mutant(
+    "ignorable-characters-shown",
+    "characters that are shown as nothing reach terminals",
+    "domain/file/Printable.ts",
+    "\\p{Default_Ignorable_Code_Point}",
+    "",
+    "domain/file/Printable"
+  ),
   // The wire
   mutant(
     "oversized-record-accepted",

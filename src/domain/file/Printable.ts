@@ -6,13 +6,21 @@
 
 const charactersMax = 4096
 
-// Controls, separators, direction marks, other invisible formats, private use, unassigned and lone surrogates.
-// ZWJ and ZWNJ stay: scripts and emoji need them, and they change nothing but a glyph.
-const unsafe = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Co}\p{Cn}]/gu
-const kept = new Set(["\u200c", "\u200d"])
+// Controls, separators, direction marks, private use, unassigned, lone surrogates, and what is shown as nothing: all
+// that Unicode calls default-ignorable, also fillers and variation selectors. Two names that look alike are not alike.
+const hidden = String.raw`[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Co}\p{Cn}\p{Default_Ignorable_Code_Point}]`
+
+// But where a reader sees what they do. Joiners: behind a letter of a script that has them, and within an emoji.
+const joinless = ["Latn", "Grek", "Cyrl", "Armn", "Geor", "Hebr", "Hang", "Han", "Hira", "Kana", "Zyyy", "Zinh"]
+const joining = String.raw`[[\p{L}\p{M}]--[${joinless.map((script) => String.raw`\p{scx=${script}}`).join("")}]]`
+const pictograph = String.raw`\p{Extended_Pictographic}[\ufe0e\ufe0f\p{Emoji_Modifier}]?`
+const joined = String.raw`(?<=${joining})[\u200c\u200d]|(?<=${pictograph})\u200d(?=\p{Extended_Pictographic})`
+// What makes a picture of a character, and a key of a digit.
+const picture = String.raw`(?<=\p{Extended_Pictographic})[\ufe0e\ufe0f]|(?<=[0-9#*])\ufe0f(?=\u20e3)`
+
+const unsafe = new RegExp(`(?!${joined}|${picture})${hidden}`, "gv")
 
 const escape = (character: string): string => {
-  if (kept.has(character)) return character
   const code = character.codePointAt(0) ?? 0
   return code <= 0xff ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u{${code.toString(16)}}`
 }

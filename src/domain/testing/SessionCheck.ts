@@ -4,7 +4,7 @@
  * The server is any layer that listens on a `MemoryNetwork`; each script gets a fresh one, and a test clock of its own.
  * What differs is shrunk to few steps and comes with a token that plays it again.
  */
-import { Arbitrary, Effect, Exit, Layer, Redacted, Result, Schema, Scope } from "effect"
+import { Arbitrary, Effect, Exit, Layer, Option, Redacted, Result, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import type { Cipher } from "../channel/Cipher.ts"
 import { UserName } from "../channel/HandshakeMessage.ts"
@@ -62,7 +62,7 @@ export class SessionDiffers extends Schema.TaggedError<SessionDiffers>()("Sessio
   }
 }
 
-/** A token does not lead to a failure any more: what it found is mended, or it is of another version. */
+/** A token leads to no failure: what it found is mended, it is of another version, or not whole. */
 export class ReplayFailed extends Schema.TaggedError<ReplayFailed>()("ReplayFailed", {
   reason: Schema.String
 }) {
@@ -82,6 +82,8 @@ export const check = <E>(
   options: Options = {}
 ): Effect.Effect<number, SessionDiffers | ReplayFailed | E> =>
   Effect.gen(function* () {
+    if (options.replay !== undefined && Option.isNone(asToken(options.replay)))
+      return yield* new ReplayFailed({ reason: "it is no token: take all of what stands behind 'replay:'" })
     const property = (script: SessionScript.Script) => Effect.as(play(world, script, options), true)
     const result = yield* Arbitrary.checkEffect(SessionScript.arbitrary, property, { size: scriptSize, ...options })
     switch (result._tag) {
@@ -100,6 +102,20 @@ export const check = <E>(
       }
     }
   })
+
+/** What `Arbitrary` writes as a token; it reads one without a look, and dies of another text. */
+const asToken = Schema.decodeUnknownOption(
+  Schema.fromJsonString(
+    Schema.Tuple([
+      Schema.Literals([0, 1]),
+      Schema.String,
+      Schema.Natural,
+      Schema.Natural,
+      Schema.Array(Schema.Natural),
+      Schema.Literals(["PropertyError", "ReturnedFalse"])
+    ])
+  )
+)
 
 /** Long enough for several clients to get in each other's way; the first scripts are shorter. */
 const scriptSize = 30

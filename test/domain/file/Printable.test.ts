@@ -10,10 +10,34 @@ describe("printable", () => {
     assert.strictEqual(printable("\u202egpj\u2066\u2028"), "\\u{202e}gpj\\u{2066}\\u{2028}")
     assert.strictEqual(printable("\ud800"), "\\u{d800}")
     assert.strictEqual(printable("\u{e0041}"), "\\u{e0041}")
+    // A format character that is not default-ignorable.
+    assert.strictEqual(printable("\ufff9"), "\\u{fff9}")
+  })
+
+  it("shows what is seen as nothing: two names that look alike are not alike", () => {
+    for (const [text, shown] of [
+      ["re\u034fport", "re\\u{34f}port"],
+      ["\u3164", "\\u{3164}"],
+      ["\u115f\u1160\uffa0", "\\u{115f}\\u{1160}\\u{ffa0}"],
+      ["葛\u{e0100}", "葛\\u{e0100}"],
+      ["a\u200cb\u200d", "a\\u{200c}b\\u{200d}"],
+      ["\u200da", "\\u{200d}a"],
+      ["1\ufe0f", "1\\u{fe0f}"],
+      ["❤\ufe0f\ufe0f", "❤\ufe0f\\u{fe0f}"],
+      ["👩\u200d", "👩\\u{200d}"],
+      ["👩\u200c👧", "👩\\u{200c}👧"],
+      ["👩\u200d\u200d👧", "👩\\u{200d}\\u{200d}👧"],
+      ["\u094d\u200d\u200d", "\u094d\u200d\\u{200d}"]
+    ] as const) {
+      assert.strictEqual(printable(text), shown)
+      assert.strictEqual(printable(shown), shown)
+    }
   })
 
   it("leaves what is safe", () => {
-    for (const text of ["", "plain text", "日本語 é ß", "👩\u200d👧", "a\u200cb"])
+    const joined = ["می\u200cخواهم", "क्\u200dष", "👩\u200d👧", "👩🏽\u200d🚀", "🏳\ufe0f\u200d🌈"]
+    // The last takes the column of a space, and is shown as one: it is a character of Braille.
+    for (const text of ["", "plain text", "日本語 é ß", ...joined, "❤\ufe0f", "©\ufe0e", "1\ufe0f\u20e3", "\u2800"])
       assert.strictEqual(printable(text), text)
   })
 
@@ -23,8 +47,8 @@ describe("printable", () => {
   })
 
   it("no single character comes through unsafe", () => {
-    for (let code = 0; code <= 0xffff; code += 1) {
-      if (!isPrintable(printable(String.fromCharCode(code)))) assert.fail(`U+${code.toString(16)}`)
+    for (let code = 0; code <= 0x10_ffff; code += 1) {
+      if (!isPrintable(printable(String.fromCodePoint(code)))) assert.fail(`U+${code.toString(16)}`)
     }
   })
 

@@ -200,6 +200,32 @@ describe("a broken store", () => {
     })
   )
 
+  it.effect("is not looked for with what is no whole token, and that is said", () =>
+    Effect.gen(function* () {
+      const { seed, world } = breakages["lists a file twice"]
+      const found = yield* Effect.flip(SessionCheck.check(world, { runs: 100, seed }))
+      if (found._tag !== "SessionDiffers") return assert.fail(found._tag)
+      const { replay } = found
+      for (const text of [
+        "",
+        "nonsense",
+        "null",
+        "[]",
+        "[0]",
+        replay.slice(0, -1),
+        replay.replace("PropertyError", "")
+      ]) {
+        const said = yield* Effect.flip(SessionCheck.check(world, { replay: text }))
+        assert.strictEqual(said._tag, "ReplayFailed")
+        const why = "it is no token: take all of what stands behind 'replay:'"
+        assert.strictEqual(said.message, `the token plays nothing that fails (${why})`)
+      }
+      // As it is copied from a terminal.
+      const again = yield* Effect.flip(SessionCheck.check(world, { replay: ` ${replay}\n` }))
+      assert.strictEqual(again._tag, "SessionDiffers")
+    })
+  )
+
   it.effect("that does not answer is found when patience ends, and not before", () =>
     Effect.gen(function* () {
       const asked = Latch.makeUnsafe(false)
