@@ -18,7 +18,7 @@ const joined = String.raw`(?<=${joining})[\u200c\u200d]|(?<=${pictograph})\u200d
 // What makes a picture of a character, and a key of a digit.
 const picture = String.raw`(?<=\p{Extended_Pictographic})[\ufe0e\ufe0f]|(?<=[0-9#*])\ufe0f(?=\u20e3)`
 
-const unsafe = new RegExp(`(?!${joined}|${picture})${hidden}`, "gv")
+const unsafe = new RegExp(`(?=${hidden})(?!${joined}|${picture}).`, "gsv")
 
 const escape = (character: string): string => {
   const code = character.codePointAt(0) ?? 0
