@@ -8,7 +8,7 @@
  * - `list` gives what a folder holds, in the order of the names' code units, links as what they lead to; what cannot be
  *   looked at is left out. A file is listed as itself.
  */
-import { Context, Effect, Layer } from "effect"
+import { Context, Effect, Layer, Result } from "effect"
 import { printable } from "../domain/file/Printable.ts"
 import { LocalFileFailed } from "./ClientError.ts"
 import type { LocalEntry } from "./LocalFiles.ts"
@@ -38,40 +38,46 @@ export class WorkingFolder extends Context.Service<
   ): Layer.Layer<WorkingFolder> =>
     Layer.sync(WorkingFolder, () => {
       let [here = "/"] = Object.keys(folders)
-      const resolve = (path: string): string => {
-        const parts: Array<string> = []
-        for (const part of (path.startsWith("/") ? path : `${here}/${path}`).split("/")) {
-          if (part === "..") parts.pop()
-          else if (part !== "" && part !== ".") parts.push(part)
+      const isFolder = (path: string): boolean =>
+        Object.keys(folders).some((folder) => `${folder}/`.startsWith(path === "/" ? path : `${path}/`))
+      /** The absolute path; or the code of what is not there, or no folder, in front of a part of it. */
+      const resolved = (path: string): Result.Result<string, string> => {
+        if (path === "") return Result.fail("ENOENT")
+        let at = path.startsWith("/") ? "/" : here
+        for (const part of path.split("/")) {
+          if (!isFolder(at)) return Result.fail(found(at) === undefined ? "ENOENT" : "ENOTDIR")
+          if (part === "..") at = at.slice(0, at.lastIndexOf("/")) || "/"
+          else if (part !== "" && part !== ".") at = at === "/" ? `/${part}` : `${at}/${part}`
         }
-        return `/${parts.join("/")}`
+        return Result.succeed(at)
       }
-      const found = (path: string): LocalNamed | undefined => {
-        const absolute = resolve(path)
-        const cut = absolute.lastIndexOf("/")
-        return folders[absolute.slice(0, cut) || "/"]?.find(({ name }) => name === absolute.slice(cut + 1))
+      const found = (at: string): LocalNamed | undefined => {
+        const cut = at.lastIndexOf("/")
+        return folders[at.slice(0, cut) || "/"]?.find(({ name }) => name === at.slice(cut + 1))
       }
-      const missing = (path: string) =>
-        new LocalFileFailed({
-          path: printable(path),
-          operation: "read",
-          code: found(path) === undefined ? "ENOENT" : "ENOTDIR"
-        })
+      const refused = (path: string, code: string) =>
+        Effect.fail(new LocalFileFailed({ path: printable(path), operation: "read", code }))
       return WorkingFolder.of({
         path: Effect.sync(() => here),
         home: Effect.sync(() => Object.keys(folders)[0] ?? "/"),
         enter: (path) =>
           Effect.suspend(() => {
-            if (folders[resolve(path)] === undefined) return Effect.fail(missing(path))
-            here = resolve(path)
+            const at = resolved(path)
+            if (Result.isFailure(at)) return refused(path, at.failure)
+            if (folders[at.success] === undefined) {
+              return refused(path, found(at.success) === undefined ? "ENOENT" : "ENOTDIR")
+            }
+            here = at.success
             return Effect.void
           }),
         list: (path) =>
           Effect.suspend(() => {
-            const held = folders[resolve(path)]
-            const file = found(path)
+            const at = resolved(path)
+            if (Result.isFailure(at)) return refused(path, at.failure)
+            const held = folders[at.success]
             if (held !== undefined) return Effect.succeed(held.toSorted((a, b) => (a.name < b.name ? -1 : 1)))
-            return file === undefined ? Effect.fail(missing(path)) : Effect.succeed([{ ...file, name: path }])
+            const file = found(at.success)
+            return file === undefined ? refused(path, "ENOENT") : Effect.succeed([{ ...file, name: path }])
           })
       })
     })

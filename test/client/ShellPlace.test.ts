@@ -413,6 +413,16 @@ const workingFolderContract = Effect.gen(function* () {
   ] as const) {
     assert.strictEqual((yield* Effect.flip(enter(missing))).code, code)
   }
+  for (const [missing, code] of [
+    ["", "ENOENT"],
+    ["none/..", "ENOENT"],
+    ["a b.txt/..", "ENOTDIR"],
+    ["a b.txt/", "ENOTDIR"]
+  ] as const) {
+    const { code: entered } = yield* Effect.flip(enter(missing))
+    const { code: listed } = yield* Effect.flip(list(missing))
+    assert.deepStrictEqual([missing, entered, listed], [missing, code, code])
+  }
   assert.strictEqual(yield* path, begin)
   yield* enter("music")
   assert.strictEqual(yield* path, `${begin}/music`)

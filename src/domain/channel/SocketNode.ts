@@ -6,7 +6,7 @@
 import type * as Net from "node:net"
 import { Deferred, Effect, Layer, type Scope } from "effect"
 import { Socket } from "effect/socket"
-import { socketReadBytes } from "../limits.ts"
+import { goodbyeMillisecondsMax, socketReadBytes } from "../limits.ts"
 import { Owned } from "./Transport.ts"
 
 type Chunks = [Uint8Array, ...Array<Uint8Array>]
@@ -83,10 +83,28 @@ const open = ({ connection, inlet }: Dialled): Effect.Effect<Reading, Socket.Soc
     return Effect.succeed(reading)
   })
 
-const close = (reading: Reading): void => {
-  end(reading, closed(1006))
-  reading.connection.destroySoon()
-}
+/** What was written still goes, as long as a goodbye may take: who reads none of it would keep the rest for ever. */
+const close = (reading: Reading): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const { connection } = reading
+    end(reading, closed(1006))
+    connection.destroySoon()
+    return connection.destroyed
+      ? Effect.void
+      : Effect.asVoid(Effect.forkDetach(gone(connection), { startImmediately: true }))
+  })
+
+const gone = (connection: Net.Socket): Effect.Effect<void> =>
+  Effect.timeoutOrElse(
+    Effect.callback<void>((resume) => {
+      connection.once("close", () => resume(Effect.void))
+    }),
+    { duration: goodbyeMillisecondsMax, orElse: () => Effect.sync(() => cut(connection)) }
+  )
+
+/** A reset leaves nothing behind in the kernel either. Sockets of a path have none. */
+const cut = (connection: Net.Socket): unknown =>
+  connection.remoteFamily === undefined ? connection.destroy() : connection.resetAndDestroy()
 
 const pull = (reading: Reading): Effect.Effect<Chunks, Socket.SocketError> =>
   Effect.callback((resume) => {
@@ -139,10 +157,10 @@ const writeAll = (connection: Net.Socket, chunks: Written): Effect.Effect<void, 
   })
 
 const readerOf = (dialled: Dialled) =>
-  Effect.map(
-    Effect.acquireRelease(open(dialled), (reading) => Effect.sync(() => close(reading))),
-    (reading): Socket.Reader => ({ pull: pull(reading), upgrade: Socket.SocketUpgradeError.unsupported })
-  )
+  Effect.map(Effect.acquireRelease(open(dialled), close), (reading): Socket.Reader => ({
+    pull: pull(reading),
+    upgrade: Socket.SocketUpgradeError.unsupported
+  }))
 
 const writerOf = (connection: Net.Socket) =>
   Effect.acquireRelease(

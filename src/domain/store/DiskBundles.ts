@@ -102,6 +102,8 @@ const placeTogether = (context: DiskStore, run: ReadonlyArray<SmallFile>, how: P
   }
   const folders = stepsOf(name).filter(({ kind }) => kind === "folder")
   const work = Effect.gen(function* () {
+    // Nor for files that must be there: a new folder would be in the way of those that spell its name otherwise.
+    if (how.target === "present") yield* context.disk.stat(folderOf(name))
     let made: DiskStat | undefined
     for (const step of folders) {
       made = yield* inFolder(context, step.folder)(placeStep(context, name, step, () => Effect.void, undefined))

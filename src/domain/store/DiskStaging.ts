@@ -494,6 +494,8 @@ const staging = (
     write,
     copy: Effect.fnUntraced(
       function* (from, offset, length) {
+        // All of it, before a part is written.
+        yield* Effect.andThen(usable, fits(length))
         if (length <= contentBlockBytes) {
           nearby = from === nearby?.from ? nearby : { from, window: ReadWindow.make(from, from.entry.size) }
           const kept = isKept(from, offset, length)

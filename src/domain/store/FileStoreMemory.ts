@@ -8,7 +8,7 @@ import * as Bytes from "../Bytes.ts"
 import { Digest, digestOf } from "../file/Digest.ts"
 import { type FileEntry, type FileSize, mayRun, type Milliseconds } from "../file/FileEntry.ts"
 import { type FileName, segmentKey, segments } from "../file/FileName.ts"
-import { fileBytesMax, resumeBytesMin } from "../limits.ts"
+import { fileBytesMax, resumeBytesMin, stagedLeftoverMillisecondsMax } from "../limits.ts"
 import {
   type CommitRequest,
   FileStore,
@@ -64,7 +64,7 @@ export const make = Effect.fnUntraced(function* (
     root: { kind: "folder", children: new Map() },
     capacity: options.capacityBytes ?? Number.MAX_SAFE_INTEGER,
     used: 0,
-    commits: 0,
+    versions: 0,
     resumable: new Map()
   }
   for (const { name, content, executable, modified = 0 } of options.files ?? []) {
@@ -89,7 +89,7 @@ interface File {
   readonly kind: "file"
   readonly entry: FileEntry
   readonly content: Uint8Array
-  /** counts up with every commit */
+  /** counts up with every commit and renaming */
   readonly version: string
   /** when it was committed, milliseconds */
   readonly changed: number
@@ -111,7 +111,7 @@ interface Store {
   readonly root: Folder
   readonly capacity: number
   used: number
-  commits: number
+  versions: number
   /** what may be gone on with, by its key */
   readonly resumable: Map<string, Staged>
 }
@@ -165,17 +165,22 @@ const locate = (store: Store, name: FileName): Result.Result<File, NoSuchFile | 
   return Result.fail(exact ? new NotAFile({ name, found: "folder" }) : new NoSuchFile({ name }))
 }
 
-/** What stands at the name now; fails when the name cannot be put beside what is there, or that is not as demanded. */
+/** Fails when the name cannot be put beside what is there, or that is not as demanded. */
 const target = (
   store: Store,
   name: FileName,
-  demanded: StageRequest["target"]
-): Result.Result<File | undefined, FileExists | NameCollision | NoSuchFile | NotAFile> =>
-  Result.flatMap(standing(store, name), (live): Result.Result<File | undefined, FileExists | NoSuchFile> => {
-    if (demanded === "absent" && live !== undefined) return Result.fail(new FileExists({ name }))
-    if (demanded === "present" && live === undefined) return Result.fail(new NoSuchFile({ name }))
-    return Result.succeed(live)
-  })
+  what: StageRequest["target"]
+): Result.Result<void, FileExists | NameCollision | NoSuchFile | NotAFile> =>
+  Result.flatMap(standing(store, name), (live) => demanded(name, what, live))
+
+const demanded = (
+  name: FileName,
+  target: StageRequest["target"],
+  live: File | undefined
+): Result.Result<void, FileExists | NoSuchFile> => {
+  if (target === "absent" && live !== undefined) return Result.fail(new FileExists({ name }))
+  return target === "present" && live === undefined ? Result.fail(new NoSuchFile({ name })) : Result.void
+}
 
 /** The file, unless it is another version than was meant. */
 const expected = (store: Store, { name, version }: RemoveRequest): Result.Result<File, StoreError> =>
@@ -210,7 +215,8 @@ const rename = (store: Store, request: RenameRequest): Result.Result<Renamed, St
     return Result.flatMap(standing(store, to, from), (replaced): Result.Result<Renamed, FileExists> => {
       if (replaced !== undefined && !replace) return Result.fail(new FileExists({ name: to }))
       take(store.root, segments(from))
-      settle(store, { ...file, entry })
+      // As on a disk: who knew it under its old name has not seen this one.
+      settle(store, { ...file, entry, version: nextVersion(store) })
       store.used -= replaced?.content.length ?? 0
       return Result.succeed({ from, entry, ...(replaced && { replaced: replaced.entry }) })
     })
@@ -250,14 +256,34 @@ const put = (
   changed: number,
   demands: Pick<StageRequest, "target"> & Pick<CommitRequest, "replaces"> = {}
 ): Result.Result<void, BaseChanged | FileExists | NameCollision | NoSuchFile | NotAFile> =>
-  Result.flatMap(target(store, entry.name, demands.target), (live): Result.Result<void, BaseChanged> => {
-    const { replaces } = demands
-    if (replaces !== undefined && live?.version !== replaces) return Result.fail(new BaseChanged({ name: entry.name }))
-    store.commits += 1
-    settle(store, { kind: "file", entry, content, changed, version: `memory:${store.commits}` })
-    store.used += content.length - (live?.content.length ?? 0)
-    return Result.void
-  })
+  Result.flatMap(
+    Result.andThen(meetsDemands(store, entry.name, demands), () => standing(store, entry.name)),
+    (live) => {
+      settle(store, { kind: "file", entry, content, changed, version: nextVersion(store) })
+      store.used += content.length - (live?.content.length ?? 0)
+      return Result.void
+    }
+  )
+
+/** What was demanded is of the very name: another spelling of it is not what was meant. */
+const meetsDemands = (
+  store: Store,
+  name: FileName,
+  { replaces, target }: Pick<StageRequest, "target"> & Pick<CommitRequest, "replaces">
+): Result.Result<void, BaseChanged | FileExists | NoSuchFile | NotAFile> => {
+  if (target === undefined && replaces === undefined) return Result.void
+  const located = locate(store, name)
+  if (Result.isFailure(located) && located.failure._tag === "NotAFile") return Result.fail(located.failure)
+  const live = Result.isSuccess(located) && located.success.entry.name === name ? located.success : undefined
+  return Result.flatMap(demanded(name, target, live), () =>
+    replaces === undefined || live?.version === replaces ? Result.void : Result.fail(new BaseChanged({ name }))
+  )
+}
+
+const nextVersion = (store: Store): string => {
+  store.versions += 1
+  return `memory:${store.versions}`
+}
 
 /** Enters the file under its name, with the folders that it needs. */
 const settle = (store: Store, file: File): void => {
@@ -279,6 +305,8 @@ interface Staged {
   held: number
   received: number
   parts: Array<Uint8Array>
+  /** when it was left for a resume, milliseconds */
+  kept: number
 }
 
 const stage = Effect.fnUntraced(function* (
@@ -294,9 +322,13 @@ const stage = Effect.fnUntraced(function* (
     resumed,
     write: append,
     copy: (from, offset, length) =>
-      Effect.flatMap(from.read(offset, length), (block): Effect.Effect<void, StoreError> =>
-        block.length === length ? append([block]) : Effect.fail(new SourceChanged({ name: request.name }))
-      ).pipe(Effect.onError(() => giveUp)),
+      fits(request, staged, length).pipe(
+        Effect.andThen(from.read(offset, length)),
+        Effect.flatMap((block): Effect.Effect<void, StoreError> =>
+          block.length === length ? append([block]) : Effect.fail(new SourceChanged({ name: request.name }))
+        ),
+        Effect.onError(() => giveUp)
+      ),
     drop: Effect.sync(() => {
       if (staged.state !== "open") return
       staged.state = "over"
@@ -309,38 +341,66 @@ const stage = Effect.fnUntraced(function* (
 const hold = (store: Store, { name, resume, size }: StageRequest): Effect.Effect<Staged, NoSpace> =>
   Effect.suspend(() => {
     const left = resume === undefined ? undefined : store.resumable.get(resume)
-    const parts = left !== undefined && left.received <= size ? left.parts : []
-    if (left !== undefined) {
-      // The newer takes over, whether the older still runs or has left its content behind.
-      if (left.state === "open") left.state = "taken-over"
-      forget(store, left)
+    // The newer takes over, whether the older still runs or has left its content behind.
+    if (left?.state === "open") {
+      left.state = "taken-over"
+      giveBackRest(store, left)
     }
-    const received = Bytes.lengthOf(parts)
-    if (size > store.capacity - store.used) {
-      for (const leftover of store.resumable.values()) if (leftover.state !== "open") forget(store, leftover)
-      if (size > store.capacity - store.used) return Effect.fail(new NoSpace({ name }))
+    const before = left !== undefined && left.received <= size ? left : undefined
+    if (left !== before) forget(store, left)
+    if (!makeRoom(store, size - (before?.received ?? 0), before)) {
+      // What was left may be gone on with once there is room.
+      if (before !== undefined && before.received < resumeBytesMin) forget(store, before)
+      return Effect.fail(new NoSpace({ name }))
     }
+    const parts = [...(before?.parts ?? [])]
+    forget(store, before)
     store.used += size
-    const staged: Staged = { state: "open", held: size, received, parts: [...parts] }
+    const staged: Staged = { state: "open", held: size, received: Bytes.lengthOf(parts), parts, kept: 0 }
     if (resume !== undefined) store.resumable.set(resume, staged)
     return Effect.succeed(staged)
   })
 
-const forget = (store: Store, staged: Staged): void => {
+/** Whether there is room. What is kept for a resume gives way, the oldest first, and none when that is too little. */
+const makeRoom = (store: Store, bytes: number, own: Staged | undefined): boolean => {
+  const missing = () => bytes - (store.capacity - store.used)
+  const leftovers = leftoversOf(store).filter((one) => one !== own)
+  if (missing() > leftovers.reduce((total, { held }) => total + held, 0)) return false
+  for (const oldest of leftovers) if (missing() > 0) forget(store, oldest)
+  return true
+}
+
+/** What is kept for a resume and nobody holds, the oldest first. */
+const leftoversOf = (store: Store): ReadonlyArray<Staged> =>
+  [...store.resumable.values()].filter(({ state }) => state !== "open")
+
+const forget = (store: Store, staged: Staged | undefined): void => {
+  if (staged === undefined) return
   store.used -= staged.held
   staged.held = 0
   staged.parts = []
   for (const [key, value] of store.resumable) if (value === staged) store.resumable.delete(key)
 }
 
+/** Only what is there counts on; the rest of the declared size is given back. */
+const giveBackRest = (store: Store, staged: Staged): void => {
+  store.used -= staged.held - staged.received
+  staged.held = staged.received
+}
+
 const release = (store: Store, { resume }: StageRequest, staged: Staged): Effect.Effect<void> =>
-  Effect.sync(() => {
+  Effect.map(Clock.currentTimeMillis, (now) => {
     if (staged.state !== "open") return
     staged.state = "over"
     if (resume === undefined || staged.received < resumeBytesMin) return forget(store, staged)
-    // Only what is there counts on; the rest of the declared size is given back.
-    store.used -= staged.held - staged.received
-    staged.held = staged.received
+    giveBackRest(store, staged)
+    staged.kept = now
+    // Behind all that was kept before.
+    store.resumable.delete(resume)
+    store.resumable.set(resume, staged)
+    for (const leftover of leftoversOf(store)) {
+      if (now - leftover.kept > stagedLeftoverMillisecondsMax) forget(store, leftover)
+    }
   })
 
 const usable = (staged: Staged, name: FileName): Effect.Effect<void, StoreFailed | TakenOver> => {
@@ -354,19 +414,30 @@ const usable = (staged: Staged, name: FileName): Effect.Effect<void, StoreFailed
   }
 }
 
-const write = Effect.fnUntraced(function* (
+/** Fails when the staging is over, or so many bytes more are more than was declared. */
+const fits = (
   { name, size }: StageRequest,
+  staged: Staged,
+  length: number
+): Effect.Effect<void, SizeMismatch | StoreFailed | TakenOver> => {
+  const received: FileSize = staged.received + length
+  const tooMany = () => new SizeMismatch({ name, declared: size, received: Math.min(received, fileBytesMax) })
+  return Effect.andThen(
+    usable(staged, name),
+    Effect.suspend(() => (received > size ? Effect.fail(tooMany()) : Effect.void))
+  )
+}
+
+const write = Effect.fnUntraced(function* (
+  request: StageRequest,
   staged: Staged,
   parts: Bytes.Parts
 ): Effect.fn.Return<void, StoreError> {
-  yield* usable(staged, name)
-  const received: FileSize = staged.received + Bytes.lengthOf(parts)
-  if (received > size) {
-    return yield* new SizeMismatch({ name, declared: size, received: Math.min(received, fileBytesMax) })
-  }
+  const length = Bytes.lengthOf(parts)
+  yield* fits(request, staged, length)
   // Copied: the caller may change its bytes afterwards.
   staged.parts.push(...parts.map(Bytes.copy))
-  staged.received = received
+  staged.received += length
 })
 
 const commit = Effect.fnUntraced(function* (

@@ -30,7 +30,10 @@ const makePipe: Effect.Effect<Pipe> = Queue.bounded<Uint8Array, Socket.SocketErr
 
 const makeEnd = (inbound: Pipe, outbound: Pipe): Socket.Socket => {
   const write: Socket.Writer["write"] = (chunk) => {
-    if (Socket.isCloseEvent(chunk)) return Effect.asVoid(Queue.fail(outbound, closed(chunk.code)))
+    // It ends both directions, as one of Node's does.
+    if (Socket.isCloseEvent(chunk)) {
+      return Effect.andThen(Queue.fail(outbound, closed(chunk.code)), Effect.asVoid(Queue.fail(inbound, closed(1000))))
+    }
     // The bytes are copied: a caller may reuse its buffer, as with a kernel socket.
     const bytes = typeof chunk === "string" ? fromUtf8(chunk) : Uint8Array.from(chunk)
     return bytes.length === 0

@@ -48,6 +48,16 @@ export const signatureKeepContract: ReadonlyArray<ContractCase<SignatureKeep | D
     })
   },
   {
+    name: "what was put last under a version is what it has",
+    effect: Effect.gen(function* () {
+      const keep = yield* SignatureKeep
+      const later = yield* signatureOf(2, 1_000)
+      yield* keep.put("one", yield* signatureOf(1, 1_000))
+      yield* keep.put("one", later)
+      yield* equal("the later", yield* keep.get("one"), later)
+    })
+  },
+  {
     name: "puts at once are all kept, whole, as far as there is room",
     effect: Effect.gen(function* () {
       const keep = yield* SignatureKeep

@@ -35,9 +35,12 @@ const keepInMemory = (bytesMax: number = keptSignatureBytesMax): SignatureKeep["
     get: (version) => Effect.sync(() => kept.get(version)),
     put: (version, signature) =>
       Effect.sync(() => {
-        if (kept.has(version) || sizeOf(signature) > bytesMax) return
+        if (sizeOf(signature) > bytesMax) return
+        const before = kept.get(version)
+        // What is put again is the youngest.
+        kept.delete(version)
         kept.set(version, signature)
-        bytes += sizeOf(signature)
+        bytes += sizeOf(signature) - (before === undefined ? 0 : sizeOf(before))
         for (const [oldest, value] of kept) {
           if (bytes <= bytesMax) break
           kept.delete(oldest)

@@ -4,10 +4,11 @@
 import { connect, createServer, type Socket as Connection } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber } from "effect"
+import { TestClock } from "effect/testing"
 import * as Bytes from "../../../src/domain/Bytes.ts"
 import * as SocketNode from "../../../src/domain/channel/SocketNode.ts"
 import * as Transport from "../../../src/domain/channel/Transport.ts"
-import { socketReadBytes } from "../../../src/domain/limits.ts"
+import { goodbyeMillisecondsMax, socketReadBytes } from "../../../src/domain/limits.ts"
 import * as Fixture from "../../../src/domain/testing/Fixture.ts"
 
 interface Pair {
@@ -113,6 +114,37 @@ describe("a write to a connection of Node's", () => {
       assert.strictEqual((yield* Fiber.join(writing)).reason._tag, "SocketWriteError")
       near.destroy()
       assert.strictEqual((yield* Effect.flip(writer.write(content))).reason._tag, "SocketWriteError")
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("a connection of Node's whose session is over", () => {
+  /** Its end of the session goes while the other end has read nothing of what was written. */
+  const leaving = Effect.gen(function* () {
+    const { far, near } = yield* pair(socketReadBytes)
+    yield* Effect.gen(function* () {
+      const socket = SocketNode.make(near)
+      yield* socket.reader
+      const { write } = yield* socket.writer
+      yield* Effect.forkChild(Effect.ignore(write(content)), { startImmediately: true })
+    }).pipe(Effect.scoped)
+    yield* TestClock.adjust(goodbyeMillisecondsMax - 1)
+    assert.isFalse(near.destroyed)
+    return { far, near }
+  })
+
+  it.effect("is cut when the other end reads none of what was written: it would stay for ever", () =>
+    Effect.gen(function* () {
+      const { near } = yield* leaving
+      yield* TestClock.adjust(1)
+      assert.isTrue(near.destroyed)
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("still gives the other end what was written, when that reads it", () =>
+    Effect.gen(function* () {
+      const { far } = yield* leaving
+      assert.deepStrictEqual(yield* heard(far, content.length), content)
     }).pipe(Effect.scoped)
   )
 })

@@ -1,10 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Layer, Scheduler } from "effect"
 import { SecureRandom } from "effect/crypto"
+import { TestClock } from "effect/testing"
 import { Digest, digestOf } from "../../../src/domain/file/Digest.ts"
 import * as DigestPortable from "../../../src/domain/file/DigestPortable.ts"
 import * as DigestNode from "../../../src/domain/file/DigestNode.ts"
 import { FileName } from "../../../src/domain/file/FileName.ts"
+import { resumeBytesMin, stagedLeftoverMillisecondsMax } from "../../../src/domain/limits.ts"
 import type { FileStore } from "../../../src/domain/store/FileStore.ts"
 import * as FileStoreDisk from "../../../src/domain/store/FileStoreDisk.ts"
 import * as FileStoreMemory from "../../../src/domain/store/FileStoreMemory.ts"
@@ -37,8 +39,9 @@ runContract("FileStore contract: FileStoreDisk without a name index or fsync", f
   )
 )
 
+const name = FileName.make("a")
+
 describe("FileStoreMemory, wherever the scheduler lets somebody else go on", () => {
-  const name = FileName.make("a")
   const content = Fixture.bytes(1, 100)
   const budgets = Array.from({ length: 37 }, (_, index) => index + 3)
 
@@ -85,6 +88,29 @@ describe("FileStoreMemory, wherever the scheduler lets somebody else go on", () 
       assert.deepStrictEqual(yield* succeeding(files, (store) => store.remove({ name })), one)
       const to = FileName.make("b")
       assert.deepStrictEqual(yield* succeeding(files, (store) => store.rename({ name, to, replace: false })), one)
+    }).pipe(Effect.provide(DigestNode.layer))
+  )
+})
+
+describe("FileStoreMemory, when time passes", () => {
+  it.effect("keeps what is left for a resume as long as a disk does", () =>
+    Effect.gen(function* () {
+      const store = yield* FileStoreMemory.make()
+      const size = resumeBytesMin + 1
+      const stage = (resume: string) => store.stage({ name, size, modified: 0, resume })
+      const leave = (resume: string) =>
+        Effect.scoped(Effect.flatMap(stage(resume), ({ write }) => write([new Uint8Array(resumeBytesMin)])))
+      const [older, newer, newest] = ["0".repeat(32), "1".repeat(32), "2".repeat(32)] as const
+      yield* leave(older)
+      yield* TestClock.adjust(1)
+      yield* leave(newer)
+      yield* TestClock.adjust(stagedLeftoverMillisecondsMax)
+      yield* leave(newest)
+      const resumed = yield* Effect.forEach([older, newer], (key) => Effect.scoped(stage(key)))
+      assert.deepStrictEqual(
+        resumed.map((staging) => staging.resumed),
+        [0, resumeBytesMin]
+      )
     }).pipe(Effect.provide(DigestNode.layer))
   )
 })

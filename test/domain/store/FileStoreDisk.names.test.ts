@@ -13,7 +13,7 @@ import { FileStore, type Where } from "../../../src/domain/store/FileStore.ts"
 import * as SmallFiles from "../../../src/domain/store/SmallFiles.ts"
 import * as FileStoreDisk from "../../../src/domain/store/FileStoreDisk.ts"
 import * as RenameIntent from "../../../src/domain/store/RenameIntent.ts"
-import { NoAccess, NoSpace } from "../../../src/domain/store/StoreError.ts"
+import { NoAccess, NoSpace, NoSuchFile } from "../../../src/domain/store/StoreError.ts"
 import { listNames, loadFile, saveFile } from "../../../src/domain/testing/fileStoreContract.ts"
 import * as MemoryDisk from "../../../src/domain/testing/MemoryDisk.ts"
 
@@ -457,6 +457,22 @@ describe("FileStoreDisk, names that others hold", () => {
         const own = ["file - b.", "file deep c\\d", "file deep e\ud800", "folder - .Paradrop"]
         assert.deepStrictEqual(yield* unnamed(Confined.make(store, FileName.make("acc")).store), own)
         assert.deepStrictEqual(yield* listNames, ["acc/a", "from/a", "kept/b"])
+      }).pipe(Effect.provide(onDisk(disk)))
+    })
+  )
+
+  // It would be in the way of whoever spells it otherwise, and stay when the process dies before it is taken back.
+  it.effect("a bundle of files that must be there makes no folder for one that is not", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* newDisk({}, [])
+      yield* Effect.gen(function* () {
+        const store = yield* FileStore
+        const before = (yield* control.journal).filter((one) => one === "makeFolder").length
+        const digest = digestOf(yield* Digest, [fromUtf8("y")])
+        const small = { name: FileName.make("B/a"), modified: 1, parts: [fromUtf8("y")], digest }
+        const placed = yield* SmallFiles.placeAll(store, [small], "present")
+        assert.deepStrictEqual(placed, [Result.fail(new NoSuchFile({ name: small.name }))])
+        assert.strictEqual((yield* control.journal).filter((one) => one === "makeFolder").length, before)
       }).pipe(Effect.provide(onDisk(disk)))
     })
   )

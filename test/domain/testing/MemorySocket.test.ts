@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Fiber, Layer, Scope } from "effect"
+import { Socket } from "effect/socket"
 import { quickCrypto } from "../../crypto.ts"
 import * as Client from "../../../src/client/Client.ts"
 import * as Fixture from "../../../src/domain/testing/Fixture.ts"
@@ -32,6 +33,22 @@ describe("a network in memory whose server has gone", () => {
       assert.strictEqual((yield* Fiber.join(reading)).reason._tag, "SocketCloseError")
       const { write } = yield* near.writer
       assert.strictEqual((yield* Effect.flip(write("more"))).reason._tag, "SocketWriteError")
+    }).pipe(Effect.timeout(5_000), Effect.scoped)
+  )
+})
+
+describe("a connection in memory", () => {
+  it.live("ends in both directions when it is told to close, as one of Node's does", () =>
+    Effect.gen(function* () {
+      const [near, far] = yield* MemorySocket.pair
+      const { pull } = yield* near.reader
+      const { write } = yield* near.writer
+      yield* write(new Socket.CloseEvent(1000))
+      const ends = [yield* Effect.flip(pull), yield* Effect.flip((yield* far.reader).pull)]
+      assert.deepStrictEqual(
+        ends.map(({ reason }) => reason._tag),
+        ["SocketCloseError", "SocketCloseError"]
+      )
     }).pipe(Effect.timeout(5_000), Effect.scoped)
   )
 })
