@@ -754,7 +754,7 @@ const endOfFailure = (error: ConnectionError, { attempts, user }: Story): End =>
     case "ChannelFailed": {
       // Only a client can fail so.
       if (error.reason === "unknown-stretching") return { outcome: "defect" }
-      // A client that learns that its password is wrong just goes.
+      // A client that learns that its password is wrong just goes: it looks like one that was cut off.
       const gone = error.reason === "truncated" && attempts > 0 && user === undefined
       return { outcome: gone ? "abandoned" : error.reason }
     }
