@@ -284,7 +284,7 @@ const makeDriver = Effect.fnUntraced(function* (
 ) {
   const { cut, story, watch } = options
   const limits = yield* ServerLimits
-  const watchdog = yield* Watchdog.make(limits.idleMilliseconds)
+  const watchdog = yield* Watchdog.make(() => limits.idleMilliseconds)
   yield* Effect.forkChild(Effect.catchCause(watchdog.watch, (cause) => Effect.sync(() => cut(cause))))
   const driver: Driver = {
     ...options,
@@ -416,6 +416,7 @@ const converse = Effect.fnUntraced(function* (driver: Driver, secure: SecureChan
   yield* Effect.forkChild(Effect.catchCause(receiveInto(it, inbox), (cause) => lose(driver, cause)))
   yield* Effect.addFinalizer(() => told(it, false))
   const act = (output: State.SessionOutput) => actOn(it, output)
+  const [idle, stall] = [() => limits.idleMilliseconds, () => limits.stallMilliseconds]
   const isOver = () => driver.state._tag === "Closed"
   while (driver.state._tag !== "Closed") {
     for (const next of joined(yield* story.flow.awaited(driver.state, Queue.takeAll(inbox)))) {
@@ -425,7 +426,7 @@ const converse = Effect.fnUntraced(function* (driver: Driver, secure: SecureChan
     }
     const busy = driver.state._tag === "Transferring"
     yield* told(it, busy)
-    watchdog.expect(busy ? limits.stallMilliseconds : limits.idleMilliseconds)
+    watchdog.expect(busy ? stall : idle)
   }
   const { reason } = driver.state
   const last = reason === "bye" ? undefined : message(connectionId, { _tag: "Closing", reason })
