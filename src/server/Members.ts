@@ -19,18 +19,25 @@ export interface Member {
   readonly grant: () => Grant
 }
 
+/** Which life of an account; undefined where the accounts cannot be read. */
+export type Met = { readonly life: string | undefined } | undefined
+
 /** Port: who is logged in. A member is one until its scope closes. */
 export class Members extends Context.Service<
   Members,
   {
+    /** Which account it is now. Asked before the password is proved: another may have the name when that is done. */
+    readonly meet: (user: UserName) => Effect.Effect<Met>
     /**
      * @param grant what the account could do when the session logged in
      * @param told takes what the session must know; it never waits
+     * @param met which account has proved its password; where it is not said, the one that is there now
      */
     readonly join: (
       user: UserName,
       grant: Grant,
-      told: (change: FromServer) => Effect.Effect<void>
+      told: (change: FromServer) => Effect.Effect<void>,
+      met?: Met
     ) => Effect.Effect<Member, never, Scope.Scope>
   }
 >()("paradrop/server/Members") {
@@ -59,10 +66,12 @@ export class Members extends Context.Service<
         Effect.forkScoped
       )
       return Members.of({
-        join: (user, grant, told) =>
+        meet: (user) =>
+          Effect.map(made, (since) => ({ life: since.get(user) })).pipe(Effect.catchCause(() => Effect.undefined)),
+        join: (user, grant, told, met) =>
           Effect.acquireRelease(
             Effect.sync(() => {
-              const one: Joined = { user, told, grant, made: undefined }
+              const one: Joined = { user, told, grant, made: met }
               joined.add(one)
               return one
             }),
@@ -82,7 +91,7 @@ interface Joined {
   readonly told: (change: FromServer) => Effect.Effect<void>
   grant: Grant
   /** which life of its account it belongs to, as it was first seen; the public one has none */
-  made: { readonly life: string | undefined } | undefined
+  made: Met
 }
 
 /** Goes by when an account was made and how often its sessions were ended since. */
