@@ -410,6 +410,9 @@ export const throttledBytesPerSecondMin = 4 * 1024
 /** Who waits for a login, or for a share of the bandwidth, looks this often: a reload may have changed how long. */
 export const reloadLookMilliseconds = 1_000
 
+/** An open session looks this often, milliseconds, how long it may be idle or stalled: a reload may have changed it. */
+export const idleLookMilliseconds = 10_000
+
 /** Of a record that is not whole yet each part of so many bytes is progress; a link that is slower has stalled. */
 export const receivedPartBytes = 64 * 1024
 

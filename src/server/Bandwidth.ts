@@ -26,13 +26,15 @@ interface Pipe {
   bucket: TokenBucket.TokenBucket
   /** the rate by which the bucket's debt is to be paid */
   bytesPerSecond: number
-  /** in all */
+  /** in all, without what was given back */
   taken: number
+  /** of all sessions that share it */
+  readonly tickets: Set<Ticket>
 }
 
 type Line = Readonly<Record<Direction, Pipe>>
 
-const newPipe = (): Pipe => ({ bucket: TokenBucket.full, bytesPerSecond: 0, taken: 0 })
+const newPipe = (): Pipe => ({ bucket: TokenBucket.full, bytesPerSecond: 0, taken: 0, tickets: new Set() })
 const newLine = (): Line => ({ received: newPipe(), sent: newPipe() })
 
 /** What is owed is bytes: another rate pays them in another time. */
@@ -52,7 +54,11 @@ interface Ticket {
   until: number
 }
 
-const ticketOf = (pipe: Pipe, rate: () => number): Ticket => ({ pipe, rate, bytes: 0, until: 0 })
+const ticketOf = (pipe: Pipe, rate: () => number): Ticket => {
+  const ticket = { pipe, rate, bytes: 0, until: 0 }
+  pipe.tickets.add(ticket)
+  return ticket
+}
 
 const takeFrom = (ticket: Ticket, now: number, bytes: number): number => {
   const { pipe } = ticket
@@ -75,10 +81,34 @@ const leftOf = ({ bytes, pipe, rate, until }: Ticket, now: number): number => {
 }
 
 const giveBackTo = (ticket: Ticket): void => {
-  const { bytes, pipe } = ticket
-  if (bytes > 0) pipe.bucket = { paidAt: pipe.bucket.paidAt - (bytes * 1000) / pipe.bytesPerSecond }
+  const { bytes, pipe, until } = ticket
   ticket.bytes = 0
+  if (bytes === 0) return
+  pipe.bucket = { paidAt: pipe.bucket.paidAt - (bytes * 1000) / pipe.bytesPerSecond }
+  pipe.taken -= bytes
+  // Those who came later move up; those who came before wait as long as they did.
+  for (const other of pipe.tickets) if (other.until > until) other.until -= bytes
 }
+
+/** What a session takes of every level. */
+type Tickets = Readonly<Record<Direction, ReadonlyArray<Ticket>>>
+
+const ticketsOf = (
+  limits: ServerLimits,
+  { account, server, session }: { readonly [Level in "account" | "server" | "session"]: Line },
+  rates: Grant["bytesPerSecond"]
+): Tickets => ({
+  received: [
+    ticketOf(server.received, () => limits.receiveBytesPerSecond),
+    ticketOf(account.received, () => rates?.up ?? limits.accountReceiveBytesPerSecond),
+    ticketOf(session.received, () => limits.sessionReceiveBytesPerSecond)
+  ],
+  sent: [
+    ticketOf(server.sent, () => limits.sendBytesPerSecond),
+    ticketOf(account.sent, () => rates?.down ?? limits.accountSendBytesPerSecond),
+    ticketOf(session.sent, () => limits.sessionSendBytesPerSecond)
+  ]
+})
 
 /** Port: shares out the server's bandwidth. Buckets of an account live as long as one of its sessions. */
 export class Bandwidth extends Context.Service<
@@ -114,23 +144,14 @@ export class Bandwidth extends Context.Service<
         join: (user, rates) =>
           Effect.map(
             Effect.acquireRelease(
-              Effect.sync(() => enter(user)),
-              () => Effect.sync(() => leave(user))
+              Effect.sync(() => ticketsOf(limits, { server, account: enter(user), session: newLine() }, rates)),
+              (tickets) =>
+                Effect.sync(() => {
+                  for (const ticket of [...tickets.received, ...tickets.sent]) ticket.pipe.tickets.delete(ticket)
+                  leave(user)
+                })
             ),
-            (account): Share => {
-              const session = newLine()
-              const tickets: Readonly<Record<Direction, ReadonlyArray<Ticket>>> = {
-                received: [
-                  ticketOf(server.received, () => limits.receiveBytesPerSecond),
-                  ticketOf(account.received, () => rates?.up ?? limits.accountReceiveBytesPerSecond),
-                  ticketOf(session.received, () => limits.sessionReceiveBytesPerSecond)
-                ],
-                sent: [
-                  ticketOf(server.sent, () => limits.sendBytesPerSecond),
-                  ticketOf(account.sent, () => rates?.down ?? limits.accountSendBytesPerSecond),
-                  ticketOf(session.sent, () => limits.sessionSendBytesPerSecond)
-                ]
-              }
+            (tickets): Share => {
               const longest = (direction: Direction, of: (ticket: Ticket) => number): number =>
                 tickets[direction].reduce((most, ticket) => Math.max(most, of(ticket)), 0)
               return {

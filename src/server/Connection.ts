@@ -46,7 +46,7 @@ import * as LiveWait from "./LiveWait.ts"
 import { log } from "./LogEvent.ts"
 import * as Login from "./Login.ts"
 import type { LoginGuard } from "./LoginGuard.ts"
-import { type Member, Members } from "./Members.ts"
+import { type Member, Members, type Met } from "./Members.ts"
 import * as PasswordChange from "./PasswordChange.ts"
 import * as Peer from "./Peer.ts"
 import * as ProxyHeader from "./ProxyHeader.ts"
@@ -276,6 +276,8 @@ interface Driver {
   /** an answer is being written */
   answering: boolean
   grant: Grant
+  /** whose password is being proved */
+  met: Met
   member: Member | undefined
 }
 
@@ -284,7 +286,7 @@ const makeDriver = Effect.fnUntraced(function* (
 ) {
   const { cut, story, watch } = options
   const limits = yield* ServerLimits
-  const watchdog = yield* Watchdog.make(limits.idleMilliseconds)
+  const watchdog = yield* Watchdog.make(() => limits.idleMilliseconds)
   yield* Effect.forkChild(Effect.catchCause(watchdog.watch, (cause) => Effect.sync(() => cut(cause))))
   const driver: Driver = {
     ...options,
@@ -298,6 +300,7 @@ const makeDriver = Effect.fnUntraced(function* (
     lost: undefined,
     answering: false,
     grant: { rights: [] },
+    met: undefined,
     member: undefined
   }
   return driver
@@ -348,11 +351,12 @@ const actBeforeLogin = Effect.fnUntraced(function* (
   driver: Driver,
   opened: Opened,
   output: State.SessionOutput
-): Effect.fn.Return<State.ActionResult | undefined, AccountsFailed | ChannelFailed> {
+): Effect.fn.Return<State.ActionResult | undefined, AccountsFailed | ChannelFailed, Members> {
   const { login, seat, story } = driver
   switch (output._tag) {
     case "AnswerLogin": {
       story.attempts += 1
+      driver.met = yield* (yield* Members).meet(output.user)
       const answered = yield* Effect.catch(login.answer(output.user, output.ke1), (error) =>
         Effect.andThen(sayUnavailable(driver.transport, opened), Effect.fail(error))
       )
@@ -416,6 +420,7 @@ const converse = Effect.fnUntraced(function* (driver: Driver, secure: SecureChan
   yield* Effect.forkChild(Effect.catchCause(receiveInto(it, inbox), (cause) => lose(driver, cause)))
   yield* Effect.addFinalizer(() => told(it, false))
   const act = (output: State.SessionOutput) => actOn(it, output)
+  const [idle, stall] = [() => limits.idleMilliseconds, () => limits.stallMilliseconds]
   const isOver = () => driver.state._tag === "Closed"
   while (driver.state._tag !== "Closed") {
     for (const next of joined(yield* story.flow.awaited(driver.state, Queue.takeAll(inbox)))) {
@@ -425,7 +430,7 @@ const converse = Effect.fnUntraced(function* (driver: Driver, secure: SecureChan
     }
     const busy = driver.state._tag === "Transferring"
     yield* told(it, busy)
-    watchdog.expect(busy ? limits.stallMilliseconds : limits.idleMilliseconds)
+    watchdog.expect(busy ? stall : idle)
   }
   const { reason } = driver.state
   const last = reason === "bye" ? undefined : message(connectionId, { _tag: "Closing", reason })
@@ -463,10 +468,10 @@ const makeTransfers = Effect.fnUntraced(function* (it: Conversation) {
 }, Effect.uninterruptible)
 
 /** From now on changes of the account reach the session, in their turn and without making anybody wait. */
-const join = Effect.fnUntraced(function* ({ grant, inbox, scope }: Driver, user: UserName) {
+const join = Effect.fnUntraced(function* ({ grant, inbox, met, scope }: Driver, user: UserName) {
   const members = yield* Members
   return yield* Scope.provide(
-    members.join(user, grant, (change) => Effect.asVoid(Effect.forkIn(Queue.offer(inbox, item(change)), scope))),
+    members.join(user, grant, (change) => Effect.asVoid(Effect.forkIn(Queue.offer(inbox, item(change)), scope)), met),
     scope
   )
 })
@@ -754,7 +759,7 @@ const endOfFailure = (error: ConnectionError, { attempts, user }: Story): End =>
     case "ChannelFailed": {
       // Only a client can fail so.
       if (error.reason === "unknown-stretching") return { outcome: "defect" }
-      // A client that learns that its password is wrong just goes.
+      // A client that learns that its password is wrong just goes: it looks like one that was cut off.
       const gone = error.reason === "truncated" && attempts > 0 && user === undefined
       return { outcome: gone ? "abandoned" : error.reason }
     }

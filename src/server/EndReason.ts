@@ -31,7 +31,7 @@ export const endReasons = {
   revoked: "the account was disabled, removed or moved to another root",
   stopped: "the server stopped and the time for transfers was over",
   incorrect: "the last of the allowed attempts had a wrong user or password",
-  abandoned: "the client left after a wrong password",
+  abandoned: "the client left during the login, as one does whose password is wrong",
   rejected: "the guard refused the attempt: too many of this user or address",
   "login-timeout": "nobody had logged in within the time for it",
   "opaque-rejected": "the password exchange did not verify: a broken client, or an attack",

@@ -61,7 +61,7 @@ export const make: Effect.Effect<Flow> = Effect.gen(function* () {
   let received = RateMeter.silent
   let sent = RateMeter.silent
   let share: Share | undefined
-  let patience = 0
+  let patience = Patience.whole
   // Since when content of the peer is due; undefined while it is not.
   let dueSince: number | undefined
   // The peer's last sign of life, what it may still claim for work of its own, and what it has claimed: milliseconds.
@@ -76,8 +76,8 @@ export const make: Effect.Effect<Flow> = Effect.gen(function* () {
 
   /** So many bytes of a file moved, and the peer was waited for. */
   const settle = (milliseconds: number, bytes: number): void => {
-    patience = Patience.left(patience, minimum(), milliseconds, bytes)
-    if (patience < 0) tell(new TooSlow())
+    patience = Patience.used(patience, minimum(), milliseconds, bytes)
+    if (Patience.isOver(patience, minimum())) tell(new TooSlow())
   }
 
   /** For as long as to read its file at the lowest rate, and the time for which a session may be idle. */
@@ -156,7 +156,7 @@ export const make: Effect.Effect<Flow> = Effect.gen(function* () {
     step: (step) => {
       progress = TransferProgress.step(progress, step)
       if (step.outputs.some(TransferProgress.begins)) {
-        patience = Patience.whole(minimum())
+        patience = Patience.whole
         signAt = time()
         claimable = undefined
       } else settle(0, TransferProgress.copiedBy(step.outputs))

@@ -2,9 +2,9 @@
  * The sessions of accounts, so that a change of an account reaches those that are open.
  *
  * One look at the accounts each `accountsLookMilliseconds`, however many sessions there are. An account that is
- * disabled, removed or given another root ends its sessions; other rights and quotas hold from the next command
- * on. A new password ends nothing: who had logged in had proved the old one. One that was removed and added again is
- * another account, as is one that took the public one's name.
+ * disabled, removed or given another root ends its sessions, also when that is taken back before the look; other
+ * rights and quotas hold from the next command on. A new password ends nothing: who had logged in had proved the old
+ * one. One that was removed and added again is another account, as is one that took the public one's name.
  */
 import { Context, Effect, Equal, Layer, type Scope } from "effect"
 import type { UserName } from "../domain/channel/HandshakeMessage.ts"
@@ -19,18 +19,25 @@ export interface Member {
   readonly grant: () => Grant
 }
 
+/** Which life of an account; undefined where the accounts cannot be read. */
+export type Met = { readonly life: string | undefined } | undefined
+
 /** Port: who is logged in. A member is one until its scope closes. */
 export class Members extends Context.Service<
   Members,
   {
+    /** Which account it is now. Asked before the password is proved: another may have the name when that is done. */
+    readonly meet: (user: UserName) => Effect.Effect<Met>
     /**
      * @param grant what the account could do when the session logged in
      * @param told takes what the session must know; it never waits
+     * @param met which account has proved its password; where it is not said, the one that is there now
      */
     readonly join: (
       user: UserName,
       grant: Grant,
-      told: (change: FromServer) => Effect.Effect<void>
+      told: (change: FromServer) => Effect.Effect<void>,
+      met?: Met
     ) => Effect.Effect<Member, never, Scope.Scope>
   }
 >()("paradrop/server/Members") {
@@ -42,7 +49,7 @@ export class Members extends Context.Service<
       // Of the same list once: there may be thousands of accounts, and one look for each login.
       let last: { readonly of: ReadonlyArray<AccountSummary>; readonly made: Made } = { of: [], made: new Map() }
       const made = Effect.map(accounts.list, (all) => {
-        if (last.of !== all) last = { of: all, made: new Map(all.map(({ created, user }) => [user, created])) }
+        if (last.of !== all) last = { of: all, made: new Map(all.map((one) => [one.user, lifeOf(one)])) }
         return last.made
       })
       const look = Effect.gen(function* () {
@@ -59,10 +66,12 @@ export class Members extends Context.Service<
         Effect.forkScoped
       )
       return Members.of({
-        join: (user, grant, told) =>
+        meet: (user) =>
+          Effect.map(made, (since) => ({ life: since.get(user) })).pipe(Effect.catchCause(() => Effect.undefined)),
+        join: (user, grant, told, met) =>
           Effect.acquireRelease(
             Effect.sync(() => {
-              const one: Joined = { user, told, grant, made: undefined }
+              const one: Joined = { user, told, grant, made: met }
               joined.add(one)
               return one
             }),
@@ -81,17 +90,20 @@ interface Joined {
   readonly user: UserName
   readonly told: (change: FromServer) => Effect.Effect<void>
   grant: Grant
-  /** when its account was made, as it was first seen; the public one never was */
-  made: { readonly at: number | undefined } | undefined
+  /** which life of its account it belongs to, as it was first seen; the public one has none */
+  made: Met
 }
 
-type Made = ReadonlyMap<UserName, number>
+/** Goes by when an account was made and how often its sessions were ended since. */
+type Made = ReadonlyMap<UserName, string>
 
-const madeOf = (one: Joined, since: Made) => (one.made ??= { at: since.get(one.user) })
+const lifeOf = ({ created, revoked = 0 }: AccountSummary): string => `${created}:${revoked}`
+
+const madeOf = (one: Joined, since: Made) => (one.made ??= { life: since.get(one.user) })
 
 const follow = (joined: Set<Joined>, one: Joined, grants: Grants, since: Made): Effect.Effect<void> => {
   const now = grants(one.user)
-  const isOther = madeOf(one, since).at !== since.get(one.user)
+  const isOther = madeOf(one, since).life !== since.get(one.user)
   if (now === undefined || now.root !== one.grant.root || isOther) {
     joined.delete(one)
     return one.told({ _tag: "Revoked" })

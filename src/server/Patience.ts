@@ -3,7 +3,7 @@
  * ends. Pure, one number for each transfer.
  *
  * Waiting for the peer uses patience up, bytes of the file give it back, never beyond that of one window. The server's
- * own time does not count.
+ * own time does not count. What is kept is the time that was used, so that another minimum leaves it what it is.
  */
 
 export interface Minimum {
@@ -13,10 +13,13 @@ export interface Minimum {
   readonly windowMilliseconds: number
 }
 
-/** Patience that nothing was used of, in bytes. */
-export const whole = ({ bytesPerSecond, windowMilliseconds }: Minimum): number =>
-  (bytesPerSecond * windowMilliseconds) / 1000
+/** Nothing was used of it. */
+export const whole = 0
 
-/** What is left, in bytes, after `bytes` have come and the peer was waited for; below 0 there is none left. */
-export const left = (before: number, minimum: Minimum, waitedMilliseconds: number, bytes: number): number =>
-  Math.min(whole(minimum), before - (minimum.bytesPerSecond * waitedMilliseconds) / 1000 + bytes)
+/** How much is used, in milliseconds, after `bytes` have come and the peer was waited for. */
+export const used = (before: number, { bytesPerSecond }: Minimum, waitedMilliseconds: number, bytes: number): number =>
+  bytesPerSecond === 0 ? whole : Math.max(whole, before + waitedMilliseconds - (bytes * 1000) / bytesPerSecond)
+
+/** Whether none is left. */
+export const isOver = (usedMilliseconds: number, { windowMilliseconds }: Minimum): boolean =>
+  usedMilliseconds > windowMilliseconds

@@ -8,10 +8,10 @@ import { Effect, type Scope } from "effect"
 import { log } from "./LogEvent.ts"
 
 export interface ServiceManager {
-  /** Clients may connect, or a reload is over. */
+  /** Clients may connect. */
   readonly ready: Effect.Effect<void>
-  /** A reload begins; `ready` ends it. */
-  readonly reloading: Effect.Effect<void>
+  /** Reloads, and tells of it while clients may connect: its end is said in the words that end a start. */
+  readonly reloading: <R>(reload: Effect.Effect<void, never, R>) => Effect.Effect<void, never, R>
   /** The server stops, and may take so long for it. */
   readonly stopping: (milliseconds: number) => Effect.Effect<void>
   /** Says that the server is alive, twice in each time that the manager waits for it; ends with the scope. */
@@ -38,10 +38,23 @@ export const make = ({ environment, monotonic, pid, send }: Options): ServiceMan
       : Effect.void
   const microseconds = Number(environment["WATCHDOG_USEC"])
   const watched = [undefined, "", String(pid)].includes(environment["WATCHDOG_PID"])
+  let serving = false
+  const whileServing = (told: Effect.Effect<void>) => Effect.suspend(() => (serving ? told : Effect.void))
+  const begins = Effect.flatMap(monotonic, (now) => tell("RELOADING=1", `MONOTONIC_USEC=${now}`))
   return {
-    ready: tell("READY=1"),
-    reloading: Effect.flatMap(monotonic, (now) => tell("RELOADING=1", `MONOTONIC_USEC=${now}`)),
-    stopping: (milliseconds) => tell("STOPPING=1", `EXTEND_TIMEOUT_USEC=${milliseconds * 1000}`),
+    ready: Effect.suspend(() => {
+      serving = true
+      return tell("READY=1")
+    }),
+    reloading: (reload) =>
+      Effect.suspend(() =>
+        serving ? Effect.andThen(Effect.andThen(begins, reload), whileServing(tell("READY=1"))) : reload
+      ),
+    stopping: (milliseconds) =>
+      Effect.suspend(() => {
+        serving = false
+        return tell("STOPPING=1", `EXTEND_TIMEOUT_USEC=${milliseconds * 1000}`)
+      }),
     beat:
       listens && watched && microseconds > 0
         ? tell("WATCHDOG=1").pipe(

@@ -166,13 +166,15 @@ export const flag = (fallback: boolean, about: string, options: Options = {}) =>
   return defaulting(Schema.Union([Schema.Boolean, Spoken]), fallback).annotate(facts(about, "true | false", options))
 }
 
-/** Several texts; in a flag or a variable with commas between them. */
+/** Several texts; in a flag or a variable with commas between them, and none where nothing is said. */
 export const list = (fallback: ReadonlyArray<string>, about: string, options: TextOptions = {}) => {
   const { each = () => true, takes = `a list of texts, as in ["a", "b"]` } = options
   const Part = Text.check(Schema.makeFilter(each))
   const Spoken = Schema.String.pipe(
     Schema.decodeTo(Schema.Array(Part), {
-      decode: SchemaGetter.transform((text: string) => text.split(",").map((part) => part.trim())),
+      decode: SchemaGetter.transform((text: string) =>
+        text.trim() === "" ? [] : text.split(",").map((part) => part.trim())
+      ),
       encode: SchemaGetter.transform((parts: ReadonlyArray<string>) => parts.join(","))
     })
   )

@@ -77,8 +77,8 @@ const serve = Effect.fnUntraced(function* (said: ServerConfig.Said) {
   const live = LiveSettings.make((yield* load).settings)
   const { limits, log } = live.settings
   yield* stopOnSignals
-  const reload = Effect.andThen(manager.reloading, LiveSettings.reload(live, load))
-  yield* Effect.andThen(reloadOnSignal(Effect.andThen(reload, manager.ready)), run(live.settings)).pipe(
+  const reload = manager.reloading(LiveSettings.reload(live, load))
+  yield* Effect.andThen(reloadOnSignal(reload), run(live.settings)).pipe(
     Effect.scoped,
     Effect.provideService(ServerLimits, limits),
     Effect.provideService(Logging.Level, log)
@@ -131,9 +131,8 @@ const run = Effect.fnUntraced(function* (settings: Settings) {
     // Last, and once it can be used: whoever waits for this line may connect now, and has seen the warning.
     yield* Console.log(`listening on ${addressText(address)}`)
     phase = undefined
-    yield* manager.ready
-    yield* manager.beat
-    return yield* Effect.never.pipe(
+    // A manager that is slow to hear must not keep a stop from being told.
+    return yield* Effect.andThen(manager.ready, Effect.andThen(manager.beat, Effect.never)).pipe(
       Effect.onInterrupt(() => {
         phase = "stopping"
         return Effect.andThen(

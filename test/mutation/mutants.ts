@@ -725,7 +725,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     "stall-unnoticed",
     "a peer that is silent keeps its session",
     "domain/session/Watchdog.ts",
-    "else if (waited >= limit) return",
+    "else if (waited >= allowed) return",
     "else if (waited < 0) return",
     "domain/session/Watchdog"
   ),

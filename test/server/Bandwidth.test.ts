@@ -59,4 +59,41 @@ describe("Bandwidth", () => {
       })
     )
   )
+
+  it.effect("what is given back in the middle moves those behind it up, and nobody before it", () =>
+    shared((one, other) =>
+      Effect.gen(function* () {
+        const last = yield* join("eve")
+        one.take("sent", 10_000)
+        for (let round = 0; round < 3; round += 1) {
+          assert.strictEqual(other.take("sent", 5_000), 15_000)
+          assert.strictEqual(last.take("sent", 1_000), 16_000)
+          other.giveBack("sent")
+          assert.strictEqual(one.left("sent"), 10_000)
+          assert.strictEqual(last.left("sent"), 11_000)
+          last.giveBack("sent")
+          assert.strictEqual(one.left("sent"), 10_000)
+        }
+        assert.strictEqual(last.take("sent", 1_000), 11_000)
+      })
+    )
+  )
+
+  it.effect("a session that has gone leaves nothing behind, and what it took is still owed", () =>
+    shared((one, other) =>
+      Effect.gen(function* () {
+        const first = yield* Effect.scoped(
+          Effect.map(join("eve"), (gone) => {
+            gone.take("sent", 1_000)
+            return gone
+          })
+        )
+        other.take("sent", 2_000)
+        one.take("sent", 4_000)
+        other.giveBack("sent")
+        assert.strictEqual(first.left("sent"), 1_000)
+        assert.strictEqual(one.left("sent"), 5_000)
+      })
+    )
+  )
 })

@@ -42,6 +42,19 @@ describe("precedence", () => {
     }
   })
 
+  it("of a list may be none over some, by a flag too", () => {
+    const proxies = file('[listen]\nproxies = ["10.0.0.7"]')
+    for (const said of ["", " "]) {
+      const { origins, settings } = good({ ...proxies, set: { "listen.proxies": said } })
+      assert.deepStrictEqual(settings.listen.proxies, [])
+      assert.strictEqual(origins.get("listen.proxies"), "--set")
+    }
+    assert.deepStrictEqual(good({ set: { "listen.proxies": "10.0.0.7, ::1" } }).settings.listen.proxies, [
+      "10.0.0.7",
+      "::1"
+    ])
+  })
+
   it("takes nothing from an empty variable, and nothing from other programs' variables", () => {
     const environment = { PARADROP_SERVER_LISTEN_PORT: "", PARADROP_PASSWORD: "x", PARADROP_SERVER_CONFIG: "a.toml" }
     assert.deepStrictEqual(good({ environment }).settings, defaultSettings)

@@ -172,6 +172,25 @@ describe("a minimum rate", () => {
     })
   )
 
+  const asked = { ...defaultLimits, minimumBytesPerSecond: 0 }
+  scenario(
+    "that a reload asks for leaves a transfer that is under way all of its patience",
+    () =>
+      Effect.gen(function* () {
+        const session = yield* HostileClient.login(yield* dial, Fixture.ada)
+        yield* session.say(1, { _tag: "Upload", name, size: 1_000_000, modified: 0 })
+        yield* settle
+        asked.minimumBytesPerSecond = 20 * 1024
+        for (const outcomes of [[], ["too-slow"]]) {
+          yield* TestClock.adjust(asked.minimumRateMilliseconds * 0.6)
+          yield* session.content(1, Uint8Array.of(1))
+          yield* settle
+          assert.deepStrictEqual((yield* Watch).outcomes(), outcomes)
+        }
+      }),
+    { liveLimits: asked }
+  )
+
   const claimed = 3 * keepAliveMilliseconds
 
   /** Says that an upload comes, and then only that it lives, each time after so long: how often, at most 30 times. */

@@ -3,8 +3,9 @@ import { Effect, Layer, Redacted } from "effect"
 import { TestClock } from "effect/testing"
 import type { UserName } from "../../src/domain/channel/HandshakeMessage.ts"
 import { Opaque, recordBytes } from "../../src/domain/channel/Opaque.ts"
+import { FileName } from "../../src/domain/file/FileName.ts"
 import { accountsLookMilliseconds } from "../../src/domain/limits.ts"
-import { Accounts } from "../../src/domain/session/Accounts.ts"
+import { Accounts, type AccountState } from "../../src/domain/session/Accounts.ts"
 import { everything } from "../../src/domain/session/Grant.ts"
 import type { FromServer } from "../../src/domain/session/SessionState.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
@@ -43,6 +44,29 @@ describe("another account of the same name", () => {
       Effect.provide(quickCrypto)
     )
   )
+
+  const takenBack = {
+    disabling: (state: AccountState) => ({ ...state, disabled: true }),
+    "another root": (state: AccountState) => ({ ...state, grant: { ...state.grant, root: FileName.make("away") } })
+  }
+  for (const [what, change] of Object.entries(takenBack)) {
+    it.effect(`${what} that is taken back before the next look ends the sessions all the same`, () =>
+      Effect.gen(function* () {
+        const { user } = Fixture.ada
+        const told = yield* toldAfter(user, (accounts) =>
+          Effect.gen(function* () {
+            let before: AccountState | undefined
+            yield* accounts.change(user, (state) => change((before = state)))
+            yield* accounts.change(user, (state) => before ?? state)
+          })
+        )
+        assert.deepStrictEqual(told, [{ _tag: "Revoked" }])
+      }).pipe(
+        Effect.provide(Layer.provideMerge(Members.layer, Layer.orDie(Fixture.accounts))),
+        Effect.provide(quickCrypto)
+      )
+    )
+  }
 
   it.effect("gets no session of the public one", () =>
     Effect.gen(function* () {

@@ -19,7 +19,7 @@ const talk = (environment: Record<string, string>, fails = false) => {
 }
 
 const all = ({ ready, reloading, stopping }: ServiceManager.ServiceManager) =>
-  Effect.all([reloading, ready, stopping(10_000)], { discard: true })
+  Effect.all([ready, reloading(Effect.void), stopping(10_000)], { discard: true })
 
 describe("messages", () => {
   it.effect("are those of sd_notify", () =>
@@ -27,11 +27,33 @@ describe("messages", () => {
       const { manager, said } = talk({ NOTIFY_SOCKET: "/run/x" })
       yield* all(manager)
       assert.deepStrictEqual(said, [
+        "READY=1",
         "RELOADING=1 MONOTONIC_USEC=42",
         "READY=1",
         "STOPPING=1 EXTEND_TIMEOUT_USEC=10000000"
       ])
     })
+  )
+
+  it.effect(
+    "of a reload are not sent before the server is ready, and not when it stops: they would say that it is",
+    () =>
+      Effect.gen(function* () {
+        const { manager, said } = talk({ NOTIFY_SOCKET: "/run/x" })
+        let reloads = 0
+        const reload = manager.reloading(Effect.sync(() => void (reloads += 1)))
+        yield* reload
+        assert.deepStrictEqual(said, [])
+        yield* manager.ready
+        yield* manager.reloading(manager.stopping(1))
+        yield* reload
+        assert.deepStrictEqual(said, [
+          "READY=1",
+          "RELOADING=1 MONOTONIC_USEC=42",
+          "STOPPING=1 EXTEND_TIMEOUT_USEC=1000"
+        ])
+        assert.strictEqual(reloads, 2)
+      })
   )
 
   it.effect("are not sent when nobody listens, and stop nothing when they cannot be sent", () =>

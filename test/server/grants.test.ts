@@ -1,13 +1,15 @@
 import { assert, describe } from "@effect/vitest"
-import { Effect, Stream } from "effect"
+import { Effect, Redacted, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import type { ClientSession } from "../../src/client/ClientSession.ts"
+import { recordBytes } from "../../src/domain/channel/Opaque.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
 import { accountsLookMilliseconds } from "../../src/domain/limits.ts"
 import { Accounts, type AccountState } from "../../src/domain/session/Accounts.ts"
-import { type Grant, rights } from "../../src/domain/session/Grant.ts"
+import { everything, type Grant, rights } from "../../src/domain/session/Grant.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
-import { connect, scenario, settle, Watch } from "./world.ts"
+import * as HostileClient from "../../src/domain/testing/HostileClient.ts"
+import { connect, dial, scenario, settle, Watch } from "./world.ts"
 
 const name = (text: string) => FileName.make(text)
 const files = ["ada/x", "grace/x", "x"].map((text, index) => ({
@@ -122,6 +124,21 @@ describe("an account that is changed while it is logged in", () => {
       })
     )
   }
+
+  scenario("made anew while somebody logs in with the old password: it is not theirs", () =>
+    Effect.gen(function* () {
+      const session = yield* HostileClient.unconfirmed(yield* dial, Fixture.ada)
+      const accounts = yield* Accounts
+      yield* accounts.remove(user)
+      yield* accounts.add(user, Redacted.make(new Uint8Array(recordBytes)), 1_000, everything)
+      yield* session.say(0, { _tag: "Hello", client: "late" })
+      yield* settle
+      yield* look
+      yield* TestClock.adjust(2_000)
+      yield* settle
+      assert.deepStrictEqual(yield* outcomes, ["revoked"])
+    })
+  )
 
   scenario("disabled or unknown: a login says the same, and the log too", () =>
     Effect.gen(function* () {

@@ -11,6 +11,7 @@ import {
   contentBlockBytes,
   goodbyeMillisecondsMax,
   idleMillisecondsMax,
+  idleLookMilliseconds,
   reloadLookMilliseconds,
   loginMillisecondsMax,
   pingedStallsMax,
@@ -226,6 +227,20 @@ describe("the deadline of a login", () => {
         assert.deepStrictEqual(yield* ends, ["login-timeout"])
       }),
     { liveLimits: changing }
+  )
+
+  const idle = { ...defaultLimits }
+  scenario(
+    "of an open session too, in which nothing moves",
+    () =>
+      Effect.gen(function* () {
+        yield* HostileClient.login(yield* dial, Fixture.ada)
+        yield* settle
+        Object.assign(idle, { idleMilliseconds: 5_000 })
+        yield* TestClock.adjust(idleLookMilliseconds)
+        assert.deepStrictEqual(yield* ends, ["stalled"])
+      }),
+    { liveLimits: idle }
   )
 })
 

@@ -562,6 +562,20 @@ describe("under a service manager", () => {
     assert.notInclude(ended.stderr, "service-manager-unheard")
   })
 
+  it("says that it stops also while the manager is told that it is ready", async () => {
+    const log = join(folder, "told")
+    const slow = `#!/bin/sh\necho "$@" >> '${log}'\n[ "$1" = READY=1 ] && exec sleep 600\n`
+    writeFileSync(join(folder, "systemd-notify"), slow, { mode: 0o755 })
+    const server = started("--port", "0")({ PATH: `${folder}:${process.env["PATH"]}`, NOTIFY_SOCKET: "/run/none" })
+    const changes = watch(folder)
+    while (!existsSync(log) || readFileSync(log, "utf8") === "") await once(changes, "change")
+    changes.close()
+    const ended = await stop(server, "SIGTERM")
+    assert.strictEqual(ended.code, 0)
+    assert.include(ended.stderr, '"event":"stopping"')
+    assert.match(readFileSync(log, "utf8"), /^READY=1\nSTOPPING=1 /)
+  })
+
   it("serves on the socket that it is given, to accounts alone", async () => {
     const listener = createServer().listen(0, "127.0.0.1")
     await once(listener, "listening")

@@ -10,6 +10,8 @@
  *   is there, whole. Edits by several processes are not lost: each sees what the one before has made. A running server
  *   sees an edit at its next `find` or `grants`.
  * - `put` and `change` of one thing leave the others of the account as they are.
+ * - A `change` that disables an account, or gives it another root, raises `revoked`: who has looked before and after
+ *   knows of it, also when it was taken back meanwhile.
  * - `stretch` fails while there is an account, disabled ones included, and changes nothing then.
  * - The setup is made once and never changes: changing it would void every record.
  */
@@ -68,6 +70,8 @@ export interface AccountState {
 export interface Account extends AccountState {
   /** milliseconds since 1970 */
   readonly created: number
+  /** how often its sessions were ended, by disabling it or by another root; absent: never */
+  readonly revoked?: number
 }
 
 /** One account, without its secrets. */
@@ -199,7 +203,14 @@ export const changing =
     const known = accounts.get(user)
     if (known === undefined) return Effect.fail(new NoSuchAccount({ user }))
     const { disabled, grant, record } = change(known)
-    accounts.set(user, { created: known.created, disabled, grant, record: copy(record) })
+    const ends = (disabled && !known.disabled) || grant.root !== known.grant.root
+    accounts.set(user, {
+      created: known.created,
+      ...revokedOf({ revoked: (known.revoked ?? 0) + Number(ends) }),
+      disabled,
+      grant,
+      record: copy(record)
+    })
     return Effect.void
   }
 
@@ -215,9 +226,17 @@ export const enabled = (account: Account | undefined): Account | undefined =>
 
 /** All accounts without their secrets, by name. */
 export const summariesOf = (accounts: ReadonlyMap<UserName, Account>): ReadonlyArray<AccountSummary> =>
-  Array.from(accounts, ([user, { created, disabled, grant }]) => ({ user, created, disabled, grant })).toSorted(
-    (a, b) => (a.user < b.user ? -1 : 1)
-  )
+  Array.from(accounts, ([user, { created, disabled, grant, revoked }]) => ({
+    user,
+    created,
+    ...revokedOf({ revoked }),
+    disabled,
+    grant
+  })).toSorted((a, b) => (a.user < b.user ? -1 : 1))
+
+/** How often sessions were ended, where it was. */
+export const revokedOf = ({ revoked }: { readonly revoked?: number | undefined }): Pick<Account, "revoked"> =>
+  revoked === undefined || revoked === 0 ? {} : { revoked }
 
 const newAccount = (record: RegistrationRecord, created: number, grant: Grant): Account => ({
   record: copy(record),

@@ -3,13 +3,14 @@
  *
  * ```
  * server.setup    the server's long-term secrets (128 bytes, base64url)
- * accounts.json   version, stretching, and for each account its name, record, creation time and grant
+ * accounts.json   version, stretching, and for each account its name, record, creation time, grant, and how often its
+ *                 sessions were ended
  * accounts.lock   held while one process edits
  * ```
  *
  * The two are apart so that the setup may be kept elsewhere in a backup: records alone are useless for guessing.
  * A file that is damaged or missing is never overwritten: what cannot be read now may still be restored. A file of an
- * older version is read as it is, and written as the present one by the next edit.
+ * older version is read as it is, and written by the next edit as the oldest from 2 on that can hold what is in it.
  */
 import { Effect, FileSystem, Layer, Path, type PlatformError, Redacted, Schema, Semaphore } from "effect"
 import { Base64Url } from "effect/encoding"
@@ -28,6 +29,7 @@ import {
   enabled,
   putting,
   removing,
+  revokedOf,
   StretchingFixed,
   summariesOf,
   tooManyAccounts
@@ -199,15 +201,28 @@ const Version1 = Schema.Struct({
   accounts: entriesOf(Schema.Struct(entry))
 })
 
+const granted = {
+  ...entry,
+  disabled: Schema.optionalKey(Schema.Literal(true)),
+  /** absent: everything */
+  grant: Schema.optionalKey(Grant)
+}
+
+/** Until sessions that were ended were counted. Still written while there is nothing to count. */
 const Version2 = Schema.Struct({
   version: Schema.Literal(2),
   stretching: StretchingId,
+  accounts: entriesOf(Schema.Struct(granted))
+})
+
+const Version3 = Schema.Struct({
+  version: Schema.Literal(3),
+  stretching: StretchingId,
   accounts: entriesOf(
     Schema.Struct({
-      ...entry,
-      disabled: Schema.optionalKey(Schema.Literal(true)),
-      /** absent: everything */
-      grant: Schema.optionalKey(Grant)
+      ...granted,
+      /** absent: 0 */
+      revoked: Schema.optionalKey(Schema.Natural)
     })
   )
 })
@@ -216,8 +231,8 @@ const Version2 = Schema.Struct({
 const Versioned = Schema.fromJsonString(Schema.Struct({ version: Schema.Natural }))
 
 const decodeVersion = Schema.decodeEffect(Versioned)
-const decode = Schema.decodeEffect(Schema.fromJsonString(Schema.Union([Version1, Version2])))
-const encode = Schema.encodeEffect(Schema.fromJsonString(Version2))
+const decode = Schema.decodeEffect(Schema.fromJsonString(Schema.Union([Version1, Version2, Version3])))
+const encode = Schema.encodeEffect(Schema.fromJsonString(Schema.Union([Version2, Version3])))
 const decodeSetup = Schema.decodeEffect(bytesOf(setupBytes))
 
 const load = Effect.fnUntraced(function* (
@@ -225,7 +240,7 @@ const load = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Loaded, AccountsFailed, FileSystem.FileSystem> {
   const { stamp, text } = yield* readWhole(path)
   const { version } = yield* Effect.mapError(decodeVersion(text), () => damaged(path))
-  if (version > 2) return yield* newer(path, version)
+  if (version > 3) return yield* newer(path, version)
   // What is not understood is an error and not dropped: the next edit would lose it.
   const document = yield* Effect.mapError(decode(text, { onExcessProperty: "error" }), () => damaged(path))
   const accounts = new Map<UserName, Account>()
@@ -233,6 +248,7 @@ const load = Effect.fnUntraced(function* (
     accounts.set(stored.user, {
       record: Redacted.make(stored.record, { label: "registration record" }),
       created: stored.created,
+      ...("revoked" in stored && revokedOf(stored)),
       disabled: "disabled" in stored,
       grant: "grant" in stored && stored.grant !== undefined ? stored.grant : everything
     })
@@ -244,14 +260,16 @@ const save = Effect.fnUntraced(function* (
   path: string,
   { accounts, stretching }: Pick<Loaded, "accounts" | "stretching">
 ): Effect.fn.Return<void, AccountsFailed, FileSystem.FileSystem | Path.Path> {
-  const entries = Array.from(accounts, ([user, { created, disabled, grant, record }]) => ({
+  const entries = Array.from(accounts, ([user, { created, disabled, grant, record, revoked }]) => ({
     user,
     record: Redacted.value(record),
     created,
+    ...revokedOf({ revoked }),
     ...(disabled && { disabled }),
     ...(grant !== everything && { grant })
   }))
-  const text = yield* Effect.mapError(encode({ version: 2, stretching, accounts: entries }), () =>
+  const version = entries.some(({ revoked }) => revoked !== undefined) ? 3 : 2
+  const text = yield* Effect.mapError(encode({ version, stretching, accounts: entries }), () =>
     failed("an account does not have the form of one: nothing was changed")
   )
   if (text.length >= accountsFileBytesMax) return yield* tooManyAccounts

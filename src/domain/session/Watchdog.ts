@@ -4,7 +4,7 @@
  * Progress in either direction resets it. Work of our own (a long fsync) does not count against the peer.
  */
 import { Effect, type Fiber, Schema } from "effect"
-import { keepAliveMilliseconds } from "../limits.ts"
+import { idleLookMilliseconds, keepAliveMilliseconds } from "../limits.ts"
 import * as Monotonic from "../Monotonic.ts"
 
 /** Nothing moved for too long. */
@@ -16,6 +16,9 @@ export class Stalled extends Schema.TaggedError<Stalled>()("Stalled", {
     return `no progress for ${Math.round(this.milliseconds / 1000)} s: the connection is taken for lost`
   }
 }
+
+/** How long nothing may move, milliseconds; as a function, one that may be another each time it is asked for. */
+export type Limit = number | (() => number)
 
 /** One watch over one session. */
 export interface Watchdog {
@@ -32,18 +35,20 @@ export interface Watchdog {
    */
   readonly silent: () => boolean
   /** The limit changes with what the session does; counts from the last progress. */
-  readonly expect: (milliseconds: number) => void
+  readonly expect: (limit: Limit) => void
   /** Runs work of our own: its time does not count. */
   readonly exempt: <A, E, R>(work: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** Never succeeds; fails when nothing moved for the limit. Race the session against it. */
   readonly watch: Effect.Effect<never, Stalled>
 }
 
-/** @param milliseconds the first limit */
-export const make = Effect.fnUntraced(function* (milliseconds: number): Effect.fn.Return<Watchdog> {
+const millisecondsOf = (limit: Limit): number => (typeof limit === "number" ? limit : limit())
+
+/** @param first the first limit */
+export const make = Effect.fnUntraced(function* (first: Limit): Effect.fn.Return<Watchdog> {
   const now = yield* Monotonic.clock
   const run = Effect.runForkWith(yield* Effect.context<never>())
-  let limit = milliseconds
+  let limit = first
   let exempted = 0
   let last = now()
   let heard = last
@@ -67,11 +72,12 @@ export const make = Effect.fnUntraced(function* (milliseconds: number): Effect.f
   const watch = Effect.callback<never, Stalled>((resume) => {
     let sleeping: Fiber.Fiber<void> | undefined
     const look = (): void => {
-      const waited = now() - last
+      const [waited, allowed] = [now() - last, millisecondsOf(limit)]
       if (exempted > 0) last = now()
-      else if (waited >= limit) return resume(Effect.fail(new Stalled({ milliseconds: Math.round(waited) })))
-      const left = exempted > 0 ? limit : limit - waited
-      sleeping = run(Effect.map(Effect.sleep(Math.max(1, left)), look))
+      else if (waited >= allowed) return resume(Effect.fail(new Stalled({ milliseconds: Math.round(waited) })))
+      const left = Math.max(1, exempted > 0 ? allowed : allowed - waited)
+      const pause = typeof limit === "number" ? left : Math.min(left, idleLookMilliseconds)
+      sleeping = run(Effect.map(Effect.sleep(pause), look))
     }
     const wake = (): void => sleeping?.interruptUnsafe()
     again = () => {
@@ -89,7 +95,7 @@ export const make = Effect.fnUntraced(function* (milliseconds: number): Effect.f
     partly,
     silent,
     expect: (next) => {
-      const shrinks = next < limit
+      const shrinks = millisecondsOf(next) < millisecondsOf(limit)
       limit = next
       // The watcher looks at once: the new limit must stand before.
       if (shrinks) again()

@@ -468,15 +468,18 @@ const closeListing = ({ fd, reader }: Opened): Effect.Effect<void> =>
   })
 
 /** The next entries; none at the end. */
-const readBatch = ({ nameOf, reader }: Opened): Effect.Effect<ReadonlyArray<DiskEntry>, DiskError> =>
+const readBatch = ({ fd, nameOf, reader }: Opened): Effect.Effect<ReadonlyArray<DiskEntry>, DiskError> =>
   here("list", () => {
     const batch: Array<DiskEntry> = []
     for (let entry = reader.next(); entry !== null; entry = reader.next()) {
       batch.push({ name: nameOf(entry.name), kind: kindOf(entry) })
       if (batch.length === listBatchEntries) break
     }
-    return batch
+    return batch.length === 0 && nodeFs.fstatSync(fd).nlink === 0 ? Result.getOrThrow(removed) : batch
   })
+
+/** The system reads a folder that is removed while it is open as an empty one. */
+const removed = Result.fail(Object.assign(new Error("the folder was removed"), { code: "ENOENT" }))
 
 // -----------------------------------------------------------------------------
 // Calls

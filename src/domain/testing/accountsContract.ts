@@ -168,13 +168,30 @@ const disabledIsLikeNone = Effect.gen(function* () {
   yield* equal("the grant of a disabled account", (yield* accounts.grants)(ada), undefined)
   yield* equal("an earlier look", early(ada), some)
   const [listed] = yield* accounts.list
-  yield* equal("the list", listed, { user: ada, created: 5, disabled: true, grant: some })
+  yield* equal("the list", listed, { user: ada, created: 5, revoked: 1, disabled: true, grant: some })
   // A new password does not bring it back: only enabling does.
   yield* accounts.put(ada, record(2), 6)
   yield* expectFound(ada, undefined)
   yield* accounts.change(ada, (before) => ({ ...before, disabled: false }))
   yield* expectFound(ada, record(2))
   yield* equal("the grant again", (yield* accounts.grants)(ada), some)
+})
+
+const countsEnds = Effect.gen(function* () {
+  const accounts = yield* Accounts
+  const revoked = Effect.map(accounts.list, ([listed]) => listed?.revoked)
+  yield* accounts.add(ada, record(1), 5, everything)
+  yield* accounts.change(ada, (before) => ({ ...before, disabled: false, grant: { rights: ["list"] } }))
+  yield* accounts.put(ada, record(2), 6)
+  yield* equal("ends of an account that kept its sessions", yield* revoked, undefined)
+  yield* accounts.change(ada, (before) => ({ ...before, disabled: true }))
+  yield* accounts.change(ada, (before) => ({ ...before, disabled: true }))
+  yield* accounts.change(ada, (before) => ({ ...before, disabled: false }))
+  yield* equal("ends of one that was disabled", yield* revoked, 1)
+  yield* accounts.change(ada, (before) => ({ ...before, grant: some }))
+  yield* accounts.change(ada, (before) => ({ ...before, grant: everything }))
+  yield* accounts.put(ada, record(3), 7)
+  yield* equal("ends of one that was moved and moved back as well", yield* revoked, 3)
 })
 
 const changesAtOnce = Effect.gen(function* () {
@@ -214,6 +231,7 @@ export const accountsContract: ReadonlyArray<AccountsCase> = [
   { name: "adds a name once, also when two do it at once", effect: addsOnce },
   { name: "changes one thing of an account and leaves the others", effect: changesOnlyWhatIsChanged },
   { name: "a disabled account is like none, until it is enabled", effect: disabledIsLikeNone },
+  { name: "counts how often an account's sessions were ended", effect: countsEnds },
   { name: "each of several changes at once sees the one before", effect: changesAtOnce },
   { name: "the stretching is chosen while there is no account", effect: stretchesBeforeTheFirst },
   { name: "the setup has its length and never changes", effect: setupStays },

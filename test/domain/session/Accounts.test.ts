@@ -91,6 +91,7 @@ describe("files", () => {
     "with a root that leads out": (content) =>
       content.replace('"created"', '"grant":{"root":"../x","rights":[]},"created"'),
     "with a short record": (content) => content.replace(/"record":"..../, '"record":"'),
+    "with a count of the next version": (content) => content.replace('"created"', '"revoked":1,"created"'),
     "with a time that no date can hold": (content) => content.replace(/"created":\d+/, '"created":9007199254740991'),
     "with a name twice": (content) => content.replace(/\[(\{.*\})\]/, "[$1,$1]"),
     "too large": (content) => content + " ".repeat(accountsFileBytesMax)
@@ -138,9 +139,9 @@ describe("files", () => {
         const fs = yield* FileSystem.FileSystem
         const path = join(folder, "accounts.json")
         const accounts = yield* AccountsFile.make(folder)
-        const newer = (yield* fs.readFileString(path)).replace('"version":2', '"version":3,"more":[]')
+        const newer = (yield* fs.readFileString(path)).replace('"version":2', '"version":4,"more":[]')
         yield* fs.writeFileString(path, newer)
-        const text = `'${path}' is of version 3, which this server is too old for: update it (it is left as it is)`
+        const text = `'${path}' is of version 4, which this server is too old for: update it (it is left as it is)`
         assert.strictEqual(yield* failureOf(folder), text)
         assert.strictEqual((yield* Effect.flip(accounts.put(bob, record(2), 2))).message, text)
         assert.isTrue((yield* fs.readFileString(path)) === newer)
@@ -168,10 +169,32 @@ describe("files", () => {
         const written: unknown = JSON.parse(yield* fs.readFileString(path))
         const [first, second]: ReadonlyArray<object> = JSON.parse(frozen).accounts
         assert.deepStrictEqual(written, {
-          version: 2,
+          version: 3,
           stretching: 1,
-          accounts: [first, { ...second, disabled: true }]
+          accounts: [first, { ...second, revoked: 1, disabled: true }]
         })
+      })
+    )
+  )
+
+  it.live("are of version 2 until sessions were ended, and then count how often", () =>
+    inFolder((folder) =>
+      Effect.gen(function* () {
+        const fs = yield* FileSystem.FileSystem
+        const path = join(folder, "accounts.json")
+        const accounts = yield* AccountsFile.make(folder)
+        yield* accounts.put(ada, record(1), 1)
+        yield* accounts.change(ada, (before) => ({ ...before, grant: { rights: [] } }))
+        assert.include(yield* fs.readFileString(path), '"version":2')
+        yield* accounts.change(ada, (before) => ({ ...before, disabled: true }))
+        yield* accounts.change(ada, (before) => ({ ...before, disabled: false }))
+        assert.include(yield* fs.readFileString(path), '"version":3')
+        const next = yield* AccountsFile.make(folder)
+        assert.deepStrictEqual(yield* next.list, [
+          { user: ada, created: 1, revoked: 1, disabled: false, grant: { rights: [] } }
+        ])
+        yield* next.remove(ada)
+        assert.include(yield* fs.readFileString(path), '"version":2')
       })
     )
   )

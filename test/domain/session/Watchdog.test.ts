@@ -1,14 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Scheduler } from "effect"
 import { TestClock } from "effect/testing"
-import { keepAliveMilliseconds } from "../../../src/domain/limits.ts"
+import { idleLookMilliseconds, keepAliveMilliseconds } from "../../../src/domain/limits.ts"
 import * as Watchdog from "../../../src/domain/session/Watchdog.ts"
 
 const second = 1_000
 
 /** A watchdog and the fiber that watches it. */
-const watched = Effect.fnUntraced(function* (milliseconds: number) {
-  const watchdog = yield* Watchdog.make(milliseconds)
+const watched = Effect.fnUntraced(function* (limit: Watchdog.Limit) {
+  const watchdog = yield* Watchdog.make(limit)
   const fiber = yield* Effect.forkChild(Effect.flip(watchdog.watch), { startImmediately: true })
   const ended = Effect.sync(() => fiber.pollUnsafe() !== undefined)
   return { watchdog, ended, stalled: Fiber.join(fiber) }
@@ -77,6 +77,21 @@ describe("Watchdog", () => {
       assert.isFalse(yield* ended)
       yield* TestClock.adjust(second)
       assert.strictEqual((yield* stalled).milliseconds, 600 * second)
+    })
+  )
+
+  it.effect("follows a limit that somebody else changes while nothing moves, either way", () =>
+    Effect.gen(function* () {
+      let limit = 60 * second
+      const { ended, stalled } = yield* watched(() => limit)
+      yield* TestClock.adjust(59 * second)
+      limit = 600 * second
+      yield* TestClock.adjust(31 * second)
+      assert.isFalse(yield* ended)
+      limit = 70 * second
+      yield* TestClock.adjust(idleLookMilliseconds)
+      assert.isTrue(yield* ended)
+      assert.isAtMost((yield* stalled).milliseconds, 90 * second + idleLookMilliseconds)
     })
   )
 

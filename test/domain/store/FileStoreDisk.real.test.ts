@@ -1,7 +1,7 @@
 import * as nodeChild from "node:child_process"
 import * as nodeFs from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect, Fiber, Layer, Result } from "effect"
+import { Clock, Effect, Fiber, Layer, Result, Stream } from "effect"
 import { SecureRandom } from "effect/crypto"
 import * as Bytes from "../../../src/domain/Bytes.ts"
 import { fromUtf8 } from "../../../src/domain/Bytes.ts"
@@ -20,6 +20,7 @@ import * as DiskNode from "../../../src/domain/store/DiskNode.ts"
 import { FileStore } from "../../../src/domain/store/FileStore.ts"
 import * as FileStoreDisk from "../../../src/domain/store/FileStoreDisk.ts"
 import * as SmallFilesNode from "../../../src/domain/store/SmallFilesNode.ts"
+import { StoreFailed } from "../../../src/domain/store/StoreError.ts"
 import { listNames, loadFile, saveFile } from "../../../src/domain/testing/fileStoreContract.ts"
 import * as Fixture from "../../../src/domain/testing/Fixture.ts"
 import { temporaryFolder } from "./temporaryDisk.ts"
@@ -52,6 +53,19 @@ const blocker = <A, E extends { readonly _tag: string }, R>(effect: Effect.Effec
 const content = [fromUtf8("new")]
 
 describe("FileStoreDisk on the real disk", () => {
+  it.effect("a root that was removed is not an empty one", () =>
+    Effect.gen(function* () {
+      const { root } = yield* rootAndOutside
+      yield* Effect.gen(function* () {
+        const store = yield* FileStore
+        assert.deepStrictEqual(yield* listNames, [])
+        nodeFs.rmSync(root, { recursive: true })
+        const failed = yield* Effect.flip(Stream.runCollect(store.list()))
+        assert.deepStrictEqual(failed, new StoreFailed({ operation: "list", code: "ENOENT" }))
+      }).pipe(Effect.provide(onFolder(root)))
+    })
+  )
+
   it.effect("copies of any length are right, however many blocks and parts they are made in", () =>
     Effect.gen(function* () {
       const root = yield* temporaryFolder
