@@ -356,6 +356,9 @@ export const expectedMissesMax = 4
 /** Pieces that a search cuts without a hit before it asks for more chunks to compare with. */
 export const searchPiecesMax = 8
 
+/** Groups in a row that are passed because they differ, while nothing tells whether anything is in its place. */
+export const groupsPassedMax = 16
+
 /** Bytes that a search cuts in vain before it asks for more chunks, where it knows how groups begin. */
 export const movedSearchBytesMax = 64 * 1024 * 1024
 
@@ -367,6 +370,9 @@ export const blocksAskedBytesMax = 64 * 1024 * 1024
 
 /** The same range is at most so many times as large as what differs: blocks cost bytes as well. */
 export const hintRatioMax = 32
+
+/** Questions about blocks that are under way at once. */
+export const questionsAheadMax = 4
 
 /** Findings that wait between the walk and the closer look; one question is asked for all that wait. */
 export const findingsWaitingMax = 256

@@ -1045,6 +1045,38 @@ export const mutants: ReadonlyArray<Mutant> = [
     "domain/transfer/SignatureKeep"
   ),
   mutant(
+    "lost-place-overlooked",
+    "a walk goes on as if all were in its place, however many chunks in a row differ",
+    "domain/transfer/Match.ts",
+    "else if ((misses += 1) > expectedMissesMax) return true",
+    "else misses += 1",
+    "domain/transfer/Delta.bounds"
+  ),
+  mutant(
+    "answer-awaited",
+    "a walk stands still until the chunks of a group that differs are known",
+    "domain/transfer/Match.ts",
+    'if (next._tag === "Differs" && !wait && !known.answered(next.group)) return undefined',
+    "",
+    "domain/transfer/Delta.bounds"
+  ),
+  mutant(
+    "moved-group-unlooked",
+    "a group that has moved is told by four bytes of its first chunk alone",
+    "domain/transfer/Match.ts",
+    "if ((yield* reader.digestOf(piece.offset, target.length)) !== target.digest) continue",
+    "",
+    "domain/transfer/Delta"
+  ),
+  mutant(
+    "heads-unread",
+    "content that has moved is found by asking for all chunks",
+    "domain/transfer/Match.ts",
+    "if (known.complete()) return false",
+    "if (groupsTried >= 0) return false",
+    "domain/transfer/Delta"
+  ),
+  mutant(
     "equal-by-tags-alone",
     "a file is taken for equal when all of its chunks have the tags of the other's",
     "domain/transfer/Delta.ts",

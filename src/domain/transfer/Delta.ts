@@ -7,7 +7,7 @@
  */
 import { type Cause, Effect, Queue, Stream } from "effect"
 import type { ContentDigest } from "../file/Digest.ts"
-import { copyRunBytesMax, findingsWaitingMax } from "../limits.ts"
+import { copyRunBytesMax, findingsWaitingMax, questionsAheadMax } from "../limits.ts"
 import { type Found, LocalShrank, lookBytesMax, match, type MatchOptions, refine } from "./Match.ts"
 import type { Piece } from "./Signature.ts"
 import { checkBlocks, type SignatureRefused } from "./SignatureCheck.ts"
@@ -55,10 +55,12 @@ export const sendDelta = <E, E2, E3>(
       Effect.andThen(Queue.end(findings)),
       Effect.catchCause((cause) => Queue.failCause(findings, cause))
     )
-    // A batch is whatever waits: while one question is under way the findings of the next gather.
-    const look = Stream.runForEachArray(Stream.fromQueue(findings), (batch) =>
-      lookCloser(options, batch, (found) => Effect.asVoid(Queue.offer(looked, found)))
-    ).pipe(
+    // A batch is whatever waits: while questions are under way the findings of the next gather. More than one, for a
+    // question waits behind the content that was sent before it.
+    const look = Stream.fromQueue(findings).pipe(
+      Stream.chunks,
+      Stream.mapEffect((batch) => askAbout(options, batch), { concurrency: questionsAheadMax }),
+      Stream.runForEach((asked) => refineAll(options, asked, (found) => Effect.asVoid(Queue.offer(looked, found)))),
       Effect.andThen(Queue.end(looked)),
       Effect.catchCause((cause) => Queue.failCause(looked, cause))
     )
@@ -76,20 +78,40 @@ export const sendDelta = <E, E2, E3>(
     return { digest: whole, equal }
   }).pipe(Effect.scoped)
 
+type Looking<E, E2> = Pick<DeltaOptions<E, E2, never>, "blocksOf" | "digest" | "local">
+
 /**
  * Looks closer at what a batch of findings did not find, with one question for all of them: at most
  * `findingsWaitingMax` at a time. Gives the findings on, the closer ones in their places.
  */
-export const lookCloser = Effect.fnUntraced(function* <E, E2, E3>(
-  { blocksOf, digest, local }: Pick<DeltaOptions<E, E2, never>, "blocksOf" | "digest" | "local">,
+export const lookCloser = <E, E2, E3>(
+  options: Looking<E, E2>,
   batch: ReadonlyArray<Found>,
   add: (found: Found) => Effect.Effect<void, E3>
-) {
+) => Effect.flatMap(askAbout(options, batch), (asked) => refineAll(options, asked, add))
+
+interface Asked {
+  readonly batch: ReadonlyArray<Found>
+  /** by the place of what was not found */
+  readonly blocks: ReadonlyMap<number, ReadonlyArray<Piece>>
+}
+
+const askAbout = Effect.fnUntraced(function* <E, E2>(
+  { blocksOf }: Looking<E, E2>,
+  batch: ReadonlyArray<Found>
+): Effect.fn.Return<Asked, E2 | SignatureRefused> {
   const worth = batch.filter(isWorthALook)
   const ranges = worth.map(({ hint }) => hint)
   const answers = ranges.length === 0 ? [] : yield* blocksOf(ranges)
   yield* Effect.fromResult(checkBlocks(ranges, answers))
-  const blocks = new Map(worth.map((found, index) => [found.offset, answers[index] ?? []]))
+  return { batch, blocks: new Map(worth.map((found, index) => [found.offset, answers[index] ?? []])) }
+})
+
+const refineAll = Effect.fnUntraced(function* <E, E2, E3>(
+  { digest, local }: Looking<E, E2>,
+  { batch, blocks }: Asked,
+  add: (found: Found) => Effect.Effect<void, E3>
+) {
   for (const found of batch) {
     const candidates = blocks.get(found.offset)
     if (found._tag === "Same" || candidates === undefined) {

@@ -7,7 +7,8 @@
  *    compared at the end of each group.
  * 1. **group**: the next group is expected right here; one digest over megabytes confirms it.
  * 2. **chunk**: the group differs, so its chunks are asked for; each is expected in its place, also behind a few that
- *    differ (an overwrite in place).
+ *    differ (an overwrite in place). While the answer is on its way the walk goes on with the groups behind, as if all
+ *    were in place; what was found there waits, and is forgotten when it turns out that the place was lost.
  * 3. **search**: nothing is where it was expected (an insertion, a move); content is cut into chunks and each is looked
  *    up among all chunks known so far, and among the heads of all groups: where a group begins that has moved one
  *    digest confirms it, and only the chunks of the one before are asked for. The first hit goes back to the first
@@ -16,16 +17,17 @@
  * Work per byte is bounded on any input: a byte is hashed once for the digest of the whole, at most once in the next
  * two gears each (`groupsTried`, `chunksTried`), and in the third about four times at worst: once for a group that may
  * have moved (`movedTried`), and what was cut is not cut again, unless the second gear left its boundaries, and for
- * that it took at least one chunk. Questions are few: at most 7, for the first three leave at most four gaps, and each
- * further one closes one.
+ * that it took at least one chunk. Questions are few: each is about more groups than the one before, and no group is
+ * asked for twice.
  */
-import { Effect, Schema } from "effect"
+import { Effect, Schema, type Scope } from "effect"
 import type { ContentDigest, Digest, Hasher } from "../file/Digest.ts"
 import {
   asideBytes,
   contentBlockBytes,
   copyRunBytesMax,
   expectedMissesMax,
+  groupsPassedMax,
   hashSliceBytes,
   hintBytesMax,
   hintRatioMax,
@@ -33,7 +35,6 @@ import {
   searchPiecesMax
 } from "../limits.ts"
 import { rulesFor } from "./Chunker.ts"
-import { pieceBytes } from "../file/Packed.ts"
 import * as ReadWindow from "../store/ReadWindow.ts"
 import type { Source } from "./Outgoing.ts"
 import {
@@ -48,7 +49,8 @@ import {
   type PieceHash,
   shortenSofar
 } from "./Signature.ts"
-import { checkChunks, checkCoarse, type SignatureRefused } from "./SignatureCheck.ts"
+import { checkCoarse, type SignatureRefused } from "./SignatureCheck.ts"
+import { type Expected, type KnownChunks, makeKnownChunks } from "./KnownChunks.ts"
 
 /** A part of the local file and what is known about it, in the order of the local file, without gaps. */
 export type Found =
@@ -106,12 +108,6 @@ export class LocalShrank extends Schema.TaggedError<LocalShrank>()("LocalShrank"
   }
 }
 
-/** A chunk that is expected next: its group and its place in it. */
-interface Expected {
-  readonly group: number
-  readonly chunk: number
-}
-
 /**
  * Walks the local file and emits what it finds; gives the digest of the whole local file.
  *
@@ -119,7 +115,7 @@ interface Expected {
  */
 export const match = Effect.fnUntraced(function* <E, E2, E3>(
   options: MatchOptions<E, E2, E3>
-): Effect.fn.Return<ContentDigest, E | E2 | E3 | LocalShrank | SignatureRefused> {
+): Effect.fn.Return<ContentDigest, E | E2 | E3 | LocalShrank | SignatureRefused, Scope.Scope> {
   const { coarse, digest, local } = options
   yield* Effect.fromResult(checkCoarse(coarse))
   const hash = chunkHash(digest, coarse.key)
@@ -133,6 +129,9 @@ export const match = Effect.fnUntraced(function* <E, E2, E3>(
   let chunksTried = at
   let movedTried = at
   const moves = makeMoves(coarse)
+  // Where the expected group was found to differ.
+  let differsAt: number | undefined
+  const passed = makePassed({ ...options, hash, known, out })
 
   /** Gear 0: at the end `at` is where the files have begun to differ, or where the walk begins. */
   const begin = Effect.fnUntraced(function* () {
@@ -144,6 +143,7 @@ export const match = Effect.fnUntraced(function* <E, E2, E3>(
       if (reader.sofar() !== prefix) {
         // What differs is no group in its place either.
         groupsTried = Math.max(at, end)
+        differsAt = at
         break
       }
       if (end <= at) continue
@@ -162,11 +162,32 @@ export const match = Effect.fnUntraced(function* <E, E2, E3>(
     // Its chunks tell the same, and where it differs nothing is hashed twice.
     if (known.peek(next) !== undefined) return false
     groupsTried = at + group.length
-    if ((yield* reader.digestOf(at, group.length)) !== group.digest) return false
-    yield* out.same(at, group.length, group.offset)
+    if ((yield* reader.digestOf(at, group.length)) !== group.digest) {
+      differsAt = at
+      return false
+    }
+    yield* passed.same(at, group.length, group.offset)
     at += group.length
     expected = { group: next.group + 1, chunk: 0 }
     return true
+  })
+
+  /** Gear 2 while its chunks are on their way: goes on behind a group that differs. */
+  const tryBehind = Effect.fnUntraced(function* (next: Expected) {
+    const group = coarse.groups[next.group]
+    if (group === undefined || next.chunk !== 0 || differsAt !== at || passed.isFull()) return false
+    if (!(yield* passed.differs(at, next.group))) return false
+    at += group.length
+    expected = { group: next.group + 1, chunk: 0 }
+    return true
+  })
+
+  /** What has become known of groups that were passed; goes back when the place was lost there. */
+  const settle = Effect.fnUntraced(function* (wait: boolean) {
+    const lostAt = yield* passed.settle(wait)
+    if (lostAt === undefined) return
+    at = lostAt
+    expected = undefined
   })
 
   /** Gear 2 where chunks are known and bytes at hand: one finding for all that match, no effect between them. */
@@ -287,20 +308,131 @@ export const match = Effect.fnUntraced(function* <E, E2, E3>(
   })
 
   yield* begin()
-  while (at < local.size) {
+  while (at < local.size || passed.some()) {
+    if (passed.some()) {
+      yield* settle(at >= local.size)
+      if (at >= local.size) continue
+    }
     const next: Expected | undefined = expected
-    if (next !== undefined && ((yield* tryGroup(next)) || (yield* tryChunks(next)))) continue
+    if (next !== undefined && ((yield* tryGroup(next)) || (yield* tryBehind(next)))) continue
+    if (passed.some()) {
+      yield* settle(true)
+      continue
+    }
+    if (next !== undefined && (yield* tryChunks(next))) continue
     expected = undefined
     yield* search()
   }
   yield* out.end(local.size)
   return reader.whole.digest()
-})
+}, Effect.scoped)
 
 /** At the very start the first group is expected, and later whichever group starts there. */
 const expectedAt = (coarse: Coarse, at: number): Expected | undefined => {
   const group = coarse.groups.findIndex(({ offset }) => offset === at)
   return group < 0 ? undefined : { group, chunk: 0 }
+}
+
+// -----------------------------------------------------------------------------
+// Groups that were passed
+// -----------------------------------------------------------------------------
+
+/** What waits: a group that differs at a place of the local file, or a finding behind one. */
+type Passed =
+  | { readonly _tag: "Differs"; readonly at: number; readonly group: number }
+  | { readonly _tag: "Same"; readonly offset: number; readonly length: number; readonly base: number }
+
+interface PassedOptions<E, E2, E3> extends MatchOptions<E, E2, E3> {
+  readonly hash: PieceHash
+  readonly known: KnownChunks<E2 | SignatureRefused>
+  readonly out: Emitter<E3>
+}
+
+/** Groups that differ where they were expected, until their chunks are known, and what was found behind them. */
+const makePassed = <E, E2, E3>({ hash, known, local, out }: PassedOptions<E, E2, E3>) => {
+  let waiting: Array<Passed> = []
+  // Groups in a row of which nobody knows whether they are in place.
+  let unsure = 0
+  // Up to where all is settled, and chunks that differ in a row from there on.
+  let settledTo = 0
+  let misses = 0
+  const window = ReadWindow.make(local, local.size)
+
+  const digestOf = Effect.fnUntraced(function* (
+    offset: number,
+    length: number
+  ): Effect.fn.Return<PieceDigest, E | LocalShrank> {
+    const hasher = hash()
+    const take = (block: Uint8Array) => Effect.sync(() => hasher.update(block))
+    if ((yield* ReadWindow.forEachBlock(window, { offset, length }, take)) < length) return yield* new LocalShrank()
+    return hasher.end()
+  })
+
+  const same = Effect.fnUntraced(function* (offset: number, length: number, base: number): Effect.fn.Return<void, E3> {
+    yield* out.same(offset, length, base)
+    settledTo = offset + length
+    misses = 0
+  })
+
+  /** True when so many chunks in a row differ that nothing is in its place any more. */
+  const lost = Effect.fnUntraced(function* (
+    at: number,
+    group: number
+  ): Effect.fn.Return<boolean, E | E2 | E3 | LocalShrank | SignatureRefused> {
+    const start = known.peek({ group, chunk: 0 })?.offset ?? 0
+    for (const { digest, length, offset } of known.of(group)) {
+      const place = at + offset - start
+      if ((yield* digestOf(place, length)) === digest) yield* same(place, length, offset)
+      else if ((misses += 1) > expectedMissesMax) return true
+    }
+    return false
+  })
+
+  return {
+    some: () => waiting.length > 0,
+    isFull: () => unsure >= groupsPassedMax,
+    same: (offset: number, length: number, base: number) =>
+      Effect.suspend(() => {
+        unsure = 0
+        if (waiting.length === 0) return out.same(offset, length, base)
+        waiting.push({ _tag: "Same", offset, length, base })
+        return Effect.void
+      }),
+    /** Asks for its chunks; false when they are known at once. */
+    differs: Effect.fnUntraced(function* (at: number, group: number) {
+      yield* known.ahead(group)
+      if (known.answered(group)) return false
+      if (waiting.length === 0) settledTo = at
+      waiting.push({ _tag: "Differs", at, group })
+      unsure += 1
+      return true
+    }),
+    /** Where the place was lost, if it was: then nothing waits. Without `wait` only what is known is settled. */
+    settle: Effect.fnUntraced(function* (
+      wait: boolean
+    ): Effect.fn.Return<number | undefined, E | E2 | E3 | LocalShrank | SignatureRefused> {
+      // Answers come in between.
+      yield* Effect.yieldNow
+      for (let next = waiting[0]; next !== undefined; next = waiting[0]) {
+        if (next._tag === "Differs" && !wait && !known.answered(next.group)) return undefined
+        waiting = waiting.slice(1)
+        if (next._tag === "Same") {
+          yield* same(next.offset, next.length, next.base)
+          continue
+        }
+        yield* known.wait(next.group)
+        if (!(yield* lost(next.at, next.group))) continue
+        for (const behind of waiting) if (behind._tag === "Differs") yield* known.wait(behind.group)
+        waiting = []
+        unsure = 0
+        misses = 0
+        return settledTo
+      }
+      unsure = 0
+      misses = 0
+      return undefined
+    })
+  }
 }
 
 /** Where groups begin, for content that is not where it was. */
@@ -440,118 +572,16 @@ const makeAhead = <E, E2, E3>({ coarse, local }: MatchOptions<E, E2, E3>, hash: 
 }
 
 // -----------------------------------------------------------------------------
-// Chunks that were asked for
-// -----------------------------------------------------------------------------
-
-/** Groups whose chunks the second question is about. */
-const secondBatch = 8
-
-/** A chunk of the other file and its place. */
-interface KnownChunk extends Expected {
-  readonly piece: Piece
-}
-
-interface KnownChunks<E> {
-  /** The chunk at a place; asks for its group, and ever more of the next ones, when it is not known yet. */
-  readonly at: (place: Expected) => Effect.Effect<Piece | undefined, E>
-  /** The same without asking. */
-  readonly peek: (place: Expected) => Piece | undefined
-  /** The place behind a place whose group is known; the start of the next group behind the last of one. */
-  readonly after: (place: Expected) => Expected | undefined
-  readonly find: (piece: Piece) => KnownChunk | undefined
-  /** Asks for the groups from there to the next that is known. */
-  readonly more: () => Effect.Effect<void, E>
-  /** About how many bytes the answers about all that is missing have: for less than that nobody asks. */
-  readonly bytesOfMore: () => number
-  /** Knows the chunks of a group that was not expected: alone the first time, and as many as there are from then on. */
-  readonly around: (group: number) => Effect.Effect<void, E>
-  readonly complete: () => boolean
-}
-
-const makeKnownChunks = <E, E2, E3>(options: MatchOptions<E, E2, E3>): KnownChunks<E2 | SignatureRefused> => {
-  const { chunksOf, coarse, from } = options
-  const groups = new Map<number, ReadonlyArray<Piece>>()
-  const byDigest = new Map<PieceDigest, KnownChunk>()
-  // One, eight, all: few round trips when much differs, few bytes when little does.
-  let batch = 1
-  // What is missing is looked for from here on: content that moved has rarely moved far.
-  let near = Math.max(
-    0,
-    coarse.groups.findLastIndex(({ offset }) => offset <= from)
-  )
-
-  const isMissing = (group: number): boolean => group >= 0 && group < coarse.groups.length && !groups.has(group)
-  const missingBytes = (): number =>
-    coarse.groups.reduce((sum, { length }, group) => (groups.has(group) ? sum : sum + length), 0)
-  let wasAround = false
-
-  const load = Effect.fnUntraced(function* (wanted: number): Effect.fn.Return<void, E2 | SignatureRefused> {
-    let first = wanted
-    let end = wanted + 1
-    while (end - first < batch && isMissing(end)) end += 1
-    // When most was asked for, gaps are closed whole: a walk that jumps backwards must not ask group by group.
-    while (batch >= coarse.groups.length && isMissing(first - 1)) first -= 1
-    batch = batch === 1 ? secondBatch : coarse.groups.length
-    yield* ask(first, end)
-  })
-
-  const ask = Effect.fnUntraced(function* (first: number, end: number): Effect.fn.Return<void, E2 | SignatureRefused> {
-    const loaded = yield* chunksOf(first, end - first)
-    yield* Effect.fromResult(checkChunks(coarse, coarse.groups.slice(first, end), loaded))
-    near = end
-    loaded.forEach((pieces, index) => {
-      groups.set(first + index, pieces)
-      pieces.forEach((piece, chunk) => {
-        // The first of equal chunks: which one is copied does not matter.
-        if (!byDigest.has(piece.digest)) byDigest.set(piece.digest, { group: first + index, chunk, piece })
-      })
-    })
-  })
-
-  return {
-    at: Effect.fnUntraced(function* ({ chunk, group }) {
-      if (group >= coarse.groups.length) return undefined
-      near = group
-      if (!groups.has(group)) yield* load(group)
-      return groups.get(group)?.[chunk]
-    }),
-    peek: ({ chunk, group }) => groups.get(group)?.[chunk],
-    after: ({ chunk, group }) => {
-      const pieces = groups.get(group)
-      if (pieces !== undefined && chunk + 1 < pieces.length) return { group, chunk: chunk + 1 }
-      return group + 1 < coarse.groups.length ? { group: group + 1, chunk: 0 } : undefined
-    },
-    find: (piece) => {
-      const found = byDigest.get(piece.digest)
-      return found !== undefined && found.piece.length === piece.length ? found : undefined
-    },
-    more: () =>
-      Effect.suspend(() => {
-        const behind = coarse.groups.findIndex((_, index) => index >= near && isMissing(index))
-        const missing = behind < 0 ? coarse.groups.findIndex((_, index) => isMissing(index)) : behind
-        // What is new here, or has come from far, is as long as the tags of all that there is to know.
-        batch = coarse.groups.length
-        return missing < 0 ? Effect.void : load(missing)
-      }),
-    bytesOfMore: () => (missingBytes() / 2 ** coarse.averageLog2) * pieceBytes,
-    around: (group) =>
-      Effect.suspend(() => {
-        if (!isMissing(group)) return Effect.void
-        const isFirst = !wasAround
-        wasAround = true
-        if (isFirst) return ask(group, group + 1)
-        batch = coarse.groups.length
-        return load(group)
-      }),
-    complete: () => groups.size === coarse.groups.length
-  }
-}
-
-// -----------------------------------------------------------------------------
 // Findings
 // -----------------------------------------------------------------------------
 
-const makeEmitter = <E, E2, E3>({ coarse, emit, from }: MatchOptions<E, E2, E3>) => {
+interface Emitter<E> {
+  readonly same: (offset: number, length: number, at: number) => Effect.Effect<void, E>
+  readonly pass: (until: number) => Effect.Effect<void, E>
+  readonly end: (size: number) => Effect.Effect<void, E>
+}
+
+const makeEmitter = <E, E2, E3>({ coarse, emit, from }: MatchOptions<E, E2, E3>): Emitter<E3> => {
   let done = from
   // Where the other file goes on behind the last finding; unknown at the start of a walk in the middle.
   let base = from === 0 ? 0 : undefined

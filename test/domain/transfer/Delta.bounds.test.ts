@@ -4,7 +4,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Result, Schema } from "effect"
 import { ContentDigest, type Digest } from "../../../src/domain/file/Digest.ts"
-import { copyRunBytesMax, hintRatioMax, movedSearchBytesMax, windowBytes } from "../../../src/domain/limits.ts"
+import {
+  copyRunBytesMax,
+  groupsPassedMax,
+  hintRatioMax,
+  movedSearchBytesMax,
+  windowBytes
+} from "../../../src/domain/limits.ts"
 import { type DeltaOptions, sendDelta } from "../../../src/domain/transfer/Delta.ts"
 import { LocalShrank, lookBytesMax, match } from "../../../src/domain/transfer/Match.ts"
 import { averageLog2For, type Piece } from "../../../src/domain/transfer/Signature.ts"
@@ -26,6 +32,8 @@ import {
   walk,
   wholeOf
 } from "./deltas.ts"
+
+type Options = DeltaOptions<never, never, never>
 
 const mebibyte = 1024 * 1024
 const content = random(11, 6 * mebibyte)
@@ -90,7 +98,12 @@ const targets: Record<string, readonly [Base, Uint8Array]> = {
 }
 
 describe("the work of a walk", () => {
-  for (const [name, [other, target]] of Object.entries(targets)) {
+  const cases = Object.entries(targets).flatMap(([name, [other, target]]) => [
+    [name, other, target] as const,
+    [`${name}; answers take long`, { ...other, turns: 1000 }, target] as const,
+    [`${name}; answers take a while`, { ...other, turns: 4 }, target] as const
+  ])
+  for (const [name, other, target] of cases) {
     it.effect(name, () =>
       Effect.gen(function* () {
         const { cost, digest: whole, equal, ops } = yield* walk(other, target)
@@ -101,7 +114,7 @@ describe("the work of a walk", () => {
         // The whole, a group, a chunk, a closer look, and what a search cuts again: 3.7 was the most seen.
         assert.isAtMost(cost.hashed, 5 * target.length)
         assert.isAtMost(cost.read, 5 * target.length)
-        assert.isAtMost(cost.chunkQuestions, 7)
+        assert.isAtMost(cost.chunkQuestions, 9)
         assert.isAtMost(cost.rangeBytesAsked, hintRatioMax * target.length)
         assert.strictEqual(new Set(cost.groupsAsked).size, cost.groupsAsked.length)
       })
@@ -147,6 +160,84 @@ describe("the work of a walk", () => {
     })
   )
 
+  // 64 groups of some 64 chunks, as a large file has them; what differs does so in its place.
+  const large = smallBaseOf(random(15, 4 * mebibyte), 10, 64 * 1024)
+  const changed = (groups: ReadonlyArray<number>): Uint8Array =>
+    groups.reduce((all, group) => {
+      const offset = (large.groups[group]?.offset ?? 0) + 3000
+      return splice(all, offset, 100, random(group, 100))
+    }, large.content)
+
+  /** A walk whose answers come when all stands still, and how far it was by then. */
+  const standing = Effect.fnUntraced(function* (target: Uint8Array) {
+    const { cost, ops, options, walked } = optionsOf(large, target)
+    const gate = yield* Deferred.make<void>()
+    const asked: Array<readonly [first: number, count: number]> = []
+    const chunksOf: Options["chunksOf"] = (first, count) => {
+      asked.push([first, count])
+      return Effect.andThen(Deferred.await(gate), options.chunksOf(first, count))
+    }
+    const fiber = yield* Effect.forkChild(sendDelta({ ...options, chunksOf }))
+    for (let turn = 0; turn < 2000; turn++) yield* Effect.yieldNow
+    const stoodAt = walked()
+    yield* Deferred.succeed(gate, undefined)
+    assert.strictEqual((yield* Fiber.join(fiber)).digest, wholeOf(target))
+    assert.strictEqual(flawOf(ops, large.content.length, target.length, 0), undefined)
+    assert.deepStrictEqual(wholeOf(patch(large.content, target, ops)), wholeOf(target))
+    return { asked, cost, stoodAt }
+  })
+
+  it.effect("goes on while answers about what differs in its place are on their way", () =>
+    Effect.gen(function* () {
+      const target = changed([5, 6, 20, 40, 62])
+      const { asked, cost, stoodAt } = yield* standing(target)
+      assert.strictEqual(stoodAt, target.length)
+      assert.deepStrictEqual(asked, [
+        [5, 1],
+        [6, 8],
+        [20, 16],
+        [40, 24]
+      ])
+      // Nor is anything asked about what the local file does not reach.
+      const shorter = target.subarray(0, large.groups[36]?.offset)
+      assert.deepStrictEqual((yield* standing(shorter)).asked, [
+        [5, 1],
+        [6, 8],
+        [20, 16]
+      ])
+      // The whole and its groups; again the five that differ, and little of each looked at closer.
+      const five = 5 * 67_000
+      assert.isAtMost(cost.hashed, 2 * target.length + five + 5 * 20_000)
+    })
+  )
+
+  it.effect("stands still when so many groups in a row differ that nothing may be in its place", () =>
+    Effect.gen(function* () {
+      const every = changed(large.groups.map((_, index) => index))
+      const limit = large.groups.at(groupsPassedMax)
+      assert.isDefined(limit)
+      const end = limit === undefined ? 0 : limit.offset + limit.length
+      const { stoodAt } = yield* standing(every)
+      assert.isAtLeast(stoodAt, end)
+      assert.isBelow(stoodAt, end + windowBytes)
+      // One in between that is in its place tells that the others are.
+      const most = changed(large.groups.flatMap((_, index) => (index % groupsPassedMax === 9 ? [] : [index])))
+      assert.strictEqual((yield* standing(most)).stoodAt, most.length)
+    })
+  )
+
+  it.effect("goes back to where the place was lost, and finds what moved", () =>
+    Effect.gen(function* () {
+      // One byte more from the fourth group on, and one less from the seventh: what is between is not in its place.
+      const [first, last] = [large.groups[3]?.offset ?? 0, large.groups[6]?.offset ?? 0]
+      const longer = splice(large.content, first + 1000, 0, Uint8Array.of(1))
+      const { cost } = yield* standing(splice(longer, last + 1000, 1, new Uint8Array(0)))
+      assert.isAtMost(cost.hashed, 3 * longer.length)
+      // By its chunks: only what the two bytes are in is looked at closer.
+      assert.isAtMost(cost.rangeBytesAsked, 20_000)
+    })
+  )
+
   it.effect("no copy is held back when the sizes say that something differs", () =>
     Effect.gen(function* () {
       const long = new Uint8Array(copyRunBytesMax + 2 * mebibyte)
@@ -164,8 +255,6 @@ describe("the work of a walk", () => {
 
 const small = smallBaseOf(random(21, 60_000), 10, 8_000)
 const edited = splice(splice(small.content, 10_000, 100, random(3, 500)), 40_000, 5_000, random(4, 5_000))
-
-type Options = DeltaOptions<never, never, never>
 
 const reasonOf = (options: Options) =>
   sendDelta(options).pipe(
@@ -356,12 +445,13 @@ describe("a walk that fails", () => {
 
   // More findings than the queue holds, so that the walk is waiting when the other side ends.
   const busy = smallBaseOf(random(41, 2 * mebibyte), 10, 20_000)
-  const swapped = join(
-    ...busy.groups
-      .flatMap((group) => group.chunks)
-      .map(({ length, offset }) => busy.content.subarray(offset, offset + length))
-      .toReversed()
-  )
+  const backwardsOf = ({ content, groups }: Base): Uint8Array =>
+    join(
+      ...groups
+        .flatMap((group) => group.chunks)
+        .map(({ length, offset }) => content.subarray(offset, offset + length))
+        .toReversed()
+    )
 
   // One change where the chunks are answered, one where the answer never comes.
   const stuck = splice(splice(busy.content, 9_000, 1, random(6, 1)), 1_500_000, 1, random(7, 1))
@@ -413,8 +503,10 @@ describe("a walk that fails", () => {
 
   it.effect("waits for a slow receiver instead of piling up findings", () =>
     Effect.gen(function* () {
-      // Every chunk is a finding of its own.
-      const { options, walked } = optionsOf(busy, swapped)
+      // Every chunk is a finding of its own, and there are more of them than the queues and all questions hold.
+      const many = smallBaseOf(random(42, 4 * mebibyte), 10, 20_000)
+      const swapped = backwardsOf(many)
+      const { options, walked } = optionsOf(many, swapped)
       const gate = yield* Deferred.make<void>()
       const fiber = yield* Effect.forkChild(sendDelta({ ...options, send: () => Deferred.await(gate) }))
       for (let before = -1; before !== walked();) {

@@ -68,6 +68,8 @@ export interface Base {
   readonly groups: ReadonlyArray<Group>
   /** offered without the digests of beginnings, and without heads */
   readonly plain?: boolean
+  /** turns of the others until an answer is there; 0: at once */
+  readonly turns?: number
 }
 
 /** As the product makes it: chunks of 64 KiB and more. */
@@ -199,12 +201,13 @@ export const optionsOf = (base: Base, target: Uint8Array, from = 0, inner: Diges
     },
     digest: counting(inner, cost),
     chunksOf: (first, count) =>
-      Effect.sync(() => {
+      Effect.suspend(() => {
         const lists = base.groups.slice(first, first + count).map(({ chunks }) => chunks)
         cost.chunkQuestions += 1
         for (let group = first; group < first + count; group++) cost.groupsAsked.push(group)
         cost.chunksAsked += lists.flat().length
-        return lists
+        const turns = base.turns ?? 0
+        return Effect.as(turns === 0 ? Effect.void : Effect.repeat(Effect.yieldNow, { times: turns }), lists)
       }),
     blocksOf: (ranges) =>
       Effect.sync(() => {
