@@ -356,6 +356,9 @@ export const expectedMissesMax = 4
 /** Pieces that a search cuts without a hit before it asks for more chunks to compare with. */
 export const searchPiecesMax = 8
 
+/** Turns of the event loop, some microseconds each, that a walk waits for an answer before it goes on without. */
+export const answerTurnsMax = 500
+
 /** Groups in a row that are passed because they differ, while nothing tells whether anything is in its place. */
 export const groupsPassedMax = 16
 

@@ -23,6 +23,7 @@
 import { Effect, Schema, type Scope } from "effect"
 import type { ContentDigest, Digest, Hasher } from "../file/Digest.ts"
 import {
+  answerTurnsMax,
   asideBytes,
   contentBlockBytes,
   copyRunBytesMax,
@@ -401,6 +402,10 @@ const makePassed = <E, E2, E3>({ hash, known, local, out }: PassedOptions<E, E2,
     /** Asks for its chunks; false when they are known at once. */
     differs: Effect.fnUntraced(function* (at: number, group: number) {
       yield* known.ahead(group)
+      // From near an answer comes at once: what differs need not be read again then.
+      for (let turn = 0; turn < answerTurnsMax && waiting.length === 0 && !known.answered(group); turn++) {
+        yield* Effect.yieldNow
+      }
       if (known.answered(group)) return false
       if (waiting.length === 0) settledTo = at
       waiting.push({ _tag: "Differs", at, group })

@@ -5,6 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Result, Schema } from "effect"
 import { ContentDigest, type Digest } from "../../../src/domain/file/Digest.ts"
 import {
+  answerTurnsMax,
   copyRunBytesMax,
   groupsPassedMax,
   hintRatioMax,
@@ -100,8 +101,8 @@ const targets: Record<string, readonly [Base, Uint8Array]> = {
 describe("the work of a walk", () => {
   const cases = Object.entries(targets).flatMap(([name, [other, target]]) => [
     [name, other, target] as const,
-    [`${name}; answers take long`, { ...other, turns: 1000 }, target] as const,
-    [`${name}; answers take a while`, { ...other, turns: 4 }, target] as const
+    [`${name}; answers take long`, { ...other, turns: 2000 }, target] as const,
+    [`${name}; answers take a while`, { ...other, turns: answerTurnsMax + 4 }, target] as const
   ])
   for (const [name, other, target] of cases) {
     it.effect(name, () =>
@@ -178,7 +179,7 @@ describe("the work of a walk", () => {
       return Effect.andThen(Deferred.await(gate), options.chunksOf(first, count))
     }
     const fiber = yield* Effect.forkChild(sendDelta({ ...options, chunksOf }))
-    for (let turn = 0; turn < 2000; turn++) yield* Effect.yieldNow
+    for (let turn = 0; turn < 5000; turn++) yield* Effect.yieldNow
     const stoodAt = walked()
     yield* Deferred.succeed(gate, undefined)
     assert.strictEqual((yield* Fiber.join(fiber)).digest, wholeOf(target))
