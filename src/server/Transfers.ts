@@ -21,11 +21,10 @@ import type { Confined } from "../domain/store/Confined.ts"
 import { type FileStore, type OpenFile, type Staging } from "../domain/store/FileStore.ts"
 import { BaseChanged, type StoreError } from "../domain/store/StoreError.ts"
 import { sendAll, sendRanges } from "../domain/transfer/Outgoing.ts"
-import { groupHeads, type Piece, shortDigest, type Signature } from "../domain/transfer/Signature.ts"
+import { offerOf, type Piece, shortDigest, type Signature } from "../domain/transfer/Signature.ts"
 import { Signatures } from "../domain/transfer/Signatures.ts"
 import type { RequestId } from "../domain/wire/Frame.ts"
-import type { SignatureOffer } from "../domain/wire/Message.ts"
-import { packDigests, packPieces, type Range } from "../domain/file/Packed.ts"
+import type { Range } from "../domain/file/Packed.ts"
 import * as Assembly from "./Assembly.ts"
 import * as Bundles from "./Bundles.ts"
 import * as KeepAlive from "./KeepAlive.ts"
@@ -413,15 +412,6 @@ const changer = (options: {
       Effect.catch((error) => refusals.refused(asked.id, error))
     )
 }
-
-const offerOf = (signature: Signature): SignatureOffer => ({
-  digest: signature.digest,
-  key: signature.key,
-  averageLog2: signature.averageLog2,
-  groups: packPieces(signature.groups),
-  prefixes: packDigests(signature.groups.map(({ prefix }) => prefix)),
-  heads: packDigests(groupHeads(signature))
-})
 
 /** Content whose memory is given back once it is written: of files that nobody holds in memory whole. */
 const givingBack = (staging: Staging): Staging => ({

@@ -6,8 +6,8 @@ import type { CommandError } from "../../src/client/ClientError.ts"
 import type { Answer, Request, Requests } from "../../src/client/Requests.ts"
 import { Digest } from "../../src/domain/file/Digest.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
-import { packDigests, packPieces, unpackRanges } from "../../src/domain/file/Packed.ts"
-import { groupHeads } from "../../src/domain/transfer/Signature.ts"
+import { packPieces, unpackRanges } from "../../src/domain/file/Packed.ts"
+import { offerOf } from "../../src/domain/transfer/Signature.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import { lookBytesMax } from "../../src/domain/transfer/Match.ts"
 import { RequestId } from "../../src/domain/wire/Frame.ts"
@@ -70,14 +70,7 @@ const refusing = Effect.fnUntraced(function* () {
     sendTogether: () => Effect.void,
     drop: Effect.void
   }
-  const offer = {
-    digest: wholeOf(content),
-    key,
-    averageLog2: base.averageLog2,
-    groups: packPieces(base.groups),
-    prefixes: packDigests(base.groups.map(({ prefix }) => prefix)),
-    heads: packDigests(groupHeads(base))
-  }
+  const offer = offerOf({ ...base, digest: wholeOf(content), key })
   yield* say({ _tag: "SameFileHere", size: content.length, modified: 0, from: 0, signature: offer })
   const requests: Requests = {
     confirmed: Effect.void,

@@ -9,15 +9,15 @@ import * as Bytes from "../Bytes.ts"
 import { type ContentDigest, type Digest, digestOf } from "../file/Digest.ts"
 import { type FileEntry, mayRun } from "../file/FileEntry.ts"
 import { type FileName, key, segmentKey, segments } from "../file/FileName.ts"
-import { packDigests, packPieces, unpackRanges } from "../file/Packed.ts"
+import { packPieces, unpackRanges } from "../file/Packed.ts"
 import { type BundledFile, packSent, unpackFiles, unpackNames } from "../file/PackedFiles.ts"
 import { bundleBytesMax, bundleFilesMax, deltaBytesMin, loginAttemptsMax, smallFileBytesMax } from "../limits.ts"
 import {
   blockHash,
   blockRules,
-  groupHeads,
   makeBuilder,
   makeCutter,
+  offerOf,
   type Piece,
   type Signature
 } from "../transfer/Signature.ts"
@@ -188,13 +188,7 @@ const withOffer = (
 ): Answer =>
   file.content.length < deltaBytesMin
     ? message(id, said)
-    : keyed(id, (key) => {
-        const signature = signatureOf(model, file, key)
-        const { averageLog2, digest, groups } = signature
-        const prefixes = packDigests(groups.map(({ prefix }) => prefix))
-        const heads = packDigests(groupHeads(signature))
-        return { ...said, signature: { digest, key, averageLog2, groups: packPieces(groups), prefixes, heads } }
-      })
+    : keyed(id, (key) => ({ ...said, signature: offerOf(signatureOf(model, file, key)) }))
 
 /** Too small for an offer, and not so small that there is nothing to spare. */
 const isSmall = ({ size }: File): boolean => size > 0 && size < deltaBytesMin

@@ -350,7 +350,7 @@ interface PassedOptions<E, E2, E3> extends MatchOptions<E, E2, E3> {
 }
 
 /** Groups that differ where they were expected, until their chunks are known, and what was found behind them. */
-const makePassed = <E, E2, E3>({ hash, known, local, out }: PassedOptions<E, E2, E3>) => {
+const makePassed = <E, E2, E3>({ coarse, hash, known, local, out }: PassedOptions<E, E2, E3>) => {
   let waiting: Array<Passed> = []
   // Groups in a row of which nobody knows whether they are in place.
   let unsure = 0
@@ -380,7 +380,7 @@ const makePassed = <E, E2, E3>({ hash, known, local, out }: PassedOptions<E, E2,
     at: number,
     group: number
   ): Effect.fn.Return<boolean, E | E2 | E3 | LocalShrank | SignatureRefused> {
-    const start = known.peek({ group, chunk: 0 })?.offset ?? 0
+    const start = coarse.groups[group]?.offset ?? 0
     for (const { digest, length, offset } of known.of(group)) {
       const place = at + offset - start
       if ((yield* digestOf(place, length)) === digest) yield* same(place, length, offset)
@@ -420,7 +420,7 @@ const makePassed = <E, E2, E3>({ hash, known, local, out }: PassedOptions<E, E2,
       yield* Effect.yieldNow
       for (let next = waiting[0]; next !== undefined; next = waiting[0]) {
         if (next._tag === "Differs" && !wait && !known.answered(next.group)) return undefined
-        waiting = waiting.slice(1)
+        waiting.shift()
         if (next._tag === "Same") {
           yield* same(next.offset, next.length, next.base)
           continue

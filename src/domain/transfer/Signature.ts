@@ -18,7 +18,7 @@
 import type * as Bytes from "../Bytes.ts"
 import { type ContentDigest, type Digest, digestOf, type Hasher, type Tagger } from "../file/Digest.ts"
 import type { FileSize } from "../file/FileEntry.ts"
-import { pieceDigestBytes, pieceHeadBytes } from "../file/Packed.ts"
+import { packDigests, packPieces, pieceDigestBytes, pieceHeadBytes } from "../file/Packed.ts"
 import { chunkAverageLog2Max, chunkAverageLog2Min, chunksPerSignatureMax, signatureGroupsMax } from "../limits.ts"
 import { type ChunkRules, chunkStart, type ChunkState, rulesFor, scan } from "./Chunker.ts"
 
@@ -117,6 +117,16 @@ export const groupHeads = ({ groups }: Pick<Signature, "groups">): ReadonlyArray
 
 // No group is empty.
 const noDigest: PieceDigest = "00".repeat(pieceDigestBytes)
+
+/** The coarse half, as it is offered: all but the chunks, packed. */
+export const offerOf = ({ averageLog2, digest, groups, key }: Omit<Signature, "size">) => ({
+  digest,
+  key,
+  averageLog2,
+  groups: packPieces(groups),
+  prefixes: packDigests(groups.map(({ prefix }) => prefix)),
+  heads: packDigests(groupHeads({ groups }))
+})
 
 /** Cuts a stream of bytes into pieces. One owner; `push` in order, then `end` once. */
 export interface Cutter {
