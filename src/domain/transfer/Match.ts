@@ -14,11 +14,11 @@
  *    digest confirms it, and only the chunks of the one before are asked for. The first hit goes back to the first
  *    gear.
  *
- * Work per byte is bounded on any input: a byte is hashed once for the digest of the whole, at most once in the next
- * two gears each (`groupsTried`, `chunksTried`), and in the third about four times at worst: once for a group that may
- * have moved (`movedTried`), and what was cut is not cut again, unless the second gear left its boundaries, and for
- * that it took at least one chunk. Questions are few: each is about more groups than the one before, and no group is
- * asked for twice.
+ * Work per byte is bounded on any input: a byte is hashed once for the digest of the whole, on the whole at most once
+ * in the next two gears each (`groupBytes`, `chunksTried`), and in the third about three times at worst: a group that
+ * may have moved counts as one in its place, and what was cut is not cut again, unless the second gear left its
+ * boundaries, and for that it took at least one chunk. Questions are few: each is about more groups than the one
+ * before, and no group is asked for twice.
  */
 import { Effect, Schema, type Scope } from "effect"
 import type { ContentDigest, Digest, Hasher } from "../file/Digest.ts"
@@ -129,6 +129,9 @@ export const match = Effect.fnUntraced(function* <E, E2, E3>(
   let groupsTried = at
   let chunksTried = at
   let movedTried = at
+  // All that was hashed as groups, in place or moved: no more than lies before where it ends.
+  let groupBytes = 0
+  const mayHash = (end: number, length: number): boolean => groupBytes + length <= end
   const moves = makeMoves(coarse)
   // Where the expected group was found to differ.
   let differsAt: number | undefined
@@ -162,7 +165,9 @@ export const match = Effect.fnUntraced(function* <E, E2, E3>(
     if (group === undefined || next.chunk !== 0 || at < groupsTried || local.size - at < group.length) return false
     // Its chunks tell the same, and where it differs nothing is hashed twice.
     if (known.peek(next) !== undefined) return false
+    if (!mayHash(at + group.length, group.length)) return false
     groupsTried = at + group.length
+    groupBytes += group.length
     if ((yield* reader.digestOf(at, group.length)) !== group.digest) {
       differsAt = at
       return false
@@ -186,6 +191,8 @@ export const match = Effect.fnUntraced(function* <E, E2, E3>(
   /** What has become known of groups that were passed; goes back when the place was lost there. */
   const settle = Effect.fnUntraced(function* (wait: boolean) {
     const lostAt = yield* passed.settle(wait)
+    // Nothing is hashed twice as a chunk.
+    chunksTried = Math.max(chunksTried, passed.triedTo())
     if (lostAt === undefined) return
     at = lostAt
     expected = undefined
@@ -284,8 +291,9 @@ export const match = Effect.fnUntraced(function* <E, E2, E3>(
       const target = group === undefined ? undefined : coarse.groups[group]
       if (group === undefined || target === undefined || piece.offset < movedTried) continue
       const end = piece.offset + target.length
-      if (end > local.size) continue
+      if (end > local.size || !mayHash(end, target.length)) continue
       movedTried = end
+      groupBytes += target.length
       if ((yield* reader.digestOf(piece.offset, target.length)) !== target.digest) continue
       yield* explain([...missed, ...fresh.slice(0, index)], group - 1)
       yield* out.same(piece.offset, target.length, target.offset)
@@ -354,7 +362,8 @@ const makePassed = <E, E2, E3>({ coarse, hash, known, local, out }: PassedOption
   let waiting: Array<Passed> = []
   // Groups in a row of which nobody knows whether they are in place.
   let unsure = 0
-  // Up to where all is settled, and chunks that differ in a row from there on.
+  // Up to where chunks were hashed, up to where all is settled, and chunks that differ in a row from there on.
+  let triedTo = 0
   let settledTo = 0
   let misses = 0
   const window = ReadWindow.make(local, local.size)
@@ -383,6 +392,7 @@ const makePassed = <E, E2, E3>({ coarse, hash, known, local, out }: PassedOption
     const start = coarse.groups[group]?.offset ?? 0
     for (const { digest, length, offset } of known.of(group)) {
       const place = at + offset - start
+      triedTo = place + length
       if ((yield* digestOf(place, length)) === digest) yield* same(place, length, offset)
       else if ((misses += 1) > expectedMissesMax) return true
     }
@@ -392,6 +402,7 @@ const makePassed = <E, E2, E3>({ coarse, hash, known, local, out }: PassedOption
   return {
     some: () => waiting.length > 0,
     isFull: () => unsure >= groupsPassedMax,
+    triedTo: () => triedTo,
     same: (offset: number, length: number, base: number) =>
       Effect.suspend(() => {
         unsure = 0
@@ -542,6 +553,8 @@ const makeReader = <E, E2, E3>({ digest, local, walked }: MatchOptions<E, E2, E3
 /** Cuts the local file ahead of the walk, and remembers what the walk has not passed. */
 const makeAhead = <E, E2, E3>({ coarse, local }: MatchOptions<E, E2, E3>, hash: PieceHash, read: Read<E>) => {
   const rules = rulesFor(coarse.averageLog2)
+  // No more at once than is of use: what was cut ahead of a place that is left is cut again.
+  const blockBytes = Math.min(contentBlockBytes, searchPiecesMax * 2 ** coarse.averageLog2)
   let cutter = makeCutter(hash, rules)
   let pieces: ReadonlyArray<Piece> = []
   // The end of the last piece that was cut, and of what was read.
@@ -562,7 +575,7 @@ const makeAhead = <E, E2, E3>({ coarse, local }: MatchOptions<E, E2, E3>, hash: 
     },
     /** Cuts one more block: the pieces that end in it. */
     next: Effect.fnUntraced(function* (keep: boolean): Effect.fn.Return<ReadonlyArray<Piece>, E | LocalShrank> {
-      const block = yield* read(readTo, Math.min(contentBlockBytes, local.size - readTo))
+      const block = yield* read(readTo, Math.min(blockBytes, local.size - readTo))
       readTo += block.length
       const last = cutter.push(block)
       const end = readTo < local.size ? undefined : cutter.end()
