@@ -126,9 +126,7 @@ export const match = Effect.fnUntraced(function* <E, E2, E3>(
   const out = makeEmitter(options)
   let at = options.from
   let expected: Expected | undefined
-  let groupsTried = at
-  let chunksTried = at
-  let movedTried = at
+  let [groupsTried, chunksTried, movedTried] = [at, at, at]
   // All that was hashed as groups, in place or moved: no more than lies before where it ends.
   let groupBytes = 0
   const mayHash = (end: number, length: number): boolean => groupBytes + length <= end
@@ -553,8 +551,6 @@ const makeReader = <E, E2, E3>({ digest, local, walked }: MatchOptions<E, E2, E3
 /** Cuts the local file ahead of the walk, and remembers what the walk has not passed. */
 const makeAhead = <E, E2, E3>({ coarse, local }: MatchOptions<E, E2, E3>, hash: PieceHash, read: Read<E>) => {
   const rules = rulesFor(coarse.averageLog2)
-  // No more at once than is of use: what was cut ahead of a place that is left is cut again.
-  const blockBytes = Math.min(contentBlockBytes, searchPiecesMax * 2 ** coarse.averageLog2)
   let cutter = makeCutter(hash, rules)
   let pieces: ReadonlyArray<Piece> = []
   // The end of the last piece that was cut, and of what was read.
@@ -575,7 +571,7 @@ const makeAhead = <E, E2, E3>({ coarse, local }: MatchOptions<E, E2, E3>, hash: 
     },
     /** Cuts one more block: the pieces that end in it. */
     next: Effect.fnUntraced(function* (keep: boolean): Effect.fn.Return<ReadonlyArray<Piece>, E | LocalShrank> {
-      const block = yield* read(readTo, Math.min(blockBytes, local.size - readTo))
+      const block = yield* read(readTo, Math.min(contentBlockBytes, local.size - readTo))
       readTo += block.length
       const last = cutter.push(block)
       const end = readTo < local.size ? undefined : cutter.end()
