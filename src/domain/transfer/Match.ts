@@ -551,6 +551,7 @@ const makeReader = <E, E2, E3>({ digest, local, walked }: MatchOptions<E, E2, E3
 /** Cuts the local file ahead of the walk, and remembers what the walk has not passed. */
 const makeAhead = <E, E2, E3>({ coarse, local }: MatchOptions<E, E2, E3>, hash: PieceHash, read: Read<E>) => {
   const rules = rulesFor(coarse.averageLog2)
+  const blockBytes = Math.min(contentBlockBytes, searchPiecesMax * 2 ** coarse.averageLog2)
   let cutter = makeCutter(hash, rules)
   let pieces: ReadonlyArray<Piece> = []
   // The end of the last piece that was cut, and of what was read.
@@ -571,7 +572,7 @@ const makeAhead = <E, E2, E3>({ coarse, local }: MatchOptions<E, E2, E3>, hash: 
     },
     /** Cuts one more block: the pieces that end in it. */
     next: Effect.fnUntraced(function* (keep: boolean): Effect.fn.Return<ReadonlyArray<Piece>, E | LocalShrank> {
-      const block = yield* read(readTo, Math.min(contentBlockBytes, local.size - readTo))
+      const block = yield* read(readTo, Math.min(blockBytes, local.size - readTo))
       readTo += block.length
       const last = cutter.push(block)
       const end = readTo < local.size ? undefined : cutter.end()
