@@ -7,6 +7,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { manualSections } from "../src/client/ClientConfig.ts"
 import { ConnectFailed, LoginIncorrect } from "../src/client/ClientError.ts"
+import { pieceBytes, rangeBytes } from "../src/domain/file/Packed.ts"
 import * as limits from "../src/domain/limits.ts"
 import { example, text } from "./protocolExample.ts"
 import * as client from "../src/client/index.ts"
@@ -87,6 +88,13 @@ describe("documents", () => {
     const values = new Map<string, unknown>(Object.entries(limits))
     assert.isAbove(rows.length, 80)
     for (const [name = "", value] of rows) assert.strictEqual(value, String(values.get(name)), name)
+  })
+
+  it("PROTOCOL.md says how much of what is packed one message holds", () => {
+    const packed = limits.packedBytesMax
+    const [ranges, pieces] = [Math.floor(packed / rangeBytes), Math.floor(packed / pieceBytes)]
+    const row = `| packed ranges or pieces in a message | ${packed}: ${ranges} ranges or ${pieces} pieces |`
+    assert.include(read("docs/PROTOCOL.md").split("\n"), row)
   })
 
   it("EMBEDDING.md shows parts of programs that are tested", () => {

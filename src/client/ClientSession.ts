@@ -5,7 +5,7 @@
  * connection in the order in which they were begun, without waiting for each other's answers. Interrupting a command
  * cancels it at the server too and leaves the session usable.
  */
-import { Effect, Exit, type Result, Scope, Semaphore, Stream } from "effect"
+import { Effect, Exit, type Result, Schema, Scope, Semaphore, Stream } from "effect"
 import * as Bytes from "../domain/Bytes.ts"
 import type { Opaque } from "../domain/channel/Opaque.ts"
 import type { ContentDigest } from "../domain/file/Digest.ts"
@@ -331,10 +331,21 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
                 const questions = Questions.make(request, coarse, nextMessage(request, name))
                 return requests.unlessOver(sender.changes(from, coarse, questions, isSettled))
               })
-        const answer = yield* thenAnswer(request, name, "SuccessfullyParallelized", count, sending)
+        // All of it is staged: a Commit without content would say that the file is to stay as it is.
+        const unlessKept = Effect.filterOrElse(
+          sending,
+          (sent) => isSettled || from < size || sent.digest !== base.signature?.digest,
+          () => Effect.andThen(request.drop, new KeptAsIs())
+        )
+        const answer = yield* thenAnswer(request, name, "SuccessfullyParallelized", count, unlessKept)
         return { from, confused: signature !== undefined, answer }
       })
-      return againWhenWrong((bySignature) => inTurn(attempt(bySignature)), count)
+      const anew = (bySignature: boolean) =>
+        Effect.catchTag(inTurn(attempt(bySignature)), "KeptAsIs", () => {
+          count.phase("restarting")
+          return inTurn(attempt(bySignature))
+        })
+      return againWhenWrong((bySignature) => Effect.catchTag(anew(bySignature), "KeptAsIs", notDropped), count)
     }).pipe(orEnd)
 
   const describe: ClientSession["describe"] = (name) =>
@@ -503,6 +514,11 @@ type TryError<E> = CommandError | E | SourceShrank
 
 /** One that goes on with what is staged and by the signature, one by the signature alone, and one that sends all. */
 const triesMax = 3
+
+/** The server has all of a file that is equal to its own: it would leave that as it is, with its time and bit. */
+class KeptAsIs extends Schema.TaggedError<KeptAsIs>()("KeptAsIs", {}) {}
+
+const notDropped = () => Effect.fail(new ProtocolBroken({ detail: "what was dropped is staged again" }))
 
 const isMismatch = (error: CommandError): boolean =>
   error._tag === "RequestRefused" && error.reason === "digest-mismatch"

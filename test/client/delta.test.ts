@@ -166,6 +166,32 @@ describe("transfers that send what changed", () => {
     }).pipe(Effect.provide(world))
   )
 
+  it.effect("para gives an equal file its bit and its time also when an earlier try has left all of it", () =>
+    Effect.gen(function* () {
+      const session = yield* connect
+      const { digest } = yield* session.upload(name, sourceOf(base, 1_000))
+      for (const [modified, executable] of [
+        [2_000, true],
+        [3_000, true],
+        [4_000, false]
+      ] as const) {
+        const source = { ...sourceOf(base, modified), ...(executable && { executable }) }
+        const changes = { ...source, unchanged: Effect.fail(new Cut()) }
+        assert.strictEqual((yield* Effect.flip(session.upload(name, changes)))._tag, "Cut")
+        const seen: Array<Progress> = []
+        yield* session.para(name, source, (progress) => seen.push(progress), undefined, true)
+        assert.deepStrictEqual(yield* session.describe(name), {
+          digest,
+          modified,
+          size: base.length,
+          ...(executable && { executable })
+        })
+        const [last] = seen.slice(-1)
+        assert.deepStrictEqual(last, { phase: "done", done: base.length, total: base.length, reused: base.length })
+      }
+    }).pipe(Effect.provide(world))
+  )
+
   it.effect("says how far the comparison of two equal files is, either way", () =>
     Effect.gen(function* () {
       const session = yield* connect

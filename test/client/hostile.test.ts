@@ -170,6 +170,34 @@ describe("a server that breaks the protocol", () => {
   )
 })
 
+describe("what is staged of a file that is equal but for its time", () => {
+  scenario("is dropped once: a server that has it all again ends the session", () =>
+    Effect.gen(function* () {
+      const content = Fixture.bytes(3, 200_000)
+      const { averageLog2, groups } = baseOf(content)
+      const signature = { digest: wholeOf(content), key, averageLog2, groups: packPieces(groups) }
+      const size = content.length
+      const heard: Array<string> = []
+      const session = yield* against((far) =>
+        Effect.forever(
+          Effect.tap(far.hear, (next) => {
+            if (next?._tag !== "Message") return Effect.void
+            const { _tag } = next.message
+            heard.push(_tag === "Cancel" ? `${_tag} ${next.message.drop}` : _tag)
+            if (_tag === "Cancel") return far.say(next.id, { _tag: "Refused", reason: "cancelled" })
+            if (_tag !== "Para") return Effect.void
+            return far.say(next.id, { _tag: "SameFileHere", size, modified: 0, from: size, signature })
+          })
+        )
+      )
+      const failed = yield* Effect.flip(session.para(name, Fixture.source(content, 5), undefined, undefined, true))
+      assert.strictEqual(failed._tag, "ProtocolBroken")
+      assert.deepStrictEqual(heard.slice(0, 3), ["Para", "Cancel true", "Para"])
+      assert.notInclude(heard, "Commit")
+    })
+  )
+})
+
 describe("content of a download", () => {
   const bytes = new Uint8Array(10)
   const sending: ServerMessage = { _tag: "Sending", size: 10, modified: 0, from: 0 }

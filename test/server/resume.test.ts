@@ -157,6 +157,15 @@ describe("a transfer that was cut", () => {
     }).pipe(Effect.scoped, Effect.provide(world()))
   )
 
+  it.effect("the file was brought there by other means: a para finds it equal, and nothing is left of the try", () =>
+    Effect.gen(function* () {
+      yield* leave(mine, 2_500_000)
+      assert.isAbove(yield* left, 2_000_000)
+      yield* saveFile(name, [mine])
+      assert.isBelow(yield* finish(mine, "para"), overhead)
+    }).pipe(Effect.scoped, Effect.provide(world()))
+  )
+
   it.effect("another source of the same name and another account begin at nothing", () =>
     Effect.gen(function* () {
       yield* leave(mine, 2_500_000)

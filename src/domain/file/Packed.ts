@@ -21,7 +21,7 @@ export interface Range {
   readonly length: number
 }
 
-/** A run of bytes and the first 12 bytes of their BLAKE3 digest, in hex. */
+/** A run of bytes and its piece digest (see `PieceDigest`): 12 bytes, in hex. */
 export interface PackedPiece extends Range {
   readonly digest: string
 }

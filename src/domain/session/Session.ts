@@ -515,14 +515,15 @@ const commit = (
   const { transfer } = state
   if (transfer._tag !== "Receiving" || transfer.id !== id) return violation
   const { base, declared, received, resumed } = transfer
-  // Equal already: nothing was sent, and nothing has to be written.
+  // Equal already: nothing was sent, nothing has to be written, and nobody goes on with what an earlier try has left.
   if (
     received === resumed &&
     size === declared &&
     size === base?.size &&
     digest === (base.signature?.digest ?? base.digest)
   ) {
-    return finish(state, [{ _tag: "Discard", id }, send(id, { _tag: "SuccessfullyParallelized", size, digest })])
+    const drop = { _tag: "Discard", id, drop: true } as const
+    return finish(state, [drop, send(id, { _tag: "SuccessfullyParallelized", size, digest })])
   }
   if (size !== received || size !== declared) return abandon(state, { reason: "size-mismatch" }, undefined)
   return {

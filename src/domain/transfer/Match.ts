@@ -145,7 +145,8 @@ export const match = Effect.fnUntraced(function* <E, E2, E3>(
       if (reader.sofar() !== prefix) {
         // What differs is no group in its place either.
         groupsTried = Math.max(at, end)
-        differsAt = at
+        // Unless it lies before: of the group that begins here nothing is known then, nor whether it fits.
+        if (end > at) differsAt = at
         break
       }
       if (end <= at) continue

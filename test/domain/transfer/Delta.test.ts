@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import * as Bytes from "../../../src/domain/Bytes.ts"
+import { answerTurnsMax } from "../../../src/domain/limits.ts"
 import { confused } from "../../confused.ts"
 import {
   flawOf,
@@ -131,6 +132,17 @@ describe("a delta", () => {
       return checkDelta(base, target, Math.floor((target.length * script.from) / 1000))
     },
     { arbitrary: { runs: 200 } }
+  )
+
+  it.effect("goes on where a group begins, also in a file that ends within it and has begun otherwise", () =>
+    Effect.gen(function* () {
+      const content = random(3, 100_000)
+      const base = { ...smallBaseOf(content, 10, 10_000), turns: 2 * answerTurnsMax }
+      for (const { length, offset } of base.groups.slice(1)) {
+        const begun = splice(content, 100, 1, Uint8Array.of((content[100] ?? 0) ^ 1))
+        for (const end of [1, length - 1, length]) yield* checkDelta(base, begun.subarray(0, offset + end), offset)
+      }
+    })
   )
 
   // Few, but long enough for many chunks of the product's size.
