@@ -97,6 +97,8 @@ export const make = Effect.fnUntraced(function* (
           enabled(accounts.get(user))?.grant
     ).pipe(Effect.provideContext(context)),
     list: Effect.map(current, ({ summaries }) => summaries).pipe(Effect.provideContext(context)),
+    // Each edit puts another file in the place of the one before.
+    edition: Effect.map(current, ({ stamp }) => stamp.identity).pipe(Effect.provideContext(context)),
     add: (user, record, now, grant) => edit(adding(user, record, now, grant)),
     put: (user, record, now) => edit(putting(user, record, now)),
     change: (user, change) => edit(changing(user, change)),
