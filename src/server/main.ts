@@ -187,12 +187,26 @@ const accounts = ({ host, proxies }: Pick<Listen, "host" | "proxies">, folder: s
     })
   )
 
+/** The root is asked for only where the state is taken: whose server that is decides what helps. */
 const lockState = Effect.fnUntraced(function* (folder: string, root: string) {
-  const path = (yield* Path.Path).join(folder, "server.lock")
-  yield* Effect.mapError((yield* StateLock).acquire(path), (error: LockHeld | LockFailed) =>
-    error._tag === "LockFailed" ? new CannotStart({ detail: error.message }) : servedAlready(root)
+  yield* Effect.catchTag(lockStateAlone(folder), "LockHeld", () =>
+    Effect.andThen(lockRoot(root), Effect.fail(stateTaken(folder)))
   )
 })
+
+const lockStateAlone = Effect.fnUntraced(function* (folder: string) {
+  const path = (yield* Path.Path).join(folder, "server.lock")
+  yield* Effect.mapError((yield* StateLock).acquire(path), (error: LockHeld | LockFailed) =>
+    error._tag === "LockFailed" ? new CannotStart({ detail: error.message }) : error
+  )
+})
+
+const stateTaken = (folder: string): CannotStart =>
+  new CannotStart({
+    detail:
+      `a server that serves another folder has the state folder '${folder}': ` +
+      "each needs one of its own, name another with --state"
+  })
 
 const lockRoot = (root: string) => Effect.mapError(RootLockNode.take(root), () => servedAlready(root))
 
@@ -366,7 +380,7 @@ const stretching = Command.make("stretching", { wanted: ServerConfig.stretching 
   Effect.gen(function* () {
     const folder = yield* StateFolder.ofAccounts(yield* whereState)
     const alone = Effect.mapError(
-      lockState(folder, ""),
+      lockStateAlone(folder),
       () => new CannotStart({ detail: "the server runs, or its state cannot be locked: stop the server first" })
     )
     yield* Effect.provide(

@@ -347,6 +347,16 @@ describe("serving", () => {
 })
 
 describe("not starting", () => {
+  it("another folder with the state of one that is served, and says so", async () => {
+    const state = join(folder, "state-of-one")
+    await serve("--state", state)
+    mkdirSync(join(folder, "other"))
+    const { code, stderr } = await run(["--port", "0", "--root", "other", "--state", state])
+    const taken = `a server that serves another folder has the state folder '${state}'`
+    assert.strictEqual(stderr, `paradrop-server: ${taken}: each needs one of its own, name another with --state\n`)
+    assert.strictEqual(code, 1)
+  })
+
   const refused = async (args: ReadonlyArray<string>, code: number, text: string) => {
     const ended = await run(args)
     assert.strictEqual(ended.stderr, `paradrop-server: ${text}\n`)
