@@ -117,11 +117,23 @@ const takePlace = async (path: string, read: State, beside: string, written: Pro
 
 const append = async (path: string, line: string): Promise<void> => {
   await nodeFs.mkdir(nodePath.dirname(path), { recursive: true, mode: 0o700 })
-  const file = await openFile(path, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT)
+  const file = await openFile(path, constants.O_RDWR | constants.O_APPEND | constants.O_CREAT)
   await file
     .chmod(0o600)
-    // One write: lines of several programs do not mix.
-    .then(() => file.write(`${line}\n`))
+    .then(() => isTorn(file))
+    // One write: lines of several programs do not mix. A disk that is full may take a part, and then says so.
+    .then((torn) => file.appendFile(`${torn ? tornEnd : ""}${line}\n`))
     .then(() => file.datasync())
     .finally(() => file.close())
+}
+
+/** Ends a line that was not written to its end. What holds it is not printable, and so no line that `load` gives. */
+const tornEnd = "\u0018\n"
+
+/** Whether the last line has no end: a crash, or a full disk, has cut it, and the next line is none of it. */
+const isTorn = async (file: nodeFs.FileHandle): Promise<boolean> => {
+  const { size } = await file.stat()
+  if (size === 0) return false
+  const { buffer } = await file.read(Buffer.alloc(1), 0, 1, size - 1)
+  return buffer[0] !== 0x0a
 }

@@ -11,6 +11,7 @@ import type { UserName } from "../domain/channel/HandshakeMessage.ts"
 import { accountsLookMilliseconds } from "../domain/limits.ts"
 import { Accounts, type AccountSummary, type Grants } from "../domain/session/Accounts.ts"
 import type { Grant } from "../domain/session/Grant.ts"
+import { publicUser } from "./PublicAccount.ts"
 import type { FromServer } from "../domain/session/SessionState.ts"
 
 /** One session of an account. */
@@ -48,7 +49,10 @@ export class Members extends Context.Service<
       const joined = new Set<Joined>()
       // Of the same list once: there may be thousands of accounts, and one look for each login.
       let last: { readonly of: ReadonlyArray<AccountSummary>; readonly made: Made } = { of: [], made: new Map() }
-      const made = Effect.map(accounts.list, (all) => {
+      const made = Effect.gen(function* () {
+        const all = yield* accounts.list
+        // Without accounts there is the public one: what was between two looks was another life of it.
+        if (all.length === 0) return new Map([[publicUser, yield* accounts.edition]])
         if (last.of !== all) last = { of: all, made: new Map(all.map((one) => [one.user, lifeOf(one)])) }
         return last.made
       })
@@ -90,7 +94,7 @@ interface Joined {
   readonly user: UserName
   readonly told: (change: FromServer) => Effect.Effect<void>
   grant: Grant
-  /** which life of its account it belongs to, as it was first seen; the public one has none */
+  /** which life of its account it belongs to, as it was first seen */
   made: Met
 }
 

@@ -7,7 +7,7 @@ import process from "node:process"
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Cause, Console, Effect, Layer, Option, Path, Queue, Schema, Stdio } from "effect"
+import { Cause, Console, Effect, Fiber, Layer, Option, Path, Queue, Schema, Stdio } from "effect"
 import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
 import type { NetAddress } from "effect/net"
 import { ChildProcess, ChildProcessSpawner } from "effect/process"
@@ -107,6 +107,8 @@ const run = Effect.fnUntraced(function* (settings: Settings) {
     Layer.provideMerge(Layer.effectDiscard(Effect.andThen(lockState(folder, root), lockRoot(root)))),
     Layer.provideMerge(AccountsFile.layer(folder))
   )
+  let telling: Fiber.Fiber<void> | undefined
+  yield* Effect.addFinalizer(() => Effect.suspend(() => (telling === undefined ? Effect.void : Fiber.join(telling))))
   yield* Effect.gen(function* () {
     const { address } = yield* SocketServer.SocketServer
     if (given === undefined) yield* onlyLoopback(host, address)
@@ -137,7 +139,11 @@ const run = Effect.fnUntraced(function* (settings: Settings) {
         phase = "stopping"
         return Effect.andThen(
           log("stopping", "stopping: transfers may end, a second signal ends them at once"),
-          manager.stopping(settings.limits.drainMilliseconds + goodbyeMillisecondsMax)
+          // Beside the drain, which waits for no manager.
+          Effect.map(
+            Effect.forkDetach(manager.stopping(settings.limits.drainMilliseconds + goodbyeMillisecondsMax)),
+            (fiber) => void (telling = fiber)
+          )
         )
       })
     )
@@ -181,12 +187,26 @@ const accounts = ({ host, proxies }: Pick<Listen, "host" | "proxies">, folder: s
     })
   )
 
+/** The root is asked for only where the state is taken: whose server that is decides what helps. */
 const lockState = Effect.fnUntraced(function* (folder: string, root: string) {
-  const path = (yield* Path.Path).join(folder, "server.lock")
-  yield* Effect.mapError((yield* StateLock).acquire(path), (error: LockHeld | LockFailed) =>
-    error._tag === "LockFailed" ? new CannotStart({ detail: error.message }) : servedAlready(root)
+  yield* Effect.catchTag(lockStateAlone(folder), "LockHeld", () =>
+    Effect.andThen(lockRoot(root), Effect.fail(stateTaken(folder)))
   )
 })
+
+const lockStateAlone = Effect.fnUntraced(function* (folder: string) {
+  const path = (yield* Path.Path).join(folder, "server.lock")
+  yield* Effect.mapError((yield* StateLock).acquire(path), (error: LockHeld | LockFailed) =>
+    error._tag === "LockFailed" ? new CannotStart({ detail: error.message }) : error
+  )
+})
+
+const stateTaken = (folder: string): CannotStart =>
+  new CannotStart({
+    detail:
+      `a server that serves another folder has the state folder '${folder}': ` +
+      "each needs one of its own, name another with --state"
+  })
 
 const lockRoot = (root: string) => Effect.mapError(RootLockNode.take(root), () => servedAlready(root))
 
@@ -360,7 +380,7 @@ const stretching = Command.make("stretching", { wanted: ServerConfig.stretching 
   Effect.gen(function* () {
     const folder = yield* StateFolder.ofAccounts(yield* whereState)
     const alone = Effect.mapError(
-      lockState(folder, ""),
+      lockStateAlone(folder),
       () => new CannotStart({ detail: "the server runs, or its state cannot be locked: stop the server first" })
     )
     yield* Effect.provide(
@@ -494,6 +514,17 @@ const stopOnSignals = Effect.sync(() => {
   }
 })
 
+/** One that hangs may ask for no other end. */
+const killed = { killSignal: "SIGKILL" } as const
+
+/** Runs it so that who gives it up does not wait for its end: a program that is killed may take its time. */
+const letGo = <A, E>(work: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  Effect.callback((resume) => {
+    const fiber = Effect.runFork(work)
+    fiber.addObserver(resume)
+    return Effect.sync(() => fiber.interruptUnsafe())
+  })
+
 /** The service manager, told through its own program; that needs `NotifyAccess=all`. */
 const manager = ServiceManager.make({
   environment: process.env,
@@ -501,14 +532,15 @@ const manager = ServiceManager.make({
   monotonic: Effect.sync(() => process.hrtime.bigint() / 1000n),
   send: (assignments) =>
     ChildProcessSpawner.ChildProcessSpawner.pipe(
-      Effect.flatMap((spawner) => spawner.exitCode(ChildProcess.make("systemd-notify", assignments))),
+      Effect.flatMap((spawner) => spawner.exitCode(ChildProcess.make("systemd-notify", assignments, killed))),
       Effect.mapError(({ reason }) => `systemd-notify: ${reason._tag}`),
       Effect.flatMap((code) => (code === 0 ? Effect.void : Effect.fail(`systemd-notify ended with ${code}`))),
+      Effect.provide(NodeServices.layer),
+      letGo,
       Effect.timeoutOrElse({
         duration: notifyMillisecondsMax,
         orElse: () => Effect.fail("systemd-notify takes too long")
-      }),
-      Effect.provide(NodeServices.layer)
+      })
     )
 })
 

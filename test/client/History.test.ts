@@ -62,6 +62,18 @@ describe("the history's file", () => {
     })
   )
 
+  it.effect("joins no line to a torn one before it, nor offers that", () =>
+    Effect.gen(function* () {
+      const path = fresh()
+      yield* keep(path, "fetch")
+      // As a full disk leaves it, while a shell runs that has loaded its lines before.
+      fs.appendFileSync(path, "remove a")
+      yield* keep(path, "help")
+      yield* keep(path, "info x")
+      assert.deepStrictEqual(yield* load(path), ["fetch", "help", "info x"])
+    })
+  )
+
   it.effect("is cut to the newest lines when it has grown too much, and stays the person's alone", () =>
     Effect.gen(function* () {
       const path = fresh()

@@ -68,6 +68,24 @@ describe("another account of the same name", () => {
     )
   }
 
+  it.effect("that comes and goes between two looks ends the sessions of the public one", () =>
+    Effect.gen(function* () {
+      const { user } = Fixture.ada
+      const told = yield* toldAfter(PublicAccount.publicUser, (accounts) =>
+        Effect.andThen(accounts.add(user, record, 1_000, everything), accounts.remove(user))
+      )
+      assert.deepStrictEqual(told, [{ _tag: "Revoked" }])
+    }).pipe(
+      Effect.provide(
+        Members.layer.pipe(
+          Layer.provideMerge(PublicAccount.layer({ loopback: true, host: "127.0.0.1" })),
+          Layer.provide(Layer.orDie(noAccounts))
+        )
+      ),
+      Effect.provide(quickCrypto)
+    )
+  )
+
   it.effect("gets no session of the public one", () =>
     Effect.gen(function* () {
       const user = PublicAccount.publicUser

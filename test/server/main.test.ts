@@ -347,6 +347,16 @@ describe("serving", () => {
 })
 
 describe("not starting", () => {
+  it("another folder with the state of one that is served, and says so", async () => {
+    const state = join(folder, "state-of-one")
+    await serve("--state", state)
+    mkdirSync(join(folder, "other"))
+    const { code, stderr } = await run(["--port", "0", "--root", "other", "--state", state])
+    const taken = `a server that serves another folder has the state folder '${state}'`
+    assert.strictEqual(stderr, `paradrop-server: ${taken}: each needs one of its own, name another with --state\n`)
+    assert.strictEqual(code, 1)
+  })
+
   const refused = async (args: ReadonlyArray<string>, code: number, text: string) => {
     const ended = await run(args)
     assert.strictEqual(ended.stderr, `paradrop-server: ${text}\n`)
@@ -564,7 +574,8 @@ describe("under a service manager", () => {
 
   it("says that it stops also while the manager is told that it is ready", async () => {
     const log = join(folder, "told")
-    const slow = `#!/bin/sh\necho "$@" >> '${log}'\n[ "$1" = READY=1 ] && exec sleep 600\n`
+    // One that hangs and hears no signal that asks it to end.
+    const slow = `#!/bin/sh\ntrap '' TERM\necho "$@" >> '${log}'\n[ "$1" = READY=1 ] && exec sleep 600\n`
     writeFileSync(join(folder, "systemd-notify"), slow, { mode: 0o755 })
     const server = started("--port", "0")({ PATH: `${folder}:${process.env["PATH"]}`, NOTIFY_SOCKET: "/run/none" })
     const changes = watch(folder)
@@ -574,6 +585,28 @@ describe("under a service manager", () => {
     assert.strictEqual(ended.code, 0)
     assert.include(ended.stderr, '"event":"stopping"')
     assert.match(readFileSync(log, "utf8"), /^READY=1\nSTOPPING=1 /)
+  })
+
+  it("lets sessions go at once also while the manager is told that it stops", async () => {
+    const heard = join(folder, "heard")
+    const slow = `#!/bin/sh\n[ "$1" = STOPPING=1 ] || exit 0\nuntil [ -e '${heard}' ]; do sleep 0.05; done\n`
+    writeFileSync(join(folder, "systemd-notify"), slow, { mode: 0o755 })
+    const environment = { PATH: `${folder}:${process.env["PATH"]}`, NOTIFY_SOCKET: "/run/none" }
+    const server = await ready(started("--port", "0")(environment))
+    const stranger = connect(server.port, "127.0.0.1")
+    await once(stranger, "connect")
+    // It may be told by a reset.
+    stranger.on("error", () => {})
+    const over = new Promise((resolve) => stranger.once("close", resolve))
+    server.child.kill("SIGTERM")
+    stranger.resume()
+    await over
+    // Only now the manager has heard of it.
+    writeFileSync(heard, "")
+    const { code, stderr } = await server.ended
+    assert.strictEqual(code, 0)
+    assert.include(stderr, '"event":"stopping"')
+    assert.notInclude(stderr, "service-manager-unheard")
   })
 
   it("serves on the socket that it is given, to accounts alone", async () => {

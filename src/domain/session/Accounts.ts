@@ -12,6 +12,7 @@
  * - `put` and `change` of one thing leave the others of the account as they are.
  * - A `change` that disables an account, or gives it another root, raises `revoked`: who has looked before and after
  *   knows of it, also when it was taken back meanwhile.
+ * - The `edition` is another after each edit, and the same while there is none.
  * - `stretch` fails while there is an account, disabled ones included, and changes nothing then.
  * - The setup is made once and never changes: changing it would void every record.
  */
@@ -97,6 +98,8 @@ export class Accounts extends Context.Service<
     readonly grants: Effect.Effect<Grants, AccountsFailed>
     /** All accounts, by name. */
     readonly list: Effect.Effect<ReadonlyArray<AccountSummary>, AccountsFailed>
+    /** Tells whether there was an edit between two looks, also one that was taken back. */
+    readonly edition: Effect.Effect<string, AccountsFailed>
     /** Adds an account; `now` is in milliseconds since 1970. */
     readonly add: (
       user: UserName,
@@ -123,7 +126,13 @@ export class Accounts extends Context.Service<
     Layer.sync(Accounts, () => {
       const accounts = new Map<UserName, Account>()
       for (const [user, record] of initial) accounts.set(user, newAccount(record, 0, everything))
-      const edit = <E>(apply: Edit<E>) => Effect.suspend(() => apply(accounts))
+      let edits = 0
+      const edited = Effect.sync(() => void (edits += 1))
+      const edit = <E>(apply: Edit<E>) =>
+        Effect.andThen(
+          Effect.suspend(() => apply(accounts)),
+          edited
+        )
       let stretched = stretching
       return Accounts.of({
         setup: Effect.succeed(setup),
@@ -134,7 +143,7 @@ export class Accounts extends Context.Service<
           Effect.suspend(() => {
             if (accounts.size > 0) return Effect.fail(new StretchingFixed())
             stretched = next
-            return Effect.void
+            return edited
           }),
         find: (user) => Effect.sync(() => enabled(accounts.get(user))?.record),
         grants: Effect.sync(() => {
@@ -142,6 +151,7 @@ export class Accounts extends Context.Service<
           return (user) => enabled(now.get(user))?.grant
         }),
         list: Effect.sync(() => summariesOf(accounts)),
+        edition: Effect.sync(() => String(edits)),
         add: (user, record, now, grant) => edit(adding(user, record, now, grant)),
         put: (user, record, now) => edit(putting(user, record, now)),
         change: (user, change) => edit(changing(user, change)),

@@ -12,8 +12,9 @@
  * A file that is damaged or missing is never overwritten: what cannot be read now may still be restored. A file of an
  * older version is read as it is, and written by the next edit as the oldest from 2 on that can hold what is in it.
  */
-import { Effect, FileSystem, Layer, Path, type PlatformError, Redacted, Schema, Semaphore } from "effect"
+import { Effect, FileSystem, Layer, Option, Path, type PlatformError, Redacted, Schema, Semaphore } from "effect"
 import { Base64Url } from "effect/encoding"
+import * as Bytes from "../Bytes.ts"
 import { UserName } from "../channel/HandshakeMessage.ts"
 import { Opaque, recordBytes, type ServerSetup, setupBytes, StretchingId } from "../channel/Opaque.ts"
 import { platformWords } from "../SystemCode.ts"
@@ -60,16 +61,19 @@ export const make = Effect.fnUntraced(function* (
   const oneAtATime = yield* Semaphore.make(1)
   let known = yield* load(files.accounts)
 
+  // Records of another setup than the one in memory prove nobody's password.
+  const loaded = Effect.andThen(sameSetup(files.setup, setup), load(files.accounts))
+
   const current = Effect.gen(function* () {
     const { identity, settled } = yield* fileProblem(files.accounts, StateFile.stamp(files.accounts))
-    if (!known.stamp.settled || !settled || identity !== known.stamp.identity) known = yield* load(files.accounts)
+    if (!known.stamp.settled || !settled || identity !== known.stamp.identity) known = yield* loaded
     return known
   })
 
   const replace = <E>(next: (latest: Loaded) => Effect.Effect<Pick<Loaded, "accounts" | "stretching">, E>) =>
     Effect.gen(function* () {
       yield* lock(files)
-      yield* save(files.accounts, yield* next(yield* load(files.accounts)))
+      yield* save(files.accounts, yield* next(yield* loaded))
       known = yield* load(files.accounts)
     }).pipe(Effect.scoped, oneAtATime.withPermits(1), Effect.provideContext(context))
 
@@ -97,6 +101,8 @@ export const make = Effect.fnUntraced(function* (
           enabled(accounts.get(user))?.grant
     ).pipe(Effect.provideContext(context)),
     list: Effect.map(current, ({ summaries }) => summaries).pipe(Effect.provideContext(context)),
+    // Each edit puts another file in the place of the one before.
+    edition: Effect.map(current, ({ stamp }) => stamp.identity).pipe(Effect.provideContext(context)),
     add: (user, record, now, grant) => edit(adding(user, record, now, grant)),
     put: (user, record, now) => edit(putting(user, record, now)),
     change: (user, change) => edit(changing(user, change)),
@@ -292,6 +298,17 @@ const readSetup = Effect.fnUntraced(function* (
 })
 
 const anybody = "a"
+
+/** Fails where another setup has taken the place of the one that was read: the folder was removed and made again. */
+const sameSetup = Effect.fnUntraced(function* (
+  path: string,
+  setup: ServerSetup
+): Effect.fn.Return<void, AccountsFailed, FileSystem.FileSystem> {
+  // One that is away, or damaged, is told at the next start: until then the one in memory is as good.
+  const now = yield* Effect.option(Effect.flatMap(readWhole(path), ({ text }) => decodeSetup(text.trim())))
+  if (Option.isNone(now) || Bytes.equals(now.value, Redacted.value(setup))) return
+  return yield* failed(`'${path}' is another one than at the start: restart the server, or put the old one back`)
+})
 
 const readWhole = (path: string) => fileProblem(path, StateFile.read(path, accountsFileBytesMax))
 

@@ -20,6 +20,14 @@ export const walk = (
   where: Omit<Where, "folder"> = {}
 ): Stream.Stream<FileEntry, NoAccess | StoreFailed> => filesAt(context, folder, { ...where, outermost: true })
 
+/** Fails where the root was removed: then no folder is there, and an empty listing would say that it holds nothing. */
+const rootThere = ({ disk }: DiskStore) =>
+  Effect.catchIf(
+    Stream.runDrain(Stream.take(disk.list([]), 1)),
+    ({ code }) => closed.has(code),
+    () => Effect.void
+  )
+
 /** Where a walk is. */
 interface Level extends Omit<Where, "folder"> {
   /** whether it began here: then there is nothing else to list */
@@ -38,7 +46,10 @@ const filesAt = (
       // What vanished meanwhile, or may not be looked into, hides itself and not the rest.
       Stream.catchIf(
         ({ code }) => folder.length > 0 && unlistable.has(code) && !(outermost && closed.has(code)),
-        ({ code }) => Stream.unwrap(Effect.as(unlisted(onUnlisted, folder.join("/"), code), Stream.empty))
+        ({ code }) => {
+          const told = Effect.as(unlisted(onUnlisted, folder.join("/"), code), Stream.empty)
+          return Stream.unwrap(outermost ? Effect.andThen(rootThere(context), told) : told)
+        }
       ),
       Stream.mapError((error) => orNoAccess(error, folder.join("/"))),
       Stream.chunks,

@@ -4,7 +4,18 @@
 import { Effect, Option, type Scope } from "effect"
 import { type FileName, isName, key, segments } from "../file/FileName.ts"
 import { clonable, type DiskFile, type DiskPath, type DiskStat, sameContent } from "./Disk.ts"
-import { absent, blocked, type DiskStore, entryOf, failed, fileId, find, unlistable, versionOf } from "./DiskStore.ts"
+import {
+  absent,
+  blocked,
+  closed,
+  type DiskStore,
+  entryOf,
+  failed,
+  fileId,
+  find,
+  unlistable,
+  versionOf
+} from "./DiskStore.ts"
 import type { OpenFile } from "./FileStore.ts"
 import { NoSuchFile, NotAFile, SourceChanged, type StoreError, type StoreFailed } from "./StoreError.ts"
 
@@ -136,7 +147,8 @@ const namesAlike = Effect.fnUntraced(function* (context: DiskStore, name: FileNa
           entries.filter((entry) => entry.kind === kind).map((entry) => folder.concat(entry.name))
         ),
         Effect.catchIf(
-          ({ code }) => unlistable.has(code),
+          // Where the root itself is gone nobody can say what is not there.
+          ({ code }) => unlistable.has(code) && (folder.length > 0 || closed.has(code)),
           () => Effect.succeed([])
         ),
         Effect.mapError(failed)

@@ -194,6 +194,18 @@ const countsEnds = Effect.gen(function* () {
   yield* equal("ends of one that was moved and moved back as well", yield* revoked, 3)
 })
 
+const editionsDiffer = Effect.gen(function* () {
+  const accounts = yield* Accounts
+  const seen = [yield* accounts.edition]
+  const note = Effect.map(accounts.edition, (edition) => void seen.push(edition))
+  yield* Effect.andThen(accounts.add(ada, record(1), 5, everything), note)
+  yield* Effect.andThen(accounts.remove(ada), note)
+  yield* expectEqual("editions after two edits", String(new Set(seen).size), "3")
+  yield* Effect.ignore(accounts.remove(ada))
+  yield* accounts.list
+  yield* expectEqual("the edition after none", yield* accounts.edition, seen.at(-1) ?? "")
+})
+
 const changesAtOnce = Effect.gen(function* () {
   const accounts = yield* Accounts
   yield* accounts.add(ada, record(1), 5, { rights: [] })
@@ -232,6 +244,7 @@ export const accountsContract: ReadonlyArray<AccountsCase> = [
   { name: "changes one thing of an account and leaves the others", effect: changesOnlyWhatIsChanged },
   { name: "a disabled account is like none, until it is enabled", effect: disabledIsLikeNone },
   { name: "counts how often an account's sessions were ended", effect: countsEnds },
+  { name: "tells of an edit that was taken back", effect: editionsDiffer },
   { name: "each of several changes at once sees the one before", effect: changesAtOnce },
   { name: "the stretching is chosen while there is no account", effect: stretchesBeforeTheFirst },
   { name: "the setup has its length and never changes", effect: setupStays },

@@ -64,6 +64,29 @@ describe("files", () => {
     )
   )
 
+  it.live("that were removed and made again are others: nobody's password would be right", () =>
+    inFolder((folder) =>
+      Effect.gen(function* () {
+        const server = yield* AccountsFile.make(folder)
+        const fs = yield* FileSystem.FileSystem
+        yield* fs.remove(folder, { recursive: true })
+        const tool = yield* AccountsFile.make(folder)
+        yield* tool.add(ada, record(1), 1, everything)
+        const setup = join(folder, "server.setup")
+        const told = `'${setup}' is another one than at the start: restart the server, or put the old one back`
+        for (const asked of [server.find(ada), server.list, server.put(bob, record(2), 1)].map(Effect.asVoid)) {
+          assert.strictEqual((yield* Effect.flip(asked)).message, told)
+        }
+        assert.deepStrictEqual(
+          (yield* tool.list).map(({ user }) => user),
+          [ada]
+        )
+        yield* fs.remove(setup)
+        assert.isDefined(yield* server.find(ada))
+      })
+    )
+  )
+
   it.live("changed by another are seen at the next look, for every name", () =>
     inFolder((folder) =>
       Effect.gen(function* () {

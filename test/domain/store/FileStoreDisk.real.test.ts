@@ -60,8 +60,21 @@ describe("FileStoreDisk on the real disk", () => {
         const store = yield* FileStore
         assert.deepStrictEqual(yield* listNames, [])
         nodeFs.rmSync(root, { recursive: true })
-        const failed = yield* Effect.flip(Stream.runCollect(store.list()))
-        assert.deepStrictEqual(failed, new StoreFailed({ operation: "list", code: "ENOENT" }))
+        const failed = (operation: string) => new StoreFailed({ operation, code: "ENOENT" })
+        const name = FileName.make("f/a")
+        for (const where of [{}, { folder: FileName.make("f") }]) {
+          assert.deepStrictEqual(yield* Effect.flip(Stream.runCollect(store.list(where))), failed("list"))
+        }
+        const looks = [Effect.asVoid(store.stat(name)), Effect.asVoid(Effect.scoped(store.open(name)))]
+        const edits = [
+          Effect.asVoid(store.remove({ name })),
+          Effect.asVoid(store.rename({ name, to: name, replace: false }))
+        ]
+        for (const asked of [...looks, ...edits]) {
+          assert.deepStrictEqual(yield* Effect.flip(asked), failed("list"))
+        }
+        const [read] = yield* store.readAll?.([name], 10) ?? Effect.succeed([])
+        assert.deepStrictEqual(read, Result.fail(failed("list")))
       }).pipe(Effect.provide(onFolder(root)))
     })
   )
