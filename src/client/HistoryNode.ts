@@ -117,11 +117,20 @@ const takePlace = async (path: string, read: State, beside: string, written: Pro
 
 const append = async (path: string, line: string): Promise<void> => {
   await nodeFs.mkdir(nodePath.dirname(path), { recursive: true, mode: 0o700 })
-  const file = await openFile(path, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT)
+  const file = await openFile(path, constants.O_RDWR | constants.O_APPEND | constants.O_CREAT)
   await file
     .chmod(0o600)
-    // One write: lines of several programs do not mix.
-    .then(() => file.write(`${line}\n`))
+    .then(() => isTorn(file))
+    // One write: lines of several programs do not mix. What somebody has torn ends as a line that is not worth keeping.
+    .then((torn) => file.appendFile(`${torn ? "\0\n" : ""}${line}\n`))
     .then(() => file.datasync())
     .finally(() => file.close())
+}
+
+/** Whether the last line has no end: its writer was killed in the middle, or found no room for the rest. */
+const isTorn = async (file: nodeFs.FileHandle): Promise<boolean> => {
+  const { size } = await file.stat()
+  if (size === 0) return false
+  const { buffer } = await file.read(Buffer.alloc(1), 0, 1, size - 1)
+  return buffer.toString() !== "\n"
 }

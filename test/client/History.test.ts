@@ -62,6 +62,20 @@ describe("the history's file", () => {
     })
   )
 
+  it.effect("loses a line that another program has torn, and none that is kept behind it", () =>
+    Effect.gen(function* () {
+      const path = fresh()
+      const { keep, load } = yield* Effect.provide(History, HistoryNode.layerFile(path))
+      yield* keep("fetch")
+      assert.deepStrictEqual(yield* load, ["fetch"])
+      // It was killed in the middle, or its disk was full.
+      fs.appendFileSync(path, "uplo")
+      yield* keep("help")
+      yield* keep("fetch")
+      assert.deepStrictEqual(yield* load, ["fetch", "help", "fetch"])
+    })
+  )
+
   it.effect("is cut to the newest lines when it has grown too much, and stays the person's alone", () =>
     Effect.gen(function* () {
       const path = fresh()
