@@ -1,6 +1,6 @@
 /**
- * The audit log in memory does what the one in files does, as long as its bounds are not reached: the same steps come to
- * the same.
+ * The audit log in memory does what the one in files does, as long as its bounds are not reached: the same steps come
+ * to the same.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Schema, Stream } from "effect"
