@@ -91,6 +91,6 @@ describe("the accounts in memory", () => {
         const here = yield* Effect.provide(outcomes(steps), inMemory)
         assert.deepStrictEqual(here, there)
       }),
-    { arbitrary: { runs: 20 } }
+    { arbitrary: { runs: 15 } }
   )
 })

@@ -26,7 +26,10 @@ describe("a network in memory whose server has gone", () => {
   it.live("refuses who dials when it has only ended to run, as TCP does", () =>
     Effect.gen(function* () {
       const { dial, gone, run } = yield* begun
-      const running = yield* Effect.forkChild(run(() => Effect.never), { startImmediately: true })
+      const running = yield* Effect.forkChild(
+        run(() => Effect.never),
+        { startImmediately: true }
+      )
       yield* Fiber.interrupt(running)
       const error = yield* Effect.flip(Client.connect({ server: "it", dial, ...Fixture.ada }))
       assert.containSubset(error, { _tag: "ConnectFailed", reason: "connection-refused" })
