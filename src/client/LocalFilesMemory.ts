@@ -7,7 +7,13 @@ import { Digest } from "../domain/file/Digest.ts"
 import { mayRun, type Milliseconds } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
-import { headBytes, nameDepthMax, resumeBytesMin, stagedLeftoverMillisecondsMax } from "../domain/limits.ts"
+import {
+  headBytes,
+  nameDepthMax,
+  nameSegmentBytesMax,
+  resumeBytesMin,
+  stagedLeftoverMillisecondsMax
+} from "../domain/limits.ts"
 import { shortDigest } from "../domain/transfer/Signature.ts"
 import { LocalFileFailed } from "./ClientError.ts"
 import { byPart } from "./Completion.ts"
@@ -15,6 +21,7 @@ import {
   type Declared,
   type Facts,
   type Leftover,
+  type LocalEntry,
   LocalFiles,
   type LocalFound,
   type LocalPlace,
@@ -44,8 +51,9 @@ export const layer = (
 ): Layer.Layer<LocalFiles | MemoryFiles, never, Digest> =>
   Layer.effectContext(
     Effect.map(Digest, (digest) => {
-      const files = new Map<string, MemoryFile>()
-      const world: World = { files, folders: new Set(), temporary: new Set(), became: new WeakMap(), digest }
+      const below: World["below"] = new Map()
+      const files = new Files(below)
+      const world: World = { files, folders: new Set(), temporary: new Set(), below, became: new WeakMap(), digest }
       for (const folder of options.folders ?? []) keepFolder(world, folder)
       return Context.make(MemoryFiles, files).pipe(Context.add(LocalFiles, make(world)))
     })
@@ -71,15 +79,21 @@ const make = (world: World): LocalFiles["Service"] => {
         const there = standing(world, plainPath(folder))
         const refused = (code: string) => Effect.fail(failed(folder, make ? "write" : "read", code))
         if (typeof there === "object") return refused(make ? "EEXIST" : "ENOTDIR")
-        if (there === "ENOTDIR" || (there === "ENOENT" && !make)) return refused(there)
-        if (there === "ENOENT") keepFolder(world, folder)
+        if (there !== "folder" && (there !== "ENOENT" || !make)) return refused(there)
+        if (there === "ENOENT" && !makeFolder(world, folder)) return refused("ENAMETOOLONG")
         return Effect.succeed(tree(world, plainPath(folder)))
       }),
     look: (path) =>
-      Effect.sync(() => {
+      Effect.suspend(() => {
         const there = standing(world, path)
-        if (typeof there === "object") return { kind: "file", ...factsOf(there) }
-        return there === "folder" ? { kind: "folder", size: 0, modified: 0 } : undefined
+        if (there === "ENAMETOOLONG") return Effect.fail(failed(path, "read", there))
+        const found: LocalEntry | undefined =
+          typeof there === "object"
+            ? { kind: "file", ...factsOf(there) }
+            : there === "folder"
+              ? { kind: there, size: 0, modified: 0 }
+              : undefined
+        return Effect.succeed(found)
       }),
     walk: (folder, enter) => Stream.suspend(() => Stream.fromIterable(walk(world, folder, enter))),
     isFolder: (path) => Effect.sync(() => isFolder(path)),
@@ -108,9 +122,52 @@ interface World {
   readonly folders: Set<string>
   /** oldest first */
   readonly temporary: Set<Temporary>
+  /** how many of all these are below a folder */
+  readonly below: Map<string, number>
   /** what a file was settled to; the file itself once its name is another's or nobody's */
   readonly became: WeakMap<MemoryFile, MemoryFile>
   readonly digest: Digest["Service"]
+}
+
+/** What is below each folder is counted: whoever asks a large tree about each of its folders does not look at all. */
+class Files extends Map<string, MemoryFile> {
+  readonly below: World["below"]
+  constructor(below: World["below"]) {
+    super()
+    this.below = below
+  }
+  override set(path: string, file: MemoryFile) {
+    if (!this.has(path)) count(this.below, path, 1)
+    return super.set(path, file)
+  }
+  override delete(path: string) {
+    if (this.has(path)) count(this.below, path, -1)
+    return super.delete(path)
+  }
+  override clear() {
+    for (const path of this.keys()) count(this.below, path, -1)
+    super.clear()
+  }
+}
+
+const count = (below: World["below"], path: string, by: 1 | -1): void => {
+  for (const folder of foldersOf(path)) {
+    const now = (below.get(folder) ?? 0) + by
+    if (now === 0) below.delete(folder)
+    else below.set(folder, now)
+  }
+}
+
+const addTemporary = ({ below, temporary }: World, one: Temporary): void => {
+  temporary.add(one)
+  count(below, one.path, 1)
+}
+
+/** Whether it was there. */
+const dropTemporary = ({ below, temporary }: World, one: Temporary): boolean => {
+  const wasThere = temporary.delete(one)
+  if (wasThere) count(below, one.path, -1)
+  return wasThere
 }
 
 /** The same path without what means nothing. */
@@ -134,27 +191,45 @@ const foldersOf = (path: string): ReadonlyArray<string> => {
 }
 
 /** What stands at a path, or why nothing does. */
-const standing = (world: World, path: string): MemoryFile | "folder" | "ENOENT" | "ENOTDIR" => {
+const standing = (world: World, path: string): MemoryFile | "folder" | "ENOENT" | "ENOTDIR" | "ENAMETOOLONG" => {
   const plain = plainPath(path)
   const file = world.files.get(plain)
   if (file !== undefined) return /\/\.?$/.test(path) ? "ENOTDIR" : file
-  if (plain === "" || plain === "/" || world.folders.has(plain) || holdsAny(world, plain)) return "folder"
-  return foldersOf(plain).some((folder) => world.files.has(folder)) ? "ENOTDIR" : "ENOENT"
+  if (isFolderAt(world, plain)) return "folder"
+  // As a system looks: part by part, until one is not there or can be no name.
+  for (const at of [...foldersOf(plain).toReversed(), plain]) {
+    if (world.files.has(at)) return "ENOTDIR"
+    if (isFolderAt(world, at)) continue
+    return isTooLong(at) ? "ENAMETOOLONG" : "ENOENT"
+  }
+  return "ENOENT"
 }
 
-const holdsAny = ({ files, folders, temporary }: World, folder: string): boolean => {
-  const beginning = inside(folder)
-  for (const path of files.keys()) if (path.startsWith(beginning)) return true
-  for (const path of folders) if (path.startsWith(beginning)) return true
-  for (const { path } of temporary) if (path.startsWith(beginning)) return true
-  return false
-}
+const isFolderAt = (world: World, plain: string): boolean =>
+  plain === "" || plain === "/" || world.folders.has(plain) || holdsAny(world, plain)
+
+const holdsAny = ({ below }: World, folder: string): boolean => below.has(folder)
 
 /** From now on the folder is there for itself, with those above. */
-const keepFolder = ({ folders }: World, folder: string): void => {
+const keepFolder = ({ below, folders }: World, folder: string): void => {
   const plain = plainPath(folder)
-  for (const one of [plain, ...foldersOf(plain)]) if (one !== "" && one !== "/") folders.add(one)
+  for (const one of [plain, ...foldersOf(plain)]) {
+    if (one === "" || one === "/" || folders.has(one)) continue
+    folders.add(one)
+    count(below, one, 1)
+  }
 }
+
+/** Makes a folder and those above it, up to one that can have no such name: false then. */
+const makeFolder = (world: World, folder: string): boolean => {
+  const plain = plainPath(folder)
+  const path = [...foldersOf(plain).toReversed(), plain]
+  const end = path.findIndex(isTooLong)
+  keepFolder(world, (end === -1 ? plain : path[end - 1]) ?? "")
+  return end === -1
+}
+
+const isTooLong = (path: string): boolean => Bytes.utf8Length(FileName.baseName(path)) > nameSegmentBytesMax
 
 /** A file, opened before, as it is now: what a staging put in its place is another. */
 const asItIs = (world: World, path: string, file: MemoryFile): MemoryFile => {
@@ -199,7 +274,9 @@ const tree = (world: World, folder: string): LocalTree => {
       stage: (declared) =>
         Effect.suspend(() => {
           const there = standing(world, folder) === "folder" ? standing(world, path) : "ENOTDIR"
-          if (there === "ENOENT") keepFolder(world, FileName.folder(plainPath(path)))
+          if (there === "ENOENT" && !makeFolder(world, FileName.folder(plainPath(path)))) {
+            return Effect.fail(failed(path, "write", "ENAMETOOLONG"))
+          }
           return stageAt(world, path, declared)
         }),
       leftover: leftover(world, path),
@@ -219,7 +296,7 @@ const remove = (world: World, root: string, path: string) =>
     world.files.delete(plain)
     for (const folder of foldersOf(plain)) {
       if (folder === root || holdsAny(world, folder)) break
-      world.folders.delete(folder)
+      if (world.folders.delete(folder)) count(world.below, folder, -1)
     }
     return Effect.void
   })
@@ -314,6 +391,7 @@ const openAt = (world: World, path: string) =>
   Effect.suspend(() => {
     const file = standing(world, path)
     if (file === "folder") return Effect.fail(failed(path, "read", "EISDIR"))
+    if (file === "ENAMETOOLONG") return Effect.fail(failed(path, "read", file))
     if (typeof file === "string") return Effect.undefined
     // Another entry in the map that this layer has not put there is a write in place.
     const now = () => asItIs(world, plainPath(path), file)
@@ -348,17 +426,17 @@ const leftover = (world: World, path: string): Effect.Effect<Leftover | undefine
           found.declared = { size, modified, ...mayRun(executable), resumable: true }
           return staging(world, found, path)
         }),
-      drop: Effect.sync(() => void temporary.delete(found))
+      drop: Effect.sync(() => void dropTemporary(world, found))
     }
   })
 
 /** Whoever was at it has ended: what may be gone on with is the newest of all, and nothing else is left. */
-const leave = ({ temporary }: World, one: Temporary): Effect.Effect<void> =>
+const leave = (world: World, one: Temporary): Effect.Effect<void> =>
   Effect.map(Clock.currentTimeMillis, (now) => {
-    const isThere = temporary.delete(one)
+    const isThere = dropTemporary(world, one)
     if (!isThere || one.declared.resumable !== true || Bytes.lengthOf(one.parts) < resumeBytesMin) return
     one.leftAt = now
-    temporary.add(one)
+    addTemporary(world, one)
   })
 
 /** Why a path can be no file's, if it cannot. */
@@ -379,16 +457,16 @@ const stageAt = Effect.fnUntraced(function* (
   if (code !== undefined) return yield* failed(path, "write", code)
   if (declared.resumable === true && declared.size >= resumeBytesMin) yield* sweep(world, FileName.folder(plain))
   const begun: Temporary = { path: plain, declared, parts: [], leftAt: undefined }
-  world.temporary.add(begun)
+  addTemporary(world, begun)
   return yield* staging(world, begun, path)
 })
 
 /** Removes what was left in a folder long ago. */
-const sweep = ({ temporary }: World, folder: string): Effect.Effect<void> =>
+const sweep = (world: World, folder: string): Effect.Effect<void> =>
   Effect.map(Clock.currentTimeMillis, (now) => {
-    for (const one of temporary) {
+    for (const one of world.temporary) {
       const isOld = one.leftAt !== undefined && one.leftAt < now - stagedLeftoverMillisecondsMax
-      if (isOld && FileName.folder(one.path) === folder) temporary.delete(one)
+      if (isOld && FileName.folder(one.path) === folder) dropTemporary(world, one)
     }
   })
 
@@ -402,7 +480,7 @@ const staging = Effect.fnUntraced(function* (
   const hasher = world.digest.make()
   for (const part of parts) hasher.update(part)
   const broken = (code: string) => {
-    world.temporary.delete(begun)
+    dropTemporary(world, begun)
     return Effect.fail(failed(named, "write", code))
   }
   yield* Effect.addFinalizer(() => leave(world, begun))
@@ -423,7 +501,7 @@ const staging = Effect.fnUntraced(function* (
         if (hasher.digest() !== expected.digest) return broken("digest-mismatch")
         const code = refusal(world, path)
         if (code !== undefined) return Effect.fail(failed(named, "write", code))
-        world.temporary.delete(begun)
+        dropTemporary(world, begun)
         loseName(world, path)
         world.files.set(path, { bytes, modified, ...mayRun(executable) })
         return Effect.void

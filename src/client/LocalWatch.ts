@@ -45,7 +45,8 @@ export class MemoryWatch extends Context.Service<
 export const layerMemory: Layer.Layer<LocalWatch | MemoryWatch> = Layer.effectContext(
   Effect.sync(() => {
     const streams = new Set<{ readonly paths: ReadonlyArray<string>; readonly tell: (change: LocalChange) => void }>()
-    const isBelow = (folder: string, path: string) => path === folder || path.startsWith(`${folder}/`)
+    const isBelow = (folder: string, path: string) =>
+      path === folder || path.startsWith(folder.endsWith("/") ? folder : `${folder}/`)
     return Context.empty().pipe(
       Context.add(LocalWatch, {
         changes: (paths) =>

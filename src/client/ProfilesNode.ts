@@ -4,7 +4,7 @@
  * One file each, so that a program that adds one never touches another, nor what a person has written there by hand.
  * Passwords that are kept lie apart, in `passwords/NAME`. Both are readable by their owner alone.
  */
-import { Effect, FileSystem, Layer, Path, type PlatformError, Redacted, Result, Schema } from "effect"
+import { Effect, FileSystem, Layer, Path, type PlatformError, Redacted, Result, Schema, Semaphore } from "effect"
 import { Toml } from "effect/encoding"
 import { printable } from "../domain/file/Printable.ts"
 import { profileBytesMax } from "../domain/limits.ts"
@@ -49,6 +49,9 @@ const make = Effect.fnUntraced(function* (folder: string | undefined) {
   const context = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
+  // Two at once would take each other's temporary file; one that is broken off would leave a password of nobody's.
+  const oneAtATime = yield* Semaphore.make(1)
+  const change = <A, E>(work: Effect.Effect<A, E>) => oneAtATime.withPermit(Effect.uninterruptible(work))
   const inFolder = (kind: "passwords" | "profiles", name: string) => path.join(folder ?? "", kind, name)
   const fileOf = (name: ProfileName) => inFolder("profiles", `${name}${extension}`)
   const passwordOf = (name: ProfileName) => inFolder("passwords", name)
@@ -97,7 +100,7 @@ const make = Effect.fnUntraced(function* (folder: string | undefined) {
       if (profile.passwordFile === undefined || path.resolve(profile.passwordFile) !== passwordOf(name)) {
         yield* dropPassword(name)
       }
-    }),
+    }, change),
     remove: Effect.fnUntraced(function* (name) {
       const file = fileOf(name)
       const there = folder !== undefined && (yield* exists(file))
@@ -105,9 +108,9 @@ const make = Effect.fnUntraced(function* (folder: string | undefined) {
       if (there) yield* Effect.mapError(fs.remove(file), unusable(file))
       if (folder !== undefined) yield* dropPassword(name)
       if (!there) return yield* new NoSuchProfile({ name })
-    }),
+    }, change),
     keepPassword: (name, password) =>
-      Effect.as(write(passwordOf(name), `${Redacted.value(password)}\n`), passwordOf(name))
+      Effect.as(change(write(passwordOf(name), `${Redacted.value(password)}\n`)), passwordOf(name))
   })
 })
 

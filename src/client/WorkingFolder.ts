@@ -9,7 +9,9 @@
  *   looked at is left out. A file is listed as itself.
  */
 import { Context, Effect, Layer, Result } from "effect"
+import * as Bytes from "../domain/Bytes.ts"
 import { printable } from "../domain/file/Printable.ts"
+import { nameSegmentBytesMax } from "../domain/limits.ts"
 import { LocalFileFailed } from "./ClientError.ts"
 import type { LocalEntry } from "./LocalFiles.ts"
 
@@ -46,6 +48,7 @@ export class WorkingFolder extends Context.Service<
         let at = path.startsWith("/") ? "/" : here
         for (const part of path.split("/")) {
           if (!isFolder(at)) return Result.fail(found(at) === undefined ? "ENOENT" : "ENOTDIR")
+          if (Bytes.utf8Length(part) > nameSegmentBytesMax) return Result.fail("ENAMETOOLONG")
           if (part === "..") at = at.slice(0, at.lastIndexOf("/")) || "/"
           else if (part !== "" && part !== ".") at = at === "/" ? `/${part}` : `${at}/${part}`
         }

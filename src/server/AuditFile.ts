@@ -308,7 +308,10 @@ const blankTorn = Effect.fnUntraced(function* ({ end, file }: Current): Effect.f
   yield* file.sync
 })
 
-/** Line by line; what is no record is passed over: a blanked line, or one of a later version. */
+/**
+ * Line by line; what is no record is passed over: a blanked line, or one of a later version. So is a file that went to
+ * make room since it was found.
+ */
 const recordsOf = (disk: Disk["Service"]): Stream.Stream<AuditRecord, AuditFailed> =>
   Stream.unwrap(Effect.map(numbersOf(disk), Stream.fromIterable)).pipe(
     Stream.flatMap((number) => contentOf(disk, number).pipe(Stream.decodeText(), Stream.splitLines)),
@@ -326,6 +329,11 @@ const contentOf = (disk: Disk["Service"], number: number): Stream.Stream<Uint8Ar
           [bytes],
           bytes.length === 0 ? Option.none() : Option.some(offset + bytes.length)
         ])
+      )
+    ).pipe(
+      Effect.catchIf(
+        ({ code }) => code === "ENOENT",
+        () => Effect.succeed(Stream.empty)
       )
     )
   )

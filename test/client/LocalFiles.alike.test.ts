@@ -25,8 +25,12 @@ import * as LocalFilesNode from "../../src/client/LocalFilesNode.ts"
 import { Digest, digestOf } from "../../src/domain/file/Digest.ts"
 import * as DigestPortable from "../../src/domain/file/DigestPortable.ts"
 
-const Name = Schema.Literals(["a", "b", "a/a", "a/b", "b/a", "b/b", "a/a/a", "a/b/a", "b/a/b"])
-const Path = Schema.Literals([...Name.literals, "a/", "./a", "b/.", "a//b"])
+const longest = "n".repeat(255)
+const long = "n".repeat(256)
+const wide = "ä".repeat(128)
+const common = ["a", "b", "a/a", "a/b", "b/a", "b/b", "a/a/a", "a/b/a", "b/a/b"] as const
+const Name = Schema.Literals([...common, ...common, longest, `a/${longest}`, long, `a/${long}`, `${wide}/a`])
+const Path = Schema.Literals([...Name.literals, "a/", "./a", "b/.", "a//b", `${long}/`])
 const content = {
   length: Schema.Literals([0, 3, 200]),
   modified: Schema.Literals([1_000, 5_000]),
@@ -223,6 +227,25 @@ describe("the local files in memory", () => {
         const here = yield* outcomes("/r", steps).pipe(Effect.scoped, Effect.provide(memory))
         assert.deepStrictEqual(JSON.parse(here), JSON.parse(there))
       }).pipe(Effect.scoped, Effect.provideService(Durability, "os")),
-    { arbitrary: { runs: 150 } }
+    { arbitrary: { runs: 120 } }
+  )
+
+  it.live("place and find the files of a large tree without looking at all of it for each", () =>
+    Effect.gen(function* () {
+      const files = yield* LocalFiles
+      const digest = yield* Digest
+      const tree = yield* files.tree("/r", true)
+      const all = yield* LocalFilesMemory.MemoryFiles
+      const keys = all.keys.bind(all)
+      let looks = 0
+      all.keys = () => ((looks += 1), keys())
+      const count = 200
+      for (let index = 0; index < count; index += 1) {
+        const staging = yield* Effect.scoped(tree.place(`${index % 100}/${index}/a`).stage({ size: 0, modified: 1 }))
+        yield* staging.commit({ size: 0, digest: digestOf(digest, []) })
+      }
+      const found = yield* Stream.runCollect(files.walk("/r", () => true))
+      assert.deepStrictEqual([found.length, looks], [count, 0])
+    }).pipe(Effect.provide(memory))
   )
 })

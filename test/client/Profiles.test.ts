@@ -4,7 +4,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
-import { Effect, Layer, Redacted } from "effect"
+import { Effect, Fiber, FileSystem, Layer, Redacted } from "effect"
 import { LoginIncorrect } from "../../src/client/ClientError.ts"
 import { LineEditor } from "../../src/client/LineEditor.ts"
 import * as PasswordSource from "../../src/client/PasswordSource.ts"
@@ -61,6 +61,25 @@ describe("the file system", () => {
       const left = fs.readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
       assert.deepStrictEqual(left, [])
     }).pipe(Effect.provide(real))
+  )
+
+  it.live("a profile whose writer is interrupted is there, and the password kept before it is not", () =>
+    Effect.gen(function* () {
+      const fileSystem = yield* FileSystem.FileSystem
+      let interrupt = (): unknown => undefined
+      const rename: typeof fileSystem.rename = (from, to) =>
+        Effect.tap(fileSystem.rename(from, to), () => Effect.sync(interrupt))
+      const layer = Layer.provide(
+        ProfilesNode.layer(folder),
+        Layer.succeed(FileSystem.FileSystem, { ...fileSystem, rename })
+      )
+      const profiles = yield* Effect.provide(Profiles, layer)
+      const path = yield* profiles.keepPassword(home, Redacted.make("s3cret"))
+      const adding = yield* Effect.forkChild(profiles.add(home, { server: "files.example" }))
+      interrupt = () => adding.interruptUnsafe()
+      yield* Fiber.await(adding)
+      assert.deepStrictEqual([yield* profiles.get(home), fs.existsSync(path)], [{ server: "files.example" }, false])
+    }).pipe(Effect.provide(NodeServices.layer))
   )
 
   it.effect("says of a profile that cannot be understood where and why, and never a value", () =>

@@ -17,6 +17,7 @@ import * as Transport from "../../src/domain/channel/Transport.ts"
 import { causesShownMax, dialMillisecondsMax, handshakeMillisecondsMax } from "../../src/domain/limits.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import { pair } from "../../src/domain/testing/MemorySocket.ts"
+import { settle } from "../server/world.ts"
 import * as Bytes from "../../src/domain/Bytes.ts"
 
 const connect = (dial: Effect.Effect<Socket.Socket>) =>
@@ -25,7 +26,8 @@ const connect = (dial: Effect.Effect<Socket.Socket>) =>
 /** How a try fails, after so much time. */
 const failing = Effect.fnUntraced(function* (dial: Effect.Effect<Socket.Socket>, milliseconds = 0) {
   const fiber = yield* Effect.forkChild(Effect.flip(connect(dial)))
-  if (milliseconds > 0) yield* TestClock.adjust(milliseconds)
+  // The first try has ended when the time is over.
+  if (milliseconds > 0) yield* Effect.andThen(settle, TestClock.adjust(milliseconds))
   return yield* Fiber.join(fiber)
 })
 

@@ -114,6 +114,23 @@ describe("in bounds", () => {
     assert.isBelow(escaped.length, auditRecordBytesMax)
   })
 
+  it.effect("a file that goes while the records are read takes only its own from the reader", () =>
+    Effect.gen(function* () {
+      const machine = yield* MemoryDisk.make()
+      const { audit } = yield* start(machine, { fileBytes: 100, files: 3 })
+      const keep = (number: number) => Effect.andThen(audit.record(recordOf(number)), audit.flush)
+      for (const number of [0, 1, 2]) yield* keep(number)
+      // Each record is a file, and while the first is looked at two new ones take the place of the others.
+      const kept = yield* audit.records.pipe(
+        Stream.mapEffect((record) =>
+          Effect.as(numbers([record])[0] === 0 ? Effect.andThen(keep(3), keep(4)) : Effect.void, record)
+        ),
+        Stream.runCollect
+      )
+      assert.deepStrictEqual(numbers(kept), [0, 2])
+    })
+  )
+
   it.effect("files are of a size and a number, and the newest records stay", () =>
     Effect.gen(function* () {
       const machine = yield* MemoryDisk.make()

@@ -124,6 +124,7 @@ describe("beside a server", () => {
       for (let attempt = 0; attempt < limits.attemptsPerUserAndAddressMax; attempt++) {
         assert.strictEqual((yield* Effect.flip(guess))._tag, "LoginIncorrect")
       }
+      yield* settle
       const { bans, sessions } = yield* control.status
       assert.deepStrictEqual(
         sessions.map(({ peer, user }) => [user, peer]),

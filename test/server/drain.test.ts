@@ -4,7 +4,7 @@
  */
 import { quickCrypto } from "../crypto.ts"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer, Scope } from "effect"
+import { Context, Effect, Exit, Fiber, Layer, Scope } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { TestClock } from "effect/testing"
 import type { ClientSession, Incoming, Partial } from "../../src/client/ClientSession.ts"
@@ -22,19 +22,20 @@ import { shortDigest } from "../../src/domain/transfer/Signature.ts"
 import * as Server from "../../src/server/Server.ts"
 import { connect, logTo, settle, Watch, watchLayer } from "./world.ts"
 
-/** What outlives a server: the disk, the accounts, the network. */
-const machine = MemorySocket.layer.pipe(
-  Layer.provideMerge(Layer.orDie(Fixture.accounts)),
+/** What outlives a server: the disk and the accounts. */
+const machine = Layer.orDie(Fixture.accounts).pipe(
   Layer.provideMerge(Layer.orDie(FileStoreDisk.layer())),
   Layer.provideMerge([MemoryDisk.layer(), SecureRandom.layerWebCrypto, watchLayer]),
   Layer.provideMerge(quickCrypto)
 )
 
-/** A server on that machine; stop it by closing its scope. */
+/** A server on that machine, and how to come to it; stop it by closing its scope. */
 const start = Effect.gen(function* () {
   const scope = yield* Scope.make()
-  yield* Layer.buildWithScope(Layer.fresh(Layer.provide(Server.layer, logTo)), scope)
-  return { stop: Scope.close(scope, Exit.void) }
+  const server = Server.layer.pipe(Layer.provide(logTo), Layer.provideMerge(MemorySocket.layer))
+  const network = Context.get(yield* Layer.buildWithScope(Layer.fresh(server), scope), MemorySocket.MemoryNetwork)
+  const enter = Effect.provideService(connect(), MemorySocket.MemoryNetwork, network)
+  return { enter, stop: Scope.close(scope, Exit.void) }
 })
 
 const begun = 3_000
@@ -139,10 +140,10 @@ describe("a server that stops under load", () => {
           if (kind === "download") yield* saveFile(name, [content])
         }
         const first = yield* start
-        const idle = yield* connect()
+        const idle = yield* first.enter
         const running = yield* Effect.forEach(all, (transfer) =>
           Effect.gen(function* () {
-            const session = yield* connect()
+            const session = yield* first.enter
             return { session, fiber: yield* Effect.forkChild(Effect.exit(run(session, transfer))) }
           })
         )
@@ -187,7 +188,7 @@ describe("a server that stops under load", () => {
         let [sent, needed] = [0, 0]
         for (const [index, transfer] of all.entries()) {
           if (ended[index] === true) continue
-          const session = yield* connect()
+          const session = yield* second.enter
           const quick = { ...transfer, blockMilliseconds: 0 }
           const before = { ...session.traffic }
           const had = Bytes.lengthOf(transfer.here)

@@ -229,7 +229,7 @@ const paths: Record<string, Path> = {
         Array.from({ length: count }, (_, index) => small(index)),
         () => Effect.void
       ),
-    bounds: { records: 0, socketWrites: 0, diskOperations: 0, steps: 5, copied: 13_500 }
+    bounds: { records: 0, socketWrites: 0, diskOperations: 0, steps: 0.5, copied: 13_500 }
   },
   "a name of a listing": {
     prepare: (session, count) => each(count, (index) => session.upload(small(index), fourKibibytes)),

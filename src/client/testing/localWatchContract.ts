@@ -67,6 +67,14 @@ export const localWatchContract: ReadonlyArray<LocalWatchCase> = [
       }).pipe(Effect.scoped)
   },
   {
+    name: "a folder that is named with its end",
+    effect: (world) =>
+      Effect.gen(function* () {
+        const said = yield* watched([`${world.folder}/`])
+        yield* heard(said, world, `${world.folder}/note.txt`)
+      }).pipe(Effect.scoped)
+  },
+  {
     name: "a file that goes and comes back",
     effect: ({ folder, remove, write }) =>
       Effect.gen(function* () {

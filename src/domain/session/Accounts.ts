@@ -22,12 +22,13 @@ import {
   Opaque,
   type OpaqueRejected,
   type Password,
+  recordBytes,
   type RegistrationRecord,
   type ServerSetup,
   type StretchingId
 } from "../channel/Opaque.ts"
 import { accountsMax } from "../limits.ts"
-import { everything, type Grant } from "./Grant.ts"
+import { everything, Grant } from "./Grant.ts"
 
 /** The accounts could not be read or written. */
 export class AccountsFailed extends Schema.TaggedError<AccountsFailed>()("AccountsFailed", {
@@ -192,8 +193,7 @@ export const adding =
   (accounts) => {
     if (accounts.has(user)) return Effect.fail(new AccountExists({ user }))
     if (accounts.size >= accountsMax) return Effect.fail(tooManyAccounts)
-    accounts.set(user, newAccount(record, now, grant))
-    return Effect.void
+    return setting(accounts, user, newAccount(record, now, grant))
   }
 
 /** The edit of `put`. */
@@ -202,26 +202,25 @@ export const putting =
   (accounts) => {
     const known = accounts.get(user)
     if (known === undefined && accounts.size >= accountsMax) return Effect.fail(tooManyAccounts)
-    accounts.set(user, known === undefined ? newAccount(record, now, everything) : { ...known, record: copy(record) })
-    return Effect.void
+    const next = known === undefined ? newAccount(record, now, everything) : { ...known, record: copy(record) }
+    return setting(accounts, user, next)
   }
 
 /** The edit of `change`. */
 export const changing =
-  (user: UserName, change: (before: AccountState) => AccountState): Edit<NoSuchAccount> =>
+  (user: UserName, change: (before: AccountState) => AccountState): Edit<NoSuchAccount | AccountsFailed> =>
   (accounts) => {
     const known = accounts.get(user)
     if (known === undefined) return Effect.fail(new NoSuchAccount({ user }))
     const { disabled, grant, record } = change(known)
     const ends = (disabled && !known.disabled) || grant.root !== known.grant.root
-    accounts.set(user, {
+    return setting(accounts, user, {
       created: known.created,
       ...revokedOf({ revoked: (known.revoked ?? 0) + Number(ends) }),
       disabled,
       grant,
       record: copy(record)
     })
-    return Effect.void
   }
 
 /** The edit of `remove`. */
@@ -229,6 +228,28 @@ export const removing =
   (user: UserName): Edit<NoSuchAccount> =>
   (accounts) =>
     accounts.delete(user) ? Effect.void : Effect.fail(new NoSuchAccount({ user }))
+
+/** What has not the form of an account is none: no layer could read it again. */
+const setting = (
+  accounts: Map<UserName, Account>,
+  user: UserName,
+  account: Account
+): Effect.Effect<void, AccountsFailed> => {
+  const { created, grant, record } = account
+  if (!isMoment(created) || !isGrant(grant) || Redacted.value(record).length !== recordBytes) {
+    return Effect.fail(formless)
+  }
+  accounts.set(user, account)
+  return Effect.void
+}
+
+/** A moment that a date can hold, milliseconds since 1970. */
+export const Moment = Schema.Natural.check(Schema.isLessThanOrEqualTo(8.64e15))
+
+const isMoment = Schema.is(Moment)
+const isGrant = Schema.is(Grant)
+
+const formless = new AccountsFailed({ detail: "an account does not have the form of one: nothing was changed" })
 
 /** The account, unless it is disabled: nobody may learn the difference to none. */
 export const enabled = (account: Account | undefined): Account | undefined =>

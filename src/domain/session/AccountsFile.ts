@@ -28,6 +28,7 @@ import {
   changing,
   type Edit,
   enabled,
+  Moment,
   putting,
   removing,
   revokedOf,
@@ -73,8 +74,14 @@ export const make = Effect.fnUntraced(function* (
   const replace = <E>(next: (latest: Loaded) => Effect.Effect<Pick<Loaded, "accounts" | "stretching">, E>) =>
     Effect.gen(function* () {
       yield* lock(files)
-      yield* save(files.accounts, yield* next(yield* loaded))
-      known = yield* load(files.accounts)
+      const changed = yield* next(yield* loaded)
+      // Whoever is interrupted meanwhile has changed it, and must know.
+      yield* Effect.uninterruptible(
+        Effect.andThen(
+          save(files.accounts, changed),
+          Effect.map(load(files.accounts), (now) => void (known = now))
+        )
+      )
     }).pipe(Effect.scoped, oneAtATime.withPermits(1), Effect.provideContext(context))
 
   const edit = <E>(change: Edit<E>) =>
@@ -184,14 +191,11 @@ const lock = (files: Files) =>
 const bytesOf = (length: number) =>
   Schema.Uint8ArrayFromBase64Url.check(Schema.makeFilter((bytes) => bytes.length === length))
 
-/** The last moment that a date can hold, milliseconds since 1970. */
-const dateMax = 8.64e15
-
 /** What every version has of an account. */
 const entry = {
   user: UserName,
   record: bytesOf(recordBytes),
-  created: Schema.Natural.check(Schema.isLessThanOrEqualTo(dateMax))
+  created: Moment
 }
 
 const entriesOf = <A extends { readonly user: string }, I>(account: Schema.Codec<A, I>) =>

@@ -22,12 +22,13 @@ import {
   type PlaceRequest,
   type WholeFile
 } from "../store/Disk.ts"
+import * as Blocks from "./Blocks.ts"
 
 /** How much fits, and what a crash leaves. */
 export interface Options {
   /** Decides what a power cut leaves of what was not synced. Default 1. */
   readonly seed?: number
-  /** Bytes of content that fit. Default: no bound. */
+  /** Bytes of content that fit, holes left out. Default: no bound. */
   readonly capacityBytes?: number
   /** Whether a file may have several names, as link(2) makes them. Default true. */
   readonly links?: boolean
@@ -86,10 +87,10 @@ interface FileNode {
   readonly kind: "file"
   readonly inode: bigint
   content: Content
-  /** what it was cloned from, and how many bytes are still those of that file */
-  shared: { readonly from: FileNode; readonly bytes: number } | undefined
+  blocks: Blocks.Blocks
   /** what the last sync left */
   durable: Uint8Array
+  durableBlocks: Blocks.Blocks
   /** writes since the last sync; without bytes: cut there, or lengthened */
   pending: Array<{ readonly offset: number; readonly bytes?: Uint8Array }>
   modified: bigint
@@ -483,28 +484,36 @@ const write = (
   bytes: Uint8Array,
   now: bigint
 ): DiskError | undefined => {
-  // Less than nothing is there where a hole comes first.
-  const there = node.content.length - offset
-  const own = there > 0 ? Math.max(0, there - (node.shared?.bytes ?? 0)) : there
-  const room = machine.capacity - used(machine) + own
-  const fitting = bytes.subarray(0, Math.max(0, room))
+  const fitting = bytes.subarray(0, fittingBytes(machine, node, offset, bytes.length))
   // Nothing written lengthens nothing, wherever it was written.
   if (fitting.length === 0) return bytes.length === 0 ? undefined : fault("write", "ENOSPC")
   put(node.content, offset, fitting)
-  share(node, (shared) => Math.max(0, shared - Math.max(0, Math.min(there, fitting.length))))
+  node.blocks = Blocks.write(node.blocks, offset, fitting.length)
   node.pending.push({ offset, bytes: fitting.slice() })
   node.modified = now
   node.changed = now
   return fitting.length < bytes.length ? fault("write", "ENOSPC") : undefined
 }
 
-const share = (node: FileNode, change: (bytes: number) => number): void => {
-  node.shared &&= { ...node.shared, bytes: change(node.shared.bytes) }
+/** How many of so many bytes there is room for: those that take the place of a file's own need none. */
+const fittingBytes = (machine: Machine, node: FileNode, offset: number, length: number): number => {
+  if (machine.capacity === Number.MAX_SAFE_INTEGER) return length
+  const others = [...filesOf(machine)].filter((file) => file !== node).map(({ blocks }) => blocks)
+  const fits = (bytes: number) =>
+    Blocks.bytesOf([...others, Blocks.written(node.blocks, offset, bytes)]) <= machine.capacity
+  if (fits(length)) return length
+  let [low, high] = [0, length]
+  while (high - low > 1) {
+    const middle = (low + high) >> 1
+    if (fits(middle)) low = middle
+    else high = middle
+  }
+  return low
 }
 
 const truncate = (node: FileNode, length: number, now: bigint): void => {
   cut(node.content, length)
-  share(node, (shared) => Math.min(shared, length))
+  node.blocks = Blocks.until(node.blocks, length)
   node.pending.push({ offset: length })
   node.modified = now
   node.changed = now
@@ -523,10 +532,11 @@ const clone = (machine: Machine, name: string | undefined, node: FileNode, now: 
   const source = machine.named.get(name ?? "")
   if (!machine.clones || source === undefined) return fault("cloneFrom", "ENOTSUP")
   const content = source.content.buffer.slice(0, source.content.length)
+  const { blocks } = source
   truncate(node, 0, now)
   put(node.content, 0, content)
   node.pending.push({ offset: 0, bytes: content })
-  node.shared = { from: source, bytes: content.length }
+  node.blocks = blocks
   return undefined
 }
 
@@ -537,6 +547,7 @@ const setModified = (node: FileNode, milliseconds: number, now: bigint): void =>
 
 const sync = (node: FileNode): void => {
   node.durable = node.content.buffer.slice(0, node.content.length)
+  node.durableBlocks = node.blocks
   node.pending = []
 }
 
@@ -696,8 +707,9 @@ const newFile = (machine: Machine, now: bigint): FileNode => ({
   kind: "file",
   inode: (machine.inodes += 1n),
   content: { buffer: new Uint8Array(0), length: 0 },
-  shared: undefined,
+  blocks: Blocks.none,
   durable: new Uint8Array(0),
+  durableBlocks: Blocks.none,
   pending: [],
   modified: now,
   executable: false,
@@ -730,17 +742,12 @@ const statOf = (node: Node): DiskStat => {
   }
 }
 
-/** Bytes of all content that programs see. A removed file that is still open is not counted. */
-const used = (machine: Machine): number => {
-  const nodes = new Set(Array.from(entriesBelow(machine.root, ""), ([, node]) => node))
-  let total = 0
-  for (const node of nodes) {
-    if (node.kind !== "file") continue
-    const isShared = node.shared !== undefined && nodes.has(node.shared.from)
-    total += node.content.length - (isShared ? (node.shared?.bytes ?? 0) : 0)
-  }
-  return total
-}
+/** Bytes that all files hold which programs see. A removed file that is still open is not counted. */
+const used = (machine: Machine): number => Blocks.bytesOf(Array.from(filesOf(machine), ({ blocks }) => blocks))
+
+/** Each once, however many names it has. */
+const filesOf = (machine: Machine): ReadonlySet<FileNode> =>
+  new Set(Array.from(entriesBelow(machine.root, "")).flatMap(([, node]) => (node.kind === "file" ? [node] : [])))
 
 function* entriesBelow(folder: FolderNode, prefix: string): IterableIterator<readonly [string, Node]> {
   for (const [name, node] of folder.entries) {
@@ -799,17 +806,24 @@ const loseNames = (machine: Machine, folder: FolderNode): void => {
 
 const loseContent = (machine: Machine, node: FileNode): void => {
   const content: Content = { buffer: node.durable.slice(), length: node.durable.length }
+  let blocks = node.durableBlocks
   const whole = Math.floor(machine.random() * (node.pending.length + 1))
   for (const [index, { bytes, offset }] of node.pending.entries()) {
     if (index > whole) break
     if (bytes === undefined) {
-      if (index < whole) cut(content, offset)
+      if (index < whole) {
+        cut(content, offset)
+        blocks = Blocks.until(blocks, offset)
+      }
       continue
     }
-    put(content, offset, index < whole ? bytes : bytes.subarray(0, Math.floor(machine.random() * bytes.length)))
+    const left = index < whole ? bytes : bytes.subarray(0, Math.floor(machine.random() * bytes.length))
+    put(content, offset, left)
+    blocks = Blocks.write(blocks, offset, left.length)
   }
   node.content = content
-  node.shared = undefined
+  node.blocks = blocks
+  node.durableBlocks = blocks
   node.durable = content.buffer.slice(0, content.length)
   node.pending = []
 }
@@ -836,7 +850,9 @@ const nodeOf = (machine: Machine, what: Planted): Node => {
     case "file": {
       const file = newFile(machine, machine.ticks)
       put(file.content, 0, what.content)
+      file.blocks = Blocks.write(Blocks.none, 0, what.content.length)
       file.durable = what.content.slice()
+      file.durableBlocks = file.blocks
       return file
     }
     case "folder":

@@ -5,19 +5,33 @@
  * slow reader), half-close (the other direction stays open), an orderly end that reads as close code 1000, and an abort
  * that drops what was in flight. Scheduling is the runtime's alone, so a run under the test clock is deterministic.
  */
-import { Context, Effect, FiberSet, Layer, Queue } from "effect"
+import { Context, Effect, FiberSet, Latch, Layer, Queue } from "effect"
 import { NetAddress } from "effect/net"
 import { Socket, SocketServer } from "effect/socket"
-import { fromUtf8 } from "../Bytes.ts"
+import * as Bytes from "../Bytes.ts"
 
-/** Writes that fit into one direction before the writer waits. */
-export const memorySocketWritesMax = 16
+/** Bytes that one direction holds before the writer waits. */
+export const memorySocketBytesMax = 4 * 1024 * 1024
 
 /** Connections that wait to be accepted. */
 export const memoryBacklogMax = 1024
 
-/** One direction of a connection: what was written and not yet read. */
-type Pipe = Queue.Queue<Uint8Array, Socket.SocketError>
+type Chunks = [Uint8Array, ...Array<Uint8Array>]
+
+/** One direction of a connection. */
+interface Pipe {
+  /** what was written and not yet read, and how many bytes that is */
+  chunks: Array<Uint8Array>
+  bytes: number
+  /** why nothing comes behind that */
+  ended: Socket.SocketError | undefined
+  /** whether nobody reads any more */
+  unread: boolean
+  /** open while there is something to tell a reader */
+  readonly come: Latch.Latch
+  /** open while there is room, or nobody to wait for */
+  readonly room: Latch.Latch
+}
 
 const closed = (code: number): Socket.SocketError =>
   new Socket.SocketError({ reason: new Socket.SocketCloseError({ code }) })
@@ -26,39 +40,86 @@ const broken: Socket.SocketError = new Socket.SocketError({
   reason: new Socket.SocketWriteError({ cause: "the other end has gone" })
 })
 
-const makePipe: Effect.Effect<Pipe> = Queue.bounded<Uint8Array, Socket.SocketError>(memorySocketWritesMax)
+const makePipe: Effect.Effect<Pipe> = Effect.sync(() => ({
+  chunks: [],
+  bytes: 0,
+  ended: undefined,
+  unread: false,
+  come: Latch.makeUnsafe(),
+  room: Latch.makeUnsafe(true)
+}))
 
-const makeEnd = (inbound: Pipe, outbound: Pipe): Socket.Socket => {
-  const write: Socket.Writer["write"] = (chunk) => {
-    // It ends both directions, as one of Node's does.
-    if (Socket.isCloseEvent(chunk)) {
-      return Effect.andThen(Queue.fail(outbound, closed(chunk.code)), Effect.asVoid(Queue.fail(inbound, closed(1000))))
+/** Nothing comes behind what was written. */
+const end = (pipe: Pipe, code: number): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    pipe.ended ??= closed(code)
+    return Effect.asVoid(pipe.come.open)
+  })
+
+/** Nobody reads what was written: who waits for room is let go. */
+const drop = (pipe: Pipe, code: number): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    pipe.chunks = []
+    pipe.bytes = 0
+    pipe.unread = true
+    return Effect.andThen(end(pipe, code), Effect.asVoid(pipe.room.open))
+  })
+
+/** What has come is taken in one step: a reader who is interrupted while he waits has taken nothing. */
+const pull = (pipe: Pipe): Effect.Effect<Chunks, Socket.SocketError> =>
+  Effect.suspend(() => {
+    const [first, ...rest] = pipe.chunks
+    if (first !== undefined) {
+      pipe.chunks = []
+      pipe.bytes = 0
+      return Effect.as(pipe.room.open, [first, ...rest] satisfies Chunks)
     }
-    // The bytes are copied: a caller may reuse its buffer, as with a kernel socket.
-    const bytes = typeof chunk === "string" ? fromUtf8(chunk) : Uint8Array.from(chunk)
-    return bytes.length === 0
-      ? Effect.void
-      : Effect.flatMap(Queue.offer(outbound, bytes), (taken) => (taken ? Effect.void : Effect.fail(broken)))
-  }
-  return Socket.make({
+    if (pipe.ended !== undefined) return Effect.fail(pipe.ended)
+    pipe.come.closeUnsafe()
+    return Effect.andThen(pipe.come.await, pull(pipe))
+  })
+
+/** All is on its way at once, as in the buffer of Node's: who is interrupted while he waits for room has written it. */
+const send = (pipe: Pipe, chunks: ReadonlyArray<string | Uint8Array>): Effect.Effect<void, Socket.SocketError> =>
+  Effect.suspend(() => {
+    if (pipe.ended !== undefined) return Effect.fail(broken)
+    for (const chunk of chunks) {
+      // The bytes are copied: a caller may reuse its buffer, as with a kernel socket.
+      const bytes = Bytes.fromChunk(chunk).slice()
+      if (bytes.length === 0) continue
+      pipe.chunks.push(bytes)
+      pipe.bytes += bytes.length
+    }
+    const wait = pipe.bytes > memorySocketBytesMax
+    if (wait) pipe.room.closeUnsafe()
+    return Effect.as(pipe.bytes > 0 ? pipe.come.open : Effect.void, wait)
+  }).pipe(
+    Effect.uninterruptible,
+    Effect.flatMap((wait) => (wait ? roomIn(pipe) : Effect.void))
+  )
+
+const roomIn = (pipe: Pipe): Effect.Effect<void, Socket.SocketError> =>
+  Effect.flatMap(pipe.room.await, () => (pipe.unread ? Effect.fail(broken) : Effect.void))
+
+const makeEnd = (inbound: Pipe, outbound: Pipe): Socket.Socket =>
+  Socket.make({
     reader: Effect.acquireRelease(
-      Effect.succeed<Socket.Reader>({
-        pull: Queue.takeAll(inbound),
-        upgrade: Socket.SocketUpgradeError.unsupported
-      }),
+      Effect.succeed<Socket.Reader>({ pull: pull(inbound), upgrade: Socket.SocketUpgradeError.unsupported }),
       // First a pull that waits fails, then writers that wait for us are let go.
-      () =>
-        Queue.fail(inbound, closed(1006)).pipe(
-          Effect.andThen(Queue.shutdown(inbound)),
-          Effect.andThen(Queue.fail(outbound, closed(1000)))
-        )
+      () => Effect.andThen(drop(inbound, 1006), end(outbound, 1000))
     ),
     writer: Effect.acquireRelease(
-      Effect.succeed<Socket.Writer>({ write, writeAll: (chunks) => Effect.forEach(chunks, write, { discard: true }) }),
-      () => Queue.fail(outbound, closed(1000))
+      Effect.succeed<Socket.Writer>({
+        write: (chunk) =>
+          // It ends both directions, as one of Node's does.
+          Socket.isCloseEvent(chunk)
+            ? Effect.uninterruptible(Effect.andThen(end(outbound, chunk.code), drop(inbound, 1000)))
+            : send(outbound, [chunk]),
+        writeAll: (chunks) => send(outbound, chunks)
+      }),
+      () => end(outbound, 1000)
     )
   })
-}
 
 /** Both ends of one connection. */
 export const pair: Effect.Effect<readonly [Socket.Socket, Socket.Socket]> = Effect.gen(function* () {
@@ -88,24 +149,27 @@ export class MemoryNetwork extends Context.Service<
   MemoryNetwork,
   {
     /**
-     * A fresh connection to the server; its other end waits to be accepted. When the layer's scope has closed nobody
-     * listens: then the socket fails as it is opened, with `ECONNREFUSED`.
+     * A fresh connection to the server; its other end waits to be accepted. When `run` has ended or the layer's scope
+     * has closed nobody listens: then the socket fails as it is opened, with `ECONNREFUSED`.
      */
     readonly dial: Effect.Effect<Socket.Socket>
   }
 >()("paradrop/testing/MemoryNetwork") {}
 
-/** A `SocketServer` and the network on which it listens. */
+/** A `SocketServer`, which may run once, and the network on which it listens until then. */
 export const layer: Layer.Layer<MemoryNetwork | SocketServer.SocketServer> = Layer.effectContext(
   Effect.gen(function* () {
     const backlog = yield* Queue.bounded<Socket.Socket>(memoryBacklogMax)
-    yield* Effect.addFinalizer(() =>
-      // Those that nobody has accepted end too.
-      Effect.andThen(
-        Effect.flatMap(Queue.clear(backlog), (waiting) => Effect.forEach(waiting, leave)),
-        Queue.shutdown(backlog)
+    let listening = true
+    // Those that nobody has accepted end too.
+    const stop = Effect.suspend(() => {
+      if (!listening) return Effect.void
+      listening = false
+      return Effect.flatMap(Queue.clear(backlog), (waiting) => Effect.forEach(waiting, leave)).pipe(
+        Effect.andThen(Queue.shutdown(backlog))
       )
-    )
+    })
+    yield* Effect.addFinalizer(() => stop)
     return Context.empty().pipe(
       Context.add(MemoryNetwork, {
         dial: Effect.flatMap(pair, ([near, far]) =>
@@ -118,6 +182,7 @@ export const layer: Layer.Layer<MemoryNetwork | SocketServer.SocketServer> = Lay
           Effect.scoped(
             Effect.gen(function* () {
               const run = yield* FiberSet.makeRuntime<Effect.Services<ReturnType<typeof handler>>, unknown, unknown>()
+              yield* Effect.addFinalizer(() => stop)
               while (true) run(Effect.ignoreCause(handler(yield* Queue.take(backlog))))
             })
           )

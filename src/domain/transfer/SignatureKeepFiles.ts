@@ -79,11 +79,18 @@ export const layer = (
 
       const write = Effect.fnUntraced(function* (version: string, bytes: Uint8Array) {
         const temporary = path.join(folder, `${Array.from(yield* random.randomBytes(8)).join("")}.new`)
+        const file = fileOf(version)
+        const before = yield* Effect.option(fs.stat(file))
         yield* fs.writeFile(temporary, bytes, { flag: "wx", mode: 0o600 }).pipe(
-          Effect.andThen(fs.rename(temporary, fileOf(version))),
+          Effect.andThen(fs.rename(temporary, file)),
           Effect.onError(() => Effect.ignore(fs.remove(temporary, { force: true })))
         )
         kept += bytes.length
+        if (Option.isSome(before)) {
+          // What is put again takes its room once, and is the youngest.
+          kept -= Number(before.value.size)
+          next = next.filter((one) => one.file !== file)
+        }
         if (kept > bytesMax) yield* prune
       }, Effect.uninterruptible)
 

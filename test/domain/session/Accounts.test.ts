@@ -103,6 +103,24 @@ describe("files", () => {
     )
   )
 
+  it.live("changed by somebody who is interrupted as it is written are known as they are", () =>
+    inFolder((folder) =>
+      Effect.gen(function* () {
+        const real = yield* FileSystem.FileSystem
+        let interrupt = (): unknown => undefined
+        const rename: typeof real.rename = (from, to) => Effect.tap(real.rename(from, to), () => Effect.sync(interrupt))
+        const accounts = yield* Effect.provideService(AccountsFile.make(folder), FileSystem.FileSystem, {
+          ...real,
+          rename
+        })
+        const changing = yield* Effect.forkChild(accounts.stretch(2))
+        interrupt = () => changing.interruptUnsafe()
+        yield* Fiber.await(changing)
+        assert.deepStrictEqual([accounts.stretching, (yield* AccountsFile.make(folder)).stretching], [2, 2])
+      })
+    )
+  )
+
   const damages: Record<string, (content: string) => string> = {
     "cut short": (content) => content.slice(0, content.length / 2),
     empty: () => "",

@@ -2,7 +2,7 @@
  * The disk in memory does what the real one does: the same steps come to the same, whether they succeed or fail.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Result, Schema, Scope, Stream } from "effect"
+import { Effect, Exit, Fiber, Result, Schema, Scope, Stream } from "effect"
 import { Disk, type DiskError, type DiskFile, type DiskGlance, type DiskPath } from "../../../src/domain/store/Disk.ts"
 import * as MemoryDisk from "../../../src/domain/testing/MemoryDisk.ts"
 import { temporaryDisk } from "./temporaryDisk.ts"
@@ -98,7 +98,7 @@ const doToFile = (file: DiskFile, step: Step): Effect.Effect<unknown, DiskError>
 }
 
 /** What each step came to on an empty disk, and what stands there at the end. */
-const outcomes = Effect.fnUntraced(function* (steps: ReadonlyArray<Step>) {
+const outcomes = Effect.fnUntraced(function* (steps: ReadonlyArray<Step>, how: "whole" | "interrupted") {
   const disk = yield* Disk
   const scope = yield* Scope.Scope
   const open: Array<DiskFile> = []
@@ -113,7 +113,10 @@ const outcomes = Effect.fnUntraced(function* (steps: ReadonlyArray<Step>) {
       all.push(yield* outcome(opened(disk[step.do](step.path))))
     } else {
       const there = doThere(disk, step) ?? (first && doToFile(first, step))
-      if (there !== undefined) all.push(yield* outcome(there))
+      if (there === undefined) continue
+      if (how === "whole") all.push(yield* outcome(there))
+      // What has begun is finished all the same.
+      else yield* Effect.flatMap(Effect.forkChild(there, { startImmediately: true }), Fiber.interrupt)
     }
   }
   for (const file of open) all.push(yield* outcome(Effect.all([file.stat, file.read(0, 200)]).pipe(Effect.map(whole))))
@@ -146,10 +149,24 @@ describe("the disk in memory", () => {
     [Schema.Array(Step).check(Schema.isMinLength(10), Schema.isMaxLength(40))],
     ([steps]) =>
       Effect.gen(function* () {
-        const real = yield* outcomes(steps).pipe(Effect.scoped, Effect.provide(temporaryDisk()))
-        const fake = yield* outcomes(steps).pipe(Effect.scoped, Effect.provide(MemoryDisk.layer()))
+        const real = yield* outcomes(steps, "whole").pipe(Effect.scoped, Effect.provide(temporaryDisk()))
+        const fake = yield* outcomes(steps, "whole").pipe(Effect.scoped, Effect.provide(MemoryDisk.layer()))
         assert.deepStrictEqual(fake, real)
       }),
     { arbitrary: { runs: 200 } }
+  )
+
+  it.live.prop(
+    "finishes what it has begun and what is interrupted, as the real one does",
+    [Schema.Array(Step).check(Schema.isMinLength(10), Schema.isMaxLength(40))],
+    ([steps]) =>
+      Effect.gen(function* () {
+        const whole = yield* Effect.scoped(Effect.provide(outcomes(steps, "whole"), MemoryDisk.layer()))
+        for (const layer of [temporaryDisk(), MemoryDisk.layer()]) {
+          const interrupted = yield* Effect.scoped(Effect.provide(outcomes(steps, "interrupted"), layer))
+          assert.deepStrictEqual(interrupted.at(-1), whole.at(-1))
+        }
+      }),
+    { arbitrary: { runs: 60 } }
   )
 })

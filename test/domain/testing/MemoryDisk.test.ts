@@ -5,6 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { SecureRandom } from "effect/crypto"
 import * as Bytes from "../../../src/domain/Bytes.ts"
+import { Disk } from "../../../src/domain/store/Disk.ts"
 import * as Fixture from "../../../src/domain/testing/Fixture.ts"
 import * as MemoryDisk from "../../../src/domain/testing/MemoryDisk.ts"
 
@@ -91,6 +92,48 @@ describe("faults on demand", () => {
       assert.strictEqual((yield* Effect.flip(file.write(0, [content]))).code, "ENOSPC")
       assert.strictEqual((yield* file.read(0, 10_000)).length, 1_000)
     }).pipe(Effect.scoped)
+  )
+})
+
+describe("the room that is left", () => {
+  const free = Effect.flatMap(Disk, ({ freeBytes }) => freeBytes)
+  const room = MemoryDisk.layer({ capacityBytes: 1_000, clones: true })
+
+  it.effect("is not taken by holes, until they are written to", () =>
+    Effect.gen(function* () {
+      const file = yield* (yield* Disk).create(["sparse"])
+      yield* file.truncate(5_000)
+      assert.strictEqual(yield* free, 1_000)
+      yield* file.write(100_000, [new Uint8Array(10)])
+      assert.strictEqual(yield* free, 990)
+      yield* file.write(4_000, [new Uint8Array(500)])
+      yield* file.write(4_100, [new Uint8Array(500)])
+      assert.strictEqual(yield* free, 390)
+      assert.strictEqual((yield* Effect.flip(file.write(4_590, [new Uint8Array(401)]))).code, "ENOSPC")
+      assert.strictEqual(yield* free, 0)
+      yield* file.truncate(4_100)
+      assert.strictEqual(yield* free, 900)
+    }).pipe(Effect.scoped, Effect.provide(room))
+  )
+
+  it.effect("is taken once by what clones share, also when what they were cloned from is gone", () =>
+    Effect.gen(function* () {
+      const disk = yield* Disk
+      const from = yield* disk.create(["from"])
+      yield* from.write(0, [new Uint8Array(600)])
+      const [one, two] = [yield* disk.create(["one"]), yield* disk.create(["two"])]
+      yield* one.cloneFrom(from)
+      yield* two.cloneFrom(one)
+      assert.strictEqual(yield* free, 400)
+      yield* disk.remove(["from"])
+      assert.strictEqual(yield* free, 400)
+      yield* disk.remove(["one"])
+      assert.strictEqual(yield* free, 400)
+      yield* two.write(100, [new Uint8Array(200)])
+      assert.strictEqual(yield* free, 400)
+      yield* disk.remove(["two"])
+      assert.strictEqual(yield* free, 1_000)
+    }).pipe(Effect.scoped, Effect.provide(room))
   )
 })
 

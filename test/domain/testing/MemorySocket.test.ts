@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Fiber, Layer, Scope } from "effect"
-import { Socket } from "effect/socket"
+import { Socket, SocketServer } from "effect/socket"
 import { quickCrypto } from "../../crypto.ts"
 import * as Client from "../../../src/client/Client.ts"
 import * as Fixture from "../../../src/domain/testing/Fixture.ts"
@@ -10,7 +10,8 @@ describe("a network in memory whose server has gone", () => {
   const begun = Effect.gen(function* () {
     const scope = yield* Scope.make()
     const network = yield* Layer.buildWithScope(MemorySocket.layer, scope)
-    return { dial: Context.get(network, MemorySocket.MemoryNetwork).dial, gone: Scope.close(scope, Exit.void) }
+    const { run } = Context.get(network, SocketServer.SocketServer)
+    return { dial: Context.get(network, MemorySocket.MemoryNetwork).dial, gone: Scope.close(scope, Exit.void), run }
   })
 
   it.live("refuses who dials, at once", () =>
@@ -19,6 +20,20 @@ describe("a network in memory whose server has gone", () => {
       yield* gone
       const error = yield* Effect.flip(Client.connect({ server: "it", dial, ...Fixture.ada }))
       assert.containSubset(error, { _tag: "ConnectFailed", reason: "connection-refused" })
+    }).pipe(Effect.timeout(5_000), Effect.scoped, Effect.provide(quickCrypto))
+  )
+
+  it.live("refuses who dials when it has only ended to run, as TCP does", () =>
+    Effect.gen(function* () {
+      const { dial, gone, run } = yield* begun
+      const running = yield* Effect.forkChild(
+        run(() => Effect.never),
+        { startImmediately: true }
+      )
+      yield* Fiber.interrupt(running)
+      const error = yield* Effect.flip(Client.connect({ server: "it", dial, ...Fixture.ada }))
+      assert.containSubset(error, { _tag: "ConnectFailed", reason: "connection-refused" })
+      yield* gone
     }).pipe(Effect.timeout(5_000), Effect.scoped, Effect.provide(quickCrypto))
   )
 

@@ -121,6 +121,33 @@ describe("signatures kept as files", () => {
     }).pipe(Effect.provide(DigestNode.layer))
   )
 
+  it.effect("what is put again takes its room once, and is the youngest", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const signature = yield* signatureOf(1)
+      const size = encode(yield* Digest, "a", signature).length
+      const put = Effect.fnUntraced(function* (name: string, time: number) {
+        yield* (yield* SignatureKeep).put(name, signature)
+        const version = shortDigest(yield* Digest, [Bytes.fromUtf8(name)])
+        nodeFs.utimesSync(`${folder}/${version}.sig`, time, time)
+      })
+      const found = (names: ReadonlyArray<string>) =>
+        Effect.flatMap(SignatureKeep, (keep) =>
+          Effect.filter(names, (name) => Effect.map(keep.get(name), (value) => value !== undefined))
+        )
+      const putABC = Effect.forEach(["a", "b", "c"], (name, index) => put(name, 1_000 + index))
+      yield* Effect.provide(putABC, onFolder(folder, 4 * size))
+      yield* Effect.gen(function* () {
+        for (let time = 2_000; time < 2_010; time += 1) yield* put("a", time)
+        assert.deepStrictEqual(yield* found(["a", "b", "c"]), ["a", "b", "c"])
+        yield* put("d", 3_000)
+        assert.deepStrictEqual(yield* found(["a", "b", "c", "d"]), ["a", "b", "c", "d"])
+        yield* put("e", 3_001)
+        assert.deepStrictEqual(yield* found(["a", "b", "c", "d", "e"]), ["a", "c", "d", "e"])
+      }).pipe(Effect.provide(onFolder(folder, 4 * size)))
+    }).pipe(Effect.provide(DigestNode.layer))
+  )
+
   it.effect("what stands in the folder and is no file of ours takes the bound away from nobody", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
