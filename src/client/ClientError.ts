@@ -209,7 +209,7 @@ export class WatchedGone extends Schema.TaggedError<WatchedGone>()("WatchedGone"
   path: Schema.String
 }) {
   override get message(): string {
-    return `${this.path} is not here any more: the server keeps its copy, and it is followed again once it is back`
+    return `${this.path} is not here: the server keeps what copy it has, and it is followed once it is there`
   }
 }
 
