@@ -8,6 +8,7 @@ import { join } from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Option, Schema } from "effect"
 import * as manual from "../src/manual.ts"
+import * as Terminal from "./client/terminal.ts"
 
 const root = join(import.meta.dirname, "..")
 const said = new Map<string, string>()
@@ -123,6 +124,17 @@ const offers = (script: string, line: string): ReadonlyArray<string> => {
     .toSorted()
 }
 
+/** What fish offers for each of the lines. */
+const inFish = (script: string, lines: ReadonlyArray<string>): ReadonlyArray<string | undefined> => {
+  const program = `source ${JSON.stringify(script)}; ${lines.map((line) => `complete -C "${line}"`).join("; ")}`
+  const ended = spawnSync("fish", ["--no-config", "-c", program], { cwd: folder, encoding: "utf8" })
+  assert.strictEqual(ended.stderr, "")
+  return ended.stdout
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => line.split("\t")[0])
+}
+
 describe("completions", () => {
   for (const shell of ["bash", "zsh", "fish"]) {
     it.skipIf(!has(shell))(`${shell} can read its script`, () => {
@@ -141,18 +153,76 @@ describe("completions", () => {
     assert.deepStrictEqual(offers(script, "paradrop --user ada r"), ["remove", "rename"])
     assert.include(offers(script, "paradrop upload --a"), "--as")
     assert.deepStrictEqual(offers(script, "paradrop upload my"), ["my\\ notes.txt"])
-    assert.deepStrictEqual(offers(script, "paradrop download x --to mu"), ["music"])
+    assert.deepStrictEqual(offers(script, "paradrop download x --to mu"), ["music/"])
     assert.deepStrictEqual(offers(script, "paradrop download my"), [])
+    assert.deepStrictEqual(offers(script, "paradrop --server fe"), [])
+    assert.deepStrictEqual(offers(script, "paradrop upload -r --exclude a --ex"), ["--exclude"])
   })
+
+  const keyboards = {
+    bash: { rc: "--norc", begin: (script: string) => `. ${script}; bind 'set bell-style none'` },
+    zsh: { rc: "-f", begin: (script: string) => `autoload -Uz compinit; compinit -u -D; . ${script}` }
+  }
+  for (const [shell, { begin, rc }] of Object.entries(keyboards)) {
+    it.skipIf(!has(shell) || !Terminal.available)(
+      `${shell} completes at a keyboard behind '=', into folders, and for the server`,
+      { timeout: 120_000 },
+      async () => {
+        const script = join(folder, `keys.${shell}`)
+        const ofServer = join(folder, `server.${shell}`)
+        fs.writeFileSync(script, output("client", "--completions", shell))
+        fs.writeFileSync(ofServer, output("server", "--completions", shell))
+        const terminal = Terminal.open([shell, rc], {
+          cwd: folder,
+          env: { PATH: process.env["PATH"], HOME: folder, TERM: "dumb", LC_ALL: "C.UTF-8" }
+        })
+        terminal.type(`PS1='>'; ${begin(script)}; . ${ofServer}; echo be''gun\r`)
+        await terminal.until("begun")
+        const lines = [
+          ["paradrop --server=home fe\t", "paradrop --server=home fetch "],
+          ["paradrop --durability=o\t", "paradrop --durability=os "],
+          ["paradrop download x --to=mu\t", "paradrop download x --to=music/"],
+          ["paradrop upload -r mu\t", "paradrop upload -r music/"],
+          ["paradrop-server --root=x us\t", "paradrop-server --root=x user "]
+        ] as const
+        for (const [keys, line] of lines) {
+          terminal.type(keys)
+          await terminal.until(line)
+          terminal.type("\u0015")
+        }
+        terminal.type("exit\r")
+        assert.strictEqual(await terminal.ended, 0)
+      }
+    )
+  }
 
   it.skipIf(!has("fish"))("fish offers commands behind flags and their values", () => {
     const script = join(folder, "offers.fish")
     fs.writeFileSync(script, output("client", "--completions", "fish"))
     const lines = ["paradrop up", "paradrop --server home up", "paradrop --json --user up --durability o"]
-    const program = `source ${JSON.stringify(script)}; ${lines.map((line) => `complete -C "${line}"`).join("; ")}`
-    const ended = spawnSync("fish", ["--no-config", "-c", program], { cwd: folder, encoding: "utf8" })
-    const offered = ended.stdout.split("\n").map((line) => line.split("\t")[0])
-    assert.deepStrictEqual(offered, ["upload", "upload", "os", ""])
+    assert.deepStrictEqual(inFish(script, lines), ["upload", "upload", "os"])
+    const ofServer = join(folder, "server.fish")
+    fs.writeFileSync(ofServer, output("server", "--completions", "fish"))
+    assert.deepStrictEqual(inFish(ofServer, ["paradrop-server --root x us", "paradrop-server --config my"]), [
+      "user",
+      "my notes.txt"
+    ])
+  })
+
+  it.skipIf(!has("fish"))("fish takes no name for a command, and offers again what may be repeated", () => {
+    const script = join(folder, "names.fish")
+    fs.writeFileSync(script, output("client", "--completions", "fish"))
+    const lines = [
+      "profile remove x --exp",
+      "upload fetch --dig",
+      "upload --as profile sho",
+      "upload -r --exclude a --exc"
+    ]
+    const offered = inFish(
+      script,
+      lines.map((line) => `paradrop ${line}`)
+    )
+    assert.deepStrictEqual(offered, ["--exclude"])
   })
 })
 

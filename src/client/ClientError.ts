@@ -209,7 +209,7 @@ export class WatchedGone extends Schema.TaggedError<WatchedGone>()("WatchedGone"
   path: Schema.String
 }) {
   override get message(): string {
-    return `${this.path} is not here any more: the server keeps its copy, and it is followed again once it is back`
+    return `${this.path} is not here: the server keeps what copy it has, and it is followed once it is there`
   }
 }
 
@@ -220,9 +220,11 @@ export class NamesCollide extends Schema.TaggedError<NamesCollide>()("NamesColli
   other: Schema.String
 }) {
   override get message(): string {
-    return this.name === this.other
-      ? `two files would be '${this.name}': send them one by one, under names of their own`
-      : `'${this.name}' and '${this.other}' would be the same name on some machines: rename one of them first`
+    const { name, other } = this
+    if (name === other) return `two files would be '${name}', or a file and a folder: give one of them another name`
+    return name.startsWith(`${other}/`)
+      ? `'${name}' needs a folder where '${other}' is a file: give one of them another name`
+      : `'${name}' and '${other}' would be the same name on some machines: rename one of them first`
   }
 }
 
@@ -298,6 +300,7 @@ const localAdvice: Record<string, string> = {
   ENOENT: ": there is no such folder or file",
   EAGAIN: ": it changed while it was read; run it again",
   EISDIR: ": it is a folder",
+  EEXIST: ": it is a file, where a folder is needed",
   ENOTREG: ": it is no regular file",
   ELOOP: ": a part of the path is a symbolic link, which is not followed here",
   ENOTDIR: ": a part of the path is no folder",

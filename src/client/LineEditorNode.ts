@@ -140,6 +140,7 @@ const onTerminal = (history: ReadonlyArray<string>): Terminal => {
   let complete = (_line: string): Effect.Effect<Completions> => Effect.succeed(nothing)
   let asking: "line" | "secret" | "nothing" = "nothing"
   const output = shownWhile(() => asking === "line")
+  const tabs = tabsTyped()
   const reader = readline.createInterface({
     input: process.stdin,
     output,
@@ -149,10 +150,13 @@ const onTerminal = (history: ReadonlyArray<string>): Terminal => {
     removeHistoryDuplicates: true,
     completer: (line: string, done: (error: Error | null, found: [Array<string>, string]) => void) =>
       void Effect.runFork(asking === "line" ? complete(line) : Effect.succeed(nothing)).addObserver((exit) => {
-        const { offers, typed } = Exit.isSuccess(exit) ? exit.value : nothing
+        // Two Tabs at once ask for the same: what the first has put in is not put in again.
+        const stands = reader.line.slice(0, reader.cursor) === line
+        const { offers, typed } = stands && Exit.isSuccess(exit) ? exit.value : nothing
         done(null, [[...offers], typed])
       })
   })
+  tabs.complete(reader)
   // A secret is in no history.
   reader.on("history", (history) => {
     if (asking === "secret") history.shift()
@@ -162,6 +166,7 @@ const onTerminal = (history: ReadonlyArray<string>): Terminal => {
   let closed = false
   reader.on("close", () => {
     closed = true
+    tabs.close()
     received.end()
   })
   // Ctrl-D at a question declines it; a terminal that has gone ends everything.
@@ -228,6 +233,29 @@ const onTerminal = (history: ReadonlyArray<string>): Terminal => {
     return Effect.sync(() => interrupted.delete(listener))
   })
   return { lines: { line, secret, interrupt }, close }
+}
+
+/**
+ * Tabs that are read at once, as over a slow line, are keys: Node completes at the last alone and takes those before it
+ * for text that was pasted. With anything behind them they are pasted.
+ */
+const tabsTyped = () => {
+  let typed = false
+  // Heard before the reader hears it.
+  const listener = (read: Uint8Array | string): void => void (typed = /^[^\r\n\t]*\t+$/.test(read.toString()))
+  process.stdin.on("data", listener)
+  return {
+    complete: (reader: readline.Interface): void => {
+      let last = true
+      Object.defineProperty(reader, "isCompletionEnabled", {
+        get: () => typed || last,
+        set: (value: boolean) => {
+          last = value
+        }
+      })
+    },
+    close: () => process.stdin.off("data", listener)
+  }
 }
 
 /** Forgets what has been typed of the line: to its end, then all before. */

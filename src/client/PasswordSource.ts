@@ -67,7 +67,9 @@ export const password = Effect.fnUntraced(function* (
   if (file !== undefined) return { password: yield* fromFile(file), typed: false }
   if (command !== undefined) return { password: yield* fromCommand(command), typed: false }
   if (environment !== undefined && Redacted.value(environment) !== "") {
-    return { password: yield* bounded(Redacted.value(environment), fromEnvironment), typed: false }
+    const text = Redacted.value(environment)
+    if (/[\r\n]/.test(text)) return yield* fromEnvironment("a line break, which no password has: leave it out")
+    return { password: yield* bounded(text, fromEnvironment), typed: false }
   }
   if (profile?.passwordFile !== undefined) {
     if (asked.modeless !== true) yield* ownersAlone(profile.passwordFile)

@@ -7,6 +7,7 @@ import { printable } from "../domain/file/Printable.ts"
 import { progressDrawMilliseconds, progressLineMilliseconds } from "../domain/limits.ts"
 import { LocalFileFailed, RequestRefused, SourceMissing, WatchedGone } from "./ClientError.ts"
 import * as Figures from "../domain/file/Figures.ts"
+import * as Glob from "./Glob.ts"
 import type { OnProgress, Progress } from "./Progress.ts"
 import * as ProgressBar from "./ProgressBar.ts"
 import {
@@ -154,8 +155,14 @@ const verifiedLine = (out: Output, { equal, local, name, path, server }: Verifie
 export const failureText = ({ command, error, name }: Failure): string => {
   const shown = name === undefined || name === "" || namesItself(error, printable(name)) ? "" : `${printable(name)}: `
   const missing = error instanceof RequestRefused && error.reason === "no-such-file"
-  return `${shown}${error.message}${missing && command !== undefined ? (missingAdvice[command] ?? "") : ""}`
+  return `${shown}${error.message}${missing && command !== undefined ? adviceFor(command, name) : ""}`
 }
+
+/** Who has typed a pattern where none is taken looks for a file of that name in vain. */
+const adviceFor = (command: string, name = ""): string =>
+  (command === "remove" || command === "rename") && Glob.isPattern(name)
+    ? `: '${command}' takes names and never a pattern; 'fetch' shows what fits one`
+    : (missingAdvice[command] ?? "")
 
 /** Whether the message names the file, of a rename with its new name. A short one may stand in any of its words. */
 const namesItself = (error: Failure["error"], name: string): boolean =>

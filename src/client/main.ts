@@ -21,6 +21,7 @@ import * as SocketNode from "../domain/channel/SocketNode.ts"
 import * as ThrottledSocket from "../domain/channel/ThrottledSocket.ts"
 import * as DigestNode from "../domain/file/DigestNode.ts"
 import { turn } from "../domain/store/SmallFilesNode.ts"
+import * as completions from "../completions.ts"
 import * as manual from "../manual.ts"
 import { endBy, OutputEnded, teardown } from "../exitCode.ts"
 import * as Client from "./Client.ts"
@@ -29,7 +30,6 @@ import * as ClientConfig from "./ClientConfig.ts"
 import { LoginIncorrect } from "./ClientError.ts"
 import { CommandHelp } from "./CommandHelp.ts"
 import * as Commands from "./Commands.ts"
-import * as CompletionScripts from "./CompletionScripts.ts"
 import * as DialNode from "./DialNode.ts"
 import * as HistoryNode from "./HistoryNode.ts"
 import * as LineEditorNode from "./LineEditorNode.ts"
@@ -529,7 +529,7 @@ const sayDefect = (cause: Cause.Cause<never>) => {
     : say(`a defect of the program: ${text} (--verbose shows more)`)
 }
 
-const builtIns = [GlobalFlag.Help, GlobalFlag.Version, CompletionScripts.flag, manual.flag(ClientConfig.manualSections)]
+const builtIns = [GlobalFlag.Help, GlobalFlag.Version, completions.flag, manual.flag(ClientConfig.manualSections)]
 
 const context = { command, version, builtIns }
 

@@ -37,6 +37,7 @@ import * as ControlNode from "./ControlNode.ts"
 import * as LiveSettings from "./LiveSettings.ts"
 import { log } from "./LogEvent.ts"
 import * as GrantOptions from "./GrantOptions.ts"
+import * as completions from "../completions.ts"
 import * as manual from "../manual.ts"
 import { endBy, OutputEnded, teardown } from "../exitCode.ts"
 import { passwordFlags } from "../passwordFlags.ts"
@@ -594,7 +595,7 @@ const writeLog = (text: string): void => {
 }
 
 // The least that is logged is a setting of ours, which a reload may change.
-const builtIns = [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions, manual.flag(ServerConfig.manualSections)]
+const builtIns = [GlobalFlag.Help, GlobalFlag.Version, completions.flag, manual.flag(ServerConfig.manualSections)]
 
 const colours = process.stderr.isTTY && process.stderr.hasColors()
 const platform = Layer.mergeAll(

@@ -251,7 +251,8 @@ describe("commands", () => {
       assert.isFalse(yield* Commands.run({ _tag: "Remove", names: ["*"] }))
       assert.strictEqual(
         taken(changing.here).err,
-        "paradrop: *: the server does not have this file: 'fetch' shows what it has\n"
+        "paradrop: *: the server does not have this file: 'remove' takes names and never a pattern; " +
+          "'fetch' shows what fits one\n"
       )
     }).pipe(Effect.provide(changing.layer))
   )

@@ -346,6 +346,12 @@ describe("where the password comes from", () => {
       assert.strictEqual(yield* given({ environment: Redacted.make(longest) }), longest)
       const environment = Redacted.make(`${longest}x`)
       assert.strictEqual(yield* refusal({ environment }), `PARADROP_PASSWORD has ${more}`)
+      for (const lines of ["secret\n", "secret\r", "secret\nmore"]) {
+        assert.strictEqual(
+          yield* refusal({ environment: Redacted.make(lines) }),
+          "PARADROP_PASSWORD has a line break, which no password has: leave it out"
+        )
+      }
     }).pipe(Effect.provide(services))
   )
 })

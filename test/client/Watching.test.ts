@@ -165,7 +165,7 @@ describe("following local files", () => {
         written.err,
         "could not find the file in clientSide to parallelize: w\nwatching w: Ctrl-C ends it\n"
       )
-      const told = "w is not here any more: the server keeps its copy, and it is followed again once it is back\n"
+      const told = "w is not here: the server keeps what copy it has, and it is followed once it is there\n"
       const times = () => written.err.split(told).length - 1
       yield* change
       yield* after(watchQuietMilliseconds)

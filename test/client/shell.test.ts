@@ -139,6 +139,28 @@ describe.skipIf(!terminal.available)("a shell on a terminal", { timeout: 240_000
     assert.strictEqual(await second.ended, 0)
   })
 
+  it("takes two Tabs that are read at once for keys, and not for text", async () => {
+    for (const name of ["seen-a.txt", "seen-b.txt"]) fs.writeFileSync(join(served, name), "")
+    const opened = shell()
+    await opened.until("paradrop> ")
+    opened.type(`down${tab}`)
+    await opened.until("download ")
+    opened.type(`see${tab}${tab}`)
+    await opened.until("seen-")
+    opened.type(`${tab}${tab}`)
+    await opened.until(/seen-a\.txt +seen-b\.txt/)
+    await opened.until("paradrop> download seen-")
+    opened.type(`b${tab}${tab}`)
+    await opened.until("b.txt ")
+    opened.type(enter)
+    await opened.until("File 'seen-b.txt' downloaded to seen-b.txt")
+    await opened.until("paradrop> ")
+    opened.type(`exit${enter}`)
+    assert.strictEqual(await opened.ended, 0)
+    assert.isFalse(history().includes(tab))
+    for (const name of ["seen-a.txt", "seen-b.txt"]) fs.rmSync(join(served, name))
+  })
+
   it("fits its bar to the terminal when that changes; Ctrl-C cancels the transfer and not the shell", async () => {
     fs.writeFileSync(join(work, "large"), randomBytes(24 * MiB))
     const held = shell({ columns: 100 })

@@ -5,7 +5,13 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Layer, Schema } from "effect"
 import * as Figures from "../../src/domain/file/Figures.ts"
 import * as ClientConfig from "../../src/client/ClientConfig.ts"
-import { LocalFileFailed, RequestRefused, SourceMissing, theListing } from "../../src/client/ClientError.ts"
+import {
+  LocalFileFailed,
+  NamesCollide,
+  RequestRefused,
+  SourceMissing,
+  theListing
+} from "../../src/client/ClientError.ts"
 import * as Glob from "../../src/client/Glob.ts"
 import * as ProgressBar from "../../src/client/ProgressBar.ts"
 import { Reporter } from "../../src/client/Reporter.ts"
@@ -275,6 +281,37 @@ describe("a failure", () => {
       }
     })
   )
+})
+
+describe("a failure's advice", () => {
+  it.effect("is that a pattern is none where names are taken alone", () =>
+    Effect.gen(function* () {
+      const written = { out: "", err: "" }
+      const layer = Layer.provide(ReporterText.layer(""), Screen.layerMemory({ written }))
+      const { failed } = yield* Effect.provide(Reporter, layer)
+      const error = new RequestRefused({ name: "*.md", reason: "no-such-file", detail: "" })
+      for (const command of ["remove", "rename"] as const) yield* failed({ error, command, name: "*.md" })
+      const advice = (command: string) =>
+        `*.md: the server does not have this file: '${command}' takes names and never a pattern; 'fetch' shows ` +
+        "what fits one"
+      assert.strictEqual(written.err, `${advice("remove")}\n${advice("rename")}\n`)
+    })
+  )
+
+  it("is another name for a file where another has its folder, which no spelling mends", () => {
+    const said = (name: string, other: string) => new NamesCollide({ name, other }).message
+    assert.strictEqual(said("a/b", "a"), "'a/b' needs a folder where 'a' is a file: give one of them another name")
+    assert.strictEqual(said("a", "a"), "two files would be 'a', or a file and a folder: give one of them another name")
+    assert.strictEqual(
+      said("ab", "aB"),
+      "'ab' and 'aB' would be the same name on some machines: rename one of them first"
+    )
+  })
+
+  it("says of a file in a folder's place what it is", () => {
+    const error = new LocalFileFailed({ path: "a.txt", operation: "write", code: "EEXIST" })
+    assert.strictEqual(error.message, "cannot write a.txt (EEXIST): it is a file, where a folder is needed")
+  })
 })
 
 describe("ProgressBar", () => {

@@ -79,6 +79,7 @@ const ofBoth = [
   "domain",
   "launch",
   "exitCode",
+  "completions",
   "manual",
   "passwordFlags"
 ]
@@ -100,6 +101,7 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
   "client/testing": ["values", "file", "store", "transfer", "testing", "client"],
   launch: [],
   exitCode: [],
+  completions: [],
   manual: [],
   passwordFlags: []
 }
