@@ -91,7 +91,7 @@ describe.skipIf(process.platform === "win32")("a named pipe", () => {
       const advice = "it is no regular file; move it away"
       assert.strictEqual(
         message,
-        `what you type is not kept for the next time: cannot write ${pipe} (ENXIO): ${advice}`
+        `what you type is not kept for the next time: cannot write ${pipe} (ENOTREG): ${advice}`
       )
       const reader = fs.openSync(pipe, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK)
       assert.include((yield* Effect.flip(history.keep("fetch"))).message, `(ENOTREG): ${advice}`)
