@@ -201,7 +201,7 @@ export const make = Effect.fnUntraced(function* (
     const had = here.reduce((total, { size }) => total + size, 0)
     if (here.length > 0) {
       onCrossed(had)
-      yield* take(here)
+      yield* requests.apart(take(here))
     }
     const of = (position: number): number => missing[position]?.index ?? position
     const refusals = yield* ask(
@@ -228,7 +228,8 @@ export const make = Effect.fnUntraced(function* (
           yield* gathered(request, names, filled, (length) => onCrossed(crossed + length))
           crossed += total
           const contents = contentsOf(files, [filled])
-          yield* take(files.map((file, index) => Object.assign(file, { parts: contents[index] ?? [] })))
+          // How long it takes is no silence of the server's.
+          yield* requests.apart(take(files.map((file, index) => Object.assign(file, { parts: contents[index] ?? [] }))))
           if (roomsKept.length < bundlesAheadMax) roomsKept.push(room)
           return files.map(({ index }) => index)
         })

@@ -133,7 +133,8 @@ export interface Renamed {
 export interface ClientSession {
   /**
    * The server's files, page by page. Pages that are not taken hold up the answers to every other command of the
-   * session: take the whole listing before a command about one of its files.
+   * session, and end it when nothing moves for `stallMillisecondsMax`: take the whole listing before a command about
+   * one of its files.
    */
   readonly fetch: Stream.Stream<FileEntry, CommandError>
   /** Some of them, or with more about each, and what is not among them. */
@@ -382,10 +383,13 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
     take: (parts: Bytes.Parts) => Effect.Effect<void, E>
   ) =>
     Answers.content(request, name, length, (parts) =>
-      // A receiver of a smaller file may hold it in memory whole.
-      ours && length >= resumeBytesMin
-        ? Effect.map(take(parts), () => Bytes.giveBack(parts, frameHeaderBytes))
-        : take(parts)
+      // How long it takes is no silence of the server's.
+      requests.apart(
+        // A receiver of a smaller file may hold it in memory whole.
+        ours && length >= resumeBytesMin
+          ? Effect.map(take(parts), () => Bytes.giveBack(parts, frameHeaderBytes))
+          : take(parts)
+      )
     )
 
   const sentAll = Effect.fnUntraced(function* (request: Request, name: FileName, size: number) {
@@ -411,7 +415,7 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
     Effect.gen(function* () {
       const request = yield* requests.begin({ _tag: "Download", name, ...(partial && { partial }) })
       const { executable, from, modified, size } = yield* sendingFrom(request, name, partial)
-      const receiver = yield* receive({ size, modified, from, ...mayRun(executable) })
+      const receiver = yield* requests.apart(receive({ size, modified, from, ...mayRun(executable) }))
       const count = counter(size, onProgress)
       count.reused(from)
       yield* receiveRun(request, name, size - from, (parts) =>
@@ -435,7 +439,7 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
         count.finish()
         return { ...found.equal, equal: true, ...facts }
       }
-      const receiver = yield* receive({ size, from, ...facts, stays: Updater.stays(found.parts) })
+      const receiver = yield* requests.apart(receive({ size, from, ...facts, stays: Updater.stays(found.parts) }))
       count.reused(from)
       const parts = Updater.behind(found.parts, from)
       const ranges = Updater.wanted(parts)

@@ -4,7 +4,8 @@
  * ## Contract (test: `profilesContract`)
  *
  * - A profile holds no password, only where one comes from.
- * - `add` without `replace` never changes a profile that is there. After a crash it is there whole or not at all.
+ * - `add` without `replace` never changes a profile that is there, nor one that another program adds meanwhile. After a
+ *   crash it is there whole or not at all.
  * - `get` gives what was added last, undefined for a name without a profile, and fails for one that cannot be
  *   understood: it is never taken for absent.
  * - `keepPassword` keeps a password where nobody else can read it, and gives the path for `passwordFile`. `remove`

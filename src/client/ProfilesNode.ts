@@ -2,12 +2,26 @@
  * Profiles in the person's own folder of configuration, one file for each: `profiles/NAME.toml`.
  *
  * One file each, so that a program that adds one never touches another, nor what a person has written there by hand.
- * Passwords that are kept lie apart, in `passwords/NAME`. Both are readable by their owner alone.
+ * Passwords that are kept lie apart, in `passwords/NAME`. Both are readable by their owner alone. Several programs may
+ * change them at once, without a lock: not every file system of a home has them.
  */
-import { Effect, FileSystem, Layer, Path, type PlatformError, Redacted, Result, Schema, Semaphore } from "effect"
+import { randomUUID } from "node:crypto"
+import {
+  Clock,
+  Effect,
+  FileSystem,
+  Layer,
+  Option,
+  Path,
+  type PlatformError,
+  Redacted,
+  Result,
+  Schema,
+  Semaphore
+} from "effect"
 import { Toml } from "effect/encoding"
 import { printable } from "../domain/file/Printable.ts"
-import { profileBytesMax } from "../domain/limits.ts"
+import { profileBytesMax, profileLeftoverMilliseconds } from "../domain/limits.ts"
 import { nearest } from "../domain/Nearest.ts"
 import * as StateFile from "../domain/session/StateFile.ts"
 import { platformWords } from "../domain/SystemCode.ts"
@@ -56,13 +70,33 @@ const make = Effect.fnUntraced(function* (folder: string | undefined) {
   const fileOf = (name: ProfileName) => inFolder("profiles", `${name}${extension}`)
   const passwordOf = (name: ProfileName) => inFolder("passwords", name)
 
-  const write = (file: string, text: string) =>
+  /** Gives whether it was written: without `replace` not over one that is there. */
+  const write = (file: string, text: string, replace: boolean) =>
     folder === undefined
       ? Effect.fail(failed("this user has no home folder for profiles: set XDG_CONFIG_HOME"))
-      : Effect.andThen(StateFile.makeFolder(path.dirname(file)), StateFile.replace(file, text)).pipe(
+      : Effect.gen(function* () {
+          yield* StateFile.makeFolder(path.dirname(file))
+          yield* dropLeftovers(file)
+          yield* StateFile.place(file, text, { temporary: `${file}.${randomUUID()}.new`, replace })
+          return true
+        }).pipe(
+          Effect.catchIf(
+            ({ reason }) => reason._tag === "AlreadyExists" && !replace,
+            () => Effect.succeed(false)
+          ),
           Effect.mapError(unusable(file)),
           Effect.provideContext(context)
         )
+
+  /** Gives whether there was one: another program may be the first. */
+  const drop = (file: string) =>
+    Effect.as(fs.remove(file), true).pipe(
+      Effect.catchIf(
+        ({ reason }) => reason._tag === "NotFound",
+        () => Effect.succeed(false)
+      ),
+      Effect.mapError(unusable(file))
+    )
 
   const dropPassword = (name: ProfileName) =>
     Effect.mapError(fs.remove(passwordOf(name), { force: true }), unusable(passwordOf(name)))
@@ -72,15 +106,19 @@ const make = Effect.fnUntraced(function* (folder: string | undefined) {
   return Profiles.of({
     get: Effect.fnUntraced(function* (name) {
       const file = fileOf(name)
-      if (folder === undefined || !(yield* exists(file))) return undefined
-      const { text } = yield* StateFile.read(file, profileBytesMax).pipe(
+      if (folder === undefined) return undefined
+      const content = yield* StateFile.read(file, profileBytesMax).pipe(
         Effect.catchTag("StateFileTooLarge", () =>
           Effect.fail(failed(`${printable(file)} is too large for a profile`))
         ),
-        Effect.catchTag("PlatformError", (error) => Effect.fail(unusable(file)(error))),
+        // Also when another program has just removed it.
+        Effect.catchTag("PlatformError", (error) =>
+          error.reason._tag === "NotFound" ? Effect.undefined : Effect.fail(unusable(file)(error))
+        ),
         Effect.provideContext(context)
       )
-      return yield* Effect.fromResult(Result.mapError(parse(text, printable(file), path.isAbsolute), failed))
+      if (content === undefined) return undefined
+      return yield* Effect.fromResult(Result.mapError(parse(content.text, printable(file), path.isAbsolute), failed))
     }),
     list: Effect.gen(function* () {
       const profiles = path.join(folder ?? "", "profiles")
@@ -95,23 +133,38 @@ const make = Effect.fnUntraced(function* (folder: string | undefined) {
     add: Effect.fnUntraced(function* (name, profile, { replace = false } = {}) {
       const file = fileOf(name)
       if (!replace && (yield* exists(file))) return yield* new ProfileExists({ name })
-      yield* write(file, textOf(profile))
+      // Another program may have added one meanwhile.
+      if (!(yield* write(file, textOf(profile), replace))) return yield* new ProfileExists({ name })
       // The one that was kept for the profile before it.
       if (profile.passwordFile === undefined || path.resolve(profile.passwordFile) !== passwordOf(name)) {
         yield* dropPassword(name)
       }
     }, change),
     remove: Effect.fnUntraced(function* (name) {
-      const file = fileOf(name)
-      const there = folder !== undefined && (yield* exists(file))
       // The profile first: after a crash none is left that names a password that is gone.
-      if (there) yield* Effect.mapError(fs.remove(file), unusable(file))
+      const there = folder !== undefined && (yield* drop(fileOf(name)))
       if (folder !== undefined) yield* dropPassword(name)
       if (!there) return yield* new NoSuchProfile({ name })
     }, change),
     keepPassword: (name, password) =>
-      Effect.as(change(write(passwordOf(name), `${Redacted.value(password)}\n`)), passwordOf(name))
+      Effect.as(change(write(passwordOf(name), `${Redacted.value(password)}\n`, true)), passwordOf(name))
   })
+})
+
+/** What a crash has left of the file. What is young may be another program's that is just writing it. */
+const dropLeftovers = Effect.fnUntraced(function* (file: string) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const folder = path.dirname(file)
+  const now = yield* Clock.currentTimeMillis
+  const entries = yield* Effect.orElseSucceed(fs.readDirectory(folder), () => [])
+  const left = entries.filter((entry) => entry.startsWith(`${path.basename(file)}.`) && entry.endsWith(".new"))
+  const drop = Effect.fnUntraced(function* (leftover: string) {
+    const { mtime } = yield* fs.stat(leftover)
+    const isOld = Option.exists(mtime, (date) => now - date.getTime() > profileLeftoverMilliseconds)
+    if (isOld) yield* fs.remove(leftover, { force: true })
+  })
+  yield* Effect.forEach(left, (entry) => Effect.ignore(drop(path.join(folder, entry))), { discard: true })
 })
 
 const failed = (detail: string): ProfilesFailed => new ProfilesFailed({ detail })

@@ -83,6 +83,7 @@ export interface Requests {
 interface Entry {
   readonly answers: Queue.Queue<Answer, CommandError>
   readonly upload: boolean
+  readonly listing: boolean
   refused: Refusal | undefined
   /** nobody waits any more: answers are dropped until the last one */
   abandoned: boolean
@@ -90,6 +91,8 @@ interface Entry {
   dropped: boolean
   /** the last answer has come */
   finished: boolean
+  /** nothing of it is to move any more */
+  left: boolean
 }
 
 /** Messages after which a request gets no more answers. */
@@ -126,10 +129,8 @@ export const make = Effect.fnUntraced(function* (
   const inFlight = yield* Semaphore.make(requestsInFlightMax)
   const ordering = yield* Semaphore.make(1)
   let lastId = 0
-  /** requests that somebody waits for */
-  let active = 0
-  /** requests without their last answer before which no content may run ahead */
-  let blocking = 0
+  /** requests of which something is to move still; those whose last answer content may not run ahead of */
+  let [active, blocking] = [0, 0]
   let over: CommandError | undefined
 
   // A record that is half out would end the session: an interrupted caller leaves, its record does not. What is stuck
@@ -193,6 +194,11 @@ export const make = Effect.fnUntraced(function* (
       Effect.andThen(cut)
     )
 
+  const leave = (entry: Entry): void => {
+    if (!entry.left) active -= 1
+    entry.left = true
+    if (active === 0) watchdog.expect(idleMillisecondsMax * 1_000)
+  }
   const deliver = Effect.fnUntraced(function* (frame: Frame) {
     const answer = yield* answerOf(frame)
     if (frame.id === connectionId) return yield* ofConnection(answer)
@@ -200,6 +206,8 @@ export const make = Effect.fnUntraced(function* (
     if (entry === undefined || entry.finished) return yield* new ProtocolBroken({ detail: "an answer to no request" })
     if (answer._tag === "Message" && isLast(answer.message)) {
       entry.finished = true
+      // Whoever has a listing may hold it for long, and nothing moves for it any more.
+      if (entry.listing) leave(entry)
       if (!entry.upload) blocking -= 1
       if (answer.message._tag === "Refused") entry.refused = answer.message
     }
@@ -260,8 +268,7 @@ export const make = Effect.fnUntraced(function* (
       const done = entry.finished || over !== undefined
       if (done) entries.delete(id)
       else entry.abandoned = true
-      active -= 1
-      if (active === 0) watchdog.expect(idleMillisecondsMax * 1_000)
+      leave(entry)
       // What still waits in the queue would hold up the reader.
       const cancel: Message.ClientMessage = { _tag: "Cancel", ...(entry.dropped && { drop: true }) }
       return Effect.andThen(Queue.shutdown(entry.answers), done ? Effect.void : post(id, cancel))
@@ -278,10 +285,12 @@ export const make = Effect.fnUntraced(function* (
     const entry: Entry = {
       answers,
       upload: command._tag === "Upload" || command._tag === "UploadBundle",
+      listing: command._tag === "Fetch",
       refused: undefined,
       abandoned: false,
       dropped: false,
-      finished: false
+      finished: false,
+      left: false
     }
     // Ids grow in the order in which commands leave.
     const { atOnce, id } = yield* ordering.withPermit(

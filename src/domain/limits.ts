@@ -286,6 +286,9 @@ export const fetchWatchEntriesMax = 200_000
 /** A client's file of one profile: four short lines, bytes. */
 export const profileBytesMax = 16 * 1024
 
+/** What was being written to be a profile or its password is a crash's leftover when it is older than this. */
+export const profileLeftoverMilliseconds = 60 * 60 * 1000
+
 /** The key exchange, and one login attempt, as a client waits for them: longer than a server's patience. */
 export const handshakeMillisecondsMax = 35_000
 

@@ -212,7 +212,7 @@ export const make = Effect.fnUntraced(function* (options: {
     Effect.suspend(() => {
       if (incoming === undefined) return Effect.undefined
       const { assembly, value } = incoming
-      return assembly === undefined ? value.write(content) : aliveMeanwhile(assembly.content(content))
+      return aliveMeanwhile(assembly === undefined ? value.write(content) : assembly.content(content))
     }).pipe(
       Effect.as(undefined),
       Effect.catch((error) => refused(id, error))

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
-import { Effect, Fiber, FileSystem, Layer, Redacted } from "effect"
+import { Deferred, Effect, Fiber, FileSystem, Layer, PlatformError, Redacted } from "effect"
 import { LoginIncorrect } from "../../src/client/ClientError.ts"
 import { LineEditor } from "../../src/client/LineEditor.ts"
 import * as PasswordSource from "../../src/client/PasswordSource.ts"
@@ -15,7 +15,7 @@ import * as ProfilesNode from "../../src/client/ProfilesNode.ts"
 import * as ReporterText from "../../src/client/ReporterText.ts"
 import { Screen } from "../../src/client/Screen.ts"
 import { profilesContract } from "../../src/client/testing/profilesContract.ts"
-import { passwordBytesMax } from "../../src/domain/limits.ts"
+import { passwordBytesMax, profileLeftoverMilliseconds } from "../../src/domain/limits.ts"
 
 let folder = ""
 beforeEach(() => {
@@ -138,6 +138,100 @@ describe("the file system", () => {
       const [found, names, refused] = yield* nowhere
       assert.deepStrictEqual([found, names], [undefined, []])
       assert.include(refused.message, "XDG_CONFIG_HOME")
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+})
+
+describe("two programs that use the profiles at once", () => {
+  const other = { server: "other.example" }
+  const mine = { server: "files.example" }
+  const files = () =>
+    fs
+      .readdirSync(folder, { recursive: true, withFileTypes: true })
+      .flatMap((entry) => (entry.isFile() ? [entry.name] : []))
+      .toSorted()
+
+  /** Profiles of another program, in which `then` happens whenever it has opened a file that it makes. */
+  const program = Effect.fnUntraced(function* (then: Effect.Effect<void>, links = true) {
+    const fileSystem = yield* FileSystem.FileSystem
+    const watched = FileSystem.FileSystem.of({
+      ...fileSystem,
+      open: (path, options) =>
+        Effect.tap(fileSystem.open(path, options), () => (options?.flag === "wx" ? then : Effect.void)),
+      link: links ? fileSystem.link : () => Effect.fail(noLinks)
+    })
+    const layer = Layer.provide(ProfilesNode.layer(folder), Layer.succeed(FileSystem.FileSystem, watched))
+    return yield* Effect.provide(Profiles, Layer.fresh(layer))
+  })
+  const noLinks = PlatformError.systemError({ _tag: "PermissionDenied", module: "FileSystem", method: "link" })
+
+  /** The second begins to write while the first does, and goes on when the first is done. */
+  const together = Effect.fnUntraced(function* (replace: boolean, links?: boolean) {
+    const begun = yield* Deferred.make<void>()
+    const done = yield* Deferred.make<void>()
+    const halt = Effect.andThen(Deferred.succeed(begun, undefined), Deferred.await(done))
+    const second = yield* program(halt, links)
+    let adding: Fiber.Fiber<string> | undefined
+    const first = yield* program(
+      Effect.gen(function* () {
+        adding = yield* Effect.forkDetach(tagOf(second.add(home, other, { replace })))
+        yield* Deferred.await(begun)
+      }),
+      links
+    )
+    const came = [yield* tagOf(first.add(home, mine, { replace })), yield* first.get(home)]
+    yield* Deferred.succeed(done, undefined)
+    came.push(adding && (yield* Fiber.join(adding)), yield* first.get(home))
+    return came
+  })
+  const tagOf = <E extends { readonly _tag: string }>(work: Effect.Effect<void, E>) =>
+    Effect.match(work, { onFailure: ({ _tag }) => _tag, onSuccess: () => "added" })
+
+  for (const links of [true, false]) {
+    it.live(`and add one of a name: ${links ? "one" : "without links too one"} is told, and none is half there`, () =>
+      Effect.gen(function* () {
+        assert.deepStrictEqual(yield* together(false, links), ["added", mine, "ProfileExists", mine])
+        assert.deepStrictEqual(files(), ["home.toml"])
+      }).pipe(Effect.provide(NodeServices.layer))
+    )
+  }
+
+  it.live("and replace one: the last one is there, and none is ever half there", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* together(true), ["added", mine, "added", other])
+      assert.deepStrictEqual(files(), ["home.toml"])
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+
+  it.live("and look at, or remove, what the other has just removed: there is none", () =>
+    Effect.gen(function* () {
+      const fileSystem = yield* FileSystem.FileSystem
+      const gone = (path: string) => Effect.sync(() => fs.rmSync(path, { force: true }))
+      const exists = (path: string) => Effect.tap(fileSystem.exists(path), () => gone(path))
+      const remove: typeof fileSystem.remove = (path, options) =>
+        Effect.andThen(gone(path), fileSystem.remove(path, options))
+      const layer = Layer.succeed(FileSystem.FileSystem, { ...fileSystem, exists, remove })
+      const profiles = yield* Effect.provide(Profiles, Layer.provide(ProfilesNode.layer(folder), layer))
+      yield* profiles.add(home, mine)
+      assert.deepStrictEqual(yield* tagOf(profiles.remove(home)), "NoSuchProfile")
+      assert.isUndefined(yield* profiles.get(home))
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+
+  it.live("what a crash has left of a profile goes with the next one, and what may be another's stays", () =>
+    Effect.gen(function* () {
+      const profiles = yield* program(Effect.void)
+      const path = yield* profiles.keepPassword(home, Redacted.make("s3cret"))
+      const young = profileLeftoverMilliseconds / 2
+      const leave = (name: string, age: number) => {
+        fs.writeFileSync(join(folder, "passwords", name), "s3cret\n")
+        const time = new Date(fs.statSync(path).mtimeMs - age)
+        fs.utimesSync(join(folder, "passwords", name), time, time)
+      }
+      for (const name of ["home.new", "home.1.new", "home-2.1.new"]) leave(name, profileLeftoverMilliseconds * 2)
+      leave("home.2.new", young)
+      yield* profiles.keepPassword(home, Redacted.make("another"))
+      assert.deepStrictEqual(files(), ["home", "home-2.1.new", "home.2.new"])
     }).pipe(Effect.provide(NodeServices.layer))
   )
 })

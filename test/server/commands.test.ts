@@ -491,20 +491,79 @@ describe("slowness", () => {
     })
   )
 
-  scenario(
-    "a commit that takes long keeps both ends patient",
-    () =>
-      Effect.gen(function* () {
-        const session = yield* connect()
-        const fiber = yield* Effect.forkChild(session.upload(name, Fixture.source(Fixture.bytes(1, 10))))
-        yield* settle
-        yield* Effect.forEach(Array.from({ length: (10 * stallMillisecondsMax) / keepAliveMilliseconds }), () =>
-          TestClock.adjust(keepAliveMilliseconds)
+  const slow: ReadonlyArray<readonly [string, Parameters<typeof scenario>[2]]> = [
+    ["commit", { beforeCommit: Effect.sleep(9 * stallMillisecondsMax) }],
+    ["write", { beforeWrite: Effect.sleep(9 * stallMillisecondsMax) }]
+  ]
+  for (const [what, options] of slow) {
+    scenario(
+      `a ${what} that takes long keeps both ends patient`,
+      () =>
+        Effect.gen(function* () {
+          const session = yield* connect()
+          const fiber = yield* Effect.forkChild(session.upload(name, Fixture.source(Fixture.bytes(1, 10))))
+          yield* settle
+          yield* Effect.forEach(Array.from({ length: (10 * stallMillisecondsMax) / keepAliveMilliseconds }), () =>
+            TestClock.adjust(keepAliveMilliseconds)
+          )
+          assert.strictEqual((yield* Fiber.join(fiber)).size, 10)
+        }),
+      options
+    )
+  }
+})
+
+describe("whoever takes long with what has come", () => {
+  const many = Array.from({ length: 1_000 }, (_, index) => FileName.make(`many/${index}`))
+  const contents = many.map((name) => ({ name, content: Fixture.bytes(1, 2_000), modified: 0 }))
+  const files = [{ name, content: Fixture.bytes(1, 3_000_000), modified: 0 }, ...contents]
+  const long = Effect.sleep(3 * stallMillisecondsMax)
+  /** Takes long over the first two. */
+  const slowly = () => {
+    let taken = 0
+    return () => Effect.suspend(() => (taken++ < 2 ? long : Effect.void))
+  }
+  const receiver = (write: () => Effect.Effect<void>) => Effect.succeed({ write, commit: () => Effect.void })
+  const older = Fixture.source(Fixture.bytes(2, 3_000_000))
+  const ways: ReadonlyArray<readonly [string, (session: ClientSession) => Effect.Effect<unknown, unknown>]> = [
+    ["content of a download", (session) => session.download(name, () => receiver(slowly()))],
+    ["the place of a download", (session) => session.download(name, () => Effect.andThen(long, receiver(slowly())))],
+    ["content of an update", (session) => session.update(name, older, () => receiver(slowly()))],
+    ["the place of an update", (session) => session.update(name, older, () => Effect.as(long, Fixture.sink()))],
+    ["files of a bundle", (session) => session.downloadBundle(many, slowly())],
+    [
+      "a listing with content",
+      (session) =>
+        session.fetchToGet([FileName.make("many")]).pipe(
+          Effect.tap(long),
+          Effect.flatMap((entries) =>
+            session.downloadBundle(
+              entries.map(({ name }) => name),
+              slowly()
+            )
+          ),
+          Effect.scoped
         )
-        assert.strictEqual((yield* Fiber.join(fiber)).size, 10)
-      }),
-    { beforeCommit: Effect.sleep(9 * stallMillisecondsMax) }
-  )
+    ]
+  ]
+  for (const [what, way] of ways) {
+    scenario(
+      `${what}: is not told that the connection was lost`,
+      () =>
+        Effect.gen(function* () {
+          const session = yield* connect()
+          const fiber = yield* Effect.forkChild(way(session))
+          for (let passed = 0; passed < 12 * stallMillisecondsMax; passed += keepAliveMilliseconds) {
+            yield* settle
+            yield* TestClock.adjust(keepAliveMilliseconds)
+          }
+          yield* Fiber.join(fiber)
+          yield* session.describe(name)
+          yield* nothingHeld
+        }),
+      { files }
+    )
+  }
 })
 
 describe("the store behind the server", () => {

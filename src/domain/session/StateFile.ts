@@ -1,8 +1,8 @@
 /**
  * A small file of the server's own: read whole and bounded, replaced whole and durably.
  *
- * Whoever replaces holds a lock, so that two never share the temporary name. After a crash the old or the new content
- * is there; a leftover of the crash is removed by the next replacement.
+ * Whoever replaces holds a lock, so that two never share the temporary name; who has none places, under a name of his
+ * own. After a crash the old or the new content is there; a leftover of the crash is removed by the next replacement.
  */
 import { Clock, Context, Data, Effect, FileSystem, Option, Path, PlatformError } from "effect"
 import { fromUtf8 } from "../Bytes.ts"
@@ -95,21 +95,61 @@ export const replace = (
 ): Effect.Effect<void, PlatformError.PlatformError, FileSystem.FileSystem | Path.Path> =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
-    const folder = (yield* Path.Path).dirname(path)
     const temporary = `${path}.new`
     yield* fs.remove(temporary, { force: true })
-    yield* Effect.scoped(
-      Effect.gen(function* () {
-        const file = yield* fs.open(temporary, { flag: "wx", mode: 0o600, noFollow: true })
-        yield* giveToOwner(file, { temporary, path, folder })
-        yield* file.writeAll(fromUtf8(text))
-        yield* file.sync
-      })
-    )
+    yield* write(path, text, temporary)
     yield* fs.rename(temporary, path)
-    yield* syncFolder(folder)
+    yield* syncFolder((yield* Path.Path).dirname(path))
     // A file operation cannot be called back: an interrupted one would go on behind our back.
   }).pipe(Effect.uninterruptible)
+
+/** How a file is placed by one of several who hold no lock. */
+export interface Unlocked {
+  /** where it is until it is whole: a name beside it that nobody else has */
+  readonly temporary: string
+  /** false: fails with `AlreadyExists` when there is one, and leaves it as it is */
+  readonly replace: boolean
+}
+
+/** As `replace`, for whoever holds no lock: of several at once each places a whole file. */
+export const place = (
+  path: string,
+  text: string,
+  { replace, temporary }: Unlocked
+): Effect.Effect<void, PlatformError.PlatformError, FileSystem.FileSystem | Path.Path> =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const taking = replace ? fs.rename(temporary, path) : takeFree(fs, temporary, path)
+    // A second name of the file is left by a link, the only one by a failure.
+    yield* Effect.andThen(write(path, text, temporary), taking).pipe(
+      Effect.ensuring(Effect.ignore(fs.remove(temporary, { force: true })))
+    )
+    yield* syncFolder((yield* Path.Path).dirname(path))
+  }).pipe(Effect.uninterruptible)
+
+/** A link is made only where nothing is: a look and a rename behind it could come between another's. */
+const takeFree = (fs: FileSystem.FileSystem, temporary: string, path: string) =>
+  Effect.catchIf(
+    fs.link(temporary, path),
+    ({ reason }) => reason._tag !== "AlreadyExists",
+    // Where there are no links, as on FAT, a look must do.
+    () => Effect.flatMap(fs.exists(path), (there) => (there ? taken(path) : fs.rename(temporary, path)))
+  )
+
+const taken = (pathOrDescriptor: string) =>
+  Effect.fail(
+    PlatformError.systemError({ _tag: "AlreadyExists", module: "StateFile", method: "place", pathOrDescriptor })
+  )
+
+/** Writes what is to be at the path under a temporary name, durably. */
+const write = Effect.fnUntraced(function* (path: string, text: string, temporary: string) {
+  const fs = yield* FileSystem.FileSystem
+  const folder = (yield* Path.Path).dirname(path)
+  const file = yield* fs.open(temporary, { flag: "wx", mode: 0o600, noFollow: true })
+  yield* giveToOwner(file, { temporary, path, folder })
+  yield* file.writeAll(fromUtf8(text))
+  yield* file.sync
+}, Effect.scoped)
 
 /**
  * Makes a folder for its owner alone, and those above it. One at a time: Node makes them all at once, and never ends
