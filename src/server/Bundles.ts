@@ -23,6 +23,7 @@ import type { RequestId } from "../domain/wire/Frame.ts"
 import * as Message from "../domain/wire/Message.ts"
 import type { Refusal } from "../domain/wire/Refusal.ts"
 import * as Gathering from "./Gathering.ts"
+import type { AliveMeanwhile } from "./KeepAlive.ts"
 import { log } from "./LogEvent.ts"
 import { refusalOf, refusalOfTarget, type Refusals, type Stopped } from "./Refusals.ts"
 import type { SignatureMaker } from "./SignatureMaker.ts"
@@ -58,6 +59,7 @@ interface Coming extends Asked<"Gather"> {
 type SendError = ChannelFailed | Stopped
 
 export const make = (options: {
+  readonly aliveMeanwhile: AliveMeanwhile
   readonly channel: FrameChannel
   readonly digest: Digest["Service"]
   readonly files: Confined
@@ -70,7 +72,7 @@ export const make = (options: {
   readonly user: () => string
   readonly watch: SessionWatch
 }): Bundles => {
-  const { channel, digest, files, known, maker, ours, refusals, user, watch } = options
+  const { aliveMeanwhile, channel, digest, files, known, maker, ours, refusals, user, watch } = options
   const { store } = files
   const { logged } = refusals
   let coming: Coming | undefined
@@ -164,7 +166,7 @@ export const make = (options: {
 
   /** Sends what fits into one bundle of those that are left; gives how many it went through and how many it sent. */
   const sendSome = Effect.fnUntraced(function* (id: RequestId, names: ReadonlyArray<FileName>, from: number) {
-    const read = yield* SmallFiles.readAll(store, names.slice(from), bundleBytesMax)
+    const read = yield* aliveMeanwhile(SmallFiles.readAll(store, names.slice(from), bundleBytesMax))
     const bundle = sending(id)
     for (const [offset, outcome] of (read.length > 0 ? read : [Result.fail(missing)]).entries()) {
       const index = from + offset
@@ -190,7 +192,8 @@ export const make = (options: {
     }
     const names = places.flatMap((index) => first[index]?.name ?? [])
     const bundle = sending(id)
-    for (const [at, outcome] of (yield* SmallFiles.readAll(store, names, bundleBytesMax)).entries()) {
+    const read = yield* aliveMeanwhile(SmallFiles.readAll(store, names, bundleBytesMax))
+    for (const [at, outcome] of read.entries()) {
       const index = places[at]
       // What cannot be read now is refused when it is asked for.
       if (index === undefined || Result.isFailure(outcome) || outcome.success.content === undefined) continue

@@ -100,6 +100,12 @@ const readDigest = (digest: Digest["Service"], file: OpenFile) =>
     Effect.map((content) => digestOf(digest, [content]))
   )
 
+/** How long the disk takes is no silence of the client's. */
+const readIn = (aliveMeanwhile: KeepAlive.AliveMeanwhile, { read, readInto }: OpenFile) => ({
+  read: (offset: number, length: number) => aliveMeanwhile(read(offset, length)),
+  ...(readInto && { readInto: (offset: number, target: Uint8Array) => aliveMeanwhile(readInto(offset, target)) })
+})
+
 const holdIn =
   (connection: Scope.Scope) =>
   <A>(resource: Effect.Effect<A, StoreError, Scope.Scope>): Effect.Effect<Held<A>, StoreError> =>
@@ -135,7 +141,7 @@ export const make = Effect.fnUntraced(function* (options: {
   const known = (name: FileName) => knownDigest({ store, signatures, digest }, name)
   const refusals = Refusals.make({ files, user, watch })
   const { refused, refusedTarget } = refusals
-  const bundles = Bundles.make({ channel, digest, files, known, maker, ours, refusals, user, watch })
+  const bundles = Bundles.make({ channel, digest, files, known, maker, ours, refusals, user, watch, aliveMeanwhile })
 
   const hold = holdIn(connection)
   const discard: Effect.Effect<void> = Effect.suspend(() => {
@@ -277,7 +283,7 @@ export const make = Effect.fnUntraced(function* (options: {
       opened = undefined
       if (held === undefined) return Effect.void
       const { entry, unchanged } = held.value
-      const source = { ...held.value, size: entry.size }
+      const source = { ...held.value, ...readIn(aliveMeanwhile, held.value), size: entry.size }
       const send = (block: Uint8Array) => unlessStopped(id, channel.send({ kind: "content", id, parts: [block] }))
       // A part of the file proves nothing by itself: the digest of the whole comes from its signature.
       const sendPart = Effect.gen(function* () {

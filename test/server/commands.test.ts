@@ -513,6 +513,40 @@ describe("slowness", () => {
   }
 })
 
+describe("a disk that takes long to read", () => {
+  const [small, large] = [FileName.make("small"), FileName.make("large")]
+  const files = [
+    { name: small, content: Fixture.bytes(1, 3), modified: 0 },
+    { name: large, content: Fixture.bytes(1, 3_000_000), modified: 0 }
+  ]
+  const older = Fixture.source(Fixture.bytes(2, 3_000_000))
+  const to = () => Effect.succeed(Fixture.sink())
+  const ways: ReadonlyArray<readonly [string, (session: ClientSession) => Effect.Effect<unknown, unknown>]> = [
+    ["a small download", (session) => session.download(small, to)],
+    ["a large download", (session) => session.download(large, to)],
+    ["an update", (session) => session.update(large, older, to)],
+    ["a bundle", (session) => session.downloadBundle([small], () => Effect.void)],
+    ["a listing with content", (session) => Effect.scoped(session.fetchToGet([small]))]
+  ]
+  for (const [what, way] of ways) {
+    scenario(
+      `${what}: keeps both ends patient`,
+      () =>
+        Effect.gen(function* () {
+          const session = yield* connect()
+          const fiber = yield* Effect.forkChild(way(session))
+          while (fiber.pollUnsafe() === undefined) {
+            yield* settle
+            yield* TestClock.adjust(keepAliveMilliseconds)
+          }
+          yield* Fiber.join(fiber)
+          yield* nothingHeld
+        }),
+      { files, beforeRead: Effect.sleep(3 * stallMillisecondsMax) }
+    )
+  }
+})
+
 describe("whoever takes long with what has come", () => {
   const many = Array.from({ length: 1_000 }, (_, index) => FileName.make(`many/${index}`))
   const contents = many.map((name) => ({ name, content: Fixture.bytes(1, 2_000), modified: 0 }))

@@ -66,6 +66,7 @@ export interface Options {
   readonly arrived?: Effect.Effect<Arrived | undefined>
   /** runs before each write */
   readonly beforeWrite?: Effect.Effect<void>
+  readonly beforeRead?: Effect.Effect<void>
   /** runs before each commit */
   readonly beforeCommit?: Effect.Effect<void>
   /** runs when a file was removed or renamed, before anybody hears of it */
@@ -116,7 +117,10 @@ const watchedStore = (options: Options) =>
           yield* holding("files")
           return {
             ...file,
-            read: (offset, length) => Effect.suspend(() => ((calls.read += 1), file.read(offset, length)))
+            read: (offset, length) =>
+              Effect.suspend(() => ((calls.read += 1), options.beforeRead ?? Effect.void)).pipe(
+                Effect.andThen(file.read(offset, length))
+              )
           }
         }),
         stage: Effect.fnUntraced(function* (request) {
