@@ -394,7 +394,7 @@ const temporaryRandomBytes = 12
 /** `.NAME.RANDOM.part`, hidden; between them what it is the beginning of, when it may be gone on with. */
 export const temporaryName = (name: string, version: Version | undefined, random: string): string => {
   const end = `${version === undefined ? "" : `.${version.size}-${version.modified}`}.${random}.part`
-  return `.${cut(name, nameSegmentBytesMax - end.length - 1)}${end}`
+  return `.${fitting(name, nameSegmentBytesMax - end.length - 1)}${end}`
 }
 
 const temporaryPattern = /^\.(.+?)((?:\.(\d{1,16})-(\d{1,16}))?\.[0-9a-f]{24}\.part)$/su
@@ -405,15 +405,34 @@ export const isTemporary = (entry: string): boolean => temporaryPattern.test(ent
 /** Undefined for what is no temporary name of this destination. */
 const parseTemporary = (name: string, entry: string): { readonly declared: Version | undefined } | undefined => {
   const [, kept = "", end = "", size, modified] = temporaryPattern.exec(entry) ?? []
-  if (kept === "" || kept !== cut(name, nameSegmentBytesMax - end.length - 1)) return undefined
+  if (kept === "" || kept !== fitting(name, nameSegmentBytesMax - end.length - 1)) return undefined
   const declared = { size: Number(size), modified: Number(modified) }
   // Names come from elsewhere as well: no file has such a size or time, and no server can be asked for it.
   return { declared: declared.size <= fileBytesMax && declared.modified <= millisecondsMax ? declared : undefined }
 }
 
-/** The beginning of a name that fits into so many bytes: the whole would be too long for a file system. */
-const cut = (name: string, bytesMax: number): string => {
+/**
+ * A name in so many bytes. Of one that would be too long for a file system it is the beginning, and what tells it from
+ * others that begin like it: a download of one must not take what is another's.
+ */
+const fitting = (name: string, bytesMax: number): string => {
   if (Bytes.utf8Length(name) <= bytesMax) return name
+  const mark = `~${markOf(name)}`
+  return cut(name, bytesMax - mark.length) + mark
+}
+
+/** FNV-1a of 64 bits, in hex: who makes two names alike in it on purpose loses only what is left of his downloads. */
+const markOf = (name: string): string =>
+  Bytes.fromUtf8(name)
+    .reduce((hash, byte) => BigInt.asUintN(64, (hash ^ BigInt(byte)) * fnvPrime), fnvOffset)
+    .toString(16)
+    .padStart(16, "0")
+
+const fnvOffset = 0xcbf29ce484222325n
+const fnvPrime = 0x100000001b3n
+
+/** The beginning of a name that fits into so many bytes. */
+const cut = (name: string, bytesMax: number): string => {
   let room = bytesMax
   let kept = ""
   for (const character of name) {

@@ -20,6 +20,7 @@ import {
   clonedBytesMin,
   contentBlockBytes,
   fileBytesMax,
+  nameSegmentBytesMax,
   resumeBytesMin,
   stagedLeftoverMillisecondsMax
 } from "../../src/domain/limits.ts"
@@ -474,6 +475,25 @@ describe("the file system", () => {
       yield* put(join(folder, name))
       assert.deepStrictEqual(fs.readdirSync(folder).toSorted(), ["w", name])
     })
+  )
+
+  it.effect("takes nothing for left of a download that another long name has left which begins like it", () =>
+    Effect.gen(function* () {
+      const { leftover, stage } = yield* LocalFiles
+      const [one, other] = ["1", "2"].map((end) => join(folder, "w", "é".repeat(127) + end))
+      const size = 2 * resumeBytesMin
+      const staged = Effect.gen(function* () {
+        const staging = yield* stage(one ?? "", { size, modified: 5, resumable: true })
+        yield* staging.write([new Uint8Array(resumeBytesMin)])
+      })
+      yield* Effect.scoped(staged)
+      const from = (path = "") => Effect.scoped(Effect.map(leftover(path), (left) => left?.from))
+      assert.strictEqual(yield* from(other), undefined)
+      assert.strictEqual(yield* from(one), resumeBytesMin)
+      const [left = ""] = fs.readdirSync(join(folder, "w"))
+      assert.isAtMost(Buffer.byteLength(left), nameSegmentBytesMax)
+      assert.isTrue(StagedFile.isTemporary(left))
+    }).pipe(Effect.provide(real))
   )
 })
 
