@@ -6,10 +6,11 @@
  * themselves, which hold memory, and `largeFilesAheadMax` others, which hold a descriptor. The loss of the session ends
  * all of them.
  */
-import { Clock, Effect, Exit, Result, type Scope, Semaphore } from "effect"
+import { Effect, Exit, Result, type Scope, Semaphore } from "effect"
 import { type BundleCost, bundlesOf, costOfFile, costOfName } from "../domain/file/PackedFiles.ts"
 import * as FileName from "../domain/file/FileName.ts"
 import { bundlesAheadMax, filesAheadMax, largeFilesAheadMax, smallFileBytesMax } from "../domain/limits.ts"
+import * as Monotonic from "../domain/Monotonic.ts"
 import type { SourceShrank } from "../domain/transfer/Outgoing.ts"
 import type { OnCrossed } from "./Bundles.ts"
 import type { LocalFileFailed, NamesCollide, RequestRefused, SourceMissing } from "./ClientError.ts"
@@ -115,7 +116,7 @@ export const run = Effect.fnUntraced(function* <R>(
 ): Effect.fn.Return<boolean, Exclude<NoSession, FileError>, R | Reporter | Sessions> {
   const reporter = yield* Reporter
   const crossedBefore = before.crossed ?? (yield* traffic)
-  const began = yield* Clock.currentTimeMillis
+  const began = yield* Monotonic.now
   const total = { files: before.equal, equal: before.equal, failed: before.failed, removed: 0, size: 0, reused: 0 }
   const failures = Failures.make(reporter, command)
   const large = yield* Semaphore.make(largeFilesAheadMax)
@@ -189,7 +190,7 @@ export const run = Effect.fnUntraced(function* <R>(
   const outcome = yield* Effect.flatMap(progressOfAll(command, all), moving).pipe(Effect.scoped, Effect.exit)
   yield* failures.rest
   if (summarize || total.failed > 0 || Exit.isFailure(outcome)) {
-    const milliseconds = (yield* Clock.currentTimeMillis) - began
+    const milliseconds = Math.round((yield* Monotonic.now) - began)
     const { received, sent } = yield* traffic
     const crossed = { sent: sent - crossedBefore.sent, received: received - crossedBefore.received }
     yield* reporter.summed({ command, ...total, ...crossed, milliseconds })

@@ -4,8 +4,9 @@
  * For work that may be done twice: transfers, which go on where they stopped, and questions. Whoever runs several at
  * once shares one new connection, and one patience.
  */
-import { Clock, Context, Effect, Result, Schedule } from "effect"
+import { Context, Effect, Result, Schedule } from "effect"
 import { reconnectMilliseconds, reconnectsMax, reconnectTriesMax, settledMilliseconds } from "../domain/limits.ts"
+import * as Monotonic from "../domain/Monotonic.ts"
 import { ConnectionLost } from "./ClientError.ts"
 import type { ClientSession } from "./ClientSession.ts"
 import { Reporter } from "./Reporter.ts"
@@ -45,12 +46,12 @@ export const persistently = Effect.fnUntraced(function* <A, E, R>(
   if (!again || !(yield* Persistence)) return yield* work(session)
   let losses = 0
   while (true) {
-    const began = yield* Clock.currentTimeMillis
+    const began = yield* Monotonic.now
     const outcome = yield* Effect.result(work(session))
     if (Result.isSuccess(outcome)) return outcome.success
     const error = outcome.failure
     if (!(error instanceof ConnectionLost) || !isPassing(error)) return yield* Effect.fail(error)
-    losses = (yield* Clock.currentTimeMillis) - began > settledMilliseconds ? 1 : losses + 1
+    losses = (yield* Monotonic.now) - began > settledMilliseconds ? 1 : losses + 1
     if (losses > reconnectsMax) return yield* Effect.fail(error)
     session = yield* nextAfter(error)
   }

@@ -1,10 +1,11 @@
 /**
  * Tells a person: results on standard output; progress, notes and errors on standard error.
  */
-import { Clock, Effect, Layer, Redacted, Schedule } from "effect"
+import { Effect, Layer, Redacted, Schedule } from "effect"
 import type { FileEntry } from "../domain/file/FileEntry.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { progressDrawMilliseconds, progressLineMilliseconds } from "../domain/limits.ts"
+import * as Monotonic from "../domain/Monotonic.ts"
 import { LocalFileFailed, RequestRefused, SourceMissing, WatchedGone } from "./ClientError.ts"
 import * as Figures from "../domain/file/Figures.ts"
 import * as Glob from "./Glob.ts"
@@ -192,12 +193,12 @@ const freeColumns = 1 + "^C".length
 
 /** A line that is drawn again and again, and gone when the transfer is over. */
 const bar = Effect.fnUntraced(function* (err: Output, command: TransferCommand, name: string) {
-  let state = ProgressBar.start(yield* Clock.currentTimeMillis)
+  let state = ProgressBar.start(yield* Monotonic.now)
   let latest: Progress | undefined
   let drawn = false
   const draw = Effect.gen(function* () {
     if (latest === undefined) return
-    state = ProgressBar.look(state, yield* Clock.currentTimeMillis, latest)
+    state = ProgressBar.look(state, yield* Monotonic.now, latest)
     drawn = true
     const line = ProgressBar.render(state, command, name, Math.max(1, (err.columns() ?? 80) - freeColumns))
     yield* err.write(`\r${line}\x1b[K`)
@@ -212,11 +213,11 @@ const bar = Effect.fnUntraced(function* (err: Output, command: TransferCommand, 
 
 /** A line now and then: enough to see in a log that something moves. */
 const lines = Effect.fnUntraced(function* (err: Output, command: TransferCommand, name: string) {
-  let state = ProgressBar.start(yield* Clock.currentTimeMillis)
+  let state = ProgressBar.start(yield* Monotonic.now)
   let latest: Progress | undefined
   const say = Effect.gen(function* () {
     if (latest === undefined) return
-    state = ProgressBar.look(state, yield* Clock.currentTimeMillis, latest)
+    state = ProgressBar.look(state, yield* Monotonic.now, latest)
     const { done, reused, total } = state.progress
     const again = reused === 0 ? "" : `, ${Figures.size(reused)} reused`
     const share = `${ProgressBar.percent(state.progress)} %, ${Figures.size(done)} of ${Figures.size(total)}`

@@ -1,12 +1,13 @@
 /**
  * One file's transfer, alone or among many: what is sent or got, how far it is, and the report of its end.
  */
-import { Clock, Effect, Exit, Result, Scope } from "effect"
+import { Effect, Exit, Result, Scope } from "effect"
 import { type ContentDigest, Digest, digestOf } from "../domain/file/Digest.ts"
 import { mayRun } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { bundleBytesMax, bundlesAheadMax, smallFileBytesMax } from "../domain/limits.ts"
+import * as Monotonic from "../domain/Monotonic.ts"
 import { SourceShrank } from "../domain/transfer/Outgoing.ts"
 import type { Along, Bundled, FileError, Moved, Together } from "./Batch.ts"
 import type { OnCrossed, Refusals, SmallDownload, SmallUpload } from "./Bundles.ts"
@@ -135,7 +136,7 @@ export const downloadOfMany = Effect.fnUntraced(function* ({ name, place, size }
 export const sendTogether: Together<Services> = (items, told, onCrossed) =>
   withRoom((room) =>
     Effect.gen(function* () {
-      const began = yield* Clock.currentTimeMillis
+      const began = yield* Monotonic.now
       const found = yield* readTogether(items, room)
       const outcomes = items.map((): Outcome => undefined)
       yield* settleAll(outcomes, found, yield* uploadAll(found, onCrossed))
@@ -153,7 +154,7 @@ export const sendTogether: Together<Services> = (items, told, onCrossed) =>
 export const paraTogether: Together<Services> = (items, told, onCrossed) =>
   withRoom((room) =>
     Effect.gen(function* () {
-      const began = yield* Clock.currentTimeMillis
+      const began = yield* Monotonic.now
       const found = yield* readTogether(items, room)
       const outcomes = items.map((): Outcome => undefined)
       const asked = Reconnect.persistently((session) =>
@@ -252,7 +253,7 @@ const tellAll = Effect.fnUntraced(function* (
   outcomes: ReadonlyArray<Outcome>,
   began: number
 ) {
-  const milliseconds = (yield* Clock.currentTimeMillis) - began
+  const milliseconds = Math.round((yield* Monotonic.now) - began)
   const well = files.flatMap(({ digest, index, name }): ReadonlyArray<Transferred> => {
     const outcome = outcomes[index]
     if (outcome === undefined || Result.isFailure(outcome)) return []
@@ -286,7 +287,7 @@ const perPlaces = Effect.fnUntraced(function* <A, B>(
 /** Gets small files in one request. What is not small any more is left to be got alone. */
 export const getTogether: Together<Services> = Effect.fnUntraced(function* (items, told, onCrossed) {
   const reporter = yield* Reporter
-  const began = yield* Clock.currentTimeMillis
+  const began = yield* Monotonic.now
   const outcomes = items.map((): Result.Result<Moved, FileError> | undefined => undefined)
   let arrived = 0
   const take = Effect.fnUntraced(function* (asked: ReadonlyArray<Asked>, some: ReadonlyArray<SmallDownload>) {
@@ -315,7 +316,7 @@ export const getTogether: Together<Services> = Effect.fnUntraced(function* (item
     }
     const got = told ? files.filter((_, position) => placed[position] && Result.isSuccess(placed[position])) : []
     if (got.length === 0) return
-    const milliseconds = (yield* Clock.currentTimeMillis) - began
+    const milliseconds = Math.round((yield* Monotonic.now) - began)
     yield* reporter.transferredAll(
       got.map(({ digest, item: { name, place }, size }) => ({
         command: "download",
@@ -407,7 +408,7 @@ const timed = Effect.fnUntraced(function* <E, R>(
   // The login is no part of it.
   yield* sessions.session
   const reporter = yield* Reporter
-  const began = yield* Clock.currentTimeMillis
+  const began = yield* Monotonic.now
   const before = sessions.traffic()
   let reused = 0
   let equal = false
@@ -424,7 +425,7 @@ const timed = Effect.fnUntraced(function* <E, R>(
       return Reconnect.persistently((session) => transfer(onProgress, session), again)
     })
   )
-  const milliseconds = (yield* Clock.currentTimeMillis) - began
+  const milliseconds = Math.round((yield* Monotonic.now) - began)
   const where = path === undefined ? {} : { path }
   const after = sessions.traffic()
   const [sent, received] = [after.sent - before.sent, after.received - before.received]

@@ -9,7 +9,7 @@
  * - When the network is lost it runs again after a pause, 1 s at first and twice as long each time, up to a minute.
  *   Before the first pass has ended well a failure ends the command: a name or a password was probably mistyped.
  */
-import { Clock, Deferred, Effect, Option, Queue, Stream } from "effect"
+import { Deferred, Effect, Option, Queue, Stream } from "effect"
 import type { FileEntry } from "../domain/file/FileEntry.ts"
 import { printable } from "../domain/file/Printable.ts"
 import {
@@ -24,6 +24,7 @@ import {
   watchRetryMilliseconds,
   watchRetryMillisecondsMax
 } from "../domain/limits.ts"
+import * as Monotonic from "../domain/Monotonic.ts"
 import { SourceMissing, TooManyToWatch, WatchedGone } from "./ClientError.ts"
 import * as Glob from "./Glob.ts"
 import * as Unlisted from "./Unlisted.ts"
@@ -176,9 +177,9 @@ export const follow = <R>(
 
 /** Waits until nothing has changed for a while. */
 const settled = Effect.fnUntraced(function* (changed: Queue.Dequeue<true>) {
-  const began = yield* Clock.currentTimeMillis
+  const began = yield* Monotonic.now
   while (true) {
-    const left = began + watchQuietMillisecondsMax - (yield* Clock.currentTimeMillis)
+    const left = began + watchQuietMillisecondsMax - (yield* Monotonic.now)
     if (left <= 0) return
     const more = yield* Effect.timeoutOption(Queue.take(changed), Math.min(watchQuietMilliseconds, left))
     if (Option.isNone(more)) return
@@ -220,7 +221,7 @@ export const fetch = (
     const listing = Effect.gen(function* () {
       const session = yield* (yield* Sessions).session
       // The login counts not: the next listing has none.
-      const began = yield* Clock.currentTimeMillis
+      const began = yield* Monotonic.now
       const entries = new Map<string, FileEntry>()
       const lacks = Unlisted.make([pattern ?? "**"], Unlisted.fitting)
       const gone = Unlisted.make([], Unlisted.naming)
@@ -235,7 +236,7 @@ export const fetch = (
         }
         return entries.size > fetchWatchEntriesMax ? Effect.fail(new TooManyToWatch()) : Effect.void
       })
-      return { entries, lacks, gone, lacking, took: (yield* Clock.currentTimeMillis) - began }
+      return { entries, lacks, gone, lacking, took: (yield* Monotonic.now) - began }
     })
     const pass = surviving(listing)
     while (true) {

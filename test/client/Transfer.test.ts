@@ -3,6 +3,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Result } from "effect"
+import { TestClock } from "effect/testing"
 import type { SmallDownload } from "../../src/client/Bundles.ts"
 import { ConnectionLost, RequestRefused } from "../../src/client/ClientError.ts"
 import type { ClientSession } from "../../src/client/ClientSession.ts"
@@ -17,6 +18,7 @@ import { digestOf } from "../../src/domain/file/Digest.ts"
 import * as DigestPortable from "../../src/domain/file/DigestPortable.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
 import { digest } from "../domain/transfer/deltas.ts"
+import { withTimeOfDay } from "../settableTime.ts"
 
 /** What a server does about one request: positions that it sends, positions that it refuses, and then it is gone. */
 interface Answer {
@@ -28,7 +30,7 @@ interface Answer {
 const contentOf = (name: string) => new TextEncoder().encode(`content of ${name}`)
 
 /** A download of files `a` to `d`, each request answered by the next session. */
-const downloaded = (answers: ReadonlyArray<Answer>) => {
+const downloaded = (answers: ReadonlyArray<Answer>, meanwhile: Effect.Effect<void> = Effect.void) => {
   const written = { out: "", err: "" }
   const asked: Array<ReadonlyArray<string>> = []
   const crossed: Array<number> = []
@@ -38,6 +40,7 @@ const downloaded = (answers: ReadonlyArray<Answer>) => {
     const downloadBundle: ClientSession["downloadBundle"] = (names, take, onCrossed = () => {}) =>
       Effect.gen(function* () {
         asked.push(names)
+        yield* meanwhile
         const files = answer.sends.map((index): SmallDownload => {
           const content = contentOf(names[index] ?? "")
           return { index, modified: 0, size: content.length, digest: digestOf(digest, [content]), parts: [content] }
@@ -62,7 +65,8 @@ const downloaded = (answers: ReadonlyArray<Answer>) => {
     const outcomes = yield* Transfer.getTogether(items, true, (bytes) => void crossed.push(bytes))
     const told = written.out.split("\n").flatMap((line) => /"event":"downloaded".*"name":"(.)"/.exec(line)?.[1] ?? [])
     const came = outcomes.map((one) => (one === undefined ? "alone" : Result.isSuccess(one) ? "got" : one.failure._tag))
-    return { asked, crossed, told, came }
+    const took = written.out.match(/"milliseconds":[^,}]*/g)
+    return { asked, crossed, told, came, took }
   }).pipe(Effect.provideService(Reconnect.Persistence, true), Effect.provide(layer))
 }
 
@@ -71,7 +75,7 @@ const bytesOf = (names: string) => [...names].reduce((sum, name) => sum + conten
 describe("files that are got together while the connection is lost", () => {
   it.effect("are asked for and told once each, and what is refused is still the right one", () =>
     Effect.gen(function* () {
-      const done = yield* downloaded([
+      const { took: _, ...done } = yield* downloaded([
         { sends: [0, 1], lost: true },
         { sends: [1], refuses: [0] }
       ])
@@ -89,7 +93,7 @@ describe("files that are got together while the connection is lost", () => {
 
   it.effect("are not asked for again when all of them had come", () =>
     Effect.gen(function* () {
-      const done = yield* downloaded([{ sends: [0, 1, 2, 3], lost: true }])
+      const { took: _, ...done } = yield* downloaded([{ sends: [0, 1, 2, 3], lost: true }])
       assert.deepStrictEqual(done, {
         asked: [["a", "b", "c", "d"]],
         crossed: [bytesOf("abcd")],
@@ -97,5 +101,21 @@ describe("files that are got together while the connection is lost", () => {
         came: ["got", "got", "got", "got"]
       })
     })
+  )
+
+  it.effect("took as long as they took, however somebody sets the clock", () =>
+    withTimeOfDay((set) =>
+      Effect.gen(function* () {
+        const meanwhile = Effect.andThen(
+          TestClock.adjust(20),
+          Effect.sync(() => set(-3_600_000))
+        )
+        const { took } = yield* downloaded([{ sends: [0, 1, 2, 3] }], meanwhile)
+        assert.deepStrictEqual(
+          took,
+          Array.from({ length: 4 }, () => `"milliseconds":20`)
+        )
+      })
+    )
   )
 })

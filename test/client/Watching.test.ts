@@ -28,6 +28,7 @@ import {
   watchRetryMillisecondsMax
 } from "../../src/domain/limits.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
+import { withTimeOfDay } from "../settableTime.ts"
 import { connect, layer as server, settle } from "../server/world.ts"
 
 const lost = new ConnectionLost({ reason: "truncated" })
@@ -63,6 +64,8 @@ const following = (script: ReadonlyArray<boolean | NoSession | SourceMissing> = 
 
 const scenario = (name: string, body: () => Effect.Effect<void, never, LocalWatch | MemoryWatch>) =>
   it.effect(name, () => Effect.provide(body(), layerMemory))
+
+const hour = 3_600_000
 
 describe("following local files", () => {
   scenario("a pass at the start, and one when a change is over", () =>
@@ -106,6 +109,23 @@ describe("following local files", () => {
       }
       assert.strictEqual(passes(), 3)
     })
+  )
+
+  scenario("a change that never ends is sent no later when somebody sets the clock back", () =>
+    withTimeOfDay((set) =>
+      Effect.gen(function* () {
+        const { after, change, passes } = yield* following()
+        yield* change
+        set(-hour)
+        const step = watchQuietMilliseconds / 2
+        for (let waited = 0; waited < watchQuietMillisecondsMax; waited += step) {
+          assert.strictEqual(passes(), 1)
+          yield* change
+          yield* after(step)
+        }
+        assert.strictEqual(passes(), 2)
+      })
+    )
   )
 
   scenario("looks by itself now and then, and more often where changes cannot be told", () =>
@@ -345,6 +365,31 @@ describe("a live listing", () => {
       const marks = written.out.split("\n").map((line) => `${line.slice(0, 2)}${line.split("  ").at(-1) ?? ""}`)
       assert.deepStrictEqual(marks, ["  b.txt", "+ a.txt", "~ b.txt", "- a.txt", ""])
     }).pipe(Effect.scoped, Effect.provide(server()))
+  )
+
+  it.effect("looks again as soon when somebody sets the clock forward while it looks", () =>
+    withTimeOfDay((set) =>
+      Effect.gen(function* () {
+        let looks = 0
+        const fetchWith: ClientSession["fetchWith"] = () =>
+          Stream.suspend(() => {
+            looks += 1
+            set(looks * hour)
+            return Stream.empty
+          })
+        const session = { ended: () => false, traffic: { sent: 0, received: 0 }, fetchWith } as ClientSession
+        const services = Layer.mergeAll(
+          Sessions.layer(Effect.succeed(session)),
+          Layer.provide(ReporterText.layer(""), Screen.layerMemory({ written: { out: "", err: "" } }))
+        )
+        yield* Effect.forkChild(Effect.provide(Watching.fetch(undefined, false), services))
+        yield* settle
+        assert.strictEqual(looks, 1)
+        yield* TestClock.adjust(fetchWatchMilliseconds)
+        yield* settle
+        assert.strictEqual(looks, 2)
+      })
+    )
   )
 
   it.effect("says that a folder may not be looked into any more, and not that its files are gone", () =>

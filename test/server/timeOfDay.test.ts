@@ -1,6 +1,6 @@
 /** Whoever sets the clock of a machine changes no length of time. */
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect, Fiber, Layer, Metric } from "effect"
+import { Effect, Fiber, Layer, Metric } from "effect"
 import { PrometheusMetrics } from "effect/observability"
 import { TestClock } from "effect/testing"
 import { Digest, digestOf } from "../../src/domain/file/Digest.ts"
@@ -25,24 +25,8 @@ import { Seats } from "../../src/server/Seats.ts"
 import { defaultLimits, ServerLimits } from "../../src/server/ServerLimits.ts"
 import { ServerStatus } from "../../src/server/ServerStatus.ts"
 import * as SessionWatch from "../../src/server/SessionWatch.ts"
+import { withTimeOfDay } from "../settableTime.ts"
 import { layer, settle, Watch } from "./world.ts"
-
-/** Runs with the test clock, whose time of day may be set: milliseconds from what it would be. */
-const withTimeOfDay = <A, E, R>(body: (set: (by: number) => void) => Effect.Effect<A, E, R>) =>
-  Effect.flatMap(Clock.Clock, (clock) => {
-    let by = 0
-    const millis = () => clock.currentTimeMillisUnsafe() + by
-    return Effect.provideService(
-      body((milliseconds) => void (by = milliseconds)),
-      Clock.Clock,
-      {
-        ...clock,
-        sleep: (duration) => clock.sleep(duration),
-        currentTimeMillisUnsafe: millis,
-        currentTimeMillis: Effect.sync(millis)
-      }
-    )
-  })
 
 const hour = 3_600_000
 const waitedMilliseconds = 20_000

@@ -165,8 +165,8 @@ export class Disk extends Context.Service<
     /** rename(2) of a file: replaces a file or link at `to` in one step; `EISDIR` when a folder stands there. */
     readonly rename: (from: DiskPath, to: DiskPath) => Effect.Effect<void, DiskError>
     /**
-     * link(2): a second name for a file; `EEXIST` when anything has it, `EPERM` when the file system has no such links
-     * or it is a folder.
+     * link(2): a second name for a file; `EEXIST` when anything has it, `EPERM` when the file system has no such links,
+     * when it is a folder, or when one of the names could not be taken away again, as in a sticky folder.
      */
     readonly link: (from: DiskPath, to: DiskPath) => Effect.Effect<void, DiskError>
     /** Removes a file or link; never a folder. */

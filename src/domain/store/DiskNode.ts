@@ -14,6 +14,8 @@
  * - A process that may write in the root can always change files in place; that is what `unchanged` is for.
  */
 import * as nodeFs from "node:fs"
+import { dirname } from "node:path"
+import process from "node:process"
 import { Cause, Effect, Layer, Result, type Scope, Stream } from "effect"
 import { contentBlockBytes } from "../limits.ts"
 import * as Monotonic from "../Monotonic.ts"
@@ -168,7 +170,13 @@ const service = (folders: Folders, rootFd: number, bulk: BulkNode.Bulk, { access
       ),
     link: (from, to) =>
       at("link", from, "write", (source) =>
-        at("link", to, "write", (target) => call<void>("link", (done) => nodeFs.link(source, target, (e) => done(e))))
+        at("link", to, "write", (target) =>
+          Effect.suspend(() =>
+            isStuck(source, target)
+              ? refused("link", "EPERM")
+              : call<void>("link", (done) => nodeFs.link(source, target, (e) => done(e)))
+          )
+        )
       ),
     removeFolder: (path) =>
       at("removeFolder", path, "write", (place) =>
@@ -197,6 +205,26 @@ const service = (folders: Folders, rootFd: number, bulk: BulkNode.Bulk, { access
 
 const inTheWay = ({ code, operation }: DiskError): DiskError =>
   new DiskError({ operation, code: code === "ENOTEMPTY" ? "EISDIR" : code })
+
+/**
+ * Whether one of the two names could not be taken away again: in a sticky folder nobody may but who owns the file or
+ * the folder. Link(2) gives the second one all the same, for good.
+ */
+const isStuck = (source: string, target: string): boolean => {
+  const own = process.geteuid?.()
+  // Windows has no sticky folders, and the administrator may take away everything.
+  if (own === undefined || own === 0) return false
+  const file = SmallFilesNode.attempt(() => nodeFs.lstatSync(source))
+  if (Result.isFailure(file) || file.success.uid === own) return false
+  const sticks = [source, target].some((place) => {
+    const folder = SmallFilesNode.attempt(() => nodeFs.statSync(`${dirname(place)}/.`))
+    return Result.isSuccess(folder) && (folder.success.mode & stickyBit) !== 0 && folder.success.uid !== own
+  })
+  // A name that is taken is told as such.
+  return sticks && Result.isFailure(SmallFilesNode.attempt(() => nodeFs.lstatSync(target)))
+}
+
+const stickyBit = 0o1000
 
 const samePath = (a: DiskPath, b: DiskPath): boolean =>
   a.length === b.length && a.every((part, index) => part === b[index])

@@ -52,7 +52,57 @@ const blocker = <A, E extends { readonly _tag: string }, R>(effect: Effect.Effec
 
 const content = [fromUtf8("new")]
 
+/** Runs as a user who owns nothing; only the administrator can. */
+const asNobody = <A, E, R>(work: Effect.Effect<A, E, R>) =>
+  Effect.acquireUseRelease(
+    Effect.sync(() => process.seteuid?.(65534)),
+    () => work,
+    () => Effect.sync(() => process.seteuid?.(0))
+  )
+
 describe("FileStoreDisk on the real disk", () => {
+  it.effect.skipIf(process.getuid?.() !== 0)("gives a file no second name that it could not take away", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const root = `${folder}/root`
+      nodeFs.chmodSync(folder, 0o755)
+      const make = (path: string, mode: number) => {
+        nodeFs.mkdirSync(path)
+        nodeFs.chmodSync(path, mode)
+      }
+      make(root, 0o1777)
+      make(`${root}/shut`, 0o755)
+      make(`${root}/free`, 0o777)
+      for (const path of ["theirs", "shut/theirs", "free/theirs"]) {
+        nodeFs.writeFileSync(`${root}/${path}`, path)
+        nodeFs.chmodSync(`${root}/${path}`, 0o666)
+      }
+      const renamed = Effect.fnUntraced(function* (from: string, to: string) {
+        const request = { name: FileName.make(from), to: FileName.make(to), replace: false }
+        return yield* Effect.result((yield* FileStore).rename(request))
+      })
+      const work = Effect.gen(function* () {
+        yield* saveFile(FileName.make("mine"), content)
+        const codes = []
+        for (const [from, to] of [
+          ["theirs", "moved"],
+          ["theirs", "free/moved"],
+          ["shut/theirs", "moved"],
+          ["theirs", "mine"],
+          ["free/theirs", "moved"],
+          ["mine", "moved"]
+        ] as const) {
+          codes.push(Result.match(yield* renamed(from, to), { onSuccess: () => "done", onFailure: ({ _tag }) => _tag }))
+        }
+        return codes
+      })
+      const codes = yield* asNobody(Effect.provide(work, onFolder(root)))
+      assert.deepStrictEqual(codes, ["NoAccess", "NoAccess", "NoAccess", "FileExists", "done", "FileExists"])
+      const left = nodeFs.readdirSync(root, { recursive: true }).map(String).toSorted()
+      assert.deepStrictEqual(left, [stagingFolder, "free", "mine", "moved", "shut", "shut/theirs", "theirs"])
+    })
+  )
+
   it.effect("a root that was removed is not an empty one", () =>
     Effect.gen(function* () {
       const { root } = yield* rootAndOutside
