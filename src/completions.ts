@@ -65,10 +65,11 @@ const inBash = (script: string, valued: ReadonlyArray<string>): string =>
     )
     .replaceAll(new RegExp(`^ *--(?:${repeated})\\) _used_\\d+=1 ;;\\n`, "gm"), "")
 
-/** A value may stand behind `=`. */
+/** A value may stand behind `=`, and flags behind a command are its own: taken here, they would end what it offers. */
 const inZsh = (script: string, valued: ReadonlyArray<string>): string =>
   script
     .replaceAll(new RegExp(`^( *'\\([^)]*\\)--(?:${valued.join("|")}))\\[`, "gm"), "$1=[")
+    .replaceAll("_arguments -C ", "_arguments -C -A '-*' ")
     .replaceAll(new RegExp(`^( *')\\([^)]*\\)(?=--(?:${repeated})=)`, "gm"), "$1*")
 
 /**

@@ -88,11 +88,28 @@ export const meant = Effect.fnUntraced(function* (
   return [...args.slice(0, at), ...helpAsFlag(command, args.slice(at))]
 })
 
-/** What is said of a word that is no command. */
-export const unknownCommand = ({ parent = [], subcommand, suggestions }: CliError.UnknownSubcommand): string => {
+/** What is said of wrong usage: its first error, for the others mostly follow from it. */
+export const usageText = (error: CliError.CliError | undefined): string => {
+  if (error?._tag === "UnknownSubcommand") return unknownCommand(error)
+  return error?._tag === "UnrecognizedOption" ? unknownFlag(error) : (error?.message ?? "wrong usage")
+}
+
+const unknownCommand = ({ parent = [], subcommand, suggestions }: CliError.UnknownSubcommand): string => {
   const of = parent.length > 1 ? ` of '${parent.slice(1).join(" ")}'` : ""
-  const meant = suggestions[0] === undefined ? "" : `: did you mean '${suggestions[0]}'?`
-  return `'${subcommand}' is no command${of}${meant}`
+  return `'${subcommand}' is no command${of}${guess(suggestions)}`
+}
+
+const unknownFlag = ({ command = [], option, suggestions }: CliError.UnrecognizedOption): string => {
+  const of = command.length > 1 ? ` of '${command.slice(1).join(" ")}'` : ""
+  return `'${option}' is no flag${of}${guess(suggestions)}`
+}
+
+const guess = ([first]: ReadonlyArray<string>): string => (first === undefined ? "" : `: did you mean '${first}'?`)
+
+/** What is said where a command stands alone that has others below it. */
+export const missingCommand = ({ commandPath, helpDoc }: CliOutput.Presenter.Help): string => {
+  const below = (helpDoc.subcommands ?? []).flatMap(({ commands }) => commands.map(({ name }) => name))
+  return `say what to do: ${commandPath.slice(1).join(" ")} ${below.join(", ")}`
 }
 
 /** `--man`: prints the manual page of the whole program. */

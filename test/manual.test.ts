@@ -183,7 +183,10 @@ describe("completions", () => {
           ["paradrop --durability=o\t", "paradrop --durability=os "],
           ["paradrop download x --to=mu\t", "paradrop download x --to=music/"],
           ["paradrop upload -r mu\t", "paradrop upload -r music/"],
-          ["paradrop-server --root=x us\t", "paradrop-server --root=x user "]
+          ["paradrop upload --json -r mu\t", "paradrop upload --json -r music/"],
+          ["paradrop profile --json sh\t", "paradrop profile --json show "],
+          ["paradrop-server --root=x us\t", "paradrop-server --root=x user "],
+          ["paradrop-server user --root x cha\t", "paradrop-server user --root x change "]
         ] as const
         for (const [keys, line] of lines) {
           terminal.type(keys)

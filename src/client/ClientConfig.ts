@@ -3,7 +3,7 @@
  */
 import { Effect, Option, Schema } from "effect"
 import { Argument, type CliError, CliOutput, Flag } from "effect/cli"
-import { type Section, unknownCommand } from "../manual.ts"
+import { missingCommand, type Section, usageText } from "../manual.ts"
 import { passwordFlags } from "../passwordFlags.ts"
 import { UserName } from "../domain/channel/HandshakeMessage.ts"
 import { ContentDigest } from "../domain/file/Digest.ts"
@@ -433,22 +433,25 @@ export const manualSections: ReadonlyArray<Section> = [
   }
 ]
 
-/** Help as usual; wrong usage in one line: the first error, the others mostly follow from it. */
+/** Help as usual; wrong usage in one line. A command that others are below is none by itself. */
 export const presenter = (report: (line: string) => Effect.Effect<void>): CliOutput.Presenter => ({
-  present: (event) =>
-    event._tag === "InvalidInvocation"
-      ? report(`${oneLine(usageText(event.errors[0]))} (${program} --help shows the usage)`)
-      : CliOutput.defaultPresenter.present(event)
+  present: (event) => {
+    const text = event._tag === "InvalidInvocation" ? wordsOf(event.errors[0]) : undefined
+    const said = event._tag === "Help" && event.reason === "Implicit" ? missingCommand(event) : text
+    return said === undefined
+      ? CliOutput.defaultPresenter.present(event)
+      : report(`${oneLine(said)} (${program} --help shows the usage)`)
+  }
 })
 
 /** What stands in the place of a command may be an address with a password, which is not repeated. */
-const usageText = (error: CliError.CliError | undefined): string => {
-  if (error?._tag !== "UnknownSubcommand") return error?.message ?? "wrong usage"
+const wordsOf = (error: CliError.CliError | undefined): string => {
+  if (error?._tag !== "UnknownSubcommand") return usageText(error)
   const { subcommand } = error
   if (ServerAddress.holdsPassword(subcommand)) return new ServerAddress.UrlRefused({ because: "password" }).message
   return ServerAddress.isUrl(subcommand) || subcommand.includes("@")
     ? `'${subcommand}' is a server and no command: say '--server ${subcommand}', and then a command`
-    : unknownCommand(error)
+    : usageText(error)
 }
 
 /** Text in one line, safe for a terminal. */

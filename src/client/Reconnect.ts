@@ -57,22 +57,40 @@ export const persistently = Effect.fnUntraced(function* <A, E, R>(
   }
 })
 
+/**
+ * The sessions of one command. One that was lost since the first, and that no request has found lost, is made again
+ * with the same patience: as while a command reads a large folder here.
+ */
+export const ofOneCommand = Effect.fnUntraced(function* (
+  all: Sessions["Service"]
+): Effect.fn.Return<Sessions["Service"], never, Reporter> {
+  const { note } = yield* Reporter
+  let begun = false
+  const first = Effect.tap(all.session, () => Effect.sync(() => void (begun = true)))
+  const next = all.renewed((connect) => patiently(connect, note, "the connection was lost"))
+  return { ...all, session: Effect.suspend(() => (begun ? next : first)) }
+})
+
 /** The next session: the one that another has made meanwhile, or a new one, tried for again and again. */
 const nextAfter = Effect.fnUntraced(function* (
   lost: ConnectionLost
 ): Effect.fn.Return<ClientSession, NoSession, Reporter | Sessions> {
   const sessions = yield* Sessions
   const { note } = yield* Reporter
-  return yield* sessions.renewed((connect) =>
-    Effect.gen(function* () {
-      yield* note(`the connection was lost (${lost.reason}): connecting again`, "bad")
-      const session = yield* Effect.retry(connect, {
-        while: isPassing,
-        schedule: Schedule.exponential(reconnectMilliseconds),
-        times: reconnectTriesMax - 1
-      })
-      yield* note("connected again: going on", "good")
-      return session
-    })
-  )
+  return yield* sessions.renewed((connect) => patiently(connect, note, `the connection was lost (${lost.reason})`))
+})
+
+const patiently = Effect.fnUntraced(function* (
+  connect: Effect.Effect<ClientSession, NoSession>,
+  note: Reporter["Service"]["note"],
+  why: string
+): Effect.fn.Return<ClientSession, NoSession> {
+  yield* note(`${why}: connecting again`, "bad")
+  const session = yield* Effect.retry(connect, {
+    while: isPassing,
+    schedule: Schedule.exponential(reconnectMilliseconds),
+    times: reconnectTriesMax - 1
+  })
+  yield* note("connected again: going on", "good")
+  return session
 })

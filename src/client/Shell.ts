@@ -187,7 +187,7 @@ type PasswordLine = Extract<ShellLine.Line, { readonly _tag: "Passwd" }>
 
 /** Runs a command from where the person stands. */
 const placed = (typed: Commands.Command, from: ShellPlace.Place) =>
-  Effect.flatMap(Sessions, (sessions) => {
+  Effect.flatMap(Effect.flatMap(Sessions, Reconnect.ofOneCommand), (sessions) => {
     const { command, place } = ShellPlace.placed(from, typed)
     const run = Commands.run(command)
     // A question is asked again as a whole; of what moves files, each file is gone on with.

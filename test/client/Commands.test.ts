@@ -6,7 +6,7 @@ import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Layer, Stream } from "effect"
 import * as Client from "../../src/client/Client.ts"
-import { ConnectionLost, LocalFileFailed } from "../../src/client/ClientError.ts"
+import { ConnectFailed, ConnectionLost, LocalFileFailed } from "../../src/client/ClientError.ts"
 import type { ClientSession } from "../../src/client/ClientSession.ts"
 import * as Commands from "../../src/client/Commands.ts"
 import { complete } from "../../src/client/Completion.ts"
@@ -644,6 +644,21 @@ describe("the shell", () => {
       assert.isTrue(yield* shell(["fetch", "fetch"]))
       assert.strictEqual(lost.here.dialled.length, 2)
     }).pipe(Effect.provide(lost.layer))
+  )
+
+  const between = world()
+  it.effect("tries with patience to dial again within a command that has begun", () =>
+    Effect.gen(function* () {
+      yield* place("a", "x")
+      const sessions = yield* Sessions
+      let asked = 0
+      const refused = new ConnectFailed({ server: "s", reason: "connection-refused", code: "ECONNREFUSED" })
+      // The login, and the first request of the command; any other may find none that stands.
+      const session = Effect.suspend(() => ((asked += 1) > 2 ? Effect.fail(refused) : sessions.session))
+      const run = Effect.provideService(shell(["upload a"]), Sessions, { ...sessions, session })
+      assert.isTrue(yield* run)
+      assert.strictEqual(taken(between.here).err, "")
+    }).pipe(Effect.provide(between.layer))
   )
 
   it.effect("Ctrl-C cancels the command and not the shell, after the command has cleaned up", () =>

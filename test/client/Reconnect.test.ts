@@ -147,6 +147,28 @@ describe("work on a connection that is lost", () => {
     })
   )
 
+  it.effect("is waited for by a command that finds it lost before its next request, and not by the first", () =>
+    Effect.gen(function* () {
+      const { breaksFirst, run, tries, written } = world([undefined, refused, undefined])
+      const command = Effect.gen(function* () {
+        const sessions = yield* Reconnect.ofOneCommand(yield* Sessions)
+        const work = Reconnect.persistently((session) => Effect.succeed(session.traffic.sent)).pipe(
+          Effect.provideService(Sessions, sessions)
+        )
+        return [yield* work, yield* Effect.andThen(breaksFirst, work)]
+      })
+      const fiber = yield* Effect.forkChild(run(command))
+      yield* TestClock.adjust(reconnectMilliseconds)
+      assert.deepStrictEqual(yield* Fiber.join(fiber), [1, 3])
+      assert.deepStrictEqual(tries, [0, 0, reconnectMilliseconds])
+      assert.strictEqual(written.err, "the connection was lost: connecting again\nconnected again: going on\n")
+      const none = world([refused])
+      const begin = Effect.flatMap(Effect.flatMap(Sessions, Reconnect.ofOneCommand), ({ session }) => session)
+      assert.strictEqual(yield* Effect.flip(none.run(begin)), refused)
+      assert.deepStrictEqual(none.tries.length, 1)
+    })
+  )
+
   it.effect("counts what crossed in all sessions together", () =>
     Effect.gen(function* () {
       const { losing, run } = world()

@@ -398,6 +398,18 @@ describe("one call", () => {
     assert.strictEqual(below.stderr, "paradrop: 'bogus' is no command of 'profile' (paradrop --help shows the usage)\n")
   })
 
+  it("a flag that is none, and a command that is none by itself", async () => {
+    const usage = "(paradrop --help shows the usage)\n"
+    const cases = [
+      [["upload", "--bas", "x"], `'--bas' is no flag of 'upload': did you mean '--as'? ${usage}`],
+      [["--zzzzzzzz", "fetch"], `'--zzzzzzzz' is no flag ${usage}`],
+      [["--json", "profile"], `say what to do: profile add, list, show, remove ${usage}`]
+    ] as const
+    for (const [args, text] of cases) {
+      assert.deepStrictEqual(await plain([...args]), { code: 2, stdout: "", stderr: `paradrop: ${text}` })
+    }
+  })
+
   it("a password in an address is refused wherever it stands, and not repeated", async () => {
     const [bare, url] = ["ada:s3cret@host", "paradrop://ada:s3cret@host"]
     const all = [[url], [bare], ["--server", `${bare}:80`, "fetch"], [`--server=${url}`, "fetch"], ["upload", url]]

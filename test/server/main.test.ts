@@ -439,6 +439,8 @@ describe("not starting", () => {
       ["--port", "x"],
       ["user", "add"],
       ["user", "add", "Ada!"],
+      ["user"],
+      ["user", "list", "--bad"],
       ["usr"]
     ]
     const ended = await Promise.all(wrong.map((args) => run(args)))
@@ -671,7 +673,7 @@ describe("user", () => {
     assert.strictEqual(await names(login), "RequestRefused")
     assert.match((await run(["user", "list"])).stdout, / {2}enabled {2}read,write {2}\/ {2}quota-files=1\n$/)
     assert.strictEqual((await stop(server, "SIGTERM")).code, 0)
-  })
+  }, 120_000)
 
   it("refuses what it should, in one line, and changes nothing", async () => {
     assert.strictEqual((await run(["user", "add", "ada", "--state", "own"], "correct horse")).code, 0)
