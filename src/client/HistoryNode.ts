@@ -11,6 +11,7 @@ import { systemCodeOf } from "../domain/SystemCode.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { shellHistoryFileBytesMax } from "../domain/limits.ts"
 import { History, HistoryFailed, tidied, worthKeeping } from "./History.ts"
+import * as NewFoldersNode from "./NewFoldersNode.ts"
 
 /** In the platform's state folder; nothing is kept for a user who has none. */
 export const layer: Layer.Layer<History> = Layer.unwrap(
@@ -116,7 +117,7 @@ const takePlace = async (path: string, read: State, beside: string, written: Pro
 }
 
 const append = async (path: string, line: string): Promise<void> => {
-  await nodeFs.mkdir(nodePath.dirname(path), { recursive: true, mode: 0o700 })
+  await NewFoldersNode.make(nodePath.dirname(path), 0o700)
   const file = await openFile(path, constants.O_RDWR | constants.O_APPEND | constants.O_CREAT)
   await file
     .chmod(0o600)

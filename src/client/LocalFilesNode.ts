@@ -13,6 +13,7 @@ import { DiskError, modifiedOf } from "../domain/store/Disk.ts"
 import * as DiskNode from "../domain/store/DiskNode.ts"
 import * as SmallFilesNode from "../domain/store/SmallFilesNode.ts"
 import { toStat } from "../domain/store/StatNode.ts"
+import { systemCodeOf } from "../domain/SystemCode.ts"
 import { LocalFileFailed } from "./ClientError.ts"
 import {
   type Declared,
@@ -29,6 +30,7 @@ import {
 } from "./LocalFiles.ts"
 import * as FolderNode from "./FolderNode.ts"
 import * as LocalTreeDisk from "./LocalTreeDisk.ts"
+import * as NewFoldersNode from "./NewFoldersNode.ts"
 import * as SmallLocalFiles from "./SmallLocalFiles.ts"
 import * as StagedFile from "./StagedFile.ts"
 
@@ -167,7 +169,12 @@ const tree = Effect.fnUntraced(function* (
   const absolute = nodePath.resolve(folder)
   if (make) {
     const first = yield* Effect.mapError(
-      call<string | undefined>((done) => nodeFs.mkdir(absolute, { recursive: true }, done)),
+      Effect.uninterruptible(
+        Effect.tryPromise({
+          try: () => NewFoldersNode.make(absolute),
+          catch: (error) => new DiskError({ operation: "local", code: systemCodeOf(error) })
+        })
+      ),
       failed
     )
     if (first !== undefined && (yield* Durability) === "full")

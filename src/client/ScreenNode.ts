@@ -10,8 +10,9 @@ import { type Output, Screen } from "./Screen.ts"
 const output = (stream: NodeJS.WriteStream, isNeeded: boolean): Output => ({
   write: (text) =>
     Effect.callback<void>((resume) => {
-      // Whoever went on would be done before the event comes, and nobody would hear of it.
-      stream.write(text, (error) => (isNeeded && error ? undefined : resume(Effect.void)))
+      // Whoever went on at once would be done before the event comes, and nobody would hear of it. Whoever never did
+      // would wait for ever where he cannot be interrupted.
+      stream.write(text, (error) => resume(isNeeded && error ? Effect.yieldNow : Effect.void))
     }),
   // Node honours NO_COLOR, FORCE_COLOR and TERM here.
   colours: stream.isTTY && stream.hasColors(),
