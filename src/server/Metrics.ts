@@ -139,7 +139,7 @@ export const stagingBytes = gauge("paradrop_staging_bytes", {}, "bytes that the 
 export const commitSeconds = histogram(
   "paradrop_commit_seconds",
   [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
-  "time to commit a file, fsync included"
+  "time to commit a file, or several small ones together, fsync included"
 )
 
 /** Records that are not on disk yet. */
