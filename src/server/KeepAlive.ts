@@ -44,5 +44,13 @@ export const whileReceiving = (
 export const make = (channel: FrameChannel, watchdog: Watchdog): Effect.Effect<AliveMeanwhile, never, Scope.Scope> =>
   Effect.map(pong(channel), (alive) => {
     const now = Effect.forever(Effect.andThen(Effect.sleep(keepAliveMilliseconds), alive))
-    return (work) => watchdog.exempt(Effect.raceFirst(work, now))
+    // The work runs where it is, so that what it dies of is known also when it is interrupted.
+    return (work) =>
+      watchdog.exempt(
+        Effect.acquireUseRelease(
+          Effect.forkChild(now),
+          () => work,
+          (telling) => Effect.sync(() => telling.interruptUnsafe())
+        )
+      )
   })

@@ -23,14 +23,15 @@ Effect.gen(function* () {
 
 describe("standard output that nobody reads any more", () => {
   it("ends also what cannot be interrupted, and is told", async () => {
-    const child = spawn(process.execPath, ["--input-type=module-typescript", "--eval", program])
+    const child = spawn(process.execPath, ["--input-type=module-typescript", "--eval", program], {
+      timeout: 30_000,
+      killSignal: "SIGKILL"
+    })
     let stderr = ""
     child.stderr.on("data", (text) => void (stderr += String(text)))
     child.stdout.destroy()
     child.stdin.end()
-    const giveUp = setTimeout(() => child.kill("SIGKILL"), 30_000)
     const [code, signal] = await once(child, "close")
-    clearTimeout(giveUp)
     assert.deepStrictEqual([stderr, code, signal], ["EPIPE", 0, null])
   }, 60_000)
 })

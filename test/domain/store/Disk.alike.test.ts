@@ -81,6 +81,11 @@ const doThere = (disk: Disk["Service"], step: Step): Effect.Effect<unknown, Disk
   }
 }
 
+const settling = (file: DiskFile, { executable, modified }: Extract<Step, { readonly do: "settle" }>) => [
+  file.setExecutable(executable),
+  file.setModified(modified)
+]
+
 /** What is done to a file that is open. */
 const doToFile = (file: DiskFile, step: Step): Effect.Effect<unknown, DiskError> => {
   switch (step.do) {
@@ -91,7 +96,7 @@ const doToFile = (file: DiskFile, step: Step): Effect.Effect<unknown, DiskError>
     case "truncate":
       return file.truncate(step.length)
     case "settle":
-      return Effect.andThen(file.setExecutable(step.executable), file.setModified(step.modified))
+      return Effect.all(settling(file, step))
     default:
       return Effect.map(file.stat, (stat) => [glanced(stat), stat.links])
   }
@@ -115,8 +120,12 @@ const outcomes = Effect.fnUntraced(function* (steps: ReadonlyArray<Step>, how: "
       const there = doThere(disk, step) ?? (first && doToFile(first, step))
       if (there === undefined) continue
       if (how === "whole") all.push(yield* outcome(there))
-      // What has begun is finished all the same.
-      else yield* Effect.flatMap(Effect.forkChild(there, { startImmediately: true }), Fiber.interrupt)
+      // What has begun is finished all the same; of two operations only the first has begun.
+      else {
+        for (const one of first !== undefined && step.do === "settle" ? settling(first, step) : [there]) {
+          yield* Effect.flatMap(Effect.forkChild(one, { startImmediately: true }), Fiber.interrupt)
+        }
+      }
     }
   }
   for (const file of open) all.push(yield* outcome(Effect.all([file.stat, file.read(0, 200)]).pipe(Effect.map(whole))))
