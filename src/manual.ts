@@ -4,7 +4,7 @@
  * `--man` prints it as roff for man(1). There is no second text to keep: what is in the page is in the help.
  */
 import { Console, Context, Effect, Option } from "effect"
-import { type CliError, CliOutput, Flag, GlobalFlag } from "effect/cli"
+import { CliOutput, Flag, GlobalFlag } from "effect/cli"
 import type { HelpDoc } from "effect/cli"
 
 /** The help of a command and of the commands below it. */
@@ -87,30 +87,6 @@ export const meant = Effect.fnUntraced(function* (
   while (isFlag(args[at])) at += valued.has(args[at] ?? "") ? 2 : 1
   return [...args.slice(0, at), ...helpAsFlag(command, args.slice(at))]
 })
-
-/** What is said of wrong usage: its first error, for the others mostly follow from it. */
-export const usageText = (error: CliError.CliError | undefined): string => {
-  if (error?._tag === "UnknownSubcommand") return unknownCommand(error)
-  return error?._tag === "UnrecognizedOption" ? unknownFlag(error) : (error?.message ?? "wrong usage")
-}
-
-const unknownCommand = ({ parent = [], subcommand, suggestions }: CliError.UnknownSubcommand): string => {
-  const of = parent.length > 1 ? ` of '${parent.slice(1).join(" ")}'` : ""
-  return `'${subcommand}' is no command${of}${guess(suggestions)}`
-}
-
-const unknownFlag = ({ command = [], option, suggestions }: CliError.UnrecognizedOption): string => {
-  const of = command.length > 1 ? ` of '${command.slice(1).join(" ")}'` : ""
-  return `'${option}' is no flag${of}${guess(suggestions)}`
-}
-
-const guess = ([first]: ReadonlyArray<string>): string => (first === undefined ? "" : `: did you mean '${first}'?`)
-
-/** What is said where a command stands alone that has others below it. */
-export const missingCommand = ({ commandPath, helpDoc }: CliOutput.Presenter.Help): string => {
-  const below = (helpDoc.subcommands ?? []).flatMap(({ commands }) => commands.map(({ name }) => name))
-  return `say what to do: ${commandPath.slice(1).join(" ")} ${below.join(", ")}`
-}
 
 /** `--man`: prints the manual page of the whole program. */
 export const flag = (sections: ReadonlyArray<Section>): GlobalFlag.Action<boolean> =>

@@ -2,9 +2,10 @@
  * What a person says on the command line of the client.
  */
 import { Effect, Option, Schema } from "effect"
-import { Argument, type CliError, CliOutput, Flag } from "effect/cli"
-import { missingCommand, type Section, usageText } from "../manual.ts"
+import { Argument, type CliError, type CliOutput, Flag } from "effect/cli"
+import type { Section } from "../manual.ts"
 import { passwordFlags } from "../passwordFlags.ts"
+import * as wrongUsage from "../wrongUsage.ts"
 import { UserName } from "../domain/channel/HandshakeMessage.ts"
 import { ContentDigest } from "../domain/file/Digest.ts"
 import { printable } from "../domain/file/Printable.ts"
@@ -433,26 +434,16 @@ export const manualSections: ReadonlyArray<Section> = [
   }
 ]
 
-/** Help as usual; wrong usage in one line. A command that others are below is none by itself. */
-export const presenter = (report: (line: string) => Effect.Effect<void>): CliOutput.Presenter => ({
-  present: (event) => {
-    const text = event._tag === "InvalidInvocation" ? wordsOf(event.errors[0]) : undefined
-    const said = event._tag === "Help" && event.reason === "Implicit" ? missingCommand(event) : text
-    return said === undefined
-      ? CliOutput.defaultPresenter.present(event)
-      : report(`${oneLine(said)} (${program} --help shows the usage)`)
-  }
-})
+/** How wrong usage is told. */
+export const presenter = (report: (line: string) => Effect.Effect<void>): CliOutput.Presenter =>
+  wrongUsage.presenter(program, wordsOf, report)
 
 /** What stands in the place of a command may be an address with a password, which is not repeated. */
 const wordsOf = (error: CliError.CliError | undefined): string => {
-  if (error?._tag !== "UnknownSubcommand") return usageText(error)
+  if (error?._tag !== "UnknownSubcommand") return wrongUsage.usageText(error)
   const { subcommand } = error
   if (ServerAddress.holdsPassword(subcommand)) return new ServerAddress.UrlRefused({ because: "password" }).message
   return ServerAddress.isUrl(subcommand) || subcommand.includes("@")
     ? `'${subcommand}' is a server and no command: say '--server ${subcommand}', and then a command`
-    : usageText(error)
+    : wrongUsage.usageText(error)
 }
-
-/** Text in one line, safe for a terminal. */
-export const oneLine = (text: string): string => printable(text.trim().replace(/\s*\n\s*/g, " "))

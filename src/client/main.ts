@@ -13,6 +13,7 @@ import * as NodeStdio from "@effect/platform-node/NodeStdio"
 import * as NodeTerminal from "@effect/platform-node/NodeTerminal"
 import { Cause, Config, Effect, Layer, Option, Schema, Scope, Stdio, Terminal } from "effect"
 import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
+import { oneLine } from "../domain/file/Printable.ts"
 import * as CipherNode from "../domain/channel/CipherNode.ts"
 import * as KemNode from "../domain/channel/KemNode.ts"
 import type { Password } from "../domain/channel/Opaque.ts"
@@ -507,7 +508,7 @@ const watchSignals = Effect.callback<never>((resume) => {
 })
 
 const say = (line: string): Effect.Effect<void, never, Screen> =>
-  Effect.flatMap(Screen, ({ err }) => err.write(`${red(err, `${prefix}${ClientConfig.oneLine(line)}`)}\n`))
+  Effect.flatMap(Screen, ({ err }) => err.write(`${red(err, `${prefix}${oneLine(line)}`)}\n`))
 
 const sayCauses = (error: unknown) => Effect.flatMap(Screen, ({ err }) => err.write(CauseChain.lines(error).join("")))
 

@@ -2,7 +2,7 @@
  * The server's log: one line for each event, on standard error. LogEvent lists the events.
  */
 import { Cause, Context, Layer, Logger, LogLevel, References } from "effect"
-import { oneLine } from "./ServerConfig.ts"
+import { oneLine } from "../domain/file/Printable.ts"
 import type { Settings } from "./Settings.ts"
 
 /** How the log is written: for a person who looks on, or for a program that collects. */

@@ -2,9 +2,9 @@
  * What a person says on the command line of the server.
  */
 import { Effect, Option, Schema } from "effect"
-import { Argument, CliOutput, Flag } from "effect/cli"
-import { missingCommand, type Section, usageText } from "../manual.ts"
-import { printable } from "../domain/file/Printable.ts"
+import { Argument, type CliOutput, Flag } from "effect/cli"
+import type { Section } from "../manual.ts"
+import * as wrongUsage from "../wrongUsage.ts"
 import * as Configuration from "./Configuration.ts"
 import { configVariable, type Sources } from "./Configuration.ts"
 import { entries } from "./Settings.ts"
@@ -109,18 +109,6 @@ export const stretching = Argument.Literals("STRETCHING", ["full", "small", "lig
 
 export const userName = Argument.String("NAME").pipe(Argument.withDescription("the name of the account"))
 
-/** Help as usual; wrong usage in one line, which `report` takes. A command that others are below is none by itself. */
-export const presenter = (
-  report: (line: string) => ReturnType<CliOutput.Presenter["present"]>
-): CliOutput.Presenter => ({
-  present: (event) => {
-    const text = event._tag === "InvalidInvocation" ? usageText(event.errors[0]) : undefined
-    const said = event._tag === "Help" && event.reason === "Implicit" ? missingCommand(event) : text
-    return said === undefined
-      ? CliOutput.defaultPresenter.present(event)
-      : report(`${oneLine(said)} (${program} --help shows the usage)`)
-  }
-})
-
-/** Text in one line, safe for a terminal. */
-export const oneLine = (text: string): string => printable(text.trim().replace(/\s*\n\s*/g, " "))
+/** How wrong usage is told. */
+export const presenter = (report: (line: string) => ReturnType<CliOutput.Presenter["present"]>): CliOutput.Presenter =>
+  wrongUsage.presenter(program, wrongUsage.usageText, report)

@@ -12,6 +12,7 @@ import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
 import type { NetAddress } from "effect/net"
 import { ChildProcess, ChildProcessSpawner } from "effect/process"
 import { SocketServer } from "effect/socket"
+import { oneLine } from "../domain/file/Printable.ts"
 import * as CipherNode from "../domain/channel/CipherNode.ts"
 import * as KemNode from "../domain/channel/KemNode.ts"
 import * as OpaqueNode from "../domain/channel/OpaqueNode.ts"
@@ -574,10 +575,7 @@ const codeFor = (error: { readonly _tag: string; readonly message: string }): Ef
   if (error instanceof UserCommands.Declined) {
     return Effect.as(Effect.andThen(Console.error(""), say(error.message)), interruptedCode)
   }
-  return Effect.as(
-    say(ServerConfig.oneLine(error.message)),
-    ["WrongUsage", "BadConfiguration"].includes(error._tag) ? 2 : 1
-  )
+  return Effect.as(say(oneLine(error.message)), ["WrongUsage", "BadConfiguration"].includes(error._tag) ? 2 : 1)
 }
 
 const { version } = Schema.decodeUnknownSync(Schema.Struct({ version: Schema.String }))(

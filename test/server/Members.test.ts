@@ -20,6 +20,12 @@ describe("another account of the same name", () => {
     Effect.flatMap(Opaque, ({ createSetup }) => Effect.map(createSetup, (setup) => Accounts.layerMemory(setup, 1)))
   )
 
+  const withPublicAccount = Members.layer.pipe(
+    Layer.provideMerge(PublicAccount.layer({ loopback: true, host: "127.0.0.1" })),
+    Layer.provide(Layer.orDie(noAccounts)),
+    Layer.provideMerge(quickCrypto)
+  )
+
   /** What a session of that user is told, when the accounts change between two looks. */
   const toldAfter = <E>(user: UserName, change: (accounts: Accounts["Service"]) => Effect.Effect<unknown, E>) =>
     Effect.gen(function* () {
@@ -75,15 +81,7 @@ describe("another account of the same name", () => {
         Effect.andThen(accounts.add(user, record, 1_000, everything), accounts.remove(user))
       )
       assert.deepStrictEqual(told, [{ _tag: "Revoked" }])
-    }).pipe(
-      Effect.provide(
-        Members.layer.pipe(
-          Layer.provideMerge(PublicAccount.layer({ loopback: true, host: "127.0.0.1" })),
-          Layer.provide(Layer.orDie(noAccounts))
-        )
-      ),
-      Effect.provide(quickCrypto)
-    )
+    }).pipe(Effect.provide(withPublicAccount))
   )
 
   it.effect("gets no session of the public one", () =>
@@ -91,15 +89,7 @@ describe("another account of the same name", () => {
       const user = PublicAccount.publicUser
       const told = yield* toldAfter(user, (accounts) => accounts.add(user, record, 1_000, everything))
       assert.deepStrictEqual(told, [{ _tag: "Revoked" }])
-    }).pipe(
-      Effect.provide(
-        Members.layer.pipe(
-          Layer.provideMerge(PublicAccount.layer({ loopback: true, host: "127.0.0.1" })),
-          Layer.provide(Layer.orDie(noAccounts))
-        )
-      ),
-      Effect.provide(quickCrypto)
-    )
+    }).pipe(Effect.provide(withPublicAccount))
   )
 })
 

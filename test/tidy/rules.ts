@@ -81,7 +81,8 @@ const ofBoth = [
   "exitCode",
   "completions",
   "manual",
-  "passwordFlags"
+  "passwordFlags",
+  "wrongUsage"
 ]
 
 /** What each part may import besides itself. `values` are the files beside the folders of the domain. */
@@ -103,7 +104,8 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
   exitCode: [],
   completions: [],
   manual: [],
-  passwordFlags: []
+  passwordFlags: [],
+  wrongUsage: ["file"]
 }
 
 const partOf = (path: string): string => {

@@ -34,3 +34,6 @@ export const printable = (text: string): string => {
   const cut = text.length > charactersMax ? `${text.slice(0, charactersMax)}…` : text
   return cut.replace(unsafe, escape)
 }
+
+/** Text of ours in one line, safe for a terminal. */
+export const oneLine = (text: string): string => printable(text.trim().replace(/\s*\n\s*/g, " "))

@@ -1,0 +1,48 @@
+/**
+ * What a person is told of wrong usage, in one line.
+ */
+import { type CliError, CliOutput } from "effect/cli"
+import { oneLine } from "./domain/file/Printable.ts"
+
+/**
+ * Help as usual; wrong usage in one line, which `report` takes. A command that others are below is none by itself.
+ *
+ * @param words what is said of an error
+ */
+export const presenter = (
+  program: string,
+  words: (error: CliError.CliError | undefined) => string,
+  report: (line: string) => ReturnType<CliOutput.Presenter["present"]>
+): CliOutput.Presenter => ({
+  present: (event) => {
+    const text = event._tag === "InvalidInvocation" ? words(event.errors[0]) : undefined
+    const said = event._tag === "Help" && event.reason === "Implicit" ? missingCommand(event) : text
+    return said === undefined
+      ? CliOutput.defaultPresenter.present(event)
+      : report(`${oneLine(said)} (${program} --help shows the usage)`)
+  }
+})
+
+/** What is said of wrong usage: its first error, for the others mostly follow from it. */
+export const usageText = (error: CliError.CliError | undefined): string => {
+  if (error?._tag === "UnknownSubcommand") return unknownCommand(error)
+  return error?._tag === "UnrecognizedOption" ? unknownFlag(error) : (error?.message ?? "wrong usage")
+}
+
+const unknownCommand = ({ parent = [], subcommand, suggestions }: CliError.UnknownSubcommand): string => {
+  const of = parent.length > 1 ? ` of '${parent.slice(1).join(" ")}'` : ""
+  return `'${subcommand}' is no command${of}${guess(suggestions)}`
+}
+
+const unknownFlag = ({ command = [], option, suggestions }: CliError.UnrecognizedOption): string => {
+  const of = command.length > 1 ? ` of '${command.slice(1).join(" ")}'` : ""
+  return `'${option}' is no flag${of}${guess(suggestions)}`
+}
+
+const guess = ([first]: ReadonlyArray<string>): string => (first === undefined ? "" : `: did you mean '${first}'?`)
+
+/** What is said where a command stands alone that has others below it. */
+const missingCommand = ({ commandPath, helpDoc }: CliOutput.Presenter.Help): string => {
+  const below = (helpDoc.subcommands ?? []).flatMap(({ commands }) => commands.map(({ name }) => name))
+  return `say what to do: ${commandPath.slice(1).join(" ")} ${below.join(", ")}`
+}
