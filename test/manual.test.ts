@@ -253,7 +253,7 @@ describe("help as a word", () => {
     }
   })
 
-  it("may stand behind flags of the program and their values", () => {
+  it("may stand behind flags of the program and their values", { timeout: 120_000 }, () => {
     for (const flags of [
       ["--server", "fetch"],
       ["--json", "--server=x"],

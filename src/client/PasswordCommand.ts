@@ -76,7 +76,7 @@ const change = Effect.fnUntraced(function* (credentials: Credentials, options: P
   const session = yield* (yield* Sessions).session
   const known = credentials.current()
   const asks = known === undefined || options.confirm
-  const current = asks ? yield* ask(`Present password of '${user}': `, options) : known
+  const current = asks ? yield* ask(`Present password of '${user}': `) : known
   const next = yield* newPassword(user, options)
   const changing = session.changePassword({ user, current, next })
   const { note } = yield* Reporter
@@ -109,19 +109,16 @@ const newPassword = Effect.fnUntraced(function* (user: UserName, options: Passwo
   const { allowWeak, generate, newFile } = options
   if (generate) return yield* PasswordRule.generated
   if (newFile !== undefined) return yield* checked(yield* PasswordSource.fromFile(newFile), allowWeak)
-  const next = yield* checked(yield* ask(`New password of '${user}': `, options), allowWeak)
-  const again = yield* checked(yield* ask("The same again: ", options), true)
+  const next = yield* checked(yield* ask(`New password of '${user}': `), allowWeak)
+  const again = yield* checked(yield* ask("The same again: "), true)
   return Redacted.value(next) === Redacted.value(again) ? next : yield* new PasswordsDiffer()
 })
 
 const checked = (password: Password, allowWeak: boolean) =>
   Effect.map(Effect.fromResult(PasswordRule.check(Redacted.value(password), allowWeak)), (text) => Redacted.make(text))
 
-const ask = (question: string, { confirm }: PasswordOptions) =>
+const ask = (question: string) =>
   PasswordSource.typed(
     question,
-    confirm
-      ? "the shell changes a password on a terminal alone, nothing was changed: " +
-          "a script runs 'paradrop passwd' with --generate or --new-password-file"
-      : "no new password: --generate one, name a file with --new-password-file, or run on a terminal"
+    "no new password: --generate one, name a file with --new-password-file, or run on a terminal"
   )

@@ -165,9 +165,17 @@ export const fromCommand = Effect.fnUntraced(function* (line: string) {
           bytes += part.length
         })
       )
-      return { code: yield* running.exitCode, text: new TextDecoder().decode(concat(parts)) }
+      // It ran: who reads that it cannot looks in the wrong place.
+      const code = yield* Effect.mapError(running.exitCode, (error) =>
+        failed("was ended by a signal: run it by hand to see why", error)
+      )
+      return { code, text: new TextDecoder().decode(concat(parts)) }
     })
-  ).pipe(Effect.mapError((error) => failed("cannot be run: check its name and who may run it", error)))
+  ).pipe(
+    Effect.mapError((error) =>
+      error._tag === "NoPassword" ? error : failed("cannot be run: check its name and who may run it", error)
+    )
+  )
   if (code !== 0) return yield* failed(`failed with code ${code}`)
   const [first = ""] = text.split(/\r?\n/)
   if (first === "") return yield* failed("printed no password in its first line")

@@ -18,6 +18,7 @@ import { History } from "./History.ts"
 import { LineEditor, type Lines } from "./LineEditor.ts"
 import type { LocalFiles } from "./LocalFiles.ts"
 import { OwnPassword } from "./PasswordCommand.ts"
+import { NoPassword } from "./PasswordSource.ts"
 import * as Reconnect from "./Reconnect.ts"
 import { Reporter } from "./Reporter.ts"
 import { Screen } from "./Screen.ts"
@@ -166,6 +167,11 @@ const cancelled = Effect.fnUntraced(function* (done: Effect.Effect<Outcome, neve
 
 /** The present password is asked for: a shell may stand open where others can type. */
 const changePassword = Effect.fnUntraced(function* ({ allowWeak, generate }: PasswordLine) {
+  if (!(yield* LineEditor).interactive) {
+    // One line that failed: those behind it are run, as behind every other.
+    yield* (yield* Reporter).failed({ error: new NoPassword({ detail: scriptsOwn }), command: "passwd" })
+    return false
+  }
   const own = yield* Effect.serviceOption(OwnPassword)
   if (Option.isSome(own)) {
     // Who leaves a question with Ctrl-C leaves the command, and not the shell.
@@ -178,6 +184,10 @@ const changePassword = Effect.fnUntraced(function* ({ allowWeak, generate }: Pas
   yield* (yield* Reporter).failed({ error: new InvalidCommand({ reason: "no password can be changed from here" }) })
   return false
 })
+
+const scriptsOwn =
+  "the shell changes a password on a terminal alone, nothing was changed: " +
+  "a script runs 'paradrop passwd' with --generate or --new-password-file"
 
 type PasswordLine = Extract<ShellLine.Line, { readonly _tag: "Passwd" }>
 

@@ -129,7 +129,10 @@ export const make = (options: {
     const first = all.find((_, index) => !refused.some((one) => one.index === index))
     if (first !== undefined) {
       const whose = printable(files.whole(first.name))
-      yield* log("files-committed", `${count} files uploaded successfully, '${whose}' first.`, { user: user() })
+      const fields = { user: user() }
+      yield* count === 1
+        ? log("file-committed", `File '${whose}' uploaded successfully.`, fields)
+        : log("files-committed", `${count} files uploaded successfully, '${whose}' first.`, fields)
     }
     return { _tag: "Placed", id, count, refused }
   })

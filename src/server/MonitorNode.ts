@@ -8,6 +8,7 @@ import { FetchHttpClient, HttpServer } from "effect/http"
 import type { NetAddress } from "effect/net"
 import { OtlpMetrics, OtlpSerialization, OtlpTracer } from "effect/observability"
 import { monitorConnectionsMax, monitorHeadersMillisecondsMax } from "../domain/limits.ts"
+import { systemCodeOf, systemWords } from "../domain/SystemCode.ts"
 import * as Monitor from "./Monitor.ts"
 import type { NotReady } from "./Readiness.ts"
 import { ObservabilityFailed } from "./ObservabilityFailed.ts"
@@ -37,11 +38,12 @@ export const endpoint = (
     Layer.effectDiscard(HttpServer.HttpServer.use(({ address }) => listening(address)))
   ).pipe(
     Layer.provide(NodeHttpServer.layerServer(bounded, { ...at, gracefulShutdownTimeout: 0 })),
-    Layer.catch(() =>
-      Layer.effectDiscard(
-        Effect.fail(new ObservabilityFailed({ detail: `cannot listen on ${at.host} port ${at.port} for monitoring` }))
-      )
-    )
+    Layer.catch(({ cause }) => {
+      const code = systemCodeOf(cause)
+      const why = code === "EADDRINUSE" ? "the port is taken" : systemWords(code)
+      const detail = `cannot listen on ${at.host} port ${at.port} for monitoring (${why}): take another monitor.address`
+      return Layer.effectDiscard(Effect.fail(new ObservabilityFailed({ detail })))
+    })
   )
 
 const resource = { serviceName: "paradrop-server" }

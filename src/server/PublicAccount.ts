@@ -32,7 +32,7 @@ export class NoAccount extends Schema.TaggedError<NoAccount>()("NoAccount", {
   host: Schema.String
 }) {
   override get message(): string {
-    const advice = "make one with 'paradrop-server user add NAME'"
+    const advice = "make one with 'paradrop-server user add NAME' and the same --root, --state or --config"
     return `'${this.host}' can be reached by others and there is no account yet: ${advice}`
   }
 }

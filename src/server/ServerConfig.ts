@@ -44,6 +44,12 @@ const own = Object.fromEntries(
   )
 )
 
+/** Not `Flag.KeyValuePair`, which takes no value that is empty: an empty list is one. */
+const pair = (text: string): Option.Option<readonly [string, string]> => {
+  const end = text.indexOf("=")
+  return end > 0 ? Option.some([text.slice(0, end), text.slice(end + 1)]) : Option.none()
+}
+
 /** Said of every command. */
 export const shared = {
   config: Flag.String("config").pipe(
@@ -51,10 +57,12 @@ export const shared = {
     Flag.withDescription(`the configuration, in TOML; else ${configVariable}, else the defaults`),
     Flag.optional
   ),
-  set: Flag.KeyValuePair("set").pipe(
+  set: Flag.String("set").pipe(
     Flag.withMetavar("KEY=VALUE"),
     Flag.withDescription("any setting, as in limits.sessions=64; 'config default' shows all"),
-    Flag.withDefault({})
+    Flag.filterMap(pair, () => "KEY=VALUE, as in limits.sessions=64"),
+    Flag.atLeast(0),
+    Flag.map((pairs): Said["set"] => Object.fromEntries(pairs))
   ),
   own
 }

@@ -407,6 +407,8 @@ describe("where the password comes from", () => {
       assert.include(yield* refusal({ command: "false" }), "'false' failed with code 1")
       assert.include(yield* refusal({ command: "true" }), "printed no password")
       assert.include(yield* refusal({ command: "/nowhere/at/all s3cret" }), "cannot be run")
+      const killed = yield* refusal({ command: "sh -c 'kill -9 $$'" })
+      assert.include(killed, "'sh' was ended by a signal: run it by hand to see why")
       assert.notInclude(yield* refusal({ command: "/nowhere/at/all s3cret" }), "s3cret")
       assert.include(yield* refusal({ command: "printf 'x" }), "open quote")
     }).pipe(Effect.provide(services))

@@ -174,6 +174,21 @@ describe("paradrop passwd", () => {
 })
 
 describe("passwd in the shell", () => {
+  const script = world({ lines: ["passwd", "pwd"], interactive: false })
+  it.effect("of a script is a line that failed, and those behind it are run", () =>
+    Effect.gen(function* () {
+      const memory = Layer.merge(History.layerMemory([]), WorkingFolder.layerMemory({ "/home/ada": [] }))
+      assert.isFalse(yield* Effect.provide(Shell.run(""), memory))
+      assert.strictEqual(
+        script.written.err,
+        "the shell changes a password on a terminal alone, nothing was changed: " +
+          "a script runs 'paradrop passwd' with --generate or --new-password-file\n"
+      )
+      assert.strictEqual(script.written.out, "/\n")
+      assert.isTrue(yield* canLogIn(present))
+    }).pipe(Effect.provide(script.layer))
+  )
+
   const lines = ["passwd", "passwd", `passwd ${strong}`, "fetch"]
   const questions: Array<string> = []
   const shell = world({ lines, secrets: ["wrong", strong, strong, present, strong, strong], asked: questions })

@@ -76,6 +76,19 @@ describe("the endpoint", () => {
     }, state)
   })
 
+  it("says why it cannot listen, and what to do", () =>
+    asking(async (_, port) => {
+      const at = { host: "127.0.0.1", port: port() }
+      const taken = Layer.build(MonitorNode.endpoint(at, Effect.undefined, () => Effect.void))
+      const { message } = await Effect.runPromise(
+        Effect.flip(Effect.scoped(taken)).pipe(Effect.provide([Audit.layerMemory, registry]))
+      )
+      assert.strictEqual(
+        message,
+        `cannot listen on 127.0.0.1 port ${at.port} for monitoring (the port is taken): take another monitor.address`
+      )
+    }))
+
   it("has nothing else, and takes nothing", () =>
     asking(async (get) => {
       for (const path of ["/", "/metrics/x", "/..%2f", "/debug"]) assert.strictEqual((await get(path)).status, 404)

@@ -79,7 +79,7 @@ describe("elsewhere", () => {
   it.effect("a server without accounts does not start, and says what to do", () =>
     Effect.gen(function* () {
       const failed = yield* Effect.flip(Effect.scoped(Layer.build(elsewhere)))
-      const advice = "make one with 'paradrop-server user add NAME'"
+      const advice = "make one with 'paradrop-server user add NAME' and the same --root, --state or --config"
       assert.strictEqual(failed.message, `'0.0.0.0' can be reached by others and there is no account yet: ${advice}`)
     }).pipe(Effect.provide(quick))
   )

@@ -58,6 +58,25 @@ describe("the four commands", () => {
     })
   )
 
+  scenario("of a bundle are logged as what they were: several files, or one", () =>
+    Effect.gen(function* () {
+      const session = yield* connect()
+      const content = Fixture.bytes(3, 10)
+      const digest = yield* Fixture.digest(content)
+      const file = (text: string) => ({ name: FileName.make(text), size: 10, modified: 1_000, digest, content })
+      yield* session.uploadBundle([file("b/1"), file("b/2")])
+      yield* session.uploadBundle([file("b/3"), file("B/3")])
+      const { lines } = yield* Watch
+      assert.deepStrictEqual(
+        lines.map(({ annotations, message }) => [annotations["event"], message]),
+        [
+          ["files-committed", "2 files uploaded successfully, 'b/1' first."],
+          ["file-committed", "File 'b/3' uploaded successfully."]
+        ]
+      )
+    })
+  )
+
   scenario("say what the server does not have", () =>
     Effect.gen(function* () {
       const session = yield* connect()

@@ -397,7 +397,8 @@ describe("not starting", () => {
     await refused(
       ["--host", "0.0.0.0", "--port", "0"],
       1,
-      "'0.0.0.0' can be reached by others and there is no account yet: make one with 'paradrop-server user add NAME'"
+      "'0.0.0.0' can be reached by others and there is no account yet: " +
+        "make one with 'paradrop-server user add NAME' and the same --root, --state or --config"
     )
     const added = await run(["user", "add", "ada", "--generate"])
     const server = await serve("--host", "0.0.0.0")
@@ -406,14 +407,14 @@ describe("not starting", () => {
     const login = { port: server.port, user: "default", password: "123456" }
     assert.strictEqual(await names(login), "LoginIncorrect")
     assert.strictEqual((await stop(server, "SIGTERM")).code, 0)
-  })
+  }, 120_000)
 
   it("behind a proxy without an account; with one it takes connections for whom the proxy names", async () => {
     await refused(
       ["--set", "listen.proxies=127.0.0.1", "--port", "0"],
       1,
       "'127.0.0.1 behind a proxy' can be reached by others and there is no account yet: " +
-        "make one with 'paradrop-server user add NAME'"
+        "make one with 'paradrop-server user add NAME' and the same --root, --state or --config"
     )
     const nonsense = await run(["--set", "listen.proxies=10.0.0.7,here"])
     assert.strictEqual(nonsense.code, 2)
@@ -430,7 +431,7 @@ describe("not starting", () => {
     const { code, stderr } = await stop(server, "SIGTERM")
     assert.strictEqual(code, 0)
     assert.match(stderr, /"peer":"192\.0\.2\.1","outcome":"bad-hello"/)
-  })
+  }, 120_000)
 
   it("wrong usage is one line and code 2", async () => {
     const wrong = [
@@ -468,6 +469,25 @@ describe("not starting", () => {
 
 describe("configuration", () => {
   const write = (text: string) => writeFileSync(join(folder, "server.toml"), text)
+
+  it("takes an empty list from --set over one in a file, the last of two, and refuses what is no pair", async () => {
+    write('[listen]\nproxies = ["10.0.0.7"]\n')
+    const empty = await run(["config", "show", "--config", "server.toml", "--set", "listen.proxies="])
+    assert.include(empty.stdout, "proxies = [] # --set\n", empty.stderr)
+    const twice = await run(["config", "show", "--set", "store.root=a", "--set=store.root=b=c"])
+    assert.include(twice.stdout, 'root = "b=c" # --set\n')
+    const takes = `'limits.sessions' takes a whole number from 1 to 1000000000, not "" (--set)`
+    for (const [text, told] of [
+      ["limits.sessions=", takes],
+      ["limits.sessions", '"limits.sessions". Expected: KEY=VALUE, as in limits.sessions=64'],
+      ["=64", '"=64". Expected: KEY=VALUE, as in limits.sessions=64']
+    ] as const) {
+      const { code, stderr } = await run(["config", "check", "--set", text])
+      assert.strictEqual(code, 2)
+      assert.include(stderr, told)
+      oneLine(stderr)
+    }
+  }, 120_000)
 
   it("comes from a file, is shown with its origin, and is checked as a whole", async () => {
     write("[limits]\nsessions = 8\n")
@@ -660,7 +680,7 @@ describe("user", () => {
     assert.strictEqual(await names(known), "LoginIncorrect")
     assert.deepStrictEqual(await names({ ...login, user: "default", password: "123456" }), [])
     assert.strictEqual((await stop(server, "SIGTERM")).code, 0)
-  })
+  }, 120_000)
 
   it("disable, enable and change, seen by a server that runs", async () => {
     assert.strictEqual((await run(["user", "add", "ada"], "correct horse")).code, 0)
@@ -683,7 +703,11 @@ describe("user", () => {
       [["user", "add", "bob"], "123456", /at least 8 characters/],
       [["user", "add", "bob"], "password1", /one of the first passwords/],
       [["user", "add", "bob"], "", /no password on standard input/],
-      [["user", "passwd", "bob"], "battery staple", /there is no account 'bob'/],
+      [
+        ["user", "passwd", "bob"],
+        "battery staple",
+        /there is no account 'bob': 'user list' shows those that there are\n$/
+      ],
       [["user", "remove", "bob"], "", /there is no account 'bob'/],
       [["user", "disable", "bob"], "", /there is no account 'bob'/],
       [["user", "change", "bob", "--rights", "all"], "", /there is no account 'bob'/]
@@ -697,7 +721,7 @@ describe("user", () => {
     assert.match((await run(["user", "list", ...state])).stdout, /^ada {2}\S+ {2}enabled {2}all {2}\/\n$/)
     assert.strictEqual((await run(["user", "add", "bob", "--allow-weak", ...state], "123456")).code, 0)
     assert.isFalse(existsSync(join(folder, "state")))
-  })
+  }, 120_000)
 })
 
 describe("a server that runs", () => {

@@ -43,7 +43,7 @@ export class AccountsFailed extends Schema.TaggedError<AccountsFailed>()("Accoun
 /** There is no account of that name. */
 export class NoSuchAccount extends Schema.TaggedError<NoSuchAccount>()("NoSuchAccount", { user: Schema.String }) {
   override get message(): string {
-    return `there is no account '${this.user}'`
+    return `there is no account '${this.user}': 'user list' shows those that there are`
   }
 }
 
@@ -57,7 +57,10 @@ export class AccountExists extends Schema.TaggedError<AccountExists>()("AccountE
 /** Every record was made with one stretching, so it can change only while there is none. */
 export class StretchingFixed extends Schema.TaggedError<StretchingFixed>()("StretchingFixed", {}) {
   override get message(): string {
-    return "the stretching cannot change while there are accounts: their passwords were stretched as it is now"
+    return (
+      "the stretching cannot change while there are accounts, whose passwords were stretched as it is now: " +
+      "remove them, choose it, and add them anew"
+    )
   }
 }
 
