@@ -8,11 +8,14 @@
  *   crash it is there whole or not at all.
  * - `get` gives what was added last, undefined for a name without a profile, and fails for one that cannot be
  *   understood: it is never taken for absent.
+ * - `add` of more than `profileBytesMax` fails and changes nothing.
  * - `keepPassword` keeps a password where nobody else can read it, and gives the path for `passwordFile`. `remove`
  *   drops that too, and so does an `add` of a profile of that name with another `passwordFile` or none.
  */
-import { Context, Effect, Layer, Redacted, Schema } from "effect"
+import { Context, Effect, Layer, Redacted, Result, Schema } from "effect"
+import { utf8Length } from "../domain/Bytes.ts"
 import type { Password } from "../domain/channel/Opaque.ts"
+import { profileBytesMax } from "../domain/limits.ts"
 
 /**
  * A profile's name: a word without dots and colons, so that no address of the network looks like one, nor an option;
@@ -62,6 +65,32 @@ export class NoSuchProfile extends Schema.TaggedError<NoSuchProfile>()("NoSuchPr
   }
 }
 
+/** What each field is called in a profile's text. */
+export const keys: ReadonlyMap<string, keyof Profile> = new Map<string, keyof Profile>([
+  ["server", "server"],
+  ["user", "user"],
+  ["password-file", "passwordFile"],
+  ["password-command", "passwordCommand"],
+  ["up-rate", "upRate"],
+  ["down-rate", "downRate"]
+])
+
+/** JSON's strings are TOML's too, but for one control character. */
+const textOf = (profile: Profile): string =>
+  Array.from(keys, ([key, field]) => [key, profile[field]] as const)
+    .flatMap(([key, value]) =>
+      value === undefined ? [] : [`${key} = ${JSON.stringify(value).replaceAll("\x7f", "\\u007f")}\n`]
+    )
+    .join("")
+
+/** The text of a profile, unless it would be larger than what is read. */
+export const written = (name: ProfileName, profile: Profile): Result.Result<string, ProfilesFailed> => {
+  const text = textOf(profile)
+  if (utf8Length(text) <= profileBytesMax) return Result.succeed(text)
+  const detail = `profile '${name}' would take more than ${profileBytesMax} bytes, and nothing was changed: shorten it`
+  return Result.fail(new ProfilesFailed({ detail }))
+}
+
 /** Port: the profiles of the person who runs the client. */
 export class Profiles extends Context.Service<
   Profiles,
@@ -88,8 +117,10 @@ export class Profiles extends Context.Service<
         get: (name) => Effect.sync(() => profiles.get(name)),
         list: Effect.sync(() => [...profiles.keys()].toSorted()),
         add: (name, profile, { replace = false } = {}) =>
-          Effect.suspend(() => {
+          Effect.suspend((): Effect.Effect<void, ProfileExists | ProfilesFailed> => {
             if (profiles.has(name) && !replace) return Effect.fail(new ProfileExists({ name }))
+            const text = written(name, profile)
+            if (Result.isFailure(text)) return Effect.fail(text.failure)
             profiles.set(name, profile)
             if (profile.passwordFile !== pathOf(name)) passwords.delete(pathOf(name))
             return Effect.void

@@ -25,7 +25,16 @@ import { profileBytesMax, profileLeftoverMilliseconds } from "../domain/limits.t
 import { nearest } from "../domain/Nearest.ts"
 import * as StateFile from "../domain/session/StateFile.ts"
 import { platformWords } from "../domain/SystemCode.ts"
-import { NoSuchProfile, type Profile, ProfileExists, ProfileName, Profiles, ProfilesFailed } from "./Profiles.ts"
+import {
+  keys,
+  NoSuchProfile,
+  type Profile,
+  ProfileExists,
+  ProfileName,
+  Profiles,
+  ProfilesFailed,
+  written
+} from "./Profiles.ts"
 
 /**
  * Where a person's configuration is on this platform: `XDG_CONFIG_HOME/paradrop` or `~/.config/paradrop`,
@@ -133,8 +142,9 @@ const make = Effect.fnUntraced(function* (folder: string | undefined) {
     add: Effect.fnUntraced(function* (name, profile, { replace = false } = {}) {
       const file = fileOf(name)
       if (!replace && (yield* exists(file))) return yield* new ProfileExists({ name })
+      const text = yield* Effect.fromResult(written(name, profile))
       // Another program may have added one meanwhile.
-      if (!(yield* write(file, textOf(profile), replace))) return yield* new ProfileExists({ name })
+      if (!(yield* write(file, text, replace))) return yield* new ProfileExists({ name })
       // The one that was kept for the profile before it.
       if (profile.passwordFile === undefined || path.resolve(profile.passwordFile) !== passwordOf(name)) {
         yield* dropPassword(name)
@@ -181,23 +191,6 @@ const unusable =
 // -----------------------------------------------------------------------------
 // The text of one profile
 // -----------------------------------------------------------------------------
-
-const keys = new Map<string, keyof Profile>([
-  ["server", "server"],
-  ["user", "user"],
-  ["password-file", "passwordFile"],
-  ["password-command", "passwordCommand"],
-  ["up-rate", "upRate"],
-  ["down-rate", "downRate"]
-])
-
-/** JSON's strings are TOML's too, but for one control character. */
-const textOf = (profile: Profile): string =>
-  Array.from(keys, ([key, field]) => [key, profile[field]] as const)
-    .flatMap(([key, value]) =>
-      value === undefined ? [] : [`${key} = ${JSON.stringify(value).replaceAll("\x7f", "\\u007f")}\n`]
-    )
-    .join("")
 
 /** A profile, or what is wrong with the text and where; no value is repeated, for it may be a password. */
 const parse = (text: string, file: string, isAbsolute: Path.Path["isAbsolute"]): Result.Result<Profile, string> => {

@@ -109,9 +109,7 @@ export const leftover = Effect.fnUntraced(function* (
   const digest = yield* Digest
   const found = yield* leftovers(disk, name)
   for (const { declared, entry, stat } of found.toSorted((a, b) => Number(b.age - a.age))) {
-    // A file with a second name may be something else of the person's.
-    if (destination.held.has(entry) || declared === undefined || stat.links !== 1 || stat.size < resumeBytesMin)
-      continue
+    if (destination.held.has(entry) || declared === undefined || !isAlone(stat) || stat.size < resumeBytesMin) continue
     const temporary = temporaryName(name, declared, yield* random)
     yield* hold(destination, temporary)
     const isClone = stat.size > declared.size
@@ -138,6 +136,12 @@ export const leftover = Effect.fnUntraced(function* (
   }
   return undefined
 })
+
+/**
+ * A file with a second name may be something else of the person's. Another user's stays his: he could read what is
+ * written to it, and change it once it has been verified.
+ */
+const isAlone = ({ links, own }: DiskStat): boolean => links === 1 && own
 
 const hold = ({ held }: Destination, temporary: string): Effect.Effect<void, never, Scope.Scope> =>
   Effect.acquireRelease(
@@ -371,7 +375,9 @@ const take = (disk: Disk["Service"], entry: string, temporary: string) =>
   Effect.gen(function* () {
     yield* disk.rename([entry], [temporary])
     const file = yield* disk.openWrite([temporary])
-    return { file, size: (yield* file.stat).size }
+    const stat = yield* file.stat
+    // Another one may have come into its place since it was looked at.
+    return isAlone(stat) ? { file, size: stat.size } : undefined
   }).pipe(Effect.orElseSucceed(() => undefined))
 
 // -----------------------------------------------------------------------------

@@ -203,6 +203,30 @@ describe("the file system", () => {
     }).pipe(Effect.provide(real))
   )
 
+  it.effect.skipIf(process.getuid?.() !== 0)(
+    "takes nothing for left of a download that is another user's, who could read and change what is written to it",
+    () =>
+      Effect.gen(function* () {
+        const { leftover, stage, tree } = yield* LocalFiles
+        const path = join(folder, "a")
+        const declared = { size: resumeBytesMin + 1, modified: 0, resumable: true }
+        const content = new Uint8Array(resumeBytesMin)
+        yield* Effect.scoped(Effect.flatMap(stage(path, declared), ({ write }) => write([content])))
+        const left = () => fs.readdirSync(folder).filter((name) => name.endsWith(".part"))
+        const give = (owner: number) => left().forEach((name) => fs.chownSync(join(folder, name), owner, 0))
+        const inTree = Effect.flatMap(tree(folder, false), (all) => all.place("a").leftover)
+        const found = Effect.forEach([leftover(path), inTree], (taken) =>
+          Effect.scoped(Effect.map(taken, (one) => one?.from))
+        )
+        give(65_534)
+        const names = left()
+        assert.deepStrictEqual(yield* found, [undefined, undefined])
+        assert.deepStrictEqual(left(), names)
+        give(0)
+        assert.deepStrictEqual(yield* found, [resumeBytesMin, resumeBytesMin])
+      }).pipe(Effect.provide(real))
+  )
+
   it.effect.skipIf(process.platform === "win32")(
     "what is left of a commit that failed may be run only when that is said as it is gone on with",
     () =>

@@ -5,6 +5,8 @@
  * does not keep the contract.
  */
 import { Effect, Redacted } from "effect"
+import { utf8Length } from "../../domain/Bytes.ts"
+import { profileBytesMax } from "../../domain/limits.ts"
 import { equal, failure } from "../../domain/testing/Contract.ts"
 import { type Profile, ProfileName, Profiles } from "../Profiles.ts"
 
@@ -55,6 +57,21 @@ const replacesOnlyWhenAsked = Effect.gen(function* () {
   yield* equal("the profile that was asked for", yield* profiles.get(home), other)
 })
 
+const refusesWhatItWouldNotRead = Effect.gen(function* () {
+  const profiles = yield* Profiles
+  // Two bytes each; what is around them is short.
+  const largest = { server: "file.example", passwordCommand: "ü".repeat((profileBytesMax - largestRest) / 2) }
+  yield* profiles.add(home, largest)
+  yield* equal("the largest", yield* profiles.get(home), largest)
+  const larger = { ...largest, passwordCommand: `${largest.passwordCommand}x` }
+  const refused = yield* failure("adding a larger one", profiles.add(home, larger, { replace: true }))
+  const told = `profile 'home' would take more than ${profileBytesMax} bytes, and nothing was changed: shorten it`
+  yield* equal("the refusal", refused.message, told)
+  yield* equal("the profile that stays", yield* profiles.get(home), largest)
+})
+
+const largestRest = utf8Length('server = "file.example"\npassword-command = ""\n')
+
 const removesOne = Effect.gen(function* () {
   const profiles = yield* Profiles
   yield* profiles.add(home, full)
@@ -97,6 +114,7 @@ export const profilesContract: ReadonlyArray<ProfilesCase> = [
   { name: "gives what was added, every character of it", effect: () => givesWhatWasAdded },
   { name: "lists the names, sorted", effect: () => listsByName },
   { name: "replaces a profile only when asked to", effect: () => replacesOnlyWhenAsked },
+  { name: "refuses to add what it would not read", effect: () => refusesWhatItWouldNotRead },
   { name: "removes one, and says when there is none", effect: () => removesOne },
   { name: "keeps a password beside it, one for each name", effect: () => keepsPasswords },
   { name: "drops a kept password with the profile that named it", effect: dropsPasswords }

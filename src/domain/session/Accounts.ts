@@ -280,7 +280,7 @@ const newAccount = (record: RegistrationRecord, created: number, grant: Grant): 
 })
 
 /** The limit of `accountsMax` is reached. */
-export const tooManyAccounts: AccountsFailed = new AccountsFailed({
+const tooManyAccounts: AccountsFailed = new AccountsFailed({
   detail: `a server has at most ${accountsMax} accounts: remove one first`
 })
 

@@ -33,8 +33,7 @@ import {
   removing,
   revokedOf,
   StretchingFixed,
-  summariesOf,
-  tooManyAccounts
+  summariesOf
 } from "./Accounts.ts"
 import { everything, Grant } from "./Grant.ts"
 import * as StateFile from "./StateFile.ts"
@@ -282,7 +281,8 @@ const save = Effect.fnUntraced(function* (
   const text = yield* Effect.mapError(encode({ version, stretching, accounts: entries }), () =>
     failed("an account does not have the form of one: nothing was changed")
   )
-  if (text.length >= accountsFileBytesMax) return yield* tooManyAccounts
+  // With its end of line, as it is read.
+  if (Bytes.utf8Length(text) >= accountsFileBytesMax) return yield* tooLarge
   yield* fileProblem(path, StateFile.replace(path, `${text}\n`))
 })
 
@@ -317,6 +317,11 @@ const sameSetup = Effect.fnUntraced(function* (
 const readWhole = (path: string) => fileProblem(path, StateFile.read(path, accountsFileBytesMax))
 
 const failed = (detail: string): AccountsFailed => new AccountsFailed({ detail })
+
+const tooLarge = failed(
+  `the accounts would take more than ${accountsFileBytesMax / 1024 / 1024} MiB, and nothing was changed: ` +
+    "remove some, or shorten their folders"
+)
 
 // The reason is left out: it would quote the content.
 const damaged = (path: string): AccountsFailed =>

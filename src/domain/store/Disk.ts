@@ -56,6 +56,8 @@ export interface DiskStat extends DiskGlance {
   readonly inode: bigint
   /** how many names the file has; 0 once it is removed or replaced and only open */
   readonly links: number
+  /** whether it is of this process's user: true where files have no owners */
+  readonly own: boolean
 }
 
 /** An entry of a folder. */

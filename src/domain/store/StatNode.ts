@@ -42,8 +42,14 @@ export const toStat = (stats: nodeFs.BigIntStats): DiskStat => ({
   changedNanoseconds: stats.ctimeNs,
   device: stats.dev,
   inode: stats.ino,
-  links: Number(stats.nlink)
+  links: Number(stats.nlink),
+  own: isOwn(stats.uid)
 })
+
+const isOwn = (owner: bigint): boolean => {
+  const user = process.geteuid?.()
+  return user === undefined || Number(owner) === user
+}
 
 /**
  * The same as `toStat` says, without its large integers; undefined when it takes them to know which millisecond it was:

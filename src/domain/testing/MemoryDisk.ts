@@ -738,7 +738,8 @@ const statOf = (node: Node): DiskStat => {
     changedNanoseconds: node.kind === "file" ? node.changed : modified,
     device: node.kind === "folder" ? node.device : rootDevice,
     inode: node.inode,
-    links: node.kind === "file" ? node.links : 1
+    links: node.kind === "file" ? node.links : 1,
+    own: true
   }
 }
 

@@ -48,6 +48,8 @@ export const layer = (
       const read = Effect.fnUntraced(function* (version: string) {
         const file = fileOf(version)
         const info = yield* fs.stat(file)
+        // Whoever opens a pipe waits for its writer, and a device may never end.
+        if (info.type !== "File") return undefined
         if (info.size > BigInt(encodedBytesMax(chunksPerSignatureMax, 2 * signatureGroupsMax, keptVersionBytesMax))) {
           return undefined
         }

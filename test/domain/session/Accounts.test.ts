@@ -8,7 +8,8 @@ import { Base64Url } from "effect/encoding"
 import { TestClock } from "effect/testing"
 import { UserName } from "../../../src/domain/channel/HandshakeMessage.ts"
 import { Opaque, recordBytes, setupBytes } from "../../../src/domain/channel/Opaque.ts"
-import { accountsFileBytesMax, stateLockWaitMillisecondsMax } from "../../../src/domain/limits.ts"
+import { FileName } from "../../../src/domain/file/FileName.ts"
+import { accountsFileBytesMax, accountsMax, stateLockWaitMillisecondsMax } from "../../../src/domain/limits.ts"
 import { Accounts } from "../../../src/domain/session/Accounts.ts"
 import * as AccountsFile from "../../../src/domain/session/AccountsFile.ts"
 import { everything } from "../../../src/domain/session/Grant.ts"
@@ -156,6 +157,37 @@ describe("files", () => {
       )
     )
   }
+
+  it.live(
+    "are never written larger than they are read, whatever their folders are called",
+    () =>
+      inFolder((folder) =>
+        Effect.gen(function* () {
+          const fs = yield* FileSystem.FileSystem
+          const path = join(folder, "accounts.json")
+          const accounts = yield* AccountsFile.make(folder)
+          yield* accounts.put(ada, record(1), 1)
+          // Bytes of which JSON makes two, and characters that are two bytes.
+          const part = '"'.repeat(61) + "ü".repeat(97)
+          const grant = { ...everything, root: FileName.make([part, part, part, part].join("/")) }
+          const others = JSON.parse(yield* fs.readFileString(path))
+          const [{ created, record: proof }] = others.accounts
+          const one = (index: number) => ({ user: `u${index}`.padEnd(64, "x"), record: proof, created, grant })
+          const room = accountsFileBytesMax - Buffer.byteLength(JSON.stringify({ ...others, accounts: [] }))
+          const count = Math.floor(room / (Buffer.byteLength(JSON.stringify(one(0))) + 1))
+          const full = JSON.stringify({ ...others, accounts: Array.from({ length: count }, (_, index) => one(index)) })
+          assert.isBelow(count, accountsMax)
+          yield* fs.writeFileString(path, full)
+          const told = yield* Effect.flip(accounts.add(bob, record(2), 2, grant))
+          assert.strictEqual(
+            told.message,
+            "the accounts would take more than 16 MiB, and nothing was changed: remove some, or shorten their folders"
+          )
+          assert.isTrue((yield* fs.readFileString(path)) === full)
+        })
+      ),
+    60_000
+  )
 
   it.live("whose setup has no keys in it: says so, and leaves it as it is", () =>
     inFolder((folder) =>

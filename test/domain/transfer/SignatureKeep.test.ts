@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process"
 import * as nodeFs from "node:fs"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
@@ -71,6 +72,37 @@ describe("signatures kept as files", () => {
         assert.isUndefined(yield* keep.get(version))
       }).pipe(Effect.provide(onFolder(folder)))
     })
+  )
+
+  it.live.skipIf(process.platform === "win32")(
+    "a pipe, a device and a folder in a file's place count as absent and keep nobody waiting",
+    () =>
+      Effect.gen(function* () {
+        const folder = yield* temporaryFolder
+        yield* Effect.gen(function* () {
+          const keep = yield* SignatureKeep
+          const signature = yield* signatureOf(1)
+          yield* keep.put(version, signature)
+          const file = `${folder}/${nodeFs.readdirSync(folder)[0] ?? ""}`
+          for (const make of [
+            () => execFileSync("mkfifo", [file]),
+            () => nodeFs.symlinkSync("/dev/zero", file),
+            () => nodeFs.symlinkSync(file, file)
+          ]) {
+            nodeFs.unlinkSync(file)
+            make()
+            assert.isUndefined(yield* keep.get(version))
+            yield* keep.put(version, signature)
+            assert.deepStrictEqual(yield* keep.get(version), signature)
+          }
+          nodeFs.unlinkSync(file)
+          nodeFs.mkdirSync(file)
+          assert.isUndefined(yield* keep.get(version))
+          yield* keep.put(version, signature)
+          assert.isUndefined(yield* keep.get(version))
+          assert.lengthOf(nodeFs.readdirSync(folder), 1)
+        }).pipe(Effect.provide(onFolder(folder)))
+      })
   )
 
   it.effect("what an earlier form of signature has left, without a key, counts as absent, and can be put again", () =>
