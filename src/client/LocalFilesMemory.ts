@@ -409,10 +409,15 @@ const leftover = (world: World, path: string): Effect.Effect<Leftover | undefine
   Effect.gen(function* () {
     const { digest, temporary } = world
     const plain = plainPath(path)
-    const found = [...temporary].findLast((one) => one.path === plain && one.leftAt !== undefined)
+    const take = () => {
+      const newest = [...temporary].findLast((one) => one.path === plain && one.leftAt !== undefined)
+      if (newest !== undefined) newest.leftAt = undefined
+      return newest
+    }
+    const found = yield* Effect.acquireRelease(Effect.sync(take), (taken) =>
+      taken === undefined ? Effect.void : leave(world, taken)
+    )
     if (found === undefined) return undefined
-    found.leftAt = undefined
-    yield* Effect.addFinalizer(() => leave(world, found))
     return {
       size: found.declared.size,
       modified: found.declared.modified,
@@ -424,7 +429,7 @@ const leftover = (world: World, path: string): Effect.Effect<Leftover | undefine
           if (code !== undefined) return Effect.fail(failed(path, "write", code))
           const { modified, size } = found.declared
           found.declared = { size, modified, ...mayRun(executable), resumable: true }
-          return staging(world, found, path)
+          return Effect.succeed(staging(world, found, path))
         }),
       drop: Effect.sync(() => void dropTemporary(world, found))
     }
@@ -457,8 +462,11 @@ const stageAt = Effect.fnUntraced(function* (
   if (code !== undefined) return yield* failed(path, "write", code)
   if (declared.resumable === true && declared.size >= resumeBytesMin) yield* sweep(world, FileName.folder(plain))
   const begun: Temporary = { path: plain, declared, parts: [], leftAt: undefined }
-  addTemporary(world, begun)
-  return yield* staging(world, begun, path)
+  yield* Effect.acquireRelease(
+    Effect.sync(() => addTemporary(world, begun)),
+    () => leave(world, begun)
+  )
+  return staging(world, begun, path)
 })
 
 /** Removes what was left in a folder long ago. */
@@ -470,11 +478,8 @@ const sweep = (world: World, folder: string): Effect.Effect<void> =>
     }
   })
 
-const staging = Effect.fnUntraced(function* (
-  world: World,
-  begun: Temporary,
-  named: string
-): Effect.fn.Return<LocalStaging, LocalFileFailed, Scope.Scope> {
+/** Whoever calls leaves it when the scope closes. */
+const staging = (world: World, begun: Temporary, named: string): LocalStaging => {
   const { declared, parts, path } = begun
   const { executable, modified, size } = declared
   const hasher = world.digest.make()
@@ -483,7 +488,6 @@ const staging = Effect.fnUntraced(function* (
     dropTemporary(world, begun)
     return Effect.fail(failed(named, "write", code))
   }
-  yield* Effect.addFinalizer(() => leave(world, begun))
   return {
     write: (more) =>
       Effect.suspend(() => {
@@ -507,4 +511,4 @@ const staging = Effect.fnUntraced(function* (
         return Effect.void
       })
   }
-})
+}

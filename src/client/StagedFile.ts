@@ -113,9 +113,12 @@ export const leftover = Effect.fnUntraced(function* (
     const temporary = temporaryName(name, declared, yield* random)
     yield* hold(destination, temporary)
     const isClone = stat.size > declared.size
-    const taken = yield* isClone ? takeClone(destination, entry, temporary, declared) : take(disk, entry, temporary)
+    const taking = isClone ? takeClone(destination, entry, temporary, declared) : take(disk, entry, temporary)
+    // Whoever is interrupted in the middle has taken it: under its new name somebody must find it again.
+    const taken = yield* Effect.uninterruptible(
+      Effect.tap(taking, () => Effect.sync(() => destination.left?.(temporary)))
+    )
     if (taken === undefined) continue
-    destination.left?.(temporary)
     const { file, size: from } = taken
     const head = yield* Effect.option(file.read(0, Math.min(headBytes, declared.size)))
     if (head._tag === "None") continue

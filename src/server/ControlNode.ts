@@ -6,9 +6,10 @@
 import process from "node:process"
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import * as NodeSocketServer from "@effect/platform-node/NodeSocketServer"
-import { Effect, FileSystem, Layer, Path, type PlatformError } from "effect"
+import { Effect, FileSystem, Layer, Option, Path, type PlatformError } from "effect"
 import { type Socket, SocketServer } from "effect/socket"
 import { utf8Length } from "../domain/Bytes.ts"
+import * as SocketNode from "../domain/channel/SocketNode.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { controlPathBytesMax } from "../domain/limits.ts"
 import { platformWords, systemCode, systemWords } from "../domain/SystemCode.ts"
@@ -65,8 +66,23 @@ const listening = Effect.fnUntraced(function* (state: string) {
     cannotListen(path, systemWords(systemCode(reason.cause) ?? reason._tag))
   )
   yield* Effect.mapError(fs.chmod(path, 0o600), (error) => cannotListen(path, platformWords(error)))
-  return server
+  return ending(server)
 })
+
+/**
+ * Cuts a connection soon after it was answered: one that nobody reads, as of a program that was stopped, would stay,
+ * and with it the server that is told to stop.
+ */
+const ending = ({ address, run }: SocketServer.SocketServer["Service"]): SocketServer.SocketServer["Service"] =>
+  SocketServer.SocketServer.of({
+    address,
+    run: (handler) =>
+      run((socket) =>
+        Effect.flatMap(Effect.serviceOption(NodeSocket.NetSocket), (connection) =>
+          handler(Option.match(connection, { onNone: () => socket, onSome: (own) => SocketNode.make(own) }))
+        )
+      )
+  })
 
 /** Anything but a socket is not ours, and stays. */
 const removeStale = (path: string): Effect.Effect<void, PlatformError.PlatformError, FileSystem.FileSystem> =>

@@ -3,13 +3,13 @@
  */
 import { once } from "node:events"
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs"
-import { createServer } from "node:net"
+import { connect as dial, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { spawnSync } from "node:child_process"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, type Scope } from "effect"
+import { Effect, Exit, Fiber, Layer, Scope } from "effect"
 import type { Socket } from "effect/socket"
 import { TestClock } from "effect/testing"
 import { Opaque } from "../../src/domain/channel/Opaque.ts"
@@ -288,6 +288,17 @@ describe("who asks", () => {
   )
 })
 
+const idle = {
+  state: "idle",
+  peer: "192.0.2.1",
+  since: 0,
+  user: "ada",
+  received: 0,
+  sent: 0,
+  receivedPerSecond: 0,
+  sentPerSecond: 0
+} as const
+
 const mode = (path: string) => statSync(path).mode & 0o777
 
 /** What listening in that folder comes to. */
@@ -324,6 +335,28 @@ describe("the Unix socket", () => {
       assert.isFalse(existsSync(join(state, "control", "socket")))
       assert.match(yield* asks(state), /^no server runs on the state folder '/)
     })
+  )
+
+  onDisk("keeps no server from stopping whose answer nobody reads", (state) =>
+    Effect.gen(function* () {
+      const status = yield* ServerStatus
+      // More than the kernel takes.
+      const client = "c".repeat(limits.controlListBytesMax / 2)
+      yield* status.attend(() => ({ ...idle, client }))
+      const scope = yield* Scope.make()
+      yield* Layer.buildWithScope(
+        ControlNode.listen(state).pipe(
+          Layer.provide(Control.layer(Effect.undefined)),
+          Layer.provide([LoginGuard.layer, Layer.orDie(Layer.provide(Fixture.accounts, Opaque.layerQuick))])
+        ),
+        scope
+      )
+      const stopped = dial(join(state, "control", "socket"))
+      yield* Effect.addFinalizer(() => Effect.sync(() => stopped.destroy()))
+      stopped.write(`{"_tag":"Status"}\n`)
+      yield* Effect.promise(() => once(stopped, "readable"))
+      yield* Scope.close(scope, Exit.void)
+    }).pipe(Effect.provide(ServerStatus.layer))
   )
 
   onDisk("takes the place of one that a killed server has left", (state) =>
