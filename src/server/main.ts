@@ -592,6 +592,10 @@ const writeLog = (text: string): void => {
   stderr.write(text)
 }
 
+// A log that cannot be written, as on a full disk or when its reader has gone, must not end those who are served.
+// A terminal that has gone does: nobody means to leave a server behind.
+if (!process.stderr.isTTY) process.stderr.on("error", () => undefined)
+
 // The least that is logged is a setting of ours, which a reload may change.
 const builtIns = [GlobalFlag.Help, GlobalFlag.Version, completions.flag, manual.flag(ServerConfig.manualSections)]
 

@@ -724,6 +724,31 @@ describe("user", () => {
   }, 120_000)
 })
 
+describe("a log that cannot be written", () => {
+  const login = { user: "default", password: "123456" }
+
+  it("ends no session when whoever reads it has gone", async () => {
+    const server = await serve()
+    const closed = once(server.child.stderr, "close")
+    server.child.stderr.destroy()
+    await closed
+    for (const _ of [1, 2]) assert.deepStrictEqual(await names({ port: server.port, ...login }), [])
+    assert.strictEqual((await stop(server, "SIGTERM")).code, 0)
+  }, 120_000)
+
+  it.skipIf(!existsSync("/dev/full"))(
+    "ends no session when its disk is full",
+    async () => {
+      const environment = { PATH: process.env["PATH"], HOME: folder, XDG_STATE_HOME: join(folder, "state") }
+      const shell = ["-c", 'exec "$@" 2>/dev/full', "sh", process.execPath, main, "--port", "0"]
+      const server = await ready(watched(spawn("sh", shell, { cwd: folder, env: environment, stdio: "pipe" })))
+      for (const _ of [1, 2]) assert.deepStrictEqual(await names({ port: server.port, ...login }), [])
+      assert.strictEqual((await stop(server, "SIGTERM")).code, 0)
+    },
+    120_000
+  )
+})
+
 describe("a server that runs", () => {
   it("is asked what it does, until it has stopped, by its own state folder alone", async () => {
     const server = await serve("--state", "own")
