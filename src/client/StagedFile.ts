@@ -23,6 +23,7 @@ import {
 import type { Disk, DiskError, DiskFile, DiskStat } from "../domain/store/Disk.ts"
 import * as DiskClone from "../domain/store/DiskClone.ts"
 import * as ReadWindow from "../domain/store/ReadWindow.ts"
+import { isFull } from "../domain/SystemCode.ts"
 import { shortDigest } from "../domain/transfer/Signature.ts"
 import { LocalFileFailed } from "./ClientError.ts"
 import { type Declared, Durability, type Leftover, type LocalStaging } from "./LocalFiles.ts"
@@ -197,7 +198,10 @@ const staging = (
   const isResumed = state.written > 0
   const failed = ({ code }: { readonly code: string }) => writeFailed(path, code)
   const spoils = <A>(effect: Effect.Effect<A, LocalFileFailed>): Effect.Effect<A, LocalFileFailed> =>
-    Effect.tapError(effect, () => Effect.sync(() => void (state.broken = true)))
+    Effect.tapError(effect, ({ code }) =>
+      // A disk that was full has taken a beginning, and what is written from there on is the rest of it.
+      Effect.sync(() => void (state.broken ||= !isFull(code)))
+    )
   let hasher = digest.make()
   // What an earlier staging has left is hashed at the end, so that new bytes may come at once.
   let hashed = 0

@@ -31,6 +31,9 @@ const words = new Map([
   ["EADDRINUSE", "another program listens there"]
 ])
 
+/** Whether nothing is wrong but that there is no more room: what was written before it stands. */
+export const isFull = (code: string): boolean => code === "ENOSPC" || code === "EDQUOT"
+
 /** The same of an error of a platform service: what it says of itself, else what the system said. */
 export const platformWords = ({ reason }: PlatformError.PlatformError): string =>
   reason.description ?? systemWords(systemCode(reason.cause) ?? reason._tag)

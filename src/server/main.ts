@@ -43,6 +43,7 @@ import * as manual from "../manual.ts"
 import { endBy, OutputEnded, teardown } from "../exitCode.ts"
 import { passwordFlags } from "../passwordFlags.ts"
 import * as Logging from "./Logging.ts"
+import * as LogStreamNode from "./LogStreamNode.ts"
 import { LoginGuard } from "./LoginGuard.ts"
 import * as Metrics from "./Metrics.ts"
 import type { NotReady } from "./Readiness.ts"
@@ -582,19 +583,8 @@ const { version } = Schema.decodeUnknownSync(Schema.Struct({ version: Schema.Str
   createRequire(import.meta.url)("../../package.json")
 )
 
-/** Lines of one turn of the event loop are written together: a call of the kernel for each would cost more. */
-const writeLog = (text: string): void => {
-  const { stderr } = process
-  if (stderr.writableCorked === 0) {
-    stderr.cork()
-    process.nextTick(() => stderr.uncork())
-  }
-  stderr.write(text)
-}
-
-// A log that cannot be written, as on a full disk or when its reader has gone, must not end those who are served.
-// A terminal that has gone does: nobody means to leave a server behind.
-if (!process.stderr.isTTY) process.stderr.on("error", () => undefined)
+// Whatever the command is: what it says of itself goes there too.
+const writeLog = LogStreamNode.make(process.stderr)
 
 // The least that is logged is a setting of ours, which a reload may change.
 const builtIns = [GlobalFlag.Help, GlobalFlag.Version, completions.flag, manual.flag(ServerConfig.manualSections)]

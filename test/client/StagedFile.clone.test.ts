@@ -474,6 +474,49 @@ describe("a download in a clone that breaks at any moment", () => {
     })
   )
 
+  for (const clones of [true, false]) {
+    it.effect(`a full disk leaves the beginning to go on with, ${clones ? "with" : "without"} clones`, () =>
+      Effect.gen(function* () {
+        const { control: before, disk } = yield* newDisk({ clones })
+        yield* download(processOn(disk).place)
+        const kept: Record<string, number> = {}
+        for (const [index, operation] of (yield* before.journal).entries()) {
+          if (operation !== "write") continue
+          for (const code of ["ENOSPC", "EDQUOT", "EIO"]) {
+            const { control, disk } = yield* newDisk({ clones, seed: index + 1 })
+            yield* control.failAt(index + 1, code)
+            yield* Effect.exit(download(processOn(disk).place))
+            for (const left of staged(yield* control.files)) {
+              kept[code] = (kept[code] ?? 0) + 1
+              assert.isTrue(Bytes.equals(left, mine.subarray(0, left.length)), `${code} at ${index + 1}`)
+            }
+            yield* checkAfter(control, disk)
+          }
+        }
+        assert.deepStrictEqual(Object.keys(kept), ["ENOSPC", "EDQUOT"])
+      })
+    )
+  }
+
+  it.effect("what a full disk has taken of one write is gone on with, once there is room", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* newDisk({ capacityBytes: base.length + mine.length })
+      const { place } = processOn(disk)
+      const first = 2 * resumeBytesMin
+      yield* Effect.gen(function* () {
+        const staging = yield* place.stage({ size: mine.length, modified: 5, resumable: true })
+        yield* staging.write([mine.subarray(0, first)])
+        yield* control.plant(["folder", "other"], { kind: "file", content: new Uint8Array(first) })
+        assert.strictEqual((yield* Effect.flip(staging.write([mine.subarray(first)]))).code, "ENOSPC")
+      }).pipe(Effect.scoped)
+      const [left] = staged(yield* control.files)
+      assert.isTrue(left !== undefined && Bytes.equals(left, mine.subarray(0, left.length)))
+      yield* disk.remove(["folder", "other"])
+      assert.strictEqual(yield* again(disk), left?.length)
+      assert.strictEqual(yield* there(control), "mine")
+    }).pipe(Effect.provide(core))
+  )
+
   it.effect("so does going on with what a killed one has left, which is there again until it is gone on with", () =>
     Effect.gen(function* () {
       const done = 2 * resumeBytesMin

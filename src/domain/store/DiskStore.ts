@@ -6,6 +6,7 @@ import { Effect, Option } from "effect"
 import { type FileEntry, mayRun } from "../file/FileEntry.ts"
 import { type FileName, segmentKey, segments } from "../file/FileName.ts"
 import { fileBytesMax } from "../limits.ts"
+import { isFull } from "../SystemCode.ts"
 import { type DiskError, type DiskGlance, type DiskPath, type DiskStat, modifiedOf } from "./Disk.ts"
 import type { Context } from "./DiskClone.ts"
 import type * as KeyedLock from "./KeyedLock.ts"
@@ -117,7 +118,7 @@ export const orNoAccess = ({ operation, code }: DiskError, path?: string): NoAcc
 export const full =
   (name: FileName) =>
   (error: DiskError): NoSpace | StoreFailed =>
-    error.code === "ENOSPC" || error.code === "EDQUOT" ? new NoSpace({ name }) : failed(error)
+    isFull(error.code) ? new NoSpace({ name }) : failed(error)
 
 /** What a code says when looking again finds nothing in the way any more. */
 const foundByCode: ReadonlyMap<string, NotAFile["found"]> = new Map([
