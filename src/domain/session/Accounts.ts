@@ -128,15 +128,18 @@ export class Accounts extends Context.Service<
     initial: ReadonlyMap<UserName, RegistrationRecord> = new Map()
   ): Layer.Layer<Accounts> =>
     Layer.sync(Accounts, () => {
-      const accounts = new Map<UserName, Account>()
+      let accounts = new Map<UserName, Account>()
       for (const [user, record] of initial) accounts.set(user, newAccount(record, 0, everything))
       let edits = 0
-      const edited = Effect.sync(() => void (edits += 1))
+      // In one step: whoever sees an edit sees another edition.
       const edit = <E>(apply: Edit<E>) =>
-        Effect.andThen(
-          Effect.suspend(() => apply(accounts)),
-          edited
-        )
+        Effect.suspend(() => {
+          const next = new Map(accounts)
+          return Effect.map(apply(next), () => {
+            accounts = next
+            edits += 1
+          })
+        })
       let stretched = stretching
       return Accounts.of({
         setup: Effect.succeed(setup),
@@ -147,11 +150,12 @@ export class Accounts extends Context.Service<
           Effect.suspend(() => {
             if (accounts.size > 0) return Effect.fail(new StretchingFixed())
             stretched = next
-            return edited
+            edits += 1
+            return Effect.void
           }),
         find: (user) => Effect.sync(() => enabled(accounts.get(user))?.record),
         grants: Effect.sync(() => {
-          const now = new Map(accounts)
+          const now = accounts
           return (user) => enabled(now.get(user))?.grant
         }),
         list: Effect.sync(() => summariesOf(accounts)),
