@@ -464,9 +464,12 @@ const commit = Effect.fnUntraced(function* (
     ...(target && { target }),
     ...(expected.replaces !== undefined && { replaces: expected.replaces })
   }
-  yield* atOnce(() => put(store, entry, content, now, demands))
-  // The content has changed hands: it counts as committed, no longer as staged.
-  staged.state = "over"
-  forget(store, staged)
-  return entry
+  return yield* atOnce(() =>
+    Result.map(put(store, entry, content, now, demands), () => {
+      // The content has changed hands: it counts as committed, no longer as staged.
+      staged.state = "over"
+      forget(store, staged)
+      return entry
+    })
+  )
 })
