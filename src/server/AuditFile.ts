@@ -117,9 +117,13 @@ const make = Effect.fnUntraced(function* (
     yield* Effect.catch(batch, (error) => Effect.andThen(failing(error), Effect.sleep(auditRetryMilliseconds)))
   }).pipe(Effect.forever)
 
+  // Where nothing waits the disk is let be: one that has gone meanwhile has lost nothing.
+  const rest: Effect.Effect<void, DiskError> = Effect.suspend(() =>
+    waiting.length === 0 ? Effect.void : Effect.andThen(batch, rest)
+  )
   // At the end everything that waits is written, unless the disk refuses: then somebody must hear how much is lost.
   yield* Effect.addFinalizer(() =>
-    Effect.catch(Effect.suspend(() => batch).pipe(Effect.repeat({ while: () => waiting.length > 0 })), ({ code }) => {
+    Effect.catch(rest, ({ code }) => {
       const count = lost + waiting.length
       return log("audit-lost", `${count} records of the audit log are lost: it could not be written (${code})`, {
         lost: count

@@ -329,6 +329,29 @@ describe("a server that stops while its log cannot be written", () => {
   )
 })
 
+describe("a server that stops when all of its log is written", () => {
+  for (const [what, happens] of [
+    [
+      "its disk fails",
+      ({ control }: Machine) => Effect.flatMap(control.operations, (n) => control.failAt(n + 1, "EIO"))
+    ],
+    ["its file was taken away", ({ disk }: Machine) => disk.remove(["audit-00000001.jsonl"])]
+  ] as const) {
+    it.effect(`says nothing and begins nothing, though ${what}`, () =>
+      Effect.gen(function* () {
+        const machine = yield* MemoryDisk.make()
+        const { audit, stop } = yield* start(machine)
+        yield* Effect.andThen(audit.record(recordOf(1)), audit.flush)
+        yield* happens(machine)
+        const before = yield* machine.control.files
+        yield* stop
+        assert.deepStrictEqual((yield* Watch).lines, [])
+        assert.deepStrictEqual(yield* machine.control.files, before)
+      }).pipe(Effect.provide(logTo.pipe(Layer.provideMerge(watchLayer))))
+    )
+  }
+})
+
 describe("a file that somebody takes away", () => {
   const first: DiskPath = ["audit-00000001.jsonl"]
   const deeds: Record<string, (machine: Machine) => Effect.Effect<unknown, DiskError>> = {
