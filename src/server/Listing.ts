@@ -7,7 +7,7 @@ import type { FileEntry } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
 import { packEntries } from "../domain/file/PackedFiles.ts"
 import { printable } from "../domain/file/Printable.ts"
-import { bundleFilesMax, listingPageEntriesMax } from "../domain/limits.ts"
+import { bundleBytesMax, bundleFilesMax, listingPageEntriesMax } from "../domain/limits.ts"
 import type { FrameChannel } from "../domain/session/FrameChannel.ts"
 import type { ActionResult, SessionOutput } from "../domain/session/SessionState.ts"
 import type { Confined } from "../domain/store/Confined.ts"
@@ -59,15 +59,22 @@ export const make = (options: {
       const say = (message: Message.ServerMessage) =>
         unlessStopped(id, channel.send({ kind: "message", id, body: Message.Server.encode(message) }))
       const all = store.list({ ...(alike && { alike }), ...lacking.heard })
-      const entries = wanted ? Stream.mapEffect(all, (entry) => withDigest(id, entry)) : all
-      return Stream.runForEachArray(Stream.rechunk(entries, wanted ? 1 : listingPageEntriesMax), (page) => {
+      const tellPage = (page: ReadonlyArray<FileEntry>) => {
         count += page.length
         if (content !== undefined && first.length < bundleFilesMax) {
           const some = page.filter(({ name }) => FileName.isWithin(content, name))
           first.push(...some.slice(0, bundleFilesMax - first.length))
         }
         return Effect.forEach(packEntries(page), (entries) => say({ _tag: "Page", entries }), { discard: true })
-      }).pipe(
+      }
+      const digestPage = (page: ReadonlyArray<FileEntry>) =>
+        Effect.flatMap(
+          Effect.forEach(page, (entry) => withDigest(id, entry)),
+          tellPage
+        )
+      return Stream.runForEachArray(Stream.rechunk(all, listingPageEntriesMax), (page) =>
+        wanted ? Effect.forEach(readTogether(page), digestPage, { discard: true }) : tellPage(page)
+      ).pipe(
         aliveMeanwhile,
         Effect.andThen(
           Effect.suspend(() =>
@@ -78,6 +85,21 @@ export const make = (options: {
         Effect.map((): ActionResult => ({ _tag: "Listed", id, count }))
       )
     })
+}
+
+/** Files whose digests are told together, in their order: as many as a bundle has bytes, and a larger one alone. */
+const readTogether = (page: ReadonlyArray<FileEntry>): ReadonlyArray<ReadonlyArray<FileEntry>> => {
+  const groups: Array<Array<FileEntry>> = []
+  let bytes = Infinity
+  for (const entry of page) {
+    bytes += entry.size
+    if (bytes > bundleBytesMax) {
+      groups.push([])
+      bytes = entry.size
+    }
+    groups.at(-1)?.push(entry)
+  }
+  return groups
 }
 
 /** Says in the log what a listing lacks. Whoever watches lists every second: once in a session is enough. */

@@ -1024,8 +1024,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     "young-version-kept",
     "a signature is kept for a version that may change without a trace",
     "domain/transfer/Signatures.ts",
-    "if (began - file.changed >= versionGrainMilliseconds) yield*",
-    "yield*",
+    "if (grown && isKept(file)) yield*",
+    "if (isKept(file)) yield*",
     "domain/transfer/SignatureKeep"
   ),
   mutant(

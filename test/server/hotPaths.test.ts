@@ -236,6 +236,11 @@ const paths: Record<string, Path> = {
     run: (session) => Stream.runDrain(session.fetch),
     bounds: { records: 0.1, socketWrites: 0.1, diskOperations: 0.1, steps: 5, copied: 0 }
   },
+  "a small file's digest in a listing": {
+    prepare: (session, count) => each(count, (index) => session.upload(small(index), fourKibibytes)),
+    run: (session) => Stream.runDrain(session.fetchWith({ digests: true })),
+    bounds: { records: 0.1, socketWrites: 0.1, diskOperations: 5, steps: 150, copied: 4700 }
+  },
   "a login": {
     run: (_session, count) => Effect.forEach(Array.from({ length: count }), () => Effect.scoped(connected)),
     bounds: { records: 7, socketWrites: 9, diskOperations: 0, steps: 1750, copied: 20_500 }

@@ -3,13 +3,13 @@
  *
  * A kept signature is trusted for one version of a file only (`OpenFile.version`: device, inode, size, modification and
  * change time). A version that is younger than the clock's grain could still change without a trace, so what was made
- * then is used once and not kept. The digest of a whole transfer decides in any case: a wrong signature costs bytes,
- * never content.
+ * then is used once and not kept; nor is that of a file too small for a delta. The digest of a whole transfer decides
+ * in any case: a wrong signature costs bytes, never content.
  */
 import { Clock, Context, Effect, Layer, Semaphore } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { Digest } from "../file/Digest.ts"
-import { signatureBuildsMax, signatureKeyBytes, versionGrainMilliseconds } from "../limits.ts"
+import { deltaBytesMin, signatureBuildsMax, signatureKeyBytes, versionGrainMilliseconds } from "../limits.ts"
 import type { OpenFile } from "../store/FileStore.ts"
 import * as ReadWindow from "../store/ReadWindow.ts"
 import { SourceChanged, type StoreFailed } from "../store/StoreError.ts"
@@ -49,14 +49,16 @@ export class Signatures extends Context.Service<
           yield* look(file, { offset: 0, length: file.entry.size }, builder.push)
           yield* file.unchanged
           const signature = builder.end()
-          if (began - file.changed >= versionGrainMilliseconds) yield* keep.put(file.version, signature)
+          const grown = began - file.changed >= versionGrainMilliseconds
+          if (grown && isKept(file)) yield* keep.put(file.version, signature)
           return signature
         }, builds.withPermit)
 
+        const kept = (file: OpenFile) => (isKept(file) ? keep.get(file.version) : Effect.undefined)
         return Signatures.of({
           of: (file) =>
-            Effect.flatMap(keep.get(file.version), (kept) => (kept === undefined ? build(file) : Effect.succeed(kept))),
-          kept: (file) => keep.get(file.version),
+            Effect.flatMap(kept(file), (found) => (found === undefined ? build(file) : Effect.succeed(found))),
+          kept,
           blocksOf: Effect.fnUntraced(function* (file, range) {
             const cutter = makeCutter(blockHash(digest), blockRules, range.offset)
             const blocks: Array<Piece> = []
@@ -74,6 +76,9 @@ export class Signatures extends Context.Service<
       })
     )
 }
+
+/** A small file is read again sooner than what was kept of it, which would take as much room and a file of its own. */
+const isKept = ({ entry }: OpenFile): boolean => entry.size >= deltaBytesMin
 
 /** A file that became shorter ends early: `unchanged` or the transfer's digest will say so. */
 const look = (file: OpenFile, range: Range, take: (block: Uint8Array) => void) =>
