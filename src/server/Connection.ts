@@ -201,7 +201,17 @@ const session = Effect.fnUntraced(function* (
     Effect.forkChild
   )
   const served = Effect.suspend(() => begin(transport, seat, story)).pipe(
-    Effect.andThen(makeDriver({ transport, seat, story, watch, cut, inTime: () => deadline.interruptUnsafe() })),
+    Effect.andThen(
+      makeDriver({
+        transport,
+        seat,
+        story,
+        watch,
+        cut,
+        revoke: () => void Deferred.doneUnsafe(over, Exit.succeed("revoked")),
+        inTime: () => deadline.interruptUnsafe()
+      })
+    ),
     Effect.flatMap((made) => run((driver = made))),
     // What comes behind another end is not heard of otherwise.
     Effect.onError((cause) => Effect.sync(() => void (story.defect = hasDefect(cause) ? cause : undefined)))
@@ -262,6 +272,8 @@ interface Driver {
   readonly story: Story
   readonly watch: SessionWatch.SessionWatch
   readonly cut: Cut
+  /** Ends it without a word, as that of an account that is none any more. */
+  readonly revoke: () => void
   /** Nobody waits for the login any more. */
   readonly inTime: () => void
   readonly watchdog: Watchdog.Watchdog
@@ -282,7 +294,7 @@ interface Driver {
 }
 
 const makeDriver = Effect.fnUntraced(function* (
-  options: Pick<Driver, "cut" | "inTime" | "seat" | "story" | "transport" | "watch">
+  options: Pick<Driver, "cut" | "inTime" | "revoke" | "seat" | "story" | "transport" | "watch">
 ) {
   const { cut, story, watch } = options
   const limits = yield* ServerLimits
@@ -468,13 +480,23 @@ const makeTransfers = Effect.fnUntraced(function* (it: Conversation) {
 }, Effect.uninterruptible)
 
 /** From now on changes of the account reach the session, in their turn and without making anybody wait. */
-const join = Effect.fnUntraced(function* ({ grant, inbox, met, scope }: Driver, user: UserName) {
+const join = Effect.fnUntraced(function* (driver: Driver, user: UserName) {
+  const { grant, met, scope } = driver
   const members = yield* Members
   return yield* Scope.provide(
-    members.join(user, grant, (change) => Effect.asVoid(Effect.forkIn(Queue.offer(inbox, item(change)), scope)), met),
+    members.join(user, grant, (change) => Effect.asVoid(Effect.forkIn(tell(driver, change), scope)), met),
     scope
   )
 })
+
+/** The end of an account waits for no client that does not take its answers. */
+const tell = (driver: Driver, change: State.FromServer): Effect.Effect<unknown> => {
+  const inTurn = Queue.offer(driver.inbox, item(change))
+  if (change._tag !== "Revoked") return inTurn
+  const notTaken = Effect.repeat(Effect.sleep(goodbyeMillisecondsMax), { while: () => !driver.answering })
+  const atLast = Effect.map(notTaken, () => driver.revoke())
+  return Effect.all([inTurn, atLast], { concurrency: 2, discard: true })
+}
 
 // What came before is still worked on. An answer that is being written may never return: a socket need not tell a
 // writer that its peer has gone.

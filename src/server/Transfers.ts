@@ -106,10 +106,11 @@ const readIn = (aliveMeanwhile: KeepAlive.AliveMeanwhile, { read, readInto }: Op
   ...(readInto && { readInto: (offset: number, target: Uint8Array) => aliveMeanwhile(readInto(offset, target)) })
 })
 
+// Of a scope that is made before what sends, so closed behind it: nobody reads what the session's end has closed.
 const holdIn =
-  (connection: Scope.Scope) =>
+  (session: Scope.Scope) =>
   <A>(resource: Effect.Effect<A, StoreError, Scope.Scope>): Effect.Effect<Held<A>, StoreError> =>
-    Effect.flatMap(Scope.fork(connection), (scope) =>
+    Effect.flatMap(Scope.fork(session), (scope) =>
       Scope.provide(resource, scope).pipe(
         Effect.map((value) => ({ value, scope })),
         Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
@@ -135,6 +136,7 @@ export const make = Effect.fnUntraced(function* (options: {
   const [digest, signatures, maker] = [yield* Digest, yield* Signatures, yield* SignatureMaker]
   const { received: ours } = yield* Owned
   const [connection, aliveMeanwhile] = [yield* Effect.scope, yield* KeepAlive.make(channel, watchdog)]
+  const hold = holdIn(yield* Scope.fork(connection))
   const sending = yield* FiberHandle.make<void, never>()
   let incoming: Incoming | undefined
   let [opened, stopped]: [Opened?, RequestId?] = []
@@ -143,7 +145,6 @@ export const make = Effect.fnUntraced(function* (options: {
   const { refused, refusedTarget } = refusals
   const bundles = Bundles.make({ channel, digest, files, known, maker, ours, refusals, user, watch, aliveMeanwhile })
 
-  const hold = holdIn(connection)
   const discard: Effect.Effect<void> = Effect.suspend(() => {
     const ended = incoming
     const base = opened

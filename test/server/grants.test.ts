@@ -1,10 +1,11 @@
 import { assert, describe } from "@effect/vitest"
 import { Effect, Redacted, Stream } from "effect"
+import { Socket } from "effect/socket"
 import { TestClock } from "effect/testing"
 import type { ClientSession } from "../../src/client/ClientSession.ts"
 import { recordBytes } from "../../src/domain/channel/Opaque.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
-import { accountsLookMilliseconds } from "../../src/domain/limits.ts"
+import { accountsLookMilliseconds, goodbyeMillisecondsMax } from "../../src/domain/limits.ts"
 import { Accounts, type AccountState } from "../../src/domain/session/Accounts.ts"
 import { everything, type Grant, rights } from "../../src/domain/session/Grant.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
@@ -124,6 +125,33 @@ describe("an account that is changed while it is logged in", () => {
       })
     )
   }
+
+  let takes = true
+  const taking = Effect.suspend(() => (takes ? Effect.void : Effect.never))
+  const through = ({ reader, writer }: Socket.Socket) =>
+    Socket.make({
+      reader,
+      writer: Effect.map(writer, ({ write, writeAll }) => ({
+        write: (chunk) => Effect.andThen(taking, write(chunk)),
+        writeAll: (chunks) => Effect.andThen(taking, writeAll(chunks))
+      }))
+    })
+  scenario(
+    "disabled while its client takes no answer: the session ends all the same",
+    () =>
+      Effect.gen(function* () {
+        const session = yield* HostileClient.login(yield* dial, Fixture.ada)
+        takes = false
+        yield* session.say(1, { _tag: "Ping" })
+        yield* change((before) => ({ ...before, disabled: true }))
+        yield* look
+        assert.deepStrictEqual(yield* outcomes, [])
+        yield* TestClock.adjust(goodbyeMillisecondsMax)
+        yield* settle
+        assert.deepStrictEqual(yield* outcomes, ["revoked"])
+      }),
+    { through }
+  )
 
   scenario("made anew while somebody logs in with the old password: it is not theirs", () =>
     Effect.gen(function* () {

@@ -1,5 +1,5 @@
 import { assert, describe } from "@effect/vitest"
-import { Effect, Fiber, Redacted } from "effect"
+import { Effect, Fiber, Latch, Redacted } from "effect"
 import { TestClock } from "effect/testing"
 import * as Bytes from "../../src/domain/Bytes.ts"
 import { publicKeyBytes } from "../../src/domain/channel/Kem.ts"
@@ -488,6 +488,36 @@ describe("garbage", () => {
 })
 
 describe("a connection that breaks", () => {
+  const closing = Latch.makeUnsafe()
+  scenario(
+    "while a file is read for it: the disk is not said to have failed",
+    () =>
+      Effect.gen(function* () {
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const session = yield* HostileClient.login(yield* dial, Fixture.ada)
+            yield* session.say(1, { _tag: "Download", name })
+            yield* session.hear
+            yield* settle
+          })
+        )
+        yield* settle
+        yield* settle
+        const { calls, held, lines } = yield* Watch
+        assert.strictEqual(calls.read, 1)
+        assert.deepStrictEqual(
+          lines.map(({ annotations }) => annotations["outcome"] ?? annotations["event"]),
+          ["truncated"]
+        )
+        assert.deepStrictEqual(held, { stagings: 0, files: 0 })
+      }),
+    {
+      files: [{ name, content: Uint8Array.of(1) }],
+      beforeRead: closing.await,
+      whileClosing: Effect.andThen(closing.open, settle)
+    }
+  )
+
   // Before, within and behind every part of a session; what the client saw is typed, what the store has is whole.
   const content = Fixture.bytes(7, 2 * contentBlockBytes)
 

@@ -67,6 +67,8 @@ export interface Options {
   /** runs before each write */
   readonly beforeWrite?: Effect.Effect<void>
   readonly beforeRead?: Effect.Effect<void>
+  /** what the end of a file takes, which cannot be read any more */
+  readonly whileClosing?: Effect.Effect<void>
   /** runs before each commit */
   readonly beforeCommit?: Effect.Effect<void>
   /** runs when a file was removed or renamed, before anybody hears of it */
@@ -115,11 +117,19 @@ const watchedStore = (options: Options) =>
           if (options.broken?.includes(name)) return yield* new StoreFailed({ operation: "open", code: "EIO" })
           const file = yield* store.open(name)
           yield* holding("files")
+          let isOpen = true
+          yield* Effect.addFinalizer(() =>
+            Effect.suspend(() => ((isOpen = false), options.whileClosing ?? Effect.void))
+          )
+          const reading = (offset: number, length: number) =>
+            Effect.suspend(() =>
+              isOpen ? file.read(offset, length) : Effect.fail(new StoreFailed({ operation: "read", code: "EBADF" }))
+            )
           return {
             ...file,
             read: (offset, length) =>
               Effect.suspend(() => ((calls.read += 1), options.beforeRead ?? Effect.void)).pipe(
-                Effect.andThen(file.read(offset, length))
+                Effect.andThen(reading(offset, length))
               )
           }
         }),
