@@ -1,6 +1,5 @@
 import { assert, describe } from "@effect/vitest"
 import { Effect, Redacted, Stream } from "effect"
-import { Socket } from "effect/socket"
 import { TestClock } from "effect/testing"
 import type { ClientSession } from "../../src/client/ClientSession.ts"
 import { recordBytes } from "../../src/domain/channel/Opaque.ts"
@@ -10,6 +9,7 @@ import { Accounts, type AccountState } from "../../src/domain/session/Accounts.t
 import { everything, type Grant, rights } from "../../src/domain/session/Grant.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as HostileClient from "../../src/domain/testing/HostileClient.ts"
+import * as TakingNothing from "./takingNothing.ts"
 import { connect, dial, scenario, settle, Watch } from "./world.ts"
 
 const name = (text: string) => FileName.make(text)
@@ -126,22 +126,13 @@ describe("an account that is changed while it is logged in", () => {
     )
   }
 
-  let takes = true
-  const taking = Effect.suspend(() => (takes ? Effect.void : Effect.never))
-  const through = ({ reader, writer }: Socket.Socket) =>
-    Socket.make({
-      reader,
-      writer: Effect.map(writer, ({ write, writeAll }) => ({
-        write: (chunk) => Effect.andThen(taking, write(chunk)),
-        writeAll: (chunks) => Effect.andThen(taking, writeAll(chunks))
-      }))
-    })
+  const peer = TakingNothing.make()
   scenario(
     "disabled while its client takes no answer: the session ends all the same",
     () =>
       Effect.gen(function* () {
         const session = yield* HostileClient.login(yield* dial, Fixture.ada)
-        takes = false
+        peer.begin()
         yield* session.say(1, { _tag: "Ping" })
         yield* change((before) => ({ ...before, disabled: true }))
         yield* look
@@ -150,7 +141,7 @@ describe("an account that is changed while it is logged in", () => {
         yield* settle
         assert.deepStrictEqual(yield* outcomes, ["revoked"])
       }),
-    { through }
+    peer
   )
 
   scenario("made anew while somebody logs in with the old password: it is not theirs", () =>
