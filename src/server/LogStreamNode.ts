@@ -2,7 +2,7 @@
  * The stream that log lines go to: standard error, which may be a file on a full disk, or a pipe that nobody reads.
  */
 import type { Writable } from "node:stream"
-import { nextTick } from "node:process"
+import process from "node:process"
 
 /**
  * Writes lines to a stream. Those of one turn of the event loop are written together: a call of the kernel for each
@@ -20,7 +20,7 @@ export const make = (stream: Writable & { readonly isTTY?: boolean }): ((text: s
   return (text) => {
     if (stream.writableCorked === 0) {
       stream.cork()
-      nextTick(() => stream.uncork())
+      process.nextTick(() => stream.uncork())
     }
     stream.write(failed ? `\n${text}` : text)
     failed = false
