@@ -62,7 +62,8 @@ const builtins: Plugin = {
         return `const ${names.replaceAll(" as ", ": ")} = ${value};`
       }
     )
-    if (/^import .* from "node:/m.test(direct)) throw new Error("an import of Node's that was not understood")
+    const left = /^import .* from "node:.*/m.exec(direct)
+    if (left !== null) throw new Error(`an import of Node's that was not understood: ${left[0]}`)
     return direct
   }
 }

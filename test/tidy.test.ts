@@ -65,6 +65,18 @@ const cases: Record<string, Case> = {
       "src/server/Server.ts:1: only *Node.ts, node.ts, main.ts and bin.ts may import 'src/domain/node.ts'"
     ]
   },
+  "modules of Node's are imported one way": {
+    rule: rules.builtinsAreImportedOneWay,
+    sample: {
+      "src/A.ts": `import process from "node:process"\nimport { join } from "node:path"`,
+      "src/B.ts": `import { nextTick } from "node:process"\nimport * as fs from "node:fs"`,
+      "src/C.ts": `import { open } from "node:fs"\nimport process, { argv } from "node:process"`
+    },
+    findings: [
+      "src/B.ts:1: imports 'node:process' by names, and others import it as a whole",
+      "src/C.ts:2: imports 'node:process' by names, and others import it as a whole"
+    ]
+  },
   "only *Node.ts builds paths": {
     rule: rules.pathsOnlyAtTheEdge,
     sample: {

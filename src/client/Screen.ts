@@ -12,7 +12,7 @@ export interface Output {
   readonly write: (text: string) => Effect.Effect<void>
   /** whether it shows colours */
   readonly colours: boolean
-  /** columns of the terminal; undefined when it is none */
+  /** columns of the terminal; undefined when it is none, or one on which nothing can be drawn again */
   readonly columns: () => number | undefined
 }
 

@@ -16,13 +16,19 @@ const output = (stream: NodeJS.WriteStream, isNeeded: boolean): Output => ({
     }),
   // Node honours NO_COLOR, FORCE_COLOR and TERM here.
   colours: stream.isTTY && stream.hasColors(),
-  columns: () => (stream.isTTY ? stream.columns : undefined)
+  // A terminal that was given no size, as over a serial line, says 0.
+  columns: () => (stream.isTTY ? stream.columns || columnsUnsaid : undefined)
 })
 
+const columnsUnsaid = 80
+
 /** This process's standard output and standard error. */
-export const layer: Layer.Layer<Screen> = Layer.sync(Screen, () =>
-  Screen.of({ out: output(process.stdout, true), err: output(process.stderr, false) })
-)
+export const layer: Layer.Layer<Screen> = Layer.sync(Screen, () => {
+  const err = output(process.stderr, false)
+  // Nothing can be drawn there twice: progress is told in lines, as in a file.
+  const dumb = process.env["TERM"] === "dumb"
+  return Screen.of({ out: output(process.stdout, true), err: dumb ? { ...err, columns: () => undefined } : err })
+})
 
 /** Fails when standard output ends. What cannot be said on standard error is lost without harm. */
 export const ended: Effect.Effect<never, OutputEnded> = Effect.callback((resume) => {

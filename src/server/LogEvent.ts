@@ -5,8 +5,8 @@
  */
 import { type Cause, Effect } from "effect"
 
-/** For whom a line is: nobody needs to act on `Info`, somebody should on `Warn`, must on `Error`. */
-export type LogLevel = "Info" | "Warn" | "Error"
+/** For whom a line is: nobody needs to act on `Debug` and `Info`, somebody should on `Warn`, must on `Error`. */
+export type LogLevel = "Debug" | "Info" | "Warn" | "Error"
 
 interface Event {
   readonly level: LogLevel
@@ -39,6 +39,10 @@ export const logEvents = {
   "restart-needed": { level: "Warn", meaning: "the configuration has new values for `settings` that take a restart" },
   "reload-refused": { level: "Error", meaning: "the configuration is wrong, and nothing of it was taken" },
   monitoring: { level: "Info", meaning: "metrics, healthz and readyz are served at `address`" },
+  "otlp-failed": {
+    level: "Debug",
+    meaning: "the OTLP collector took nothing, `cause` says why: what is for it is dropped for a minute"
+  },
   "control-failed": {
     level: "Warn",
     meaning: "`status` and `bans` cannot ask this server: `detail` says why; it serves all the same"

@@ -3,12 +3,13 @@
  */
 import { createServer } from "node:http"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import { Effect, Layer } from "effect"
+import { Effect, Layer, References } from "effect"
 import { FetchHttpClient, HttpServer } from "effect/http"
 import type { NetAddress } from "effect/net"
 import { OtlpMetrics, OtlpSerialization, OtlpTracer } from "effect/observability"
 import { monitorConnectionsMax, monitorHeadersMillisecondsMax } from "../domain/limits.ts"
 import { systemCodeOf, systemWords } from "../domain/SystemCode.ts"
+import type { LogEvent } from "./LogEvent.ts"
 import * as Monitor from "./Monitor.ts"
 import type { NotReady } from "./Readiness.ts"
 import { ObservabilityFailed } from "./ObservabilityFailed.ts"
@@ -58,5 +59,12 @@ export const otlp = (baseUrl: string): Layer.Layer<never> => {
   return Layer.merge(
     OtlpTracer.layer({ url: `${base}/v1/traces`, resource }),
     OtlpMetrics.layer({ url: `${base}/v1/metrics`, resource })
-  ).pipe(Layer.provide([OtlpSerialization.layerJson, FetchHttpClient.layer]))
+  ).pipe(
+    Layer.provide([
+      OtlpSerialization.layerJson,
+      FetchHttpClient.layer,
+      // What the exporters log is theirs: it is a line of ours by its event.
+      Layer.succeed(References.CurrentLogAnnotations, { event: "otlp-failed" satisfies LogEvent })
+    ])
+  )
 }

@@ -6,7 +6,7 @@ import { printable } from "../domain/file/Printable.ts"
 import * as StateFile from "../domain/session/StateFile.ts"
 import { Disk } from "../domain/store/Disk.ts"
 import * as DiskNode from "../domain/store/DiskNode.ts"
-import { AuditFailed } from "./Audit.ts"
+import { Audit, AuditFailed } from "./Audit.ts"
 import * as AuditFile from "./AuditFile.ts"
 import { platformWords, systemWords } from "../domain/SystemCode.ts"
 import { log } from "./LogEvent.ts"
@@ -34,7 +34,10 @@ export const auditLog = (
               Layer.effect(Disk, Effect.fail(cannotUse(folder, systemWords(code))))
             )
           )
-          return Layer.provide(AuditFile.layer({ fileBytes: fileSize, files }), disk)
+          const written = AuditFile.layer({ fileBytes: fileSize, files }).pipe(
+            Layer.catchTag("AuditFailed", ({ detail }) => Layer.effect(Audit, Effect.fail(cannotUse(folder, detail))))
+          )
+          return Layer.provide(written, disk)
         })
       )
     : Layer.empty

@@ -35,13 +35,15 @@ const serverProcess = (...args: ReadonlyArray<string>) =>
   })
 
 /** A shell of ada's over the network that can be held and cut; with her password already unless it is to be typed. */
-const shell = (options: { readonly columns?: number; readonly typed?: boolean } = {}): terminal.Terminal => {
-  const { columns = 100, typed = false } = options
+const shell = (
+  options: { readonly columns?: number; readonly typed?: boolean; readonly kind?: string } = {}
+): terminal.Terminal => {
+  const { columns = 100, kind = "xterm-256color", typed = false } = options
   const address = `paradrop://ada@127.0.0.1:${network.port}`
   const opened = terminal.open([process.execPath, join(source, "client", "main.ts"), "shell", address], {
     cwd: work,
     columns,
-    env: { ...environment(), ...(!typed && { PARADROP_PASSWORD: password }) }
+    env: { ...environment(), TERM: kind, ...(!typed && { PARADROP_PASSWORD: password }) }
   })
   shells.add(opened)
   return opened
@@ -162,6 +164,31 @@ describe.skipIf(!terminal.available)("a shell on a terminal", { timeout: 240_000
     assert.strictEqual(await opened.ended, 0)
     assert.isFalse(history().includes(tab))
     for (const name of ["seen-a.txt", "seen-b.txt"]) fs.rmSync(join(served, name))
+  })
+
+  it("draws its bar for 80 columns where the terminal says none, and none on a dumb one", async () => {
+    fs.writeFileSync(join(work, "large"), randomBytes(neverSentWhole))
+    const unsaid = shell({ columns: 0 })
+    await unsaid.until("paradrop> ")
+    network.holdAfter(4 * MiB)
+    unsaid.type(`upload large${enter}`)
+    await unsaid.until(/\rupload large[^\r]{45,68}\r/)
+    unsaid.type(ctrlC)
+    await unsaid.until("cancelled")
+    network.release()
+    unsaid.kill()
+
+    fs.writeFileSync(join(work, "little"), "little")
+    const dumb = shell({ kind: "dumb" })
+    await dumb.until("paradrop> ")
+    dumb.type(`upload little${enter}`)
+    await dumb.until("File 'little' uploaded successfully.")
+    // A bar would have been cleared from the line.
+    assert.isFalse(dumb.shown().includes("\rFile 'little'"))
+    dumb.type(`remove little${enter}`)
+    await dumb.until(/removed/i)
+    dumb.type(`exit${enter}`)
+    assert.strictEqual(await dumb.ended, 0)
   })
 
   it("fits its bar to the terminal when that changes; Ctrl-C cancels the transfer and not the shell", async () => {

@@ -7,9 +7,12 @@ import { createServer } from "node:http"
 import { connect as dial } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Metric, References } from "effect"
+import { FetchHttpClient } from "effect/http"
+import { TestClock } from "effect/testing"
 import { FileName } from "../../src/domain/file/FileName.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import { Audit } from "../../src/server/Audit.ts"
+import * as Logging from "../../src/server/Logging.ts"
 import * as Metrics from "../../src/server/Metrics.ts"
 import type { NotReady } from "../../src/server/Readiness.ts"
 import * as MonitorNode from "../../src/server/MonitorNode.ts"
@@ -175,6 +178,27 @@ describe("OTLP", () => {
       assert.include(traces, "paradrop-server")
       assert.include(bodies.get("/v1/metrics") ?? "", "paradrop_commands_total")
     }).pipe(Effect.scoped, Effect.provide(registry), Effect.runPromise))
+
+  it.effect("says what a collector has refused as an event of the log", () =>
+    Effect.gen(function* () {
+      const lines: Array<string> = []
+      const refusing: typeof fetch = () => Promise.resolve(new Response("", { status: 500 }))
+      const logging = Logging.layer({ terminal: false, colours: false, write: (text) => void lines.push(text) })
+      yield* Effect.gen(function* () {
+        while (lines.length === 0) {
+          yield* TestClock.adjust("1 second")
+          yield* Effect.yieldNow
+        }
+      }).pipe(
+        Effect.provide(exporters({ otlp: "http://127.0.0.1:1" })),
+        Effect.provide(logging),
+        Effect.provideService(FetchHttpClient.Fetch, refusing),
+        Effect.provideService(Logging.Level, { level: "debug" })
+      )
+      const { event, level } = JSON.parse(String(lines[0]))
+      assert.deepStrictEqual({ event, level }, { event: "otlp-failed", level: "debug" })
+    }).pipe(Effect.provide(registry))
+  )
 
   it.effect("is off when no setting names a collector, and a URL is wanted", () =>
     Effect.gen(function* () {

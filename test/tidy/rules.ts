@@ -157,6 +157,23 @@ const stateFiles = new Set([
   "src/server/main.ts"
 ])
 
+/** A module of Node's is imported as a whole or by names: where both meet in one executable, it cannot be built. */
+export const builtinsAreImportedOneWay = (sources: Sources): Findings => {
+  const clauses = inFolder(sources, "src").flatMap((source) =>
+    importsOf(source).flatMap(({ node, specifier }) =>
+      specifier.startsWith("node:") && ast.isImportDeclaration(node) && node.importClause !== undefined
+        ? [{ source, node, specifier, clause: node.importClause }]
+        : []
+    )
+  )
+  const whole = new Set(clauses.flatMap(({ clause, specifier }) => (clause.name === undefined ? [] : [specifier])))
+  return clauses.flatMap(({ clause, node, source, specifier }) =>
+    whole.has(specifier) && clause.namedBindings !== undefined && ast.isNamedImports(clause.namedBindings)
+      ? [at(source, node, `imports '${specifier}' by names, and others import it as a whole`)]
+      : []
+  )
+}
+
 /** Paths are made in one place: a FileName becomes a path in a *Node.ts and nowhere else. */
 export const pathsOnlyAtTheEdge = (sources: Sources): Findings =>
   checkImports(sources, (source, { node, specifier }) => {

@@ -127,9 +127,20 @@ const failed = (path: string, error: unknown): LockFailed => {
   const known = sqliteWords.get(Number(errorCode(error)) & primaryBits)
   // Node gives a failure of SQLite a code as well, which says nothing.
   if (known !== undefined) return new LockFailed({ path, detail: known })
-  if (code !== undefined && code !== "ERR_SQLITE_ERROR") return new LockFailed({ path, detail: systemWords(code) })
+  if (code !== undefined && code !== "ERR_SQLITE_ERROR") {
+    return new LockFailed({ path, detail: `${systemWords(code)}${advice.get(code) ?? ""}` })
+  }
   return new LockFailed({ path, detail: error instanceof Error ? error.message : "unknown" })
 }
+
+/** What to do when the system refuses the file, behind its words. */
+const advice = new Map([
+  ["EACCES", "; run this as the user whose folder it is"],
+  ["EPERM", "; run this as the user whose folder it is"],
+  ["ENOSPC", "; make room"],
+  ["EDQUOT", "; make room"],
+  ["EROFS", "; the folder must be one that can be written to"]
+])
 
 /** Of a result code of SQLite, what is above says more of the same. */
 const primaryBits = 0xff

@@ -72,6 +72,18 @@ describe("a folder", () => {
     )
   )
 
+  it.live("of the audit log is named when something in it is in the way", () =>
+    at((folder) =>
+      Effect.gen(function* () {
+        mkdirSync(join(folder, "audit", "audit-00000001.jsonl"), { recursive: true, mode: 0o700 })
+        const opened = Layer.build(auditLog({ enabled: true, fileSize: 1024, files: 1 }, folder))
+        const failed = yield* Effect.flip(Effect.scoped(opened))
+        const detail = `'${join(folder, "audit")}' (openWrite: ENOTREG); see what is there, and who owns it`
+        assert.strictEqual(failed.message, `the audit log cannot be used: ${detail}`)
+      })
+    )
+  )
+
   it.live("cannot be where a file is, nor below one", () =>
     at((folder) =>
       Effect.gen(function* () {

@@ -173,6 +173,17 @@ describe("node", () => {
     }).pipe(Effect.scoped, Effect.provide(Layer.merge(NodeFileSystem.layer, StateLockNode.layer)))
   )
 
+  it.effect.skipIf(process.platform !== "linux")("says what to do where it may not be made", () =>
+    Effect.gen(function* () {
+      // Nobody may make a file there, root neither; in a container nobody may write there at all.
+      const failed = yield* Effect.flip((yield* StateLock).acquire("/sys/lock"))
+      const denied = "no permission; run this as the user whose folder it is"
+      const readOnly = "the file system is read-only; the folder must be one that can be written to"
+      const why = failed.message.replace("cannot lock '/sys/lock': ", "")
+      assert.include([denied, readOnly], why)
+    }).pipe(Effect.scoped, Effect.provide(StateLockNode.layer))
+  )
+
   it.effect("says when there is no folder for it", () =>
     Effect.gen(function* () {
       const failed = yield* Effect.flip((yield* StateLock).acquire(join(import.meta.dirname, "none", "lock")))
