@@ -8,7 +8,7 @@
  * a listing leaves out what the server may not look into.
  */
 import { Effect, Scope, Semaphore } from "effect"
-import { Digest, digestOf } from "../domain/file/Digest.ts"
+import { type ContentDigest, Digest, digestOf } from "../domain/file/Digest.ts"
 import type { FileEntry } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
@@ -85,7 +85,12 @@ export const send = (
     if (options.remove && !here.whole) yield* reporter.note(notWhole, "bad")
     if (options.remove) yield* tellEmpty(here.empty, "it is empty here")
     if (removing && lacks !== undefined) yield* Unlisted.tellKept(lacks, mayGo(here, filter))
-    const compare = command === "upload" ? "never" : options.checksum ? yield* sameToSend(here.files, listed) : "quick"
+    const compare =
+      command === "upload"
+        ? "never"
+        : options.checksum
+          ? yield* sameToSend(here.files, { among: meant, listed })
+          : "quick"
     const made = Plan.make<ToSend>({
       source: here.files,
       target: listed,
@@ -292,7 +297,7 @@ export const get = (
     const removing = options.remove && failed === 0
     if (options.remove && !removing) yield* (yield* Reporter).note(notWhole, "bad")
     if (options.remove) yield* tellEmpty(there.empty, "the server has no file there")
-    const compare = options.checksum ? yield* sameToGet(there.files, target.files, folder) : "quick"
+    const compare = options.checksum ? yield* sameToGet(there.files, target.files, folder, { among, listed }) : "quick"
     const made = Plan.make<ToGet>({
       source: there.files,
       target: target.files,
@@ -466,25 +471,28 @@ const tell = Effect.fnUntraced(function* <Source extends Plan.Known>(
 })
 
 /** Which local files have the content of the server's file of that name; both have the same size. */
-const sameToSend = Effect.fnUntraced(function* (source: ReadonlyArray<ToSend>, target: ReadonlyArray<FileEntry>) {
-  const doubtful = new Map(Plan.doubtful(source, target).map(({ name, place }) => [name, place]))
+const sameToSend = Effect.fnUntraced(function* (source: ReadonlyArray<ToSend>, seen: Seen) {
+  const doubtful = new Map(Plan.doubtful(source, seen.listed).map(({ name, place }) => [name, place]))
   return yield* sameContent(
-    target.flatMap(({ name }) => {
+    seen.listed.flatMap(({ name }) => {
       const place = doubtful.get(name)
       return place === undefined ? [] : [{ name, place, remote: name }]
-    })
+    }),
+    seen
   )
 })
 
 const sameToGet = Effect.fnUntraced(function* (
   source: ReadonlyArray<ToGet>,
   target: ReadonlyArray<Plan.Known>,
-  folder: string
+  folder: string,
+  seen: Seen
 ) {
   const doubtful = Plan.doubtful(source, target)
-  if (doubtful.length === 0) return yield* sameContent([])
+  if (doubtful.length === 0) return yield* sameContent([], seen)
   const tree = yield* (yield* LocalFiles).tree(folder, false)
-  return yield* sameContent(doubtful.map(({ name, remote }) => ({ name, remote, place: tree.place(name) })))
+  const pairs = doubtful.map(({ name, remote }) => ({ name, remote, place: tree.place(name) }))
+  return yield* sameContent(pairs, seen)
 })
 
 /** A file here and one there whose contents are to be compared. */
@@ -495,8 +503,56 @@ interface Pair {
   readonly remote: FileName.FileName
 }
 
+/** What the server's files were found to be, and the names that were asked about. */
+interface Seen {
+  readonly among: Outermost
+  readonly listed: ReadonlyArray<FileEntry>
+}
+
+const sameContent = (pairs: ReadonlyArray<Pair>, seen: Seen) =>
+  areToldTogether(pairs, seen) ? sameByListing(pairs, seen) : sameByEach(pairs)
+
+/**
+ * Whether a listing tells the digests: those of many small files, when it has the server hash no more than as much
+ * again that nobody asks about. A request for each costs both ends more than to hash it.
+ */
+const areToldTogether = (pairs: ReadonlyArray<Pair>, { listed }: Seen): boolean => {
+  const asked = new Set(pairs.map(({ remote }) => remote))
+  const bytes = listed.reduce((sum, { size }) => sum + size, 0)
+  const wanted = listed.reduce((sum, { name, size }) => sum + (asked.has(name) ? size : 0), 0)
+  return pairs.length > filesAheadMax && bytes <= listed.length * deltaBytesMin && bytes <= 2 * wanted
+}
+
+const sameByListing = Effect.fnUntraced(function* (pairs: ReadonlyArray<Pair>, { among }: Seen) {
+  const { fetchWith }: ClientSession = yield* (yield* Sessions).session
+  const own = new Map<string, ContentDigest>()
+  const hashed = Effect.forEach(
+    pairs,
+    ({ name, place }) =>
+      Effect.map(digestHere(place), (digest) => void (digest !== undefined && own.set(name, digest))).pipe(
+        Effect.catchTag(["LocalFileFailed", "SourceShrank"], () => Effect.void)
+      ),
+    { concurrency: largeFilesAheadMax, discard: true }
+  )
+  // What cannot be compared is sent, as below.
+  const told = Effect.catchTag(
+    Listed.all(fetchWith({ digests: true, ...(among && { alike: among }) })),
+    ["RequestRefused", "TooManyListed"],
+    () => Effect.succeed([])
+  )
+  const [entries] = yield* Effect.all([told, hashed], { concurrency: 2 })
+  const there = new Map(entries.map(({ digest, name }) => [name, digest]))
+  const same = new Set(
+    pairs.flatMap(({ name, remote }) => {
+      const digest = own.get(name)
+      return digest !== undefined && digest === there.get(remote) ? [name] : []
+    })
+  )
+  return (name: string) => same.has(name)
+})
+
 /** Digests are asked for one by one: the server hashes no file that nobody asks about. */
-const sameContent = Effect.fnUntraced(function* (pairs: ReadonlyArray<Pair>) {
+const sameByEach = Effect.fnUntraced(function* (pairs: ReadonlyArray<Pair>) {
   const session: ClientSession = yield* (yield* Sessions).session
   const reading = yield* Semaphore.make(largeFilesAheadMax)
   const same = new Set<string>()

@@ -22,6 +22,7 @@ import { Sessions } from "../../src/client/Sessions.ts"
 import type { TreeOptions } from "../../src/client/Trees.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
 import {
+  filesAheadMax,
   bundleFilesMax,
   bundleFirstFilesMax,
   bundlesAheadMax,
@@ -482,6 +483,31 @@ describe("para -r", () => {
       assert.deepStrictEqual(yield* locally, { "t/a": "one", "t/b": "two", "t/c": "six" })
     }).pipe(Effect.provide(fooled.layer))
   )
+
+  const names = Array.from({ length: filesAheadMax + 1 }, (_, index) => `t/${index}`)
+  const many = Object.fromEntries(names.map((name) => [name, name]))
+  const heavy = "l".repeat(4 * names.join("").length)
+  const differs = { ...many, "t/7": "T/7" }
+  const wholes = [
+    ["are asked for in one listing", {}, 2],
+    ["are asked for one by one where the listing would be mostly of others", { "t/heavy": heavy }, 1],
+    ["are asked for in one listing also with a larger one among them", { "t/0": heavy }, 2]
+  ] as const
+  for (const [how, more, listings] of wholes) {
+    const checked = world({ ...many, ...more })
+    it.effect(`the digests of many files ${how}`, () =>
+      Effect.gen(function* () {
+        yield* here({ ...differs, ...("t/0" in more && more) })
+        assert.isTrue(yield* para(["t"], { checksum: true, dryRun: true }))
+        assert.deepStrictEqual(about(checked.told(), "planned"), ["t/7"])
+        assert.strictEqual(checked.listings.splice(0).length, listings)
+        assert.isTrue(yield* download(["t"], { checksum: true, exclude: ["heavy"] }))
+        assert.deepStrictEqual(about(checked.told(), "downloaded"), ["t/7"])
+        assert.strictEqual(checked.listings.length, listings)
+        assert.strictEqual((yield* locally)["t/7"], "t/7")
+      }).pipe(Effect.provide(checked.layer))
+    )
+  }
 
   const unreadable = world({ "t/gone": "1", "t/x/a": "2" })
   it.effect("when a folder cannot be read nothing is removed, the rest is sent, and the command has failed", () =>
