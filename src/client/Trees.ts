@@ -513,14 +513,15 @@ const sameContent = (pairs: ReadonlyArray<Pair>, seen: Seen) =>
   areToldTogether(pairs, seen) ? sameByListing(pairs, seen) : sameByEach(pairs)
 
 /**
- * Whether a listing tells the digests: those of many small files, when it has the server hash no more than as much
- * again that nobody asks about. A request for each costs both ends more than to hash it.
+ * Whether a listing tells the digests: those of many small files, when it has the server hash no more files and bytes
+ * than as much again that nobody asks about. A request for each costs both ends more than to hash it.
  */
 const areToldTogether = (pairs: ReadonlyArray<Pair>, { listed }: Seen): boolean => {
   const asked = new Set(pairs.map(({ remote }) => remote))
   const bytes = listed.reduce((sum, { size }) => sum + size, 0)
   const wanted = listed.reduce((sum, { name, size }) => sum + (asked.has(name) ? size : 0), 0)
-  return pairs.length > filesAheadMax && bytes <= listed.length * deltaBytesMin && bytes <= 2 * wanted
+  const mostly = bytes <= 2 * wanted && listed.length <= 2 * pairs.length
+  return mostly && pairs.length > filesAheadMax && bytes <= listed.length * deltaBytesMin
 }
 
 const sameByListing = Effect.fnUntraced(function* (pairs: ReadonlyArray<Pair>, { among }: Seen) {

@@ -488,9 +488,11 @@ describe("para -r", () => {
   const many = Object.fromEntries(names.map((name) => [name, name]))
   const heavy = "l".repeat(4 * names.join("").length)
   const differs = { ...many, "t/7": "T/7" }
+  const emptied = Object.fromEntries([0, ...names].map((name) => [`t/heavy/${name}`, ""]))
   const wholes = [
     ["are asked for in one listing", {}, 2],
-    ["are asked for one by one where the listing would be mostly of others", { "t/heavy": heavy }, 1],
+    ["are asked for one by one where others in the listing are larger", { "t/heavy": heavy }, 1],
+    ["are asked for one by one where others in the listing are more", emptied, 1],
     ["are asked for in one listing also with a larger one among them", { "t/0": heavy }, 2]
   ] as const
   for (const [how, more, listings] of wholes) {
