@@ -58,6 +58,9 @@ interface Coming extends Asked<"Gather"> {
 
 type SendError = ChannelFailed | Stopped
 
+/** What is logged of one new file, sent alone or in a bundle. */
+export const uploadedText = (name: string): string => `File '${name}' uploaded successfully.`
+
 export const make = (options: {
   readonly aliveMeanwhile: AliveMeanwhile
   readonly channel: FrameChannel
@@ -131,7 +134,7 @@ export const make = (options: {
       const whose = printable(files.whole(first.name))
       const fields = { user: user() }
       yield* count === 1
-        ? log("file-committed", `File '${whose}' uploaded successfully.`, fields)
+        ? log("file-committed", uploadedText(whose), fields)
         : log("files-committed", `${count} files uploaded successfully, '${whose}' first.`, fields)
     }
     return { _tag: "Placed", id, count, refused }

@@ -5,9 +5,9 @@ import { Effect, Stream } from "effect"
 import type { ChannelFailed } from "../domain/channel/ChannelError.ts"
 import type { FileEntry } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
-import { packEntries } from "../domain/file/PackedFiles.ts"
+import { bundlesOf, costOfFile, packEntries } from "../domain/file/PackedFiles.ts"
 import { printable } from "../domain/file/Printable.ts"
-import { bundleBytesMax, bundleFilesMax, listingPageEntriesMax } from "../domain/limits.ts"
+import { bundleFilesMax, listingPageEntriesMax } from "../domain/limits.ts"
 import type { FrameChannel } from "../domain/session/FrameChannel.ts"
 import type { ActionResult, SessionOutput } from "../domain/session/SessionState.ts"
 import type { Confined } from "../domain/store/Confined.ts"
@@ -73,7 +73,14 @@ export const make = (options: {
           tellPage
         )
       return Stream.runForEachArray(Stream.rechunk(all, listingPageEntriesMax), (page) =>
-        wanted ? Effect.forEach(readTogether(page), digestPage, { discard: true }) : tellPage(page)
+        // Those of small files are told together, as many as would be read for one bundle.
+        wanted
+          ? Effect.forEach(
+              bundlesOf(page, ({ name, size }) => costOfFile(name, size)),
+              digestPage,
+              { discard: true }
+            )
+          : tellPage(page)
       ).pipe(
         aliveMeanwhile,
         Effect.andThen(
@@ -85,21 +92,6 @@ export const make = (options: {
         Effect.map((): ActionResult => ({ _tag: "Listed", id, count }))
       )
     })
-}
-
-/** Files whose digests are told together, in their order: as many as a bundle has bytes, and a larger one alone. */
-const readTogether = (page: ReadonlyArray<FileEntry>): ReadonlyArray<ReadonlyArray<FileEntry>> => {
-  const groups: Array<Array<FileEntry>> = []
-  let bytes = Infinity
-  for (const entry of page) {
-    bytes += entry.size
-    if (bytes > bundleBytesMax) {
-      groups.push([])
-      bytes = entry.size
-    }
-    groups.at(-1)?.push(entry)
-  }
-  return groups
 }
 
 /** Says in the log what a listing lacks. Whoever watches lists every second: once in a session is enough. */

@@ -451,6 +451,6 @@ const coversAll = (ranges: ReadonlyArray<Range>, size: number): boolean => {
 }
 
 const committedText = {
-  Upload: (name: string) => `File '${name}' uploaded successfully.`,
+  Upload: Bundles.uploadedText,
   Para: (name: string) => `File '${name}' parallelized successfully.`
 }
