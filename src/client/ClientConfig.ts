@@ -394,6 +394,55 @@ export const parseName = (
     named
   }))
 
+/**
+ * No name is meant as a server, as scp, rsync and ssh take one, while none was named: it would be asked of this
+ * machine's. A file of such a name is reached with `--server`.
+ */
+export const namesNoServer = (
+  { server }: Pick<Said, "server">,
+  texts: ReadonlyArray<string>
+): Effect.Effect<void, WrongUsage> => {
+  const text = Option.isNone(server) ? texts.find((text) => Location.urlOfForeign(text) !== undefined) : undefined
+  if (text === undefined) return Effect.void
+  const url = printable(Location.urlOfForeign(text) ?? text)
+  return Effect.fail(
+    new WrongUsage({ detail: `'${printable(text)}' reads as a server: write ${url}, or name the server with --server` })
+  )
+}
+
+/** The same of local paths: what is sent goes to a place that stands behind `--as`. */
+export const pathsNoServer = (
+  { server }: Pick<Said, "server">,
+  paths: ReadonlyArray<string>
+): Effect.Effect<void, WrongUsage> => {
+  const url = paths.find(ServerAddress.isUrl)
+  if (url !== undefined) {
+    // What it holds may be a password.
+    return Effect.flatMap(parseNames([url], { nameless: true }), () =>
+      Effect.fail(new WrongUsage({ detail: "a URL names a file of the server, and these are local: say '--as URL'" }))
+    )
+  }
+  const text = Option.isNone(server) ? paths.find((path) => Location.urlOfForeign(path) !== undefined) : undefined
+  if (text === undefined) return Effect.void
+  const shown = printable(text)
+  const as = `'--as ${printable(Location.urlOfForeign(text) ?? text)}'`
+  return Effect.fail(
+    new WrongUsage({
+      detail: `'${shown}' reads as a server's file: say ${as}; a local file of that name is './${shown}'`
+    })
+  )
+}
+
+/** And of the shell's folder, where ssh and sftp take a server. */
+export const placeNoServer = ({ server }: Pick<Said, "server">, place: Option.Option<string>) =>
+  Option.isSome(place) && Option.isNone(server) && /^[\w.-]+@[^\s/@]+$/.test(place.value)
+    ? Effect.fail(
+        new WrongUsage({
+          detail: `'${place.value}' is a server and no folder: 'paradrop --server ${place.value} shell'`
+        })
+      )
+    : Effect.void
+
 /** `--expect` speaks of one version of one file. */
 export const parseExpected = (
   files: ReadonlyArray<string>,

@@ -60,3 +60,15 @@ export const parse = Effect.fnUntraced(function* (
 export const agree = (one: ServerAddress.Named, other: ServerAddress.Named): boolean =>
   ServerAddress.show(one.server).toLowerCase() === ServerAddress.show(other.server).toLowerCase() &&
   (one.user === undefined || other.user === undefined || one.user === other.user)
+
+/**
+ * The URL that says what a text says where scp and rsync take it, USER@HOST:PATH, or ssh's clients, USER@HOST:PORT.
+ * Undefined when it does not look like one; `./` before a name is enough for that.
+ */
+export const urlOfForeign = (text: string): string | undefined => {
+  const [, at, rest] = /^([\w.-]+@(?:[^\s/:@[\]]+|\[[0-9a-fA-F:.%]+\])):(.*)$/s.exec(text) ?? []
+  if (at === undefined || rest === undefined) return undefined
+  const [, port, path = port === undefined ? rest : "NAME"] = /^(?:(\d{1,5})(?:\/+(.*))?)?$/s.exec(rest) ?? []
+  const name = path.replace(/^\/+/, "").replaceAll("%", "%25")
+  return `paradrop://${at}${port === undefined ? "" : `:${port}`}/${name === "" ? "NAME" : name}`
+}

@@ -220,7 +220,21 @@ const once = (command: Commands.Command, named?: ServerAddress.Named) =>
   Effect.flatMap(root, (flags) => running(flags, Commands.run(command), prefix, named))
 
 const { as, digest, expect, file, files, name, names, newName, oneName, pattern, replace, to } = ClientConfig
-const { parseExpected, parseName, parseNames } = ClientConfig
+const { parseExpected } = ClientConfig
+
+/** The server's names among arguments. One that is meant as a server is refused, unless it stands behind one. */
+const parseNames = (texts: ReadonlyArray<string>, options?: { readonly nameless: boolean }) =>
+  Effect.tap(ClientConfig.parseNames(texts, options), ({ named }) =>
+    named === undefined ? Effect.flatMap(root, (flags) => ClientConfig.namesNoServer(flags, texts)) : Effect.void
+  )
+
+/** The same for one that may be left out. */
+const parseName = (text: Option.Option<string>, options?: { readonly nameless: boolean }) =>
+  Effect.andThen(parseNames(Option.toArray(text), options), ClientConfig.parseName(text, options))
+
+/** Local paths, and the server's name behind `--as`. */
+const parsePaths = (paths: ReadonlyArray<string>, as: Option.Option<string>) =>
+  Effect.flatMap(root, (flags) => Effect.andThen(ClientConfig.pathsNoServer(flags, paths), parseName(as)))
 
 const fetch = Command.make(
   "fetch",
@@ -243,7 +257,7 @@ const fetch = Command.make(
 
 const upload = Command.make("upload", { files, as, ...ClientConfig.tree }, ({ as, files, ...flags }) =>
   Effect.gen(function* () {
-    const { name, named } = yield* parseName(as)
+    const { name, named } = yield* parsePaths(files, as)
     const tree = yield* ClientConfig.parseTree(flags)
     if (tree === undefined) yield* oneName(files, name)
     yield* once({ _tag: "Upload", files, as: name, tree }, named)
@@ -287,7 +301,7 @@ const followed = (command: Extract<Commands.Command, { readonly _tag: "Para" }>,
 const paraFlags = { files, as, expect, ...ClientConfig.comparedTree, watch: ClientConfig.watchFiles }
 const para = Command.make("para", paraFlags, ({ as, expect, files, watch, ...flags }) =>
   Effect.gen(function* () {
-    const { name, named } = yield* parseName(as)
+    const { name, named } = yield* parsePaths(files, as)
     if (watch) {
       const tree = yield* ClientConfig.parseWatched(flags, expect, files)
       return yield* followed({ _tag: "Para", files, as: name, tree }, named)
@@ -368,9 +382,12 @@ const rename = Command.make("rename", { name, newName, replace, expect }, ({ exp
 )
 
 const shell = Command.make("shell", { place: ClientConfig.place }, ({ place }) =>
-  Effect.flatMap(parseName(place, { nameless: true }), ({ name = "", named }) =>
-    Effect.flatMap(root, (flags) => interactive(flags, name, named))
-  )
+  Effect.gen(function* () {
+    const flags = yield* root
+    yield* ClientConfig.placeNoServer(flags, place)
+    const { name = "", named } = yield* parseName(place, { nameless: true })
+    yield* interactive(flags, name, named)
+  })
 ).pipe(
   Command.withDescription("Take commands line by line, typed or from standard input"),
   Command.withExamples([

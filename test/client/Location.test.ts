@@ -102,6 +102,30 @@ describe("names by URL", () => {
   )
 })
 
+it.effect("what other programs take as a server has a URL", () =>
+  Effect.gen(function* () {
+    for (const [text, url] of [
+      ["ada@host:x", "paradrop://ada@host/x"],
+      ["ada@host:/x/y", "paradrop://ada@host/x/y"],
+      ["ada@host:a%b", "paradrop://ada@host/a%25b"],
+      ["ada@host:", "paradrop://ada@host/NAME"],
+      ["ada@host:8080", "paradrop://ada@host:8080/NAME"],
+      ["ada@host:8080/x", "paradrop://ada@host:8080/x"],
+      ["ada@host:80.txt", "paradrop://ada@host/80.txt"],
+      ["ada@[::1]:9", "paradrop://ada@[::1]:9/NAME"],
+      ["./ada@host:x", undefined],
+      ["logo@2x.png", undefined],
+      ["12:30", undefined],
+      ["ada:s3cret@host:x", undefined]
+    ] as const) {
+      assert.strictEqual(Location.urlOfForeign(text), url)
+      const named = { server: Option.some("other") }
+      yield* ClientConfig.namesNoServer(named, [text])
+      yield* ClientConfig.pathsNoServer(named, [text])
+    }
+  })
+)
+
 it.effect("an empty name is a name, where there has to be one", () =>
   Effect.gen(function* () {
     const empty = Option.some("")

@@ -423,6 +423,29 @@ describe("one call", () => {
     assert.include(address.stderr, "'ada@host' is a server and no command: say '--server ada@host', and then a command")
   })
 
+  it("what scp, rsync and ssh take as a server is not asked of this machine's", async () => {
+    const url = "paradrop://ada@host/x"
+    const named = `'ada@host:x' reads as a server: write ${url}, or name the server with --server`
+    const local = `'ada@host:x' reads as a server's file: say '--as ${url}'; a local file of that name is './ada@host:x'`
+    const cases = [
+      [["fetch", "ada@host:x"], named],
+      [["download", "ada@host:x"], named],
+      [["remove", "a", "ada@host:x"], named],
+      [["verify", "ada@host:x", "file"], named],
+      [["rename", "ada@host:x", "y"], named],
+      [["upload", "file", "--as", "ada@host:x"], named],
+      [["upload", "file", "ada@host:x"], local],
+      [["para", "file", "ada@host:x"], local],
+      [["upload", "file", url], "a URL names a file of the server, and these are local: say '--as URL'"],
+      [["shell", "ada@host"], "'ada@host' is a server and no folder: 'paradrop --server ada@host shell'"],
+      [["shell", "ada@host:8080"], "'ada@host:8080' is a server and no folder: 'paradrop --server ada@host:8080 shell'"]
+    ] as const
+    const usage = " (paradrop --help shows the usage)\n"
+    for (const [args, text] of cases) {
+      assert.deepStrictEqual(await plain([...args]), { code: 2, stdout: "", stderr: `paradrop: ${text}${usage}` })
+    }
+  }, 120_000)
+
   it("--help and --version are no errors", async () => {
     const help = await plain(["--help"])
     for (const word of [
