@@ -88,8 +88,8 @@ export interface Before {
   readonly equal: number
   /** files that failed, which was reported */
   readonly failed: number
-  /** what had crossed before the first of it did, when that was before the run */
-  readonly crossed?: Crossed
+  /** when the work began and what had crossed by then, when that was before the run: comparing is a part of it */
+  readonly start?: Start
 }
 
 /** What a run may be given beside its files. */
@@ -115,8 +115,7 @@ export const run = Effect.fnUntraced(function* <R>(
   { before = { equal: 0, failed: 0 }, removals = [], together, told = true }: Options<R> = {}
 ): Effect.fn.Return<boolean, Exclude<NoSession, FileError>, R | Reporter | Sessions> {
   const reporter = yield* Reporter
-  const crossedBefore = before.crossed ?? (yield* traffic)
-  const began = yield* Monotonic.now
+  const began = before.start ?? (yield* start)
   const total = { files: before.equal, equal: before.equal, failed: before.failed, removed: 0, size: 0, reused: 0 }
   const failures = Failures.make(reporter, command)
   const large = yield* Semaphore.make(largeFilesAheadMax)
@@ -190,10 +189,9 @@ export const run = Effect.fnUntraced(function* <R>(
   const outcome = yield* Effect.flatMap(progressOfAll(command, all), moving).pipe(Effect.scoped, Effect.exit)
   yield* failures.rest
   if (summarize || total.failed > 0 || Exit.isFailure(outcome)) {
-    const milliseconds = Math.round((yield* Monotonic.now) - began)
-    const { received, sent } = yield* traffic
-    const crossed = { sent: sent - crossedBefore.sent, received: received - crossedBefore.received }
-    yield* reporter.summed({ command, ...total, ...crossed, milliseconds })
+    const now = yield* start
+    const crossed = { sent: now.sent - began.sent, received: now.received - began.received }
+    yield* reporter.summed({ command, ...total, ...crossed, milliseconds: Math.round(now.at - began.at) })
   }
   yield* outcome
   return total.failed === 0
@@ -230,11 +228,16 @@ const costOf =
     return { ...cost, folder: FileName.folder(name) }
   }
 
-/** Bytes in each direction. */
-type Crossed = ReturnType<Sessions["Service"]["traffic"]>
+/** A moment of a command. */
+interface Start extends ReturnType<Sessions["Service"]["traffic"]> {
+  /** milliseconds, of the monotonic clock */
+  readonly at: number
+}
 
-/** What has crossed so far. */
-export const traffic = Effect.map(Sessions, (sessions) => sessions.traffic())
+/** What it is now, and what has crossed so far. */
+export const start: Effect.Effect<Start, never, Sessions> = Effect.gen(function* () {
+  return { ...(yield* Sessions).traffic(), at: yield* Monotonic.now }
+})
 
 /** What one file that moves by itself tells the progress of all. */
 interface Part {

@@ -74,11 +74,13 @@ export const send = (
     const onUnlisted: OnUnlisted = (unlisted) => Effect.sync(() => void (lacks = unlisted))
     const there = yield* Effect.cached(listing(command, meant, { optional, onUnlisted }))
     const blind = optional && !options.dryRun
-    const here = yield* TreeSelection.local(command, paths, as, filter, Effect.forkScoped(blind ? loggedIn : there))
+    const start = yield* Effect.cached(Effect.andThen(loggedIn, Batch.start))
+    const asking = Effect.forkScoped(Effect.andThen(start, blind ? Effect.void : Effect.asVoid(there)))
+    const here = yield* TreeSelection.local(command, paths, as, filter, asking)
     let failed = here.failed
     if (here.files.length === 0 && here.roots.length === 0) return failed === 0
     // With nothing to send only an answer tells that the session has come about.
-    const listed = blind && here.files.length > 0 ? yield* Effect.as(loggedIn, []) : yield* there
+    const listed = blind && here.files.length > 0 ? yield* Effect.as(start, []) : yield* there
     if (listed === undefined) return false
 
     const removing = options.remove && here.whole
@@ -99,7 +101,7 @@ export const send = (
     })
     failed += yield* reportRefused(command, made)
     const plan = yield* removingOnlyWhen(failed === 0, made)
-    const before = { equal: plan.equal.length, failed }
+    const before = { equal: plan.equal.length, failed, start: yield* start }
     if (options.dryRun) return yield* tell(command, plan, before)
     const inTheWay = Effect.map(there, (target = []) => refusedBeside(here.files, target)).pipe(
       Effect.catchTag("RequestRefused", () => Effect.succeed(new Map())),
@@ -282,7 +284,7 @@ export const get = (
     yield* Effect.forkScoped(digestsAhead)
     const toGet = options.dryRun ? undefined : yield* allToGet(texts, folder, options)
     const among = toGet ?? outermostOfRemote(texts)
-    const crossed = toGet && (yield* Effect.andThen(loggedIn, Batch.traffic))
+    const start = yield* Effect.andThen(loggedIn, Batch.start)
     // What is excluded is not missed, wherever it is below what was asked for.
     const lacks = Unlisted.make(texts.map(TreeSelection.folderName), {
       below: (name, text) => Unlisted.mayMean(name, text) && filter.enters(FileName.below(text, name) ?? name),
@@ -312,7 +314,7 @@ export const get = (
     const plan = yield* goneThere(yield* removingOnlyWhen(failed === 0, made), there.remoteNames, (name) =>
       files.join(folder, name)
     )
-    const before = { equal: plan.equal.length, failed, ...(crossed && { crossed }) }
+    const before = { equal: plan.equal.length, failed, start }
     const idle = plan.transfers.length + plan.makeRoom.length + plan.remove.length === 0
     if (options.dryRun && !idle && ((yield* files.look(folder))?.kind ?? "folder") !== "folder") {
       return yield* new LocalFileFailed({ path: printable(folder), operation: "write", code: "EEXIST" })

@@ -276,6 +276,22 @@ describe("download -r of what comes with the listing", () => {
   )
 })
 
+describe("para -r of what is equal", () => {
+  const files = { "t/a": "one", "t/b": "two" }
+  const { layer, told } = world(files)
+  it.effect("counts what comparing took from the login on", () =>
+    Effect.gen(function* () {
+      yield* here(files)
+      for (const checksum of [false, true]) {
+        assert.isTrue(yield* para(["t"], { checksum }))
+        const { equal, received } = told().find(({ event }) => event === "summary") ?? {}
+        assert.strictEqual(equal, 2)
+        assert.isAbove(Number(received), "t/at/b".length)
+      }
+    }).pipe(Effect.provide(layer))
+  )
+})
+
 describe("what the server is asked for", () => {
   const { layer, listings } = world({ "far/away": "1", "up/a": "1" }, { folders: ["bare"] })
   const many = Array.from({ length: listingNamesMax + 1 }, (_, index) => `m${index}`)
