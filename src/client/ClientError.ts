@@ -283,6 +283,7 @@ const adviceOf = ({ code, operation, path }: LocalFileFailed): string => {
   if (code === "ENOTREG" && operation === "write") {
     return ": it is no regular file, or a link to what is none; download to a file, and pass that on"
   }
+  if (code === "ENOENT" && operation === "write") return ": its folder is not there; make that first"
   // What is no character of any encoding was put there in reading the name.
   if (code === "ENOENT" && path.includes("\u{fffd}")) return ": its name is not UTF-8; rename it"
   return localAdvice[code] ?? ""

@@ -34,6 +34,7 @@ export const bansLift = (
       return yield* new WrongUsage({ detail: "say whose bans: --user NAME, --address ADDRESS, both, or --all" })
     }
     const count = yield* Control.use(({ lift }) => lift(meant))
-    yield* Console.error(count === 1 ? "1 ban lifted" : `${count} bans lifted`)
+    const hint = count === 0 && !all ? ": 'bans list' shows who is banned, and from where" : ""
+    yield* Console.error(`${count === 1 ? "1 ban" : `${count} bans`} lifted${hint}`)
     return undefined
   })

@@ -84,7 +84,10 @@ export const sftp: Contestant = {
       return { argv: ["sftp", "-F", config, "-q", "-b", path, site.place.host] }
     }
     const there = (name: string) => join(site.root, name)
-    const idle = { argv: ["sh", "-c", `sleep 600 | sftp -F ${config} -q ${site.place.host}`] } as const
+    // Its input never ends and says nothing. Without a shell between, which would be ended and leave it behind.
+    const silent = join(site.folder, "silent")
+    const waiting = `[ -p ${silent} ] || mkfifo ${silent}; exec sftp -F ${config} -q ${site.place.host} <>${silent}`
+    const idle = { argv: ["sh", "-c", waiting] } as const
     return {
       commands: {
         put: (from, to) => batch(`put ${from} ${there(to)}`),
