@@ -9,6 +9,9 @@
  * about to do is written down first (RenameIntent), and a store that starts finishes it. Links also never take a name
  * that is there. Where a file system has none it is rename(2), as good as that is there.
  *
+ * One store at a time serves a root: it clears away what another has staged, and finishes the renames that it finds.
+ * The executable holds a lock on the root for that; a program of its own has to see to it.
+ *
  * A replaced file gets a new inode: owner, mode and further hard links of the old one are not carried over.
  *
  * Its parts, each of which knows only those before it: DiskStore, DiskLookup, DiskListing, DiskPlacing, DiskLeftovers,
