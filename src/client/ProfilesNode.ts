@@ -61,14 +61,19 @@ export const configFolder = (
     return undefined
   })
 
-/** @param folder an absolute path, which need not exist; undefined: there are no profiles and none can be added */
-export const layer = (folder: string | undefined): Layer.Layer<Profiles, never, FileSystem.FileSystem | Path.Path> =>
-  Layer.effect(Profiles, make(folder))
+/**
+ * @param folder an absolute path, which need not exist; undefined: there are no profiles and none can be added
+ * @param options.modeless file modes mean nothing here, as on Windows
+ */
+export const layer = (
+  folder: string | undefined,
+  options: { readonly modeless?: boolean } = {}
+): Layer.Layer<Profiles, never, FileSystem.FileSystem | Path.Path> => Layer.effect(Profiles, make(folder, options))
 
 const isName = Schema.is(ProfileName)
 const extension = ".toml"
 
-const make = Effect.fnUntraced(function* (folder: string | undefined) {
+const make = Effect.fnUntraced(function* (folder: string | undefined, { modeless = false }: { modeless?: boolean }) {
   const context = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
@@ -127,8 +132,12 @@ const make = Effect.fnUntraced(function* (folder: string | undefined) {
         Effect.provideContext(context)
       )
       if (content === undefined) return undefined
-      return yield* Effect.fromResult(Result.mapError(parse(content.text, printable(file), path.isAbsolute), failed))
-    }),
+      const found = yield* Effect.fromResult(
+        Result.mapError(parse(content.text, printable(file), path.isAbsolute), failed)
+      )
+      if (found.passwordCommand !== undefined && !modeless) yield* writtenByOwner(file)
+      return found
+    }, Effect.provideContext(context)),
     list: Effect.gen(function* () {
       const profiles = path.join(folder ?? "", "profiles")
       if (folder === undefined || !(yield* exists(profiles))) return []
@@ -175,6 +184,15 @@ const dropLeftovers = Effect.fnUntraced(function* (file: string) {
     if (isOld) yield* fs.remove(leftover, { force: true })
   })
   yield* Effect.forEach(left, (entry) => Effect.ignore(drop(path.join(folder, entry))), { discard: true })
+})
+
+/** Whoever may write a command there has it run by who uses the profile. A group is often the owner's own. */
+const writtenByOwner = Effect.fnUntraced(function* (file: string) {
+  const fs = yield* FileSystem.FileSystem
+  const { mode } = yield* Effect.mapError(fs.stat(file), unusable(file))
+  if ((mode & 0o002) === 0) return
+  const shown = printable(file)
+  return yield* failed(`others may write ${shown}, which names a command to run: 'chmod o-w ${shown}', and look at it`)
 })
 
 const failed = (detail: string): ProfilesFailed => new ProfilesFailed({ detail })

@@ -64,6 +64,8 @@ const { version } = Schema.decodeUnknownSync(Schema.Struct({ version: Schema.Str
   createRequire(import.meta.url)("../../package.json")
 )
 
+const modeless = process.platform === "win32"
+
 // -----------------------------------------------------------------------------
 // Sessions
 // -----------------------------------------------------------------------------
@@ -81,7 +83,7 @@ const passwordFor = ({ passwordCommand: command, passwordFile: file, ...target }
       file,
       command,
       environment: Option.getOrUndefined(environment),
-      modeless: process.platform === "win32"
+      modeless
     })
   )
 
@@ -588,7 +590,9 @@ const nodeServices = Layer.provideMerge(
 )
 
 const profiles = Layer.unwrap(
-  Effect.map(ProfilesNode.configFolder(process.env, process.platform), ProfilesNode.layer)
+  Effect.map(ProfilesNode.configFolder(process.env, process.platform), (folder) =>
+    ProfilesNode.layer(folder, { modeless })
+  )
 ).pipe(Layer.provide(nodeServices))
 
 const platform = Layer.mergeAll(

@@ -106,6 +106,27 @@ describe("the file system", () => {
     }).pipe(Effect.provide(real))
   )
 
+  it.effect("refuses a command to run from a file that everybody may write to", () =>
+    Effect.gen(function* () {
+      const { get } = yield* Profiles
+      const command = { server: "a", passwordCommand: "c" }
+      written('server = "a"\npassword-command = "c"\n')
+      assert.deepStrictEqual(yield* get(home), command)
+      fs.chmodSync(profileFile(), 0o662)
+      const { message } = yield* Effect.flip(get(home))
+      assert.strictEqual(
+        message,
+        `others may write ${profileFile()}, which names a command to run: 'chmod o-w ${profileFile()}', and look at it`
+      )
+      const anywhere = ProfilesNode.layer(join(folder, "new", "paradrop"), { modeless: true })
+      const modeless = yield* Effect.provide(Profiles, Layer.provide(anywhere, NodeServices.layer))
+      assert.deepStrictEqual(yield* modeless.get(home), command)
+      written('server = "a"\n')
+      assert.deepStrictEqual(yield* get(home), { server: "a" })
+      fs.chmodSync(profileFile(), 0o600)
+    }).pipe(Effect.provide(real))
+  )
+
   it.effect("says what is in the place of a profile and is no file, and waits for no writer of a pipe", () =>
     Effect.gen(function* () {
       written("")
