@@ -13,8 +13,9 @@ import type { Command } from "./Processes.ts"
  * - `putTree`, `getTree`: all files of a folder
  * - `list`: prints the names of a folder
  * - `update`: makes the server's file equal to the client's, moving as little as it can
+ * - `putAgain`, `getAgain`: goes on with what a `put` or `get` has left that was cut
  */
-export const operations = ["put", "get", "putTree", "getTree", "list", "update"] as const
+export const operations = ["put", "get", "putTree", "getTree", "list", "update", "putAgain", "getAgain"] as const
 export type Operation = (typeof operations)[number]
 
 export interface Site {

@@ -5,6 +5,7 @@ import type { Bench, Case, Scale } from "./Bench.ts"
 import { idle, login } from "./cases/costs.ts"
 import { engine } from "./cases/engine.ts"
 import { growth } from "./cases/growth.ts"
+import { resume } from "./cases/resume.ts"
 import { updates } from "./cases/updates.ts"
 import * as Data from "./Data.ts"
 import { loopback, nameOf, type Wire } from "./Place.ts"
@@ -128,6 +129,7 @@ export const cases: ReadonlyArray<Case> = [
   updates({ name: "updates", wire: loopback, durable: false }),
   updates({ name: "updates-fsync", wire: loopback, durable: true }),
   updates({ name: "updates-slow", wire: slow, durable: true }),
+  resume,
   engine,
   tidied(clients, "crowd"),
   idle,

@@ -99,6 +99,7 @@ export const curl: Contestant = {
       commands: {
         put: (from, to) => curl("--http1.1", "-T", from, url(to)),
         get: (from, to) => curl("--http1.1", "-o", to, url(from)),
+        getAgain: (from, to) => curl("--http1.1", "-C", "-", "-o", to, url(from)),
         putTree: (from, to) =>
           many(filesBelow(from).map((name) => `upload-file = "${join(from, name)}"\nurl = "${url(`${to}/${name}`)}"`)),
         getTree: (from, to) =>

@@ -94,7 +94,9 @@ export const sftp: Contestant = {
         get: (from, to) => batch(`get ${there(from)} ${to}`),
         putTree: (from, to) => batch(`mkdir ${there(to)}`, `put -R ${from}/. ${there(to)}`),
         getTree: (from, to) => batch(`get -R ${there(from)} ${to}`),
-        list: (from) => batch(`ls -1 ${there(from)}`)
+        list: (from) => batch(`ls -1 ${there(from)}`),
+        putAgain: (from, to) => batch(`reput ${from} ${there(to)}`),
+        getAgain: (from, to) => batch(`reget ${there(from)} ${to}`)
       },
       hold: { many: 100, commands: (count) => Array.from({ length: count }, () => idle) },
       logins: { many: 20, commands: (count) => Array.from({ length: count }, () => batch("pwd")) }
@@ -111,9 +113,14 @@ export const rsync: Contestant = {
     const fsync = site.durable ? ["--fsync"] : []
     const there = (name: string) => `${site.place.host}:${join(site.root, name)}`
     const rsync = (...args: ReadonlyArray<string>): Command => ({ argv: ["rsync", "-a", ...shell, ...args] })
+    // Without --partial what has come of a file is dropped when it is cut.
+    const put = (from: string, to: string) => rsync("--partial", from, there(to))
+    const get = (from: string, to: string) => rsync("--partial", there(from), to)
     const commands: Record<Operation, (from: string, to: string) => Command> = {
-      put: (from, to) => rsync(from, there(to)),
-      get: (from, to) => rsync(there(from), to),
+      put,
+      get,
+      putAgain: put,
+      getAgain: get,
       putTree: (from, to) => rsync(`${from}/`, `${there(to)}/`),
       getTree: (from, to) => rsync(`${there(from)}/`, `${to}/`),
       list: (from) => ({ argv: ["rsync", "--list-only", "--outbuf=L", ...shell, `${there(from)}/`] }),

@@ -119,12 +119,16 @@ export const make = ({ about, name, stretching }: Paradrop): Contestant => ({
   start: async (site) => {
     const { child, port, state } = await serve(site, stretching)
     const paradrop = clientOf(site, port)
+    const put = (from: string, to: string) => paradrop("upload", from, "--as", to)
+    const get = (from: string, to: string) => paradrop("--durability", "os", "download", from, "--to", to)
     return {
       server: [pidOf(child)],
       kept: (name) => isKept(join(state, "signatures"), join(site.root, name)),
       commands: {
-        put: (from, to) => paradrop("upload", from, "--as", to),
-        get: (from, to) => paradrop("--durability", "os", "download", from, "--to", to),
+        put,
+        get,
+        putAgain: put,
+        getAgain: get,
         // A folder keeps its name.
         putTree: (from) => paradrop("upload", "-r", from),
         getTree: (from, to) => paradrop("--durability", "os", "download", "-r", from, "--to", dirname(to)),
