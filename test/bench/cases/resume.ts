@@ -1,6 +1,6 @@
 /**
- * A large file whose client is killed half-way, and the same command again: what crosses twice, and how soon new content
- * does.
+ * A large file whose client is killed half-way, and the same command again: what crosses twice, and how soon new
+ * content does.
  *
  * The bytes that cross are looked at every few milliseconds, so "half-way" is that and what came meanwhile.
  */
