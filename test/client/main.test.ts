@@ -426,7 +426,8 @@ describe("one call", () => {
   it("what scp, rsync and ssh take as a server is not asked of this machine's", async () => {
     const url = "paradrop://ada@host/x"
     const named = `'ada@host:x' reads as a server: write ${url}, or name the server with --server`
-    const local = `'ada@host:x' reads as a server's file: say '--as ${url}'; a local file of that name is './ada@host:x'`
+    const toServer = `'ada@host:x' reads as a server's file: say '--as ${url}'`
+    const local = `${toServer}; a local file of that name is './ada@host:x'`
     const cases = [
       [["fetch", "ada@host:x"], named],
       [["download", "ada@host:x"], named],
