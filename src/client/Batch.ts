@@ -53,7 +53,9 @@ export type Together<R> = (
   items: ReadonlyArray<Bundled>,
   /** whether each that was moved is reported */
   told: boolean,
-  onCrossed: OnCrossed
+  onCrossed: OnCrossed,
+  /** told of one that is in place before all are: it stays there although the session may be lost */
+  onMoved: (file: Bundled, moved: Moved) => void
 ) => Effect.Effect<ReadonlyArray<Result.Result<Moved, FileError> | undefined>, Exclude<NoSession, FileError>, R>
 
 /** What one file is given that is moved as one of many. */
@@ -150,10 +152,16 @@ export const run = Effect.fnUntraced(function* <R>(
     const bundled = (move: Together<R>) =>
       Effect.fnUntraced(function* (bundle: ReadonlyArray<Item<R>>) {
         const part = progress.bundle()
+        const counted = new Set<Bundled | undefined>()
+        const countOnce = (file: Bundled | undefined, moved: Moved): void => {
+          if (!counted.has(file)) count(moved)
+          counted.add(file)
+        }
         const outcomes = yield* move(
           bundle.flatMap((item) => item.bundled ?? []),
           told,
-          part.onCrossed
+          part.onCrossed,
+          countOnce
         )
         const others: Array<readonly [Item<R>, FileError | undefined]> = []
         bundle.forEach((item, index) => {
@@ -161,7 +169,7 @@ export const run = Effect.fnUntraced(function* <R>(
           if (outcome === undefined) others.push([item, undefined])
           else if (Result.isFailure(outcome)) others.push([item, outcome.failure])
           else {
-            count(outcome.success)
+            countOnce(item.bundled, outcome.success)
             part.moved(item.size, outcome.success)
           }
         })

@@ -42,10 +42,10 @@ export const make = Effect.fnUntraced(function* <R>(
   }
   return {
     together: (send) =>
-      Effect.fnUntraced(function* (items, told, onCrossed) {
+      Effect.fnUntraced(function* (items, told, onCrossed, onMoved) {
         const hopeless = yield* known
         const going = items.filter(({ name }) => !hopeless.has(name))
-        const sent = (going.length > 0 ? yield* send(going, told, onCrossed) : []).values()
+        const sent = (going.length > 0 ? yield* send(going, told, onCrossed, onMoved) : []).values()
         return items.map(({ name }) => {
           const why = hopeless.get(name)
           const outcome = why === undefined ? sent.next().value : Result.fail(why)

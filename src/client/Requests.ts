@@ -6,7 +6,7 @@
  */
 import { Cause, Deferred, Effect, Exit, Fiber, FiberSet, Option, Queue, type Scope, Semaphore } from "effect"
 import { lengthOf, type Parts } from "../domain/Bytes.ts"
-import { type ChannelFailed, channelFailed } from "../domain/channel/ChannelError.ts"
+import type { ChannelFailed } from "../domain/channel/ChannelError.ts"
 import type { SecureChannel } from "../domain/channel/SecureChannel.ts"
 import { printable } from "../domain/file/Printable.ts"
 import {
@@ -18,7 +18,7 @@ import {
 } from "../domain/limits.ts"
 import * as FrameChannel from "../domain/session/FrameChannel.ts"
 import * as Watchdog from "../domain/session/Watchdog.ts"
-import { connectionId, type Frame, RequestId } from "../domain/wire/Frame.ts"
+import { connectionId, type Frame, type FrameRefused, RequestId } from "../domain/wire/Frame.ts"
 import * as Message from "../domain/wire/Message.ts"
 import type { Refusal } from "../domain/wire/Refusal.ts"
 import { type CommandError, ConnectionLost, ProtocolBroken } from "./ClientError.ts"
@@ -221,7 +221,7 @@ export const make = Effect.fnUntraced(function* (
     yield* Deferred.succeed(confirmed, undefined)
     while (true) {
       const frames = yield* channel.receive
-      if (frames === undefined) return yield* lost("the server ended the session")
+      if (frames === undefined) return yield* lost(serverEnded)
       for (const frame of frames) yield* deliver(frame)
     }
   }).pipe(
@@ -395,6 +395,8 @@ const inOrder = (answers: Queue.Queue<Answer, CommandError>): Pick<Request, "nex
   return { next, nextJoined: (bytesMax) => Effect.map(next, (first) => joined(first, bytesMax)) }
 }
 
+const serverEnded = "the server ended the session"
+
 const lost = (reason: string): ConnectionLost => new ConnectionLost({ reason })
 
 const closedBy = (reason: string): ConnectionLost => lost(`the server closed the session: ${printable(reason)}`)
@@ -417,14 +419,20 @@ const ofConnection = (answer: Answer): Effect.Effect<void, CommandError> => {
   }
 }
 
+/** Of a first record that does not verify what it may mean is said: of the others the reason is enough. */
+const reasonOf = (error: ChannelFailed | FrameRefused): string =>
+  error._tag === "ChannelFailed" && error.reason !== "confirmation-failed" ? error.reason : error.message
+
 /** The server's first record: it proves that the server knows the password's record. */
 const correct = (channel: FrameChannel.FrameChannel): Effect.Effect<void, CommandError> =>
   channel.receive.pipe(
-    Effect.mapError((error): CommandError => lost(error._tag === "ChannelFailed" ? error.reason : error.message)),
+    Effect.mapError((error): CommandError => lost(reasonOf(error))),
     Effect.flatMap((frames): Effect.Effect<void, CommandError> => {
-      const [first, ...more] = frames ?? []
+      // The record has verified: whatever it says, nobody stands between.
+      if (frames === undefined) return Effect.fail(lost(serverEnded))
+      const [first, ...more] = frames
       if (first === undefined || more.length > 0 || first.kind !== "message" || first.id !== connectionId) {
-        return Effect.fail(lost(channelFailed("confirmation-failed").message))
+        return Effect.fail(new ProtocolBroken({ detail: "not Correct alone" }))
       }
       return Effect.flatMap(
         Effect.mapError(Message.Server.decode(first.body), (error) => new ProtocolBroken({ detail: error.message })),

@@ -285,7 +285,7 @@ const perPlaces = Effect.fnUntraced(function* <A, B>(
 })
 
 /** Gets small files in one request. What is not small any more is left to be got alone. */
-export const getTogether: Together<Services> = Effect.fnUntraced(function* (items, told, onCrossed) {
+export const getTogether: Together<Services> = Effect.fnUntraced(function* (items, told, onCrossed, onMoved) {
   const reporter = yield* Reporter
   const began = yield* Monotonic.now
   const outcomes = items.map((): Result.Result<Moved, FileError> | undefined => undefined)
@@ -309,10 +309,11 @@ export const getTogether: Together<Services> = Effect.fnUntraced(function* (item
           }))
         )
     )
-    for (const [position, { index, size }] of files.entries()) {
+    for (const [position, { index, item, size }] of files.entries()) {
       arrived += size
       const outcome = placed[position]
       outcomes[index] = outcome && Result.map(outcome, () => whole(size))
+      if (outcome !== undefined && Result.isSuccess(outcome)) onMoved(item, whole(size))
     }
     const got = told ? files.filter((_, position) => placed[position] && Result.isSuccess(placed[position])) : []
     if (got.length === 0) return

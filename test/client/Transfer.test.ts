@@ -4,6 +4,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Result } from "effect"
 import { TestClock } from "effect/testing"
+import * as Batch from "../../src/client/Batch.ts"
 import type { SmallDownload } from "../../src/client/Bundles.ts"
 import { ConnectionLost, RequestRefused } from "../../src/client/ClientError.ts"
 import type { ClientSession } from "../../src/client/ClientSession.ts"
@@ -29,11 +30,10 @@ interface Answer {
 
 const contentOf = (name: string) => new TextEncoder().encode(`content of ${name}`)
 
-/** A download of files `a` to `d`, each request answered by the next session. */
-const downloaded = (answers: ReadonlyArray<Answer>, meanwhile: Effect.Effect<void> = Effect.void) => {
+/** Sessions that answer one request each, and what a client is made of beside them. */
+const world = (answers: ReadonlyArray<Answer>, meanwhile: Effect.Effect<void> = Effect.void) => {
   const written = { out: "", err: "" }
   const asked: Array<ReadonlyArray<string>> = []
-  const crossed: Array<number> = []
   const connect = Effect.sync(() => {
     const answer = answers[asked.length] ?? { sends: [] }
     let ended = false
@@ -59,10 +59,24 @@ const downloaded = (answers: ReadonlyArray<Answer>, meanwhile: Effect.Effect<voi
     Layer.provideMerge(DigestPortable.layer),
     Layer.provide(Screen.layerMemory({ written }))
   )
+  return { asked, layer, written }
+}
+
+const fourFiles = Effect.map(LocalFiles, (files) =>
+  ["a", "b", "c", "d"].map((name) => ({ name: FileName.make(name), place: placeAt(files, name) }))
+)
+
+/** A download of files `a` to `d`, each request answered by the next session. */
+const downloaded = (answers: ReadonlyArray<Answer>, meanwhile?: Effect.Effect<void>) => {
+  const { asked, layer, written } = world(answers, meanwhile)
+  const crossed: Array<number> = []
   return Effect.gen(function* () {
-    const files = yield* LocalFiles
-    const items = ["a", "b", "c", "d"].map((name) => ({ name: FileName.make(name), place: placeAt(files, name) }))
-    const outcomes = yield* Transfer.getTogether(items, true, (bytes) => void crossed.push(bytes))
+    const outcomes = yield* Transfer.getTogether(
+      yield* fourFiles,
+      true,
+      (bytes) => void crossed.push(bytes),
+      () => {}
+    )
     const told = written.out.split("\n").flatMap((line) => /"event":"downloaded".*"name":"(.)"/.exec(line)?.[1] ?? [])
     const came = outcomes.map((one) => (one === undefined ? "alone" : Result.isSuccess(one) ? "got" : one.failure._tag))
     const took = written.out.match(/"milliseconds":[^,}]*/g)
@@ -102,6 +116,29 @@ describe("files that are got together while the connection is lost", () => {
       })
     })
   )
+
+  for (const [what, answers, files, expected] of [
+    ["with those that had come before the session was lost", [{ sends: [0, 1], lost: true }], 2, "ConnectionLost"],
+    ["each once when all have come", [{ sends: [0, 1, 2, 3] }], 4, "all"]
+  ] as const) {
+    it.effect(`are counted in the sum, ${what}`, () => {
+      const { layer, written } = world(answers)
+      return Effect.gen(function* () {
+        const items = (yield* fourFiles).map((bundled) => ({
+          name: bundled.name,
+          size: contentOf(bundled.name).length,
+          run: () => Effect.die("moved by itself"),
+          bundled
+        }))
+        const end = yield* Batch.run("download", [items], true, { together: Transfer.getTogether }).pipe(
+          Effect.match({ onFailure: ({ _tag }) => _tag, onSuccess: () => "all" })
+        )
+        assert.strictEqual(end, expected)
+        const sum = /"event":"summary","command":"download","files":(\d+).*"size":(\d+)/.exec(written.out)
+        assert.deepStrictEqual(sum?.slice(1), [String(files), String(bytesOf("abcd".slice(0, files)))])
+      }).pipe(Effect.provide(layer))
+    })
+  }
 
   it.effect("took as long as they took, however somebody sets the clock", () =>
     withTimeOfDay((set) =>

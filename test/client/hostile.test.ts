@@ -170,6 +170,41 @@ describe("a server that breaks the protocol", () => {
   )
 })
 
+describe("a server's first record", () => {
+  const correct = { _tag: "Correct", server: "x" } as const
+  const versions = (detail: string) => `the server broke the protocol (${detail}): versions may differ`
+  const lost = (reason: string) => `the connection was lost (${reason}): run the same command again`
+  const firsts: ReadonlyArray<readonly [string, Script, string]> = [
+    ["the end", (session) => session.end, lost("the server ended the session")],
+    ["nothing", (session) => session.record(new Uint8Array()), versions("not Correct alone")],
+    ["of a request", (session) => session.say(1, correct), versions("not Correct alone")],
+    [
+      "one that does not verify",
+      (session) => session.raw(Uint8Array.of(2, 0, 0, 40, ...new Uint8Array(40))),
+      lost("the two ends do not share keys: someone may stand between them")
+    ]
+  ]
+  for (const [what, script, expected] of firsts) {
+    scenario(`${what}: only one that does not verify is told as somebody who stands between`, () =>
+      Effect.gen(function* () {
+        const registered = yield* Fixture.registered
+        const [near, far] = yield* pair
+        yield* Effect.forkScoped(
+          Effect.ignore(
+            Effect.flatMap(HostileServer.accept(far, registered), (session) =>
+              Effect.andThen(Effect.andThen(session.hear, script(session)), Effect.never)
+            )
+          )
+        )
+        const failure = yield* Effect.flip(
+          Client.connect({ server: "hostile", dial: Effect.succeed(near), ...Fixture.ada })
+        )
+        assert.strictEqual(failure.message, expected)
+      })
+    )
+  }
+})
+
 describe("what is staged of a file that is equal but for its time", () => {
   scenario("is dropped once: a server that has it all again ends the session", () =>
     Effect.gen(function* () {
