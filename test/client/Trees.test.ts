@@ -32,6 +32,7 @@ import {
   unnamedFoldersMax,
   listingNamesMax
 } from "../../src/domain/limits.ts"
+import { Accounts } from "../../src/domain/session/Accounts.ts"
 import { FileStore, type Unnamed } from "../../src/domain/store/FileStore.ts"
 import { QuotaExceeded } from "../../src/domain/store/StoreError.ts"
 import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
@@ -1060,6 +1061,18 @@ describe("--delete, from the server", () => {
         ["gone"]
       )
     }).pipe(Effect.provide(hidden.layer))
+  )
+
+  const unread = world({ "t/a": "1", "t/b": "2" }, { hidden: (name) => name === "t/b" })
+  it.effect("what the server does not list and will not speak of stays here", () =>
+    Effect.gen(function* () {
+      yield* here({ "got/t/a": "1", "got/t/b": "2" })
+      const { change } = yield* Accounts
+      yield* change(Fixture.ada.user, (before) => ({ ...before, grant: { rights: ["list"] } }))
+      yield* download(["t"], { remove: true }, "got")
+      assert.deepStrictEqual(unread.notes(), ["1 kept that the server does not list and does not call gone: got/t/b"])
+      assert.deepStrictEqual(Object.keys(yield* locally), ["got/t/a", "got/t/b"])
+    }).pipe(Effect.provide(unread.layer))
   )
 
   const twice = world({ "p/a": "1", "p/in": "2" })
