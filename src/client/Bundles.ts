@@ -323,7 +323,7 @@ const answers = Effect.fnUntraced(function* <E = never>(
       case "FileRefused": {
         const { index } = message
         const name = names[index]
-        if (name === undefined || refusals.has(index) || sent.has(index)) {
+        if (name === undefined || refusals.has(index)) {
           return yield* new ProtocolBroken({ detail: "a refusal of no file" })
         }
         refusals.set(index, Answers.refused(name, message))

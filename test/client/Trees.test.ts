@@ -32,6 +32,7 @@ import {
   unnamedFoldersMax,
   listingNamesMax
 } from "../../src/domain/limits.ts"
+import { Accounts } from "../../src/domain/session/Accounts.ts"
 import { FileStore, type Unnamed } from "../../src/domain/store/FileStore.ts"
 import { QuotaExceeded } from "../../src/domain/store/StoreError.ts"
 import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
@@ -309,6 +310,7 @@ describe("what the server is asked for", () => {
       assert.deepStrictEqual(yield* asked(upload(many, { dryRun: true })), ["all"])
       assert.deepStrictEqual(yield* asked(upload(many.slice(1), { dryRun: true })), [many.slice(1).join()])
       assert.deepStrictEqual(yield* asked(download(["up", "far/away"], {}, "got")), ["up,far"])
+      assert.deepStrictEqual(yield* asked(download(many, {}, "got")), ["all"])
       assert.deepStrictEqual(yield* asked(download(["f*"], {}, "got")), ["all"])
       assert.deepStrictEqual(yield* asked(download(["."], {}, "got")), ["all"])
       assert.isFalse(yield* upload(["nothing"]))
@@ -565,6 +567,30 @@ describe("para -r", () => {
       assert.deepStrictEqual(about(linked.told(), "removed"), ["t/gone"])
       assert.deepStrictEqual(Object.keys(yield* there), ["t/b", "t/link/a"])
     }).pipe(Effect.provide(linked.layer))
+  )
+
+  const updated = world({ "t/big": large("a"), "t/a": "1" })
+  it.effect("a file that goes at the server between the listing and its update is sent whole", () =>
+    Effect.gen(function* () {
+      yield* here({ "t/big": large("b"), "t/a": "1" })
+      const store = yield* FileStore
+      const files = yield* LocalFiles
+      const gone = Effect.ignore(store.remove({ name: FileName.make("t/big") }))
+      const thief = LocalFiles.of({
+        ...files,
+        tree: (folder, made) =>
+          Effect.map(files.tree(folder, made), (all) => ({
+            ...all,
+            place: (name) => {
+              const place = all.place(name)
+              return { ...place, open: Effect.andThen(gone, place.open) }
+            }
+          }))
+      })
+      assert.isTrue(yield* Effect.provideService(para(["t"]), LocalFiles, thief))
+      assert.deepStrictEqual(about(updated.told(), "uploaded"), ["t/big"])
+      assert.deepStrictEqual(yield* there, { "t/a": "1", "t/big": large("b") })
+    }).pipe(Effect.provide(updated.layer))
   )
 
   const vanishing = world({})
@@ -1035,6 +1061,18 @@ describe("--delete, from the server", () => {
         ["gone"]
       )
     }).pipe(Effect.provide(hidden.layer))
+  )
+
+  const unread = world({ "t/a": "1", "t/b": "2" }, { hidden: (name) => name === "t/b" })
+  it.effect("what the server does not list and will not speak of stays here", () =>
+    Effect.gen(function* () {
+      yield* here({ "got/t/a": "1", "got/t/b": "2" })
+      const { change } = yield* Accounts
+      yield* change(Fixture.ada.user, (before) => ({ ...before, grant: { rights: ["list"] } }))
+      yield* download(["t"], { remove: true }, "got")
+      assert.deepStrictEqual(unread.notes(), ["1 kept that the server does not list and does not call gone: got/t/b"])
+      assert.deepStrictEqual(Object.keys(yield* locally), ["got/t/a", "got/t/b"])
+    }).pipe(Effect.provide(unread.layer))
   )
 
   const twice = world({ "p/a": "1", "p/in": "2" })

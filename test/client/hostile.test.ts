@@ -400,6 +400,52 @@ describe("answers to an upload", () => {
   )
 })
 
+/** One file of a bundle that the server sends; its content follows. */
+const sending = (index: number, size = 1): ServerMessage => ({
+  _tag: "BundleSending",
+  files: packSent([{ index, size, modified: 1, digest }])
+})
+const one = Uint8Array.of(1)
+
+describe("bundles", () => {
+  const names = [name, FileName.make("b")]
+  const refused = (index: number): ServerMessage => ({ _tag: "FileRefused", index, reason: "no-such-file" })
+  const done = (count: number): ServerMessage => ({ _tag: "BundleDone", count })
+  const wrongly: Record<string, ReadonlyArray<ServerMessage | Uint8Array>> = {
+    "a file twice": [sending(0), one, sending(0), one, refused(1), done(1)],
+    "a file that was refused": [refused(0), sending(0), one, done(1)],
+    "a file and refuses it": [sending(0), one, refused(0), done(1)],
+    "fewer files than it counts": [sending(0), one, done(2)],
+    "neither one of the files nor a refusal": [sending(0), one, done(1)]
+  }
+  for (const [what, said] of Object.entries(wrongly)) {
+    scenario(`of which a server sends ${what} end the session`, () =>
+      Effect.gen(function* () {
+        const session = yield* against(answers(...said))
+        const error = yield* Effect.flip(session.downloadBundle(names, () => Effect.void))
+        assert.deepStrictEqual([error._tag, session.ended()], ["ProtocolBroken", true])
+      })
+    )
+  }
+
+  const toSend = names.map((name) => ({ name, size: 1, modified: 1, digest, content: one }))
+  const answered: Record<string, ReadonlyArray<ServerMessage | Uint8Array>> = {
+    "a refusal twice": [refused(0), refused(0), done(1)],
+    "a refusal of no file": [refused(2), done(1)],
+    "a file": [sending(0), one, done(2)],
+    "another count": [done(1)]
+  }
+  for (const [what, said] of Object.entries(answered)) {
+    scenario(`that are answered with ${what} end the session`, () =>
+      Effect.gen(function* () {
+        const session = yield* against(answers({ _tag: "Proceed", from: 0 }, ...said))
+        const error = yield* Effect.flip(session.uploadBundle(toSend))
+        assert.deepStrictEqual([error._tag, session.ended()], ["ProtocolBroken", true])
+      })
+    )
+  }
+})
+
 describe("listings", () => {
   scenario("of empty pages without end are refused", () =>
     Effect.gen(function* () {
@@ -479,11 +525,6 @@ describe("listings", () => {
     })
   )
 
-  const sending = (index: number, size = 1): ServerMessage => ({
-    _tag: "BundleSending",
-    files: packSent([{ index, size, modified: 1, digest }])
-  })
-  const one = Uint8Array.of(1)
   const wrong: Record<string, ReadonlyArray<ServerMessage | Uint8Array>> = {
     "a file that is not listed": [page, sending(1), one, { _tag: "Listed", count: 1 }],
     "two bundles": [page, page, sending(0), one, sending(1), one, { _tag: "Listed", count: 2 }],

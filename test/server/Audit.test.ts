@@ -4,6 +4,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Layer, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
+import * as Bytes from "../../src/domain/Bytes.ts"
+import { FileName } from "../../src/domain/file/FileName.ts"
 import {
   auditBatchBytesMax,
   auditDelayMilliseconds,
@@ -85,6 +87,31 @@ describe("in time", () => {
       // No time passes: the size alone makes it write.
       for (let turn = 0; turn < 100 && (yield* audit.waiting) >= many.length; turn++) yield* Effect.yieldNow
       assert.isBelow(yield* audit.waiting, many.length)
+    })
+  )
+
+  it.effect("a batch is of bounded size in whatever script, and a large one hurries none of those behind it", () =>
+    Effect.gen(function* () {
+      const machine = yield* MemoryDisk.make()
+      const written: Array<number> = []
+      const create: Disk["Service"]["create"] = (path) =>
+        Effect.map(machine.disk.create(path), (file) => ({
+          ...file,
+          write: (offset, parts) =>
+            Effect.tap(file.write(offset, parts), () => Effect.sync(() => void written.push(Bytes.lengthOf(parts))))
+        }))
+      const { audit } = yield* start({ ...machine, disk: { ...machine.disk, create } })
+      const name = FileName.make(Array.from({ length: 4 }, () => "日".repeat(60)).join("/"))
+      const wide = { ...recordOf(0), name }
+      const count = Math.ceil(auditBatchBytesMax / JSON.stringify(wide).length) - 1
+      yield* audit.recordAll(Array.from({ length: count }, () => wide))
+      yield* audit.recordAll(Array.from({ length: count }, () => wide))
+      yield* audit.flush
+      assert.isAtMost(Math.max(...written), auditBatchBytesMax)
+      yield* TestClock.adjust(auditDelayMilliseconds)
+      yield* audit.record(recordOf(1))
+      yield* settle
+      assert.strictEqual(yield* audit.waiting, 1)
     })
   )
 
@@ -279,6 +306,36 @@ describe("a disk that fails", () => {
       yield* Effect.forEach(Array.from({ length: auditWaitingMax + 7 }), (_, index) => audit.record(recordOf(index)))
       assert.isFalse(yield* audit.writing)
       assert.strictEqual(yield* audit.waiting, auditWaitingMax)
+    })
+  )
+
+  it.effect("again: what was lost before is not counted a second time", () =>
+    Effect.gen(function* () {
+      const machine = yield* MemoryDisk.make()
+      let failing = false
+      const unlessFailing = (file: DiskFile): DiskFile => ({
+        ...file,
+        sync: Effect.suspend(() =>
+          failing ? Effect.fail(new DiskError({ operation: "sync", code: "EIO" })) : file.sync
+        )
+      })
+      const create: Disk["Service"]["create"] = (path) => Effect.map(machine.disk.create(path), unlessFailing)
+      const openWrite: Disk["Service"]["openWrite"] = (path) => Effect.map(machine.disk.openWrite(path), unlessFailing)
+      const { audit } = yield* start({ ...machine, disk: { ...machine.disk, create, openWrite } })
+      for (const lost of [7, 2]) {
+        failing = true
+        yield* audit.record(recordOf(0))
+        yield* audit.flush
+        const more = Array.from({ length: auditWaitingMax - 1 + lost }, (_, index) => recordOf(index + 1))
+        yield* audit.recordAll(more)
+        failing = false
+        yield* TestClock.adjust(auditRetryMilliseconds + auditDelayMilliseconds)
+        yield* audit.flush
+      }
+      const records = yield* readFrom(audit)
+      const told = records.flatMap((record) => (record._tag === "recovered" ? [record.lost] : []))
+      assert.deepStrictEqual(told, [7, 2])
+      assert.strictEqual(records.length, 2 * auditWaitingMax + 2)
     })
   )
 

@@ -87,7 +87,9 @@ describe("a bundle that goes up", () => {
       const content = new Uint8Array(bundleBytesMax + 1)
       const [a, b, c, d] = [yield* small("a", 1), yield* small("b", 2), yield* small("c", 3), yield* small("d", 4)]
       const files = [a, { ...b, size: b.size + 1 }, { ...c, content, size: content.length }, { ...d, size: 0 }]
-      const refused = yield* session.uploadBundle([...files, yield* small("e", 5)])
+      const largest = content.subarray(1)
+      const e = { ...(yield* small("e", 5)), content: largest, size: largest.length }
+      const refused = yield* session.uploadBundle([...files, { ...e, digest: yield* Fixture.digest(largest) }])
       assert.deepStrictEqual(
         Array.from(refused, ([place, { name, reason }]) => [place, name, reason]),
         [
@@ -136,6 +138,30 @@ describe("a bundle that goes up", () => {
         ["f/A", "name-collision", 106, 1, undefined],
         ["g/new", "done", 107, undefined, 7]
       ])
+    }).pipe(Effect.provide(world))
+  )
+
+  it.effect("is on record with what it has replaced, also where that was more than a bundle holds", () =>
+    Effect.gen(function* () {
+      const places = [1, 2, 3, 4]
+      const size = Math.floor(bundleBytesMax / 2) + 1
+      const before = places.map((place) => Fixture.bytes(place, size))
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const session = yield* connect()
+          for (const [index, content] of before.entries()) {
+            yield* session.upload(FileName.make(`f/${index}`), Fixture.source(content))
+          }
+          const after = yield* Effect.forEach(places, (place) => small(`f/${place - 1}`, place))
+          assert.strictEqual((yield* session.uploadBundle(after)).size, 0)
+        })
+      )
+      yield* settle
+      const records = yield* Stream.runCollect((yield* Audit).records)
+      assert.deepStrictEqual(
+        records.flatMap((one) => (one._tag === "command" && one.before !== undefined ? [one.before] : [])),
+        yield* Effect.forEach(before, Fixture.digest)
+      )
     }).pipe(Effect.provide(world))
   )
 
@@ -220,7 +246,7 @@ describe("files that come with a listing", () => {
               ])
               assert.deepStrictEqual([first.refusals, first.asked, first.crossed], [[], false, c.size + a.size])
               const missing = FileName.make("f/x")
-              const second = yield* get(session, [a.name, missing, d.name, large.name])
+              const second = yield* get(session, [d.name, missing, a.name, large.name])
               assert.deepStrictEqual(second.got, [
                 [d.name, d.content],
                 [a.name, a.content],
@@ -229,8 +255,12 @@ describe("files that come with a listing", () => {
               assert.deepStrictEqual([second.refusals, second.asked], [[1], true])
             })
           )
-          const entries = yield* Effect.scoped(session.fetchToGet([folder]))
-          assert.strictEqual(entries.length, 4)
+          const listing = Effect.gen(function* () {
+            const entries = yield* session.fetchToGet([folder])
+            assert.isFalse((yield* get(session, [c.name])).asked, "all of it has come")
+            return entries
+          })
+          assert.strictEqual((yield* Effect.scoped(listing)).length, 4)
           assert.isTrue((yield* get(session, [a.name])).asked, "what nobody took is gone with the scope")
         })
       )
@@ -252,15 +282,23 @@ describe("files that come with a listing", () => {
       const [a, b, c, d] = [
         yield* small("f/g/a", 1),
         yield* small("f/g2/b", 2),
-        yield* small("f/c", 3),
-        yield* small("f/h/d", 4)
+        yield* small("f/h", 3),
+        yield* small("f/e/d", 4)
       ]
-      yield* session.uploadBundle([a, b, c, d])
-      const names = ["f/g", "f/c", "f/H"].map((name) => FileName.make(name))
+      // What does not come stands between what does.
+      yield* session.uploadBundle([d, a, b, c])
+      const names = ["f/g", "f/h", "f/E"].map((name) => FileName.make(name))
       const entries = yield* session.fetchToGet(names)
-      assert.strictEqual(entries.length, 4)
+      assert.deepStrictEqual(
+        entries.map(({ name }) => name),
+        [c.name, d.name, a.name, b.name]
+      )
       const come = yield* get(session, [c.name, a.name])
-      assert.deepStrictEqual([come.got.length, come.asked], [2, false])
+      assert.deepStrictEqual(come.got, [
+        [c.name, c.content],
+        [a.name, a.content]
+      ])
+      assert.isFalse(come.asked)
       for (const { name } of [b, d]) assert.isTrue((yield* get(session, [name])).asked, name)
     }).pipe(Effect.scoped, Effect.provide(world))
   )
@@ -297,6 +335,11 @@ describe("files that come with a listing", () => {
       )
       assert.isTrue(rest.asked)
       assert.isAbove(session.traffic.received - before, 2 * size)
+      const again = yield* get(
+        session,
+        entries.map(({ name }) => name)
+      )
+      assert.deepStrictEqual([again.got.length, again.crossed], [count, count * size], "in two parts")
     }).pipe(Effect.scoped, Effect.provide(world))
   )
 })
@@ -321,6 +364,34 @@ describe("a store that reads parts of larger buffers", () => {
       Bytes.giveBackBuffers([content])
       assert.strictEqual(content.length, 0)
       assert.deepStrictEqual(pool, before)
+    })
+  )
+})
+
+describe("a store that says nothing of files", () => {
+  it.effect("has them refused, each once, and the session goes on", () =>
+    Effect.gen(function* () {
+      const silent = Layer.effect(
+        FileStore,
+        Effect.map(FileStore, (store) => ({ ...store, readAll: () => Effect.succeed([]) }))
+      ).pipe(Layer.provide(Layer.orDie(FileStoreDisk.layer())))
+      const world = Server.layer.pipe(
+        Layer.provideMerge(MemorySocket.layer),
+        Layer.provideMerge(Layer.orDie(Fixture.accounts)),
+        Layer.provideMerge(silent),
+        Layer.provideMerge([MemoryDisk.layer(), SecureRandom.layerWebCrypto]),
+        Layer.provideMerge(quickCrypto)
+      )
+      yield* Effect.gen(function* () {
+        const session = yield* connect()
+        const names = ["a", "b", "c"].map((name) => FileName.make(name))
+        const refused = yield* session.downloadBundle(names, () => Effect.void)
+        assert.deepStrictEqual(
+          Array.from(refused, ([index, { reason }]) => [index, reason]),
+          names.map((_, index) => [index, "store-failed"])
+        )
+        assert.isFalse(session.ended())
+      }).pipe(Effect.scoped, Effect.provide(world))
     })
   )
 })

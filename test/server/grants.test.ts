@@ -86,6 +86,31 @@ describe("an account with a quota", () => {
   )
 })
 
+describe("an account that may only replace files, or only add some", () => {
+  for (const [right, place, lacking] of [
+    ["replace", 1, "write"],
+    ["write", 0, "replace"]
+  ] as const) {
+    scenario(
+      `hears of a bundle that it lacks the right to ${lacking}, and the rest of it is kept: ${right}`,
+      () =>
+        Effect.gen(function* () {
+          yield* grant({ rights: [right] })
+          const session = yield* connect()
+          const content = Fixture.bytes(9, 10)
+          const digest = yield* Fixture.digest(content)
+          const bundled = (text: string) => ({ name: name(text), size: content.length, modified: 0, digest, content })
+          const refused = yield* session.uploadBundle([bundled("x"), bundled("new")])
+          assert.deepStrictEqual(
+            Array.from(refused, ([index, { detail, reason }]) => [index, reason, detail]),
+            [[place, "not-permitted", lacking]]
+          )
+        }),
+      { files }
+    )
+  }
+})
+
 describe("an account that is changed while it is logged in", () => {
   scenario("has other rights from the next command on, in the session that it has", () =>
     Effect.gen(function* () {

@@ -998,6 +998,8 @@ const manySmall: ReadonlyArray<ContractCase<FileStore | Digest>> = [
         ["DIR/x", "6"],
         ["ok", "again"],
         ["OK", "7"],
+        ["both", "8"],
+        ["BOTH", "9"],
         ["last", "8"]
       ])
       yield* equal("outcomes", outcomes, [
@@ -1009,9 +1011,11 @@ const manySmall: ReadonlyArray<ContractCase<FileStore | Digest>> = [
         "NameCollision",
         `ok 5 ${modified}`,
         "NameCollision",
+        `both 1 ${modified}`,
+        "NameCollision",
         `last 1 ${modified}`
       ])
-      yield* equal("listing", yield* listNames, ["Name", "dir/file", "last", "ok"])
+      yield* equal("listing", yield* listNames, ["Name", "both", "dir/file", "last", "ok"])
       yield* equal("the later of two", yield* load("ok"), text("again"))
     })
   },

@@ -9,8 +9,13 @@ import { TestClock } from "effect/testing"
 import { UserName } from "../../../src/domain/channel/HandshakeMessage.ts"
 import { Opaque, recordBytes, setupBytes } from "../../../src/domain/channel/Opaque.ts"
 import { FileName } from "../../../src/domain/file/FileName.ts"
-import { accountsFileBytesMax, accountsMax, stateLockWaitMillisecondsMax } from "../../../src/domain/limits.ts"
-import { Accounts } from "../../../src/domain/session/Accounts.ts"
+import {
+  accountsFileBytesMax,
+  accountsMax,
+  fileTimeGrainMilliseconds,
+  stateLockWaitMillisecondsMax
+} from "../../../src/domain/limits.ts"
+import { Accounts, adding, putting, removing } from "../../../src/domain/session/Accounts.ts"
 import * as AccountsFile from "../../../src/domain/session/AccountsFile.ts"
 import { everything } from "../../../src/domain/session/Grant.ts"
 import { StateLock } from "../../../src/domain/session/StateLock.ts"
@@ -40,6 +45,28 @@ describe("contract", () => {
   }
 })
 
+describe("as many accounts as there may be", () => {
+  const one = { record: record(1), created: 0, disabled: false, grant: everything }
+  const accountsOf = (length: number) =>
+    new Map(Array.from({ length }, (_, index) => [UserName.make(`u${index}`), one] as const))
+
+  it.effect("are not one more, however it comes, and the record of each may be replaced", () =>
+    Effect.gen(function* () {
+      for (const edit of [adding(ada, record(2), 1, everything), putting(ada, record(2), 1)]) {
+        const full = accountsOf(accountsMax)
+        const { message } = yield* Effect.flip(edit(full))
+        assert.include(message, `at most ${accountsMax} accounts: remove one first`)
+        assert.strictEqual(full.size, accountsMax)
+        yield* removing(UserName.make("u0"))(full)
+        yield* edit(full)
+        assert.strictEqual(full.size, accountsMax)
+        yield* putting(UserName.make("u1"), record(3), 1)(full)
+        assert.strictEqual(full.size, accountsMax)
+      }
+    })
+  )
+})
+
 describe("files", () => {
   it.live("are for their owner alone", () =>
     inFolder((folder) =>
@@ -61,6 +88,26 @@ describe("files", () => {
         assert.deepStrictEqual(Redacted.value(yield* next.setup), Redacted.value(yield* first.setup))
         assert.deepStrictEqual(Redacted.value((yield* next.find(ada)) ?? record(0)), Redacted.value(record(7)))
         assert.deepStrictEqual(yield* next.list, [{ user: ada, created: 3, disabled: false, grant: everything }])
+      })
+    )
+  )
+
+  it.effect("are read again where they may have changed without a trace since they were read", () =>
+    inFolder((folder) =>
+      Effect.gen(function* () {
+        const fs = yield* FileSystem.FileSystem
+        const path = join(folder, "accounts.json")
+        const time = 1_000_000_000_000
+        yield* TestClock.setTime(time + fileTimeGrainMilliseconds)
+        const accounts = yield* AccountsFile.make(folder)
+        yield* accounts.add(ada, record(1), 3, everything)
+        yield* fs.utimes(path, time / 1000, time / 1000)
+        const createdOf = Effect.map(accounts.list, (all) => all.map(({ created }) => created))
+        assert.deepStrictEqual(yield* createdOf, [3])
+        yield* fs.writeFileString(path, (yield* fs.readFileString(path)).replace('"created":3', '"created":4'))
+        yield* fs.utimes(path, time / 1000, time / 1000)
+        yield* TestClock.adjust(1)
+        assert.deepStrictEqual(yield* createdOf, [4])
       })
     )
   )

@@ -275,6 +275,24 @@ describe("FileStoreDisk on a disk that breaks", () => {
     })
   )
 
+  it.effect("small files take no room that is promised to another, and theirs only until they are in place", () =>
+    Effect.gen(function* () {
+      const { disk } = yield* MemoryDisk.make({ capacityBytes: 1000 })
+      yield* Effect.gen(function* () {
+        const store = yield* FileStore
+        yield* store.stage({ name: FileName.make("a"), size: 600, modified: 0 })
+        const put = Effect.fnUntraced(function* (size: number) {
+          const parts = [new Uint8Array(size)]
+          const file = { name: FileName.make("small"), modified: 0, parts, digest: digestOf(yield* Digest, parts) }
+          const [outcome] = yield* SmallFiles.placeAll(store, [file], undefined)
+          return outcome !== undefined && Result.isFailure(outcome) ? outcome.failure._tag : "placed"
+        })
+        assert.strictEqual(yield* put(401), "NoSpace")
+        for (let round = 0; round < 5; round += 1) assert.strictEqual(yield* put(100), "placed")
+      }).pipe(Effect.scoped, Effect.provide(onDisk(disk)))
+    })
+  )
+
   it.effect("a mount point is read from and never written to", () =>
     Effect.gen(function* () {
       const { control, disk } = yield* MemoryDisk.make()
