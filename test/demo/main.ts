@@ -23,7 +23,18 @@ import process from "node:process"
 import { createInterface } from "node:readline"
 
 const repository = join(import.meta.dirname, "..", "..")
-const folder = mkdtempSync(join(tmpdir(), "paradrop-demo-"))
+
+/** In one line, as all else that fails. */
+const madeFolder = (): string => {
+  try {
+    return mkdtempSync(join(tmpdir(), "paradrop-demo-"))
+  } catch (error) {
+    console.error(`the demo failed: ${error instanceof Error ? error.message : String(error)}: set TMPDIR`)
+    return process.exit(1)
+  }
+}
+
+const folder = madeFolder()
 const served = join(folder, "files")
 const here = join(folder, "here")
 const big = "holiday.mov"
@@ -170,12 +181,24 @@ const story = async (): Promise<void> => {
   say(paint(32, `\nAll of it worked, in ${((performance.now() - began) / 1000).toFixed(1)} s.`))
 }
 
+const cleanUp = (): void => {
+  for (const child of children) child.kill("SIGKILL")
+  rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
+}
+
+// Broken off it would leave up to a gigabyte behind.
+for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"] as const) {
+  process.once(signal, () => {
+    cleanUp()
+    process.kill(process.pid, signal)
+  })
+}
+
 try {
   await story()
 } catch (error) {
   console.error(`\nthe demo failed: ${error instanceof Error ? error.message : String(error)}`)
   process.exitCode = 1
 } finally {
-  for (const child of children) child.kill("SIGKILL")
-  rmSync(folder, { recursive: true, force: true })
+  cleanUp()
 }
