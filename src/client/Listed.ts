@@ -14,6 +14,21 @@ export const add = (entries: Array<FileEntry>, page: ReadonlyArray<FileEntry>): 
     return Effect.void
   })
 
+/** Takes a listing page by page. */
+export const each = <E, R>(
+  listing: Stream.Stream<FileEntry, E, R>,
+  take: (page: ReadonlyArray<FileEntry>) => void
+): Effect.Effect<void, E | TooManyListed, R> =>
+  Effect.suspend(() => {
+    let count = 0
+    return Stream.runForEachArray(listing, (page) =>
+      Effect.suspend(() => {
+        count += page.length
+        return count > listedFilesMax ? Effect.fail(new TooManyListed()) : Effect.sync(() => take(page))
+      })
+    )
+  })
+
 /** All of a listing. */
 export const all = <E, R>(
   listing: Stream.Stream<FileEntry, E, R>

@@ -233,6 +233,16 @@ const readTogether = Effect.fnUntraced(function* (items: ReadonlyArray<Bundled>,
   })
 })
 
+/** The digests of files of one bundle, in their order; undefined for one that has to be read by itself. */
+export const digestsTogether = (items: ReadonlyArray<Bundled>) =>
+  withRoom((room) =>
+    Effect.map(readTogether(items, room), (found) => {
+      const digests = items.map((): ContentDigest | undefined => undefined)
+      for (const { digest, index } of found) digests[index] = digest
+      return digests
+    })
+  )
+
 const uploadAll = (files: ReadonlyArray<Small>, onCrossed: OnCrossed) =>
   files.length === 0
     ? Effect.succeed<Refusals>(new Map())

@@ -11,6 +11,7 @@ import { Effect, Scope, Semaphore } from "effect"
 import { type ContentDigest, Digest, digestOf } from "../domain/file/Digest.ts"
 import type { FileEntry } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
+import { bundlesOf, costOfFile } from "../domain/file/PackedFiles.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { deltaBytesMin, filesAheadMax, largeFilesAheadMax, listingNamesMax } from "../domain/limits.ts"
 import * as Batch from "./Batch.ts"
@@ -476,9 +477,9 @@ const tell = Effect.fnUntraced(function* <Source extends Plan.Known>(
 const sameToSend = Effect.fnUntraced(function* (source: ReadonlyArray<ToSend>, seen: Seen) {
   const doubtful = new Map(Plan.doubtful(source, seen.listed).map(({ name, place }) => [name, place]))
   return yield* sameContent(
-    seen.listed.flatMap(({ name }) => {
+    seen.listed.flatMap(({ name, size }) => {
       const place = doubtful.get(name)
-      return place === undefined ? [] : [{ name, place, remote: name }]
+      return place === undefined ? [] : [{ name, size, place, remote: name }]
     }),
     seen
   )
@@ -493,7 +494,7 @@ const sameToGet = Effect.fnUntraced(function* (
   const doubtful = Plan.doubtful(source, target)
   if (doubtful.length === 0) return yield* sameContent([], seen)
   const tree = yield* (yield* LocalFiles).tree(folder, false)
-  const pairs = doubtful.map(({ name, remote }) => ({ name, remote, place: tree.place(name) }))
+  const pairs = doubtful.map(({ name, remote, size }) => ({ name, size, remote, place: tree.place(name) }))
   return yield* sameContent(pairs, seen)
 })
 
@@ -501,6 +502,8 @@ const sameToGet = Effect.fnUntraced(function* (
 interface Pair {
   /** which pair it is */
   readonly name: string
+  /** bytes, of either */
+  readonly size: number
   readonly place: LocalPlace
   readonly remote: FileName.FileName
 }
@@ -530,27 +533,32 @@ const sameByListing = Effect.fnUntraced(function* (pairs: ReadonlyArray<Pair>, {
   const { fetchWith }: ClientSession = yield* (yield* Sessions).session
   const own = new Map<string, ContentDigest>()
   const hashed = Effect.forEach(
-    pairs,
-    ({ name, place }) =>
-      Effect.map(digestHere(place), (digest) => void (digest !== undefined && own.set(name, digest))).pipe(
-        Effect.catchTag(["LocalFileFailed", "SourceShrank"], () => Effect.void)
-      ),
+    bundlesOf(pairs, ({ remote, size }) => costOfFile(remote, size)),
+    Effect.fnUntraced(function* (some) {
+      const digests = yield* Transfer.digestsTogether(some.map(({ place, remote }) => ({ name: remote, place })))
+      for (const [index, { name, place }] of some.entries()) {
+        const digest = digests[index] ?? (yield* digestOrNone(place))
+        if (digest !== undefined) own.set(name, digest)
+      }
+    }),
     { concurrency: largeFilesAheadMax, discard: true }
   )
+  const there = new Map<string, ContentDigest | undefined>(pairs.map(({ remote }) => [remote, undefined]))
+  const take = (page: ReadonlyArray<FileEntry>): void => {
+    for (const { digest, name } of page) if (there.has(name)) there.set(name, digest)
+  }
   // What cannot be compared is sent, as below.
   const told = Effect.catchTag(
-    Listed.all(fetchWith({ digests: true, ...(among && { alike: among }) })),
+    Listed.each(fetchWith({ digests: true, ...(among && { alike: among }) }), take),
     ["RequestRefused", "TooManyListed"],
-    () => Effect.succeed([])
+    () => Effect.sync(() => there.clear())
   )
-  const [entries] = yield* Effect.all([told, hashed], { concurrency: 2 })
-  const there = new Map(entries.map(({ digest, name }) => [name, digest]))
-  const same = new Set(
-    pairs.flatMap(({ name, remote }) => {
-      const digest = own.get(name)
-      return digest !== undefined && digest === there.get(remote) ? [name] : []
-    })
-  )
+  yield* Effect.all([told, hashed], { concurrency: 2, discard: true })
+  const same = new Set<string>()
+  for (const { name, remote } of pairs) {
+    const digest = own.get(name)
+    if (digest !== undefined && digest === there.get(remote)) same.add(name)
+  }
   return (name: string) => same.has(name)
 })
 
@@ -581,3 +589,6 @@ const digestHere = Effect.fnUntraced(function* ({ open }: LocalPlace) {
   yield* source.unchanged
   return digest
 }, Effect.scoped)
+
+const digestOrNone = (place: LocalPlace) =>
+  Effect.catchTag(digestHere(place), ["LocalFileFailed", "SourceShrank"], () => Effect.undefined)

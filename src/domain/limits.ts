@@ -167,7 +167,7 @@ export const unavailableRetryMilliseconds = 5_000
 export const stagedLeftoverMillisecondsMax = 7 * 24 * 60 * 60_000
 
 /** Names and folders that the store remembers to find collisions without reading a folder again. */
-export const nameIndexEntriesMax = 200_000
+export const nameIndexEntriesMax = 500_000
 
 /** Folders whose own name the store remembers to be durable; forgetting one costs an fsync. */
 export const durableFoldersMax = 10_000

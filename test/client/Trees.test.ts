@@ -529,6 +529,34 @@ describe("para -r", () => {
     )
   }
 
+  const together = world(many)
+  it.effect("many small files are compared by their digests, and none of them is opened by itself", () =>
+    Effect.gen(function* () {
+      yield* here(differs)
+      const files = yield* LocalFiles
+      const opened: Array<string> = []
+      const watched = LocalFiles.of({
+        ...files,
+        tree: (folder, make) =>
+          Effect.map(files.tree(folder, make), (tree) => ({
+            ...tree,
+            place: (name) => {
+              const { among, key, leftover, open, path, settle, stage } = tree.place(name)
+              const told = Effect.andThen(
+                Effect.sync(() => void opened.push(name)),
+                open
+              )
+              return { among, key, leftover, open: told, path, settle, stage }
+            }
+          }))
+      })
+      const comparing = para(["t"], { checksum: true, dryRun: true })
+      assert.isTrue(yield* Effect.provideService(comparing, LocalFiles, watched))
+      assert.deepStrictEqual(about(together.told(), "planned"), ["t/7"])
+      assert.deepStrictEqual(opened, [])
+    }).pipe(Effect.provide(together.layer))
+  )
+
   const unreadable = world({ "t/gone": "1", "t/x/a": "2" })
   it.effect("when a folder cannot be read nothing is removed, the rest is sent, and the command has failed", () =>
     Effect.gen(function* () {

@@ -53,9 +53,12 @@ export interface NameIndex {
   readonly removed: (folder: DiskPath, name: string) => Effect.Effect<void>
 }
 
+/** What has a key. Mostly one entry that is spelt like it: then its kind is all that is kept, for there are many. */
+type Place = DiskEntry["kind"] | ReadonlyArray<DiskEntry>
+
 interface Names {
   stamp: DiskStat
-  readonly byKey: Map<string, ReadonlyArray<DiskEntry>>
+  readonly byKey: Map<string, Place>
   count: number
 }
 
@@ -131,7 +134,7 @@ export const make = (disk: Disk["Service"], entriesMax: number): NameIndex => {
     }
     folders.delete(idOf(folder))
     folders.set(idOf(folder), known)
-    return { entriesOf: (key) => known.byKey.get(key) ?? [], folder: stamp }
+    return { entriesOf: (key) => entriesAt(known, key), folder: stamp }
   })
 
   return {
@@ -158,18 +161,30 @@ export const make = (disk: Disk["Service"], entriesMax: number): NameIndex => {
 /** No part of a path holds a separator, so no two folders share an id. */
 const idOf = (folder: DiskPath): string => folder.join("/")
 
+const entriesAt = ({ byKey }: Names, key: string): ReadonlyArray<DiskEntry> => {
+  const place = byKey.get(key)
+  return typeof place === "string" ? [{ name: key, kind: place }] : (place ?? [])
+}
+
+const setAt = ({ byKey }: Names, key: string, entries: ReadonlyArray<DiskEntry>): void => {
+  const [first] = entries
+  if (first === undefined) byKey.delete(key)
+  else if (entries.length === 1 && first.name === key) byKey.set(key, first.kind)
+  else byKey.set(key, entries)
+}
+
 const put = (names: Names, key: string, entry: DiskEntry): void => {
-  const same = names.byKey.get(key) ?? []
+  const same = entriesAt(names, key)
   const others = same.filter(({ name }) => name !== entry.name)
-  names.byKey.set(key, [...others, entry])
+  // What is spread into an array has room for more, which of so many is most of it.
+  setAt(names, key, others.length === 0 ? [entry] : [...others, entry])
   names.count += others.length + 1 - same.length
 }
 
 const drop = (names: Names, key: string, name: string): void => {
-  const same = names.byKey.get(key) ?? []
+  const same = entriesAt(names, key)
   const others = same.filter((entry) => entry.name !== name)
-  if (others.length === 0) names.byKey.delete(key)
-  else names.byKey.set(key, others)
+  setAt(names, key, others)
   names.count += others.length - same.length
 }
 

@@ -58,4 +58,29 @@ describe("what the index keeps", () => {
       assert.notInclude((yield* control.journal).slice(before), "list")
     })
   )
+
+  it.effect("is told as it is spelt, whether it is spelt like its key or not", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* MemoryDisk.make()
+      const index = NameIndex.make(disk, 4)
+      yield* disk.makeFolder(["plain"], "shared")
+      yield* disk.makeFolder(["Mixed"], "shared")
+      const known = (key: string) => Effect.map(index.find([], key), ({ entries }) => entries)
+      yield* known("x")
+      const before = (yield* control.journal).length
+      assert.deepStrictEqual(yield* known("plain"), [{ name: "plain", kind: "folder" }])
+      assert.deepStrictEqual(yield* known("mixed"), [{ name: "Mixed", kind: "folder" }])
+      yield* index.added([], { name: "PLAIN", kind: "file" })
+      const both = [
+        { name: "plain", kind: "folder" },
+        { name: "PLAIN", kind: "file" }
+      ] as const
+      assert.deepStrictEqual(yield* known("plain"), both)
+      yield* index.removed([], "PLAIN")
+      assert.deepStrictEqual(yield* known("plain"), [{ name: "plain", kind: "folder" }])
+      yield* index.removed([], "plain")
+      assert.deepStrictEqual(yield* known("plain"), [])
+      assert.notInclude((yield* control.journal).slice(before), "list")
+    })
+  )
 })
