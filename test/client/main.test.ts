@@ -12,6 +12,7 @@ import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { publicKeyBytes } from "../../src/domain/channel/Kem.ts"
 import { preamble } from "../../src/domain/channel/Protocol.ts"
+import { asciiJson } from "../../src/domain/file/Printable.ts"
 import { eventsIn, tracing } from "./startEvents.ts"
 
 const source = join(import.meta.dirname, "..", "..", "src")
@@ -775,7 +776,7 @@ describe("profiles", () => {
       [["profile", "add", "broken", "host"], "ProfileExists", there]
     ] as const) {
       const { code, stderr, stdout } = await plain(["--json", ...args])
-      assert.deepStrictEqual([code, stdout], [1, `${JSON.stringify({ event: "failed", error, message })}\n`])
+      assert.deepStrictEqual([code, stdout], [1, `${asciiJson({ event: "failed", error, message })}\n`])
       assert.include(stderr, message)
     }
     const wrong = await plain(["--json", "profile", "show", "Nobody"])
