@@ -73,10 +73,10 @@ export const send = (
     const optional = command === "upload" && !options.remove
     let lacks: Unlisted.Unlisted | undefined
     const onUnlisted: OnUnlisted = (unlisted) => Effect.sync(() => void (lacks = unlisted))
-    const there = yield* Effect.cached(listing(command, meant, { optional, onUnlisted }))
-    const blind = optional && !options.dryRun
     const start = yield* Effect.cached(Effect.andThen(loggedIn, Batch.start))
-    const asking = Effect.forkScoped(Effect.andThen(start, blind ? Effect.void : Effect.asVoid(there)))
+    const there = yield* Effect.cached(Effect.andThen(start, listing(command, meant, { optional, onUnlisted })))
+    const blind = optional && !options.dryRun
+    const asking = blind ? Effect.forkScoped(start) : Effect.forkScoped(there)
     const here = yield* TreeSelection.local(command, paths, as, filter, asking)
     let failed = here.failed
     if (here.files.length === 0 && here.roots.length === 0) return failed === 0

@@ -285,8 +285,9 @@ describe("para -r of what is equal", () => {
       yield* here(files)
       for (const checksum of [false, true]) {
         assert.isTrue(yield* para(["t"], { checksum }))
-        const { equal, received } = told().find(({ event }) => event === "summary") ?? {}
+        const { equal, received, sent } = told().find(({ event }) => event === "summary") ?? {}
         assert.strictEqual(equal, 2)
+        assert.isAbove(Number(sent), "t".length)
         assert.isAbove(Number(received), "t/at/b".length)
       }
     }).pipe(Effect.provide(layer))
