@@ -68,11 +68,12 @@ export const make = (options: {
         return Effect.forEach(packEntries(page), (entries) => say({ _tag: "Page", entries }), { discard: true })
       }
       const digestPage = (page: ReadonlyArray<FileEntry>) =>
-        Effect.flatMap(
-          Effect.forEach(page, (entry) => withDigest(id, entry)),
-          tellPage
-        )
-      return Stream.runForEachArray(Stream.rechunk(all, listingPageEntriesMax), (page) =>
+        Effect.flatMap(aliveMeanwhile(Effect.forEach(page, (entry) => withDigest(id, entry))), tellPage)
+      // How long the disk takes is no silence of the client's; that it does not take its pages is.
+      const pages = Stream.transformPull(Stream.rechunk(all, listingPageEntriesMax), (pull) =>
+        Effect.succeed(aliveMeanwhile(pull))
+      )
+      return Stream.runForEachArray(pages, (page) =>
         // Those of small files are told together, as many as would be read for one bundle.
         wanted
           ? Effect.forEach(
@@ -82,7 +83,6 @@ export const make = (options: {
             )
           : tellPage(page)
       ).pipe(
-        aliveMeanwhile,
         Effect.andThen(
           Effect.suspend(() =>
             Effect.andThen(tell(lacking.found()), Effect.forEach(lacking.messages(), say, { discard: true }))
