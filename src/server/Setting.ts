@@ -89,7 +89,7 @@ const timeUnits = [
 ] as const
 
 /** In the largest unit that has no rest. */
-export const showTime = (milliseconds: number): string => {
+const showTime = (milliseconds: number): string => {
   for (const [unit, size] of timeUnits) {
     const amount = milliseconds / size
     if (amount >= 1 && Number.isInteger(amount)) return `${amount} ${unit}${amount === 1 ? "" : "s"}`
@@ -112,7 +112,7 @@ const byteUnits = [
 ] as const
 
 /** In the largest binary unit that has no rest. */
-export const showBytes = (value: number): string => {
+const showBytes = (value: number): string => {
   for (const [unit, size] of byteUnits) if (value > 0 && value % size === 0) return `${value / size} ${unit}`
   return `${value} B`
 }
