@@ -76,7 +76,10 @@ export class LoginRejected extends Schema.TaggedError<LoginRejected>()("LoginRej
   }
 }
 
-/** The connection ended while something was pending. What was committed stays; everything else left no trace. */
+/**
+ * The connection ended while something was pending. What was committed stays, and of nothing else is there a name: what
+ * had come of a large file may be gone on with.
+ */
 export class ConnectionLost extends Schema.TaggedError<ConnectionLost>()("ConnectionLost", {
   /** the channel's reason, or what the server said when it closed */
   reason: Schema.String

@@ -1,5 +1,5 @@
 /**
- * A session of a client: the four commands, over one connection that is logged in.
+ * A session of a client: its commands, over one connection that is logged in.
  *
  * Every command is an effect that ends, typed, whatever the network does. Commands may run at once: they share the
  * connection in the order in which they were begun, without waiting for each other's answers. Interrupting a command

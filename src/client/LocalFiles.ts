@@ -9,7 +9,8 @@
  * - `stage` writes beside the destination, under a name of its own, and replaces the destination in one step at
  *   `commit`, after size and digest were verified and the content is durable. Closing the scope without a commit leaves
  *   nothing behind and the destination untouched. Missing folders are not made. A link at the destination is replaced,
- *   not followed; a folder or special file there is refused before the first byte. When its folder was moved meanwhile
+ *   not followed; a folder or special file there is refused before the first byte, and so is a link that leads to a
+ *   special file. When its folder was moved meanwhile
  *   the file may go with it; then the commit tells `folder-moved`, or whatever else failed.
  * - The committed file may be run when it is declared `executable`, by those who may read it, and otherwise by nobody.
  *   Where the platform has no such bit, no file has it.
@@ -18,12 +19,12 @@
  *   otherwise what is staged is read whole at the commit.
  * - With `resumable`, closing the scope without a commit keeps what was written when that is at least `resumeBytesMin`
  *   and nothing was found wrong with it. It is no file of the person's: it stays hidden beside the destination, and is
- *   removed when a later resumable staging of that destination finds it `stagedLeftoverMillisecondsMax` old.
+ *   removed when a later resumable staging in that folder, of whatever name, finds it `stagedLeftoverMillisecondsMax`
+ *   old.
  * - `leftover` takes the newest of what was kept, also by a process that was killed. Of two in one process, each gets
  *   another. Whether another process is alive cannot be seen: what it stages is taken from it in one step, and it is
- *   told `taken-over`, at the latest at its commit. What is taken and neither
- *   committed nor dropped is there again once the scope has closed. Whether its bytes are right shows at the commit: a
- *   wrong digest drops it.
+ *   told `taken-over`, at the latest at its commit. What is taken and neither committed nor dropped is there again once
+ *   the scope has closed. Whether its bytes are right shows at the commit: a wrong digest drops it.
  * - `readSmall` and `placeSmall` are `open` and `stage` for many small files at once, each apart from the others.
  * - `look` follows links, as `open` does. `walk` follows the path that it is given and no link below it: neither link
  *   nor special file is a file of the tree. It comes folder by folder, in the order of the names' code units, a file or

@@ -1,5 +1,6 @@
 /**
- * Where the password comes from: a file, the environment, the public default on loopback, or a person.
+ * Where the password comes from: a file or a command, the environment, what a profile names, the public default on
+ * loopback, or a person.
  *
  * Never the command line: everybody on the machine can read that.
  */

@@ -18,7 +18,7 @@ export class Persistence extends Context.Reference<boolean>("paradrop/client/Per
 }) {}
 
 /** Whether another connection might do better. */
-export const isPassing = (error: NoSession): boolean => {
+const isPassing = (error: NoSession): boolean => {
   switch (error._tag) {
     case "ConnectionLost":
       return !error.isFinal

@@ -4,7 +4,7 @@
 import { Effect, Schema } from "effect"
 import { printable } from "../domain/file/Printable.ts"
 
-export const defaultPort = 8080
+const defaultPort = 8080
 
 /** A host and a port, parsed. */
 export interface ServerAddress {

@@ -40,7 +40,7 @@ import { type NoSession, Sessions } from "./Sessions.ts"
 const pauseAfter = (error: NoSession | TooManyToWatch): number | undefined => {
   switch (error._tag) {
     case "ConnectionLost":
-      return error.reason.endsWith(": revoked") ? undefined : 0
+      return error.isFinal ? undefined : 0
     case "ConnectFailed":
       return error.reason === "other-version" ? undefined : 0
     case "LoginRejected":

@@ -1,6 +1,6 @@
 /**
- * The client as a library: `Client.connect` over any socket gives a session; `Commands` are the four commands as the
- * executable runs them, over any local files and any reporter.
+ * The client as a library: `Client.connect` over any socket gives a session; `Commands` are those about files as
+ * the executable runs them, over any local files and any reporter.
  */
 export * as Client from "./Client.ts"
 export * as ClientError from "./ClientError.ts"

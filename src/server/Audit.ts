@@ -48,7 +48,7 @@ export type AuditOutcome = typeof AuditOutcome.Type
 
 /** One line of the log. */
 export const AuditRecord = Schema.TaggedUnion({
-  /** Somebody was admitted. */
+  /** Somebody has proved the password: also where no seat is found for the session then. */
   login: { time: Schema.String, user: UserName, peer: Schema.String },
   /** A command came to its end. */
   command: {
@@ -66,7 +66,7 @@ export const AuditRecord = Schema.TaggedUnion({
     bytes: FileSize,
     /** the digest of the file as it was when the command began, where the server knew it without reading it all */
     before: Schema.optionalKey(ContentDigest),
-    /** the digest of the file that was committed or sent */
+    /** the digest of the file that was committed, sent or described; of what was not done there is none */
     after: Schema.optionalKey(ContentDigest)
   },
   /** The log could not be written for a time; so many records of it are lost. */

@@ -123,8 +123,8 @@ export const make = (): CommandWatch => {
     const one = open.get(id)
     if (one === undefined) return []
     if (message._tag === "SameFileHere") one.before = message.signature?.digest ?? message.digest ?? one.before
-    if ("digest" in message) one.after = message.digest
     const outcome = outcomeOf(message)
+    if (outcome === "done" && "digest" in message) one.after = message.digest
     return outcome === undefined ? [] : endAs(id, outcome)
   }
 

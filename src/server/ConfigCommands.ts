@@ -1,5 +1,6 @@
 /**
- * What `paradrop-server config ...` prints: TOML on standard output, which is a good file again. Never a secret.
+ * What `paradrop-server config ...` prints: TOML on standard output, which is a good file again. All of it is shown: no
+ * setting is a secret.
  */
 import { Schema } from "effect"
 import type { Configuration } from "./Configuration.ts"
@@ -20,9 +21,7 @@ export const showText = ({ origins, settings }: Configuration): string =>
     const origin = origins.get(entry.key)
     const from = origin ?? "default"
     if (value === undefined) return [`# ${entry.name} is not set`]
-    return [
-      entry.facts.secret ? `# ${entry.name} is set, and not shown # ${from}` : `${entry.name} = ${value} # ${from}`
-    ]
+    return [`${entry.name} = ${value} # ${from}`]
   })
 
 const sectionsText = (

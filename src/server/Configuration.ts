@@ -222,8 +222,7 @@ const pathsOf = (issue: SchemaIssue.Issue) =>
   SchemaIssue.makeFormatterStandardSchemaV1()(issue).issues.map(({ path = [] }) => path)
 
 const badValue = ({ facts, key }: Entry, { place, value }: Said): string => {
-  const given = facts.secret ? "" : `, not ${shown(value)}`
-  return `'${key}' takes ${facts.takes}${given} (${place()})`
+  return `'${key}' takes ${facts.takes}, not ${shown(value)} (${place()})`
 }
 
 const shownCharactersMax = 100

@@ -63,7 +63,7 @@ export const Status = Schema.Struct({
   /** all sessions together */
   receivedPerSecond: Schema.Number,
   sentPerSecond: Schema.Number,
-  /** in the order in which they came */
+  /** in the order of their numbers */
   sessions: Schema.Array(SessionStatus),
   /** sessions that are not shown for want of room; their rates count */
   sessionsLeftOut: Schema.Int,

@@ -89,8 +89,13 @@ export const make = (options: {
         }
         return Effect.forEach(packEntries(page), (entries) => say({ _tag: "Page", entries }), { discard: true })
       }
-      const digestPage = (page: ReadonlyArray<FileEntry>) => Effect.flatMap(withDigests(id, page), tellPage)
-      return Stream.runForEachArray(Stream.rechunk(all, listingPageEntriesMax), (page) =>
+      const digestPage = (page: ReadonlyArray<FileEntry>) =>
+        Effect.flatMap(aliveMeanwhile(withDigests(id, page)), tellPage)
+      // How long the disk takes is no silence of the client's; that it does not take its pages is.
+      const pages = Stream.transformPull(Stream.rechunk(all, listingPageEntriesMax), (pull) =>
+        Effect.succeed(aliveMeanwhile(pull))
+      )
+      return Stream.runForEachArray(pages, (page) =>
         // Those of small files are told together, as many as would be read for one bundle.
         wanted
           ? Effect.forEach(
@@ -100,7 +105,6 @@ export const make = (options: {
             )
           : tellPage(page)
       ).pipe(
-        aliveMeanwhile,
         Effect.andThen(
           Effect.suspend(() =>
             Effect.andThen(tell(lacking.found()), Effect.forEach(lacking.messages(), say, { discard: true }))

@@ -40,7 +40,7 @@ export interface Announced {
 }
 
 /** The part of a header that each one has, bytes. */
-export const announcedBytes = 16
+const announcedBytes = 16
 
 const signature = Uint8Array.of(0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a)
 const version = 2

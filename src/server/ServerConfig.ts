@@ -107,7 +107,7 @@ export const whose = {
   all: Flag.Boolean("all").pipe(Flag.withoutNegation, Flag.withDescription("every ban"), Flag.withDefault(false))
 }
 
-/** Parsed later, so that the message can say what a name is made of. */
+/** How clients stretch passwords, by the name that people say. */
 export const stretching = Argument.Literals("STRETCHING", ["full", "small", "light"]).pipe(
   Argument.withDescription(
     "Argon2id with 64 MiB and 3 passes (full), 19 MiB and 2 (small), 8 KiB and 1 (light: for random passwords alone)"
@@ -115,6 +115,7 @@ export const stretching = Argument.Literals("STRETCHING", ["full", "small", "lig
   Argument.optional
 )
 
+/** Parsed later, so that the message can say what a name is made of. */
 export const userName = Argument.String("NAME").pipe(Argument.withDescription("the name of the account"))
 
 /** How wrong usage is told. */

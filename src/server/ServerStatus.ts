@@ -20,7 +20,7 @@ export type TransferStatus = typeof TransferStatus.Type
 
 /** One connection. Times in milliseconds, amounts in bytes of content and framing after the login. */
 export const SessionStatus = Schema.Struct({
-  /** counted from 1 since the server started */
+  /** counted from 1 since the server started; who begins to speak gets another */
   id: Schema.Int,
   state: Schema.Literals(["before-login", "idle", "transferring"]),
   /** the address, escaped */
@@ -42,7 +42,7 @@ export type SessionStatus = typeof SessionStatus.Type
 /** Shows a session as it is at that time, of the clock that never goes back. Called often or never: cheap. */
 export type Look = (now: number) => Omit<SessionStatus, "id">
 
-/** Port: the live sessions of a server, in the order in which they came. As many as there are seats, and no more. */
+/** Port: the live sessions of a server, in the order of their numbers. As many as there are seats, and no more. */
 export class ServerStatus extends Context.Service<
   ServerStatus,
   {

@@ -12,8 +12,6 @@ export interface Facts {
   readonly takes: string
   /** whether a reload takes it; else it takes a restart */
   readonly live: boolean
-  /** whether its value may never be shown */
-  readonly secret: boolean
   /** the flag of its own, without `--`; any setting can be given by `--set` */
   readonly flag: string | undefined
 }
@@ -28,8 +26,8 @@ const factsKey = "paradrop/server/Setting"
 /** The facts of a field that one of the makers below has made. */
 export const factsOf = (field: Schema.Constraint): Facts | undefined => SchemaAST.resolveAt<Facts>(factsKey)(field.ast)
 
-const facts = (text: string, takes: string, { flag, live = false }: Options, secret = false) => ({
-  [factsKey]: { text, takes, live, secret, flag } satisfies Facts
+const facts = (text: string, takes: string, { flag, live = false }: Options) => ({
+  [factsKey]: { text, takes, live, flag } satisfies Facts
 })
 
 const defaulting = <S extends Schema.Codec<unknown, unknown>>(codec: S, fallback: S["Type"]) =>
@@ -89,7 +87,7 @@ const timeUnits = [
 ] as const
 
 /** In the largest unit that has no rest. */
-export const showTime = (milliseconds: number): string => {
+const showTime = (milliseconds: number): string => {
   for (const [unit, size] of timeUnits) {
     const amount = milliseconds / size
     if (amount >= 1 && Number.isInteger(amount)) return `${amount} ${unit}${amount === 1 ? "" : "s"}`
@@ -112,7 +110,7 @@ const byteUnits = [
 ] as const
 
 /** In the largest binary unit that has no rest. */
-export const showBytes = (value: number): string => {
+const showBytes = (value: number): string => {
   for (const [unit, size] of byteUnits) if (value > 0 && value % size === 0) return `${value / size} ${unit}`
   return `${value} B`
 }
@@ -142,10 +140,6 @@ export const optionalText = (about: string, options: TextOptions = {}) => {
   const { each = () => true, takes = textTakes } = options
   return Schema.optionalKey(Text.check(Schema.makeFilter(each)).annotate(facts(about, takes, options)))
 }
-
-/** Read into a `Redacted`, and never shown. */
-export const secret = (about: string, options: Options = {}) =>
-  Schema.optionalKey(Schema.RedactedFromValue(Text).annotate(facts(about, textTakes, options, true)))
 
 /** One word of a few. */
 export const choice = <const Words extends ReadonlyArray<string>>(

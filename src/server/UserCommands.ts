@@ -131,7 +131,7 @@ export const list: Effect.Effect<void, AccountsFailed, Accounts> = Effect.gen(fu
 })
 
 /** What people call the stretchings. */
-export const stretchings = { full: 1, small: 2, light: 3 } as const
+const stretchings = { full: 1, small: 2, light: 3 } as const
 
 /** Says how clients stretch passwords, or changes it before the first account. */
 export const stretching = (

@@ -428,7 +428,7 @@ const show = Command.make("show", {}, () =>
     Effect.flatMap((configuration) => Console.log(ConfigCommands.showText(configuration)))
   )
 ).pipe(
-  Command.withDescription("Print every setting as it is, and where its value comes from; never a secret"),
+  Command.withDescription("Print every setting as it is, and where its value comes from"),
   Command.withExamples([
     {
       command: "paradrop-server config show --config server.toml",

@@ -85,6 +85,24 @@ describe("one command", () => {
     )
   })
 
+  it("what a para of a small file began with is not what it came to", () => {
+    const { ended, take, watch } = session()
+    const base = { size: 8, modified: 0, digest: before }
+    take({ _tag: "Message", id, message: { _tag: "Para", name, size: 8, modified: 0 } })
+    take({ _tag: "Staged", id, resumed: 0, base })
+    take({ _tag: "Refused", id, refusal: { reason: "no-space" } })
+    const second = RequestId.make(2)
+    take({ _tag: "Message", id: second, message: { _tag: "Para", name, size: 8, modified: 0 } })
+    take({ _tag: "Staged", id: second, resumed: 0, base })
+    assert.deepStrictEqual(
+      [...ended, ...watch.end()].map(({ after, before, outcome }) => [outcome, before, after]),
+      [
+        ["no-space", before, undefined],
+        ["interrupted", before, undefined]
+      ]
+    )
+  })
+
   it("so has a change, and a password is changed by a command", () => {
     const { ended, take, watch } = session()
     const ke1 = new Uint8Array(96)

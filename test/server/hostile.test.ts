@@ -330,6 +330,21 @@ describe("a session without progress", () => {
     peer
   )
 
+  const lists = TakingNothing.make()
+  scenario(
+    "ends in time also when the peer does not take the listing that it asked for",
+    () =>
+      Effect.gen(function* () {
+        const session = yield* HostileClient.login(yield* dial, Fixture.ada)
+        lists.begin()
+        yield* session.say(1, { _tag: "Fetch" })
+        yield* settle
+        yield* TestClock.adjust(2 * stallMillisecondsMax)
+        assert.deepStrictEqual(yield* ends, ["stalled"])
+      }),
+    { ...lists, files: [{ name, content: Fixture.bytes(1, 3), modified: 0 }] }
+  )
+
   scenario(
     "ends at once when the connection is lost, also where a writer is not told",
     () =>
