@@ -371,11 +371,11 @@ export const movedSearchBytesMax = 64 * 1024 * 1024
 /** A range that differs is looked at closer, in blocks, when its counterpart is no larger. */
 export const hintBytesMax = 8 * 1024 * 1024
 
+/** That counterpart is at most so many times as large as what differs: blocks cost bytes as well. */
+export const hintRatioMax = 32
+
 /** All ranges of one question about blocks together: what one message may make a server read, bytes. */
 export const blocksAskedBytesMax = 64 * 1024 * 1024
-
-/** The same range is at most so many times as large as what differs: blocks cost bytes as well. */
-export const hintRatioMax = 32
 
 /** Questions about blocks that are under way at once. */
 export const questionsAheadMax = 4
