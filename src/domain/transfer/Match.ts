@@ -112,7 +112,7 @@ export class LocalShrank extends Schema.TaggedError<LocalShrank>()("LocalShrank"
 /**
  * Walks the local file and emits what it finds; gives the digest of the whole local file.
  *
- * Reads sequentially, re-reads a group where it differs, and holds one block and what it knows of the chunks.
+ * Reads sequentially, re-reads a group where it differs, and holds a few blocks and what it knows of the chunks.
  */
 export const match = Effect.fnUntraced(function* <E, E2, E3>(
   options: MatchOptions<E, E2, E3>
