@@ -133,8 +133,8 @@ export const ownWorkBytesPerSecondMin = 1024 * 1024
 /** A transfer that was quick enough may pause for so long. */
 export const transferPauseMillisecondsMax = 60_000
 
-/** Decoded records that wait between the socket and the session: read-ahead, and the memory bound of a slow disk. */
-export const inboxRecordsMax = 4
+/** Frames that wait between the socket and the session: read-ahead, and the memory bound of a slow disk. */
+export const inboxFramesMax = 4
 
 /** Content is read and sent in blocks of this size: one record with its frame header. */
 export const contentBlockBytes = recordPlaintextBytesMax - frameHeaderBytes
