@@ -163,7 +163,7 @@ export const rootLookMilliseconds = 10_000
 /** A client that could not log in because the accounts cannot be read is told to try again after this, milliseconds. */
 export const unavailableRetryMilliseconds = 5_000
 
-/** Staged leftovers older than this are swept: a server's when it starts, a client's by a download beside them. */
+/** Staged leftovers older than this are swept: a server's when it starts or keeps another, a client's by a download. */
 export const stagedLeftoverMillisecondsMax = 7 * 24 * 60 * 60_000
 
 /** Names and folders that the store remembers to find collisions without reading a folder again. */
