@@ -3,7 +3,7 @@
  *
  * `--man` prints it as roff for man(1). There is no second text to keep: what is in the page is in the help.
  */
-import { Console, Context, Effect, Option } from "effect"
+import { Console, Effect, Option } from "effect"
 import { CliOutput, Flag, GlobalFlag } from "effect/cli"
 import type { HelpDoc } from "effect/cli"
 
@@ -18,9 +18,6 @@ export interface Section {
   readonly title: string
   readonly items: ReadonlyArray<readonly [term: string, meaning: string]>
 }
-
-/** For a help that is made by hand. */
-export const noAnnotations: HelpDoc.HelpDoc["annotations"] = Context.empty()
 
 /** The help of the command at a path; undefined when the program says none. */
 export const help = (

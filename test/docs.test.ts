@@ -7,6 +7,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { manualSections } from "../src/client/ClientConfig.ts"
 import { ConnectFailed, LoginIncorrect } from "../src/client/ClientError.ts"
+import { NameRule } from "../src/domain/file/FileName.ts"
 import { pieceBytes, rangeBytes } from "../src/domain/file/Packed.ts"
 import * as limits from "../src/domain/limits.ts"
 import { example, text } from "./protocolExample.ts"
@@ -95,6 +96,11 @@ describe("documents", () => {
     const [ranges, pieces] = [Math.floor(packed / rangeBytes), Math.floor(packed / pieceBytes)]
     const row = `| packed ranges or pieces in a message | ${packed}: ${ranges} ranges or ${pieces} pieces |`
     assert.include(read("docs/PROTOCOL.md").split("\n"), row)
+  })
+
+  it("PROTOCOL.md lists the rules of names in the order in which they are checked", () => {
+    const rules = tableOf("docs/PROTOCOL.md", "rule").map(([rule = ""]) => rule)
+    assert.deepStrictEqual(rules, [...NameRule.literals])
   })
 
   it("EMBEDDING.md shows parts of programs that are tested", () => {

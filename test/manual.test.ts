@@ -6,7 +6,7 @@ import * as fs from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import { Option, Schema } from "effect"
+import { Context, Option, Schema } from "effect"
 import * as manual from "../src/manual.ts"
 import * as Terminal from "./client/terminal.ts"
 
@@ -52,7 +52,7 @@ const pageOf = (description: string) =>
         description: "short",
         usage: "name [flags]",
         flags: [{ name: "flag", aliases: [], type: "boolean", description: Option.some(description), required: false }],
-        annotations: manual.noAnnotations
+        annotations: Context.empty()
       },
       below: []
     },

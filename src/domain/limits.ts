@@ -133,8 +133,8 @@ export const ownWorkBytesPerSecondMin = 1024 * 1024
 /** A transfer that was quick enough may pause for so long. */
 export const transferPauseMillisecondsMax = 60_000
 
-/** Decoded records that wait between the socket and the session: read-ahead, and the memory bound of a slow disk. */
-export const inboxRecordsMax = 4
+/** Frames that wait between the socket and the session: read-ahead, and the memory bound of a slow disk. */
+export const inboxFramesMax = 4
 
 /** Content is read and sent in blocks of this size: one record with its frame header. */
 export const contentBlockBytes = recordPlaintextBytesMax - frameHeaderBytes
@@ -163,7 +163,7 @@ export const rootLookMilliseconds = 10_000
 /** A client that could not log in because the accounts cannot be read is told to try again after this, milliseconds. */
 export const unavailableRetryMilliseconds = 5_000
 
-/** Staged leftovers older than this are swept: a server's when it starts, a client's by a download beside them. */
+/** Staged leftovers older than this are swept: a server's when it starts or keeps another, a client's by a download. */
 export const stagedLeftoverMillisecondsMax = 7 * 24 * 60 * 60_000
 
 /** Names and folders that the store remembers to find collisions without reading a folder again. */
@@ -371,11 +371,11 @@ export const movedSearchBytesMax = 64 * 1024 * 1024
 /** A range that differs is looked at closer, in blocks, when its counterpart is no larger. */
 export const hintBytesMax = 8 * 1024 * 1024
 
+/** That counterpart is at most so many times as large as what differs: blocks cost bytes as well. */
+export const hintRatioMax = 32
+
 /** All ranges of one question about blocks together: what one message may make a server read, bytes. */
 export const blocksAskedBytesMax = 64 * 1024 * 1024
-
-/** The same range is at most so many times as large as what differs: blocks cost bytes as well. */
-export const hintRatioMax = 32
 
 /** Questions about blocks that are under way at once. */
 export const questionsAheadMax = 4

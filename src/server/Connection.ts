@@ -18,7 +18,7 @@ import type { Digest } from "../domain/file/Digest.ts"
 import { printable } from "../domain/file/Printable.ts"
 import {
   goodbyeMillisecondsMax,
-  inboxRecordsMax,
+  inboxFramesMax,
   packedBytesMax,
   pingedStallsMax,
   unavailableRetryMilliseconds
@@ -306,7 +306,7 @@ const makeDriver = Effect.fnUntraced(function* (
     watchdog,
     login: yield* Login.make(story.peer),
     passwords: yield* PasswordChange.make(story.peer, watch),
-    inbox: yield* Queue.bounded<Item, InboxError>(inboxRecordsMax),
+    inbox: yield* Queue.bounded<Item, InboxError>(inboxFramesMax),
     scope: yield* Effect.scope,
     state: Session.initial,
     lost: undefined,

@@ -9,7 +9,7 @@ import { isMainThread } from "node:worker_threads"
 import { quickCrypto } from "../crypto.ts"
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Option, Schema, Stream } from "effect"
+import { Context, Effect, Layer, Option, Schema, Stream } from "effect"
 import * as Client from "../../src/client/Client.ts"
 import { CommandHelp } from "../../src/client/CommandHelp.ts"
 import type { Command } from "../../src/client/Commands.ts"
@@ -32,7 +32,6 @@ import { NoAccess } from "../../src/domain/store/StoreError.ts"
 import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
-import { noAnnotations } from "../../src/manual.ts"
 import * as Server from "../../src/server/Server.ts"
 
 const Part = Schema.Literals(["a", "b c", "[x]", "*", "é"])
@@ -484,7 +483,7 @@ describe("help COMMAND", () => {
           : {
               description: "",
               usage: "",
-              annotations: noAnnotations,
+              annotations: Context.empty(),
               args: [
                 { name: "FILE", type: "string", description: Option.some("a file"), required: true, variadic: true }
               ],

@@ -13,7 +13,7 @@ export type FileSize = typeof FileSize.Type
 /** The end of the year 9999. */
 export const millisecondsMax = 253_402_300_799_999
 
-/** A time as whole milliseconds since 1970-01-01T00:00:00Z; within what every file system can hold. */
+/** A time as whole milliseconds since 1970-01-01T00:00:00Z. Not every file system can hold all: ext4 ends in 2446. */
 export const Milliseconds = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: millisecondsMax }))
 export type Milliseconds = typeof Milliseconds.Type
 

@@ -24,9 +24,9 @@ export const NameRule = Schema.Literals([
   "empty-segment",
   "dot-segment",
   "segment-too-long",
-  "too-deep",
   "trailing-dot-or-space",
-  "reserved"
+  "reserved",
+  "too-deep"
 ])
 export type NameRule = typeof NameRule.Type
 
@@ -41,9 +41,9 @@ const explanation: Record<NameRule, string> = {
   "empty-segment": "there is an empty part between two '/' or at the end",
   "dot-segment": "'.' and '..' are not allowed as parts of a name",
   "segment-too-long": `each part of a name has at most ${nameSegmentBytesMax} bytes`,
-  "too-deep": `a name has at most ${nameDepthMax} parts`,
   "trailing-dot-or-space": "no part may end with a dot or a space",
-  reserved: `'${stagingFolder}' is reserved for staged content`
+  reserved: `'${stagingFolder}' is reserved for staged content`,
+  "too-deep": `a name has at most ${nameDepthMax} parts`
 }
 
 /** A name was refused: which rule it breaks, and what the rule says. */

@@ -59,7 +59,7 @@ const sentBytes = 2 + 3 + 6 + 32
 /** Bytes of a packed name. */
 const lengthOfName = (name: FileName): number => bundledNameBytes + Bytes.utf8Length(name)
 
-/** Files fit into one message, and their content into one frame. The caller takes care of that. */
+/** Files fit into one message, and their content into `bundleBytesMax`. The caller takes care of that. */
 export const packFiles = (files: ReadonlyArray<BundledFile>): Uint8Array => {
   const bytes = new Uint8Array(files.reduce((total, { name }) => total + lengthOfName(name) + contentBytes, 0))
   let at = 0
@@ -208,10 +208,10 @@ export const costOfName = (name: string): BundleCost => ({
 })
 
 /**
- * Cuts a list into bundles: each fits into one message, its content into one frame, and it has no more files than it
- * may have. The first are small: the other end waits for a whole one before it begins. Where a folder's files would be
- * cut apart, what is there of them goes into the next one, if it fits and is at most a quarter: how much is under way
- * is counted in bundles (`bundlesAheadMax`).
+ * Cuts a list into bundles: each fits into one message, its content into `bundleBytesMax`, and it has no more files
+ * than it may have. The first are small: the other end waits for a whole one before it begins. Where a folder's files
+ * would be cut apart, what is there of them goes into the next one, if it fits and is at most a quarter: how much is
+ * under way is counted in bundles (`bundlesAheadMax`).
  *
  * Each is cut when it is asked for: the first goes out before the others are known.
  */

@@ -59,7 +59,7 @@ export const everything: Grant = { rights }
  * The rights that a command needs before the store is asked anything.
  *
  * A Para tells about the content of the file that it replaces, and a digest about content: both need `read`. Whether
- * an Upload needs `write` or `replace` depends on what is there: either lets it through here (see `mayPlace`).
+ * an Upload needs `write` or `replace` depends on what is there: `lacking` lets either through (see `mayPlace`).
  */
 export const needs = (command: Command): ReadonlyArray<Right> => {
   switch (command._tag) {

@@ -2,7 +2,8 @@
  * The session machine: one connection of the server, without I/O.
  *
  * `step(state, input)` gives the next state and what the driver must do. The driver reads, steps, acts, and hands the
- * result of an action back as an input **before** the next thing it read; only listing and sending run beside reading.
+ * result of an action back as an input **before** the next thing it read; only listing, describing and sending run
+ * beside reading.
  *
  * ```
  * Unauthenticated --Hello after a verified login--> Ready --command--> Transferring --its end--> Ready

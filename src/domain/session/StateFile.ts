@@ -2,7 +2,8 @@
  * A small file of the server's own: read whole and bounded, replaced whole and durably.
  *
  * Whoever replaces holds a lock, so that two never share the temporary name; who has none places, under a name of his
- * own. After a crash the old or the new content is there; a leftover of the crash is removed by the next replacement.
+ * own. After a crash the old or the new content is there. What a crash leaves of a replacement is removed by the next
+ * one; under a name of his own it stays until he removes it.
  */
 import { Clock, Context, Data, Effect, FileSystem, Option, Path, PlatformError } from "effect"
 import { fromUtf8 } from "../Bytes.ts"

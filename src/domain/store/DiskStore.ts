@@ -37,7 +37,7 @@ export interface DiskStore extends Context {
   readonly lockFolder: KeyedLock.KeyedLock
   /** how many files are being put into a folder or below, by that path: such a folder is not removed */
   readonly placing: Map<string, number>
-  /** what open files were when they were opened, by `fileId` */
+  /** what open files were when they were opened, or last renamed since, by `fileId` */
   readonly opened: Map<string, Set<{ stat: DiskStat }>>
   /** how many renames from one spelling of a name to another there were */
   readonly speltAnew: { begun: number; ended: number }

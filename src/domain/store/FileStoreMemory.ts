@@ -8,7 +8,7 @@ import * as Bytes from "../Bytes.ts"
 import { Digest, digestOf } from "../file/Digest.ts"
 import { type FileEntry, type FileSize, mayRun, type Milliseconds } from "../file/FileEntry.ts"
 import { type FileName, segmentKey, segments } from "../file/FileName.ts"
-import { fileBytesMax, resumeBytesMin, stagedLeftoverMillisecondsMax } from "../limits.ts"
+import { fileBytesMax, resumeBytesMin, stagedLeftoverBytesMax, stagedLeftoverMillisecondsMax } from "../limits.ts"
 import {
   type CommitRequest,
   FileStore,
@@ -48,6 +48,8 @@ export interface Options {
   readonly files?: ReadonlyArray<InitialFile>
   /** Bytes that committed and staged content may take together. Default: no bound. */
   readonly capacityBytes?: number
+  /** What is kept for a resume takes at most so many bytes together; the oldest goes first. */
+  readonly stagedLeftoverBytesMax?: number
 }
 
 /** A store in memory, with its digest layer's digests in every entry. */
@@ -63,6 +65,7 @@ export const make = Effect.fnUntraced(function* (
     digest,
     root: { kind: "folder", children: new Map() },
     capacity: options.capacityBytes ?? Number.MAX_SAFE_INTEGER,
+    leftoverBytesMax: options.stagedLeftoverBytesMax ?? stagedLeftoverBytesMax,
     used: 0,
     versions: 0,
     resumable: new Map()
@@ -110,6 +113,7 @@ interface Store {
   readonly digest: Digest["Service"]
   readonly root: Folder
   readonly capacity: number
+  readonly leftoverBytesMax: number
   used: number
   versions: number
   /** what may be gone on with, by its key */
@@ -365,7 +369,7 @@ const hold = (store: Store, { name, resume, size }: StageRequest): Effect.Effect
 const makeRoom = (store: Store, bytes: number, own: Staged | undefined): boolean => {
   const missing = () => bytes - (store.capacity - store.used)
   const leftovers = leftoversOf(store).filter((one) => one !== own)
-  if (missing() > leftovers.reduce((total, { held }) => total + held, 0)) return false
+  if (missing() > heldBy(leftovers)) return false
   for (const oldest of leftovers) if (missing() > 0) forget(store, oldest)
   return true
 }
@@ -373,6 +377,8 @@ const makeRoom = (store: Store, bytes: number, own: Staged | undefined): boolean
 /** What is kept for a resume and nobody holds, the oldest first. */
 const leftoversOf = (store: Store): ReadonlyArray<Staged> =>
   [...store.resumable.values()].filter(({ state }) => state !== "open")
+
+const heldBy = (all: ReadonlyArray<Staged>): number => all.reduce((total, { held }) => total + held, 0)
 
 const forget = (store: Store, staged: Staged | undefined): void => {
   if (staged === undefined) return
@@ -398,8 +404,12 @@ const release = (store: Store, { resume }: StageRequest, staged: Staged): Effect
     // Behind all that was kept before.
     store.resumable.delete(resume)
     store.resumable.set(resume, staged)
-    for (const leftover of leftoversOf(store)) {
-      if (now - leftover.kept > stagedLeftoverMillisecondsMax) forget(store, leftover)
+    const leftovers = leftoversOf(store)
+    let bytes = heldBy(leftovers)
+    for (const leftover of leftovers) {
+      if (bytes <= store.leftoverBytesMax && now - leftover.kept <= stagedLeftoverMillisecondsMax) return
+      bytes -= leftover.held
+      forget(store, leftover)
     }
   })
 

@@ -61,7 +61,7 @@ export class Meter extends Context.Service<
      * @param quota what holds now; undefined: no quota, and nothing is counted for it
      */
     readonly storeFor: (root: FileName | undefined, quota: () => Quota | undefined) => FileStore["Service"]
-    /** What is known of a folder; undefined when nobody with a quota has changed it since the start. */
+    /** What is known of a folder; undefined when nobody with a quota has uploaded to it since the start. */
     readonly usage: (root: FileName | undefined) => Effect.Effect<Usage | undefined>
   }
 >()("paradrop/store/Meter") {

@@ -52,7 +52,7 @@ export const begin = Effect.fnUntraced(function* (
   )
 })
 
-/** Every intent that the disk holds, and where. What cannot be read, or was torn, began nothing and is left out. */
+/** Every intent that the disk holds, and where. What cannot be read, or was torn, is left out: both names stay then. */
 export const all = (
   disk: Disk["Service"]
 ): Effect.Effect<ReadonlyArray<{ readonly path: DiskPath; readonly intent: RenameIntent }>, DiskError> =>

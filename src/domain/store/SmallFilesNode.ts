@@ -90,7 +90,7 @@ export const inTurns = Effect.fnUntraced(function* <A, B>(
   return done
 })
 
-/** Lets everything else run that waits for the event loop: a yield among fibers does not. */
+/** Lets everything else run that waits for the event loop: with another scheduler a yield among fibers need not. */
 // oxlint-disable-next-line no-restricted-globals
 export const turn: Effect.Effect<void> = Effect.callback((resume) => void setImmediate(() => resume(Effect.void)))
 

@@ -20,10 +20,10 @@ export class FileExists extends Schema.TaggedError<FileExists>()("FileExists", {
   }
 }
 
-/** Another committed file has the same name under NFC and case folding. */
+/** The name, or a folder of it, is there in another spelling: the same under NFC and case folding. */
 export class NameCollision extends Schema.TaggedError<NameCollision>()("NameCollision", {
   name: FileName,
-  /** the file that is there, as it is spelt */
+  /** the file or folder that is there, as it is spelt */
   existing: Schema.String
 }) {
   override get message(): string {

@@ -6,7 +6,8 @@
  * would have it: each name that was not synced is as before or as after; of the writes to a file since its last sync
  * a prefix survives, the last of it possibly torn. Equal seeds and equal operations give equal outcomes.
  *
- * Every operation of the port counts as one, is numbered from 1, and lets other fibers run first.
+ * Every operation of the port counts as one, but of `placeAll` each step of each file; it is numbered from 1, and lets
+ * other fibers run first.
  */
 import { Cause, Clock, Context, Effect, Layer, Result, type Scope, Stream } from "effect"
 import * as Bytes from "../Bytes.ts"

@@ -112,7 +112,7 @@ export class LocalShrank extends Schema.TaggedError<LocalShrank>()("LocalShrank"
 /**
  * Walks the local file and emits what it finds; gives the digest of the whole local file.
  *
- * Reads sequentially, re-reads a group where it differs, and holds one block and what it knows of the chunks.
+ * Reads sequentially, re-reads a group where it differs, and holds a few blocks and what it knows of the chunks.
  */
 export const match = Effect.fnUntraced(function* <E, E2, E3>(
   options: MatchOptions<E, E2, E3>
@@ -654,18 +654,20 @@ export const lookBytesMax = 2 * hintBytesMax
  */
 const hintBetween = (coarse: Coarse, length: number, base: number | undefined, baseUntil: number): Hint | undefined => {
   const between = base === undefined ? 0 : baseUntil - base
-  if (base !== undefined && between > 0 && between <= Math.min(hintBytesMax, hintRatioMax * length))
-    return { offset: base, length: between }
+  if (base !== undefined && between > 0 && between <= longestHint(length)) return { offset: base, length: between }
   const window = Math.min(baseUntil, windowFor(coarse, length))
-  return window > 0 && window <= hintBytesMax ? { offset: baseUntil - window, length: window } : undefined
+  return window > 0 && window <= longestHint(length) ? { offset: baseUntil - window, length: window } : undefined
 }
 
 /** The same for the end of the local file, where the other one goes on: what was found last most likely goes on too. */
 const hintAfter = (coarse: Coarse, length: number, base: number | undefined): Hint | undefined => {
   const window = windowFor(coarse, length)
   const isLonger = base !== undefined && coarse.size - base > window
-  return isLonger && window <= hintBytesMax ? { offset: base, length: window } : undefined
+  return isLonger && window <= longestHint(length) ? { offset: base, length: window } : undefined
 }
+
+/** Of a part of that length, bytes. */
+const longestHint = (length: number): number => Math.min(hintBytesMax, hintRatioMax * length)
 
 /** As long as the part itself, and a chunk on each side. */
 const windowFor = ({ averageLog2 }: Coarse, length: number): number => length + 2 ** (averageLog2 + 1)

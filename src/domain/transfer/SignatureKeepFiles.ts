@@ -9,7 +9,8 @@ import { SecureRandom } from "effect/crypto"
 import { fromUtf8 } from "../Bytes.ts"
 import { Digest } from "../file/Digest.ts"
 import {
-  chunksPerSignatureMax,
+  chunkAverageLog2Max,
+  comparedBytesMax,
   keptSignatureBytesMax,
   keptVersionBytesMax,
   signatureGroupsMax,
@@ -20,6 +21,9 @@ import { decode, encode, encodedBytesMax } from "./SignatureFile.ts"
 import { SignatureKeep } from "./SignatureKeep.ts"
 
 const suffix = ".sig"
+
+/** Of the largest file that is compared: its chunks grow no more, and are at least half of the average. */
+const chunksMax = comparedBytesMax / 2 ** (chunkAverageLog2Max - 1)
 
 /**
  * @param folder an absolute path; it is made when it is missing
@@ -50,7 +54,7 @@ export const layer = (
         const info = yield* fs.stat(file)
         // Whoever opens a pipe waits for its writer, and a device may never end.
         if (info.type !== "File") return undefined
-        if (info.size > BigInt(encodedBytesMax(chunksPerSignatureMax, 2 * signatureGroupsMax, keptVersionBytesMax))) {
+        if (info.size > BigInt(encodedBytesMax(chunksMax, 2 * signatureGroupsMax, keptVersionBytesMax))) {
           return undefined
         }
         return decode(digest, version, yield* fs.readFile(file))

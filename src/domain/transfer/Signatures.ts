@@ -25,7 +25,7 @@ export class Signatures extends Context.Service<
     readonly of: (file: OpenFile) => Effect.Effect<Signature, SourceChanged | StoreFailed>
     /** The signature, when one is kept for this version. Reads no content. */
     readonly kept: (file: OpenFile) => Effect.Effect<Signature | undefined>
-    /** The blocks of a range of an open file: cut now, never kept. Of one that became shorter there are none. */
+    /** The blocks of a range of an open file: cut now, never kept. `SourceChanged` when it became shorter. */
     readonly blocksOf: (
       file: OpenFile,
       range: { readonly offset: number; readonly length: number }
@@ -80,7 +80,7 @@ export class Signatures extends Context.Service<
 /** A small file is read again sooner than what was kept of it, which would take as much room and a file of its own. */
 const isKept = ({ entry }: OpenFile): boolean => entry.size >= deltaBytesMin
 
-/** A file that became shorter ends early: `unchanged` or the transfer's digest will say so. */
+/** A file that became shorter ends early: whoever looks finds that out. */
 const look = (file: OpenFile, range: Range, take: (block: Uint8Array) => void) =>
   ReadWindow.forEachBlock(ReadWindow.make(file, range.offset + range.length, range.length), range, (block) =>
     Effect.sync(() => take(block))

@@ -18,7 +18,7 @@ export const RequestId = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum
 )
 export type RequestId = typeof RequestId.Type
 
-/** The id of messages that belong to no request: Hello, Correct, Ping, Pong, Bye. */
+/** The id of messages that belong to no request: Hello, Correct, Ping, Pong, Bye, Closing. */
 export const connectionId: RequestId = RequestId.make(0)
 
 /** A control message, still encoded. */

@@ -40,7 +40,7 @@ const Alike = Schema.Array(FileName).check(Schema.isMinLength(1), Schema.isMaxLe
 /** The digest of a source's head: the first 16 bytes of BLAKE3, in hex. */
 const HeadDigest = Schema.String.check(Schema.isPattern(/^[0-9a-f]{32}$/))
 
-/** What is sent, and how it will be known again: `head` is the piece digest of the source's first `headBytes` bytes. */
+/** What is sent, and how it will be known again: `head` is the digest of the source's first `headBytes` bytes. */
 const outgoing = {
   name: FileName,
   size: FileSize,

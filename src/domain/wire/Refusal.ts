@@ -14,11 +14,11 @@ export const PeerText = Schema.String.check(
 export const RefusalReason = Schema.Literals([
   /** there is no committed file of that name */
   "no-such-file",
-  /** another file differs from the name only by case or Unicode normalisation; `detail` names it */
+  /** a file or folder differs from a part of the name only by case or Unicode normalisation; `detail` names it */
   "name-collision",
   /** a file has the new name already, and the request does not say to replace it; `detail` is that name */
   "already-exists",
-  /** a folder has the name, or a file has the name of one of its folders, or it is a mount point or special file */
+  /** a folder has the name, or a file that of one of its folders, or it is a link, a mount point or a special file */
   "not-a-file",
   /** the account lacks the right */
   "not-permitted",

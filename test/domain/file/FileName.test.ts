@@ -64,6 +64,27 @@ describe("FileName", () => {
     )
   }
 
+  it.effect("names the first rule that is broken, in the order of the list", () =>
+    Effect.gen(function* () {
+      const rules = FileName.NameRule.literals
+      const deep = "a/".repeat(32)
+      for (const [text, ...broken] of [
+        [`${deep}a.`, "trailing-dot-or-space", "too-deep"],
+        [`${deep}.paradrop`, "reserved", "too-deep"],
+        [`${deep}..`, "dot-segment", "too-deep"],
+        [`${"a".repeat(255)}.`, "segment-too-long", "trailing-dot-or-space"],
+        ["/\\", "backslash", "absolute"]
+      ] as const) {
+        const places = broken.map((rule) => rules.indexOf(rule))
+        assert.deepStrictEqual(
+          places,
+          places.toSorted((a, b) => a - b)
+        )
+        assert.strictEqual((yield* Effect.flip(FileName.parse(text))).rule, broken[0])
+      }
+    })
+  )
+
   it.effect("accepts what a file may be called, byte for byte", () =>
     Effect.gen(function* () {
       for (const text of accepted) assert.strictEqual(yield* FileName.parse(text), text)

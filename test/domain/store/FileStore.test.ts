@@ -93,24 +93,32 @@ describe("FileStoreMemory, wherever the scheduler lets somebody else go on", () 
 })
 
 describe("FileStoreMemory, when time passes", () => {
+  const size = resumeBytesMin + 1
+  const keys = ["0".repeat(32), "1".repeat(32), "2".repeat(32)]
+  const stage = (store: FileStore["Service"], resume: string) => store.stage({ name, size, modified: 0, resume })
+  const leave = (store: FileStore["Service"], resume: string) =>
+    Effect.scoped(Effect.flatMap(stage(store, resume), ({ write }) => write([new Uint8Array(resumeBytesMin)])))
+  const resumedOf = (store: FileStore["Service"], resume: string) =>
+    Effect.map(Effect.scoped(stage(store, resume)), ({ resumed }) => resumed)
+
   it.effect("keeps what is left for a resume as long as a disk does", () =>
     Effect.gen(function* () {
       const store = yield* FileStoreMemory.make()
-      const size = resumeBytesMin + 1
-      const stage = (resume: string) => store.stage({ name, size, modified: 0, resume })
-      const leave = (resume: string) =>
-        Effect.scoped(Effect.flatMap(stage(resume), ({ write }) => write([new Uint8Array(resumeBytesMin)])))
-      const [older, newer, newest] = ["0".repeat(32), "1".repeat(32), "2".repeat(32)] as const
-      yield* leave(older)
-      yield* TestClock.adjust(1)
-      yield* leave(newer)
-      yield* TestClock.adjust(stagedLeftoverMillisecondsMax)
-      yield* leave(newest)
-      const resumed = yield* Effect.forEach([older, newer], (key) => Effect.scoped(stage(key)))
-      assert.deepStrictEqual(
-        resumed.map((staging) => staging.resumed),
-        [0, resumeBytesMin]
-      )
+      for (const [index, key] of keys.entries()) {
+        yield* TestClock.adjust([0, 1, stagedLeftoverMillisecondsMax][index] ?? 0)
+        yield* leave(store, key)
+      }
+      const resumed = yield* Effect.forEach(keys.slice(0, 2), (key) => resumedOf(store, key))
+      assert.deepStrictEqual(resumed, [0, resumeBytesMin])
+    }).pipe(Effect.provide(DigestNode.layer))
+  )
+
+  it.effect("keeps as much for a resume as it may, the oldest goes first", () =>
+    Effect.gen(function* () {
+      const store = yield* FileStoreMemory.make({ stagedLeftoverBytesMax: 2 * resumeBytesMin })
+      for (const key of keys) yield* leave(store, key)
+      const resumed = yield* Effect.forEach(keys, (key) => resumedOf(store, key))
+      assert.deepStrictEqual(resumed, [0, resumeBytesMin, resumeBytesMin])
     }).pipe(Effect.provide(DigestNode.layer))
   )
 })

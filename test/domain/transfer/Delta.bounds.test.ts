@@ -122,6 +122,22 @@ describe("the work of a walk", () => {
     )
   }
 
+  it.effect.each([1, 150, 4_000, 5_000])("a hint is no more than so many times as long as what differs: %s", (length) =>
+    Effect.gen(function* () {
+      const [last] = chunks.slice(-2)
+      const whole = content.subarray(0, (last?.offset ?? 0) + (last?.length ?? 0))
+      // Behind the last chunk, where nothing of the other file is left to be its older form.
+      const { options } = optionsOf(baseOf(whole), join(whole, random(14, length)))
+      const hints: Array<number | undefined> = []
+      yield* match({
+        ...options,
+        emit: (found) => Effect.sync(() => void (found._tag === "Unknown" && hints.push(found.hint?.length)))
+      })
+      const hint = length + 2 ** (averageLog2For(whole.length) + 1)
+      assert.deepStrictEqual(hints, [hint <= hintRatioMax * length ? hint : undefined])
+    })
+  )
+
   it.effect("a part too long for a closer look is passed on before the walk ends", () =>
     Effect.gen(function* () {
       const target = random(13, lookBytesMax + 4 * mebibyte)

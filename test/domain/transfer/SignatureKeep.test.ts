@@ -10,7 +10,13 @@ import * as Bytes from "../../../src/domain/Bytes.ts"
 import { Digest } from "../../../src/domain/file/Digest.ts"
 import * as DigestNode from "../../../src/domain/file/DigestNode.ts"
 import { FileName } from "../../../src/domain/file/FileName.ts"
-import { signatureKeyBytes, versionGrainMilliseconds } from "../../../src/domain/limits.ts"
+import {
+  chunkAverageLog2Max,
+  comparedBytesMax,
+  signatureGroupsMax,
+  signatureKeyBytes,
+  versionGrainMilliseconds
+} from "../../../src/domain/limits.ts"
 import * as DiskNode from "../../../src/domain/store/DiskNode.ts"
 import { FileStore, type OpenFile } from "../../../src/domain/store/FileStore.ts"
 import * as FileStoreDisk from "../../../src/domain/store/FileStoreDisk.ts"
@@ -193,6 +199,32 @@ describe("signatures kept as files", () => {
         assert.lengthOf(nodeFs.readdirSync(folder), 11)
         assert.deepStrictEqual(yield* keep.get("39"), signature)
       }).pipe(Effect.provide(onFolder(folder, bytesMax)))
+    }).pipe(Effect.provide(DigestNode.layer))
+  )
+
+  it.effect("the signature of the largest file that is compared is found again", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const length = 2 ** (chunkAverageLog2Max - 1)
+      const inGroup = Math.ceil(comparedBytesMax / length / signatureGroupsMax)
+      const small = yield* signatureOf(1, 1_000)
+      const [one] = small.groups
+      assert.isDefined(one)
+      // Chunks as small as the rules let most of them be: no file of that size has more.
+      const groups = Array.from({ length: signatureGroupsMax }, (_, group) => {
+        const from = group * inGroup
+        const count = Math.min(comparedBytesMax / length - from, inGroup)
+        const pieceAt = (offset: number) => ({ offset, length, digest: one.digest })
+        const chunks = Array.from({ length: count }, (_, index) => pieceAt((from + index) * length))
+        return { ...one, offset: from * length, length: count * length, chunks }
+      })
+      const signature = { ...small, size: comparedBytesMax, averageLog2: chunkAverageLog2Max, groups }
+      yield* Effect.gen(function* () {
+        const keep = yield* SignatureKeep
+        yield* keep.put(version, signature)
+        const found = yield* keep.get(version)
+        assert.strictEqual(found?.groups.flatMap(({ chunks }) => chunks).length, comparedBytesMax / length)
+      }).pipe(Effect.provide(onFolder(folder)))
     }).pipe(Effect.provide(DigestNode.layer))
   )
 
