@@ -197,6 +197,15 @@ describe("mirror.ts", () => {
     }).pipe(Effect.provide(Layer.provideMerge(session, world)))
   )
 
+  it.effect("removes nothing when the folder cannot be read", () =>
+    Effect.gen(function* () {
+      yield* saveFile(name("mine/a"), [text("one")])
+      const { message } = yield* Effect.flip(Mirror.mirror("nowhere", "mine"))
+      assert.strictEqual(message, "cannot read nowhere (ENOENT): there is no such folder or file")
+      assert.deepStrictEqual(Object.keys(yield* stored), ["mine/a"])
+    }).pipe(Effect.provide(Layer.provideMerge(session, world)))
+  )
+
   const Names = Schema.Literals(["a", "b", "d/a", "d/e/c"])
   const Folder = Schema.ReadonlyMap(
     Names,
