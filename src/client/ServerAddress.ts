@@ -4,6 +4,7 @@
 import { Effect, Schema } from "effect"
 import { printable } from "../domain/file/Printable.ts"
 
+/** Of a server that is named without one. */
 export const defaultPort = 8080
 
 /** A host and a port, parsed. */
