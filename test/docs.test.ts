@@ -103,6 +103,13 @@ describe("documents", () => {
     assert.deepStrictEqual(rules, [...NameRule.literals])
   })
 
+  it("every service that an exported effect needs is exported, and so is what a session's types name", () => {
+    const hidden = read("docs/api/inner.md")
+    assert.notInclude(hidden, "Context.ServiceClass")
+    for (const module of ["client/Bundles", "client/Pipes", "client/ServerAddress", "server/EndReason"])
+      assert.notInclude(hidden, `## ${module}\n`)
+  })
+
   it("EMBEDDING.md shows parts of programs that are tested", () => {
     const markers = Array.from(read("docs/EMBEDDING.md").matchAll(/<!-- (examples\/\S+)#(\w+) -->/g))
     assert.isAtLeast(markers.length, 6)

@@ -68,23 +68,30 @@ describe("embed.ts", () => {
       const port = portOf(Context.get(context, SocketServer.SocketServer).address)
       const site = `http://127.0.0.1:${portOf(Context.get(context, HttpServer.HttpServer).address)}`
       const content = Fixture.bytes(1, 200_000)
+      const odd = ["100%.txt", "a%41.txt"]
       yield* Effect.scoped(
         Effect.gen(function* () {
           const dial = NodeSocket.makeNet({ host: "127.0.0.1", port, noDelay: true })
           const session = yield* Client.connect({ server: "it", dial, user: UserName.make("ada"), password })
           yield* session.upload(name("notes/a b.txt"), Fixture.source(content, 1_000))
+          for (const one of odd) yield* session.upload(name(`odd/${one}`), Fixture.source(text(one), 1_000))
         }).pipe(Effect.provide(Layer.merge(quickCrypto, Opaque.layer)))
       )
       const get = (path: string) => Effect.promise(() => fetch(`${site}${path}`))
       const listed = yield* get("/")
       const digest = yield* Fixture.digest(content)
       const entry = { name: "notes/a b.txt", size: content.length, modified: 1_000, digest }
-      assert.deepStrictEqual(yield* Effect.promise(() => listed.json()), [entry])
+      assert.deepInclude(yield* Effect.promise(() => listed.json()), entry)
       const shown = yield* get("/files/notes/a%20b.txt")
       assert.deepStrictEqual(new Uint8Array(yield* Effect.promise(() => shown.arrayBuffer())), content)
-      assert.strictEqual((yield* get("/files/nothing")).status, 404)
+      for (const one of odd) {
+        const there = yield* get(`/files/odd/${encodeURIComponent(one)}`)
+        assert.deepStrictEqual([there.status, yield* Effect.promise(() => there.text())], [200, one])
+      }
+      for (const none of ["nothing", "notes", "notes/a%20b.txt/c"])
+        assert.strictEqual((yield* get(`/files/${none}`)).status, 404)
       assert.strictEqual((yield* get("/files/..%2Fetc")).status, 404)
-      assert.deepStrictEqual(lines, ["file-committed", "connection-ended"])
+      assert.deepStrictEqual(lines, [...Array.from({ length: 3 }, () => "file-committed"), "connection-ended"])
       assert.includeMembers(spans, ["paradrop.connection", "paradrop.login", "paradrop.upload", "paradrop.commit"])
     }).pipe(Effect.scoped, Effect.provide(DigestNode.layer))
   )
@@ -187,6 +194,15 @@ describe("mirror.ts", () => {
       assert.deepStrictEqual(yield* lines, ["mine/a removed", "mine/deep/b updated"])
       assert.deepStrictEqual(Object.keys(yield* stored), ["other/theirs", "mine/deep/b"])
       assert.deepStrictEqual(yield* loadFile(name("mine/deep/b")), large.with(500, 1))
+    }).pipe(Effect.provide(Layer.provideMerge(session, world)))
+  )
+
+  it.effect("removes nothing when the folder cannot be read", () =>
+    Effect.gen(function* () {
+      yield* saveFile(name("mine/a"), [text("one")])
+      const { message } = yield* Effect.flip(Mirror.mirror("nowhere", "mine"))
+      assert.strictEqual(message, "cannot read nowhere (ENOENT): there is no such folder or file")
+      assert.deepStrictEqual(Object.keys(yield* stored), ["mine/a"])
     }).pipe(Effect.provide(Layer.provideMerge(session, world)))
   )
 

@@ -60,10 +60,11 @@ export const web = Layer.mergeAll(
     Effect.gen(function* () {
       const store = yield* FileStore.FileStore
       const { "*": path = "" } = yield* HttpRouter.params
-      const file = yield* store.open(yield* FileName.parse(decodeURIComponent(path)))
+      // The router has decoded it.
+      const file = yield* store.open(yield* FileName.parse(path))
       return HttpServerResponse.stream(contentOf(file), { contentLength: file.entry.size })
     }).pipe(
-      Effect.catchTag(["NameRefused", "NoSuchFile"], ({ message }) =>
+      Effect.catchTag(["NameRefused", "NoSuchFile", "NotAFile"], ({ message }) =>
         Effect.succeed(HttpServerResponse.text(message, { status: 404 }))
       )
     )

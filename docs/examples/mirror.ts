@@ -37,7 +37,11 @@ export const mirror = Effect.fnUntraced(function* (folder: string, prefix: strin
   const here = new Map<string, Local>()
   yield* Stream.runForEach(
     files.walk(folder, () => true),
-    (found) => Effect.sync(() => void (found._tag === "File" && here.set(`${prefix}/${found.name}`, found)))
+    Effect.fnUntraced(function* (found) {
+      // What cannot be read is not gone: a folder that is not mounted would empty the server's.
+      if (found._tag === "Failed") return yield* found.error
+      if (found._tag === "File") here.set(`${prefix}/${found.name}`, found)
+    })
   )
   const sent = yield* Effect.forEach(
     [...here].filter(([name, { modified, size }]) => {

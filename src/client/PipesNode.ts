@@ -9,6 +9,7 @@ import { systemCodeOf } from "../domain/SystemCode.ts"
 import { concat } from "../domain/Bytes.ts"
 import { PipeFailed, Pipes } from "./Pipes.ts"
 
+/** The pipes of this machine. */
 export const layer: Layer.Layer<Pipes> = Layer.sync(Pipes, () =>
   Pipes.of({ head: (path, bytesMax) => Effect.scoped(Effect.flatMap(open(path), (pipe) => read(pipe, bytesMax))) })
 )

@@ -4,7 +4,8 @@
 import { Effect, Schema } from "effect"
 import { printable } from "../domain/file/Printable.ts"
 
-const defaultPort = 8080
+/** Of a server that is named without one. */
+export const defaultPort = 8080
 
 /** A host and a port, parsed. */
 export interface ServerAddress {

@@ -391,7 +391,8 @@ const take = (disk: Disk["Service"], entry: string, temporary: string) =>
 // Temporary names
 // -----------------------------------------------------------------------------
 
-interface Version {
+/** What a name says of what is staged. */
+export interface Version {
   readonly size: number
   readonly modified: number
 }

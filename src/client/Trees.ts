@@ -41,7 +41,8 @@ export interface TreeOptions extends Filter.Patterns {
   readonly checksum: boolean
 }
 
-type Services = Transfer.Services
+// Written out: who exports what is made of this writes its name down, and Transfer is nobody else's.
+type Services = Digest | LocalFiles | Reporter | Sessions
 
 // -----------------------------------------------------------------------------
 // To the server

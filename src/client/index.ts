@@ -2,6 +2,7 @@
  * The client as a library: `Client.connect` over any socket gives a session; `Commands` are those about files as
  * the executable runs them, over any local files and any reporter.
  */
+export * as Bundles from "./Bundles.ts"
 export * as Client from "./Client.ts"
 export * as ClientError from "./ClientError.ts"
 export * as ClientSession from "./ClientSession.ts"
@@ -13,12 +14,14 @@ export * as LocalFilesMemory from "./LocalFilesMemory.ts"
 export * as LocalWatch from "./LocalWatch.ts"
 export * as PasswordChange from "./PasswordChange.ts"
 export * as PasswordSource from "./PasswordSource.ts"
+export * as Pipes from "./Pipes.ts"
 export * as Profiles from "./Profiles.ts"
 export * as Progress from "./Progress.ts"
 export * as Reporter from "./Reporter.ts"
 export * as ReporterJson from "./ReporterJson.ts"
 export * as ReporterText from "./ReporterText.ts"
 export * as Screen from "./Screen.ts"
+export * as ServerAddress from "./ServerAddress.ts"
 export * as Sessions from "./Sessions.ts"
 export * as Shell from "./Shell.ts"
 export * as ShellLine from "./ShellLine.ts"

@@ -7,6 +7,7 @@ import type { ChannelFailure } from "../domain/channel/ChannelError.ts"
 import type { CloseReason } from "../domain/session/SessionState.ts"
 import type { NoSeat } from "./Seats.ts"
 
+/** Why a connection ended. */
 export type EndReason =
   | CloseReason
   // The one that only a client can meet is left out.
@@ -63,4 +64,5 @@ export const endReasons = {
 
 const isEndReason = (name: string): name is EndReason => name in endReasons
 
+/** All of them. */
 export const endReasonNames: ReadonlyArray<EndReason> = Object.keys(endReasons).filter(isEndReason)

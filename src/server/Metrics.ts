@@ -12,7 +12,8 @@ import { endReasonNames } from "./EndReason.ts"
 type Labels = Readonly<Record<string, ReadonlyArray<string>>>
 type Values<L extends Labels> = { readonly [Name in keyof L]: L[Name][number] }
 
-interface Definition {
+/** What a metric is. */
+export interface Definition {
   readonly name: string
   readonly type: "counter" | "gauge" | "histogram"
   readonly labels: ReadonlyArray<string>

@@ -9,6 +9,7 @@
  * - `open` takes ciphertext and tag in any parts. **No plaintext is released before the tag has verified**; any
  *   difference of key, nonce, header, bytes or tag fails with `CipherFailed`, which says nothing else. What it gives
  *   shares no memory with what it was given.
+ * - What either gives stays as it is when the key is used again: records wait to be sent.
  * - The caller never uses a nonce twice with one key: the record layer owns that.
  */
 import { Context, Effect, Layer, Redacted, Schema } from "effect"

@@ -63,7 +63,8 @@ export type ServerSetup = Redacted.Redacted<Uint8Array>
 /** 192 bytes: what the server keeps of one password. */
 export type RegistrationRecord = Redacted.Redacted<Uint8Array>
 
-interface Credentials {
+/** Who registers, and how the password is stretched. */
+export interface Credentials {
   readonly user: string
   readonly password: Password
   readonly stretching: StretchingId

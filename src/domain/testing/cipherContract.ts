@@ -135,6 +135,18 @@ const bytesAreItsOwn = Effect.gen(function* () {
   return undefined
 })
 
+const resultsStay = Effect.gen(function* () {
+  const key = yield* importKey(1)
+  const plaintext = run(50, 11)
+  const sealed = yield* key.seal(nonce, header, [plaintext])
+  const before = Uint8Array.from(Bytes.concat(sealed))
+  const other = yield* key.seal(run(12, 12), header, [run(60, 13)])
+  yield* expectEqual("the first sealed bytes", Bytes.concat(sealed), before)
+  const opened = yield* key.open(nonce, header, [before])
+  yield* key.open(run(12, 12), header, other)
+  yield* expectEqual("the first plaintext", Bytes.concat(opened), plaintext)
+})
+
 /** What every `Cipher` layer promises. Secrecy is proved by published vectors, not here. */
 export const cipherContract: ReadonlyArray<CipherCase> = [
   { name: "opens what it sealed; the tag adds 16 bytes", effect: opensWhatItSealed },
@@ -142,5 +154,6 @@ export const cipherContract: ReadonlyArray<CipherCase> = [
   { name: "any bit of ciphertext, tag, nonce or header that changes is noticed", effect: everyBitIsProtected },
   { name: "bytes that are missing or added are noticed", effect: lengthIsProtected },
   { name: "only the same key opens", effect: keysDiffer },
-  { name: "the key may be wiped after its import, and no argument is changed", effect: bytesAreItsOwn }
+  { name: "the key may be wiped after its import, and no argument is changed", effect: bytesAreItsOwn },
+  { name: "what it gave stays as it is when it is called again", effect: resultsStay }
 ]

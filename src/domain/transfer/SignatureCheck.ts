@@ -21,7 +21,8 @@ export class SignatureRefused extends Schema.TaggedError<SignatureRefused>()("Si
 
 type Checked = Result.Result<void, SignatureRefused>
 
-interface Range {
+/** A part of a file, bytes. */
+export interface Range {
   readonly offset: number
   readonly length: number
 }

@@ -56,6 +56,31 @@ describe("the contract is a contract", () => {
     })
   )
 
+  it.effect("a cipher that gives the same memory again breaks it", () =>
+    Effect.gen(function* () {
+      const again = (parts: Bytes.Parts, room: Uint8Array): Bytes.Parts => {
+        const bytes = Bytes.concat([...parts, new Uint8Array(0)])
+        room.set(bytes)
+        return [room.subarray(0, bytes.length)]
+      }
+      const reusing = (which: "open" | "seal") =>
+        Layer.effect(
+          Cipher,
+          Cipher.useSync(({ importKey: imported }) => ({
+            importKey: (raw) =>
+              Effect.map(imported(raw), (key) => {
+                const room = new Uint8Array(8192)
+                const reused: typeof key.seal = (...record) =>
+                  Effect.map(key[which](...record), (parts) => again(parts, room))
+                return { ...key, [which]: reused }
+              })
+          }))
+        ).pipe(Layer.provide(CipherNode.layer))
+      assert.strictEqual(yield* broken(reusing("seal")), 1)
+      assert.strictEqual(yield* broken(reusing("open")), 1)
+    })
+  )
+
   it.effect("a cipher that corrupts breaks it", () =>
     Effect.gen(function* () {
       const corrupting = layerCorrupting({ record: 0, bit: 77 }).pipe(Layer.provide(CipherNode.layer))
