@@ -532,6 +532,34 @@ describe("FileStoreDisk, names that others hold", () => {
     })
   )
 
+  it.effect("what a bundle brings while the older file of its name is removed comes after, and stays", () =>
+    Effect.gen(function* () {
+      const { disk } = yield* newDisk({}, [])
+      const meanwhile: Array<Effect.Effect<void>> = []
+      const watched: Disk["Service"] = {
+        ...disk,
+        // Whoever removes a file has looked at it by then.
+        stat: (path) =>
+          Effect.tap(disk.stat(path), () => (path.join("/") === "from" ? Effect.all(meanwhile.splice(0)) : Effect.void))
+      }
+      yield* Effect.gen(function* () {
+        const store = yield* FileStore
+        const parts = [fromUtf8("new")]
+        const name = FileName.make("from/a")
+        const bundle = [{ name, parts, modified: 0, digest: digestOf(yield* Digest, parts) }]
+        const begun = yield* Latch.make()
+        const placed = yield* Effect.forkChild(
+          Effect.andThen(begun.await, SmallFiles.placeAll(store, bundle, undefined))
+        )
+        // Far more than a bundle needs that waits for nothing.
+        meanwhile.push(Effect.andThen(begun.open, Effect.repeat(Effect.yieldNow, { times: 1000 })))
+        yield* store.remove({ name })
+        assert.deepStrictEqual((yield* Fiber.join(placed)).map(Result.isSuccess), [true])
+        assert.strictEqual(yield* text("from/a"), "new")
+      }).pipe(Effect.provide(onDisk(watched)))
+    })
+  )
+
   it.effect("a name that a rename without links takes out of a folder while a file arrives there is free", () =>
     Effect.gen(function* () {
       const { control, disk } = yield* newDisk({ links: false }, [])
