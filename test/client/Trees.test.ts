@@ -1075,6 +1075,16 @@ describe("--delete, from the server", () => {
     }).pipe(Effect.provide(unread.layer))
   )
 
+  const either = world({ "p/a": "1", "q/b": "2", "q/c": "3" }, { hidden: (name) => name === "q/c" })
+  it.effect("of several folders in one what any of them has and does not list stays here", () =>
+    Effect.gen(function* () {
+      yield* here({ "to/a": "1", "to/b": "2", "to/c": "good copy", "to/gone": "x" })
+      assert.isTrue(yield* download(["p/.", "q/."], { remove: true }, "to"))
+      assert.deepStrictEqual(either.notes(), ["1 kept that the server does not list and does not call gone: to/c"])
+      assert.deepStrictEqual(Object.keys(yield* locally), ["to/a", "to/b", "to/c"])
+    }).pipe(Effect.provide(either.layer))
+  )
+
   const twice = world({ "p/a": "1", "p/in": "2" })
   it.effect("what somebody else removes here meanwhile is gone as well", () =>
     Effect.gen(function* () {
