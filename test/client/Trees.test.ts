@@ -658,9 +658,9 @@ describe("download -r", () => {
 })
 
 describe("download -r over what no file can replace", () => {
-  const names = ["empty", "full", "links", "link/a", "file/b", "fifo", "null", "fine", "s/x/y/deep"]
+  const names = ["empty", "full", "links", "link/a", "file/b", "fifo", "pipe/in", "null", "fine", "s/x/y/deep"]
   const { layer, told } = world(Object.fromEntries(names.map((name) => [`t/${name}`, "1"])))
-  const hopeless = ["empty", "fifo", "file/b", "full", "link/a", "links", "null", "s/x/y/deep"].map(
+  const hopeless = ["empty", "fifo", "file/b", "full", "link/a", "links", "null", "pipe/in", "s/x/y/deep"].map(
     (name) => `t/${name}`
   )
   const onDisk = LocalFilesNode.layer.pipe(Layer.provide(Layer.merge(quickCrypto, NodeCrypto.layerSecureRandom)))
@@ -679,7 +679,7 @@ describe("download -r over what no file can replace", () => {
     for (const path of ["t/link", "t/s/x"]) fs.symlinkSync("/tmp", nodePath.join(at, path))
     fs.symlinkSync("/dev/null", nodePath.join(at, "t/null"))
     fs.symlinkSync("fine", nodePath.join(at, "t/fine"))
-    execFileSync("mkfifo", [nodePath.join(at, "t/fifo")])
+    execFileSync("mkfifo", [nodePath.join(at, "t/fifo"), nodePath.join(at, "t/pipe")])
   }
 
   for (const more of [{}, { remove: true, exclude: ["full/", "/file"] }]) {

@@ -13,7 +13,7 @@ import { FileStore, type Where } from "../../../src/domain/store/FileStore.ts"
 import * as SmallFiles from "../../../src/domain/store/SmallFiles.ts"
 import * as FileStoreDisk from "../../../src/domain/store/FileStoreDisk.ts"
 import * as RenameIntent from "../../../src/domain/store/RenameIntent.ts"
-import { NoAccess, NoSpace, NoSuchFile } from "../../../src/domain/store/StoreError.ts"
+import { NoAccess, NoSpace, NoSuchFile, NotAFile } from "../../../src/domain/store/StoreError.ts"
 import { listNames, loadFile, saveFile } from "../../../src/domain/testing/fileStoreContract.ts"
 import * as MemoryDisk from "../../../src/domain/testing/MemoryDisk.ts"
 
@@ -719,13 +719,16 @@ describe("FileStoreDisk, names that others hold", () => {
       yield* Effect.gen(function* () {
         const store = yield* FileStore
         const name = FileName.make("mnt/a")
-        for (const refused of [
-          Effect.asVoid(store.remove({ name })),
-          Effect.asVoid(store.rename({ name, to: FileName.make("x"), replace: false })),
-          Effect.asVoid(store.rename({ name: FileName.make("from/a"), to: FileName.make("mnt/x"), replace: false }))
-        ]) {
+        for (const [refused, about] of [
+          [Effect.asVoid(store.remove({ name })), "mnt/a"],
+          [Effect.asVoid(store.rename({ name, to: FileName.make("x"), replace: false })), "mnt/a"],
+          [
+            Effect.asVoid(store.rename({ name: FileName.make("from/a"), to: FileName.make("mnt/x"), replace: false })),
+            "mnt/x"
+          ]
+        ] as const) {
           const error = yield* Effect.flip(refused)
-          assert.strictEqual(error._tag === "NotAFile" ? error.found : error._tag, "mount-point")
+          assert.deepStrictEqual(error, new NotAFile({ name: FileName.make(about), found: "mount-point" }))
         }
         assert.strictEqual(yield* text("mnt/a"), other)
       }).pipe(Effect.provide(onDisk(disk)))
