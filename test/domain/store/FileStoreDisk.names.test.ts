@@ -744,6 +744,24 @@ describe("FileStoreDisk, names that others hold", () => {
     })
   )
 
+  it.effect("a folder that somebody else makes at the last moment takes the file", () =>
+    Effect.gen(function* () {
+      const { disk } = yield* newDisk({}, [])
+      const early: Disk["Service"] = {
+        ...disk,
+        makeFolder: (path, access) =>
+          Effect.andThen(
+            path.join("/") === "new" ? disk.makeFolder(path, access) : Effect.void,
+            disk.makeFolder(path, access)
+          )
+      }
+      yield* Effect.gen(function* () {
+        yield* saveFile(FileName.make("new/a"), [fromUtf8("a")])
+        assert.strictEqual(yield* text("new/a"), "a")
+      }).pipe(Effect.provide(onDisk(early)))
+    })
+  )
+
   it.effect("a folder that was removed and made again is made durable again", () =>
     Effect.gen(function* () {
       for (let seed = 1; seed <= 32; seed += 1) {
