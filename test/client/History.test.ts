@@ -5,7 +5,7 @@ import * as fs from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Fiber } from "effect"
 import { History } from "../../src/client/History.ts"
 import * as HistoryNode from "../../src/client/HistoryNode.ts"
 import { shellHistoryFileBytesMax } from "../../src/domain/limits.ts"
@@ -29,6 +29,13 @@ const keep = (path: string, line: string) =>
     Effect.flatMap(History, ({ keep }) => keep(line)),
     HistoryNode.layerFile(path)
   )
+/** Another file of the same length, with that last line. */
+const replaced = (path: string, last: string): void => {
+  const { size } = fs.statSync(path)
+  const end = `\n${last}\n`
+  fs.writeFileSync(`${path}.2`, `${"y".repeat(size - end.length)}${end}`)
+  fs.renameSync(`${path}.2`, path)
+}
 const mode = (path: string): string => (fs.statSync(path).mode & 0o777).toString(8)
 
 describe("History", () => {
@@ -110,6 +117,28 @@ describe("the history's file", () => {
       }
     })
   )
+
+  const line = `upload ${"x".repeat(1000)}`
+  for (const [title, change] of [
+    ["another shell's new line", (path: string) => fs.appendFileSync(path, "help\n")],
+    ["what another shell has written anew", (path: string) => replaced(path, "help")]
+  ] as const) {
+    it.live(`is cut only as it was read: ${title} stays`, () =>
+      Effect.gen(function* () {
+        const path = fresh()
+        yield* keep(path, "fetch")
+        fs.appendFileSync(path, `${line}\n`.repeat(Math.ceil(shellHistoryFileBytesMax / line.length)))
+        const loading = yield* Effect.forkChild(load(path), { startImmediately: true })
+        // What takes its place is written, synced and closed first: each is waited for.
+        const begun = () => fs.readdirSync(join(path, "..")).length > 1
+        while (!begun()) yield* Effect.yieldNow
+        change(path)
+        yield* Fiber.join(loading)
+        assert.strictEqual(fs.readFileSync(path, "utf8").split("\n").at(-2), "help")
+        assert.deepStrictEqual(fs.readdirSync(join(path, "..")), ["shell-history"])
+      })
+    )
+  }
 
   it.effect("that somebody has filled with what a terminal would obey offers none of it", () =>
     Effect.gen(function* () {

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, FileSystem, Layer, PlatformError, Redacted } from "effect"
+import { Deferred, Effect, Exit, Fiber, FileSystem, Layer, PlatformError, Redacted } from "effect"
 import { LoginIncorrect } from "../../src/client/ClientError.ts"
 import { LineEditor } from "../../src/client/LineEditor.ts"
 import * as PasswordSource from "../../src/client/PasswordSource.ts"
@@ -67,17 +67,18 @@ describe("the file system", () => {
     Effect.gen(function* () {
       const fileSystem = yield* FileSystem.FileSystem
       let interrupt = (): unknown => undefined
-      const rename: typeof fileSystem.rename = (from, to) =>
-        Effect.tap(fileSystem.rename(from, to), () => Effect.sync(interrupt))
+      // What is new takes its name by a link.
+      const link: typeof fileSystem.link = (from, to) =>
+        Effect.tap(fileSystem.link(from, to), () => Effect.sync(interrupt))
       const layer = Layer.provide(
         ProfilesNode.layer(folder),
-        Layer.succeed(FileSystem.FileSystem, { ...fileSystem, rename })
+        Layer.succeed(FileSystem.FileSystem, { ...fileSystem, link })
       )
       const profiles = yield* Effect.provide(Profiles, layer)
       const path = yield* profiles.keepPassword(home, Redacted.make("s3cret"))
       const adding = yield* Effect.forkChild(profiles.add(home, { server: "files.example" }))
       interrupt = () => adding.interruptUnsafe()
-      yield* Fiber.await(adding)
+      assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(adding)))
       assert.deepStrictEqual([yield* profiles.get(home), fs.existsSync(path)], [{ server: "files.example" }, false])
     }).pipe(Effect.provide(NodeServices.layer))
   )
@@ -251,8 +252,10 @@ describe("two programs that use the profiles at once", () => {
       }
       for (const name of ["home.new", "home.1.new", "home-2.1.new"]) leave(name, profileLeftoverMilliseconds * 2)
       leave("home.2.new", young)
+      // A person's own copy.
+      leave("home.old", profileLeftoverMilliseconds * 2)
       yield* profiles.keepPassword(home, Redacted.make("another"))
-      assert.deepStrictEqual(files(), ["home", "home-2.1.new", "home.2.new"])
+      assert.deepStrictEqual(files(), ["home", "home-2.1.new", "home.2.new", "home.old"])
     }).pipe(Effect.provide(NodeServices.layer))
   )
 })

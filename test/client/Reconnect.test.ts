@@ -106,11 +106,19 @@ describe("work on a connection that is lost", () => {
       const gone = new ConnectionLost({ reason: "the server closed the session: revoked" })
       const work = Effect.andThen(revoked.breaks, Effect.fail(gone))
       assert.strictEqual(yield* Effect.flip(revoked.run(Reconnect.persistently(() => work))), gone)
-      const incorrect = new LoginIncorrect({ user: "ada", attemptsLeft: 0 })
-      const changed = world([undefined, incorrect])
-      const once = changed.losing(1)
-      assert.strictEqual(yield* Effect.flip(changed.run(Reconnect.persistently(() => once))), incorrect)
-      assert.deepStrictEqual([revoked.tries.length, changed.tries.length], [1, 2])
+      assert.strictEqual(revoked.tries.length, 1)
+      for (const error of [
+        new LoginIncorrect({ user: "ada", attemptsLeft: 0 }),
+        new ConnectFailed({ server: "s", reason: "other-version", code: "" }),
+        new ConnectFailed({ server: "s", reason: "not-paradrop", code: "" })
+      ]) {
+        const changed = world([undefined, error])
+        const once = changed.losing(1)
+        const fiber = yield* Effect.forkChild(Effect.flip(changed.run(Reconnect.persistently(() => once))))
+        yield* TestClock.adjust(reconnectMilliseconds * 2 ** reconnectTriesMax)
+        assert.strictEqual(yield* Fiber.join(fiber), error)
+        assert.strictEqual(changed.tries.length, 2)
+      }
     })
   )
 
@@ -120,6 +128,17 @@ describe("work on a connection that is lost", () => {
       const never = dropping.losing(Number.POSITIVE_INFINITY)
       assert.strictEqual(yield* Effect.flip(dropping.run(Reconnect.persistently(() => never))), lost)
       assert.strictEqual(dropping.tries.length, reconnectsMax + 1)
+      // That a first one has held makes no difference to how often those after it may not.
+      const once = world()
+      const always = once.losing(Number.POSITIVE_INFINITY)
+      const heldOnce = Effect.andThen(
+        Effect.suspend(() => (once.tries.length === 1 ? Effect.sleep(settledMilliseconds + 1) : Effect.void)),
+        always
+      )
+      const ended = yield* Effect.forkChild(Effect.flip(once.run(Reconnect.persistently(() => heldOnce))))
+      yield* TestClock.adjust(settledMilliseconds + 1)
+      assert.strictEqual(yield* Fiber.join(ended), lost)
+      assert.strictEqual(once.tries.length, reconnectsMax + 1)
       const holding = world()
       const losing = holding.losing(3 * reconnectsMax)
       const long = Effect.andThen(Effect.sleep(settledMilliseconds + 1), losing)

@@ -687,9 +687,9 @@ describe("download -r", () => {
 })
 
 describe("download -r over what no file can replace", () => {
-  const names = ["empty", "full", "links", "link/a", "file/b", "fifo", "null", "fine", "s/x/y/deep"]
+  const names = ["empty", "full", "links", "link/a", "file/b", "fifo", "pipe/in", "null", "fine", "s/x/y/deep"]
   const { layer, told } = world(Object.fromEntries(names.map((name) => [`t/${name}`, "1"])))
-  const hopeless = ["empty", "fifo", "file/b", "full", "link/a", "links", "null", "s/x/y/deep"].map(
+  const hopeless = ["empty", "fifo", "file/b", "full", "link/a", "links", "null", "pipe/in", "s/x/y/deep"].map(
     (name) => `t/${name}`
   )
   const onDisk = LocalFilesNode.layer.pipe(Layer.provide(Layer.merge(quickCrypto, NodeCrypto.layerSecureRandom)))
@@ -708,7 +708,7 @@ describe("download -r over what no file can replace", () => {
     for (const path of ["t/link", "t/s/x"]) fs.symlinkSync("/tmp", nodePath.join(at, path))
     fs.symlinkSync("/dev/null", nodePath.join(at, "t/null"))
     fs.symlinkSync("fine", nodePath.join(at, "t/fine"))
-    execFileSync("mkfifo", [nodePath.join(at, "t/fifo")])
+    execFileSync("mkfifo", [nodePath.join(at, "t/fifo"), nodePath.join(at, "t/pipe")])
   }
 
   for (const more of [{}, { remove: true, exclude: ["full/", "/file"] }]) {
@@ -1102,6 +1102,16 @@ describe("--delete, from the server", () => {
       assert.deepStrictEqual(unread.notes(), ["1 kept that the server does not list and does not call gone: got/t/b"])
       assert.deepStrictEqual(Object.keys(yield* locally), ["got/t/a", "got/t/b"])
     }).pipe(Effect.provide(unread.layer))
+  )
+
+  const either = world({ "p/a": "1", "q/b": "2", "q/c": "3" }, { hidden: (name) => name === "q/c" })
+  it.effect("of several folders in one what any of them has and does not list stays here", () =>
+    Effect.gen(function* () {
+      yield* here({ "to/a": "1", "to/b": "2", "to/c": "good copy", "to/gone": "x" })
+      assert.isTrue(yield* download(["p/.", "q/."], { remove: true }, "to"))
+      assert.deepStrictEqual(either.notes(), ["1 kept that the server does not list and does not call gone: to/c"])
+      assert.deepStrictEqual(Object.keys(yield* locally), ["to/a", "to/b", "to/c"])
+    }).pipe(Effect.provide(either.layer))
   )
 
   const twice = world({ "p/a": "1", "p/in": "2" })

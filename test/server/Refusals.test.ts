@@ -3,11 +3,13 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
+import { fromUtf8 } from "../../src/domain/Bytes.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
 import * as Confined from "../../src/domain/store/Confined.ts"
 import { FileStore } from "../../src/domain/store/FileStore.ts"
 import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
 import { NoAccess, NoSuchFile, StoreFailed } from "../../src/domain/store/StoreError.ts"
+import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import { RequestId } from "../../src/domain/wire/Frame.ts"
 import * as CommandWatch from "../../src/server/CommandWatch.ts"
 import * as Refusals from "../../src/server/Refusals.ts"
@@ -88,10 +90,13 @@ describe("a disk that fails", () => {
         const session = yield* connect()
         yield* Effect.flip(session.describe(name))
         yield* session.downloadBundle([FileName.make("ok"), name], () => Effect.void)
+        const content = fromUtf8("x")
+        const file = { name, size: 1, modified: 0, digest: yield* Fixture.digest(content), content }
+        yield* session.uploadBundle([{ ...file, name: FileName.make("ok") }, file])
         const lines = (yield* Watch).lines.filter(({ annotations }) => annotations["event"] === "store-failed")
         assert.deepStrictEqual(
           lines.map(({ annotations: { command, name: file, user } }) => ({ command, file, user })),
-          ["describe", "download"].map((command) => ({ command, file: "in/a\\u{200b}", user: "ada" }))
+          ["describe", "download", "upload"].map((command) => ({ command, file: "in/a\\u{200b}", user: "ada" }))
         )
       }),
     { broken: [name] }

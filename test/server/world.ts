@@ -135,6 +135,7 @@ const watchedStore = (options: Options) =>
         }),
         stage: Effect.fnUntraced(function* (request) {
           calls.stage += 1
+          if (options.broken?.includes(request.name)) return yield* new StoreFailed({ operation: "write", code: "EIO" })
           const staging = yield* store.stage(request)
           yield* holding("stagings")
           return {

@@ -9,7 +9,7 @@ import { encodeClient } from "../../../src/domain/channel/HandshakeMessage.ts"
 import { handshakeSecrets, transcriptOfHellos } from "../../../src/domain/channel/KeySchedule.ts"
 import { preamble } from "../../../src/domain/channel/Protocol.ts"
 import { decodeHeader, encodeHeader, makeOpener, makeSealer, nonceOf } from "../../../src/domain/channel/Record.ts"
-import { accept, connect, type SecureChannel } from "../../../src/domain/channel/SecureChannel.ts"
+import { accept, connect, greeted, type SecureChannel } from "../../../src/domain/channel/SecureChannel.ts"
 import { open, Owned } from "../../../src/domain/channel/Transport.ts"
 import { givenBackBytesMin, recordHeaderBytes, recordPlaintextBytesMax, tagBytes } from "../../../src/domain/limits.ts"
 import { CipherCounter, layerCounting, layerTransparent } from "../../../src/domain/testing/FakeCipher.ts"
@@ -188,6 +188,44 @@ describe("a recorded session", () => {
       const channel = (yield* accept(transport)).upgrade(sessionKey(1))
       assert.deepStrictEqual(yield* drain(channel), { plaintexts: [], end: "record-refused" })
     }).pipe(Effect.provide(layers(1, proofless)))
+  )
+
+  it("a greeting is enough when it is whole, or cannot become one", () => {
+    const whole = hello(1)
+    const starts = [whole, whole.subarray(1), whole.subarray(0, -1), whole.subarray(0, 4)]
+    assert.deepStrictEqual(
+      starts.map((start) => greeted([start])),
+      [true, true, false, false]
+    )
+  })
+
+  it.effect("the key of a login is gone from memory once the channel has taken it", () =>
+    Effect.gen(function* () {
+      const { transport } = scripted(answer(1))
+      const key = sessionKey(1)
+      const { upgrade } = yield* connect(transport)
+      assert.isAbove(Redacted.value(key).length, 0)
+      upgrade(key)
+      assert.throws(() => Redacted.value(key))
+    }).pipe(Effect.provide(layers(1)))
+  )
+
+  it.effect("nothing follows a record whose writing was interrupted, which may be half out", () =>
+    Effect.gen(function* () {
+      const { transport, written } = scripted(answer(1))
+      let stuck = false
+      const write: typeof transport.write = (parts) =>
+        Effect.suspend(() => (stuck ? Effect.never : transport.write(parts)))
+      const channel = (yield* connect({ ...transport, write })).upgrade(sessionKey(1))
+      stuck = true
+      const sending = yield* Effect.forkChild(channel.send([text("half")]), { startImmediately: true })
+      yield* Fiber.interrupt(sending)
+      stuck = false
+      const before = written.length
+      assert.strictEqual((yield* Effect.flip(channel.send([text("more")]))).reason, "connection-lost")
+      yield* channel.end
+      assert.strictEqual(written.length, before)
+    }).pipe(Effect.provide(layers(1)))
   )
 
   it.effect("after its end nothing more is delivered, whatever follows", () =>

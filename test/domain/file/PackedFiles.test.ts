@@ -40,6 +40,11 @@ describe("packed files", () => {
     assert.deepStrictEqual(PackedFiles.unpackNames(PackedFiles.packNames(names)), Result.succeed(names))
   })
 
+  it("a name that begins with what else marks the order of bytes keeps it", () => {
+    const marked = [file("\ufeffa", 1), file("a", 1)]
+    assert.deepStrictEqual(PackedFiles.unpackFiles(PackedFiles.packFiles(marked)), Result.succeed(marked))
+  })
+
   it.prop("so does what is sent, of any files in their order", [few(Schema.Struct(entry))], ([contents]) => {
     const sent = contents.map((content, index) => ({ index: index * 3, ...content }))
     assert.deepStrictEqual(PackedFiles.unpackSent(PackedFiles.packSent(sent), 0, 60), Result.succeed(sent))

@@ -13,7 +13,7 @@ import { FileStore, type Where } from "../../../src/domain/store/FileStore.ts"
 import * as SmallFiles from "../../../src/domain/store/SmallFiles.ts"
 import * as FileStoreDisk from "../../../src/domain/store/FileStoreDisk.ts"
 import * as RenameIntent from "../../../src/domain/store/RenameIntent.ts"
-import { NoAccess, NoSpace, NoSuchFile } from "../../../src/domain/store/StoreError.ts"
+import { NoAccess, NoSpace, NoSuchFile, NotAFile } from "../../../src/domain/store/StoreError.ts"
 import { listNames, loadFile, saveFile } from "../../../src/domain/testing/fileStoreContract.ts"
 import * as MemoryDisk from "../../../src/domain/testing/MemoryDisk.ts"
 
@@ -532,6 +532,34 @@ describe("FileStoreDisk, names that others hold", () => {
     })
   )
 
+  it.effect("what a bundle brings while the older file of its name is removed comes after, and stays", () =>
+    Effect.gen(function* () {
+      const { disk } = yield* newDisk({}, [])
+      const meanwhile: Array<Effect.Effect<void>> = []
+      const watched: Disk["Service"] = {
+        ...disk,
+        // Whoever removes a file has looked at it by then.
+        stat: (path) =>
+          Effect.tap(disk.stat(path), () => (path.join("/") === "from" ? Effect.all(meanwhile.splice(0)) : Effect.void))
+      }
+      yield* Effect.gen(function* () {
+        const store = yield* FileStore
+        const parts = [fromUtf8("new")]
+        const name = FileName.make("from/a")
+        const bundle = [{ name, parts, modified: 0, digest: digestOf(yield* Digest, parts) }]
+        const begun = yield* Latch.make()
+        const placed = yield* Effect.forkChild(
+          Effect.andThen(begun.await, SmallFiles.placeAll(store, bundle, undefined))
+        )
+        // Far more than a bundle needs that waits for nothing.
+        meanwhile.push(Effect.andThen(begun.open, Effect.repeat(Effect.yieldNow, { times: 1000 })))
+        yield* store.remove({ name })
+        assert.deepStrictEqual((yield* Fiber.join(placed)).map(Result.isSuccess), [true])
+        assert.strictEqual(yield* text("from/a"), "new")
+      }).pipe(Effect.provide(onDisk(watched)))
+    })
+  )
+
   it.effect("a name that a rename without links takes out of a folder while a file arrives there is free", () =>
     Effect.gen(function* () {
       const { control, disk } = yield* newDisk({ links: false }, [])
@@ -691,13 +719,16 @@ describe("FileStoreDisk, names that others hold", () => {
       yield* Effect.gen(function* () {
         const store = yield* FileStore
         const name = FileName.make("mnt/a")
-        for (const refused of [
-          Effect.asVoid(store.remove({ name })),
-          Effect.asVoid(store.rename({ name, to: FileName.make("x"), replace: false })),
-          Effect.asVoid(store.rename({ name: FileName.make("from/a"), to: FileName.make("mnt/x"), replace: false }))
-        ]) {
+        for (const [refused, about] of [
+          [Effect.asVoid(store.remove({ name })), "mnt/a"],
+          [Effect.asVoid(store.rename({ name, to: FileName.make("x"), replace: false })), "mnt/a"],
+          [
+            Effect.asVoid(store.rename({ name: FileName.make("from/a"), to: FileName.make("mnt/x"), replace: false })),
+            "mnt/x"
+          ]
+        ] as const) {
           const error = yield* Effect.flip(refused)
-          assert.strictEqual(error._tag === "NotAFile" ? error.found : error._tag, "mount-point")
+          assert.deepStrictEqual(error, new NotAFile({ name: FileName.make(about), found: "mount-point" }))
         }
         assert.strictEqual(yield* text("mnt/a"), other)
       }).pipe(Effect.provide(onDisk(disk)))
@@ -710,6 +741,24 @@ describe("FileStoreDisk, names that others hold", () => {
       yield* control.plant(["from", "link"], { kind: "link" })
       yield* Effect.provide(perform({ title: "", to: undefined, replace: false }), onDisk(disk))
       assert.isTrue((yield* control.files).has("from/link"))
+    })
+  )
+
+  it.effect("a folder that somebody else makes at the last moment takes the file", () =>
+    Effect.gen(function* () {
+      const { disk } = yield* newDisk({}, [])
+      const early: Disk["Service"] = {
+        ...disk,
+        makeFolder: (path, access) =>
+          Effect.andThen(
+            path.join("/") === "new" ? disk.makeFolder(path, access) : Effect.void,
+            disk.makeFolder(path, access)
+          )
+      }
+      yield* Effect.gen(function* () {
+        yield* saveFile(FileName.make("new/a"), [fromUtf8("a")])
+        assert.strictEqual(yield* text("new/a"), "a")
+      }).pipe(Effect.provide(onDisk(early)))
     })
   )
 

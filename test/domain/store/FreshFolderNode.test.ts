@@ -28,6 +28,13 @@ const newFile = (name: string): NewFile => ({
 const codes = (all: ReadonlyArray<Result.Result<void, { readonly code: string }>>) =>
   all.map((one) => (Result.isFailure(one) ? one.failure.code : "placed"))
 
+/** What is open as that; the list of what is open has one that is not any more. */
+const linkOf = (fd: string): string =>
+  Result.getOrElse(
+    Result.try(() => nodeFs.readlinkSync(`/proc/self/fd/${fd}`)),
+    () => ""
+  )
+
 /** A root with a staging folder, and what is placed there in a folder that was just made. */
 const world = Effect.gen(function* () {
   const root = yield* temporaryFolder
@@ -51,17 +58,24 @@ const world = Effect.gen(function* () {
       .readdirSync(`${root}/${path}`)
       .toSorted()
       .map((name) => `${name}: ${nodeFs.readFileSync(`${root}/${path}/${name}`, "utf8")}`)
-  return { root, disk, placeIn, inode, holds }
+  /** Whatever of ours is open that was made or filled there. */
+  const open = () =>
+    nodeFs
+      .readdirSync("/proc/self/fd")
+      .map(linkOf)
+      .filter((path) => path.startsWith(`${root}/`))
+  return { root, disk, placeIn, inode, holds, open }
 })
 
 describe("small files for a folder that was just made", () => {
   for (const staging of [["staging"], ["new"]]) {
     inLinux(`come with a folder that takes its place, staged in '${staging.join("/")}'`, () =>
       Effect.gen(function* () {
-        const { disk, holds, inode, placeIn, root } = yield* world
+        const { disk, holds, inode, open, placeIn, root } = yield* world
         yield* disk.makeFolder(["new"], "shared")
         const before = inode("new")
         assert.deepStrictEqual(yield* placeIn(staging, ["new"], ["a", "..", "b"]), ["placed", "EINVAL", "placed"])
+        assert.deepStrictEqual(open(), [])
         assert.notStrictEqual(inode("new"), before)
         assert.deepStrictEqual(holds("new"), ["a: of a", "b: of b"])
         assert.strictEqual(nodeFs.statSync(`${root}/new/a`).mtimeMs, 5000)
@@ -72,11 +86,12 @@ describe("small files for a folder that was just made", () => {
 
     inLinux(`go there one by one where somebody was before them, staged in '${staging.join("/")}'`, () =>
       Effect.gen(function* () {
-        const { disk, holds, inode, placeIn, root } = yield* world
+        const { disk, holds, inode, open, placeIn, root } = yield* world
         yield* disk.makeFolder(["new"], "shared")
         nodeFs.writeFileSync(`${root}/new/other`, "somebody's")
         const before = inode("new")
         assert.deepStrictEqual(yield* placeIn(staging, ["new"], ["a", "b"]), ["placed", "placed"])
+        assert.deepStrictEqual(open(), [])
         assert.strictEqual(inode("new"), before)
         assert.deepStrictEqual(holds("new"), ["a: of a", "b: of b", "other: somebody's"])
         assert.deepStrictEqual(nodeFs.readdirSync(root).toSorted(), ["new", "staging"])

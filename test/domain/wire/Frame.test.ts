@@ -122,6 +122,7 @@ describe("frames", () => {
   it("more than a record can hold is refused, not read in part", () => {
     const full = whole(encode({ kind: "content", id: connectionId, parts: [new Uint8Array(contentBlockBytes)] }))
     assert.strictEqual(decoded([full, header(1, 0)]), "too-long")
+    assert.strictEqual(decoded([header(2, contentBlockBytes + 1), new Uint8Array(contentBlockBytes + 1)]), "too-long")
   })
 
   it("a record has so many, many times what a client puts together, and not one more", () => {
