@@ -194,10 +194,12 @@ export const make = Effect.fnUntraced(function* (
       Effect.andThen(cut)
     )
 
+  // With nothing asked for the server ends what is idle, by a limit of its own that may be longer than ours.
+  const nothingAsked = () => watchdog.expect(idleMillisecondsMax * 1_000)
   const leave = (entry: Entry): void => {
     if (!entry.left) active -= 1
     entry.left = true
-    if (active === 0) watchdog.expect(idleMillisecondsMax * 1_000)
+    if (active === 0) nothingAsked()
   }
   const deliver = Effect.fnUntraced(function* (frame: Frame) {
     const answer = yield* answerOf(frame)
@@ -217,7 +219,7 @@ export const make = Effect.fnUntraced(function* (
 
   const read = Effect.gen(function* () {
     yield* correct(channel)
-    if (active === 0) watchdog.expect(idleMillisecondsMax * 1_000)
+    if (active === 0) nothingAsked()
     yield* Deferred.succeed(confirmed, undefined)
     while (true) {
       const frames = yield* channel.receive

@@ -53,11 +53,12 @@ export const make = Effect.fnUntraced(function* (
         const own = (yield* accounts.list).some((account) => account.user === user)
         const record = yield* accounts.find(user)
         if (!own || record === undefined) return refused(id, { reason: "not-permitted", detail: "password" })
+        // Before the guard: what cannot be answered is no try.
+        const setup = yield* accounts.setup
         const verdict = yield* guard.attempt(user, peer)
         if (verdict._tag === "Limited") {
           return refused(id, { reason: "too-many-attempts", detail: String(verdict.retryAfterMilliseconds) })
         }
-        const setup = yield* accounts.setup
         const { ke2, state } = yield* opaque.answerLogin(setup, user, record, ke1)
         const response = yield* opaque.answerRegistration(setup, user, request)
         pending = { state, record, ke1 }

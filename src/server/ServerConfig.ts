@@ -18,7 +18,8 @@ export const manualSections: ReadonlyArray<Section> = [
     items: [
       ["0", "All was done; for a server: SIGTERM or SIGINT came, and transfers could end."],
       ["1", "Something was refused or failed, which was told in one line."],
-      ["2", "The command line is wrong."]
+      ["2", "The command line or the configuration is wrong."],
+      ["130", "Ctrl-C came at a question."]
     ]
   }
 ]

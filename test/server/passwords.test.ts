@@ -4,7 +4,7 @@ import { LoginRejected } from "../../src/client/ClientError.ts"
 import { Opaque, recordBytes } from "../../src/domain/channel/Opaque.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
 import { unavailableRetryMilliseconds } from "../../src/domain/limits.ts"
-import { Accounts } from "../../src/domain/session/Accounts.ts"
+import { Accounts, AccountsFailed } from "../../src/domain/session/Accounts.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import { RequestId } from "../../src/domain/wire/Frame.ts"
 import { LoginGuard } from "../../src/server/LoginGuard.ts"
@@ -108,6 +108,28 @@ describe("a password that its owner changes", () => {
       const wrong = yield* change.change(finish)
       assert.deepStrictEqual(wrong, { _tag: "Refused", id, refusal: { reason: "incorrect" } })
       assert.isDefined(yield* record)
+    }).pipe(
+      Effect.provide(Layer.mergeAll(Layer.orDie(Fixture.accounts), LoginGuard.layer)),
+      Effect.provide(Opaque.layerQuick)
+    )
+  )
+
+  it.effect("is no try while the server cannot answer", () =>
+    Effect.gen(function* () {
+      const [opaque, accounts] = [yield* Opaque, yield* Accounts]
+      let unreadable = true
+      const setup = Effect.suspend(() =>
+        unreadable ? Effect.fail(new AccountsFailed({ detail: "unreadable" })) : accounts.setup
+      )
+      const change = yield* PasswordChange.make(Peer.fromAddress("203.0.113.1"), unwatched).pipe(
+        Effect.provideService(Accounts, { ...accounts, setup })
+      )
+      const { ke1 } = yield* opaque.startLogin(user, current)
+      const { request } = yield* opaque.startRegistration(user, next)
+      const ask = change.answer({ _tag: "AnswerPassword", id: RequestId.make(1), user, ke1, request })
+      for (let tries = 0; tries < 50; tries += 1) assert.strictEqual((yield* ask)._tag, "Refused")
+      unreadable = false
+      assert.strictEqual((yield* ask)._tag, "PasswordAnswered")
     }).pipe(
       Effect.provide(Layer.mergeAll(Layer.orDie(Fixture.accounts), LoginGuard.layer)),
       Effect.provide(Opaque.layerQuick)

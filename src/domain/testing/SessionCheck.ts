@@ -103,6 +103,11 @@ export const check = <E>(
     }
   })
 
+/** Long enough for several clients to get in each other's way; the first scripts are shorter. */
+const scriptSize = 30
+/** Largest size that a token may have: scripts grow with it, and a token may be damaged. */
+const scriptSizeMax = 10_000
+
 /** What `Arbitrary` writes as a token; it reads one without a look, and dies of another text. */
 const asToken = Schema.decodeUnknownOption(
   Schema.fromJsonString(
@@ -110,15 +115,12 @@ const asToken = Schema.decodeUnknownOption(
       Schema.Literals([0, 1]),
       Schema.String,
       Schema.Natural,
-      Schema.Natural,
+      Schema.Natural.check(Schema.isLessThanOrEqualTo(scriptSizeMax)),
       Schema.Array(Schema.Natural),
       Schema.Literals(["PropertyError", "ReturnedFalse"])
     ])
   )
 )
-
-/** Long enough for several clients to get in each other's way; the first scripts are shorter. */
-const scriptSize = 30
 
 /** One answer that differs, within a script. */
 class Differs extends Schema.TaggedError<Differs>()("Differs", {
