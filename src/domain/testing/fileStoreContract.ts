@@ -125,6 +125,23 @@ const content: ReadonlyArray<ContractCase<FileStore | Digest>> = [
     }).pipe(Effect.scoped)
   },
   {
+    name: "a read gives all that is asked for, however much that is",
+    effect: Effect.gen(function* () {
+      const store = yield* FileStore
+      const content = random(1, 2 * copiedBlockBytes + 7)
+      yield* saveFile(named("a"), [content])
+      const file = yield* store.open(named("a"))
+      const wanted = content.subarray(3, 3 + 2 * copiedBlockBytes)
+      const whole = yield* file.read(3, wanted.length)
+      yield* equal("bytes of read", whole.length, wanted.length)
+      yield* equal("they are those", Bytes.equals(whole, wanted), true)
+      if (file.readInto === undefined) return
+      const target = new Uint8Array(wanted.length)
+      yield* equal("bytes of readInto", yield* file.readInto(3, target), wanted.length)
+      yield* equal("those are in the buffer", Bytes.equals(target, wanted), true)
+    }).pipe(Effect.scoped)
+  },
+  {
     name: "the writer may change its bytes after the write",
     effect: Effect.gen(function* () {
       const { bytes, expected, staging } = yield* stageFor("a", "content")
