@@ -194,12 +194,10 @@ export const make = Effect.fnUntraced(function* (
       Effect.andThen(cut)
     )
 
-  // With nothing asked for the server ends what is idle, by a limit of its own that may be longer than ours.
-  const nothingAsked = () => watchdog.expect(idleMillisecondsMax * 1_000)
   const leave = (entry: Entry): void => {
     if (!entry.left) active -= 1
     entry.left = true
-    if (active === 0) nothingAsked()
+    if (active === 0) watchdog.expect(unaskedMilliseconds)
   }
   const deliver = Effect.fnUntraced(function* (frame: Frame) {
     const answer = yield* answerOf(frame)
@@ -219,7 +217,7 @@ export const make = Effect.fnUntraced(function* (
 
   const read = Effect.gen(function* () {
     yield* correct(channel)
-    if (active === 0) nothingAsked()
+    if (active === 0) watchdog.expect(unaskedMilliseconds)
     yield* Deferred.succeed(confirmed, undefined)
     while (true) {
       const frames = yield* channel.receive
@@ -396,6 +394,9 @@ const inOrder = (answers: Queue.Queue<Answer, CommandError>): Pick<Request, "nex
   }
   return { next, nextJoined: (bytesMax) => Effect.map(next, (first) => joined(first, bytesMax)) }
 }
+
+/** With nothing asked for the server ends what is idle, by a limit of its own that may be longer than ours. */
+const unaskedMilliseconds = idleMillisecondsMax * 1_000
 
 const serverEnded = "the server ended the session"
 
