@@ -1,6 +1,6 @@
 /**
- * The history in memory does what the one in a file does: the same steps come to the same, also when who keeps a line is
- * interrupted.
+ * The history in memory does what the one in a file does: the same steps come to the same, also when who keeps a line
+ * is interrupted.
  */
 import * as fs from "node:fs"
 import { tmpdir } from "node:os"
