@@ -236,7 +236,10 @@ const makeFiles = Effect.fnUntraced(function* (
     return held
   })
 
-  /** The file that is open; another when somebody has taken it away, or cut it: nobody would find what is written. */
+  /**
+   * The file that is open; another when somebody has taken it away, or cut it: nobody would find what is written. So
+   * when somebody else writes to it, as a second log of the same folder: one would write over what the other has.
+   */
   const present = Effect.gen(function* () {
     if (current === undefined) return yield* resume
     const { end, id, number } = current
@@ -245,8 +248,8 @@ const makeFiles = Effect.fnUntraced(function* (
       ({ code }) => code === "ENOENT",
       () => Effect.undefined
     )
-    if (there !== undefined && fileId(there) === id && there.size >= end) return current
-    yield* log("audit-moved", "the file of the audit log was removed, moved or cut: a new one is begun")
+    if (there !== undefined && fileId(there) === id && there.size === end) return current
+    yield* log("audit-moved", "the file of the audit log was removed, moved or changed: a new one is begun")
     return yield* rotate
   })
 

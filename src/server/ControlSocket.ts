@@ -28,6 +28,8 @@ type Answer = typeof Answer.Type
 const RequestLine = Schema.fromJsonString(Request)
 const AnswerLine = Schema.fromJsonString(Answer)
 
+const isAskable = Schema.is(Which)
+
 const failed = (detail: string): ControlFailed => new ControlFailed({ detail })
 
 // -----------------------------------------------------------------------------
@@ -110,9 +112,12 @@ export const layer = (
       answer._tag === "Bans" ? Effect.succeed(answer.bans) : another
     ),
     lift: (which) =>
-      Effect.flatMap(ask({ _tag: "Lift", which }), (answer) =>
-        answer._tag === "Lifted" ? Effect.succeed(answer.count) : another
-      )
+      isAskable(which)
+        ? Effect.flatMap(ask({ _tag: "Lift", which }), (answer) =>
+            answer._tag === "Lifted" ? Effect.succeed(answer.count) : another
+          )
+        : // So long a name is no ban's.
+          Effect.succeed(0)
   })
 }
 

@@ -85,7 +85,7 @@ export const logEvents = {
   },
   "audit-moved": {
     level: "Warn",
-    meaning: "somebody removed, moved or cut the file of the audit log while it was written to: a new one is begun"
+    meaning: "somebody removed, moved or changed the file of the audit log while it was written to: a new one is begun"
   },
   "audit-recovered": { level: "Warn", meaning: "the audit log is written again; `lost` records are missing in it" }
 } as const satisfies Record<string, Event>

@@ -1,11 +1,12 @@
 /**
- * The history in memory does what the one in a file does: the same steps come to the same.
+ * The history in memory does what the one in a file does: the same steps come to the same, also when who keeps a line
+ * is interrupted.
  */
 import * as fs from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Schema } from "effect"
+import { Effect, Fiber, Layer, Schema } from "effect"
 import { History } from "../../src/client/History.ts"
 import * as HistoryNode from "../../src/client/HistoryNode.ts"
 
@@ -23,7 +24,7 @@ const Line = Schema.Literals([
   "y".repeat(4_097)
 ])
 const Step = Schema.Union([
-  Schema.Struct({ do: Schema.tag("keep"), line: Line }),
+  Schema.Struct({ do: Schema.Literals(["keep", "interrupted"]), line: Line }),
   Schema.Struct({ do: Schema.tag("keepAtOnce"), lines: Schema.Array(Line).check(Schema.isMaxLength(4)) }),
   Schema.Struct({ do: Schema.tag("load") })
 ])
@@ -34,7 +35,11 @@ const outcomes = Effect.fnUntraced(function* (steps: ReadonlyArray<Step>) {
   const all: Array<unknown> = []
   for (const step of steps) {
     if (step.do === "keep") yield* keep(step.line)
-    else if (step.do === "keepAtOnce") yield* Effect.forEach(step.lines, keep, { concurrency: 4 })
+    else if (step.do === "interrupted") {
+      // Whether or not it was kept: when who kept it has ended nothing more of it comes, behind what is kept later.
+      yield* Effect.flatMap(Effect.forkChild(keep(step.line), { startImmediately: true }), Fiber.interrupt)
+      yield* keep(step.line)
+    } else if (step.do === "keepAtOnce") yield* Effect.forEach(step.lines, keep, { concurrency: 4 })
     else all.push(yield* load)
   }
   all.push(yield* load)

@@ -458,6 +458,23 @@ describe("a file that somebody takes away", () => {
     })
   )
 
+  it.effect("or writes to as well: what is written stays, and the next record is in a new one", () =>
+    Effect.gen(function* () {
+      const machine = yield* MemoryDisk.make()
+      const logs = [(yield* start(machine)).audit, (yield* start(machine)).audit]
+      for (const index of [0, 1, 2, 3]) {
+        yield* Effect.forEach(logs, (audit, log) =>
+          Effect.andThen(audit.record(recordOf(10 * log + index)), audit.flush)
+        )
+      }
+      for (const audit of logs) {
+        assert.deepStrictEqual(numbers(yield* readFrom(audit)), [0, 1, 2, 3, 10, 11, 12, 13])
+      }
+      const names = Array.from(yield* Stream.runCollect(machine.disk.list([])), ({ name }) => name)
+      assert.deepStrictEqual(names.toSorted(), ["audit-00000001.jsonl", "audit-00000002.jsonl"])
+    })
+  )
+
   it.effect("and that cannot be made anew: commands are refused until it can", () =>
     Effect.gen(function* () {
       const machine = yield* MemoryDisk.make()

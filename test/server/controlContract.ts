@@ -164,6 +164,16 @@ export const controlContract: ReadonlyArray<ContractCase<Controlled>> = [
     })
   },
   {
+    name: "lift finds nobody by a name or an address that is longer than any",
+    effect: Effect.gen(function* () {
+      yield* ban("ada", "192.0.2.1")
+      const long = "x".repeat(limits.controlTextCharactersMax + 1)
+      yield* equal("user", yield* lift({ user: long }), 0)
+      yield* equal("address", yield* lift({ user: "ada", address: long }), 0)
+      yield* equal("still", yield* subjects, ["ada 192.0.2.1"])
+    })
+  },
+  {
     name: "lift takes an address as it is shown: this machine, and one that a proxy names",
     effect: Effect.gen(function* () {
       const guard = yield* LoginGuard

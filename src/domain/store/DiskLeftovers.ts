@@ -14,21 +14,32 @@ export const resumablePrefix = "r-"
 interface Leftover {
   readonly name: string
   readonly stat: DiskStat
+  /** milliseconds since it was left; less than 0 where the clock was set back since */
+  readonly age: number
 }
 
-/** All of them, the oldest first. */
-const leftovers = Effect.fnUntraced(function* ({ disk, resumable }: DiskStore) {
+/** All of them, the oldest first: those first that were left before the clock was set back. */
+const leftovers = Effect.fnUntraced(function* ({ disk, leftoverMillisecondsMax, resumable }: DiskStore) {
+  const now = yield* Clock.currentTimeMillis
   const names = yield* disk.list([stagingFolder]).pipe(
     Stream.filter(({ name }) => name.startsWith(resumablePrefix) && !resumable.has(keyOf(name))),
     Stream.runCollect
   )
   const found = yield* Effect.forEach(names, ({ name }) =>
-    Effect.option(Effect.map(disk.stat([stagingFolder, name]), (stat): Leftover => ({ name, stat })))
+    Effect.option(
+      Effect.map(disk.stat([stagingFolder, name]), (stat): Leftover => {
+        return { name, stat, age: now - Number(stat.changedNanoseconds / 1_000_000n) }
+      })
+    )
   )
+  // By a little the clocks of a disk and of its server may differ.
+  const isAhead = ({ age }: Leftover): boolean => age < -leftoverMillisecondsMax
   return found
     .flatMap(Option.toArray)
-    .toSorted((a, b) => (a.stat.changedNanoseconds < b.stat.changedNanoseconds ? -1 : 1))
+    .toSorted((a, b) => Number(isAhead(b)) - Number(isAhead(a)) || (isOlder(a, b) ? -1 : 1))
 })
+
+const isOlder = (one: Leftover, other: Leftover): boolean => one.stat.changedNanoseconds < other.stat.changedNanoseconds
 
 const keyOf = (stagedName: string): string => stagedName.slice(resumablePrefix.length)
 
@@ -43,12 +54,10 @@ const removeLeftover = ({ disk, lockResume, resumable }: DiskStore, { name }: Le
 /** Removes what is too old, and then the oldest until the rest takes at most the bytes that may be kept. */
 export const trimLeftovers = Effect.fnUntraced(
   function* (context: DiskStore) {
-    const now = yield* Clock.currentTimeMillis
     const all = yield* leftovers(context)
     let bytes = totalOf(all)
     for (const leftover of all) {
-      const age = now - Number(leftover.stat.changedNanoseconds / 1_000_000n)
-      if (bytes <= context.leftoverBytesMax && age <= context.leftoverMillisecondsMax) return
+      if (bytes <= context.leftoverBytesMax && leftover.age <= context.leftoverMillisecondsMax) continue
       yield* removeLeftover(context, leftover)
       bytes -= leftover.stat.size
     }

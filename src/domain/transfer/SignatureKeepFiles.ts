@@ -70,16 +70,19 @@ export const layer = (
           if (yield* Effect.isSuccess(fs.remove(one.file, { force: true }))) kept -= one.size
         }
       })
-      const lookAgain = Effect.gen(function* () {
+      /** @param put what was just put: none is younger, so a later time is from before the clock was set back */
+      const lookAgain = Effect.fnUntraced(function* (put?: string) {
         const files = yield* sizes(fs, path, folder)
         kept = files.reduce((total, { size }) => total + size, 0)
-        next = files.toSorted((a, b) => b.modified - a.modified).slice(-signaturesToGoMax)
+        const last = files.find(({ file }) => file === put)?.modified ?? Infinity
+        const timeOf = ({ modified }: { readonly modified: number }): number => (modified > last ? 0 : modified)
+        next = files.toSorted((a, b) => timeOf(b) - timeOf(a)).slice(-signaturesToGoMax)
       })
-      const prune = Effect.gen(function* () {
+      const prune = Effect.fnUntraced(function* (put?: string) {
         yield* dropOldest
         for (let before = Infinity; kept > bytesMax && kept < before;) {
           before = kept
-          yield* Effect.andThen(lookAgain, dropOldest)
+          yield* Effect.andThen(lookAgain(put), dropOldest)
         }
       })
 
@@ -97,10 +100,10 @@ export const layer = (
           kept -= Number(before.value.size)
           next = next.filter((one) => one.file !== file)
         }
-        if (kept > bytesMax) yield* prune
+        if (kept > bytesMax) yield* prune(file)
       }, Effect.uninterruptible)
 
-      yield* Effect.andThen(lookAgain, prune)
+      yield* Effect.andThen(lookAgain(), prune())
       return SignatureKeep.of({
         get: (version) => Effect.catch(read(version), () => Effect.undefined),
         put: (version, signature) =>

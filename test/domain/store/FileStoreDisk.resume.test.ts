@@ -6,7 +6,7 @@ import * as Bytes from "../../../src/domain/Bytes.ts"
 import { Digest, digestOf } from "../../../src/domain/file/Digest.ts"
 import * as DigestNode from "../../../src/domain/file/DigestNode.ts"
 import { FileName, stagingFolder } from "../../../src/domain/file/FileName.ts"
-import { copiedBlockBytes, resumeBytesMin } from "../../../src/domain/limits.ts"
+import { copiedBlockBytes, resumeBytesMin, stagedLeftoverMillisecondsMax } from "../../../src/domain/limits.ts"
 import { Disk, DiskError, type DiskPath } from "../../../src/domain/store/Disk.ts"
 import { FileStore } from "../../../src/domain/store/FileStore.ts"
 import * as FileStoreDisk from "../../../src/domain/store/FileStoreDisk.ts"
@@ -14,6 +14,7 @@ import { type StoreError, StoreFailed } from "../../../src/domain/store/StoreErr
 import { listNames, loadFile, saveFile } from "../../../src/domain/testing/fileStoreContract.ts"
 import * as Fixture from "../../../src/domain/testing/Fixture.ts"
 import * as MemoryDisk from "../../../src/domain/testing/MemoryDisk.ts"
+import { withTimeOfDay } from "../../settableTime.ts"
 
 const name = FileName.make("folder/file")
 // A copy of it is made in several blocks.
@@ -199,6 +200,7 @@ describe("what is kept for a resume", () => {
       .map(([path]) => path.at(-1))
       .toSorted()
   const size = 1_500_000
+  const yearMilliseconds = 365 * 24 * 60 * 60_000
 
   const withDisk = <E>(
     disk: MemoryDisk.Options,
@@ -226,6 +228,40 @@ describe("what is kept for a resume", () => {
         yield* keep("file", size, "b")
         assert.deepStrictEqual(keys(yield* control.files), ["b"])
       })
+    )
+  )
+
+  it.effect("goes first, and not before there is need, when the clock was set back since", () =>
+    withTimeOfDay((set) =>
+      withDisk({ capacityBytes: 5 * size }, { stagedLeftoverBytesMax: 3 * size }, (control) =>
+        Effect.gen(function* () {
+          set(yearMilliseconds)
+          for (const key of ["a", "b"]) yield* keep("file", size, key)
+          set(0)
+          yield* keep("file", size, "c")
+          assert.deepStrictEqual(keys(yield* control.files), ["a", "b", "c"])
+          yield* keep("file", size, "d")
+          assert.deepStrictEqual(keys(yield* control.files), ["b", "c", "d"])
+          yield* saveFile(FileName.make("other"), [new Uint8Array(3 * size)])
+          assert.deepStrictEqual(keys(yield* control.files), ["c", "d"])
+        })
+      )
+    )
+  )
+
+  it.effect("expires by age also where something was left before the clock was set back", () =>
+    withTimeOfDay((set) =>
+      withDisk({}, {}, (control) =>
+        Effect.gen(function* () {
+          set(yearMilliseconds)
+          yield* keep("file", size, "a")
+          set(0)
+          yield* keep("file", size, "b")
+          yield* TestClock.adjust(stagedLeftoverMillisecondsMax + 1)
+          yield* keep("file", size, "c")
+          assert.deepStrictEqual(keys(yield* control.files), ["a", "c"])
+        })
+      )
     )
   )
 

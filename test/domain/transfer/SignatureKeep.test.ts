@@ -159,6 +159,24 @@ describe("signatures kept as files", () => {
     }).pipe(Effect.provide(DigestNode.layer))
   )
 
+  it.effect("those go first that are from before the clock was set back", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const signature = yield* signatureOf(1)
+      const size = encode(yield* Digest, "a", signature).length
+      yield* Effect.gen(function* () {
+        const { get, put } = yield* SignatureKeep
+        yield* Effect.forEach(["a", "b"], (name) => put(name, signature))
+        const inAYear = new Date(nodeFs.statSync(folder).mtimeMs + 365 * 24 * 60 * 60_000)
+        for (const file of nodeFs.readdirSync(folder)) nodeFs.utimesSync(`${folder}/${file}`, inAYear, inAYear)
+        yield* put("c", signature)
+        yield* put("d", signature)
+        const kept = yield* Effect.forEach(["a", "b", "c", "d"], get)
+        assert.deepStrictEqual(kept, [undefined, undefined, signature, signature])
+      }).pipe(Effect.provide(onFolder(folder, 2 * size)))
+    }).pipe(Effect.provide(DigestNode.layer))
+  )
+
   it.effect("what is put again takes its room once, and is the youngest", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
