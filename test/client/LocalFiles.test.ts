@@ -369,6 +369,20 @@ describe("the file system", () => {
     }).pipe(Effect.provide(real))
   )
 
+  it.effect("small files of several folders come one behind the other into the room that is given for them", () =>
+    Effect.gen(function* () {
+      const names = ["a/one", "b/two", "three"]
+      for (const name of ["a", "b"]) fs.mkdirSync(join(folder, "w", name))
+      for (const name of names) fs.writeFileSync(join(folder, "w", name), name)
+      const tree = yield* (yield* LocalFiles).tree(join(folder, "w"), false)
+      const read = yield* tree.readSmall(names, 100, new Uint8Array(1_000))
+      assert.deepStrictEqual(
+        read.map((one) => one && Buffer.from(one.content).toString()),
+        names
+      )
+    }).pipe(Effect.scoped, Effect.provide(real))
+  )
+
   it.effect("a tree follows no link below it: nothing outside is read, written or removed", () =>
     Effect.gen(function* () {
       fs.mkdirSync(join(folder, "outside"))

@@ -73,6 +73,8 @@ describe("Doorman", () => {
       yield* TestClock.adjust(5)
       const { dismissals, guest } = call(doorman, "192.0.2.1")
       assert.deepStrictEqual(yield* shown, ["192.0.2.1"])
+      yield* told
+      assert.deepStrictEqual(yield* measured, [1, 0])
       const visitor = guest?.enter()
       assert.isDefined(visitor)
       assert.strictEqual(visitor.since, 5)
@@ -121,11 +123,13 @@ describe("Doorman", () => {
   it.effect("an eviction between the last word and the first reader is seen by the reader", () =>
     Effect.gen(function* () {
       const doorman = yield* AtWork
-      const visitor = call(doorman, "192.0.2.1").guest?.enter()
+      const { dismissals, guest } = call(doorman, "192.0.2.1")
+      const visitor = guest?.enter()
       for (const last of [2, 3, 4]) call(doorman, `192.0.2.${last}`)
       const lost = yield* Effect.flip(visitor?.seat.lost ?? Effect.never)
       assert.strictEqual(lost.reason, "made-room")
-      // Whoever serves it tells of its end.
+      // Whoever serves it ends it, and tells of that.
+      assert.strictEqual(dismissals(), 0)
       assert.deepStrictEqual(yield* told, [])
     }).pipe(Effect.provide(world))
   )

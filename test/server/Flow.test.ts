@@ -1,15 +1,18 @@
 /**
  * Whole servers whose bandwidth is limited, that see slow peers, and that are full for an account.
  */
-import { assert, describe } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import * as ThrottledSocket from "../../src/domain/channel/ThrottledSocket.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
+import { packRanges } from "../../src/domain/file/Packed.ts"
+import { packFiles } from "../../src/domain/file/PackedFiles.ts"
 import {
   contentBlockBytes,
   goodbyeMillisecondsMax,
   keepAliveMilliseconds,
+  ownWorkBytesPerSecondMin,
   receivedPartBytes,
   stallMillisecondsMax,
   throttledBytesPerSecondMin,
@@ -17,7 +20,13 @@ import {
 } from "../../src/domain/limits.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as HostileClient from "../../src/domain/testing/HostileClient.ts"
-import { defaultLimits } from "../../src/server/ServerLimits.ts"
+import * as Session from "../../src/domain/session/Session.ts"
+import type { Session as State, SessionInput } from "../../src/domain/session/SessionState.ts"
+import { connectionId, encodedLength, type Frame, RequestId } from "../../src/domain/wire/Frame.ts"
+import * as Message from "../../src/domain/wire/Message.ts"
+import * as Flow from "../../src/server/Flow.ts"
+import { defaultLimits, ServerLimits } from "../../src/server/ServerLimits.ts"
+import { aDigest, ready } from "../domain/session/arbitraries.ts"
 import * as slowSocket from "../slowSocket.ts"
 import { connect, dial, scenario, settle, Watch } from "./world.ts"
 
@@ -285,5 +294,203 @@ describe("sessions of an account", () => {
         assert.deepStrictEqual((yield* Watch).outcomes(), ["too-many-of-account"])
       }),
     { limits: { sessionsPerAccount: 1 } }
+  )
+})
+
+describe("the patience with a session", () => {
+  const window = 10_000
+  const id = RequestId.make(1)
+  const body = (length: number): Frame => ({ kind: "content", id, parts: [new Uint8Array(length)] })
+  const ping: Frame = { kind: "message", id: connectionId, body: Message.Client.encode({ _tag: "Ping" }) }
+  const download: SessionInput = { _tag: "Message", id, message: { _tag: "Download", name } }
+  const opened: SessionInput = { _tag: "Opened", id, size, modified: 0, from: 0 }
+  const upload: SessionInput = { _tag: "Message", id, message: { _tag: "Upload", name, size, modified: 0 } }
+  const cancel: SessionInput = { _tag: "Message", id, message: { _tag: "Cancel" } }
+  const staged: SessionInput = { _tag: "Staged", id, resumed: 0, base: undefined }
+
+  /** A flow whose peer lets time pass as it is told, and how often it was found too slow. */
+  const watched = Effect.gen(function* () {
+    const flow = yield* Flow.make
+    let [state, tooSlow]: [State, number] = [ready, 0]
+    flow.whenTooSlow(() => (tooSlow += 1))
+    let receiving: Effect.Effect<ReadonlyArray<Frame>> = Effect.succeed([])
+    let sending: Effect.Effect<unknown> = Effect.void
+    const network = {
+      receives: (now: typeof receiving): void => void (receiving = now),
+      sends: (now: typeof sending): void => void (sending = now)
+    }
+    const traffic = { received: 0, sent: 0 }
+    const channel = flow.through(
+      {
+        receive: Effect.suspend(() => receiving),
+        send: (frame) => Effect.map(sending, () => void (traffic.sent += encodedLength(frame))),
+        end: Effect.void,
+        traffic
+      },
+      (work) => work
+    )
+    const steps = (...inputs: ReadonlyArray<SessionInput>): void => {
+      for (const input of inputs) {
+        const next = Session.step(state, input)
+        state = next.state
+        flow.step({ input, ...next })
+      }
+    }
+    const awaiting = Effect.suspend(() =>
+      Effect.forkChild(flow.awaited(state, Effect.never), { startImmediately: true })
+    )
+    return { awaiting, channel, flow, network, steps, tooSlow: () => tooSlow }
+  }).pipe(
+    Effect.provideService(ServerLimits, {
+      ...defaultLimits,
+      minimumBytesPerSecond: 1_000,
+      minimumRateMilliseconds: window
+    })
+  )
+
+  it.effect("counts what a client takes to let content go, and begins anew with each request", () =>
+    Effect.gen(function* () {
+      const { channel, network, steps, tooSlow } = yield* watched
+      network.sends(TestClock.adjust(window))
+      for (const next of [1, 2]) {
+        const of = { id: RequestId.make(next) }
+        steps({ ...download, ...of }, { ...opened, ...of })
+        yield* channel.send(body(1))
+        assert.strictEqual(tooSlow(), 0)
+        steps({ _tag: "Delivered", ...of, size, digest: aDigest })
+      }
+      steps({ ...download, id: RequestId.make(3) })
+      yield* channel.send(body(1))
+      yield* channel.send(body(1))
+      assert.strictEqual(tooSlow(), 1)
+    })
+  )
+
+  it.effect("does not count what a client was at work meanwhile, as it says, when it takes content", () =>
+    Effect.gen(function* () {
+      const { channel, network, steps, tooSlow } = yield* watched
+      yield* TestClock.adjust(2 * window)
+      steps(download, opened)
+      network.receives(Effect.succeed([ping]))
+      network.sends(Effect.andThen(TestClock.adjust(2 * window), Effect.orDie(channel.receive)))
+      yield* channel.send(body(1))
+      assert.strictEqual(tooSlow(), 0)
+    })
+  )
+
+  it.effect("counts from when content is due, and not from the last word before it", () =>
+    Effect.gen(function* () {
+      const { awaiting, channel, network, steps, tooSlow } = yield* watched
+      network.receives(
+        Effect.gen(function* () {
+          yield* TestClock.adjust(2 * window)
+          steps(upload, staged)
+          yield* awaiting
+          yield* TestClock.adjust(window)
+          return [body(1)]
+        })
+      )
+      yield* channel.receive
+      assert.strictEqual(tooSlow(), 0)
+    })
+  )
+
+  it.effect("counts what an upload or a bundle is silent, and takes nothing for a sign of life but what is one", () =>
+    Effect.gen(function* () {
+      const files = packFiles([{ name, size: 2, modified: 0, digest: aDigest }])
+      const bundle: SessionInput = { _tag: "Message", id, message: { _tag: "UploadBundle", files } }
+      for (const [inputs, frames, counts] of [
+        [[upload, staged], [ping], 0],
+        [[bundle], [ping], 0],
+        [[upload, staged], [], 1],
+        [[upload, staged], [body(1)], 1],
+        [[bundle], [body(1)], 1],
+        [[upload, staged], [ping, body(1)], 1],
+        [[upload, staged], [{ ...ping, id }], 1]
+      ] as const) {
+        const { awaiting, channel, network, steps, tooSlow } = yield* watched
+        steps(...inputs)
+        yield* awaiting
+        network.receives(Effect.as(TestClock.adjust(window + 2), frames))
+        yield* channel.receive
+        assert.strictEqual(tooSlow(), counts)
+      }
+    })
+  )
+
+  it.effect("counts nothing once what was due is there", () =>
+    Effect.gen(function* () {
+      const { awaiting, channel, network, steps, tooSlow } = yield* watched
+      steps(upload, staged)
+      yield* Fiber.interrupt(yield* awaiting)
+      network.receives(Effect.as(TestClock.adjust(2 * window), [body(1)]))
+      yield* channel.receive
+      assert.strictEqual(tooSlow(), 0)
+    })
+  )
+
+  it.effect("takes what a client has copied here for what it would have sent", () =>
+    Effect.gen(function* () {
+      const { awaiting, channel, network, steps, tooSlow } = yield* watched
+      const base = { size, modified: 0 }
+      steps({ _tag: "Message", id, message: { _tag: "Para", name, size, modified: 0 } }, { ...staged, base })
+      yield* awaiting
+      const ranges = packRanges([{ offset: 0, length: window }])
+      for (const _ of [1, 2, 3]) {
+        network.receives(Effect.as(TestClock.adjust(window), [{ ...ping, id }]))
+        yield* channel.receive
+        steps({ _tag: "Message", id, message: { _tag: "Copies", ranges } })
+      }
+      assert.strictEqual(tooSlow(), 0)
+    })
+  )
+
+  it.effect("counts no time of what is no content, and each byte that is sent once", () =>
+    Effect.gen(function* () {
+      const { channel, flow, network, steps, tooSlow } = yield* watched
+      steps(download, opened)
+      network.sends(TestClock.adjust(2 * window))
+      yield* channel.send(ping)
+      assert.strictEqual(tooSlow(), 0)
+      network.sends(Effect.void)
+      const other = yield* watched
+      yield* other.channel.send(ping)
+      const whole = encodedLength(body(1_000)) + encodedLength(body(2_000))
+      yield* other.channel.send(body(whole - encodedLength(body(0))))
+      yield* channel.send(body(1_000))
+      yield* channel.send(body(2_000))
+      yield* TestClock.adjust(1_000)
+      const now = 2 * window + 1_000
+      const [one, two] = [flow.status(now).sentPerSecond, other.flow.status(now).sentPerSecond]
+      assert.isAbove(one, 0)
+      assert.strictEqual(one, two)
+    })
+  )
+
+  it.effect("believes so many signs of life for each request anew", () =>
+    Effect.gen(function* () {
+      const { awaiting, channel, network, steps, tooSlow } = yield* watched
+      steps(upload, staged)
+      const longest = defaultLimits.idleMilliseconds + (size * 1000) / ownWorkBytesPerSecondMin
+      network.receives(Effect.as(TestClock.adjust(window), [ping]))
+      for (let passed = 0; passed < longest; passed += window) yield* channel.receive
+      const of = { id: RequestId.make(2) }
+      steps({ ...cancel, id }, { ...upload, ...of }, { ...staged, ...of })
+      yield* awaiting
+      for (const _ of [1, 2]) yield* channel.receive
+      assert.strictEqual(tooSlow(), 0)
+    })
+  )
+
+  it.effect("lets nobody claim the time before a request by a sign of life in it", () =>
+    Effect.gen(function* () {
+      const { channel, network, steps, tooSlow } = yield* watched
+      yield* TestClock.adjust(3 * window)
+      steps(download, opened)
+      network.receives(Effect.succeed([ping]))
+      network.sends(Effect.andThen(Effect.orDie(channel.receive), TestClock.adjust(window + 2)))
+      yield* channel.send(body(1))
+      assert.strictEqual(tooSlow(), 1)
+    })
   )
 })

@@ -42,6 +42,19 @@ describe("a server that works for long", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.effect("does not take the peer for gone meanwhile, and does so long after it", () =>
+    Effect.gen(function* () {
+      const { channel, watchdog } = yield* world
+      const alive = yield* KeepAlive.make(channel, watchdog)
+      const watching = yield* Effect.forkChild(watchdog.watch, { startImmediately: true })
+      yield* Effect.forkChild(alive(Effect.sleep(2 * stallMillisecondsMax)), { startImmediately: true })
+      yield* TestClock.adjust(2 * stallMillisecondsMax)
+      assert.strictEqual(watching.pollUnsafe(), undefined)
+      yield* TestClock.adjust(2 * stallMillisecondsMax)
+      assert.isDefined(watching.pollUnsafe())
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("says nothing more until the last was taken", () =>
     Effect.gen(function* () {
       const { channel, open, sent, watchdog } = yield* world

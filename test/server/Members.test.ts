@@ -9,13 +9,13 @@ import { Accounts, type AccountState } from "../../src/domain/session/Accounts.t
 import { everything } from "../../src/domain/session/Grant.ts"
 import type { FromServer } from "../../src/domain/session/SessionState.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
-import { Members } from "../../src/server/Members.ts"
+import { Members, type Met } from "../../src/server/Members.ts"
 import * as PublicAccount from "../../src/server/PublicAccount.ts"
 import { quickCrypto } from "../crypto.ts"
 
-describe("another account of the same name", () => {
-  const record = Redacted.make(new Uint8Array(recordBytes))
+const record = Redacted.make(new Uint8Array(recordBytes))
 
+describe("another account of the same name", () => {
   const noAccounts = Layer.unwrap(
     Effect.flatMap(Opaque, ({ createSetup }) => Effect.map(createSetup, (setup) => Accounts.layerMemory(setup, 1)))
   )
@@ -91,6 +91,74 @@ describe("another account of the same name", () => {
       assert.deepStrictEqual(told, [{ _tag: "Revoked" }])
     }).pipe(Effect.provide(withPublicAccount))
   )
+})
+
+describe("what a session is told", () => {
+  const { user } = Fixture.ada
+  const withAccounts = Layer.provideMerge(Members.layer, Layer.orDie(Fixture.accounts))
+  const watched = Effect.fnUntraced(function* (met?: Met) {
+    const told: Array<FromServer> = []
+    const tell = (change: FromServer) => Effect.sync(() => void told.push(change))
+    const member = yield* (yield* Members).join(user, everything, tell, met)
+    return { told, member }
+  })
+
+  it.effect("is each change once: of its rights, and that it is over", () =>
+    Effect.gen(function* () {
+      const { member, told } = yield* watched()
+      const accounts = yield* Accounts
+      yield* TestClock.adjust(accountsLookMilliseconds)
+      yield* accounts.change(user, (state) => ({ ...state, grant: { rights: ["read"] } }))
+      yield* TestClock.adjust(3 * accountsLookMilliseconds)
+      const granted = { _tag: "Granted", rights: ["read"] } as const
+      assert.deepStrictEqual(told, [granted])
+      assert.deepStrictEqual(member.grant(), { rights: ["read"] })
+      yield* accounts.remove(user)
+      yield* TestClock.adjust(3 * accountsLookMilliseconds)
+      assert.deepStrictEqual(told, [granted, { _tag: "Revoked" }])
+    }).pipe(Effect.scoped, Effect.provide(withAccounts), Effect.provide(quickCrypto))
+  )
+
+  it.effect("is that it is over, where the account it met before its login is another one by now", () =>
+    Effect.gen(function* () {
+      const met = yield* (yield* Members).meet(user)
+      const accounts = yield* Accounts
+      yield* accounts.remove(user)
+      yield* accounts.add(user, record, 1_000, everything)
+      const { told } = yield* watched(met)
+      yield* TestClock.adjust(accountsLookMilliseconds)
+      assert.deepStrictEqual(told, [{ _tag: "Revoked" }])
+    }).pipe(Effect.scoped, Effect.provide(withAccounts), Effect.provide(quickCrypto))
+  )
+
+  it.effect("is that it is over, where a source gives another root and says nothing of it", () => {
+    let moved = false
+    const moving = Layer.effect(
+      Accounts,
+      Effect.map(Accounts, (accounts) => ({
+        ...accounts,
+        grants: Effect.sync(() => () => (moved ? { ...everything, root: FileName.make("away") } : everything))
+      }))
+    ).pipe(Layer.provide(Layer.orDie(Fixture.accounts)))
+    return Effect.gen(function* () {
+      const { told } = yield* watched()
+      yield* TestClock.adjust(accountsLookMilliseconds)
+      assert.deepStrictEqual(told, [])
+      moved = true
+      yield* TestClock.adjust(accountsLookMilliseconds)
+      assert.deepStrictEqual(told, [{ _tag: "Revoked" }])
+    }).pipe(Effect.scoped, Effect.provide(Layer.provideMerge(Members.layer, moving)), Effect.provide(quickCrypto))
+  })
+
+  it.effect("is nothing of an account that could not be looked up when it was met", () => {
+    const broken = Layer.effect(
+      Accounts,
+      Effect.map(Accounts, (accounts) => ({ ...accounts, list: Effect.die("a fault of the source") }))
+    ).pipe(Layer.provide(Layer.orDie(Fixture.accounts)))
+    return Effect.gen(function* () {
+      assert.strictEqual(yield* (yield* Members).meet(user), undefined)
+    }).pipe(Effect.provide(Layer.provideMerge(Members.layer, broken)), Effect.provide(quickCrypto))
+  })
 })
 
 describe("an account source that breaks while sessions are open", () => {

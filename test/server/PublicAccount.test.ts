@@ -3,9 +3,10 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, FileSystem, Layer, Redacted } from "effect"
 import { UserName } from "../../src/domain/channel/HandshakeMessage.ts"
-import { Opaque, type Password, recordBytes } from "../../src/domain/channel/Opaque.ts"
+import { Opaque, type Password, recordBytes, type RegistrationRecord } from "../../src/domain/channel/Opaque.ts"
 import * as DigestPortable from "../../src/domain/file/DigestPortable.ts"
 import { Accounts } from "../../src/domain/session/Accounts.ts"
+import { everything } from "../../src/domain/session/Grant.ts"
 import * as PublicAccount from "../../src/server/PublicAccount.ts"
 
 const ada = UserName.make("ada")
@@ -38,6 +39,36 @@ describe("on loopback", () => {
       assert.isFalse(yield* logsIn(PublicAccount.publicUser, Redacted.make("1234567")))
       assert.isFalse(yield* logsIn(ada, PublicAccount.publicPassword))
     }).pipe(Effect.provide(onLoopback))
+  )
+
+  it.effect("it may do everything until there is a real account, and is nobody's but its own", () =>
+    Effect.gen(function* () {
+      const accounts = yield* Accounts
+      const granted = Effect.map(accounts.grants, (grants) => [PublicAccount.publicUser, ada].map(grants))
+      assert.deepStrictEqual(yield* granted, [everything, undefined])
+      assert.isUndefined(yield* accounts.find(ada))
+      yield* accounts.put(ada, record, 1)
+      assert.deepStrictEqual(yield* granted, [undefined, everything])
+    }).pipe(Effect.provide(onLoopback))
+  )
+
+  it.effect("its record is kept where it is made, and not made again where it was kept", () =>
+    Effect.gen(function* () {
+      let kept: RegistrationRecord | undefined
+      let made = 0
+      const keep = {
+        get: Effect.sync(() => kept),
+        set: (now: RegistrationRecord) => Effect.sync(() => ((kept = now), void (made += 1)))
+      }
+      const layer = PublicAccount.layer({ loopback: true, host: "127.0.0.1", keep })
+      const found = Effect.flatMap(Accounts, (accounts) => accounts.find(PublicAccount.publicUser))
+      for (let start = 0; start < 2; start++) {
+        const seen = yield* Effect.provide(found, layer)
+        assert.isDefined(seen)
+        assert.strictEqual(seen, kept)
+      }
+      assert.strictEqual(made, 1)
+    }).pipe(Effect.provide(quick))
   )
 
   it.effect("it is no entry: not listed, not removed", () =>
@@ -124,6 +155,26 @@ describe("keeping the record", () => {
           Redacted.value((yield* keep.get) ?? Redacted.make(new Uint8Array())),
           Redacted.value(record)
         )
+      })
+    )
+  )
+
+  it.live("gives nothing for another stretching, for a record of another length, or for a file that is too long", () =>
+    kept((path) =>
+      Effect.gen(function* () {
+        const fs = yield* FileSystem.FileSystem
+        const keep = yield* keepAt(path)
+        yield* keep.set(record)
+        const setup = yield* (yield* Accounts).setup
+        const other = Accounts.layerMemory(setup, 2)
+        assert.isUndefined(yield* (yield* Effect.provide(keepAt(path), other)).get)
+        const text = yield* fs.readFileString(path)
+        yield* fs.writeFileString(path, text.padEnd(4096))
+        assert.isDefined(yield* keep.get)
+        yield* fs.writeFileString(path, text.padEnd(4097))
+        assert.isUndefined(yield* keep.get)
+        yield* keep.set(Redacted.make(new Uint8Array(recordBytes + 3).fill(9)))
+        assert.isUndefined(yield* keep.get)
       })
     )
   )

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, type Fiber, Layer, Result, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
-import { attemptMillisecondsMax } from "../../src/domain/limits.ts"
+import { attemptMillisecondsMax, trustedAddressesMax } from "../../src/domain/limits.ts"
 import * as Peer from "../../src/server/Peer.ts"
 import { type Progress, type Seat, Seats } from "../../src/server/Seats.ts"
 import { defaultLimits, ServerLimits } from "../../src/server/ServerLimits.ts"
@@ -85,7 +85,7 @@ describe("Seats", () => {
   it.effect("the most crowded address makes room, whatever it has done; a newcomer adds to its own", () =>
     Effect.gen(function* () {
       const crowd = yield* Effect.forEach([1, 2, 3], () => held(stranger(1), "greeted"))
-      const pair = yield* Effect.forEach([1, 2], () => held(stranger(2)))
+      const pair = yield* Effect.forEach([1, 2], () => held(stranger(2), "greeted"))
       const alone = yield* held(stranger(3))
       yield* held(stranger(4))
       assert.deepStrictEqual(yield* losers(crowd), [0])
@@ -106,6 +106,32 @@ describe("Seats", () => {
       yield* held(stranger(2))
       assert.deepStrictEqual(yield* losers([known, ...others]), [1])
     }).pipe(Effect.scoped, seatedWith({ sessionsBeforeLogin: 3, sessions: 4 }))
+  )
+
+  it.effect("lets one who has logged in before end a try, also where another such comes", () =>
+    Effect.gen(function* () {
+      yield* acquaint(stranger(1))
+      yield* acquaint(stranger(2))
+      const known = yield* held(stranger(1), "trying")
+      assert.strictEqual(yield* reason(stranger(2)), "too-many-before-login")
+      yield* TestClock.adjust(attemptMillisecondsMax)
+      yield* held(stranger(2))
+      assert.deepStrictEqual(yield* losers([known]), [0])
+    }).pipe(Effect.scoped, seatedWith({ sessionsBeforeLogin: 1 }))
+  )
+
+  it.effect("remembers so many addresses, and forgets the one whose last login is the longest ago", () =>
+    Effect.gen(function* () {
+      for (let index = 0; index < trustedAddressesMax; index++) yield* acquaint(stranger(index))
+      const isSpared = (index: number) =>
+        Effect.scoped(Effect.andThen(take(stranger(index)), Effect.map(Effect.exit(take(local)), Exit.isFailure)))
+      assert.isTrue(yield* isSpared(0))
+      yield* acquaint(stranger(0))
+      assert.deepStrictEqual(yield* Effect.forEach([0, 1, 2], isSpared), [true, true, true])
+      yield* acquaint(stranger(trustedAddressesMax))
+      const last = [0, 1, 2, trustedAddressesMax]
+      assert.deepStrictEqual(yield* Effect.forEach(last, isSpared), [true, false, true, true])
+    }).pipe(seatedWith({ sessionsBeforeLogin: 1 }))
   )
 
   it.effect("loopback is everybody's on a machine: a login from it spares nobody", () =>
@@ -144,6 +170,46 @@ describe("Seats", () => {
       yield* Scope.close(scope, Exit.void)
       assert.deepStrictEqual(yield* counts, { all: 1, beforeLogin: 1 })
     }).pipe(Effect.scoped, seatedWith({ sessionsBeforeLogin: 1 }))
+  )
+
+  it.effect("tells at once who asks after the seat is lost", () =>
+    Effect.gen(function* () {
+      const seat = yield* take(stranger(1))
+      yield* held(stranger(2))
+      let told = 0
+      seat.whenLost(() => (told += 1))
+      assert.strictEqual(told, 1)
+      assert.strictEqual((yield* Effect.flip(seat.lost)).reason, "made-room")
+    }).pipe(Effect.scoped, seatedWith({ sessionsBeforeLogin: 1 }))
+  )
+
+  it.effect("who tries has come as far as that, whatever is told after it", () =>
+    Effect.gen(function* () {
+      const back = yield* held(stranger(1), "trying")
+      yield* TestClock.adjust(attemptMillisecondsMax)
+      const greeted = yield* held(stranger(2), "greeted")
+      yield* back.advance("greeted")
+      yield* held(stranger(3), "trying")
+      assert.deepStrictEqual(yield* losers([back, greeted]), [1])
+      yield* held(stranger(4))
+      assert.deepStrictEqual(yield* losers([back]), [0])
+    }).pipe(Effect.scoped, seatedWith({ sessionsBeforeLogin: 2 }))
+  )
+
+  it.effect("the seat of an admitted one comes back once, and leaves the address no more room before login", () =>
+    Effect.gen(function* () {
+      const other = yield* take(stranger(1))
+      yield* other.admit("ada")
+      const seat = Result.getOrThrow((yield* Seats).hold(stranger(1), 0))
+      yield* seat.admit("ada")
+      seat.giveBack()
+      seat.giveBack()
+      assert.deepStrictEqual(yield* counts, { all: 1, beforeLogin: 0 })
+      const waiting = yield* Effect.forEach([1, 2, 3], () => held(stranger(1)))
+      assert.deepStrictEqual(yield* losers(waiting), [])
+      yield* held(stranger(1))
+      assert.deepStrictEqual(yield* losers(waiting), [0])
+    }).pipe(Effect.scoped, seated)
   )
 
   it.effect("an admitted one makes room before login, not in all", () =>
@@ -186,6 +252,28 @@ describe("Seats", () => {
       assert.deepStrictEqual(yield* losers([...early, own]), [])
       assert.deepStrictEqual(yield* losers(others), [0])
     }).pipe(seated)
+  )
+
+  it.effect("what comes of the proxy's own address makes room in itself, and in none that it has yet to tell of", () =>
+    Effect.gen(function* () {
+      const early = yield* Effect.forEach([1, 2], () => held({ ...stranger(1), proxy: true }))
+      const own = yield* Effect.forEach([1, 2, 3], () => held(stranger(1)))
+      yield* held(stranger(1))
+      assert.deepStrictEqual(yield* losers([...early, ...own]), [2])
+      const others = yield* Effect.forEach([2, 3, 4, 5, 6], (index) => held(stranger(index)))
+      assert.deepStrictEqual(yield* losers([...early, ...own]), [2])
+      yield* held(stranger(7))
+      assert.deepStrictEqual(yield* losers([...early, ...own, ...others]), [2, 3])
+    }).pipe(Effect.scoped, seated)
+  )
+
+  it.effect("where an address has all of its tries under way, none that a proxy has yet to tell of is lost", () =>
+    Effect.gen(function* () {
+      const early = yield* Effect.forEach([1, 2], () => held({ ...stranger(1), proxy: true }))
+      yield* Effect.forEach([1, 2, 3], () => held(stranger(1), "trying"))
+      assert.strictEqual(yield* reason(stranger(1)), "too-many-from-address")
+      assert.deepStrictEqual(yield* losers(early), [])
+    }).pipe(Effect.scoped, seated)
   )
 
   it.effect("a proxy's connections count for whom it names, and for nobody before", () =>

@@ -1,10 +1,16 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Effect } from "effect"
 import { FileName, segmentKey } from "../../../src/domain/file/FileName.ts"
-import { bundlesInFlightMax, loginAttemptsMax, requestsInFlightMax } from "../../../src/domain/limits.ts"
+import {
+  blocksAskedBytesMax,
+  bundlesInFlightMax,
+  loginAttemptsMax,
+  requestsInFlightMax
+} from "../../../src/domain/limits.ts"
 import { lacking, type Rights, rights } from "../../../src/domain/session/Grant.ts"
 import * as Session from "../../../src/domain/session/Session.ts"
 import {
+  type Base,
   type LoginPhase,
   type Session as State,
   type SessionInput,
@@ -409,6 +415,31 @@ describe("uploads", () => {
     assert.deepStrictEqual(state, { ...ready, lastId: RequestId.make(1) })
   })
 
+  it("sends what is behind the place where a download goes on, and no empty range behind the last byte", () => {
+    const id = RequestId.make(1)
+    for (const [from, ranges] of [
+      [3, [{ offset: 3, length: 2 }]],
+      [5, []]
+    ] as const) {
+      const opened: SessionInput = { _tag: "Opened", id, size: 5, modified: 0, from }
+      const { outputs } = run(ready, [say(1, download), opened])
+      assert.deepStrictEqual(outputs[2], { _tag: "SendContent", id, ranges })
+    }
+  })
+
+  it("lists with content what is named, or everything", () => {
+    for (const [alike, content] of [
+      [[name], [name]],
+      [undefined, []]
+    ] as const) {
+      const { outputs } = run(ready, [say(1, { _tag: "Fetch", content: true, ...(alike && { alike }) })])
+      assert.deepStrictEqual(
+        outputs.map((output) => output._tag === "List" && output.content),
+        [content]
+      )
+    }
+  })
+
   it("narrows a listing by the keys of outermost parts", () => {
     const names = ["Docs/a", "dOCS", "ß/x"].map((name) => FileName.make(name))
     const { outputs } = run(ready, [say(1, { _tag: "Fetch", alike: names })])
@@ -517,6 +548,40 @@ describe("para", () => {
   })
 })
 
+describe("para of a file that is the same already", () => {
+  const over = (base: Base): SessionInput => ({ _tag: "Staged", id: RequestId.make(1), resumed: 0, base })
+  const same = over({ size: 5, modified: 3, digest: aDigest })
+
+  it("writes nothing where the digest is the one that the server has told, and drops what was left", () => {
+    const { outputs, state } = run(ready, [say(1, para(5)), same, say(1, commit(5))])
+    assert.deepStrictEqual(tags(outputs), ["Stage", "1 SameFileHere", "Discard", "1 SuccessfullyParallelized"])
+    assert.deepStrictEqual(outputs[2], { _tag: "Discard", id: RequestId.make(1), drop: true })
+    assert.deepStrictEqual(state, { ...ready, lastId: RequestId.make(1) })
+  })
+
+  it("is written where content came for it, and refused where some of it did or its size is another", () => {
+    const rest = (...inputs: ReadonlyArray<SessionInput>) => tags(run(ready, inputs).outputs).slice(2)
+    assert.deepStrictEqual(rest(say(1, para(5)), same, content(1, 5), say(1, commit(5))), ["Write", "Commit"])
+    const refusal = ["Discard", "1 Refused"]
+    assert.deepStrictEqual(rest(say(1, para(5)), same, content(1, 4), say(1, commit(5))), ["Write", ...refusal])
+    assert.deepStrictEqual(rest(say(1, para(9)), same, say(1, commit(5))), refusal)
+    const unknown = over({ size: 5, modified: 3 })
+    assert.deepStrictEqual(rest(say(1, para(5)), unknown, say(1, commit(5))), refusal)
+  })
+
+  it("is asked about in so many bytes at once, and no more", () => {
+    const size = blocksAskedBytesMax + 1
+    const asked = (length: number) =>
+      run(ready, [
+        say(1, para(5)),
+        over({ size, modified: 3 }),
+        say(1, { _tag: "NeedBlocks", ranges: packRanges([{ offset: 0, length }]) })
+      ])
+    assert.deepStrictEqual(tags(asked(blocksAskedBytesMax).outputs), ["Stage", "1 SameFileHere", "SendBlocks"])
+    assert.deepStrictEqual(asked(size).state, { _tag: "Closed", reason: "protocol-violation" })
+  })
+})
+
 describe("cancel", () => {
   it("takes a command that waits out of the queue, at once", () => {
     const { outputs } = run(ready, [
@@ -542,6 +607,17 @@ describe("cancel", () => {
   it("discards what is being received, and expects no more of it", () => {
     const inputs = [say(1, upload(5)), staged(1), content(1, 1), say(1, { _tag: "Cancel" })]
     assert.deepStrictEqual(tags(run(ready, inputs).outputs), ["Stage", "1 Proceed", "Write", "Discard", "1 Refused"])
+    assert.strictEqual(run(ready, [...inputs, content(1, 1)]).state._tag, "Closed")
+  })
+
+  it("is the last that comes for an upload, also when the store refuses it after that", () => {
+    const inputs = [say(1, upload(5)), say(1, { _tag: "Cancel" }), refused(1)] as const
+    assert.deepStrictEqual(run(ready, inputs).state, { ...ready, lastId: RequestId.make(1) })
+  })
+
+  it("ends the body of one that was refused, also while another request is served", () => {
+    const inputs = [say(1, upload(5)), refused(1), say(2, { _tag: "Fetch" }), say(1, { _tag: "Cancel" })]
+    assert.strictEqual(run(ready, inputs).state._tag, "Transferring")
     assert.strictEqual(run(ready, [...inputs, content(1, 1)]).state._tag, "Closed")
   })
 
@@ -670,6 +746,27 @@ describe("the end", () => {
     }
   })
 
+  it("is no Bye of a request's id, and ends the session", () => {
+    for (const inputs of [[], [say(1, { _tag: "Fetch" })]]) {
+      const { state } = run(ready, [...inputs, say(2, { _tag: "Bye" })])
+      assert.deepStrictEqual(state, { _tag: "Closed", reason: "protocol-violation" })
+    }
+  })
+
+  it("waits for no proof of a client that has ended before it", () => {
+    const id = RequestId.make(1)
+    const answered: SessionInput = {
+      _tag: "PasswordAnswered",
+      id,
+      ke2: ke1,
+      response: ke1,
+      stretching: 1
+    }
+    const { outputs, state } = run(ready, [say(1, everyMessage.PasswordStart), answered, ended])
+    assert.deepStrictEqual(tags(outputs), ["AnswerPassword", "1 PasswordAnswer", "Close"])
+    assert.deepStrictEqual(state, { _tag: "Closed", reason: "ended-early" })
+  })
+
   it("finishes what was asked before Bye, and takes nothing after it", () => {
     const { outputs } = run(ready, [say(1, { _tag: "Fetch" }), say(2, download), bye, listed])
     assert.deepStrictEqual(tags(outputs), ["List", "1 Listed", "Open"])
@@ -712,6 +809,13 @@ describe("the end", () => {
     const { outputs, state } = run(ready, [say(1, upload(5)), staged(1), content(1, 1), ended])
     assert.deepStrictEqual(tags(outputs), ["Stage", "1 Proceed", "Write", "Discard", "Close"])
     assert.deepStrictEqual(state, { _tag: "Closed", reason: "ended-early" })
+  })
+
+  it("keeps nothing of an upload that is staged when its client has ended", () => {
+    for (const end of [staged(1), refused(1)]) {
+      const { state } = run(ready, [say(1, upload(5)), ended, end])
+      assert.deepStrictEqual(state, { _tag: "Closed", reason: "bye" })
+    }
   })
 
   it("waits for no content of a client that has ended, and serves what it still may want", () => {

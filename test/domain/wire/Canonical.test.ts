@@ -90,6 +90,26 @@ describe("Canonical", () => {
     })
   )
 
+  it("takes no key that does not come behind the one before it", () => {
+    const map = (...keys: ReadonlyArray<string>) =>
+      Uint8Array.of(0xa0 + keys.length, ...keys.flatMap((key) => [0x61, key.charCodeAt(0), 0]))
+    assert.deepStrictEqual(Canonical.decode(map("a", "b", "c")), { a: 0, b: 0, c: 0 })
+    for (const keys of [
+      ["a", "b", "b"],
+      ["a", "c", "b"],
+      ["b", "a", "c"]
+    ]) {
+      assert.strictEqual(Canonical.decode(map(...keys)), undefined)
+    }
+  })
+
+  it("gives bytes of their own, which stay when the memory they came in is used again", () => {
+    const bytes = encoded(Uint8Array.of(1, 2, 3))
+    const read = Canonical.decode(bytes)
+    bytes.fill(9)
+    assert.deepStrictEqual(read, Uint8Array.of(1, 2, 3))
+  })
+
   it("goes no deeper than messages do", () => {
     assert.strictEqual(Canonical.decode(new Uint8Array(60_000).fill(0x81)), undefined)
   })
