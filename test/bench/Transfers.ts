@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import type { Bench, Case, Scale } from "./Bench.ts"
 import type { Contestant, Operation, Service } from "./Contestant.ts"
-import { type Command, output, quiet, type Run, runAll } from "./Processes.ts"
+import { type Command, output, quiet, run, type Run, runAll, type RunOptions } from "./Processes.ts"
 import * as Data from "./Data.ts"
 import * as Place from "./Place.ts"
 
@@ -50,7 +50,7 @@ export interface Transfers extends Omit<Case, "run"> {
 
 /** What uploads are called at the server: told apart from what is there to be downloaded. */
 const uploaded = "up"
-const served = "down"
+export const served = "down"
 
 /** Starts a contestant's server; what is downloaded lies in its root as further names of the files of `data`. */
 export const stand = async (
@@ -70,7 +70,7 @@ export const stand = async (
 }
 
 /** Takes away what was moved. */
-const clean = ({ client, root }: Stand): void => {
+export const clean = ({ client, root }: Stand): void => {
   for (const name of readdirSync(root)) {
     if (name !== served && !name.startsWith(".")) rmSync(join(root, name), { recursive: true })
   }
@@ -114,6 +114,18 @@ const commandsOf = ({ service }: Stand, { operation, times }: Step, { from, to }
   return times === undefined
     ? [command(from, to)]
     : Array.from(numbers(times), (index) => command(from, `${to}-${index}`))
+}
+
+/** Runs one program of a stand to its end; fails when it does. */
+export const ran = async (
+  command: Command | undefined,
+  { service }: Stand,
+  options: Omit<RunOptions, "server"> = { secondsMax }
+): Promise<Run> => {
+  if (command === undefined) throw new Error("has no such command")
+  const result = await run(command, { ...options, server: service.server })
+  if (result.code !== 0) throw new Error(`ended with ${String(result.code)}: ${result.errors.slice(-300)}`)
+  return result
 }
 
 const can = ({ service }: Stand, { operation, times }: Step): boolean =>

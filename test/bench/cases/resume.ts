@@ -5,35 +5,26 @@
  * The bytes that cross are looked at every few milliseconds, so "half-way" is that and what came meanwhile.
  */
 import { once } from "node:events"
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs"
+import { rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import type { Bench, Case } from "../Bench.ts"
 import * as Data from "../Data.ts"
 import * as Place from "../Place.ts"
-import { type Command, pause, run, type Run, settle, start } from "../Processes.ts"
-import { rounds, type Stand, stands, timed } from "../Transfers.ts"
+import { type Command, pause, type Run, settle, start } from "../Processes.ts"
+import { clean, ran, rounds, served, type Stand, stands, timed } from "../Transfers.ts"
 
 const name = "resume"
 const item = "big"
-const served = "down"
 const tiny = "tiny"
 const lookMilliseconds = 2
 /** So much of the file must have crossed again to be new content, and not what both ends compare before. */
 const movingShare = 1 / 128
-const secondsMax = 300
 
 interface Round {
   readonly bench: Bench
   readonly place: Place.Place
   readonly stand: Stand
   readonly round: number
-}
-
-const ran = async (command: Command | undefined, { service }: Stand): Promise<Run> => {
-  if (command === undefined) throw new Error("has no such command")
-  const result = await run(command, { server: service.server, secondsMax })
-  if (result.code !== 0) throw new Error(`ended with ${String(result.code)}: ${result.errors.slice(-300)}`)
-  return result
 }
 
 /** Starts a program, and kills it when so many bytes have crossed. */
@@ -62,12 +53,6 @@ const watch = (place: Place.Place, bytes: number): (() => number | undefined) =>
     clearInterval(timer)
     return seconds
   }
-}
-
-const clean = ({ client, root }: Stand): void => {
-  for (const name of readdirSync(root)) if (name !== served && !name.startsWith(".")) rmSync(join(root, name))
-  rmSync(client, { recursive: true })
-  mkdirSync(client)
 }
 
 interface Again extends Run {

@@ -11,13 +11,14 @@ import type { Bench, Case } from "../Bench.ts"
 import * as Data from "../Data.ts"
 import { type Edit, edits } from "../Edits.ts"
 import * as Place from "../Place.ts"
-import { type Command, pause, run, type Run, settle } from "../Processes.ts"
-import { rounds, type Stand, stands, timed } from "../Transfers.ts"
+import { pause, type Run, settle } from "../Processes.ts"
+import { ran, rounds, type Stand, stands, timed } from "../Transfers.ts"
 
 const target = "updated"
 const tiny = "tiny"
 /** The server makes what it keeps of a file one second after the last transfer at the earliest. */
 const keptSecondsMax = 60
+const secondsMax = 900
 
 /** Which updates: over what, and whether they are fsynced. */
 export interface Updates {
@@ -30,16 +31,10 @@ interface Cost extends Run {
   readonly bytes: number
 }
 
-const ran = async (command: Command | undefined, { service }: Stand, memory = false): Promise<Run> => {
-  if (command === undefined) throw new Error("has no updates")
-  const result = await run(command, { server: service.server, memory, secondsMax: 900 })
-  if (result.code !== 0) throw new Error(`ended with ${String(result.code)}: ${result.errors.slice(-300)}`)
-  return result
-}
-
 const update = async (place: Place.Place, stand: Stand, from: string, to: string, memory = false): Promise<Cost> => {
   const before = place.bytes()
-  const result = await ran(stand.service.commands.update?.(from, to), stand, memory)
+  const command = stand.service.commands.update?.(from, to)
+  const result = await ran(command, stand, { memory, secondsMax })
   return { ...result, bytes: place.bytes() - before }
 }
 
@@ -47,7 +42,7 @@ const update = async (place: Place.Place, stand: Stand, from: string, to: string
 const bring = async (place: Place.Place, stand: Stand, base: string): Promise<void> => {
   const { commands, kept, server } = stand.service
   const put = commands.put?.(base, target)
-  await ran(put && place.far(put), stand)
+  await ran(put && place.far(put), stand, { secondsMax })
   const end = performance.now() + keptSecondsMax * 1000
   while (kept?.(target) === false) {
     if (performance.now() > end) throw new Error("the server keeps nothing of the file that was put")
