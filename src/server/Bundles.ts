@@ -32,6 +32,8 @@ import type { SessionWatch } from "./SessionWatch.ts"
 type Asked<Tag extends SessionOutput["_tag"]> = Extract<SessionOutput, { readonly _tag: Tag }>
 
 export interface Bundles {
+  /** Reads small files together: what each is now, and its digest while it is small. What is not read is left out. */
+  readonly digested: (names: ReadonlyArray<FileName>) => Effect.Effect<ReadonlyMap<FileName, Digested>>
   readonly gather: (asked: Asked<"Gather">) => Effect.Effect<void>
   readonly keep: (content: Bytes.Parts) => Effect.Effect<void>
   /** Puts the files of the bundle to their names, to the end whatever becomes of the session. */
@@ -46,6 +48,12 @@ export interface Bundles {
   ) => Effect.Effect<void, SendError>
   /** Lets go of the bundle under way. */
   readonly discard: () => void
+}
+
+/** A file as it was read. */
+export interface Digested {
+  readonly entry: FileEntry
+  readonly digest: ContentDigest | undefined
 }
 
 /** Runs work unless the peer has cancelled. */
@@ -85,22 +93,29 @@ export const make = (options: {
     if (ours) Bytes.giveBackBuffers(contents)
   }
 
-  /** What the files held before, where somebody wants to know. Of a new one nothing is asked for. */
-  const digestsBefore = Effect.fnUntraced(function* (all: ReadonlyArray<FileName>) {
-    const digests = new Map<FileName, ContentDigest>()
-    if (!watch.audited) return digests
-    const names = yield* SmallFiles.present(store, all)
+  const digested = Effect.fnUntraced(function* (names: ReadonlyArray<FileName>) {
+    const all = new Map<FileName, Digested>()
     for (let from = 0; from < names.length;) {
       const read = yield* SmallFiles.readAll(store, names.slice(from), bundleBytesMax)
       for (const [index, one] of read.entries()) {
         const [name, found] = [names[from + index], Result.getOrUndefined(one)]
         if (name === undefined || found === undefined) continue
         const { content, entry } = found
-        const before = content === undefined ? yield* known(entry.name) : digestOf(digest, [content])
-        if (before !== undefined) digests.set(name, before)
+        all.set(name, { entry, digest: content && digestOf(digest, [content]) })
       }
       letGo(read.flatMap((one) => (Result.isSuccess(one) ? (one.success.content ?? []) : [])))
       from += Math.max(1, read.length)
+    }
+    return all
+  })
+
+  /** What the files held before, where somebody wants to know. Of a new one nothing is asked for. */
+  const digestsBefore = Effect.fnUntraced(function* (all: ReadonlyArray<FileName>) {
+    const digests = new Map<FileName, ContentDigest>()
+    if (!watch.audited) return digests
+    for (const [name, { digest, entry }] of yield* digested(yield* SmallFiles.present(store, all))) {
+      const before = digest ?? (yield* known(entry.name))
+      if (before !== undefined) digests.set(name, before)
     }
     return digests
   })
@@ -212,6 +227,7 @@ export const make = (options: {
   })
 
   return {
+    digested,
     gather: (asked) =>
       Effect.sync(() => {
         const declared = asked.files.reduce((total, { size }) => total + size, 0)

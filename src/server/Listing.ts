@@ -1,19 +1,17 @@
 /**
  * A listing on its way to the client: pages of entries, what is not in them, and content that goes along.
  */
-import { Effect, Result, Stream } from "effect"
+import { Effect, Stream } from "effect"
 import type { ChannelFailed } from "../domain/channel/ChannelError.ts"
-import { type Digest, digestOf } from "../domain/file/Digest.ts"
 import type { FileEntry } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
 import { bundlesOf, costOfFile, packEntries } from "../domain/file/PackedFiles.ts"
 import { printable } from "../domain/file/Printable.ts"
-import { bundleBytesMax, bundleFilesMax, deltaBytesMin, listingPageEntriesMax } from "../domain/limits.ts"
+import { bundleFilesMax, deltaBytesMin, listingPageEntriesMax } from "../domain/limits.ts"
 import type { FrameChannel } from "../domain/session/FrameChannel.ts"
 import type { ActionResult, SessionOutput } from "../domain/session/SessionState.ts"
 import type { Confined } from "../domain/store/Confined.ts"
 import type { OpenFile } from "../domain/store/FileStore.ts"
-import * as SmallFiles from "../domain/store/SmallFiles.ts"
 import type { StoreError } from "../domain/store/StoreError.ts"
 import type { Signatures } from "../domain/transfer/Signatures.ts"
 import * as Message from "../domain/wire/Message.ts"
@@ -28,7 +26,6 @@ type Asked = Extract<SessionOutput, { readonly _tag: "List" }>
 /** The listings of one session. */
 export const make = (options: {
   readonly channel: FrameChannel
-  readonly digest: Digest["Service"]
   readonly files: Confined
   readonly signatures: Signatures["Service"]
   readonly bundles: Bundles
@@ -36,7 +33,7 @@ export const make = (options: {
   readonly unlessStopped: Guard
   readonly aliveMeanwhile: Effect.Success<ReturnType<typeof KeepAlive.make>>
 }): ((asked: Asked) => Effect.Effect<ActionResult, ChannelFailed | Stopped | StoreError>) => {
-  const { aliveMeanwhile, bundles, channel, digest, files, signatures, unlessStopped, user } = options
+  const { aliveMeanwhile, bundles, channel, files, signatures, unlessStopped, user } = options
   const { store } = files
 
   const digested = (file: OpenFile) =>
@@ -55,20 +52,13 @@ export const make = (options: {
 
   /** The entries with their digests: what is too small to have its digest kept is read together. */
   const withDigests = Effect.fnUntraced(function* (id: Asked["id"], page: ReadonlyArray<FileEntry>) {
-    const found = new Map<FileName.FileName, FileEntry>()
     const small = page.flatMap(({ name, size }) => (size < deltaBytesMin ? [name] : []))
-    for (let from = 0; from < small.length;) {
-      const read = yield* unlessStopped(id, SmallFiles.readAll(store, small.slice(from), bundleBytesMax))
-      for (const [index, one] of read.entries()) {
-        const [name, now] = [small[from + index], Result.getOrUndefined(one)]
-        if (name === undefined || now?.content === undefined) continue
-        found.set(name, { ...now.entry, name, digest: digestOf(digest, [now.content]) })
-      }
-      from += Math.max(1, read.length)
-    }
+    const found = yield* unlessStopped(id, bundles.digested(small))
     return yield* Effect.forEach(page, (entry) => {
-      const told = found.get(entry.name)
-      return told === undefined ? withDigest(id, entry) : Effect.succeed(told)
+      const now = found.get(entry.name)
+      return now?.digest === undefined
+        ? withDigest(id, entry)
+        : Effect.succeed({ ...now.entry, name: entry.name, digest: now.digest })
     })
   })
 

@@ -326,7 +326,7 @@ export const make = Effect.fnUntraced(function* (options: {
       )
     )
 
-  const listing = Listing.make({ channel, digest, files, signatures, bundles, user, unlessStopped, aliveMeanwhile })
+  const listing = Listing.make({ channel, files, signatures, bundles, user, unlessStopped, aliveMeanwhile })
 
   return {
     ...bundles,
