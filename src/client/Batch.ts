@@ -91,7 +91,7 @@ export interface Before {
   /** files that failed, which was reported */
   readonly failed: number
   /** when the work began and what had crossed by then, when that was before the run: comparing is a part of it */
-  readonly start?: Start
+  readonly began?: Moment
 }
 
 /** What a run may be given beside its files. */
@@ -117,7 +117,7 @@ export const run = Effect.fnUntraced(function* <R>(
   { before = { equal: 0, failed: 0 }, removals = [], together, told = true }: Options<R> = {}
 ): Effect.fn.Return<boolean, Exclude<NoSession, FileError>, R | Reporter | Sessions> {
   const reporter = yield* Reporter
-  const began = before.start ?? (yield* start)
+  const began = before.began ?? (yield* moment)
   const total = { files: before.equal, equal: before.equal, failed: before.failed, removed: 0, size: 0, reused: 0 }
   const failures = Failures.make(reporter, command)
   const large = yield* Semaphore.make(largeFilesAheadMax)
@@ -197,9 +197,7 @@ export const run = Effect.fnUntraced(function* <R>(
   const outcome = yield* Effect.flatMap(progressOfAll(command, all), moving).pipe(Effect.scoped, Effect.exit)
   yield* failures.rest
   if (summarize || total.failed > 0 || Exit.isFailure(outcome)) {
-    const now = yield* start
-    const crossed = { sent: now.sent - began.sent, received: now.received - began.received }
-    yield* reporter.summed({ command, ...total, ...crossed, milliseconds: Math.round(now.at - began.at) })
+    yield* reporter.summed({ command, ...total, ...(yield* since(began)) })
   }
   yield* outcome
   return total.failed === 0
@@ -237,15 +235,23 @@ const costOf =
   }
 
 /** A moment of a command. */
-interface Start extends ReturnType<Sessions["Service"]["traffic"]> {
+interface Moment extends ReturnType<Sessions["Service"]["traffic"]> {
   /** milliseconds, of the monotonic clock */
   readonly at: number
 }
 
 /** What it is now, and what has crossed so far. */
-export const start: Effect.Effect<Start, never, Sessions> = Effect.gen(function* () {
+export const moment: Effect.Effect<Moment, never, Sessions> = Effect.gen(function* () {
   return { ...(yield* Sessions).traffic(), at: yield* Monotonic.now }
 })
+
+/** What has crossed since, and how long that took. */
+export const since = ({ at, received, sent }: Moment) =>
+  Effect.map(moment, (now) => ({
+    sent: now.sent - sent,
+    received: now.received - received,
+    milliseconds: Math.round(now.at - at)
+  }))
 
 /** What one file that moves by itself tells the progress of all. */
 interface Part {

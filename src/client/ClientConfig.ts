@@ -394,25 +394,34 @@ export const parseName = (
     named
   }))
 
+/** What is meant as a server, as scp, rsync and ssh take one, while none was named; undefined: nothing is. */
+const foreignAmong = ({ server }: Pick<Said, "server">, texts: ReadonlyArray<string>) => {
+  for (const text of Option.isNone(server) ? texts : []) {
+    const url = Location.urlOfForeign(text)
+    if (url !== undefined) return { text: printable(text), url: printable(url) }
+  }
+  return undefined
+}
+
 /**
- * No name is meant as a server, as scp, rsync and ssh take one, while none was named: it would be asked of this
- * machine's. A file of such a name is reached with `--server`.
+ * No name is meant as a server while none was named: it would be asked of this machine's. A file of such a name is
+ * reached with `--server`.
  */
 export const namesNoServer = (
-  { server }: Pick<Said, "server">,
+  said: Pick<Said, "server">,
   texts: ReadonlyArray<string>
 ): Effect.Effect<void, WrongUsage> => {
-  const text = Option.isNone(server) ? texts.find((text) => Location.urlOfForeign(text) !== undefined) : undefined
-  if (text === undefined) return Effect.void
-  const url = printable(Location.urlOfForeign(text) ?? text)
+  const found = foreignAmong(said, texts)
+  if (found === undefined) return Effect.void
+  const { text, url } = found
   return Effect.fail(
-    new WrongUsage({ detail: `'${printable(text)}' reads as a server: write ${url}, or name the server with --server` })
+    new WrongUsage({ detail: `'${text}' reads as a server: write ${url}, or name the server with --server` })
   )
 }
 
 /** The same of local paths: what is sent goes to a place that stands behind `--as`. */
 export const pathsNoServer = (
-  { server }: Pick<Said, "server">,
+  said: Pick<Said, "server">,
   paths: ReadonlyArray<string>
 ): Effect.Effect<void, WrongUsage> => {
   const url = paths.find(ServerAddress.isUrl)
@@ -422,14 +431,11 @@ export const pathsNoServer = (
       Effect.fail(new WrongUsage({ detail: "a URL names a file of the server, and these are local: say '--as URL'" }))
     )
   }
-  const text = Option.isNone(server) ? paths.find((path) => Location.urlOfForeign(path) !== undefined) : undefined
-  if (text === undefined) return Effect.void
-  const shown = printable(text)
-  const as = `'--as ${printable(Location.urlOfForeign(text) ?? text)}'`
+  const found = foreignAmong(said, paths)
+  if (found === undefined) return Effect.void
+  const own = `a local file of that name is './${found.text}'`
   return Effect.fail(
-    new WrongUsage({
-      detail: `'${shown}' reads as a server's file: say ${as}; a local file of that name is './${shown}'`
-    })
+    new WrongUsage({ detail: `'${found.text}' reads as a server's file: say '--as ${found.url}'; ${own}` })
   )
 }
 

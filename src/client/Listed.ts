@@ -35,8 +35,8 @@ export const all = <E, R>(
 ): Effect.Effect<ReadonlyArray<FileEntry>, E | TooManyListed, R> =>
   Effect.suspend(() => {
     const entries: Array<FileEntry> = []
-    return Effect.as(
-      Stream.runForEachArray(listing, (page) => add(entries, page)),
-      entries
-    )
+    const take = (page: ReadonlyArray<FileEntry>): void => {
+      for (const entry of page) entries.push(entry)
+    }
+    return Effect.as(each(listing, take), entries)
   })

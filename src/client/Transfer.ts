@@ -9,7 +9,7 @@ import { printable } from "../domain/file/Printable.ts"
 import { bundleBytesMax, bundlesAheadMax, smallFileBytesMax } from "../domain/limits.ts"
 import * as Monotonic from "../domain/Monotonic.ts"
 import { SourceShrank } from "../domain/transfer/Outgoing.ts"
-import type { Along, Bundled, FileError, Moved, Together } from "./Batch.ts"
+import { type Along, type Bundled, type FileError, moment, type Moved, since, type Together } from "./Batch.ts"
 import type { OnCrossed, Refusals, SmallDownload, SmallUpload } from "./Bundles.ts"
 import { type CommandError, type LocalFileFailed, RequestRefused, SourceMissing } from "./ClientError.ts"
 import type { ClientSession, Committed } from "./ClientSession.ts"
@@ -415,12 +415,10 @@ const timed = Effect.fnUntraced(function* <E, R>(
   ) => Effect.Effect<Committed & { readonly equal?: boolean }, E, R>
 ) {
   const { again, along, command, name, path } = transferring
-  const sessions = yield* Sessions
   // The login is no part of it.
-  yield* sessions.session
+  yield* (yield* Sessions).session
   const reporter = yield* Reporter
-  const began = yield* Monotonic.now
-  const before = sessions.traffic()
+  const began = yield* moment
   let reused = 0
   let equal = false
   const followed = along === undefined ? reporter.follow({ command, name }) : Effect.succeed(along.onProgress)
@@ -436,10 +434,8 @@ const timed = Effect.fnUntraced(function* <E, R>(
       return Reconnect.persistently((session) => transfer(onProgress, session), again)
     })
   )
-  const milliseconds = Math.round((yield* Monotonic.now) - began)
+  const { milliseconds, received, sent } = yield* since(began)
   const where = path === undefined ? {} : { path }
-  const after = sessions.traffic()
-  const [sent, received] = [after.sent - before.sent, after.received - before.received]
   const crossed = along === undefined ? { sent, received } : {}
   const { digest, size } = committed
   const ended = { size, digest, reused, equal: committed.equal ?? equal, milliseconds }

@@ -74,15 +74,15 @@ export const send = (
     const optional = command === "upload" && !options.remove
     let lacks: Unlisted.Unlisted | undefined
     const onUnlisted: OnUnlisted = (unlisted) => Effect.sync(() => void (lacks = unlisted))
-    const start = yield* Effect.cached(Effect.andThen(loggedIn, Batch.start))
-    const there = yield* Effect.cached(Effect.andThen(start, listing(command, meant, { optional, onUnlisted })))
+    const began = yield* Effect.cached(Effect.andThen(loggedIn, Batch.moment))
+    const there = yield* Effect.cached(Effect.andThen(began, listing(command, meant, { optional, onUnlisted })))
     const blind = optional && !options.dryRun
-    const asking = blind ? Effect.forkScoped(start) : Effect.forkScoped(there)
+    const asking = blind ? Effect.forkScoped(began) : Effect.forkScoped(there)
     const here = yield* TreeSelection.local(command, paths, as, filter, asking)
     let failed = here.failed
     if (here.files.length === 0 && here.roots.length === 0) return failed === 0
     // With nothing to send only an answer tells that the session has come about.
-    const listed = blind && here.files.length > 0 ? yield* Effect.as(start, []) : yield* there
+    const listed = blind && here.files.length > 0 ? yield* Effect.as(began, []) : yield* there
     if (listed === undefined) return false
 
     const removing = options.remove && here.whole
@@ -103,7 +103,7 @@ export const send = (
     })
     failed += yield* reportRefused(command, made)
     const plan = yield* removingOnlyWhen(failed === 0, made)
-    const before = { equal: plan.equal.length, failed, start: yield* start }
+    const before = { equal: plan.equal.length, failed, began: yield* began }
     if (options.dryRun) return yield* tell(command, plan, before)
     const inTheWay = Effect.map(there, (target = []) => refusedBeside(here.files, target)).pipe(
       Effect.catchTag("RequestRefused", () => Effect.succeed(new Map())),
@@ -286,7 +286,7 @@ export const get = (
     yield* Effect.forkScoped(digestsAhead)
     const toGet = options.dryRun ? undefined : yield* allToGet(texts, folder, options)
     const among = toGet ?? outermostOfRemote(texts)
-    const start = yield* Effect.andThen(loggedIn, Batch.start)
+    const began = yield* Effect.andThen(loggedIn, Batch.moment)
     // What is excluded is not missed, wherever it is below what was asked for.
     const lacks = Unlisted.make(texts.map(TreeSelection.folderName), {
       below: (name, text) => Unlisted.mayMean(name, text) && filter.enters(FileName.below(text, name) ?? name),
@@ -316,7 +316,7 @@ export const get = (
     const plan = yield* goneThere(yield* removingOnlyWhen(failed === 0, made), there.remoteNames, (name) =>
       files.join(folder, name)
     )
-    const before = { equal: plan.equal.length, failed, start }
+    const before = { equal: plan.equal.length, failed, began }
     const idle = plan.transfers.length + plan.makeRoom.length + plan.remove.length === 0
     if (options.dryRun && !idle && ((yield* files.look(folder))?.kind ?? "folder") !== "folder") {
       return yield* new LocalFileFailed({ path: printable(folder), operation: "write", code: "EEXIST" })

@@ -224,15 +224,21 @@ const once = (command: Commands.Command, named?: ServerAddress.Named) =>
 const { as, digest, expect, file, files, name, names, newName, oneName, pattern, replace, to } = ClientConfig
 const { parseExpected } = ClientConfig
 
-/** The server's names among arguments. One that is meant as a server is refused, unless it stands behind one. */
-const parseNames = (texts: ReadonlyArray<string>, options?: { readonly nameless: boolean }) =>
-  Effect.tap(ClientConfig.parseNames(texts, options), ({ named }) =>
+/** A name that is meant as a server is refused, unless a URL or a flag names one. */
+const checked = <A extends { readonly named: ServerAddress.Named | undefined }>(
+  texts: ReadonlyArray<string>,
+  parsed: Effect.Effect<A, ClientConfig.WrongUsage>
+) =>
+  Effect.tap(parsed, ({ named }) =>
     named === undefined ? Effect.flatMap(root, (flags) => ClientConfig.namesNoServer(flags, texts)) : Effect.void
   )
 
+/** The server's names among arguments. */
+const parseNames = (texts: ReadonlyArray<string>) => checked(texts, ClientConfig.parseNames(texts))
+
 /** The same for one that may be left out. */
 const parseName = (text: Option.Option<string>, options?: { readonly nameless: boolean }) =>
-  Effect.andThen(parseNames(Option.toArray(text), options), ClientConfig.parseName(text, options))
+  checked(Option.toArray(text), ClientConfig.parseName(text, options))
 
 /** Local paths, and the server's name behind `--as`. */
 const parsePaths = (paths: ReadonlyArray<string>, as: Option.Option<string>) =>
