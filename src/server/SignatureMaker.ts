@@ -5,7 +5,7 @@
  * or memory. A file is looked at only once its version is older than the clock's grain, since only then can what was
  * made be kept.
  */
-import { Context, Effect, Layer, Queue } from "effect"
+import { Clock, Context, Effect, Layer, Queue } from "effect"
 import type { FileName } from "../domain/file/FileName.ts"
 import {
   deltaBytesMin,
@@ -37,7 +37,12 @@ export class SignatureMaker extends Context.Service<
         Effect.repeat({ until: () => transfers === 0 }),
         Effect.timeoutOption(signaturePostponedMillisecondsMax)
       )
-      const make = (name: FileName) => Effect.scoped(Effect.flatMap(store.open(name), signatures.of))
+      const make = Effect.fnUntraced(function* (name: FileName) {
+        const file = yield* store.open(name)
+        // It has changed again meanwhile: what is made now could not be kept, and would be made again in a moment.
+        if ((yield* Clock.currentTimeMillis) - file.changed < versionGrainMilliseconds) return
+        yield* signatures.of(file)
+      }, Effect.scoped)
       yield* Queue.take(names).pipe(
         Effect.tap(() => quiet),
         // A file that is gone or changes again is another commit's business, and a fault that one meets is no other's.

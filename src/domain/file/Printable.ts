@@ -18,7 +18,12 @@ const joined = String.raw`(?<=${joining})[\u200c\u200d]|(?<=${pictograph})\u200d
 // What makes a picture of a character, and a key of a digit.
 const picture = String.raw`(?<=\p{Extended_Pictographic})[\ufe0e\ufe0f]|(?<=[0-9#*])\ufe0f(?=\u20e3)`
 
-const unsafe = new RegExp(`(?=${hidden})(?!${joined}|${picture}).`, "gsv")
+// At its first use: it takes a millisecond to make, and most text is plain.
+let unsafe: RegExp | undefined
+const escaped = (text: string): string =>
+  text.replace((unsafe ??= new RegExp(`(?=${hidden})(?!${joined}|${picture}).`, "gsv")), escape)
+
+const plain = /^[ -~]*$/
 
 const escape = (character: string): string => {
   const code = character.codePointAt(0) ?? 0
@@ -32,7 +37,7 @@ export const asciiJson = (value: unknown): string =>
 /** The text with everything unsafe shown as `\xNN` or `\u{N}`, cut at 4096 characters. */
 export const printable = (text: string): string => {
   const cut = text.length > charactersMax ? `${text.slice(0, charactersMax)}…` : text
-  return cut.replace(unsafe, escape)
+  return plain.test(cut) ? cut : escaped(cut)
 }
 
 /** Text of ours in one line, safe for a terminal. */
