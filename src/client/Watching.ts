@@ -199,7 +199,7 @@ const differs = (one: FileEntry, other: FileEntry): boolean =>
   one.executable !== other.executable
 
 /** What has happened between two listings, by name. */
-export const changesBetween = (before: Listing, after: Listing): ReadonlyArray<ListingChange> => {
+const changesBetween = (before: Listing, after: Listing): ReadonlyArray<ListingChange> => {
   const changes: Array<ListingChange> = []
   for (const entry of after.values()) {
     const known = before.get(entry.name)

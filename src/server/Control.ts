@@ -132,7 +132,7 @@ export class Control extends Context.Service<
 const failed = ({ message }: AccountsFailed): ControlFailed => new ControlFailed({ detail: message })
 
 /** Sessions as they are told, and their rates together. */
-export const sessionsOf = (
+const sessionsOf = (
   sessions: ReadonlyArray<SessionStatus>
 ): Pick<Status, "receivedPerSecond" | "sentPerSecond" | "sessions" | "sessionsLeftOut"> => {
   const { leftOut, rows } = fit(sessions, ({ transfer, ...session }) => ({
@@ -151,7 +151,7 @@ export const sessionsOf = (
 }
 
 /** Bans as they are told. */
-export const bansOf = (bans: ReadonlyArray<LoginGuard.Ban>, shown: (user: string) => string): Bans => {
+const bansOf = (bans: ReadonlyArray<LoginGuard.Ban>, shown: (user: string) => string): Bans => {
   const { leftOut, rows } = fit(bans, ({ user, ...ban }) => ({
     ...ban,
     ...(user !== undefined && { user: shown(user) })

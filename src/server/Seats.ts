@@ -45,9 +45,10 @@ export interface Seat {
    * account has as many sessions as it may, or the seat is gone. Once for each seat.
    */
   readonly admit: (user: string) => Effect.Effect<void, NoSeat>
-  /** Fails when a newcomer gets the seat; never after the login. One waits for it at a time. */
-  readonly lost: Effect.Effect<never, NoSeat>
-  /** Tells when a newcomer gets the seat, at once when one has it; instead of whoever was to be told before. */
+  /**
+   * Tells when a newcomer gets the seat, at once when one has it, and never after the login; instead of whoever was to
+   * be told before.
+   */
   readonly whenLost: (tell: () => void) => void
 }
 
@@ -221,9 +222,6 @@ function make(limits: ServerLimits): Seats["Service"] {
 
   const seatOf = (one: Waiting): HeldSeat => ({
     whenLost: (tell) => whenLost(one, tell),
-    lost: Effect.callback<never, NoSeat>((resume) =>
-      whenLost(one, () => resume(Effect.fail(new NoSeat({ reason: "made-room" }))))
-    ),
     move: (peer) => Effect.flatMap(Monotonic.now, (now) => orFail(move(one, peer, now))),
     advance: (progress) =>
       Effect.map(Monotonic.now, (now) => {

@@ -13,6 +13,7 @@ import * as Peer from "../../src/server/Peer.ts"
 import { Seats } from "../../src/server/Seats.ts"
 import { defaultLimits, ServerLimits } from "../../src/server/ServerLimits.ts"
 import { ServerStatus } from "../../src/server/ServerStatus.ts"
+import { seatLost } from "./seatLost.ts"
 import { logTo, Watch, watchLayer } from "./world.ts"
 
 class AtWork extends Context.Service<AtWork, Effect.Success<typeof Doorman.make>>()("test/server/AtWork") {}
@@ -126,8 +127,7 @@ describe("Doorman", () => {
       const { dismissals, guest } = call(doorman, "192.0.2.1")
       const visitor = guest?.enter()
       for (const last of [2, 3, 4]) call(doorman, `192.0.2.${last}`)
-      const lost = yield* Effect.flip(visitor?.seat.lost ?? Effect.never)
-      assert.strictEqual(lost.reason, "made-room")
+      assert.strictEqual(visitor && (yield* seatLost(visitor.seat)), "made-room")
       // Whoever serves it ends it, and tells of that.
       assert.strictEqual(dismissals(), 0)
       assert.deepStrictEqual(yield* told, [])

@@ -5,6 +5,7 @@ import { attemptMillisecondsMax, trustedAddressesMax } from "../../src/domain/li
 import * as Peer from "../../src/server/Peer.ts"
 import { type Progress, type Seat, Seats } from "../../src/server/Seats.ts"
 import { defaultLimits, ServerLimits } from "../../src/server/ServerLimits.ts"
+import { seatLost } from "./seatLost.ts"
 
 const stranger = (index: number) => Peer.fromAddress(`192.0.${index >> 8}.${index & 255}`)
 const local = Peer.fromAddress("127.0.0.1")
@@ -28,10 +29,10 @@ const counts = Effect.flatMap(Seats, (seats) => seats.count)
 const held = Effect.fnUntraced(function* (peer: Peer.Peer, progress: Progress = "silent") {
   const seat = yield* take(peer)
   yield* seat.advance(progress)
-  const watched = yield* Effect.forkChild(Effect.flip(seat.lost), { startImmediately: true })
+  const watched = yield* Effect.forkChild(seatLost(seat), { startImmediately: true })
   const lost = () => {
     const exit = watched.pollUnsafe()
-    return exit !== undefined && Exit.isSuccess(exit) ? exit.value.reason : undefined
+    return exit !== undefined && Exit.isSuccess(exit) ? exit.value : undefined
   }
   return { ...seat, lost, peer }
 })
@@ -179,7 +180,7 @@ describe("Seats", () => {
       let told = 0
       seat.whenLost(() => (told += 1))
       assert.strictEqual(told, 1)
-      assert.strictEqual((yield* Effect.flip(seat.lost)).reason, "made-room")
+      assert.strictEqual(yield* seatLost(seat), "made-room")
     }).pipe(Effect.scoped, seatedWith({ sessionsBeforeLogin: 1 }))
   )
 
@@ -355,7 +356,7 @@ describe("Seats, whatever comes", () => {
             const scope = yield* Scope.make()
             const seat = yield* Effect.result(Scope.provide(take(peer), scope))
             if (Result.isSuccess(seat)) {
-              const watched = yield* Effect.forkChild(Effect.flip(seat.success.lost), { startImmediately: true })
+              const watched = yield* Effect.forkChild(seatLost(seat.success), { startImmediately: true })
               holders.push({ seat: seat.success, key: peer.key, scope, watched, admitted: false })
             }
           } else {
