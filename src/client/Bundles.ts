@@ -105,9 +105,10 @@ export const make = Effect.fnUntraced(function* (
       const rest = yield* inTurn(
         Effect.gen(function* () {
           const request = yield* requests.begin({ _tag: "UploadBundle", files: packFiles(files) })
-          const proceed = Effect.flatMap(Answers.next(request, label(names)), (message) =>
-            Answers.expect(message, "Proceed")
-          )
+          const proceed = Effect.gen(function* () {
+            const { from } = yield* Answers.expect(yield* Answers.next(request, label(names)), "Proceed")
+            if (from > 0) return yield* new ProtocolBroken({ detail: "a bundle of which something is staged" })
+          })
           if (!request.atOnce) yield* proceed
           const frames = Bytes.runsOf(
             files.map(({ content }) => content),

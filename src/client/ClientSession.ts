@@ -295,10 +295,11 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
         // Small content goes at once, unless something before it has the server's attention.
         if (size <= eagerContentBytesMax && head.head === undefined && request.atOnce) {
           const answer = yield* thenAnswer(request, name, "Uploaded", count, sender.whole)
-          return { from: 0, confused: false, answer: Effect.andThen(expectMessage(request, name, "Proceed"), answer) }
+          const proceed = Effect.flatMap(expectMessage(request, name, "Proceed"), ({ from }) => stagedOf(from, 0))
+          return { from: 0, confused: false, answer: Effect.andThen(proceed, answer) }
         }
         const { from } = yield* expectMessage(request, name, "Proceed")
-        if (from > size) return yield* new ProtocolBroken({ detail: "more is staged than was declared" })
+        yield* stagedOf(from, head.head === undefined ? 0 : size)
         const sending = from > 0 ? requests.unlessOver(sender.rest(from)) : sender.whole
         return { from, confused: false, answer: yield* thenAnswer(request, name, "Uploaded", count, sending) }
       })
@@ -317,7 +318,7 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
         const base = yield* expectMessage(request, name, "SameFileHere")
         const { from, size: baseSize } = base
         const signature = bySignature && baseSize <= comparedBytesMax ? base.signature : undefined
-        if (from > size) return yield* new ProtocolBroken({ detail: "more is staged than was declared" })
+        yield* stagedOf(from, head.head === undefined ? 0 : size)
         const sender = Sender.make(digest, request, source, count)
         const isSettled = base.executable === executable && (!settle || base.modified === modified)
         const isEqual =
@@ -414,7 +415,9 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
   const download: ClientSession["download"] = (name, receive, onProgress = ignoreProgress, partial) =>
     Effect.gen(function* () {
       const request = yield* requests.begin({ _tag: "Download", name, ...(partial && { partial }) })
-      const { executable, from, modified, size } = yield* sendingFrom(request, name, partial)
+      const { executable, from, modified, signature, size } = yield* sendingFrom(request, name, partial)
+      // Behind an offer the server would wait for what we want, and we for content.
+      if (signature !== undefined) return yield* new ProtocolBroken({ detail: "an offer that nobody asked for" })
       const receiver = yield* requests.apart(receive({ size, modified, from, ...mayRun(executable) }))
       const count = counter(size, onProgress)
       count.reused(from)
@@ -523,6 +526,10 @@ const triesMax = 3
 class KeptAsIs extends Schema.TaggedError<KeptAsIs>()("KeptAsIs", {}) {}
 
 const notDropped = () => Effect.fail(new ProtocolBroken({ detail: "what was dropped is staged again" }))
+
+/** Nothing is staged of what the server could not know again, and never more than there is. */
+const stagedOf = (from: number, most: number): Effect.Effect<void, ProtocolBroken> =>
+  from > most ? Effect.fail(new ProtocolBroken({ detail: "more is staged than can be" })) : Effect.void
 
 const isMismatch = (error: CommandError): boolean =>
   error._tag === "RequestRefused" && error.reason === "digest-mismatch"

@@ -20,6 +20,7 @@ import {
   keepAliveMilliseconds,
   receivedPartBytes,
   requestsInFlightMax,
+  resumeBytesMin,
   stallMillisecondsMax,
   unlistedNamesMax,
   unnamedFoldersMax
@@ -208,7 +209,7 @@ describe("a server's first record", () => {
 describe("what is staged of a file that is equal but for its time", () => {
   scenario("is dropped once: a server that has it all again ends the session", () =>
     Effect.gen(function* () {
-      const content = Fixture.bytes(3, 200_000)
+      const content = Fixture.bytes(3, resumeBytesMin)
       const { averageLog2, groups } = baseOf(content)
       const signature = { digest: wholeOf(content), key, averageLog2, groups: packPieces(groups) }
       const size = content.length
@@ -254,6 +255,39 @@ describe("content of a download", () => {
         assert.strictEqual(failed._tag, "ProtocolBroken")
         assert.strictEqual(sink.committed(), undefined)
         assert.strictEqual(sink.content().length, written)
+      })
+    )
+  }
+})
+
+describe("what nobody asked for", () => {
+  const content = Fixture.bytes(3, 200_000)
+  const { averageLog2, groups } = baseOf(content)
+  const signature = { digest: wholeOf(content), key, averageLog2, groups: packPieces(groups) }
+  const [size, modified] = [content.length, 0]
+  const broken = Effect.fnUntraced(function* (
+    answer: ServerMessage,
+    command: (session: ClientSession) => Effect.Effect<unknown, { readonly _tag: string }>
+  ) {
+    const session = yield* against(answers(answer))
+    assert.strictEqual((yield* Effect.flip(command(session)))._tag, "ProtocolBroken")
+    assert.isTrue(session.ended())
+  })
+
+  scenario("is refused: an offer with a download, for whose Want the server would wait", () =>
+    broken({ _tag: "Sending", size, modified, from: 0, signature }, (session) =>
+      session.download(name, () => Effect.die("received"))
+    )
+  )
+
+  for (const from of [1, 10]) {
+    const proceed = { _tag: "Proceed", from } as const
+    const bundled = { name, size: 10, modified, digest, content: Fixture.bytes(1, 10) }
+    scenario(`is refused: to go on behind ${from} of what the server cannot know again`, () =>
+      Effect.gen(function* () {
+        yield* broken(proceed, (session) => session.upload(name, small))
+        yield* broken(proceed, (session) => session.uploadBundle([bundled]))
+        yield* broken({ _tag: "SameFileHere", size, modified, from, signature }, (session) => session.para(name, small))
       })
     )
   }
