@@ -14,6 +14,7 @@ import {
   idleMillisecondsMax,
   keepAliveMilliseconds,
   requestsInFlightMax,
+  signsOfLifeMillisecondsMax,
   stallMillisecondsMax
 } from "../domain/limits.ts"
 import * as FrameChannel from "../domain/session/FrameChannel.ts"
@@ -124,7 +125,7 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Requests, CommandError, Scope.Scope> {
   const [confirmed, ended] = [yield* Deferred.make<void, CommandError>(), yield* Deferred.make<never, CommandError>()]
   const watchdog = yield* Watchdog.make(stallMillisecondsMax)
-  const channel = FrameChannel.make(secure, watchdog)
+  const channel = FrameChannel.make(secure, watchdog, watchdog.alive)
   const entries = new Map<RequestId, Entry>()
   const inFlight = yield* Semaphore.make(requestsInFlightMax)
   const ordering = yield* Semaphore.make(1)
@@ -199,6 +200,8 @@ export const make = Effect.fnUntraced(function* (
     entry.left = true
     if (active === 0) watchdog.expect(unaskedMilliseconds)
   }
+  /** Somebody waits for it: a server may not hold us by anything else for ever. */
+  const isAwaited = ({ id }: Frame): boolean => entries.get(id)?.abandoned === false
   const deliver = Effect.fnUntraced(function* (frame: Frame) {
     const answer = yield* answerOf(frame)
     if (frame.id === connectionId) return yield* ofConnection(answer)
@@ -222,24 +225,10 @@ export const make = Effect.fnUntraced(function* (
     while (true) {
       const frames = yield* channel.receive
       if (frames === undefined) return yield* lost(serverEnded)
+      if (frames.some(isAwaited)) watchdog.progress()
       for (const frame of frames) yield* deliver(frame)
     }
-  }).pipe(
-    Effect.raceFirst(watchdog.watch),
-    Effect.mapError((error): CommandError => {
-      switch (error._tag) {
-        case "ChannelFailed":
-          return lost(error.reason)
-        case "Stalled":
-          return lost(error.message)
-        case "FrameRefused":
-        case "MessageRefused":
-          return new ProtocolBroken({ detail: error.message })
-        default:
-          return error
-      }
-    })
-  )
+  }).pipe(Effect.raceFirst(watchdog.watch), Effect.mapError(endOf))
 
   yield* sendMessage(connectionId, { _tag: "Hello", client })
   const reader = yield* Effect.forkScoped(
@@ -403,6 +392,26 @@ const serverEnded = "the server ended the session"
 const lost = (reason: string): ConnectionLost => new ConnectionLost({ reason })
 
 const closedBy = (reason: string): ConnectionLost => lost(`the server closed the session: ${printable(reason)}`)
+
+/** Why a session is over, in a client's words. */
+const endOf = (
+  error: ChannelFailed | CommandError | FrameRefused | Message.MessageRefused | Watchdog.Stalled
+): CommandError => {
+  switch (error._tag) {
+    case "ChannelFailed":
+      return lost(error.reason)
+    case "Stalled":
+      // Another connection would be held by the same.
+      return error.milliseconds < signsOfLifeMillisecondsMax
+        ? lost(error.message)
+        : new ProtocolBroken({ detail: `nothing but signs of life for ${Math.round(error.milliseconds / 1000)} s` })
+    case "FrameRefused":
+    case "MessageRefused":
+      return new ProtocolBroken({ detail: error.message })
+    default:
+      return error
+  }
+}
 
 const answerOf = (frame: Frame): Effect.Effect<Answer, Message.MessageRefused> =>
   frame.kind === "content"

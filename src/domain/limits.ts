@@ -148,6 +148,9 @@ export const readAheadBlocksMax = 2
  */
 export const keepAliveMilliseconds = 5_000
 
+/** So long an end waits while its peer says that it lives and nothing else comes: to read a large file takes hours. */
+export const signsOfLifeMillisecondsMax = 24 * 60 * 60_000
+
 /** The goodbye at the end of a session: after that the connection is cut. */
 export const goodbyeMillisecondsMax = 2_000
 

@@ -21,6 +21,7 @@ import {
   receivedPartBytes,
   requestsInFlightMax,
   resumeBytesMin,
+  signsOfLifeMillisecondsMax,
   stallMillisecondsMax,
   unlistedNamesMax,
   unnamedFoldersMax
@@ -761,6 +762,34 @@ describe("a server that goes silent", () => {
         const fiber = yield* Effect.forkChild(Effect.flip(run(session.success)))
         yield* TestClock.adjust(stallMillisecondsMax)
         assert.strictEqual((yield* Fiber.join(fiber))._tag, "ConnectionLost")
+      })
+    )
+  }
+
+  const signs: Record<string, Script> = {
+    "that it lives": (far) => far.say(0, { _tag: "Pong" }),
+    "nothing, in records that are empty": (far) => far.record(new Uint8Array()),
+    "what was cancelled": (far) => far.content(1, one)
+  }
+  for (const [what, sign] of Object.entries(signs)) {
+    scenario(`but for ${what} is believed for a day, and no longer`, () =>
+      Effect.gen(function* () {
+        const step = stallMillisecondsMax - 1
+        const session = yield* against((far) => Effect.forever(Effect.andThen(Effect.sleep(step), sign(far))))
+        const cancelled = yield* Effect.forkChild(session.describe(name), { startImmediately: true })
+        yield* settle
+        yield* Fiber.interrupt(cancelled)
+        const fiber = yield* Effect.forkChild(Effect.flip(session.describe(name)), { startImmediately: true })
+        let passed = 0
+        for (; fiber.pollUnsafe() === undefined && passed < 2 * signsOfLifeMillisecondsMax; passed += step) {
+          yield* TestClock.adjust(step)
+          yield* settle
+        }
+        assert.isAtLeast(passed, signsOfLifeMillisecondsMax)
+        assert.isAtMost(passed, signsOfLifeMillisecondsMax + 3 * step)
+        const failed = yield* Fiber.join(fiber)
+        assert.match(failed.message, /\(nothing but signs of life for 864\d\d s\)/)
+        assert.isTrue(session.ended())
       })
     )
   }

@@ -33,8 +33,12 @@ export interface BareFrameChannel extends FrameChannel {
   readonly sign: (frame: Frame.Frame) => Effect.Effect<void, ChannelFailed>
 }
 
-/** Frames over that channel; every record that moves tells the watchdog, but for signs of life of our own. */
-export const make = (channel: SecureChannel, watchdog: Watchdog): BareFrameChannel => {
+/**
+ * Frames over that channel; every record that moves tells the watchdog, but for signs of life of our own.
+ *
+ * @param heard told that a record has come
+ */
+export const make = (channel: SecureChannel, watchdog: Watchdog, heard = watchdog.progress): BareFrameChannel => {
   const traffic: Traffic = { received: 0, sent: 0 }
   const sendTogether = (frames: ReadonlyArray<Frame.Frame>): Effect.Effect<void, ChannelFailed> =>
     Effect.map(channel.send(frames.flatMap(Frame.encode)), () => {
@@ -48,7 +52,7 @@ export const make = (channel: SecureChannel, watchdog: Watchdog): BareFrameChann
     sendTogether,
     sign,
     receive: Effect.flatMap(channel.receive, (received) => {
-      watchdog.progress()
+      heard()
       if (received._tag === "End") return Effect.undefined
       traffic.received += Bytes.lengthOf(received.plaintext)
       return Effect.fromResult(Frame.decodeAll(received.plaintext))

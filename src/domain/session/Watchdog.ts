@@ -4,7 +4,7 @@
  * Progress in either direction resets it. Work of our own (a long fsync) does not count against the peer.
  */
 import { Effect, type Fiber, Schema } from "effect"
-import { idleLookMilliseconds, keepAliveMilliseconds } from "../limits.ts"
+import { idleLookMilliseconds, keepAliveMilliseconds, signsOfLifeMillisecondsMax } from "../limits.ts"
 import * as Monotonic from "../Monotonic.ts"
 
 /** Nothing moved for too long. */
@@ -24,6 +24,11 @@ export type Limit = number | (() => number)
 export interface Watchdog {
   /** Something moved. Cheap: called for every record. */
   readonly progress: () => void
+  /**
+   * The peer says that it lives: progress too, but alone for no longer than `signsOfLifeMillisecondsMax`. So are parts
+   * of a record.
+   */
+  readonly alive: () => void
   /**
    * A part of a record has come, which is progress too. True when no whole one has moved in either direction, and
    * this was not true, for `keepAliveMilliseconds`: then the peer, who sees nothing move, is to hear of it.
@@ -52,11 +57,21 @@ export const make = Effect.fnUntraced(function* (first: Limit): Effect.fn.Return
   let exempted = 0
   let last = now()
   let heard = last
+  let moved = last
   // Looks again at once, when somebody watches.
   let again = (): void => {}
   const progress = (): void => {
     last = now()
     heard = last
+    moved = last
+  }
+  const live = (): void => {
+    const time = now()
+    if (time - moved < signsOfLifeMillisecondsMax) last = time
+  }
+  const alive = (): void => {
+    live()
+    heard = now()
   }
   const unheard = (milliseconds: number): boolean => {
     const time = now()
@@ -66,15 +81,20 @@ export const make = Effect.fnUntraced(function* (first: Limit): Effect.fn.Return
   }
   const silent = (): boolean => unheard(keepAliveMilliseconds / 2)
   const partly = (): boolean => {
-    last = now()
+    live()
     return unheard(keepAliveMilliseconds)
+  }
+  /** Signs of life have counted: after too many of them the truth is that nothing else has come. */
+  const silentFor = (waited: number): number => {
+    const still = now() - moved
+    return Math.round(still < signsOfLifeMillisecondsMax ? waited : still)
   }
   const watch = Effect.callback<never, Stalled>((resume) => {
     let sleeping: Fiber.Fiber<void> | undefined
     const look = (): void => {
       const [waited, allowed] = [now() - last, millisecondsOf(limit)]
       if (exempted > 0) last = now()
-      else if (waited >= allowed) return resume(Effect.fail(new Stalled({ milliseconds: Math.round(waited) })))
+      else if (waited >= allowed) return resume(Effect.fail(new Stalled({ milliseconds: silentFor(waited) })))
       const left = Math.max(1, exempted > 0 ? allowed : allowed - waited)
       const pause = typeof limit === "number" ? left : Math.min(left, idleLookMilliseconds)
       sleeping = run(Effect.map(Effect.sleep(pause), look))
@@ -92,6 +112,7 @@ export const make = Effect.fnUntraced(function* (first: Limit): Effect.fn.Return
   })
   return {
     progress,
+    alive,
     partly,
     silent,
     expect: (next) => {

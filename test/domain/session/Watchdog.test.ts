@@ -5,6 +5,7 @@ import { idleLookMilliseconds, keepAliveMilliseconds } from "../../../src/domain
 import * as Watchdog from "../../../src/domain/session/Watchdog.ts"
 
 const second = 1_000
+const hour = 3_600 * second
 
 /** A watchdog and the fiber that watches it. */
 const watched = Effect.fnUntraced(function* (limit: Watchdog.Limit) {
@@ -53,6 +54,30 @@ describe("Watchdog", () => {
       assert.isFalse(yield* ended)
       yield* TestClock.adjust(60 * second)
       assert.strictEqual((yield* stalled).milliseconds, 60 * second)
+    })
+  )
+
+  it.effect("takes signs of life and parts of records for progress, alone for a day and no longer", () =>
+    Effect.gen(function* () {
+      for (const sign of ["alive", "partly"] as const) {
+        const { ended, stalled, watchdog } = yield* watched(hour)
+        for (let passed = 0; passed < 23; passed += 1) {
+          yield* TestClock.adjust(hour - 1)
+          watchdog[sign]()
+        }
+        watchdog.progress()
+        // A day anew.
+        for (let passed = 0; passed < 24; passed += 1) {
+          yield* TestClock.adjust(hour - 1)
+          watchdog[sign]()
+        }
+        // Within the day, the last of these is heard still.
+        yield* TestClock.adjust(hour - 1)
+        assert.isFalse(yield* ended)
+        watchdog[sign]()
+        yield* TestClock.adjust(1)
+        assert.deepStrictEqual(yield* stalled, new Watchdog.Stalled({ milliseconds: 25 * (hour - 1) + 1 }))
+      }
     })
   )
 
