@@ -647,5 +647,5 @@ export const reconnectMilliseconds = 500
 /** A transfer goes on after so many losses in a row. */
 export const reconnectsMax = 10
 
-/** A connection that held so long was a good one: losses are counted anew. */
-export const settledMilliseconds = 60_000
+/** A connection that held so long was a good one: losses are counted anew. One that is silent is given up before. */
+export const settledMilliseconds = 2 * stallMillisecondsMax

@@ -11,10 +11,12 @@ import * as ReporterText from "../../src/client/ReporterText.ts"
 import { Screen } from "../../src/client/Screen.ts"
 import { type NoSession, Sessions } from "../../src/client/Sessions.ts"
 import {
+  keepAliveMilliseconds,
   reconnectMilliseconds,
   reconnectsMax,
   reconnectTriesMax,
-  settledMilliseconds
+  settledMilliseconds,
+  stallMillisecondsMax
 } from "../../src/domain/limits.ts"
 
 const lost = new ConnectionLost({ reason: "truncated" })
@@ -139,6 +141,16 @@ describe("work on a connection that is lost", () => {
       yield* TestClock.adjust(settledMilliseconds + 1)
       assert.strictEqual(yield* Fiber.join(ended), lost)
       assert.strictEqual(once.tries.length, reconnectsMax + 1)
+      // Nor has one held that was silent, until it was given up for that.
+      const silent = world()
+      const stalling = Effect.andThen(
+        Effect.sleep(stallMillisecondsMax + keepAliveMilliseconds),
+        silent.losing(Number.POSITIVE_INFINITY)
+      )
+      const given = yield* Effect.forkChild(Effect.flip(silent.run(Reconnect.persistently(() => stalling))))
+      yield* TestClock.adjust(2 * reconnectsMax * stallMillisecondsMax)
+      assert.strictEqual(yield* Fiber.join(given), lost)
+      assert.strictEqual(silent.tries.length, reconnectsMax + 1)
       const holding = world()
       const losing = holding.losing(3 * reconnectsMax)
       const long = Effect.andThen(Effect.sleep(settledMilliseconds + 1), losing)
