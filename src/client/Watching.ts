@@ -72,7 +72,8 @@ const surviving = <A, E extends NoSession | TooManyToWatch, R>(
       const asked = pauseAfter(outcome.failure)
       if (!everWell || asked === undefined) return yield* Effect.fail(outcome.failure)
       away = true
-      const wait = Math.max(asked, pause)
+      // Whoever asks has proved nothing: a server never asks for more than the longest pause.
+      const wait = Math.max(Math.min(asked, watchRetryMillisecondsMax), pause)
       yield* reporter.note(`${textOf(outcome.failure)}: the next try is in ${Math.ceil(wait / 1000)} s`, "bad")
       yield* Effect.sleep(wait)
       pause = Math.min(pause * 2, watchRetryMillisecondsMax)

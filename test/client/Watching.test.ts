@@ -275,6 +275,20 @@ describe("following local files", () => {
     })
   )
 
+  scenario("who asks for more than a minute has not proved to be the server, and gets a minute", () =>
+    Effect.gen(function* () {
+      const busy = new LoginRejected({ reason: "too-many-attempts", retryAfterMilliseconds: 2 ** 32 - 1 })
+      const { after, change, passes, written } = yield* following([true, busy])
+      yield* change
+      yield* after(watchQuietMilliseconds)
+      assert.include(written.err, "the next try is in 60 s")
+      yield* after(watchRetryMillisecondsMax - 1)
+      assert.strictEqual(passes(), 2)
+      yield* after(1)
+      assert.strictEqual(passes(), 3)
+    })
+  )
+
   scenario("what fails at the start, or for good, ends the command", () =>
     Effect.gen(function* () {
       for (const first of [refused, lost]) {
