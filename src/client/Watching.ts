@@ -224,6 +224,7 @@ export const fetch = (
       // The login counts not: the next listing has none.
       const began = yield* Monotonic.now
       const entries = new Map<string, FileEntry>()
+      let count = 0
       const lacks = Unlisted.make([pattern ?? "**"], Unlisted.fitting)
       const gone = Unlisted.make([], Unlisted.naming)
       let lacking = ""
@@ -233,9 +234,12 @@ export const fetch = (
       }
       yield* Stream.runForEachArray(session.fetchWith({ digests, onUnlisted }), (page) => {
         for (const entry of page) {
-          if (pattern === undefined || Glob.matches(pattern, entry.name)) entries.set(entry.name, entry)
+          if (pattern !== undefined && !Glob.matches(pattern, entry.name)) continue
+          entries.set(entry.name, entry)
+          count += 1
         }
-        return entries.size > fetchWatchEntriesMax ? Effect.fail(new TooManyToWatch()) : Effect.void
+        // A name that is told again and again would go on for ever.
+        return count > fetchWatchEntriesMax ? Effect.fail(new TooManyToWatch()) : Effect.void
       })
       return { entries, lacks, gone, lacking, took: (yield* Monotonic.now) - began }
     })

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Stream } from "effect"
+import { Effect, Fiber, Layer, Schedule, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import {
   ConnectFailed,
@@ -18,6 +18,7 @@ import { type NoSession, Sessions } from "../../src/client/Sessions.ts"
 import * as Watching from "../../src/client/Watching.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
 import {
+  fetchWatchEntriesMax,
   fetchWatchMilliseconds,
   watchAgainMilliseconds,
   watchBlindMilliseconds,
@@ -404,6 +405,21 @@ describe("a live listing", () => {
         assert.strictEqual(looks, 2)
       })
     )
+  )
+
+  it.effect("ends with one that tells more than can be remembered, also when that is one name again and again", () =>
+    Effect.gen(function* () {
+      const page = Array.from({ length: 1_000 }, () => ({ name: name("a"), size: 1, modified: 0 }))
+      const pages = Stream.repeat(Stream.fromIterable(page), Schedule.recurs(fetchWatchEntriesMax / page.length))
+      const fetchWith: ClientSession["fetchWith"] = () => pages
+      const session = { ended: () => false, traffic: { sent: 0, received: 0 }, fetchWith } as ClientSession
+      const services = Layer.mergeAll(
+        Sessions.layer(Effect.succeed(session)),
+        Layer.provide(ReporterText.layer(""), Screen.layerMemory({ written: { out: "", err: "" } }))
+      )
+      const failed = yield* Effect.flip(Effect.provide(Watching.fetch(undefined, false), services))
+      assert.strictEqual(failed._tag, "TooManyToWatch")
+    })
   )
 
   it.effect("says that a folder may not be looked into any more, and not that its files are gone", () =>
