@@ -20,6 +20,7 @@ import {
 } from "../domain/session/Accounts.ts"
 import { everything } from "../domain/session/Grant.ts"
 import * as PasswordRule from "../domain/session/PasswordRule.ts"
+import type { OutputEnded } from "../exitCode.ts"
 import * as GrantOptions from "./GrantOptions.ts"
 import { WrongUsage } from "./ServerConfig.ts"
 
@@ -41,11 +42,13 @@ export class Declined extends Schema.TaggedError<Declined>()("Declined", {}) {
 export interface PasswordOptions {
   readonly generate: boolean
   readonly allowWeak: boolean
+  /** writes to standard output what was made, and fails where it cannot be written */
+  readonly show: (text: string) => Effect.Effect<void, OutputEnded>
 }
 
 type AskServices = FileSystem.FileSystem | Path.Path | SecureRandom.SecureRandom | Stdio.Stdio | Terminal.Terminal
 type AskError = Declined | NoPassword | PasswordRule.PasswordRefused | PlatformError
-type SetError = AccountsFailed | AskError | OpaqueRejected
+type SetError = AccountsFailed | AskError | OpaqueRejected | OutputEnded
 
 /** A user's name as typed, or what is wrong with it. */
 export const parseName = (name: string): Effect.Effect<UserName, WrongUsage> =>
@@ -164,12 +167,14 @@ const setPassword = Effect.fnUntraced(function* <E>(
   const opaque = yield* Opaque
   const password = yield* options.generate ? PasswordRule.generated : asked(user, options.allowWeak)
   const record = yield* opaque.register(yield* accounts.setup, { user, password, stretching: accounts.stretching })
+  if (!options.generate) return yield* keep(record)
+  const text = Redacted.value(password)
+  // A file or a pipe has it before, and nothing beside it: what cannot be written there must not become the password.
+  if (!(yield* (yield* Stdio.Stdio).stdoutIsTerminal))
+    return yield* Effect.andThen(options.show(`${text}\n`), keep(record))
   yield* keep(record)
-  // Only now: a password that was printed is one that works.
-  if (!options.generate) return
-  // A person is told what it is; whatever else reads standard output gets the password and nothing beside it.
-  const label = (yield* (yield* Stdio.Stdio).stdoutIsTerminal) ? `new password of '${user}', shown this once: ` : ""
-  yield* Console.log(`${label}${Redacted.value(password)}`)
+  // A person is shown only what works.
+  return yield* options.show(`new password of '${user}', shown this once: ${text}\n`)
 })
 
 const asked = (user: UserName, allowWeak: boolean): Effect.Effect<Password, AskError, AskServices> =>

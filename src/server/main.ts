@@ -12,6 +12,7 @@ import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
 import type { NetAddress } from "effect/net"
 import { ChildProcess, ChildProcessSpawner } from "effect/process"
 import { SocketServer } from "effect/socket"
+import { systemCodeOf } from "../domain/SystemCode.ts"
 import { oneLine } from "../domain/file/Printable.ts"
 import * as CipherNode from "../domain/channel/CipherNode.ts"
 import * as KemNode from "../domain/channel/KemNode.ts"
@@ -309,11 +310,19 @@ const named = <E, R>(
 
 const { userName } = ServerConfig
 
+/** Fails where it is not written, a reader that has gone included. */
+const written = (text: string): Effect.Effect<void, OutputEnded> =>
+  Effect.callback((resume) => {
+    process.stdout.write(text, (error) =>
+      resume(error ? Effect.fail(new OutputEnded({ code: systemCodeOf(error) })) : Effect.void)
+    )
+  })
+
 const add = Command.make(
   "add",
   { user: userName, ...passwordFlags, ...GrantOptions.flags },
   ({ allowWeak, generate, user, ...granted }) =>
-    named(user, (name) => UserCommands.add(name, { allowWeak, generate }, granted))
+    named(user, (name) => UserCommands.add(name, { allowWeak, generate, show: written }, granted))
 ).pipe(
   Command.withDescription("Add an account; the password comes from a prompt or from standard input"),
   Command.withExamples([
@@ -326,7 +335,7 @@ const add = Command.make(
 )
 
 const passwd = Command.make("passwd", { user: userName, ...passwordFlags }, ({ user, ...options }) =>
-  named(user, (name) => UserCommands.passwd(name, options))
+  named(user, (name) => UserCommands.passwd(name, { ...options, show: written }))
 ).pipe(
   Command.withDescription("Change the password of an account"),
   Command.withExamples([

@@ -170,6 +170,31 @@ describe.skipIf(!terminal.available)("a password that is made", () => {
   })
 })
 
+describe.skipIf(!existsSync("/dev/full"))("a password that is made and cannot be written", () => {
+  const environment = () => ({ PATH: process.env["PATH"], HOME: folder, XDG_STATE_HOME: join(folder, "state") })
+
+  it("becomes nobody's, for nobody would know it", async () => {
+    const toFullDisk = (...args: ReadonlyArray<string>) => {
+      const shell = ["-c", 'exec "$@" >/dev/full', "sh", process.execPath, main, "user", ...args, "--generate"]
+      return watched(spawn("sh", shell, { cwd: folder, env: environment(), stdio: "pipe" })).ended
+    }
+    const full = { code: 1, stdout: "", stderr: "paradrop-server: standard output cannot be written (ENOSPC)\n" }
+    assert.deepStrictEqual(await toFullDisk("add", "ada"), full)
+    assert.strictEqual((await run(["user", "list"])).stdout, "")
+    const added = await run(["user", "add", "ada", "--generate"])
+    assert.deepStrictEqual(await toFullDisk("passwd", "ada"), full)
+    const server = await serve()
+    assert.deepStrictEqual(await names({ port: server.port, user: "ada", password: added.stdout.trim() }), [])
+  }, 120_000)
+
+  it("nor where the reader of a pipe has gone", async () => {
+    const shell = ["-c", '"$@" | true', "sh", process.execPath, main, "user", "add", "ada"]
+    const { ended } = watched(spawn("sh", [...shell, "--generate"], { cwd: folder, env: environment(), stdio: "pipe" }))
+    assert.strictEqual((await ended).stderr, "paradrop-server: standard output cannot be written (EPIPE)\n")
+    assert.strictEqual((await run(["user", "list"])).stdout, "")
+  }, 120_000)
+})
+
 describe("serving", () => {
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     it(`prints one line when ready, and ${signal} ends it with 0`, async () => {
