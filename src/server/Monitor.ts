@@ -17,6 +17,7 @@ export const layer = (
 ): Layer.Layer<never, never, HttpServer.HttpServer> => {
   const notReady = Effect.flatMap(Effect.serviceOption(Audit), (audit) => Readiness.notReady(audit, phase))
   const routes = Layer.mergeAll(
+    onlyRead,
     PrometheusMetrics.layerHttp(),
     HttpRouter.add("GET", "/healthz", HttpServerResponse.text("ok\n")),
     HttpRouter.add(
@@ -33,3 +34,17 @@ export const layer = (
 }
 
 const unavailable = 503
+const methodNotAllowed = 405
+
+/** What is there and only read says so: 404 would send people looking for the path. */
+const onlyRead = HttpRouter.addAll(
+  ["metrics", "healthz", "readyz"].flatMap((path) =>
+    (["POST", "PUT", "PATCH", "DELETE", "OPTIONS"] as const).map((method) =>
+      HttpRouter.route(
+        method,
+        `/${path}`,
+        HttpServerResponse.text("only GET and HEAD\n", { status: methodNotAllowed, headers: { allow: "GET, HEAD" } })
+      )
+    )
+  )
+)

@@ -95,7 +95,11 @@ describe("the endpoint", () => {
   it("has nothing else, and takes nothing", () =>
     asking(async (get) => {
       for (const path of ["/", "/metrics/x", "/..%2f", "/debug"]) assert.strictEqual((await get(path)).status, 404)
-      assert.strictEqual((await get("/metrics", "POST")).status, 404)
+      assert.strictEqual((await get("/x", "POST")).status, 404)
+      for (const path of ["/metrics", "/healthz", "/readyz"]) {
+        assert.deepStrictEqual(await get(path, "POST"), { status: 405, text: "only GET and HEAD\n" })
+        assert.deepStrictEqual(await get(path, "HEAD"), { status: 200, text: "" })
+      }
     }))
 
   it("answers one question on a connection: what nobody reads waits in memory", () =>
