@@ -245,6 +245,7 @@ const cannotListen = ({ host, port }: Pick<Listen, "host" | "port">, code: strin
     EADDRINUSE: `port ${port} on ${host} is taken: stop the other program, or ${anotherPort}`,
     EACCES: `no permission to listen on port ${port}: take one above 1023 with --port`,
     EADDRNOTAVAIL: `this machine has no address '${host}': name one of its own with --host`,
+    EAI_AGAIN: `no name server says now where '${host}' is: name an address of this machine with --host`,
     ENOTFOUND: `there is no host '${host}': name an address of this machine with --host`
   }
   return new CannotStart({

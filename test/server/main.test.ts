@@ -195,6 +195,18 @@ describe.skipIf(!existsSync("/dev/full"))("a password that is made and cannot be
   }, 120_000)
 })
 
+describe("a host that no name server knows now", () => {
+  it("is told with what to do", async () => {
+    await run(["user", "add", "ada"], "correct horse battery\n")
+    const unanswered = `import dns from "node:dns"
+      dns.lookup = (_host, _options, done) => done(Object.assign(new Error("later"), { code: "EAI_AGAIN" }))`
+    const preload = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(unanswered)}` }
+    const { code, stderr } = await started("--host", "far.example", "--port", "0")(preload).ended
+    const said = "no name server says now where 'far.example' is: name an address of this machine with --host"
+    assert.deepStrictEqual([code, stderr], [1, `paradrop-server: ${said}\n`])
+  })
+})
+
 describe("serving", () => {
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     it(`prints one line when ready, and ${signal} ends it with 0`, async () => {
