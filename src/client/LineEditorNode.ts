@@ -163,6 +163,9 @@ const onTerminal = (history: ReadonlyArray<string>): Terminal => {
   })
   let leaving = false
   reader.on("line", (text) => (leaving ? received.decline() : received.put(text)))
+  // A terminal that has gone can neither be read nor be taken out of its raw mode. That is the end of what is typed; an
+  // error that nobody hears would end the program in the middle of what it does.
+  reader.on("error", () => {})
   let closed = false
   reader.on("close", () => {
     closed = true

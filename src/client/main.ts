@@ -3,6 +3,7 @@
  */
 import { createRequire } from "node:module"
 import process from "node:process"
+import { isatty } from "node:tty"
 // One by one: the package as a whole would load HTTP, workers and more.
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import * as NodeChildProcessSpawner from "@effect/platform-node/NodeChildProcessSpawner"
@@ -514,7 +515,10 @@ const signalCodes = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const
 /** What `head` leaves behind: 128 + SIGPIPE, as any other program in a pipe. */
 const brokenPipeCode = 141
 
-let interruptedCode: number = signalCodes.SIGINT
+let interruptedCode: number | undefined
+
+/** A question that was left without a signal: by Ctrl-C, or by a terminal that has gone, whose signal is on its way. */
+const questionLeftCode = (): number => (isatty(0) ? signalCodes.SIGINT : signalCodes.SIGHUP)
 
 /** The runtime interrupts at the first signal; a second one does not wait for the cleaning up. */
 const watchSignals = Effect.callback<never>((resume) => {
@@ -635,6 +639,6 @@ turn.pipe(
   Effect.provide(platform),
   NodeRuntime.runMain({
     disableErrorReporting: true,
-    teardown: teardown(Object.keys(signalCodes), () => interruptedCode)
+    teardown: teardown(Object.keys(signalCodes), () => interruptedCode ?? questionLeftCode())
   })
 )

@@ -237,6 +237,25 @@ describe.skipIf(!terminal.available)("a shell on a terminal", { timeout: 240_000
     assert.match(held.shown(), /\^C[^\n]*\r(?:paradrop: )?interrupted\r\n$/)
   })
 
+  it("a terminal that is closed at the question for the password ends the program as its signal does", async () => {
+    const closed = shell({ typed: true })
+    await closed.until("Password of 'ada'")
+    closed.hangUp()
+    assert.strictEqual(await closed.ended, 129)
+  })
+
+  it("so does one that is closed in the middle of a transfer", async () => {
+    fs.writeFileSync(join(work, "long"), randomBytes(16 * MiB))
+    const closed = shell()
+    await closed.until("paradrop> ")
+    network.holdAfter(4 * MiB)
+    closed.type(`upload long${enter}`)
+    await closed.until(/\rupload long[^\r]*%/)
+    closed.hangUp()
+    assert.strictEqual(await closed.ended, 129)
+    network.release()
+  })
+
   it("Ctrl-C at a question of passwd leaves the command and not the shell, nor what was typed", async () => {
     const left = shell()
     await left.until("paradrop> ")

@@ -3,7 +3,7 @@
 terminal.py COLUMNS ROWS PROGRAM ARGUMENT...
 
 What comes on standard input is typed, what the terminal shows goes to standard output, and a line `COLUMNS ROWS` on
-descriptor 3 makes it another size. Ends with the program's code, or 128 and the number of the signal that ended it.
+descriptor 3 makes it another size; the end of descriptor 3 takes it away. Ends with the program's code, or 128 and the number of the signal that ended it.
 """
 
 import fcntl
@@ -42,7 +42,7 @@ while True:
         if line:
             resize(terminal, line[0], line[1])
         else:
-            sources.remove(3)
+            break
     if 0 in ready:
         typed = os.read(0, 65536)
         if typed:
@@ -50,5 +50,6 @@ while True:
         else:
             sources.remove(0)
 
+os.close(terminal)
 _, status = os.waitpid(child, 0)
 sys.exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status))

@@ -19,6 +19,8 @@ export interface Terminal {
   /** Waits until the text is shown behind what was waited for before; gives what was shown up to its end. */
   readonly until: (text: RegExp | string) => Promise<string>
   readonly resize: (columns: number, rows: number) => void
+  /** The terminal goes, as when its window is closed. */
+  readonly hangUp: () => void
   /** everything that was shown so far, without what only moves the cursor or colours */
   readonly shown: () => string
   /** the exit code */
@@ -72,6 +74,9 @@ export const open = (
     until,
     resize: (columns, rows) => {
       if (size !== null && size !== undefined && "write" in size) size.write(`${columns} ${rows}\n`)
+    },
+    hangUp: () => {
+      if (size !== null && size !== undefined && "end" in size) size.end()
     },
     shown,
     ended: once(child, "close").then(([code]) => (typeof code === "number" ? code : null)),
