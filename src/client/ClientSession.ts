@@ -41,6 +41,9 @@ import type { Answer, Request, Requests } from "./Requests.ts"
 import * as Sender from "./Sender.ts"
 import * as Updater from "./Updater.ts"
 
+/** Named here too: by the name of a module that can be imported your compiler writes it into your declarations. */
+export type { Requests } from "./Requests.ts"
+
 /** A file to send: its bytes and its modification time. */
 export interface Sendable<E> extends Source<E> {
   readonly modified: Milliseconds

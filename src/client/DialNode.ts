@@ -8,6 +8,9 @@ import * as SocketNode from "../domain/channel/SocketNode.ts"
 import type * as Client from "./Client.ts"
 import * as DialAheadNode from "./DialAheadNode.ts"
 
+/** Where a server is. Named here too, for the declarations of whoever passes `dial` on. */
+export type { Address } from "./DialAheadNode.ts"
+
 /**
  * A fresh socket for each try. What it reads is good until so many bytes as a record has were read behind it, as a
  * `Transport` needs it (`ReadRing`).

@@ -6,6 +6,9 @@ import { Effect, Layer } from "effect"
 import { OutputEnded } from "../exitCode.ts"
 import { type Output, Screen } from "./Screen.ts"
 
+/** Named here too, for the declarations of whoever passes `ended` on. */
+export type { OutputEnded } from "../exitCode.ts"
+
 /** @param isNeeded whether what cannot be written ends the program: the stream's own error event tells it (`ended`) */
 const output = (stream: NodeJS.WriteStream, isNeeded: boolean): Output => ({
   write: (text) =>

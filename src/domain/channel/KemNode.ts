@@ -5,6 +5,9 @@ import { Effect, Layer, Redacted } from "effect"
 import { ciphertextBytes, Kem, type KemKeyPair, KemRejected, publicKeyBytes, type SharedSecret } from "./Kem.ts"
 import * as XWingNode from "./XWingNode.ts"
 
+/** Named here too, for the declarations of whoever passes `keyPairOf` on. */
+export type { KeyPair } from "./XWingNode.ts"
+
 const secretOf = (bytes: Uint8Array): SharedSecret => Redacted.make(bytes, { label: "kem secret" })
 
 /** The length is checked first; the rest of what is wrong the primitives find. */
