@@ -4,7 +4,7 @@
  * The server is any layer that listens on a `MemoryNetwork`; each script gets a fresh one, and a test clock of its own.
  * What differs is shrunk to few steps and comes with a token that plays it again.
  */
-import { Arbitrary, Effect, Exit, Layer, Option, Redacted, Result, Schema, Scope } from "effect"
+import { Arbitrary, Effect, Exit, Layer, Option, Record, Redacted, Result, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import type { Cipher } from "../channel/Cipher.ts"
 import { UserName } from "../channel/HandshakeMessage.ts"
@@ -71,6 +71,18 @@ export class ReplayFailed extends Schema.TaggedError<ReplayFailed>()("ReplayFail
   }
 }
 
+/** An option is no number that it can be: nothing was played. */
+export class OptionRefused extends Schema.TaggedError<OptionRefused>()("OptionRefused", {
+  option: Schema.String,
+  value: Schema.Number,
+  /** What it can be. */
+  wanted: Schema.String
+}) {
+  override get message(): string {
+    return `the option '${this.option}' cannot be ${this.value}: give ${this.wanted}, or leave it out`
+  }
+}
+
 /**
  * Plays scripts by seed, 100 unless `runs` says otherwise, and gives how many were played. Fails with the shortest
  * script that was found for which server and model differ.
@@ -80,8 +92,10 @@ export class ReplayFailed extends Schema.TaggedError<ReplayFailed>()("ReplayFail
 export const check = <E>(
   world: Layer.Layer<World, E>,
   options: Options = {}
-): Effect.Effect<number, SessionDiffers | ReplayFailed | E> =>
+): Effect.Effect<number, SessionDiffers | ReplayFailed | OptionRefused | E> =>
   Effect.gen(function* () {
+    const wrong = refusal(options)
+    if (wrong !== undefined) return yield* wrong
     if (options.replay !== undefined && Option.isNone(asToken(options.replay)))
       return yield* new ReplayFailed({ reason: "it is no token: take all of what stands behind 'replay:'" })
     const property = (script: SessionScript.Script) => Effect.as(play(world, script, options), true)
@@ -107,6 +121,36 @@ export const check = <E>(
 const scriptSize = 30
 /** Largest size that a token may have: scripts grow with it, and a token may be damaged. */
 const scriptSizeMax = 10_000
+
+const whole = {
+  wanted: "a whole number from 0 on",
+  holds: (value: number) => Number.isSafeInteger(value) && value >= 0
+}
+const positive = {
+  wanted: "a whole number from 1 on",
+  holds: (value: number) => Number.isSafeInteger(value) && value >= 1
+}
+
+/** What each option can be: of what is none of it `Arbitrary` dies, and no answer comes in time. */
+const allowed = {
+  runs: positive,
+  concurrency: positive,
+  size: {
+    wanted: `a whole number from 0 to ${scriptSizeMax}`,
+    holds: (value: number) => whole.holds(value) && value <= scriptSizeMax
+  },
+  maxDiscards: whole,
+  maxShrinks: whole,
+  patienceMilliseconds: { wanted: "more than 0 milliseconds", holds: (value: number) => value > 0 }
+} as const
+
+/** The first option that is none of what it can be. */
+const refusal = (options: Options): OptionRefused | undefined =>
+  Record.toEntries(allowed)
+    .map(([option, { holds, wanted }]) => ({ option, wanted, holds, value: options[option] }))
+    .flatMap(({ holds, option, value, wanted }) =>
+      value === undefined || holds(value) ? [] : [new OptionRefused({ option, value, wanted })]
+    )[0]
 
 /** What `Arbitrary` writes as a token; it reads one without a look, and dies of another text. */
 const asToken = Schema.decodeUnknownOption(

@@ -227,6 +227,36 @@ describe("a broken store", () => {
     })
   )
 
+  it.effect("is not looked for with options that can be none, and that is said", () =>
+    Effect.gen(function* () {
+      const { world } = breakages["lists a file twice"]
+      const said = (options: SessionCheck.Options) =>
+        Effect.map(Effect.flip(SessionCheck.check(world, options)), ({ message }) => message)
+      const numbers = ["runs", "concurrency", "size", "maxDiscards", "maxShrinks", "patienceMilliseconds"] as const
+      for (const option of numbers) {
+        for (const value of [-1, Number.NaN]) {
+          assert.include(yield* said({ [option]: value }), `the option '${option}' cannot be ${value}: give `)
+        }
+      }
+      const orNone = "or leave it out"
+      assert.deepStrictEqual(
+        [
+          yield* said({ runs: 0 }),
+          yield* said({ concurrency: 1.5 }),
+          yield* said({ size: 10_001 }),
+          yield* said({ patienceMilliseconds: 0 })
+        ],
+        [
+          `the option 'runs' cannot be 0: give a whole number from 1 on, ${orNone}`,
+          `the option 'concurrency' cannot be 1.5: give a whole number from 1 on, ${orNone}`,
+          `the option 'size' cannot be 10001: give a whole number from 0 to 10000, ${orNone}`,
+          `the option 'patienceMilliseconds' cannot be 0: give more than 0 milliseconds, ${orNone}`
+        ]
+      )
+      assert.strictEqual((yield* Effect.flip(SessionCheck.check(world, { runs: 0 })))._tag, "OptionRefused")
+    })
+  )
+
   it.effect("that does not answer is found when patience ends, and not before", () =>
     Effect.gen(function* () {
       const asked = Latch.makeUnsafe(false)
