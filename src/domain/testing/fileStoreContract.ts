@@ -101,6 +101,45 @@ const content: ReadonlyArray<ContractCase<FileStore | Digest>> = [
     })
   },
   {
+    name: "a digest that is told of a file is that of its content, wherever it is told",
+    effect: Effect.gen(function* () {
+      const store = yield* FileStore
+      const told = Effect.gen(function* () {
+        const [listed] = yield* Stream.runCollect(store.list())
+        const open = yield* Effect.scoped(Effect.map(store.open(named("a")), ({ entry }) => entry))
+        return [(yield* store.stat(named("a"))).digest, open.digest, listed?.digest]
+      })
+      // The second is as long as the first, and as old.
+      for (const content of ["one", "two"]) {
+        yield* save("a", content)
+        const digest = digestOf(yield* Digest, [text(content)])
+        // A store may say nothing of it.
+        const expected = (yield* told).map((one) => one && digest)
+        yield* equal("of stat, open and listing", yield* told, expected)
+      }
+    })
+  },
+  {
+    name: "content of any length is kept to its last byte",
+    effect: Effect.gen(function* () {
+      const store = yield* FileStore
+      // Where blocks and buffers usually end, and a byte to either side.
+      const lengths = Array.from({ length: 18 }, (_, power) => [2 ** power - 1, 2 ** power, 2 ** power + 1]).flat()
+      for (const length of new Set(lengths)) {
+        const content = random(length, length)
+        yield* saveFile(named("a"), [content])
+        const [listed] = yield* Stream.runCollect(store.list())
+        const whole = yield* Effect.scoped(
+          Effect.flatMap(store.open(named("a")), ({ entry, read }) =>
+            Effect.map(read(0, length + 1), (bytes) => [entry.size, bytes.length, Bytes.equals(bytes, content)])
+          )
+        )
+        const sizes = [(yield* store.stat(named("a"))).size, listed?.size]
+        yield* equal(`${length} bytes`, [...sizes, ...whole], [length, length, length, length, true])
+      }
+    })
+  },
+  {
     name: "an empty file is a file",
     effect: Effect.gen(function* () {
       yield* saveFile(named("empty"), [])
