@@ -72,6 +72,9 @@ const content: ReadonlyArray<ContractCase<FileStore | Digest>> = [
       yield* equal("commit's entry", entry, { name: named("a.txt"), size: 7, modified, digest })
       const { digest: _, ...stat } = yield* store.stat(named("a.txt"))
       yield* equal("stat", stat, { name: named("a.txt"), size: 7, modified })
+      const opened = yield* Effect.scoped(Effect.map(store.open(named("a.txt")), (file) => file.entry))
+      for (const told of [opened, ...(yield* Stream.runCollect(store.list()))])
+        yield* equal("open and listing", [told.name, told.size, told.modified], [named("a.txt"), 7, modified])
       yield* equal("content", yield* load("a.txt"), text("one two"))
       yield* equal("listing", yield* listNames, ["a.txt"])
     })
@@ -117,6 +120,13 @@ const content: ReadonlyArray<ContractCase<FileStore | Digest>> = [
         const expected = (yield* told).map((one) => one && digest)
         yield* equal("of stat, open and listing", yield* told, expected)
       }
+      const [one, two] = [digestOf(yield* Digest, [text("one")]), digestOf(yield* Digest, [text("two")])]
+      yield* save("b", "one")
+      const { entry, replaced } = yield* rename("a", "b", true)
+      yield* equal("renamed", entry.digest, entry.digest && two)
+      yield* equal("replaced", replaced?.digest, replaced?.digest && one)
+      const removed = yield* remove("b")
+      yield* equal("removed", removed.digest, removed.digest && two)
     })
   },
   {
@@ -866,7 +876,9 @@ const changes: ReadonlyArray<ContractCase<FileStore | Digest>> = [
       const store = yield* FileStore
       yield* save("f/g/a", "content")
       const moved = yield* rename("f/g/a", "x/y/b")
-      yield* equal("from", [moved.from, moved.entry.name], [named("f/g/a"), named("x/y/b")])
+      yield* equal("from", moved.from, named("f/g/a"))
+      const { entry } = moved
+      yield* equal("entry", [entry.name, entry.size, entry.modified], [named("x/y/b"), 7, modified])
       const { digest: _, ...stat } = yield* store.stat(named("x/y/b"))
       yield* equal("stat", stat, { name: named("x/y/b"), size: 7, modified })
       yield* equal("content", yield* load("x/y/b"), text("content"))

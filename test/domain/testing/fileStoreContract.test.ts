@@ -32,12 +32,50 @@ describe("the contract of FileStore", () => {
     open: (store) => ({
       open: (name) => Effect.map(store.open(name), (file) => ({ ...file, entry: lie(file.entry) }))
     }),
-    list: (store) => ({ list: (where) => Stream.map(store.list(where), lie) })
+    list: (store) => ({ list: (where) => Stream.map(store.list(where), lie) }),
+    remove: (store) => ({ remove: (request) => Effect.map(store.remove(request), lie) }),
+    rename: (store) => ({
+      rename: (request) => Effect.map(store.rename(request), (all) => ({ ...all, entry: lie(all.entry) }))
+    }),
+    "what a rename replaces": (store) => ({
+      rename: (request) =>
+        Effect.map(store.rename(request), ({ replaced, ...rest }) =>
+          replaced === undefined ? rest : { ...rest, replaced: lie(replaced) }
+        )
+    })
   }
   for (const [where, spoil] of Object.entries(lies)) {
     it.effect(`sees a wrong digest from ${where}`, () =>
       Effect.gen(function* () {
         assert.instanceOf(yield* breaks(digest, spoil), ContractBroken)
+      })
+    )
+  }
+
+  const older = (entry: FileEntry): FileEntry => ({ ...entry, modified: 5 })
+  const given = "what is committed is read, statted and listed as it was given"
+  const moved = "a rename moves a file with its size and time, between folders, and removes what it leaves empty"
+  const times: ReadonlyArray<readonly [where: string, promise: string, spoil: (store: Store) => Partial<Store>]> = [
+    ["list", given, (store) => ({ list: (where) => Stream.map(store.list(where), older) })],
+    [
+      "open",
+      given,
+      (store) => ({
+        open: (name) => Effect.map(store.open(name), (file) => ({ ...file, entry: older(file.entry) }))
+      })
+    ],
+    [
+      "rename",
+      moved,
+      (store) => ({
+        rename: (request) => Effect.map(store.rename(request), (all) => ({ ...all, entry: older(all.entry) }))
+      })
+    ]
+  ]
+  for (const [where, promise, spoil] of times) {
+    it.effect(`sees a wrong time from ${where}`, () =>
+      Effect.gen(function* () {
+        assert.instanceOf(yield* breaks(promise, spoil), ContractBroken)
       })
     )
   }
