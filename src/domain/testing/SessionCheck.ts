@@ -35,8 +35,7 @@ export interface Options extends Arbitrary.CheckOptions {
   readonly patienceMilliseconds?: number
 }
 
-/** The server answered otherwise than the model. */
-export class SessionDiffers extends Schema.TaggedError<SessionDiffers>()("SessionDiffers", {
+const differing = {
   /** The steps that show it, as few as were found. */
   script: Schema.Array(SessionScript.Step),
   /** After which step: a position in `script`, or its length when the difference shows in the files that are left. */
@@ -44,22 +43,37 @@ export class SessionDiffers extends Schema.TaggedError<SessionDiffers>()("Sessio
   /** What the model says. */
   expected: Schema.String,
   /** What came. */
-  found: Schema.String,
+  found: Schema.String
+}
+
+/** The server answered otherwise than the model. */
+export class SessionDiffers extends Schema.TaggedError<SessionDiffers>()("SessionDiffers", {
+  ...differing,
   /** Plays it again: `check(world, { replay })`. */
   replay: Schema.String
 }) {
   override get message(): string {
-    const steps = this.script.map((step, index) => `  ${index === this.step ? ">" : " "} ${SessionScript.show(step)}`)
-    const after = this.step === this.script.length ? "  > then a look at all files" : "    (the rest was not played)"
-    return [
-      "the server does not do what the model does:",
-      ...steps,
-      ...(this.step + 1 === this.script.length ? [] : [after]),
-      `  expected: ${this.expected}`,
-      `  found:    ${this.found}`,
-      `  replay:   ${this.replay}`
-    ].join("\n")
+    return [...linesOf(this), `  replay:   ${this.replay}`].join("\n")
   }
+}
+
+/** The same of a script that was given: it is its own replay. */
+export class ScriptDiffers extends Schema.TaggedError<ScriptDiffers>()("ScriptDiffers", differing) {
+  override get message(): string {
+    return linesOf(this).join("\n")
+  }
+}
+
+const linesOf = ({ expected, found, script, step }: Pick<ScriptDiffers, keyof typeof differing>) => {
+  const steps = script.map((one, index) => `  ${index === step ? ">" : " "} ${SessionScript.show(one)}`)
+  const after = step === script.length ? "  > then a look at all files" : "    (the rest was not played)"
+  return [
+    "the server does not do what the model does:",
+    ...steps,
+    ...(step + 1 === script.length ? [] : [after]),
+    `  expected: ${expected}`,
+    `  found:    ${found}`
+  ]
 }
 
 /** A token leads to no failure: what it found is mended, it is of another version, or not whole. */
@@ -68,6 +82,16 @@ export class ReplayFailed extends Schema.TaggedError<ReplayFailed>()("ReplayFail
 }) {
   override get message(): string {
     return `the token plays nothing that fails (${this.reason})`
+  }
+}
+
+/** A step is none that there is: nothing was played. */
+export class ScriptRefused extends Schema.TaggedError<ScriptRefused>()("ScriptRefused", {
+  /** A position in the script. */
+  step: Schema.Natural
+}) {
+  override get message(): string {
+    return `step ${this.step} of the script is none that there is: 'SessionScript.Step' says what there can be`
   }
 }
 
@@ -98,7 +122,7 @@ export const check = <E>(
     if (wrong !== undefined) return yield* wrong
     if (options.replay !== undefined && Option.isNone(asToken(options.replay)))
       return yield* new ReplayFailed({ reason: "it is no token: take all of what stands behind 'replay:'" })
-    const property = (script: SessionScript.Script) => Effect.as(play(world, script, options), true)
+    const property = (script: SessionScript.Script) => Effect.as(played(world, script, options), true)
     const result = yield* Arbitrary.checkEffect(SessionScript.arbitrary, property, { size: scriptSize, ...options })
     switch (result._tag) {
       case "Passed":
@@ -110,12 +134,33 @@ export const check = <E>(
       case "Falsified": {
         const { failure, replay, shrunkInput } = result
         if (failure._tag === "ReturnedFalse") return yield* new ReplayFailed({ reason: "no error" })
-        if (!(failure.error instanceof Differs)) return yield* Effect.fail(failure.error)
+        if (!(failure.error instanceof ScriptDiffers)) return yield* Effect.fail(failure.error)
         const { expected, found, step } = failure.error
         return yield* new SessionDiffers({ script: shrunkInput, step, expected, found, replay })
       }
     }
   })
+
+/**
+ * Plays one script: one that was found and shall stay mended whatever becomes of its token, or one that is written by
+ * hand or made by an `Arbitrary` of your own.
+ *
+ * Needs nothing, as `check`.
+ */
+export const play = <E>(
+  world: Layer.Layer<World, E>,
+  script: SessionScript.Script,
+  options: Pick<Options, "users" | "patienceMilliseconds"> = {}
+): Effect.Effect<void, ScriptDiffers | ScriptRefused | OptionRefused | E> =>
+  Effect.gen(function* () {
+    const wrong = refusal(options)
+    if (wrong !== undefined) return yield* wrong
+    const step = script.findIndex((one) => !isStep(one))
+    if (step >= 0) return yield* new ScriptRefused({ step })
+    yield* played(world, script, options)
+  })
+
+const isStep = Schema.is(SessionScript.Step)
 
 /** Long enough for several clients to get in each other's way; the first scripts are shorter. */
 const scriptSize = 30
@@ -166,15 +211,8 @@ const asToken = Schema.decodeUnknownOption(
   )
 )
 
-/** One answer that differs, within a script. */
-class Differs extends Schema.TaggedError<Differs>()("Differs", {
-  step: Schema.Natural,
-  expected: Schema.String,
-  found: Schema.String
-}) {}
-
 /** One script against a fresh server. */
-const play = <E>(world: Layer.Layer<World, E>, script: SessionScript.Script, options: Options) =>
+const played = <E>(world: Layer.Layer<World, E>, script: SessionScript.Script, options: Options) =>
   Effect.scoped(run(script, options)).pipe(
     // The clients have gone before the server stops.
     Effect.provide(Layer.fresh(world)),
@@ -216,7 +254,7 @@ const run = Effect.fnUntraced(function* (script: SessionScript.Script, options: 
   }))
   const stage: Stage = { model, clients, patience: options.patienceMilliseconds ?? 2_000, keys: new WeakMap() }
   const at = (step: number) =>
-    Effect.mapError(({ expected, found }: Difference) => new Differs({ step, expected, found }))
+    Effect.mapError(({ expected, found }: Difference) => new ScriptDiffers({ script, step, expected, found }))
   yield* Effect.addFinalizer(() => Effect.forEach(clients, hangUp, { discard: true }))
   for (const [index, { action, client }] of script.entries()) {
     const who = clients[client]

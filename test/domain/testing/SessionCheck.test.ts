@@ -24,7 +24,7 @@ import { temporaryDisk } from "../store/temporaryDisk.ts"
 import * as Fixture from "../../../src/domain/testing/Fixture.ts"
 import * as MemorySocket from "../../../src/domain/testing/MemorySocket.ts"
 import * as SessionCheck from "../../../src/domain/testing/SessionCheck.ts"
-import { arbitrary, show } from "../../../src/domain/testing/SessionScript.ts"
+import * as SessionScript from "../../../src/domain/testing/SessionScript.ts"
 import * as Server from "../../../src/server/Server.ts"
 
 const worldWith = <E>(store: Layer.Layer<FileStore, E, Digest>) =>
@@ -67,17 +67,17 @@ describe("the server does what the model does", () => {
 describe("a script", () => {
   it("is said in words", () => {
     assert.strictEqual(
-      show({ client: 1, action: { _tag: "Put", name: 1, file: 2 } }),
+      SessionScript.show({ client: 1, action: { _tag: "Put", name: 1, file: 2 } }),
       `client 1: Put {"name":"b/c","file":2}`
     )
-    assert.strictEqual(show({ client: 0, action: { _tag: "Bye" } }), "client 0: Bye {}")
+    assert.strictEqual(SessionScript.show({ client: 0, action: { _tag: "Bye" } }), "client 0: Bye {}")
   })
 
   it.effect("reaches every answer of the protocol", () =>
     Effect.gen(function* () {
       const digest = yield* Digest
       const heard = new Set<string>()
-      const scripts = yield* Arbitrary.sampleEffect(arbitrary, { count: 2_000, size: 40, seed: 1 })
+      const scripts = yield* Arbitrary.sampleEffect(SessionScript.arbitrary, { count: 2_000, size: 40, seed: 1 })
       for (const script of scripts) {
         const model = SessionModel.make(digest)
         const speakers = new Map<number, SessionSpeech.Speaker>()
@@ -181,7 +181,7 @@ describe("a broken store", () => {
       Effect.gen(function* () {
         const found = yield* Effect.flip(SessionCheck.check(world, { runs: 100, seed }))
         if (found._tag !== "SessionDiffers") return assert.fail(found._tag)
-        assert.deepStrictEqual(found.script.map(show), steps)
+        assert.deepStrictEqual(found.script.map(SessionScript.show), steps)
         const again = yield* Effect.flip(SessionCheck.check(world, { replay: found.replay }))
         assert.strictEqual(again.message, found.message)
         assert.include(found.message, found.replay)
@@ -224,6 +224,44 @@ describe("a broken store", () => {
       // As it is copied from a terminal.
       const again = yield* Effect.flip(SessionCheck.check(world, { replay: ` ${replay}\n` }))
       assert.strictEqual(again._tag, "SessionDiffers")
+    })
+  )
+
+  it.effect("is found again by the script alone, and that passes once it is mended", () =>
+    Effect.gen(function* () {
+      const { seed, world } = breakages["lists a file twice"]
+      const found = yield* Effect.flip(SessionCheck.check(world, { runs: 100, seed }))
+      if (found._tag !== "SessionDiffers") return assert.fail(found._tag)
+      const again = yield* Effect.flip(SessionCheck.play(world, found.script))
+      if (again._tag !== "ScriptDiffers") return assert.fail(again._tag)
+      assert.deepStrictEqual(
+        [again.script, again.step, again.expected, again.found],
+        [found.script, found.step, found.expected, found.found]
+      )
+      assert.strictEqual(`${again.message}\n  replay:   ${found.replay}`, found.message)
+      yield* SessionCheck.play(worldWith(FileStoreMemory.layer()), found.script)
+    })
+  )
+
+  it.effect("is not looked for with steps or options that can be none", () =>
+    Effect.gen(function* () {
+      const { world } = breakages["lists a file twice"]
+      const fetch = { client: 0, action: SessionScript.Action.make({ _tag: "Fetch", digest: false, content: false }) }
+      const describe = (name: number) => ({ client: 0, action: { _tag: "Describe", name } as const })
+      for (const wrong of [
+        { ...fetch, client: 3 },
+        describe(-1),
+        describe(0.5),
+        describe(SessionScript.names.length)
+      ]) {
+        const { message } = yield* Effect.flip(SessionCheck.play(world, [fetch, wrong]))
+        assert.strictEqual(
+          message,
+          "step 1 of the script is none that there is: 'SessionScript.Step' says what there can be"
+        )
+      }
+      const refused = yield* Effect.flip(SessionCheck.play(world, [fetch], { patienceMilliseconds: 0 }))
+      assert.strictEqual(refused._tag, "OptionRefused")
     })
   )
 
