@@ -1,9 +1,21 @@
 import { assert, describe, it } from "@effect/vitest"
 import { encode as encodeCbor, rfc8949EncodeOptions } from "cborg"
-import { Arbitrary, Effect, Schema } from "effect"
+import { Arbitrary, Effect, Result, Schema } from "effect"
 import { ContentDigest } from "../../../src/domain/file/Digest.ts"
 import { FileName } from "../../../src/domain/file/FileName.ts"
-import { messageBytesMax, messageDepthMax, peerTextCharactersMax } from "../../../src/domain/limits.ts"
+import {
+  bundleFilesMax,
+  chunkAverageLog2Max,
+  chunkAverageLog2Min,
+  groupsAskedMax,
+  listingNamesMax,
+  messageBytesMax,
+  messageDepthMax,
+  packedBytesMax,
+  peerTextCharactersMax,
+  signatureKeyBytes,
+  unnamedNamesMax
+} from "../../../src/domain/limits.ts"
 import { Client, ClientMessage, type MessageRefused, Server, ServerMessage } from "../../../src/domain/wire/Message.ts"
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
@@ -15,10 +27,11 @@ const digest = ContentDigest.make("00".repeat(32))
 const { cases: client } = ClientMessage
 const { cases: server } = ServerMessage
 
-const refusedBy = (
-  codec: { readonly decode: (body: Uint8Array) => Effect.Effect<unknown, MessageRefused> },
-  body: Uint8Array
-) =>
+interface Decoder {
+  readonly decode: (body: Uint8Array) => Effect.Effect<unknown, MessageRefused>
+}
+
+const refusedBy = (codec: Decoder, body: Uint8Array) =>
   Effect.map(Effect.result(codec.decode(body)), (result) =>
     result._tag === "Failure" ? result.failure._tag : `taken: ${JSON.stringify(result.success)}`
   )
@@ -396,9 +409,145 @@ describe("what the protocol does not have is refused", () => {
     })
   )
 
+  const offer = {
+    digest,
+    key: new Uint8Array(signatureKeyBytes),
+    averageLog2: chunkAverageLog2Min,
+    groups: packed
+  }
+  const sending = (change: object) => ({
+    _tag: "Sending",
+    size,
+    modified,
+    from: 0,
+    signature: { ...offer, ...change }
+  })
+  const partialOf = (from: number, digits: string) => ({
+    _tag: "Download",
+    name,
+    partial: { from, size, modified, head: digits }
+  })
+  const names = (count: number) => Array.from({ length: count }, (_, index) => `n${index}`)
+  const filledTo = (length: number) => new Uint8Array(length)
+
+  /** What a field may be at most or at least, and what is one too many or too few. */
+  const bounds: ReadonlyArray<readonly [codec: Decoder, taken: object, refused: ReadonlyArray<object>]> = [
+    [Client, partialOf(0, head), [partialOf(0, `${head}0`), partialOf(0, head.slice(1)), partialOf(-1, head)]],
+    ...[1, listingNamesMax].map(
+      (count) =>
+        [
+          Client,
+          { _tag: "Fetch", alike: names(count) },
+          [
+            { _tag: "Fetch", alike: [] },
+            { _tag: "Fetch", alike: names(listingNamesMax + 1) }
+          ]
+        ] as const
+    ),
+    ...[1, groupsAskedMax].map(
+      (count) =>
+        [
+          Client,
+          { _tag: "NeedChunks", first: groupsAskedMax, count },
+          [
+            { _tag: "NeedChunks", first: 0, count: 0 },
+            { _tag: "NeedChunks", first: 0, count: groupsAskedMax + 1 },
+            { _tag: "NeedChunks", first: -1, count },
+            { _tag: "NeedChunks", first: groupsAskedMax + 1, count }
+          ]
+        ] as const
+    ),
+    [
+      Client,
+      { _tag: "UploadBundle", files: filledTo(packedBytesMax) },
+      [{ _tag: "UploadBundle", files: filledTo(packedBytesMax + 1) }]
+    ],
+    [
+      Client,
+      { _tag: "PasswordStart", ke1: filledTo(96), request: filledTo(32) },
+      [
+        { _tag: "PasswordStart", ke1: filledTo(97), request: filledTo(32) },
+        { _tag: "PasswordStart", ke1: filledTo(96), request: filledTo(33) }
+      ]
+    ],
+    [
+      Client,
+      { _tag: "PasswordFinish", ke3: filledTo(64), record: filledTo(192) },
+      [
+        { _tag: "PasswordFinish", ke3: filledTo(65), record: filledTo(192) },
+        { _tag: "PasswordFinish", ke3: filledTo(64), record: filledTo(191) }
+      ]
+    ],
+    ...[0, 255].map((stretching) => {
+      const answer = { _tag: "PasswordAnswer", stretching, ke2: filledTo(320), response: filledTo(64) }
+      return [
+        Server,
+        answer,
+        [
+          { ...answer, stretching: -1 },
+          { ...answer, stretching: 256 },
+          { ...answer, ke2: filledTo(321) },
+          { ...answer, response: filledTo(63) }
+        ]
+      ] as const
+    }),
+    ...[0, bundleFilesMax].map(
+      (count) =>
+        [
+          Server,
+          { _tag: "BundleDone", count },
+          [
+            { _tag: "BundleDone", count: -1 },
+            { _tag: "BundleDone", count: bundleFilesMax + 1 }
+          ]
+        ] as const
+    ),
+    ...[0, bundleFilesMax].map((index) => {
+      const one = { _tag: "FileRefused", index, reason: "no-access" }
+      return [
+        Server,
+        one,
+        [
+          { ...one, index: -1 },
+          { ...one, index: bundleFilesMax + 1 }
+        ]
+      ] as const
+    }),
+    [
+      Server,
+      { _tag: "Unnamed", count: 9, names: names(unnamedNamesMax) },
+      [{ _tag: "Unnamed", count: 9, names: names(unnamedNamesMax + 1) }]
+    ],
+    ...[chunkAverageLog2Min, chunkAverageLog2Max].map(
+      (averageLog2) =>
+        [
+          Server,
+          sending({ averageLog2 }),
+          [
+            sending({ averageLog2: chunkAverageLog2Min - 1 }),
+            sending({ averageLog2: chunkAverageLog2Max + 1 }),
+            sending({ key: filledTo(signatureKeyBytes - 1) }),
+            sending({ key: filledTo(signatureKeyBytes + 1) })
+          ]
+        ] as const
+    )
+  ]
+
+  it.effect.each(bounds)("what is one beyond the bounds of a field (%#)", ([codec, taken, refused]) =>
+    Effect.gen(function* () {
+      assert.isTrue(Result.isSuccess(yield* Effect.result(codec.decode(cbor(taken)))), JSON.stringify(taken))
+      for (const value of refused) {
+        assert.strictEqual(yield* refusedBy(codec, cbor(value)), "MessageRefused", JSON.stringify(value))
+      }
+    })
+  )
+
   it.effect("a body of more bytes than a message has, before it is decoded", () =>
     Effect.gen(function* () {
-      assert.strictEqual(yield* refusedBy(Client, new Uint8Array(messageBytesMax + 1)), "MessageRefused")
+      const why = (length: number) =>
+        Effect.map(Effect.flip(Client.decode(new Uint8Array(length))), ({ detail }) => detail)
+      assert.strictEqual(yield* why(messageBytesMax + 1), "too long")
+      assert.notStrictEqual(yield* why(messageBytesMax), "too long")
     })
   )
 
