@@ -192,10 +192,11 @@ describe("a recorded session", () => {
 
   it("a greeting is enough when it is whole, or cannot become one", () => {
     const whole = hello(1)
-    const starts = [whole, whole.subarray(1), whole.subarray(0, -1), whole.subarray(0, 4)]
+    const other = whole.slice(0, preamble.length).fill(0, -1)
+    const starts = [whole, whole.subarray(1), other, whole.subarray(0, -1), whole.subarray(0, 4)]
     assert.deepStrictEqual(
       starts.map((start) => greeted([start])),
-      [true, true, false, false]
+      [true, true, true, false, false]
     )
   })
 
@@ -245,6 +246,17 @@ describe("a recorded session", () => {
       const { transport } = scripted(Bytes.concat([hello(1), stream, joined(rest)]))
       const channel = (yield* accept(transport)).upgrade(sessionKey(1))
       assert.deepStrictEqual(yield* drain(channel), { plaintexts: [""], end: "record-auth-failed" })
+      assert.deepStrictEqual(yield* drain(channel), { plaintexts: [], end: "truncated" })
+    }).pipe(Effect.provide(layers(1)))
+  )
+
+  it.effect("after a header that is none nothing more is delivered, though the rest is whole", () =>
+    Effect.gen(function* () {
+      const [first, ...rest] = yield* clientRecords(session)
+      const stream = joined([first ?? text(""), new Uint8Array(recordHeaderBytes), ...rest])
+      const { transport } = scripted(Bytes.concat([hello(1), stream]))
+      const channel = (yield* accept(transport)).upgrade(sessionKey(1))
+      assert.deepStrictEqual(yield* drain(channel), { plaintexts: [""], end: "record-refused" })
       assert.deepStrictEqual(yield* drain(channel), { plaintexts: [], end: "truncated" })
     }).pipe(Effect.provide(layers(1)))
   )
