@@ -13,16 +13,26 @@ import {
   windowBytes
 } from "../../../src/domain/limits.ts"
 import { type DeltaOptions, sendDelta } from "../../../src/domain/transfer/Delta.ts"
-import { LocalShrank, lookBytesMax, match } from "../../../src/domain/transfer/Match.ts"
-import { averageLog2For, type Piece } from "../../../src/domain/transfer/Signature.ts"
+import { LocalShrank, lookBytesMax, match, refine } from "../../../src/domain/transfer/Match.ts"
+import { rulesFor } from "../../../src/domain/transfer/Chunker.ts"
+import {
+  averageLog2For,
+  blockHash,
+  blockRules,
+  chunkHash,
+  makeCutter,
+  type Piece
+} from "../../../src/domain/transfer/Signature.ts"
 import { checkCoarse } from "../../../src/domain/transfer/SignatureCheck.ts"
 import * as Fixture from "../../../src/domain/testing/Fixture.ts"
 import {
   type Base,
   baseOf,
+  cutAll,
   digest,
   flawOf,
   join,
+  key,
   optionsOf,
   patch,
   periodic,
@@ -346,6 +356,39 @@ describe("a peer that lies", () => {
       }
     })
   )
+
+  it.effect("about the length of what is here gets no copy that leaves its file", () =>
+    Effect.gen(function* () {
+      // The last chunk of its file is short, and has the tag of a longer one of ours.
+      const rules = rulesFor(10)
+      const target = random(22, 20_000)
+      const [ours] = makeCutter(chunkHash(digest, key), rules).push(target)
+      const end = cutAll(random(21, 60_000), makeCutter(chunkHash(digest, key), rules)).at(-2)
+      const short = smallBaseOf(random(21, 60_000).subarray(0, (end?.offset ?? 0) + 100), 10, 8_000)
+      const { ops, options } = optionsOf({ ...short, plain: true }, target)
+      const chunksOf: Options["chunksOf"] = (first, count) =>
+        Effect.map(options.chunksOf(first, count), (lists) =>
+          lists.map((list) =>
+            list.map((piece) => (piece.length === 100 ? { ...piece, digest: ours?.digest ?? "" } : piece))
+          )
+        )
+      yield* sendDelta({ ...options, chunksOf })
+      assert.strictEqual(flawOf(ops, short.content.length, target.length, 0), undefined)
+      assert.deepStrictEqual(wholeOf(patch(short.content, target, ops)), wholeOf(target))
+    })
+  )
+
+  it("about the length of a block gets no copy of it", () => {
+    const local = random(23, 30_000)
+    const blocks = cutAll(local, makeCutter(blockHash(digest), blockRules))
+    const shorter = blocks.map((block) => ({ ...block, length: block.length - 1 }))
+    assert.deepStrictEqual(refine(digest, 5, local, shorter), [
+      { _tag: "Unknown", offset: 5, length: local.length, hint: undefined }
+    ])
+    assert.deepStrictEqual(refine(digest, 5, local, blocks), [
+      { _tag: "Same", offset: 5, length: local.length, base: 0 }
+    ])
+  })
 
   it("may speak of any file that has a size", () => {
     for (const size of [1, 2 ** 36, 2 ** 36 + 1, 2 ** 40, 2 ** 41 + 1, Number.MAX_SAFE_INTEGER]) {
