@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Arbitrary, Effect, Fiber, Layer, Queue, Redacted, Schema } from "effect"
+import { Arbitrary, Deferred, Effect, Fiber, Layer, Queue, Redacted, Schema } from "effect"
 import { Socket } from "effect/socket"
 import * as Bytes from "../../../src/domain/Bytes.ts"
 import type { ChannelFailed } from "../../../src/domain/channel/ChannelError.ts"
@@ -226,6 +226,28 @@ describe("a recorded session", () => {
       assert.strictEqual((yield* Effect.flip(channel.send([text("more")]))).reason, "connection-lost")
       yield* channel.end
       assert.strictEqual(written.length, before)
+    }).pipe(Effect.provide(layers(1)))
+  )
+
+  it.effect("its end waits until the record before it is written", () =>
+    Effect.gen(function* () {
+      const { transport } = scripted(answer(1))
+      const gate = yield* Deferred.make<void>()
+      let begun = 0
+      const write: typeof transport.write = (parts) =>
+        Effect.suspend(() => {
+          begun += 1
+          return Effect.andThen(begun === 1 ? Effect.void : Deferred.await(gate), transport.write(parts))
+        })
+      const channel = (yield* connect({ ...transport, write })).upgrade(sessionKey(1))
+      const sending = yield* Effect.forkChild(channel.send([text("a")]), { startImmediately: true })
+      const ending = yield* Effect.forkChild(channel.end, { startImmediately: true })
+      for (let turn = 0; turn < 100; turn++) yield* Effect.yieldNow
+      assert.strictEqual(begun, 2)
+      yield* Deferred.succeed(gate, undefined)
+      yield* Fiber.join(sending)
+      yield* Fiber.join(ending)
+      assert.strictEqual(begun, 3)
     }).pipe(Effect.provide(layers(1)))
   )
 
