@@ -22,10 +22,15 @@ export interface Assembly {
   readonly done: Effect.Effect<void, StoreError>
 }
 
-/** Ends with the scope, after the write that is under way. */
+/**
+ * Ends with the scope, after the write that is under way.
+ *
+ * @param copied told of each range when it is in its place
+ */
 export const make = Effect.fnUntraced(function* (
   staging: Pick<Staging, "copy" | "write">,
-  from: OpenFile
+  from: OpenFile,
+  copied: (bytes: number) => void
 ): Effect.fn.Return<Assembly, never, Scope.Scope> {
   const room = yield* Semaphore.make(assemblyBytesMax)
   const waiting = yield* Queue.unbounded<Effect.Effect<void, StoreError>>()
@@ -51,7 +56,15 @@ export const make = Effect.fnUntraced(function* (
     copies: (ranges) =>
       add(
         ranges.length * assemblyPartBytes,
-        Effect.forEach(ranges, ({ length, offset }) => staging.copy(from, offset, length), { discard: true })
+        Effect.forEach(
+          ranges,
+          ({ length, offset }) =>
+            Effect.andThen(
+              staging.copy(from, offset, length),
+              Effect.sync(() => copied(length))
+            ),
+          { discard: true }
+        )
       ),
     done: Effect.gen(function* () {
       const reached = yield* Deferred.make<void>()

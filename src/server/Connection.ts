@@ -470,6 +470,7 @@ const makeTransfers = Effect.fnUntraced(function* (it: Conversation) {
     watch,
     files: Confined.make(files, root),
     watchdog,
+    copied: story.flow.copied,
     user: () => story.user ?? "",
     report: (outcome) =>
       Exit.isSuccess(outcome)

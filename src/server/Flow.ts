@@ -28,6 +28,8 @@ export interface Flow {
   readonly traffic: () => Readonly<Traffic>
   /** Follows the machine. */
   readonly step: (step: TransferProgress.Step) => void
+  /** So many bytes of the live file are now in the new one. */
+  readonly copied: (bytes: number) => void
   /** The channel, with this flow; its bytes wait for the share that is joined. */
   readonly through: (channel: FrameChannel, aliveMeanwhile: AliveMeanwhile) => FrameChannel
   readonly share: (share: Share) => void
@@ -162,6 +164,7 @@ export const make: Effect.Effect<Flow> = Effect.gen(function* () {
       } else settle(0, TransferProgress.copiedBy(step.outputs))
       if (progress?.size !== undefined) claimable ??= claimableFor(progress.size)
     },
+    copied: (bytes) => void (progress = TransferProgress.moved(progress, bytes)),
     through,
     share: (joined) => void (share = joined),
     awaited: (state, next) =>

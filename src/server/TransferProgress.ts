@@ -24,9 +24,10 @@ export interface Step {
 export const step = (before: Progress | undefined, { input, outputs, state }: Step): Progress | undefined => {
   let progress = before && resultOf(before, input)
   for (const output of outputs) progress = begunBy(output) ?? progress
+  // A copy is asked for long before it is done, and counts when it is.
   const written =
     input._tag === "Content" && outputs.some(({ _tag }) => _tag === "Write" || _tag === "Keep") ? input.bytes : 0
-  progress = moved(progress, written + copiedBy(outputs))
+  progress = moved(progress, written)
   return state._tag === "Transferring" ? progress : undefined
 }
 
@@ -67,7 +68,7 @@ const resultOf = (progress: Progress, input: SessionInput): Progress => {
   return input._tag === "Opened" ? { ...progress, size: input.size, bytes: input.from } : progress
 }
 
-/** Bytes of the live file that go into the new one. */
+/** Bytes of the live file that are to go into the new one. */
 export const copiedBy = (outputs: ReadonlyArray<SessionOutput>): number =>
   outputs.reduce((all, output) => (output._tag === "Copy" ? output.ranges.reduce(sum, all) : all), 0)
 

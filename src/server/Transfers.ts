@@ -27,6 +27,7 @@ import type { RequestId } from "../domain/wire/Frame.ts"
 import type { Range } from "../domain/file/Packed.ts"
 import * as Assembly from "./Assembly.ts"
 import * as Bundles from "./Bundles.ts"
+import type { Flow } from "./Flow.ts"
 import * as KeepAlive from "./KeepAlive.ts"
 import * as Listing from "./Listing.ts"
 import { log } from "./LogEvent.ts"
@@ -120,7 +121,7 @@ const holdIn =
 const release = (held: Held<unknown> | undefined): Effect.Effect<void> =>
   held === undefined ? Effect.void : Scope.close(held.scope, Exit.void)
 
-export const make = Effect.fnUntraced(function* (options: {
+interface Options extends Pick<Flow, "copied"> {
   readonly channel: FrameChannel
   readonly watch: SessionWatch
   readonly watchdog: Watchdog
@@ -130,8 +131,12 @@ export const make = Effect.fnUntraced(function* (options: {
   readonly files: Confined
   /** Takes what a transfer that runs beside the loop has come to. */
   readonly report: (outcome: Exit.Exit<ActionResult, ChannelFailed>) => Effect.Effect<void>
-}): Effect.fn.Return<Transfers, never, Digest | Scope.Scope | SignatureMaker | Signatures> {
-  const { channel, files, report, user, watch, watchdog } = options
+}
+
+export const make = Effect.fnUntraced(function* (
+  options: Options
+): Effect.fn.Return<Transfers, never, Digest | Scope.Scope | SignatureMaker | Signatures> {
+  const { channel, copied, files, report, user, watch, watchdog } = options
   const { store } = files
   const [digest, signatures, maker] = [yield* Digest, yield* Signatures, yield* SignatureMaker]
   const { received: ours } = yield* Owned
@@ -207,7 +212,7 @@ export const make = Effect.fnUntraced(function* (options: {
         command,
         target,
         replaces: expect === undefined ? undefined : base?.value.version,
-        assembly: base && (yield* Scope.provide(Assembly.make(value, base.value), staging.scope))
+        assembly: base && (yield* Scope.provide(Assembly.make(value, base.value, copied), staging.scope))
       }
       return { _tag: "Staged", id, resumed: staging.value.resumed, base: base && baseOf(base, small) } as const
     }).pipe(

@@ -43,10 +43,28 @@ const Part = Schema.Union([
 ])
 
 describe("an assembly", () => {
+  it.effect("tells of a copy when it is in its place, and not when it was asked for", () =>
+    Effect.gen(function* () {
+      const gate = yield* Deferred.make<void>()
+      const told: Array<number> = []
+      const copied = (bytes: number) => void told.push(bytes)
+      const assembly = yield* Assembly.make(slowStaging(Deferred.await(gate)).staging, from, copied)
+      yield* assembly.copies([
+        { offset: 0, length: 7 },
+        { offset: 9, length: 3 }
+      ])
+      yield* Effect.yieldNow
+      assert.deepStrictEqual(told, [])
+      yield* Deferred.succeed(gate, undefined)
+      yield* assembly.done
+      assert.deepStrictEqual(told, [7, 3])
+    })
+  )
+
   it.effect.prop("writes copies and content in the order in which they came", [Schema.Array(Part)], ([parts]) =>
     Effect.gen(function* () {
       const { staging, written } = slowStaging()
-      const assembly = yield* Assembly.make(staging, from)
+      const assembly = yield* Assembly.make(staging, from, () => {})
       const expected: Array<number> = []
       for (const part of parts) {
         if (part instanceof Uint8Array) {
@@ -67,7 +85,7 @@ describe("an assembly", () => {
     Effect.gen(function* () {
       const gate = yield* Deferred.make<void>()
       const { staging, written } = slowStaging(Deferred.await(gate))
-      const assembly = yield* Assembly.make(staging, from)
+      const assembly = yield* Assembly.make(staging, from, () => {})
       yield* assembly.copies([{ offset: 0, length: 2 }])
       yield* assembly.content([Uint8Array.of(9)])
       const done = yield* Effect.forkChild(assembly.done, { startImmediately: true })
@@ -83,7 +101,7 @@ describe("an assembly", () => {
     Effect.gen(function* () {
       const gate = yield* Deferred.make<void>()
       const { staging, written } = slowStaging(Deferred.await(gate))
-      const assembly = yield* Assembly.make(staging, from)
+      const assembly = yield* Assembly.make(staging, from, () => {})
       const small = new Uint8Array(assemblyBytesMax).subarray(0, 1)
       yield* assembly.content([small])
       const second = yield* Effect.forkChild(assembly.content([Uint8Array.of(7)]), { startImmediately: true })
@@ -105,7 +123,7 @@ describe("an assembly", () => {
         [3 * assemblyPartBytes, (assembly: Assembly.Assembly) => assembly.copies([range, range, range])]
       ] as const) {
         const { staging } = slowStaging(Effect.never)
-        const assembly = yield* Assembly.make(staging, from)
+        const assembly = yield* Assembly.make(staging, from, () => {})
         let added = 0
         yield* Effect.forkChild(Effect.forever(Effect.map(add(assembly), () => void (added += 1))))
         for (let before = -1; before < added;) {
@@ -120,7 +138,7 @@ describe("an assembly", () => {
   it.effect("fails every later call with the first failure, and writes nothing after it", () =>
     Effect.gen(function* () {
       const { staging, written } = slowStaging()
-      const assembly = yield* Assembly.make(staging, from)
+      const assembly = yield* Assembly.make(staging, from, () => {})
       yield* assembly.content([Uint8Array.of(1)])
       yield* assembly.copies([{ offset: 60, length: 20 }])
       yield* assembly.content([Uint8Array.of(2)])
@@ -137,7 +155,10 @@ describe("an assembly", () => {
       const gate = yield* Deferred.make<void>()
       const { staging, written } = slowStaging(Deferred.await(gate))
       const scope = yield* Scope.make()
-      const assembly = yield* Scope.provide(Assembly.make(staging, from), scope)
+      const assembly = yield* Scope.provide(
+        Assembly.make(staging, from, () => {}),
+        scope
+      )
       yield* assembly.copies([{ offset: 0, length: 2 }])
       yield* Scope.close(scope, Exit.void)
       yield* Deferred.succeed(gate, undefined)
