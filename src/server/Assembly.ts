@@ -8,7 +8,7 @@
 import { Deferred, Effect, Queue, type Scope, Semaphore } from "effect"
 import type * as Bytes from "../domain/Bytes.ts"
 import type { Range } from "../domain/file/Packed.ts"
-import { assemblyBytesMax, assemblyPartBytes } from "../domain/limits.ts"
+import { assemblyBytesMax, assemblyPartBytes, copyRunBytesMax } from "../domain/limits.ts"
 import type { OpenFile, Staging } from "../domain/store/FileStore.ts"
 import type { StoreError } from "../domain/store/StoreError.ts"
 
@@ -25,7 +25,7 @@ export interface Assembly {
 /**
  * Ends with the scope, after the write that is under way.
  *
- * @param copied told of each range when it is in its place
+ * @param copied told of each range, or part of a long one, when it is in its place
  */
 export const make = Effect.fnUntraced(function* (
   staging: Pick<Staging, "copy" | "write">,
@@ -57,7 +57,7 @@ export const make = Effect.fnUntraced(function* (
       add(
         ranges.length * assemblyPartBytes,
         Effect.forEach(
-          ranges,
+          ranges.flatMap(inRuns),
           ({ length, offset }) =>
             Effect.andThen(
               staging.copy(from, offset, length),
@@ -73,6 +73,13 @@ export const make = Effect.fnUntraced(function* (
     })
   }
 })
+
+/** A range of gigabytes is told of as it goes. */
+const inRuns = ({ length, offset }: Range): ReadonlyArray<Range> =>
+  Array.from({ length: Math.ceil(length / copyRunBytesMax) }, (_, index) => {
+    const done = index * copyRunBytesMax
+    return { offset: offset + done, length: Math.min(copyRunBytesMax, length - done) }
+  })
 
 /** A view keeps all that it is a view of. */
 const heldBytes = (parts: Bytes.Parts): number => parts.reduce((total, part) => total + part.buffer.byteLength, 0)

@@ -3,7 +3,7 @@ import { Deferred, Effect, Exit, Fiber, Schema, Scope } from "effect"
 import * as Bytes from "../../src/domain/Bytes.ts"
 import { FileSize } from "../../src/domain/file/FileEntry.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
-import { assemblyBytesMax, assemblyPartBytes } from "../../src/domain/limits.ts"
+import { assemblyBytesMax, assemblyPartBytes, copyRunBytesMax } from "../../src/domain/limits.ts"
 import type { OpenFile, Staging } from "../../src/domain/store/FileStore.ts"
 import { SourceChanged, type StoreError } from "../../src/domain/store/StoreError.ts"
 import * as Assembly from "../../src/server/Assembly.ts"
@@ -58,6 +58,31 @@ describe("an assembly", () => {
       yield* Deferred.succeed(gate, undefined)
       yield* assembly.done
       assert.deepStrictEqual(told, [7, 3])
+    })
+  )
+
+  it.effect("tells of a long copy as it goes, and copies all of it once", () =>
+    Effect.gen(function* () {
+      const copies: Array<readonly [offset: number, length: number]> = []
+      const told: Array<number> = []
+      const staging = {
+        write: () => Effect.void,
+        copy: (_: unknown, offset: number, length: number) => Effect.sync(() => void copies.push([offset, length]))
+      }
+      const assembly = yield* Assembly.make(staging, from, (bytes) => void told.push(bytes))
+      yield* assembly.copies([
+        { offset: 5, length: 2 * copyRunBytesMax + 1 },
+        { offset: 1, length: copyRunBytesMax }
+      ])
+      yield* assembly.done
+      const run = copyRunBytesMax
+      assert.deepStrictEqual(copies, [
+        [5, run],
+        [5 + run, run],
+        [5 + 2 * run, 1],
+        [1, run]
+      ])
+      assert.deepStrictEqual(told, [run, run, 1, run])
     })
   )
 
