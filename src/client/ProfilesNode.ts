@@ -24,7 +24,7 @@ import { printable } from "../domain/file/Printable.ts"
 import { profileBytesMax, profileLeftoverMilliseconds } from "../domain/limits.ts"
 import { nearest } from "../domain/Nearest.ts"
 import * as StateFile from "../domain/session/StateFile.ts"
-import { platformWords } from "../domain/SystemCode.ts"
+import { platformWords, systemCode } from "../domain/SystemCode.ts"
 import {
   keys,
   NoSuchProfile,
@@ -105,17 +105,17 @@ const make = Effect.fnUntraced(function* (folder: string | undefined, { modeless
   /** Gives whether there was one: another program may be the first. */
   const drop = (file: string) =>
     Effect.as(fs.remove(file), true).pipe(
-      Effect.catchIf(
-        ({ reason }) => reason._tag === "NotFound",
-        () => Effect.succeed(false)
-      ),
+      Effect.catchIf(isMissing, () => Effect.succeed(false)),
       Effect.mapError(unusable(file))
     )
 
-  const dropPassword = (name: ProfileName) =>
-    Effect.mapError(fs.remove(passwordOf(name), { force: true }), unusable(passwordOf(name)))
+  const dropPassword = (name: ProfileName) => drop(passwordOf(name))
 
-  const exists = (file: string) => Effect.mapError(fs.exists(file), unusable(file))
+  const exists = (file: string) =>
+    fs.exists(file).pipe(
+      Effect.catchIf(isMissing, () => Effect.succeed(false)),
+      Effect.mapError(unusable(file))
+    )
 
   return Profiles.of({
     get: Effect.fnUntraced(function* (name) {
@@ -127,7 +127,7 @@ const make = Effect.fnUntraced(function* (folder: string | undefined, { modeless
         ),
         // Also when another program has just removed it.
         Effect.catchTag("PlatformError", (error) =>
-          error.reason._tag === "NotFound" ? Effect.undefined : Effect.fail(unusable(file)(error))
+          isMissing(error) ? Effect.undefined : Effect.fail(unusable(file)(error))
         ),
         Effect.provideContext(context)
       )
@@ -197,12 +197,19 @@ const writtenByOwner = Effect.fnUntraced(function* (file: string) {
 
 const failed = (detail: string): ProfilesFailed => new ProfilesFailed({ detail })
 
+/** Below a file there is nothing: as with a home of `/dev/null`, which people have who are none. */
+const isMissing = (error: PlatformError.PlatformError): boolean =>
+  error.reason._tag === "NotFound" || isBelowFile(error)
+const isBelowFile = ({ reason }: PlatformError.PlatformError): boolean => systemCode(reason.cause) === "ENOTDIR"
+
 const unusable =
   (file: string) =>
   (error: PlatformError.PlatformError): ProfilesFailed =>
     failed(
       error.reason._tag === "BadResource"
-        ? `${printable(file)} is no file: put one there, or move it away`
+        ? isBelowFile(error)
+          ? `${printable(file)} cannot be there, for a part of its path is no folder: set XDG_CONFIG_HOME to one`
+          : `${printable(file)} is no file: put one there, or move it away`
         : `${printable(file)} cannot be used (${platformWords(error)}): check who may read and write it`
     )
 

@@ -170,27 +170,30 @@ describe("a download", () => {
   )
 
   const interrupted = { out: "", err: "" }
-  it.effect("keeps what an interrupted update has written, wherever it was interrupted", () =>
-    Effect.gen(function* () {
-      yield* upload(content, 1)
-      const files = yield* LocalFilesMemory.MemoryFiles
-      const local = yield* LocalFiles
-      const older = content.slice()
-      older.fill(7, content.length / 2)
-      let kept = 0
-      for (let turns = 1; turns < 4000; turns = Math.ceil(turns * 1.2)) {
-        files.set("w/big", { bytes: older, modified: 5 })
-        const fiber = yield* Effect.forkChild(download, { startImmediately: true })
-        for (let turn = 0; turn < turns; turn += 1) yield* Effect.yieldNow
-        yield* Fiber.interrupt(fiber)
-        const now = files.get("w/big")?.bytes
-        assert.isTrue(now === older || Bytes.equals(now ?? older, content))
-        kept = Math.max(kept, yield* Effect.scoped(Effect.map(local.leftover("w/big"), (left) => left?.from ?? 0)))
-        assert.isTrue(yield* download)
-        assert.deepStrictEqual(yield* here, content)
-      }
-      assert.isAbove(kept, 1024 * 1024)
-    }).pipe(Effect.provide(world(interrupted)))
+  it.effect(
+    "keeps what an interrupted update has written, wherever it was interrupted",
+    () =>
+      Effect.gen(function* () {
+        yield* upload(content, 1)
+        const files = yield* LocalFilesMemory.MemoryFiles
+        const local = yield* LocalFiles
+        const older = content.slice()
+        older.fill(7, content.length / 2)
+        let kept = 0
+        for (let turns = 1; turns < 4000; turns = Math.ceil(turns * 1.2)) {
+          files.set("w/big", { bytes: older, modified: 5 })
+          const fiber = yield* Effect.forkChild(download, { startImmediately: true })
+          for (let turn = 0; turn < turns; turn += 1) yield* Effect.yieldNow
+          yield* Fiber.interrupt(fiber)
+          const now = files.get("w/big")?.bytes
+          assert.isTrue(now === older || Bytes.equals(now ?? older, content))
+          kept = Math.max(kept, yield* Effect.scoped(Effect.map(local.leftover("w/big"), (left) => left?.from ?? 0)))
+          assert.isTrue(yield* download)
+          assert.deepStrictEqual(yield* here, content)
+        }
+        assert.isAbove(kept, 1024 * 1024)
+      }).pipe(Effect.provide(world(interrupted))),
+    120_000
   )
 
   const written = { out: "", err: "" }

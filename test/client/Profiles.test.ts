@@ -143,6 +143,22 @@ describe("the file system", () => {
     }).pipe(Effect.provide(real))
   )
 
+  it.effect("has no profile where its place can be none, and says so of one that is added", () =>
+    Effect.gen(function* () {
+      // As with a home of `/dev/null`.
+      fs.writeFileSync(join(folder, "new"), "")
+      const profiles = yield* Profiles
+      assert.deepStrictEqual(yield* profiles.list, [])
+      assert.isUndefined(yield* profiles.get(home))
+      assert.strictEqual((yield* Effect.flip(profiles.remove(home)))._tag, "NoSuchProfile")
+      const refused = yield* Effect.flip(profiles.add(home, { server: "files.example" }))
+      assert.include(
+        refused.message,
+        "cannot be there, for a part of its path is no folder: set XDG_CONFIG_HOME to one"
+      )
+    }).pipe(Effect.provide(real))
+  )
+
   it.effect("is in the platform's place, and nowhere without a home", () =>
     Effect.gen(function* () {
       const at = (environment: Record<string, string>, platform: string) =>
