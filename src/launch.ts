@@ -51,11 +51,13 @@ const keepCompiled = async (env: NodeJS.ProcessEnv, platform: NodeJS.Platform): 
   if (!isAbsolute(base) || !isOwn(base)) return
   const folder = join(base, ...below, "paradrop")
   const compiled = join(folder, "compiled")
-  // One by one: where none can be made, as in /proc, Node never ends making several.
-  let made = base
-  for (const name of [...below, "paradrop", "compiled"]) {
-    made = join(made, name ?? "")
-    if (lstatSync(made, { throwIfNoEntry: false }) === undefined) mkdirSync(made, { mode: 0o700 })
+  if (!isOwn(compiled)) {
+    // One by one: where none can be made, as in /proc, Node never ends making several.
+    let made = base
+    for (const name of [...below, "paradrop", "compiled"]) {
+      made = join(made, name ?? "")
+      if (lstatSync(made, { throwIfNoEntry: false }) === undefined) mkdirSync(made, { mode: 0o700 })
+    }
   }
   if (isOwn(folder) && isOwn(compiled)) process.getBuiltinModule("node:module").enableCompileCache(compiled)
 }

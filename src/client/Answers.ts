@@ -51,6 +51,10 @@ export const expect = <Tag extends ServerMessage["_tag"]>(
 ): Effect.Effect<Extract<ServerMessage, { readonly _tag: Tag }>, ProtocolBroken> =>
   hasTag(message, tag) ? Effect.succeed(message) : Effect.fail(unexpected(message._tag))
 
+/** How much the server has staged: nothing of what it could not know again, and never more than there is. */
+export const staged = (from: number, most: number): Effect.Effect<number, ProtocolBroken> =>
+  from > most ? Effect.fail(new ProtocolBroken({ detail: "more is staged than can be" })) : Effect.succeed(from)
+
 export const unexpected = (tag: string): ProtocolBroken => new ProtocolBroken({ detail: `unexpected ${tag}` })
 
 const hasTag = <Tag extends ServerMessage["_tag"]>(

@@ -107,7 +107,7 @@ export const make = Effect.fnUntraced(function* (
           const request = yield* requests.begin({ _tag: "UploadBundle", files: packFiles(files) })
           const proceed = Effect.gen(function* () {
             const { from } = yield* Answers.expect(yield* Answers.next(request, label(names)), "Proceed")
-            if (from > 0) return yield* new ProtocolBroken({ detail: "a bundle of which something is staged" })
+            yield* Answers.staged(from, 0)
           })
           if (!request.atOnce) yield* proceed
           const frames = Bytes.runsOf(

@@ -295,14 +295,15 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
         const head = size >= resumeBytesMin ? { head: yield* Sender.headOf(digest, source) } : {}
         const request = yield* requests.begin({ _tag: "Upload", name, size, modified, ...mayRun(executable), ...head })
         const sender = Sender.make(digest, request, source, count)
+        const proceed = Effect.flatMap(expectMessage(request, name, "Proceed"), ({ from }) =>
+          Answers.staged(from, head.head === undefined ? 0 : size)
+        )
         // Small content goes at once, unless something before it has the server's attention.
         if (size <= eagerContentBytesMax && head.head === undefined && request.atOnce) {
           const answer = yield* thenAnswer(request, name, "Uploaded", count, sender.whole)
-          const proceed = Effect.flatMap(expectMessage(request, name, "Proceed"), ({ from }) => stagedOf(from, 0))
           return { from: 0, confused: false, answer: Effect.andThen(proceed, answer) }
         }
-        const { from } = yield* expectMessage(request, name, "Proceed")
-        yield* stagedOf(from, head.head === undefined ? 0 : size)
+        const from = yield* proceed
         const sending = from > 0 ? requests.unlessOver(sender.rest(from)) : sender.whole
         return { from, confused: false, answer: yield* thenAnswer(request, name, "Uploaded", count, sending) }
       })
@@ -321,7 +322,7 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
         const base = yield* expectMessage(request, name, "SameFileHere")
         const { from, size: baseSize } = base
         const signature = bySignature && baseSize <= comparedBytesMax ? base.signature : undefined
-        yield* stagedOf(from, head.head === undefined ? 0 : size)
+        yield* Answers.staged(from, head.head === undefined ? 0 : size)
         const sender = Sender.make(digest, request, source, count)
         const isSettled = base.executable === executable && (!settle || base.modified === modified)
         const isEqual =
@@ -529,10 +530,6 @@ const triesMax = 3
 class KeptAsIs extends Schema.TaggedError<KeptAsIs>()("KeptAsIs", {}) {}
 
 const notDropped = () => Effect.fail(new ProtocolBroken({ detail: "what was dropped is staged again" }))
-
-/** Nothing is staged of what the server could not know again, and never more than there is. */
-const stagedOf = (from: number, most: number): Effect.Effect<void, ProtocolBroken> =>
-  from > most ? Effect.fail(new ProtocolBroken({ detail: "more is staged than can be" })) : Effect.void
 
 const isMismatch = (error: CommandError): boolean =>
   error._tag === "RequestRefused" && error.reason === "digest-mismatch"

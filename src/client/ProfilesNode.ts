@@ -206,11 +206,11 @@ const unusable =
   (file: string) =>
   (error: PlatformError.PlatformError): ProfilesFailed =>
     failed(
-      error.reason._tag === "BadResource"
-        ? isBelowFile(error)
-          ? `${printable(file)} cannot be there, for a part of its path is no folder: set XDG_CONFIG_HOME to one`
-          : `${printable(file)} is no file: put one there, or move it away`
-        : `${printable(file)} cannot be used (${platformWords(error)}): check who may read and write it`
+      isBelowFile(error)
+        ? `${printable(file)} cannot be there, for a part of its path is no folder: set XDG_CONFIG_HOME to one`
+        : error.reason._tag === "BadResource"
+          ? `${printable(file)} is no file: put one there, or move it away`
+          : `${printable(file)} cannot be used (${platformWords(error)}): check who may read and write it`
     )
 
 // -----------------------------------------------------------------------------

@@ -7,7 +7,7 @@
  */
 import { Deferred, Effect, Queue, type Scope, Semaphore } from "effect"
 import type * as Bytes from "../domain/Bytes.ts"
-import type { Range } from "../domain/file/Packed.ts"
+import { partsOf, type Range } from "../domain/file/Packed.ts"
 import { assemblyBytesMax, assemblyPartBytes, copyRunBytesMax } from "../domain/limits.ts"
 import type { OpenFile, Staging } from "../domain/store/FileStore.ts"
 import type { StoreError } from "../domain/store/StoreError.ts"
@@ -51,21 +51,19 @@ export const make = Effect.fnUntraced(function* (
     )
   }
 
+  const copyAll = Effect.fnUntraced(function* (ranges: ReadonlyArray<Range>): Effect.fn.Return<void, StoreError> {
+    for (const range of ranges) {
+      // One of gigabytes is told of as it goes.
+      for (const { length, offset } of partsOf(range, copyRunBytesMax)) {
+        yield* staging.copy(from, offset, length)
+        copied(length)
+      }
+    }
+  })
+
   return {
     content: (parts) => add(heldBytes(parts) + assemblyPartBytes, staging.write(parts)),
-    copies: (ranges) =>
-      add(
-        ranges.length * assemblyPartBytes,
-        Effect.forEach(
-          ranges.flatMap(inRuns),
-          ({ length, offset }) =>
-            Effect.andThen(
-              staging.copy(from, offset, length),
-              Effect.sync(() => copied(length))
-            ),
-          { discard: true }
-        )
-      ),
+    copies: (ranges) => add(ranges.length * assemblyPartBytes, copyAll(ranges)),
     done: Effect.gen(function* () {
       const reached = yield* Deferred.make<void>()
       yield* Queue.offer(waiting, Effect.asVoid(Deferred.succeed(reached, undefined)))
@@ -73,13 +71,6 @@ export const make = Effect.fnUntraced(function* (
     })
   }
 })
-
-/** A range of gigabytes is told of as it goes. */
-const inRuns = ({ length, offset }: Range): ReadonlyArray<Range> =>
-  Array.from({ length: Math.ceil(length / copyRunBytesMax) }, (_, index) => {
-    const done = index * copyRunBytesMax
-    return { offset: offset + done, length: Math.min(copyRunBytesMax, length - done) }
-  })
 
 /** A view keeps all that it is a view of. */
 const heldBytes = (parts: Bytes.Parts): number => parts.reduce((total, part) => total + part.buffer.byteLength, 0)

@@ -21,6 +21,13 @@ export interface Range {
   readonly length: number
 }
 
+/** The same bytes in parts of `lengthMax` and a last one of what is left, in order. */
+export function* partsOf({ length, offset }: Range, lengthMax: number): IterableIterator<Range> {
+  for (let done = 0; done < length; done += lengthMax) {
+    yield { offset: offset + done, length: Math.min(lengthMax, length - done) }
+  }
+}
+
 /** A run of bytes and its piece digest (see `PieceDigest`): 12 bytes, in hex. */
 export interface PackedPiece extends Range {
   readonly digest: string

@@ -6,6 +6,7 @@ import * as Bytes from "../Bytes.ts"
 import type { ContentDigest } from "../file/Digest.ts"
 import { type FileEntry, mayRun } from "../file/FileEntry.ts"
 import { type FileName, key, segments, stagingFolder } from "../file/FileName.ts"
+import { partsOf } from "../file/Packed.ts"
 import {
   clonedBytesMin,
   clonedHeadBytesMax,
@@ -506,9 +507,8 @@ const staging = (
         }
         yield* Effect.uninterruptible(staged.exclusively(cloneWhenFit(from, offset)))
         // In parts: between them a transfer can be ended, and another one take over.
-        for (let done = 0; done < length; done += copyRunBytesMax) {
-          const part = appendFrom(from, offset + done, Math.min(copyRunBytesMax, length - done))
-          yield* Effect.uninterruptible(staged.exclusively(part))
+        for (const part of partsOf({ offset, length }, copyRunBytesMax)) {
+          yield* Effect.uninterruptible(staged.exclusively(appendFrom(from, part.offset, part.length)))
         }
       },
       Effect.onError(() => giveUp)

@@ -117,8 +117,9 @@ const content: ReadonlyArray<ContractCase<FileStore | Digest>> = [
         yield* save("a", content)
         const digest = digestOf(yield* Digest, [text(content)])
         // A store may say nothing of it.
-        const expected = (yield* told).map((one) => one && digest)
-        yield* equal("of stat, open and listing", yield* told, expected)
+        const digests = yield* told
+        const expected = digests.map((one) => one && digest)
+        yield* equal("of stat, open and listing", digests, expected)
       }
       const [one, two] = [digestOf(yield* Digest, [text("one")]), digestOf(yield* Digest, [text("two")])]
       yield* save("b", "one")

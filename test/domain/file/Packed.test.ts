@@ -5,6 +5,7 @@ import {
   packDigests,
   packPieces,
   packRanges,
+  partsOf,
   pieceBytes,
   pieceDigestBytes,
   pieceHeadBytes,
@@ -42,6 +43,24 @@ const bytesOf = (...numbers: ReadonlyArray<bigint>): Uint8Array => {
 }
 
 const piece = (length: number): Uint8Array => packPieces([{ offset: 0, length, digest: "0".repeat(24) }])
+
+describe("a range in parts", () => {
+  it.prop(
+    "is all of its bytes in order, in parts as long as they may be but for the last",
+    [between(0, 2 ** 52), between(0, 300), between(1, 40)],
+    ([offset, length, lengthMax]) => {
+      const parts = [...partsOf({ offset, length }, lengthMax)]
+      assert.strictEqual(parts.length, Math.ceil(length / lengthMax))
+      let at = offset
+      for (const [index, part] of parts.entries()) {
+        assert.strictEqual(part.offset, at)
+        assert.strictEqual(part.length, index < parts.length - 1 ? lengthMax : offset + length - at)
+        at += part.length
+      }
+      assert.strictEqual(at, offset + length)
+    }
+  )
+})
 
 describe("packed ranges", () => {
   it.prop("come back as they were, 16 bytes each", [Ranges], ([ranges]) => {
