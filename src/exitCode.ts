@@ -2,28 +2,53 @@
  * How a process ends, for both executables: with which code, by which signal, and without its output. A disk that hangs
  * holds up no signal.
  */
+import { fstatSync } from "node:fs"
 import process from "node:process"
+import { isatty } from "node:tty"
 import { Cause, Exit, Schema } from "effect"
 
-/** What the program has given, `interruptedCode` when it was interrupted, and 1 for a defect, which was reported. */
-const exitCode = (exit: Exit.Exit<unknown, unknown>, interruptedCode: number): number => {
-  if (Exit.isSuccess(exit)) return typeof exit.value === "number" ? exit.value : 0
-  return Cause.hasInterruptsOnly(exit.cause) ? interruptedCode : 1
-}
+/** The code of a process that such a signal ended: 128 and its number, as a shell has it. */
+const signalCodes = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const
 
-/** As if nobody had listened: to exit would wait for what the disk is at, which may hang. */
-export const endBy = (signal: string): void => {
+/** What ends a program, unless it listens. */
+export type Signal = keyof typeof signalCodes
+
+/** As if nobody had listened: to exit would wait for what the disk or a name server is at, which may hang. */
+export const endBy = (signal: Signal): void => {
+  if (isatty(0)) process.stdin.setRawMode(false)
   process.removeAllListeners(signal)
   process.kill(process.pid, signal)
 }
 
-/** The last of the runtime: from then on each of these signals ends the process, which hears nothing any more. */
+/** Standard output and standard error. */
+const outputs = [1, 2] as const
+
+/**
+ * Whether a signal may end this process as if nobody had listened. Node makes a pipe that it writes to non-blocking,
+ * and undoes it only when it exits; a pipe may be another program's too, which would then lose what it writes.
+ */
+const mayEndBySignal = (): boolean => process.platform !== "win32" && outputs.every((fd) => !fstatSync(fd).isFIFO())
+
+/**
+ * The last of the runtime: from then on each of these signals ends the process, which hears nothing any more.
+ *
+ * The code is what the program has given, and 1 for a defect, which was reported. A process that a signal has
+ * interrupted ends by it, where it may: by a code alone a shell takes it that the program has dealt with Ctrl-C by
+ * itself, and goes on with a loop; and systemd takes it for a failure.
+ *
+ * @param interruptedBy of an interrupted program; nothing when it was only told that its work is done
+ */
 export const teardown =
-  (signals: ReadonlyArray<string>, interruptedCode: () => number) =>
+  (signals: ReadonlyArray<Signal>, interruptedBy: () => Signal | undefined) =>
   (exit: Exit.Exit<unknown, unknown>, onExit: (code: number) => void): void => {
     // It waits for what the disk is at, and a signal that is listened to would wait with it.
     for (const signal of signals) process.removeAllListeners(signal)
-    onExit(exitCode(exit, interruptedCode()))
+    if (Exit.isSuccess(exit)) return onExit(typeof exit.value === "number" ? exit.value : 0)
+    if (!Cause.hasInterruptsOnly(exit.cause)) return onExit(1)
+    const signal = interruptedBy()
+    if (signal === undefined) return onExit(0)
+    if (mayEndBySignal()) process.once("exit", () => endBy(signal))
+    onExit(signalCodes[signal])
   }
 
 /** Standard output takes nothing more. `EPIPE`: its reader has gone, as `head` does; that is no error. */

@@ -476,7 +476,7 @@ export const manualSections: ReadonlyArray<Section> = [
       ["0", "All was done."],
       ["1", "Something was refused or failed; each failure was told in one line."],
       ["2", "The command line is wrong."],
-      ["129, 130, 143", "SIGHUP, SIGINT or SIGTERM ended it."],
+      ["129, 130, 143", "SIGHUP, SIGINT or SIGTERM ended it, as a shell tells it."],
       ["141", "Nobody reads its output any more."]
     ]
   },

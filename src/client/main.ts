@@ -25,7 +25,7 @@ import * as DigestNode from "../domain/file/DigestNode.ts"
 import { turn } from "../domain/store/SmallFilesNode.ts"
 import * as completions from "../completions.ts"
 import * as manual from "../manual.ts"
-import { endBy, OutputEnded, teardown } from "../exitCode.ts"
+import { endBy, OutputEnded, type Signal, teardown } from "../exitCode.ts"
 import * as Client from "./Client.ts"
 import * as CauseChain from "./CauseChain.ts"
 import * as ClientConfig from "./ClientConfig.ts"
@@ -509,28 +509,24 @@ const command = root.pipe(
 // The process
 // -----------------------------------------------------------------------------
 
-/** Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 128 and the signal's number when one ended it. */
-const signalCodes = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const
+// Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 128 and the signal's number when one ended it.
+
+const signals = ["SIGHUP", "SIGINT", "SIGTERM"] as const
 
 /** What `head` leaves behind: 128 + SIGPIPE, as any other program in a pipe. */
 const brokenPipeCode = 141
 
-let interruptedCode: number | undefined
+let signalled: Signal | undefined
 
-/** A question that was left without a signal: by Ctrl-C, or by a terminal that has gone, whose signal is on its way. */
-const questionLeftCode = (): number => (isatty(0) ? signalCodes.SIGINT : signalCodes.SIGHUP)
+/** A question may be left without a signal: by Ctrl-C, or by a terminal that has gone, whose signal is on its way. */
+const interruptedBy = (): Signal => signalled ?? (isatty(0) ? "SIGINT" : "SIGHUP")
 
 /** The runtime interrupts at the first signal; a second one does not wait for the cleaning up. */
 const watchSignals = Effect.callback<never>((resume) => {
-  let signals = 0
-  for (const [signal, code] of Object.entries(signalCodes)) {
+  for (const signal of signals) {
     process.on(signal, () => {
-      signals += 1
-      if (signals > 1) {
-        if (process.stdin.isTTY) process.stdin.setRawMode(false)
-        endBy(signal)
-      }
-      interruptedCode = code
+      if (signalled !== undefined) endBy(signal)
+      signalled = signal
       resume(Effect.interrupt)
     })
   }
@@ -639,6 +635,6 @@ turn.pipe(
   Effect.provide(platform),
   NodeRuntime.runMain({
     disableErrorReporting: true,
-    teardown: teardown(Object.keys(signalCodes), () => interruptedCode ?? questionLeftCode())
+    teardown: teardown(signals, interruptedBy)
   })
 )

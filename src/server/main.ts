@@ -41,7 +41,7 @@ import { log } from "./LogEvent.ts"
 import * as GrantOptions from "./GrantOptions.ts"
 import * as completions from "../completions.ts"
 import * as manual from "../manual.ts"
-import { endBy, OutputEnded, teardown } from "../exitCode.ts"
+import { endBy, OutputEnded, type Signal, teardown } from "../exitCode.ts"
 import { passwordFlags } from "../passwordFlags.ts"
 import * as Logging from "./Logging.ts"
 import * as LogStreamNode from "./LogStreamNode.ts"
@@ -510,14 +510,18 @@ const command = server.pipe(Command.withHandler(serve), Command.withSubcommands(
 // The process
 // -----------------------------------------------------------------------------
 
-/** Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted at a prompt. */
-let interruptedCode = 130
+// Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
+
+/** Interrupted at a prompt. */
+const declinedCode = 130
+
+let interruptedBy: Signal | undefined = "SIGINT"
 
 const stopSignals = ["SIGINT", "SIGTERM"] as const
 
 const stopOnSignals = Effect.sync(() => {
   // A server that is told to stop has done its work; the runtime interrupts it at the first signal.
-  interruptedCode = 0
+  interruptedBy = undefined
   let signals = 0
   for (const signal of stopSignals) {
     process.on(signal, () => {
@@ -584,7 +588,7 @@ const codeFor = (error: { readonly _tag: string; readonly message: string }): Ef
   if (CliError.isCliError(error)) return Effect.succeed(2)
   // Ctrl-C leaves the cursor behind the question.
   if (error instanceof UserCommands.Declined) {
-    return Effect.as(Effect.andThen(Console.error(""), say(error.message)), interruptedCode)
+    return Effect.as(Effect.andThen(Console.error(""), say(error.message)), declinedCode)
   }
   return Effect.as(say(oneLine(error.message)), ["WrongUsage", "BadConfiguration"].includes(error._tag) ? 2 : 1)
 }
@@ -636,13 +640,13 @@ Effect.flatMap(Stdio.Stdio, ({ args }) => args).pipe(
   Effect.as(0),
   Effect.catch(codeFor),
   // Behind what a terminal shows of Ctrl-C.
-  Effect.onInterrupt(() => (interruptedCode === 0 ? Effect.void : Console.error(""))),
+  Effect.onInterrupt(() => (interruptedBy === undefined ? Effect.void : Console.error(""))),
   Effect.tapCause((cause) =>
     Cause.hasInterruptsOnly(cause) ? Effect.void : say(`a defect of the program: ${Cause.pretty(cause)}`)
   ),
   Effect.provide(platform),
   NodeRuntime.runMain({
     disableErrorReporting: true,
-    teardown: teardown(stopSignals, () => interruptedCode)
+    teardown: teardown(stopSignals, () => interruptedBy)
   })
 )

@@ -79,7 +79,7 @@ describe.skipIf(process.platform === "win32")("a named pipe", () => {
       await setTimeout(20)
     }
     child.kill("SIGINT")
-    assert.deepStrictEqual(await ended, [130, null])
+    assert.deepStrictEqual(await ended, [null, "SIGINT"])
     fs.closeSync(writer)
   })
 

@@ -34,7 +34,8 @@ const environment = (more: Record<string, string>) => ({
 })
 
 interface Ended {
-  readonly code: number | null
+  /** or the signal that ended it */
+  readonly code: number | NodeJS.Signals | null
   readonly stdout: string
   readonly stderr: string
 }
@@ -52,7 +53,7 @@ const start = (main: string, args: ReadonlyArray<string>, env: Record<string, st
   child.stdin.on("error", () => {})
   const ended = once(child, "close").then(([code]): Ended => {
     running.delete(child)
-    return { code: typeof code === "number" ? code : null, ...output }
+    return { code: typeof code === "number" ? code : child.signalCode, ...output }
   })
   return { child, ended, output }
 }
@@ -221,7 +222,7 @@ describe("one call", () => {
 
   it("keeps to the rates that are set, by a flag or by a profile", async () => {
     write("slow", "s".repeat(96 * 1024))
-    const milliseconds = ({ code, stdout }: { readonly code: number | null; readonly stdout: string }) => {
+    const milliseconds = ({ code, stdout }: { readonly code: Ended["code"]; readonly stdout: string }) => {
       assert.strictEqual(code, 0)
       const done = stdout.split("\n").find((line) => line.includes('"milliseconds"'))
       return (JSON.parse(done ?? "") as { readonly milliseconds: number }).milliseconds
@@ -579,12 +580,8 @@ describe("a transfer that ends early", () => {
     }
   }
 
-  for (const [signal, expected] of [
-    ["SIGINT", 130],
-    ["SIGTERM", 143],
-    ["SIGHUP", 129]
-  ] as const) {
-    it(`${signal} leaves the old file and at most what may be gone on with, code ${expected}`, async () => {
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    it(`${signal} leaves the old file and at most what may be gone on with, and ends it as a signal does`, async () => {
       fs.writeFileSync(join(served, "large"), "")
       fs.truncateSync(join(served, "large"), size)
       write("large", "old")
@@ -594,7 +591,7 @@ describe("a transfer that ends early", () => {
       await growing()
       call.child.kill(signal)
       const { code, stderr, stdout } = await call.ended
-      assert.deepStrictEqual([code, stdout, stderr], [expected, "", "paradrop: interrupted\n"])
+      assert.deepStrictEqual([code, stdout, stderr], [signal, "", "paradrop: interrupted\n"])
       assert.strictEqual(fs.readFileSync(join(work, "large"), "utf8"), "old")
       for (const part of leftovers()) {
         assert.match(part, new RegExp(`^\\.large\\.${size}-\\d+\\.[0-9a-f]{24}\\.part$`))
@@ -604,6 +601,42 @@ describe("a transfer that ends early", () => {
     })
   }
 })
+
+for (const [signal, code] of [
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+  ["SIGHUP", 129]
+] as const) {
+  it.skipIf(process.platform !== "linux")(
+    `${signal}: a pipe of others too is left as it was, code ${code}`,
+    async () => {
+      const pipe = join(folder, `shared-${signal}`)
+      execFileSync("mkfifo", [pipe])
+      const shared = fs.openSync(pipe, "r+")
+      const flags = () => /^flags:\t(\d+)$/m.exec(fs.readFileSync(`/proc/self/fdinfo/${shared}`, "utf8"))?.[1]
+      const before = flags()
+      const silent = createServer().listen(0, "127.0.0.1")
+      await once(silent, "listening")
+      const address = silent.address()
+      const there = `127.0.0.1:${typeof address === "object" ? address?.port : 0}`
+      const child = spawn(process.execPath, [clientMain, "--server", there, "--user", "ada", "fetch"], {
+        cwd: work,
+        env: environment({ PARADROP_PASSWORD: password }),
+        stdio: ["ignore", shared, shared]
+      })
+      const [connection] = await once(silent, "connection")
+      child.kill(signal)
+      const ended = await once(child, "close")
+      connection.destroy()
+      silent.close()
+      const said = Buffer.alloc(100)
+      const length = fs.readSync(shared, said)
+      assert.strictEqual(said.toString("utf8", 0, length), "paradrop: interrupted\n")
+      assert.deepStrictEqual([ended, flags()], [[code, null], before])
+      fs.closeSync(shared)
+    }
+  )
+}
 
 it("a second SIGINT ends a client whose disk hangs for ever", async () => {
   const pipe = join(folder, "pipe")
@@ -706,7 +739,7 @@ describe("para --watch", () => {
     fs.rmSync(join(work, "watched", "note"))
     call.child.kill("SIGINT")
     const { code, stderr } = await call.ended
-    assert.deepStrictEqual([code, stderr], [130, "paradrop: interrupted\n"])
+    assert.deepStrictEqual([code, stderr], ["SIGINT", "paradrop: interrupted\n"])
     // Nothing goes that was not asked to.
     assert.strictEqual(there("watched/note"), "third")
   }, 120_000)
@@ -720,7 +753,7 @@ describe("para --watch", () => {
     await says(call, "stdout", /File 'mirror\/a' removed\.\npara: 1 file, .*1 removed/)
     assert.deepStrictEqual(fs.readdirSync(join(served, "mirror")), ["b"])
     call.child.kill("SIGTERM")
-    assert.strictEqual((await call.ended).code, 143)
+    assert.strictEqual((await call.ended).code, "SIGTERM")
   }, 120_000)
 })
 

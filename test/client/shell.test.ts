@@ -1,7 +1,7 @@
 /**
  * The shell as a person has it: a real process on a real pseudo-terminal, with keys and what they show.
  */
-import { type ChildProcess, spawn } from "node:child_process"
+import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { randomBytes } from "node:crypto"
 import { once } from "node:events"
 import * as fs from "node:fs"
@@ -235,6 +235,22 @@ describe.skipIf(!terminal.available)("a shell on a terminal", { timeout: 240_000
     const [line = ""] = /[^\r\n]*\^C/.exec(held.shown()) ?? []
     assert.isTrue(line.startsWith("upload large") && line.length < 80, line)
     assert.match(held.shown(), /\^C[^\n]*\r(?:paradrop: )?interrupted\r\n$/)
+  })
+
+  it.skipIf(spawnSync("bash", ["-c", "true"]).status !== 0)("Ctrl-C ends a loop of a shell's too", async () => {
+    const program = [process.execPath, join(source, "client", "main.ts"), "--server", `ada@127.0.0.1:${network.port}`]
+    const loop = 'for name in large large; do "$@" upload "$name"; echo "ended: $?"; done'
+    const held = terminal.open(["bash", "-c", loop, "loop", ...program], {
+      cwd: work,
+      env: { ...environment(), PARADROP_PASSWORD: password }
+    })
+    shells.add(held)
+    network.holdAfter(4 * MiB)
+    await held.until(/\rupload large[^\r]*%/)
+    held.type(ctrlC)
+    assert.strictEqual(await held.ended, 130)
+    network.release()
+    assert.notInclude(held.shown(), "ended")
   })
 
   it("a terminal that is closed at the question for the password ends the program as its signal does", async () => {
