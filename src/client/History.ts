@@ -12,6 +12,7 @@
 import { Context, Effect, Layer, Schema } from "effect"
 import * as Bytes from "../domain/Bytes.ts"
 import { printable } from "../domain/file/Printable.ts"
+import { systemWords } from "../domain/SystemCode.ts"
 import { shellHistoryLineBytesMax, shellHistoryLinesMax } from "../domain/limits.ts"
 
 /** A line could not be kept. */
@@ -24,7 +25,7 @@ export class HistoryFailed extends Schema.TaggedError<HistoryFailed>()("HistoryF
   override get message(): string {
     // A pipe that nobody reads is told by the system in its own way.
     const advice = this.code === "ENOTREG" || this.code === "ENXIO" ? ": it is no regular file; move it away" : ""
-    return `what you type is not kept for the next time: cannot write ${this.path} (${this.code})${advice}`
+    return `what you type is not kept for the next time: cannot write ${this.path} (${systemWords(this.code)})${advice}`
   }
 }
 

@@ -24,7 +24,7 @@ import { printable } from "../domain/file/Printable.ts"
 import { profileBytesMax, profileLeftoverMilliseconds } from "../domain/limits.ts"
 import { nearest } from "../domain/Nearest.ts"
 import * as StateFile from "../domain/session/StateFile.ts"
-import { platformWords, systemCode } from "../domain/SystemCode.ts"
+import { isFull, platformWords, systemCode, systemCodeOf } from "../domain/SystemCode.ts"
 import {
   keys,
   NoSuchProfile,
@@ -210,8 +210,10 @@ const unusable =
         ? `${printable(file)} cannot be there, for a part of its path is no folder: set XDG_CONFIG_HOME to one`
         : error.reason._tag === "BadResource"
           ? `${printable(file)} is no file: put one there, or move it away`
-          : `${printable(file)} cannot be used (${platformWords(error)}): check who may read and write it`
+          : `${printable(file)} cannot be used (${platformWords(error)}): ${advice(systemCodeOf(error.reason.cause))}`
     )
+
+const advice = (code: string): string => (isFull(code) ? "make room" : "check who may read and write it")
 
 // -----------------------------------------------------------------------------
 // The text of one profile

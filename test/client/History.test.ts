@@ -162,6 +162,8 @@ describe("the history's file", () => {
       assert.deepStrictEqual(yield* load(linked), [])
       const below = yield* Effect.flip(keep(join(path, "x", "y"), "help"))
       assert.strictEqual(below.code, "ENOTDIR")
+      const why = `cannot write ${join(path, "x", "y")} (a part of its path is no folder)`
+      assert.strictEqual(below.message, `what you type is not kept for the next time: ${why}`)
     })
   )
 

@@ -159,6 +159,22 @@ describe("the file system", () => {
     }).pipe(Effect.provide(real))
   )
 
+  it.effect("says of a full disk that it is full, and not who may write there", () =>
+    Effect.gen(function* () {
+      const fileSystem = yield* FileSystem.FileSystem
+      const cause = Object.assign(new Error("no space left on device"), { code: "ENOSPC" })
+      const full = PlatformError.systemError({ _tag: "Unknown", module: "FileSystem", method: "makeDirectory", cause })
+      const layer = Layer.provide(
+        ProfilesNode.layer(folder),
+        Layer.succeed(FileSystem.FileSystem, { ...fileSystem, makeDirectory: () => Effect.fail(full) })
+      )
+      const profiles = yield* Effect.provide(Profiles, layer)
+      const refused = yield* Effect.flip(profiles.add(home, { server: "files.example" }))
+      const file = join(folder, "profiles", "home.toml")
+      assert.strictEqual(refused.message, `${file} cannot be used (the disk is full): make room`)
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+
   it.effect("is in the platform's place, and nowhere without a home", () =>
     Effect.gen(function* () {
       const at = (environment: Record<string, string>, platform: string) =>
