@@ -417,7 +417,7 @@ interface Conversation {
 
 const converse = Effect.fnUntraced(function* (driver: Driver, secure: SecureChannel.SecureChannel) {
   const { inbox, limits, story, watch, watchdog } = driver
-  const plain = watch.counted(FrameChannel.make(secure, watchdog))
+  const plain = watch.counted(FrameChannel.make(secure, { ...watchdog, progress: () => moved(driver) }))
   const channel = story.flow.through(plain, yield* KeepAlive.make(plain, watchdog))
   secure.follow(yield* KeepAlive.whileReceiving(plain, watchdog))
   const it: Conversation = {
@@ -449,6 +449,24 @@ const converse = Effect.fnUntraced(function* (driver: Driver, secure: SecureChan
   yield* goodbye(driver.transport, channel, last)
   return reason
 })
+
+/** The request that waits for the client's content, choice or proof: until that comes something is held for it. */
+const owed = ({ state }: Driver): Frame["id"] | undefined => {
+  if (state._tag !== "Transferring") return undefined
+  switch (state.transfer._tag) {
+    case "AwaitingPassword":
+    case "Gathering":
+    case "Offering":
+    case "Receiving":
+      return state.transfer.id
+    default:
+      return undefined
+  }
+}
+
+/** A record has moved. While the client owes us a word only that word is more than a sign of life. */
+const moved = (driver: Driver): void =>
+  owed(driver) === undefined ? driver.watchdog.progress() : driver.watchdog.alive()
 
 /** Tells those who make signatures whether transfers go before them. */
 const told = (it: Conversation, now: boolean): Effect.Effect<void, never, SignatureMaker> =>
@@ -717,13 +735,13 @@ const receiveInto = (it: Conversation, inbox: Queue.Queue<Item, InboxError>) =>
       if (frames === undefined) return yield* Queue.offer(inbox, item({ _tag: "PeerEnded" }))
       for (const frame of frames) {
         const next = yield* itemOf(frame)
-        yield* it.driver.answering && isPing(next) ? owePong(it) : Queue.offer(inbox, next)
+        if (frame.id === owed(it.driver) && !isPing(next)) it.driver.watchdog.progress()
+        yield* it.driver.answering && isPing(next) && frame.id === connectionId ? owePong(it) : Queue.offer(inbox, next)
       }
     }
   })
 
-const isPing = ({ input }: Item): boolean =>
-  input._tag === "Message" && input.id === connectionId && input.message._tag === "Ping"
+const isPing = ({ input }: Item): boolean => input._tag === "Message" && input.message._tag === "Ping"
 
 const itemOf = (frame: Frame): Effect.Effect<Item, Message.MessageRefused> =>
   frame.kind === "content"
