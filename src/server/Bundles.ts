@@ -135,6 +135,8 @@ export const make = (options: {
       const seen = { bytes: file.size, ...(had !== undefined && { before: had }) }
       if (Result.isSuccess(outcome)) {
         watch.file(id, index, { ...seen, outcome: "done", after: file.digest })
+        // A bundle may name a file twice.
+        before.set(file.name, file.digest)
         if (file.size >= deltaBytesMin) yield* maker.committed(files.whole(file.name), file.size)
         continue
       }

@@ -141,6 +141,25 @@ describe("a bundle that goes up", () => {
     }).pipe(Effect.provide(world))
   )
 
+  it.effect("that names a file twice is on record with what the first has put there", () =>
+    Effect.gen(function* () {
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const session = yield* connect()
+          const spoilt = { ...(yield* small("a", 2)), content: new Uint8Array(102) }
+          yield* session.uploadBundle([yield* small("a", 1), spoilt, yield* small("a", 3), yield* small("a", 4)])
+        })
+      )
+      yield* settle
+      assert.deepStrictEqual(yield* uploads([1, 2, 3, 4]), [
+        ["a", "done", 101, undefined, 1],
+        ["a", "digest-mismatch", 102, 1, undefined],
+        ["a", "done", 103, 1, 3],
+        ["a", "done", 104, 3, 4]
+      ])
+    }).pipe(Effect.provide(world))
+  )
+
   it.effect("is on record with what it has replaced, also where that was more than a bundle holds", () =>
     Effect.gen(function* () {
       const places = [1, 2, 3, 4]
