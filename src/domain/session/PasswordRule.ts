@@ -14,11 +14,6 @@ import { utf8Length } from "../Bytes.ts"
 export class PasswordRefused extends Schema.TaggedError<PasswordRefused>()("PasswordRefused", {
   rule: Schema.Literals(["too-short", "too-long", "too-common", "not-text"])
 }) {
-  /** Whether `weak` lets it through. */
-  get weak(): boolean {
-    return this.rule === "too-short" || this.rule === "too-common"
-  }
-
   override get message(): string {
     return texts[this.rule]
   }
@@ -66,7 +61,7 @@ const isCommon = (password: string): boolean => {
 const isRun = (password: string): boolean => runs.some((run) => run.includes(password))
 
 const rows = [
-  "01234567890",
+  "0123456789",
   "abcdefghijklmnopqrstuvwxyz",
   "qwertyuiop",
   "qwertzuiop",

@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Result, Schema } from "effect"
+import { Effect, Redacted, Result, Schema } from "effect"
 import { passwordBytesMax, passwordCharactersMin } from "../../../src/domain/limits.ts"
 import * as PasswordRule from "../../../src/domain/session/PasswordRule.ts"
+import * as Fixture from "../../../src/domain/testing/Fixture.ts"
 
 const ruleOf = (password: string, allowWeak = false): string =>
   Result.match(PasswordRule.check(password, allowWeak), { onSuccess: () => "accepted", onFailure: ({ rule }) => rule })
@@ -28,6 +29,14 @@ describe("check", () => {
     ["!!dragon2024", "too-common"],
     ["12345678", "too-common"],
     ["87654321", "too-common"],
+    ["1234567890", "too-common"],
+    ["0987654321", "too-common"],
+    ["89012345", "too-common"],
+    ["21098765", "too-common"],
+    ["xyzabcde", "too-common"],
+    ["TrustNo1", "too-common"],
+    ["1q2w3e4r", "too-common"],
+    ["123123123", "too-common"],
     ["qwertyuiop", "too-common"],
     ["aaaaaaaaaaaa", "too-common"],
     ["abababababab", "too-common"],
@@ -45,6 +54,26 @@ describe("check", () => {
     for (const [password] of weak) assert.strictEqual(ruleOf(password, true), "accepted")
     for (const [password, rule] of refused.filter((one) => !weak.includes(one))) {
       assert.strictEqual(ruleOf(password, true), rule)
+    }
+  })
+
+  it("counts bytes of the normal form, and takes as many as there may be", () => {
+    const half = passwordBytesMax / 2
+    for (const [password, rule] of [
+      ["xy".repeat(half), "accepted"],
+      ["xy".repeat(half) + "x", "too-long"],
+      ["é".repeat(half), "accepted"],
+      ["e\u0301".repeat(half), "accepted"],
+      ["é".repeat(half) + "x", "too-long"]
+    ] as const) {
+      assert.strictEqual(ruleOf(password, true), rule)
+    }
+  })
+
+  it("gives the normal form, whichever was typed", () => {
+    const expected = Result.succeed("caf\u00e9 au lait")
+    for (const typed of ["cafe\u0301 au lait", "caf\u00e9 au lait"]) {
+      assert.deepStrictEqual(PasswordRule.check(typed, false), expected)
     }
   })
 
@@ -73,8 +102,16 @@ describe("generate", () => {
   )
 
   it.prop("gives four groups of five that nobody misreads", [random], ([bytes]) => {
-    assert.match(PasswordRule.generate(Uint8Array.from(bytes)), /^[a-km-z2-9]{5}(-[a-km-z2-9]{5}){3}$/)
+    assert.match(PasswordRule.generate(Uint8Array.from(bytes)), /^[a-km-np-z2-9]{5}(-[a-km-np-z2-9]{5}){3}$/)
   })
+
+  it.effect.prop("gives all of it afresh", [Schema.Int], ([seed]) =>
+    Effect.gen(function* () {
+      const [one, two] = [yield* PasswordRule.generated, yield* PasswordRule.generated].map(Redacted.value)
+      assert.match(one ?? "", /^[a-km-np-z2-9]{5}(-[a-km-np-z2-9]{5}){3}$/)
+      assert.notStrictEqual(one, two)
+    }).pipe(Effect.provide(Fixture.secureRandom(seed)))
+  )
 
   it("uses 5 bits of every byte: 100 bits in all", () => {
     for (let index = 0; index < PasswordRule.generateBytes; index++) {
