@@ -45,6 +45,33 @@ describe("the content of a bundle", () => {
     assert.isTrue(Bytes.equals(Bytes.concat(content.parts()), whole))
   })
 
+  it("is held in few pieces and little memory also where each byte, or a third of each buffer, comes by itself", () => {
+    const total = 3 * gatheredBlockBytes
+    const bytewise = Gathering.make(total, false)
+    for (let at = 0; at < total; at += 1) bytewise.keep([Uint8Array.of(at)])
+    assert.lengthOf(bytewise.parts(), 3)
+    const thirds = Gathering.make(12 * givenBackBytesMin, false)
+    for (let at = 0; at < 12; at += 1)
+      thirds.keep([new Uint8Array(3 * givenBackBytesMin).subarray(givenBackBytesMin, 2 * givenBackBytesMin)])
+    const taken = buffersOf(thirds.parts()).reduce((sum, { byteLength }) => sum + byteLength, 0)
+    assert.isAtMost(taken, 12 * givenBackBytesMin + gatheredBlockBytes)
+  })
+
+  it("that is more than was said is held all the same", () => {
+    const whole = Fixture.bytes(1, 100)
+    const content = Gathering.make(3, false)
+    for (const [from, to] of [
+      [0, 2],
+      [2, 10],
+      [10, 11],
+      [11, 100]
+    ] as const) {
+      content.keep([whole.subarray(from, to)])
+    }
+    assert.deepStrictEqual(Bytes.concat(content.parts()), whole)
+    assert.lengthOf(content.parts(), 3)
+  })
+
   it("gives memory back that is its own, and no other", () => {
     const left = [true, false].map((ours) => {
       const large = Fixture.bytes(1, frameHeaderBytes + gatheredBlockBytes)

@@ -3,7 +3,7 @@ import { Arbitrary, Deferred, Effect, Fiber, Layer, Queue, Redacted, Schema } fr
 import { Socket } from "effect/socket"
 import * as Bytes from "../../../src/domain/Bytes.ts"
 import type { ChannelFailed } from "../../../src/domain/channel/ChannelError.ts"
-import { Cipher } from "../../../src/domain/channel/Cipher.ts"
+import { Cipher, CipherFailed } from "../../../src/domain/channel/Cipher.ts"
 import * as CipherNode from "../../../src/domain/channel/CipherNode.ts"
 import { encodeClient } from "../../../src/domain/channel/HandshakeMessage.ts"
 import { handshakeSecrets, transcriptOfHellos } from "../../../src/domain/channel/KeySchedule.ts"
@@ -11,7 +11,13 @@ import { preamble } from "../../../src/domain/channel/Protocol.ts"
 import { decodeHeader, encodeHeader, makeOpener, makeSealer, nonceOf } from "../../../src/domain/channel/Record.ts"
 import { accept, connect, greeted, type SecureChannel } from "../../../src/domain/channel/SecureChannel.ts"
 import { open, Owned } from "../../../src/domain/channel/Transport.ts"
-import { givenBackBytesMin, recordHeaderBytes, recordPlaintextBytesMax, tagBytes } from "../../../src/domain/limits.ts"
+import {
+  givenBackBytesMin,
+  recordHeaderBytes,
+  recordPlaintextBytesMax,
+  recordsPerKeyMax,
+  tagBytes
+} from "../../../src/domain/limits.ts"
 import { CipherCounter, layerCounting, layerTransparent } from "../../../src/domain/testing/FakeCipher.ts"
 import { pair } from "../../../src/domain/testing/MemorySocket.ts"
 import { toHex } from "./vectors.ts"
@@ -399,6 +405,57 @@ describe("nonces", () => {
     const expected = (BigInt(`0x${toHex(iv)}`) ^ BigInt(sequence)).toString(16).padStart(24, "0")
     assert.strictEqual(toHex(nonceOf(iv, sequence)), expected)
   })
+})
+
+describe("a direction's key", () => {
+  /** Counts keys; sealing and opening cost nothing, and fail as they are told. */
+  const counting = (fails?: "import" | "use") => {
+    const counts = { keys: 0 }
+    const use = fails === "use" ? Effect.fail(new CipherFailed()) : Effect.succeed([new Uint8Array(tagBytes)])
+    const importKey = Effect.sync(() => {
+      counts.keys += 1
+      return { seal: () => use, open: () => use }
+    })
+    const service = { importKey: () => (fails === "import" ? Effect.fail(new CipherFailed()) : importKey) }
+    return { counts, service }
+  }
+  const secret = () => Redacted.make(new Uint8Array(32))
+  const header = { type: "data", length: tagBytes, bytes: encodeHeader("data", 0) } as const
+
+  it.effect("is for as many records as the protocol says, on either end", () =>
+    Effect.gen(function* () {
+      const [sealing, opening] = [counting(), counting()]
+      const sealer = makeSealer(sealing.service, secret())
+      const opener = makeOpener(opening.service, secret())
+      const one = Effect.andThen(sealer.seal("data", []), opener.open(header, []))
+      yield* Effect.repeat(one, { times: recordsPerKeyMax - 1 })
+      assert.deepStrictEqual([sealing.counts.keys, opening.counts.keys], [1, 1])
+      yield* one
+      assert.deepStrictEqual([sealing.counts.keys, opening.counts.keys], [2, 2])
+    })
+  )
+
+  it.effect("that is refused or does not verify is one and the same failure, on either end", () =>
+    Effect.gen(function* () {
+      for (const fails of ["import", "use"] as const) {
+        const { service } = counting(fails)
+        const sealed = yield* Effect.flip(makeSealer(service, secret()).seal("data", []))
+        const opened = yield* Effect.flip(makeOpener(service, secret()).open(header, []))
+        assert.deepStrictEqual([sealed.reason, opened.reason], ["record-auth-failed", "record-auth-failed"])
+      }
+    })
+  )
+
+  it.effect("seals no record that is larger than any", () =>
+    Effect.gen(function* () {
+      const sealer = makeSealer(counting().service, secret())
+      yield* sealer.seal("data", [new Uint8Array(recordPlaintextBytesMax)])
+      const refused = yield* Effect.flip(
+        sealer.seal("data", [new Uint8Array(recordPlaintextBytesMax), Uint8Array.of(1)])
+      )
+      assert.strictEqual(refused.reason, "record-refused")
+    })
+  )
 })
 
 describe("record headers", () => {

@@ -102,4 +102,68 @@ describe("a read window", () => {
       check(yield* window.read(5, 100), 5, 100)
     })
   )
+
+  it.effect("has at hand what the last read left, and nothing before or behind it", () =>
+    Effect.gen(function* () {
+      const window = ReadWindow.make(
+        { read: (offset, length) => Effect.succeed(content.slice(offset, offset + length)) },
+        size
+      )
+      assert.isUndefined(window.held(0, 1))
+      const from = windowBytes + 100
+      check(yield* window.read(from, 10), from, 10)
+      const end = from + windowBytes
+      assert.deepStrictEqual(window.held(from, windowBytes), content.subarray(from, end))
+      assert.deepStrictEqual(window.held(end - 7, 7), content.subarray(end - 7, end))
+      assert.deepStrictEqual(window.heldFrom(end - 7, 8), content.subarray(end - 7, end))
+      for (const [offset, length] of [
+        [from - 1, 2],
+        [from - 1, 1],
+        [end - 7, 8],
+        [end, 1]
+      ] as const) {
+        assert.isUndefined(window.held(offset, length))
+      }
+      for (const offset of [from - 1, from - 50, 0, end, end + 1]) assert.lengthOf(window.heldFrom(offset, 20), 0)
+    })
+  )
+
+  it.effect("asks for each byte once, and for nothing behind the last", () =>
+    Effect.gen(function* () {
+      const asked: Array<readonly [offset: number, length: number]> = []
+      const read = (offset: number, length: number) =>
+        Effect.sync(() => {
+          asked.push([offset, length])
+          return content.slice(offset, offset + length)
+        })
+      const window = ReadWindow.make({ read }, 2 * windowBytes)
+      const taken: Array<Uint8Array> = []
+      const whole = { offset: 0, length: 3 * windowBytes }
+      const take = (block: Uint8Array) => Effect.sync(() => void taken.push(block))
+      assert.strictEqual(yield* ReadWindow.forEachBlock(window, whole, take), 2 * windowBytes)
+      assert.deepStrictEqual(
+        taken.map(({ length }) => length),
+        [windowBytes, windowBytes]
+      )
+      assert.lengthOf(yield* window.read(2 * windowBytes, 1), 0)
+      assert.deepStrictEqual(asked, [
+        [0, windowBytes],
+        [windowBytes, windowBytes]
+      ])
+    })
+  )
+
+  it.effect("takes a range no further than its file goes, where that has become shorter", () =>
+    Effect.gen(function* () {
+      const left = content.subarray(0, windowBytes + 5)
+      const window = ReadWindow.make(
+        { read: (offset, length) => Effect.succeed(left.slice(offset, offset + length)) },
+        size
+      )
+      let taken = 0
+      const take = ({ length }: Uint8Array) => Effect.sync(() => void (taken += length))
+      const done = yield* ReadWindow.forEachBlock(window, { offset: 3, length: size - 3 }, take)
+      assert.deepStrictEqual([done, taken], [left.length - 3, left.length - 3])
+    })
+  )
 })

@@ -2,7 +2,7 @@ import * as nodeFs from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Result, Schema } from "effect"
 import * as SmallFilesNode from "../../../src/domain/store/SmallFilesNode.ts"
-import { isOneVersion } from "../../../src/domain/store/StatNode.ts"
+import { isOneVersion, isPathOfDescriptor, pathOfDescriptor, toStat } from "../../../src/domain/store/StatNode.ts"
 import { temporaryFolder } from "./temporaryDisk.ts"
 
 const seconds = Schema.Int.check(Schema.isBetween({ minimum: -5, maximum: 4_000_000_000 }))
@@ -40,6 +40,46 @@ describe("a glance at a file", () => {
       assert.deepStrictEqual(kinds, ["folder", "link", "special"])
     })
   )
+})
+
+describe("a look at a file", () => {
+  it.effect("says each fact that Node says, and by the owner's bit alone whether it may be run", () =>
+    Effect.gen(function* () {
+      const path = `${yield* temporaryFolder}/a`
+      nodeFs.writeFileSync(path, "content")
+      nodeFs.linkSync(path, `${path}b`)
+      nodeFs.utimesSync(path, 1_000, 1_000)
+      for (const mode of [0o600, 0o611, 0o655, 0o700, 0o744]) {
+        nodeFs.chmodSync(path, mode)
+        const stats = nodeFs.statSync(path, { bigint: true })
+        const executable = mode >= 0o700
+        assert.deepStrictEqual(toStat(stats), {
+          kind: "file",
+          size: 7,
+          modified: 1_000_000,
+          executable,
+          modifiedNanoseconds: stats.mtimeNs,
+          changedNanoseconds: stats.ctimeNs,
+          device: stats.dev,
+          inode: stats.ino,
+          links: 2,
+          own: true
+        })
+        assert.notStrictEqual(stats.mtimeNs, stats.ctimeNs)
+        const seen = Result.getOrThrow(SmallFilesNode.glance(path))
+        assert.deepStrictEqual([seen.kind, seen.executable], ["file", executable])
+      }
+      const other = Object.assign(nodeFs.statSync(path, { bigint: true }), {
+        uid: BigInt(process.geteuid?.() ?? 0) + 1n
+      })
+      assert.strictEqual(toStat(other).own, process.geteuid === undefined)
+    })
+  )
+
+  it("takes for an open file's path what is one, and not what has one within", () => {
+    assert.isTrue(isPathOfDescriptor(`${pathOfDescriptor(7)}/a`))
+    assert.isFalse(isPathOfDescriptor(`/srv${pathOfDescriptor(7)}`))
+  })
 })
 
 describe("two looks at an open file", () => {

@@ -23,7 +23,7 @@ import {
   makeCutter,
   type Piece
 } from "../../../src/domain/transfer/Signature.ts"
-import { checkCoarse } from "../../../src/domain/transfer/SignatureCheck.ts"
+import { checkBlocks, checkChunks, checkCoarse } from "../../../src/domain/transfer/SignatureCheck.ts"
 import * as Fixture from "../../../src/domain/testing/Fixture.ts"
 import {
   type Base,
@@ -388,6 +388,46 @@ describe("a peer that lies", () => {
     assert.deepStrictEqual(refine(digest, 5, local, blocks), [
       { _tag: "Same", offset: 5, length: local.length, base: 0 }
     ])
+  })
+
+  it("about the sizes of pieces is refused at the first byte, and what the rules give never is", () => {
+    const { max, min } = rulesFor(10)
+    const pieces = (offset: number, lengths: ReadonlyArray<number>): ReadonlyArray<Piece> =>
+      lengths.map((length, index) => {
+        const before = lengths.slice(0, index).reduce((total, one) => total + one, offset)
+        return { offset: before, length, digest: "0".repeat(24) }
+      })
+    const verdict = (checked: ReturnType<typeof checkCoarse>): string =>
+      Result.match(checked, { onSuccess: () => "taken", onFailure: ({ reason }) => reason })
+    // Two groups of chunks: only the last chunk of the file may be small, and no chunk ends within `min`.
+    const chunksOf = (first: ReadonlyArray<number>, second: ReadonlyArray<number>): string => {
+      const groups = pieces(
+        0,
+        [first, second].map((lengths) => lengths.reduce((total, one) => total + one, 0))
+      )
+      const lists = [first, second].map((lengths, index) => pieces(groups[index]?.offset ?? 0, lengths))
+      const size = [...first, ...second].reduce((total, one) => total + one, 0)
+      return verdict(checkChunks({ size, averageLog2: 10 }, groups, lists))
+    }
+    const some = [min + 1, max]
+    assert.deepStrictEqual(
+      [chunksOf(some, some), chunksOf(some, [...some, 1]), chunksOf(some, [max + 1]), chunksOf([max + 1], some)],
+      ["taken", "taken", "piece-size", "piece-size"]
+    )
+    assert.deepStrictEqual(
+      [chunksOf([min], some), chunksOf([...some, 1], some), chunksOf([...some, min], some), chunksOf(some, [1, max])],
+      ["piece-size", "piece-size", "piece-size", "piece-size"]
+    )
+    // Blocks: the last of each range.
+    const blocksOf = (lengths: ReadonlyArray<number>): string => {
+      const range = { offset: 7, length: lengths.reduce((total, one) => total + one, 0) }
+      return verdict(checkBlocks([range, range], [pieces(7, lengths), pieces(7, lengths)]))
+    }
+    const [shortest, longest] = [blockRules.min + 1, blockRules.max]
+    assert.deepStrictEqual(
+      [[shortest, longest, 1], [longest, shortest], [longest + 1], [shortest - 1, longest], [1, 1]].map(blocksOf),
+      ["taken", "taken", "piece-size", "piece-size", "piece-size"]
+    )
   })
 
   it("may speak of any file that has a size", () => {

@@ -197,7 +197,24 @@ describe("ranges of a source", () => {
       yield* sendRanges({ source, ranges, send })
       const expected = join(...ranges.map(({ length, offset }) => content.subarray(offset, offset + length)))
       assert.strictEqual(wholeOf(join(...blocks)), wholeOf(expected))
+      assert.isTrue(blocks.every(({ length }) => length <= contentBlockBytes))
       yield* sendRanges({ source, ranges: [], send: () => Effect.die("nothing to send") })
+    })
+  )
+
+  it.effect("are all that is read", () =>
+    Effect.gen(function* () {
+      const { source } = sourceOf(content)
+      const read: Array<boolean> = []
+      const end = 3 + 2 * readAheadBlocksMax * contentBlockBytes
+      const within: typeof source.read = (offset, length) => {
+        read.push(offset >= 3 && offset + length <= end)
+        return source.read(offset, length)
+      }
+      const ranges = [{ offset: 3, length: end - 3 }]
+      yield* sendRanges({ source: { ...source, read: within }, ranges, send: () => settle })
+      assert.isNotEmpty(read)
+      assert.notInclude(read, false)
     })
   )
 

@@ -8,6 +8,7 @@ import {
   fileBytesMax,
   signatureGroupsMax
 } from "../../../src/domain/limits.ts"
+import { packPieces } from "../../../src/domain/file/Packed.ts"
 import { rulesFor } from "../../../src/domain/transfer/Chunker.ts"
 import {
   averageLog2For,
@@ -15,7 +16,9 @@ import {
   chunkHash,
   makeBuilder,
   makeCutter,
+  offerOf,
   pieceDigest,
+  shortDigest,
   type Signature
 } from "../../../src/domain/transfer/Signature.ts"
 import { checkChunks, checkCoarse } from "../../../src/domain/transfer/SignatureCheck.ts"
@@ -43,6 +46,7 @@ const check = (bytes: Uint8Array, signature: Signature): void => {
   assert.strictEqual(signature.digest, digestOf(digest, [bytes]))
   assert.strictEqual(signature.averageLog2, averageLog2For(bytes.length))
   assert.isAtMost(groups.length, signatureGroupsMax)
+  for (const { length } of groups.slice(0, -1)) assert.isAtLeast(length, 2 ** signature.averageLog2)
   // Exactly what a reader asks for: groups cover the file, chunks their groups, sizes as the rules say.
   assert.isTrue(Result.isSuccess(checkCoarse(signature)))
   const lists = groups.map(({ chunks }) => chunks)
@@ -73,6 +77,8 @@ describe("a signature", () => {
     for (const bytes of [
       new Uint8Array(5_000_000),
       new Uint8Array(9_999_999).fill(1),
+      // A group more would be needed if one could be a byte shorter.
+      new Uint8Array(signatureGroupsMax * 2 ** 17 + 1),
       random(1, signatureGroupsMax * 2 ** 16 * 3 + 1)
     ]) {
       check(bytes, signatureOf(bytes, [262_136]))
@@ -95,6 +101,28 @@ describe("a signature", () => {
     assert.deepStrictEqual(signatureOf(bytes).groups, [
       { ...piece, prefix: pieceDigest(blockHash(digest), [bytes]), chunks: [piece] }
     ])
+  })
+})
+
+describe("the coarse half of a signature", () => {
+  it("has for each group its place and tag, the digest up to its end, and how its first chunk's tag begins", () => {
+    const bytes = random(1, 1_000_000)
+    const { groups, ...rest } = signatureOf(bytes)
+    const joined = (digests: ReadonlyArray<string>) => Uint8Array.fromHex(digests.join(""))
+    assert.deepStrictEqual(offerOf({ ...rest, groups }), {
+      digest: rest.digest,
+      key,
+      averageLog2: rest.averageLog2,
+      groups: packPieces(groups),
+      prefixes: joined(groups.map(({ prefix }) => prefix)),
+      heads: joined(groups.map(({ chunks }) => (chunks[0]?.digest ?? "").slice(0, 8)))
+    })
+    assert.isAbove(groups.length, 3)
+  })
+
+  it("names what it is of by the first half of a digest", () => {
+    const bytes = random(2, 100)
+    assert.strictEqual(shortDigest(digest, [bytes]), digestOf(digest, [bytes]).slice(0, 32))
   })
 })
 

@@ -28,7 +28,7 @@ import {
   signatureOf
 } from "../../../src/domain/testing/signatureKeepContract.ts"
 import { shortDigest } from "../../../src/domain/transfer/Signature.ts"
-import { decode, encode } from "../../../src/domain/transfer/SignatureFile.ts"
+import { decode, encode, encodedBytesMax } from "../../../src/domain/transfer/SignatureFile.ts"
 import { SignatureKeep } from "../../../src/domain/transfer/SignatureKeep.ts"
 import * as SignatureKeepFiles from "../../../src/domain/transfer/SignatureKeepFiles.ts"
 import { Signatures } from "../../../src/domain/transfer/Signatures.ts"
@@ -291,6 +291,9 @@ describe("signatures kept as files", () => {
         const signature = yield* signatureOf(seed, length)
         const bytes = encode(digest, version, signature)
         assert.deepStrictEqual(decode(digest, version, bytes), signature)
+        const held = signature.groups.flatMap((group) => group.chunks).length
+        const most = encodedBytesMax(held, signature.groups.length, Bytes.utf8Length(version))
+        assert.strictEqual(bytes.length, most)
         assert.isUndefined(decode(digest, `${version}4`, bytes))
         const body = bytes.slice(0, bytes.length - 16)
         for (const { at, byte } of damage) body[at % body.length] = byte
@@ -309,6 +312,54 @@ describe("signatures kept as files", () => {
         }
       }).pipe(Effect.provide(DigestNode.layer)),
     { arbitrary: { runs: 60 } }
+  )
+
+  it.effect("decode takes no other form, whatever its checksum says, and keeps no more than the signature", () =>
+    Effect.gen(function* () {
+      const digest = yield* Digest
+      const made = yield* signatureOf(1, 300_000)
+      // In one group, so that it has chunks to lose.
+      const chunks = made.groups.flatMap((group) => group.chunks)
+      const prefix = made.groups.at(-1)?.prefix ?? ""
+      const signature = {
+        ...made,
+        groups: [{ offset: 0, length: made.size, digest: made.groups[0]?.digest ?? "", prefix, chunks }]
+      }
+      const bytes = encode(digest, version, signature)
+      const body = bytes.subarray(0, bytes.length - 16)
+      const summed = (forged: Uint8Array) => Bytes.concat([forged, Uint8Array.fromHex(shortDigest(digest, [forged]))])
+      const changed = (change: (view: DataView) => void): Uint8Array => {
+        const forged = body.slice()
+        change(new DataView(forged.buffer))
+        return summed(forged)
+      }
+      const nameBytes = Bytes.utf8Length(version)
+      const groupAt = 6 + nameBytes + 8 + 32 + 32 + 1 + 2
+      assert.deepStrictEqual(
+        decode(
+          digest,
+          version,
+          changed(() => {})
+        ),
+        signature
+      )
+      const forms = {
+        "an older form": changed((view) => view.setUint8(3, 0x33)),
+        "a longer version": changed((view) => view.setUint16(4, nameBytes + 1)),
+        "a shorter version": changed((view) => view.setUint16(4, nameBytes - 1)),
+        "a group without chunks": changed((view) => view.setUint32(groupAt, 0)),
+        "a chunk of no group": changed((view) => view.setUint32(groupAt, chunks.length - 1))
+      }
+      for (const [form, forged] of Object.entries(forms)) assert.isUndefined(decode(digest, version, forged), form)
+      for (let length = 0; length < groupAt + 28; length += 1) {
+        assert.isUndefined(decode(digest, version, summed(body.subarray(0, length))), `${length}`)
+      }
+      // From a file that was read into the middle of a buffer.
+      const around = Bytes.concat([new Uint8Array(5), bytes, new Uint8Array(5)])
+      const decoded = decode(digest, version, around.subarray(5, 5 + bytes.length))
+      assert.deepStrictEqual(decoded, signature)
+      assert.strictEqual(decoded?.key.buffer.byteLength, signature.key.length)
+    }).pipe(Effect.provide(DigestNode.layer))
   )
 })
 
