@@ -7,7 +7,7 @@ import { TestClock } from "effect/testing"
 import * as ThrottledSocket from "../../src/domain/channel/ThrottledSocket.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
 import { packRanges } from "../../src/domain/file/Packed.ts"
-import { packFiles } from "../../src/domain/file/PackedFiles.ts"
+import { packFiles, packNames } from "../../src/domain/file/PackedFiles.ts"
 import {
   contentBlockBytes,
   goodbyeMillisecondsMax,
@@ -491,6 +491,78 @@ describe("the patience with a session", () => {
       network.sends(Effect.andThen(Effect.orDie(channel.receive), TestClock.adjust(window + 2)))
       yield* channel.send(body(1))
       assert.strictEqual(tooSlow(), 1)
+    })
+  )
+
+  it.effect("believes signs of life for no longer than the file can explain, whatever comes of it meanwhile", () =>
+    Effect.gen(function* () {
+      const { awaiting, channel, network, steps, tooSlow } = yield* watched
+      steps({
+        _tag: "Message",
+        id,
+        message: { _tag: "Upload", name, size: 45 * ownWorkBytesPerSecondMin, modified: 0 }
+      })
+      steps(staged)
+      yield* awaiting
+      const longest = defaultLimits.idleMilliseconds + 45_000
+      network.receives(Effect.as(TestClock.adjust(window), [ping]))
+      for (let passed = 0; passed < longest; passed += window) {
+        yield* channel.receive
+        steps({ _tag: "Content", id, bytes: 1 })
+        assert.strictEqual(tooSlow(), 0)
+      }
+      yield* channel.receive
+      assert.strictEqual(tooSlow(), 1)
+    })
+  )
+
+  it.effect("believes a sign of life of no time but what has gone by since the word before it", () =>
+    Effect.gen(function* () {
+      const word: Frame = { ...ping, id }
+      for (const [said, behind, counts] of [
+        [[ping], window - 1, 0],
+        [[ping, ping], window - 1, 0],
+        [[ping, ping], window + 3, 1],
+        [[word, ping], window - 1, 1]
+      ] as const) {
+        const { channel, network, steps, tooSlow } = yield* watched
+        steps(download, opened)
+        const hear = Effect.forEach(said, (frame) => {
+          network.receives(Effect.succeed([frame]))
+          return Effect.orDie(channel.receive)
+        })
+        // What is said tells of the time before it.
+        const taking = [TestClock.adjust(window - 1), hear, TestClock.adjust(behind)]
+        network.sends(Effect.all(taking, { discard: true }))
+        yield* channel.send(body(1))
+        assert.strictEqual(tooSlow(), counts)
+      }
+    })
+  )
+
+  it.effect("believes no sign of life where nobody has said how large what comes is", () =>
+    Effect.gen(function* () {
+      const { channel, network, steps, tooSlow } = yield* watched
+      steps({ _tag: "Message", id, message: { _tag: "DownloadBundle", names: packNames([name]) } })
+      network.receives(Effect.succeed([ping]))
+      network.sends(Effect.andThen(TestClock.adjust(window + 2), Effect.orDie(channel.receive)))
+      yield* channel.send(body(1))
+      assert.strictEqual(tooSlow(), 1)
+    })
+  )
+
+  it.effect("goes with a status that counts what was sent and what was copied, of content alone", () =>
+    Effect.gen(function* () {
+      const { channel, flow, steps } = yield* watched
+      steps(download, opened)
+      const transfer = { command: "download", name, size, bytes: 0 } as const
+      assert.deepStrictEqual(flow.status(0).transfer, transfer)
+      yield* channel.send(ping)
+      yield* channel.send(body(1_000))
+      yield* channel.send(body(7))
+      assert.deepStrictEqual(flow.status(0).transfer, { ...transfer, bytes: 1_007 })
+      flow.copied(500)
+      assert.deepStrictEqual(flow.status(0).transfer, { ...transfer, bytes: 1_507 })
     })
   )
 })

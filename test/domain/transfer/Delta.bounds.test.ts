@@ -12,7 +12,7 @@ import {
   movedSearchBytesMax,
   windowBytes
 } from "../../../src/domain/limits.ts"
-import { type DeltaOptions, sendDelta } from "../../../src/domain/transfer/Delta.ts"
+import { type DeltaOptions, lookCloser, sendDelta } from "../../../src/domain/transfer/Delta.ts"
 import { LocalShrank, lookBytesMax, match, refine } from "../../../src/domain/transfer/Match.ts"
 import { rulesFor } from "../../../src/domain/transfer/Chunker.ts"
 import {
@@ -318,6 +318,61 @@ const lies: Record<string, readonly [reason: string, change: (pieces: ReadonlyAr
           : [{ ...first, length: 1 }, { ...first, offset: first.offset + 1, length: first.length - 1 }, ...pieces]
     ]
   }
+
+describe("a closer look", () => {
+  it.effect("is for no part that is longer than what is held in memory for it", () =>
+    Effect.gen(function* () {
+      for (const [length, looks] of [
+        [lookBytesMax, true],
+        [lookBytesMax + 1, false]
+      ] as const) {
+        const [asked, read]: [Array<number>, Array<number>] = [[], []]
+        const found = { _tag: "Unknown", offset: 3, length, hint: { offset: 0, length: 10 } } as const
+        const looking = {
+          digest,
+          local: {
+            size: length + 3,
+            read: (_: number, bytes: number) =>
+              Effect.sync(() => new Uint8Array(Math.min(bytes, read.push(bytes) * length)))
+          },
+          blocksOf: (ranges: ReadonlyArray<{ readonly offset: number; readonly length: number }>) =>
+            Effect.sync(() => {
+              asked.push(...ranges.map((range) => range.length))
+              return ranges.map((range) => [{ ...range, digest: "0".repeat(24) }])
+            })
+        }
+        const given: Array<unknown> = []
+        yield* lookCloser(looking, [found], (one) => Effect.sync(() => void given.push(one)))
+        assert.deepStrictEqual([asked, read], looks ? [[10], [length]] : [[], []])
+        assert.deepStrictEqual(given, [looks ? { ...found, hint: undefined } : found])
+      }
+    })
+  )
+})
+
+describe("what is held back to leave with others", () => {
+  it.effect("leaves while the walk waits for its file", () =>
+    Effect.gen(function* () {
+      const target = splice(content, 1_000_000, 1, random(5, 1))
+      const { options } = optionsOf(base, target)
+      const events: Array<string> = []
+      const read: Options["local"]["read"] = (offset, length) =>
+        offset + length > 4 * mebibyte ? Effect.never : options.local.read(offset, length)
+      const { readInto: _, ...local } = options.local
+      const sending = sendDelta({
+        ...options,
+        local: { ...local, read },
+        send: () => Effect.sync(() => void events.push("op")),
+        flush: Effect.sync(() => void events.push("flush"))
+      })
+      const fiber = yield* Effect.forkChild(sending)
+      for (let turn = 0; turn < 2_000; turn += 1) yield* Effect.yieldNow
+      assert.include(events, "op")
+      assert.strictEqual(events.at(-1), "flush")
+      yield* Fiber.interrupt(fiber)
+    })
+  )
+})
 
 describe("a peer that lies", () => {
   for (const [name, [reason, change]] of Object.entries(lies)) {
