@@ -112,6 +112,75 @@ describe("files", () => {
     )
   )
 
+  it.effect("are read again where another stands in their place, however long ago it was written", () =>
+    inFolder((folder) =>
+      Effect.gen(function* () {
+        const fs = yield* FileSystem.FileSystem
+        const path = join(folder, "accounts.json")
+        const time = 1_000_000_000_000
+        const isOld = fs.utimes(path, time / 1000, time / 1000)
+        yield* TestClock.setTime(time + fileTimeGrainMilliseconds + 1)
+        const [server, tool] = [yield* AccountsFile.make(folder), yield* AccountsFile.make(folder)]
+        yield* isOld
+        assert.deepStrictEqual(yield* server.list, [])
+        const edition = yield* server.edition
+        assert.strictEqual(yield* server.edition, edition)
+        yield* tool.add(ada, record(1), 3, everything)
+        yield* isOld
+        assert.deepStrictEqual(
+          (yield* server.list).map(({ user }) => user),
+          [ada]
+        )
+        assert.notStrictEqual(yield* server.edition, edition)
+      })
+    )
+  )
+
+  it.live(
+    "that hold more accounts than there may be are damaged, and no fewer are",
+    () =>
+      inFolder((folder) =>
+        Effect.gen(function* () {
+          const fs = yield* FileSystem.FileSystem
+          const path = join(folder, "accounts.json")
+          const accounts = yield* AccountsFile.make(folder)
+          yield* accounts.put(ada, record(1), 1)
+          const others = JSON.parse(yield* fs.readFileString(path))
+          const [one] = others.accounts
+          const holds = (count: number) => {
+            const all = Array.from({ length: count }, (_, index) => ({ ...one, user: `u${index}` }))
+            return fs.writeFileString(path, JSON.stringify({ ...others, accounts: all }))
+          }
+          yield* holds(accountsMax)
+          assert.lengthOf(yield* accounts.list, accountsMax)
+          yield* holds(accountsMax + 1)
+          const { message } = yield* Effect.flip(accounts.list)
+          assert.strictEqual(message, `'${path}' is damaged: restore it from a backup (it is left as it is)`)
+        })
+      ),
+    60_000
+  )
+
+  it.live("say what is missing, and take no fact of an account that no version has", () =>
+    inFolder((folder) =>
+      Effect.gen(function* () {
+        const fs = yield* FileSystem.FileSystem
+        const path = join(folder, "accounts.json")
+        const accounts = yield* AccountsFile.make(folder)
+        yield* accounts.put(ada, record(1), 1)
+        const document = JSON.parse(yield* fs.readFileString(path))
+        const told = Effect.map(Effect.flip(accounts.list), ({ message }) => message)
+        for (const more of [{ disabled: false }, { revoked: -1 }, { revoked: 1.5 }]) {
+          const changed = { ...document, version: 3, accounts: [{ ...document.accounts[0], ...more }] }
+          yield* fs.writeFileString(path, JSON.stringify(changed))
+          assert.strictEqual(yield* told, `'${path}' is damaged: restore it from a backup (it is left as it is)`)
+        }
+        yield* fs.remove(path)
+        assert.strictEqual(yield* told, `'${path}' is missing: restore it from a backup`)
+      })
+    )
+  )
+
   it.live("that were removed and made again are others: nobody's password would be right", () =>
     inFolder((folder) =>
       Effect.gen(function* () {

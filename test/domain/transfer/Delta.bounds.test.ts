@@ -8,12 +8,13 @@ import {
   answerTurnsMax,
   copyRunBytesMax,
   groupsPassedMax,
+  hintBytesMax,
   hintRatioMax,
   movedSearchBytesMax,
   windowBytes
 } from "../../../src/domain/limits.ts"
 import { type DeltaOptions, lookCloser, sendDelta } from "../../../src/domain/transfer/Delta.ts"
-import { LocalShrank, lookBytesMax, match, refine } from "../../../src/domain/transfer/Match.ts"
+import { type Found, LocalShrank, lookBytesMax, match, refine } from "../../../src/domain/transfer/Match.ts"
 import { rulesFor } from "../../../src/domain/transfer/Chunker.ts"
 import {
   averageLog2For,
@@ -350,6 +351,33 @@ describe("a closer look", () => {
   )
 })
 
+describe("a long part that is new", () => {
+  it.effect("stands behind what was found before it", () =>
+    Effect.gen(function* () {
+      const target = join(content.subarray(0, mebibyte), random(13, lookBytesMax + 4 * mebibyte))
+      const { ops } = yield* walk(base, target, 0)
+      assert.strictEqual(flawOf(ops, content.length, target.length, 0), undefined)
+      assert.strictEqual(wholeOf(patch(content, target, ops)), wholeOf(target))
+    })
+  )
+
+  it.effect("is looked for in no longer range than may be asked about", () =>
+    Effect.gen(function* () {
+      const older = random(41, 3 * hintBytesMax)
+      const part = Math.ceil(hintBytesMax / hintRatioMax) + mebibyte
+      const end = older.subarray(older.length - 2 * mebibyte)
+      const target = join(older.subarray(0, older.length - 2 * mebibyte - hintBytesMax - 100), random(42, part), end)
+      const hints: Array<number> = []
+      const { options } = optionsOf(baseOf(older), target)
+      const emit = (found: Found) =>
+        Effect.sync(() => void (found._tag === "Unknown" && hints.push(found.hint?.length ?? 0)))
+      yield* Effect.scoped(match({ ...options, emit }))
+      assert.isNotEmpty(hints)
+      for (const length of hints) assert.isAtMost(length, hintBytesMax)
+    })
+  )
+})
+
 describe("what is held back to leave with others", () => {
   it.effect("leaves while the walk waits for its file", () =>
     Effect.gen(function* () {
@@ -370,6 +398,16 @@ describe("what is held back to leave with others", () => {
       assert.include(events, "op")
       assert.strictEqual(events.at(-1), "flush")
       yield* Fiber.interrupt(fiber)
+    })
+  )
+
+  it.effect("leaves at the end", () =>
+    Effect.gen(function* () {
+      const { options } = optionsOf(base, splice(content, 1_000_000, 1, random(5, 1)))
+      const events: Array<string> = []
+      const send = () => Effect.sync(() => void events.push("op"))
+      yield* sendDelta({ ...options, send, flush: Effect.sync(() => void events.push("flush")) })
+      assert.deepStrictEqual([events.includes("op"), events.at(-1)], [true, "flush"])
     })
   )
 })
