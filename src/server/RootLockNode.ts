@@ -2,7 +2,7 @@
  * Keeps a second server from a served folder, whatever its state folder and its path to it: two containers with one
  * volume have both of their own. Each would count quotas by itself, and clear away what the other has staged.
  */
-import { Effect, FileSystem, Path, type Scope } from "effect"
+import { Effect, FileSystem, Option, Path, type Scope } from "effect"
 import { stagingFolder } from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { type LockHeld, StateLock } from "../domain/session/StateLock.ts"
@@ -25,8 +25,11 @@ export const take = Effect.fnUntraced(function* (
   yield* Effect.ignore(fs.makeDirectory(folder, { mode: 0o700 }))
   // A link leads out of the root: the store takes no such folder.
   const isLink = yield* Effect.isSuccess(fs.readLink(folder))
-  const isThere = yield* Effect.orElseSucceed(fs.exists(folder), () => false)
-  if (isLink || !isThere) return
+  const isFolder = yield* Effect.map(
+    Effect.option(fs.stat(folder)),
+    Option.exists(({ type }) => type === "Directory")
+  )
+  if (isLink || !isFolder) return
   yield* Effect.catchTag(lock.acquire(path.join(folder, rootLockName)), "LockFailed", ({ detail }) =>
     log("root-unlocked", `nothing keeps another server from '${printable(root)}'`, { detail })
   )

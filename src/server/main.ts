@@ -29,6 +29,7 @@ import type { DiskError } from "../domain/store/Disk.ts"
 import * as DiskNode from "../domain/store/DiskNode.ts"
 import { FileStore } from "../domain/store/FileStore.ts"
 import * as FileStoreDisk from "../domain/store/FileStoreDisk.ts"
+import type { StoreFailed } from "../domain/store/StoreError.ts"
 import { SignatureKeep } from "../domain/transfer/SignatureKeep.ts"
 import * as SignatureKeepFiles from "../domain/transfer/SignatureKeepFiles.ts"
 import * as ConfigCommands from "./ConfigCommands.ts"
@@ -217,13 +218,21 @@ const lockRoot = (root: string) => Effect.mapError(RootLockNode.take(root), () =
 const servedAlready = (root: string): CannotStart =>
   new CannotStart({ detail: `another server serves '${root}' already: stop it, or serve another folder with --root` })
 
-const cannotServe = (root: string, { code }: DiskError | { readonly code: string }): CannotStart =>
-  new CannotStart({
-    detail:
-      code === "EACCES" || code === "EPERM" || code === "EROFS"
-        ? `no permission to write in '${root}': change that, or serve another folder with --root`
-        : `'${root}' cannot be served (${code}): serve another folder with --root`
-  })
+/** What is wrong with the folder for what is on its way is said of that: the root may be as it should be. */
+const cannotServe = (root: string, { code, ...error }: DiskError | StoreFailed): CannotStart => {
+  const where = "path" in error && error.path !== undefined ? `${root}/${error.path}` : root
+  const staged = "the server keeps there what is on its way"
+  const anotherRoot = "serve another folder with --root"
+  if (code === "EACCES" || code === "EPERM" || code === "EROFS") {
+    return new CannotStart({ detail: `no permission to write in '${where}': change that, or ${anotherRoot}` })
+  }
+  if (where === root) return new CannotStart({ detail: `'${root}' cannot be served (${code}): ${anotherRoot}` })
+  const texts: Record<string, string> = {
+    ENOTDIR: `'${where}' is no folder, and ${staged}: move it away, or ${anotherRoot}`,
+    EXDEV: `'${where}' is on another file system, and ${staged}: unmount it, or ${anotherRoot}`
+  }
+  return new CannotStart({ detail: texts[code] ?? `'${where}' cannot be used (${code}): ${anotherRoot}` })
+}
 
 // -----------------------------------------------------------------------------
 // Listening

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, symlinkSync } from "node:fs"
+import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
@@ -40,6 +40,15 @@ describe("a served folder", () => {
       symlinkSync(other, staging)
       yield* RootLockNode.take(root)
       assert.deepStrictEqual(readdirSync(other), [])
+    }).pipe(Effect.provide(services))
+  )
+
+  it.effect("in which something else has the name of the staging folder is left to the store", () =>
+    Effect.gen(function* () {
+      const { root, staging } = yield* folders
+      writeFileSync(staging, "")
+      yield* RootLockNode.take(root)
+      assert.deepStrictEqual(yield* events, [])
     }).pipe(Effect.provide(services))
   )
 

@@ -430,6 +430,13 @@ describe("not starting", () => {
       `there is no folder '${join(folder, "none")}' to serve: make it, or name another one with --root`
     ))
 
+  it("a root in which something else has the name of the staging folder", () => {
+    const staging = join(folder, "files", stagingFolder)
+    writeFileSync(staging, "")
+    const kept = "is no folder, and the server keeps there what is on its way"
+    return refused(["--port", "0"], 1, `'${staging}' ${kept}: move it away, or serve another folder with --root`)
+  })
+
   it("beyond loopback without an account; with one it does", async () => {
     await refused(
       ["--host", "0.0.0.0", "--port", "0"],

@@ -12,6 +12,7 @@ import {
   type DiskStore,
   entryOf,
   failed,
+  stagingFailed,
   fileId,
   find,
   folderOf,
@@ -28,7 +29,7 @@ import { BaseChanged, FileExists, NoSuchFile, NotAFile, type StoreError } from "
 /** What a power cut has broken off: the file stands under both names of a rename, and keeps the new one. */
 export const finishRenames = Effect.fnUntraced(function* (context: DiskStore) {
   const { disk } = context
-  for (const { intent, path } of yield* Effect.mapError(RenameIntent.all(disk), failed)) {
+  for (const { intent, path } of yield* Effect.mapError(RenameIntent.all(disk), stagingFailed)) {
     const finish = Effect.gen(function* () {
       if (yield* standsTwice(context, intent)) yield* takeAway(context, intent.from)
       yield* disk.remove(path)

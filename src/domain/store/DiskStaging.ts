@@ -48,8 +48,9 @@ export const prepareStaging = Effect.fnUntraced(function* (disk: Disk["Service"]
   )
   const stat = yield* Effect.mapError(disk.stat([stagingFolder]), failed)
   const operation = `use '${stagingFolder}' as staging folder`
-  if (stat.kind !== "folder") return yield* new StoreFailed({ operation, code: "ENOTDIR" })
-  if (stat.device !== root.device) return yield* new StoreFailed({ operation, code: "EXDEV" })
+  const path = stagingFolder
+  if (stat.kind !== "folder") return yield* new StoreFailed({ operation, code: "ENOTDIR", path })
+  if (stat.device !== root.device) return yield* new StoreFailed({ operation, code: "EXDEV", path })
   // Whoever made it: what is kept in it for later is only as durable as its name.
   if (durable) yield* Effect.mapError(disk.syncFolder([]), failed)
 })

@@ -4,7 +4,7 @@
  */
 import { Effect, Option } from "effect"
 import { type FileEntry, mayRun } from "../file/FileEntry.ts"
-import { type FileName, segmentKey, segments } from "../file/FileName.ts"
+import { type FileName, segmentKey, segments, stagingFolder } from "../file/FileName.ts"
 import { fileBytesMax } from "../limits.ts"
 import { isFull } from "../SystemCode.ts"
 import { type DiskError, type DiskGlance, type DiskPath, type DiskStat, modifiedOf } from "./Disk.ts"
@@ -107,6 +107,10 @@ export const sameFolder = (a: FileName, b: FileName): boolean => folderOf(a).joi
 
 /** A failure of the disk as one of the store. */
 export const failed = ({ operation, code }: DiskError): StoreFailed => new StoreFailed({ operation, code })
+
+/** The same of the folder in which everything is staged. */
+export const stagingFailed = ({ operation, code }: DiskError): StoreFailed =>
+  new StoreFailed({ operation, code, path: stagingFolder })
 
 /** The same where it is told apart that the process may not do it. */
 export const orNoAccess = ({ operation, code }: DiskError, path?: string): NoAccess | StoreFailed => {

@@ -29,7 +29,7 @@ import { walk } from "./DiskListing.ts"
 import { lookPatiently, open, statAt } from "./DiskLookup.ts"
 import { finishRenames, remove, rename } from "./DiskRenaming.ts"
 import { prepareStaging, rootLockName, stage } from "./DiskStaging.ts"
-import { type DiskStore, entryOf, failed } from "./DiskStore.ts"
+import { type DiskStore, entryOf, failed, stagingFailed } from "./DiskStore.ts"
 import { FileStore } from "./FileStore.ts"
 import * as KeyedLock from "./KeyedLock.ts"
 import * as NameIndex from "./NameIndex.ts"
@@ -120,7 +120,7 @@ const sweep = Effect.fnUntraced(function* (disk: Disk["Service"], millisecondsMa
     // Without its file a lock keeps nobody out.
     Stream.filter(({ name }) => name !== rootLockName),
     Stream.runForEach(({ name }) => Effect.ignore(removeWhenOld([stagingFolder, name]))),
-    Effect.mapError(failed)
+    Effect.mapError(stagingFailed)
   )
 })
 

@@ -13,7 +13,7 @@ import { FileStore, type Where } from "../../../src/domain/store/FileStore.ts"
 import * as SmallFiles from "../../../src/domain/store/SmallFiles.ts"
 import * as FileStoreDisk from "../../../src/domain/store/FileStoreDisk.ts"
 import * as RenameIntent from "../../../src/domain/store/RenameIntent.ts"
-import { NoAccess, NoSpace, NoSuchFile, NotAFile } from "../../../src/domain/store/StoreError.ts"
+import { NoAccess, NoSpace, NoSuchFile, NotAFile, StoreFailed } from "../../../src/domain/store/StoreError.ts"
 import { listNames, loadFile, saveFile } from "../../../src/domain/testing/fileStoreContract.ts"
 import * as MemoryDisk from "../../../src/domain/testing/MemoryDisk.ts"
 
@@ -379,6 +379,19 @@ describe("FileStoreDisk, names that others hold", () => {
       )
       assert.strictEqual(error._tag, "FileExists")
     })
+  )
+
+  it.effect("a start that may not look into its staging folder says that it is that one", () =>
+    Effect.gen(function* () {
+      const { disk } = yield* newDisk({}, [])
+      const error = new DiskError({ operation: "open", code: "EACCES" })
+      const closed: Disk["Service"] = {
+        ...disk,
+        list: (path) => (path[0] === stagingFolder ? Stream.fail(error) : disk.list(path))
+      }
+      const failed = yield* Effect.flip(Effect.provideService(FileStoreDisk.make(), Disk, closed))
+      assert.deepStrictEqual(failed, new StoreFailed({ operation: "open", code: "EACCES", path: stagingFolder }))
+    }).pipe(Effect.provide([DigestNode.layer, SecureRandom.layerWebCrypto]))
   )
 
   it.effect("what a listing leaves out, because it may not be looked into, is not said to be gone", () =>
