@@ -47,11 +47,14 @@ const within = (min: number, max: number) => Schema.isBetween({ minimum: min, ma
 /** A whole number. */
 export const count = (fallback: number, text: string, options: NumberOptions = {}) => {
   const { max = countMax, min = 1 } = options
-  const codec = Schema.Union([Schema.Number, Schema.NumberFromString]).check(Schema.isInt(), within(min, max))
+  const codec = Schema.Union([Schema.Number, parsed(parseCount, String)]).check(Schema.isInt(), within(min, max))
   return defaulting(codec, fallback).annotate(facts(text, `a whole number from ${min} to ${max}`, options))
 }
 
 const countMax = 1_000_000_000
+
+/** JavaScript takes no text at all for 0, and that as a port for any: an unset variable of a script means neither. */
+const parseCount = (text: string): number => (/^ *\d+ *$/.test(text) ? Number(text) : Number.NaN)
 
 /** A time, in milliseconds; written as `30 seconds`. */
 export const time = (fallback: number, text: string, options: NumberOptions = {}) => {

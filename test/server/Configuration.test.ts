@@ -93,6 +93,15 @@ describe("what is wrong", () => {
     )
   })
 
+  it("is text that is no number where one is meant, also where that may be 0", () => {
+    for (const text of ["", " ", "0x50", "1e3", "8080.0", "-1", "80 80"]) {
+      assert.deepStrictEqual(problems({ set: { "listen.port": text } }), [
+        `'listen.port' takes a whole number from 0 to 65535, not "${text}" (--set)`
+      ])
+    }
+    assert.strictEqual(good({ set: { "listen.port": "9000" } }).settings.listen.port, 9000)
+  })
+
   it("is an address of the monitor, or of a collector, at which a server would not start", () => {
     const takes = 'a port of loopback, as in "127.0.0.1:9464"'
     for (const address of ["0.0.0.0:9464", "127.0.0.1", "127.0.0.1:65536", "localhost:"]) {
