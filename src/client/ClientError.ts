@@ -136,7 +136,7 @@ const rightText = new Map([
 const foundText = (detail: string): string => {
   switch (detail) {
     case "folder":
-      return "there is a folder of that name; -r takes folders, a file needs another name"
+      return "there is a folder of that name; upload, download and para take those with -r, a file needs another name"
     case "file-as-folder":
       return "there is a file in the place of a folder of that path; use another name"
     case "special":
