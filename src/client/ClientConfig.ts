@@ -483,8 +483,13 @@ export const manualSections: ReadonlyArray<Section> = [
   {
     title: "Environment",
     items: [
-      ["PARADROP_PASSWORD", "The password, when no file is named for it."],
-      ["NO_COLOR", "Not empty: no colours."]
+      ["PARADROP_PASSWORD", "The password, when neither a file nor a command is named for it."],
+      ["PARADROP_DEBUG", "Not empty: as --verbose, also for what goes wrong before the flags are read."],
+      ["NO_COLOR", "Not empty: no colours."],
+      ["XDG_CONFIG_HOME", "Where paradrop/profiles and paradrop/passwords are; else ~/.config."],
+      ["XDG_STATE_HOME", "Where the history of the shell is, paradrop/shell-history; else ~/.local/state."],
+      ["XDG_CACHE_HOME", "Where what was compiled is kept, paradrop/compiled; else ~/.cache."],
+      ["NODE_DISABLE_COMPILE_CACHE", "1: nothing compiled is kept."]
     ]
   }
 ]

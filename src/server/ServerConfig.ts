@@ -7,7 +7,7 @@ import type { Section } from "../manual.ts"
 import * as wrongUsage from "../wrongUsage.ts"
 import * as Configuration from "./Configuration.ts"
 import { configVariable, type Sources } from "./Configuration.ts"
-import { entries } from "./Settings.ts"
+import { entries, variablePrefix } from "./Settings.ts"
 
 export const program = "paradrop-server"
 
@@ -20,6 +20,19 @@ export const manualSections: ReadonlyArray<Section> = [
       ["1", "Something was refused or failed, which was told in one line."],
       ["2", "The command line or the configuration is wrong."],
       ["130", "Ctrl-C came at a question."]
+    ]
+  },
+  {
+    title: "Environment",
+    items: [
+      [configVariable, "The configuration, when --config names none."],
+      [
+        `${variablePrefix}*`,
+        `A setting: its key in capitals, _ for . and -, as ${variablePrefix}LISTEN_PORT; an empty one says nothing.`
+      ],
+      ["XDG_STATE_HOME", "Where the state folder is, when none is named: paradrop; else ~/.local/state."],
+      ["NO_COLOR", "Not empty: no colours."],
+      ["NODE_DISABLE_COMPILE_CACHE", "1: nothing compiled is kept, in XDG_CACHE_HOME or ~/.cache."]
     ]
   }
 ]

@@ -41,10 +41,15 @@ export const Settings = Schema.Struct({
     )
   }),
   log: Schema.Struct({
-    level: Setting.choice(["debug", "info", "warn", "error"], "info", "the least that is logged", {
-      live: true,
-      flag: "log-level"
-    })
+    level: Setting.choice(
+      ["debug", "info", "warn", "error"],
+      "info",
+      "the least that is logged: debug, info, warn or error",
+      {
+        live: true,
+        flag: "log-level"
+      }
+    )
   }),
   audit: Schema.Struct({
     enabled: Setting.flag(true, "whether what is done is put on record, in the folder audit of the state folder"),
