@@ -7,7 +7,7 @@ import { Effect, Stream } from "effect"
 import { completionEntriesMax, completionMillisecondsMax } from "../domain/limits.ts"
 import type { Completions } from "./LineEditor.ts"
 import { LocalFiles } from "./LocalFiles.ts"
-import { continueWord, patterns, scan, type Word } from "./ShellLine.ts"
+import { continueWord, optionsOf, patterns, scan, type Word } from "./ShellLine.ts"
 import { Sessions } from "./Sessions.ts"
 
 /** Offers for the end of the line. Nothing is dialled for it, and no offer is better than a late one. */
@@ -67,19 +67,6 @@ const candidates = (
 }
 
 const foldersOf = (names: ReadonlyArray<string>): ReadonlyArray<string> => names.filter((name) => name.endsWith("/"))
-
-const treeOptions = ["-r", "--recursive", "--dry-run", "--delete", "--include", "--exclude"]
-
-/** The options that a command's lines take. */
-export const optionsOf: Readonly<Record<string, ReadonlyArray<string>>> = {
-  fetch: ["--digest"],
-  upload: ["--as", ...treeOptions],
-  download: ["--to", ...treeOptions, "--checksum"],
-  para: ["--as", "--expect", ...treeOptions, "--checksum"],
-  passwd: ["--generate", "--allow-weak"],
-  remove: ["--expect"],
-  rename: ["--replace", "--expect"]
-}
 
 const local = (text: string) => Effect.flatMap(LocalFiles, (files) => files.complete(text))
 

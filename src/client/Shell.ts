@@ -12,7 +12,7 @@ import { completionMillisecondsMax } from "../domain/limits.ts"
 import { LocalFileFailed } from "./ClientError.ts"
 import * as CommandHelp from "./CommandHelp.ts"
 import * as Commands from "./Commands.ts"
-import { complete, optionsOf } from "./Completion.ts"
+import { complete } from "./Completion.ts"
 import * as Glob from "./Glob.ts"
 import { History } from "./History.ts"
 import { LineEditor, type Lines } from "./LineEditor.ts"
@@ -300,7 +300,9 @@ const help = Effect.fnUntraced(function* (name: string | undefined): Effect.fn.R
   if (name === undefined) return yield* say([...patternLines, ...quoting].join("\n"))
   const known = ShellLine.patterns.find((pattern) => pattern.name === name)
   if (known !== undefined) {
-    return yield* say((yield* CommandHelp.lines(name, { ...known, options: optionsOf[name] ?? [] })).join("\n"))
+    return yield* say(
+      (yield* CommandHelp.lines(name, { ...known, options: ShellLine.optionsOf[name] ?? [] })).join("\n")
+    )
   }
   const reason = `there is no command '${printable(name)}'`
   yield* invalid({ _tag: "Invalid", reason, suggestion: ShellLine.suggest(name) })

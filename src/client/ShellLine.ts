@@ -207,21 +207,34 @@ const withOne =
 
 type Parser = (rest: ReadonlyArray<string>) => Line
 
+const treeOptions = ["-r", "--recursive", "--dry-run", "--delete", "--include", "--exclude"]
+
+const options = {
+  fetch: ["--digest"],
+  upload: ["--as", ...treeOptions],
+  download: ["--to", ...treeOptions, "--checksum"],
+  para: ["--as", "--expect", ...treeOptions, "--checksum"],
+  passwd: ["--generate", "--allow-weak"],
+  remove: ["--expect"],
+  rename: ["--replace", "--expect"]
+}
+
+/** The options that a command's lines take. */
+export const optionsOf: Readonly<Record<string, ReadonlyArray<string>>> = options
+
 const fetching: Parser = (rest) =>
-  withOptions(rest, ["--digest"], ({ given, names }) => {
+  withOptions(rest, options.fetch, ({ given, names }) => {
     const [pattern] = names
     if (names.length > 1) return invalid("fetch takes one pattern")
     return run({ _tag: "Fetch", pattern, ...(given.has("--digest") && { digests: true }) })
   })
 
 const downloading: Parser = (rest) =>
-  withOptions(rest, ["--to", ...treeOptions, "--checksum"], ({ given, names, repeated }) => {
+  withOptions(rest, options.download, ({ given, names, repeated }) => {
     if (names.length === 0) return invalid("download needs a name")
     const to = given.get("--to")
     return ofTree({ given, names, repeated }, (tree) => run({ _tag: "Download", names, to, ...tree }))
   })
-
-const treeOptions = ["-r", "--recursive", "--dry-run", "--delete", "--include", "--exclude"]
 
 /** The command with what is said of folders. */
 const ofTree = ({ given, repeated }: Given, command: (tree: { readonly tree?: TreeOptions }) => Line): Line => {
@@ -243,13 +256,13 @@ const verifying: Parser = (rest) =>
   )
 
 const removing: Parser = (rest) =>
-  withOptions(rest, ["--expect"], ({ given, names }) => {
+  withOptions(rest, options.remove, ({ given, names }) => {
     if (names.length === 0) return invalid("remove needs a name")
     return expecting(given, names, (expect) => ({ _tag: "Remove", names, ...expect }))
   })
 
 const renaming: Parser = (rest) =>
-  withOptions(rest, ["--replace", "--expect"], ({ given, names: [name, to, ...more] }) => {
+  withOptions(rest, options.rename, ({ given, names: [name, to, ...more] }) => {
     if (name === undefined || to === undefined || more.length > 0) {
       return invalid("rename needs the server's name and the new one")
     }
@@ -273,9 +286,9 @@ const expecting = (
 }
 
 const uploading: Parser = (rest) =>
-  withOptions(rest, ["--as", ...treeOptions], (options) =>
-    ofTree(options, (tree) => {
-      const { given, names } = options
+  withOptions(rest, options.upload, (said) =>
+    ofTree(said, (tree) => {
+      const { given, names } = said
       const as = given.get("--as")
       const refused = refusedFiles("upload", names, tree.tree === undefined ? as : undefined)
       return refused ?? run({ _tag: "Upload", files: names, as, ...tree })
@@ -283,9 +296,9 @@ const uploading: Parser = (rest) =>
   )
 
 const parallelizing: Parser = (rest) =>
-  withOptions(rest, ["--as", "--expect", ...treeOptions, "--checksum"], (options) =>
-    ofTree(options, (tree) => {
-      const { given, names } = options
+  withOptions(rest, options.para, (said) =>
+    ofTree(said, (tree) => {
+      const { given, names } = said
       const as = given.get("--as")
       const refused = refusedFiles("para", names, tree.tree === undefined ? as : undefined)
       if (refused !== undefined) return refused
@@ -299,7 +312,7 @@ const parallelizing: Parser = (rest) =>
   )
 
 const changingPassword: Parser = (rest) =>
-  withOptions(rest, ["--generate", "--allow-weak"], ({ given, names }) =>
+  withOptions(rest, options.passwd, ({ given, names }) =>
     names.length > 0
       ? invalid("a password is never typed into a line: you are asked for it")
       : { _tag: "Passwd", generate: given.has("--generate"), allowWeak: given.has("--allow-weak") }
