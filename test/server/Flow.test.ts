@@ -121,6 +121,24 @@ describe("bandwidth", () => {
     { limits: { sendBytesPerSecond: rate }, files: [{ name, content: Fixture.bytes(3, size) }] }
   )
 
+  const slow = 2 * 1024
+  scenario(
+    "a client hears that the server is alive while what it waits for waits for its share",
+    () =>
+      Effect.gen(function* () {
+        const session = yield* connect()
+        const sink = Fixture.sink()
+        const took = yield* timed(
+          session.download(name, () => Effect.succeed(sink)),
+          1_000
+        )
+        assert.isAtLeast(took, 2 * stallMillisecondsMax)
+        assert.deepStrictEqual(sink.content(), Fixture.bytes(3, contentBlockBytes))
+        assert.deepStrictEqual((yield* Watch).outcomes(), [])
+      }),
+    { limits: { sendBytesPerSecond: slow }, files: [{ name, content: Fixture.bytes(3, contentBlockBytes) }] }
+  )
+
   scenario(
     "leaves nobody to pay for what was to be sent to a client that has gone",
     () =>
