@@ -55,6 +55,9 @@ export const make = Effect.fnUntraced(function* (first: Limit): Effect.fn.Return
   const run = Effect.runForkWith(yield* Effect.context<never>())
   let limit = first
   let exempted = 0
+  let exemptedAt = 0
+  // Whether the watcher has looked while it could see nothing.
+  let missed = false
   let last = now()
   let heard = last
   let moved = last
@@ -79,6 +82,16 @@ export const make = Effect.fnUntraced(function* (first: Limit): Effect.fn.Return
     heard = time
     return true
   }
+  /** Work of our own has ended. What came meanwhile moved things on as it does without. */
+  const worked = (): void => {
+    const time = now()
+    const took = time - exemptedAt
+    heard = time
+    moved = Math.min(time, moved + took)
+    // Signs of life in great number make us work too, and are no more than that for it.
+    last = time - moved < signsOfLifeMillisecondsMax ? time : Math.min(time, last + took)
+    if (missed) again()
+  }
   const silent = (): boolean => unheard(keepAliveMilliseconds / 2)
   const partly = (): boolean => {
     live()
@@ -93,9 +106,9 @@ export const make = Effect.fnUntraced(function* (first: Limit): Effect.fn.Return
     let sleeping: Fiber.Fiber<void> | undefined
     const look = (): void => {
       const [waited, allowed] = [now() - last, millisecondsOf(limit)]
-      if (exempted > 0) last = now()
-      else if (waited >= allowed) return resume(Effect.fail(new Stalled({ milliseconds: silentFor(waited) })))
-      const left = Math.max(1, exempted > 0 ? allowed : allowed - waited)
+      missed = exempted > 0
+      if (!missed && waited >= allowed) return resume(Effect.fail(new Stalled({ milliseconds: silentFor(waited) })))
+      const left = Math.max(1, missed ? allowed : allowed - waited)
       const pause = typeof limit === "number" ? left : Math.min(left, idleLookMilliseconds)
       sleeping = run(Effect.map(Effect.sleep(pause), look))
     }
@@ -123,12 +136,15 @@ export const make = Effect.fnUntraced(function* (first: Limit): Effect.fn.Return
     },
     exempt: (work) =>
       Effect.acquireUseRelease(
-        Effect.sync(() => void (exempted += 1)),
+        Effect.sync(() => {
+          if (exempted === 0) exemptedAt = now()
+          exempted += 1
+        }),
         () => work,
         () =>
           Effect.sync(() => {
             exempted -= 1
-            progress()
+            if (exempted === 0) worked()
           })
       ),
     watch

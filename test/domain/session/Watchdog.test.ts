@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Scheduler } from "effect"
+import { Effect, Exit, Fiber, Schedule, Scheduler } from "effect"
 import { TestClock } from "effect/testing"
-import { idleLookMilliseconds, keepAliveMilliseconds } from "../../../src/domain/limits.ts"
+import { idleLookMilliseconds, keepAliveMilliseconds, signsOfLifeMillisecondsMax } from "../../../src/domain/limits.ts"
 import * as Watchdog from "../../../src/domain/session/Watchdog.ts"
 
 const second = 1_000
@@ -130,6 +130,30 @@ describe("Watchdog", () => {
       assert.isFalse(yield* ended)
       yield* TestClock.adjust(second)
       assert.strictEqual((yield* stalled).milliseconds, 60 * second)
+    })
+  )
+
+  it.effect("does not take our own work, of which signs of life make much, for more than they are", () =>
+    Effect.gen(function* () {
+      const { ended, stalled, watchdog } = yield* watched(60 * second)
+      const work = watchdog.exempt(Effect.sleep(30 * second))
+      const both = Effect.gen(function* () {
+        yield* Effect.sleep(30 * second)
+        watchdog.alive()
+        // Two at once take no longer than one.
+        yield* Effect.all([work, work], { concurrency: 2 })
+        watchdog.alive()
+      })
+      const minutes = signsOfLifeMillisecondsMax / (30 * second)
+      const busy = yield* Effect.forkChild(Effect.repeat(both, Schedule.recurs(2 * minutes)), {
+        startImmediately: true
+      })
+      for (let passed = 0; passed < minutes; passed += 1) yield* TestClock.adjust(60 * second)
+      assert.isFalse(yield* ended)
+      for (let passed = 0; passed < 2; passed += 1) yield* TestClock.adjust(60 * second)
+      assert.isTrue(yield* ended)
+      assert.isAtLeast((yield* stalled).milliseconds, signsOfLifeMillisecondsMax)
+      yield* Fiber.interrupt(busy)
     })
   )
 
