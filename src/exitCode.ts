@@ -2,10 +2,9 @@
  * How a process ends, for both executables: with which code, by which signal, and without its output. A disk that hangs
  * holds up no signal.
  */
-import { fstatSync } from "node:fs"
 import process from "node:process"
 import { isatty } from "node:tty"
-import { Cause, Exit, Schema } from "effect"
+import { Cause, Exit, Predicate, Schema } from "effect"
 
 /** The code of a process that such a signal ended: 128 and its number, as a shell has it. */
 const signalCodes = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const
@@ -13,27 +12,29 @@ const signalCodes = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const
 /** What ends a program, unless it listens. */
 export type Signal = keyof typeof signalCodes
 
+/**
+ * Node makes a pipe or a socket that it reads or writes non-blocking, and undoes it only when it exits; it may be
+ * another program's too, which would then lose what it writes. Node shows nobody how it is undone.
+ */
+const makeBlocking = (stream: object): void => {
+  if (!Predicate.hasProperty(stream, "_handle") || !Predicate.hasProperty(stream._handle, "setBlocking")) return
+  const handle = stream._handle
+  if (Predicate.isFunction(handle.setBlocking)) handle.setBlocking(true)
+}
+
 /** As if nobody had listened: to exit would wait for what the disk or a name server is at, which may hang. */
 export const endBy = (signal: Signal): void => {
   if (isatty(0)) process.stdin.setRawMode(false)
+  for (const stream of [process.stdin, process.stdout, process.stderr]) makeBlocking(stream)
   process.removeAllListeners(signal)
   process.kill(process.pid, signal)
 }
-
-/** Standard output and standard error. */
-const outputs = [1, 2] as const
-
-/**
- * Whether a signal may end this process as if nobody had listened. Node makes a pipe that it writes to non-blocking,
- * and undoes it only when it exits; a pipe may be another program's too, which would then lose what it writes.
- */
-const mayEndBySignal = (): boolean => process.platform !== "win32" && outputs.every((fd) => !fstatSync(fd).isFIFO())
 
 /**
  * The last of the runtime: from then on each of these signals ends the process, which hears nothing any more.
  *
  * The code is what the program has given, and 1 for a defect, which was reported. A process that a signal has
- * interrupted ends by it, where it may: by a code alone a shell takes it that the program has dealt with Ctrl-C by
+ * interrupted ends by it, but on Windows: by a code alone a shell takes it that the program has dealt with Ctrl-C by
  * itself, and goes on with a loop; and systemd takes it for a failure.
  *
  * @param interruptedBy of an interrupted program; nothing when it was only told that its work is done
@@ -47,7 +48,7 @@ export const teardown =
     if (!Cause.hasInterruptsOnly(exit.cause)) return onExit(1)
     const signal = interruptedBy()
     if (signal === undefined) return onExit(0)
-    if (mayEndBySignal()) process.once("exit", () => endBy(signal))
+    if (process.platform !== "win32") process.once("exit", () => endBy(signal))
     onExit(signalCodes[signal])
   }
 

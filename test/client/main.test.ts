@@ -602,41 +602,69 @@ describe("a transfer that ends early", () => {
   }
 })
 
-for (const [signal, code] of [
-  ["SIGINT", 130],
-  ["SIGTERM", 143],
-  ["SIGHUP", 129]
-] as const) {
-  it.skipIf(process.platform !== "linux")(
-    `${signal}: a pipe of others too is left as it was, code ${code}`,
-    async () => {
-      const pipe = join(folder, `shared-${signal}`)
-      execFileSync("mkfifo", [pipe])
-      const shared = fs.openSync(pipe, "r+")
-      const flags = () => /^flags:\t(\d+)$/m.exec(fs.readFileSync(`/proc/self/fdinfo/${shared}`, "utf8"))?.[1]
-      const before = flags()
-      const silent = createServer().listen(0, "127.0.0.1")
-      await once(silent, "listening")
-      const address = silent.address()
-      const there = `127.0.0.1:${typeof address === "object" ? address?.port : 0}`
-      const child = spawn(process.execPath, [clientMain, "--server", there, "--user", "ada", "fetch"], {
-        cwd: work,
-        env: environment({ PARADROP_PASSWORD: password }),
-        stdio: ["ignore", shared, shared]
-      })
-      const [connection] = await once(silent, "connection")
-      child.kill(signal)
-      const ended = await once(child, "close")
-      connection.destroy()
-      silent.close()
+for (const signals of [["SIGINT"], ["SIGTERM"], ["SIGHUP"], ["SIGINT", "SIGINT"]] as const) {
+  it.skipIf(process.platform !== "linux")(`${signals.join(", ")}: a pipe of others too is left as it was`, async () => {
+    const pipe = join(folder, `shared-${signals.join("-")}`)
+    execFileSync("mkfifo", [pipe])
+    const shared = fs.openSync(pipe, "r+")
+    const flags = () => /^flags:\t(\d+)$/m.exec(fs.readFileSync(`/proc/self/fdinfo/${shared}`, "utf8"))?.[1]
+    const before = flags()
+    const silent = createServer().listen(0, "127.0.0.1")
+    await once(silent, "listening")
+    const address = silent.address()
+    const there = `127.0.0.1:${typeof address === "object" ? address?.port : 0}`
+    const child = spawn(process.execPath, [clientMain, "--server", there, "--user", "ada", "fetch"], {
+      cwd: work,
+      env: environment({ PARADROP_PASSWORD: password }),
+      stdio: ["ignore", shared, shared]
+    })
+    const [connection] = await once(silent, "connection")
+    for (const signal of signals) child.kill(signal)
+    const ended = await once(child, "close")
+    connection.destroy()
+    silent.close()
+    // A second signal does not wait for what is said.
+    if (signals.length === 1) {
       const said = Buffer.alloc(100)
       const length = fs.readSync(shared, said)
       assert.strictEqual(said.toString("utf8", 0, length), "paradrop: interrupted\n")
-      assert.deepStrictEqual([ended, flags()], [[code, null], before])
-      fs.closeSync(shared)
     }
-  )
+    assert.deepStrictEqual([ended, flags()], [[null, signals[0]], before])
+    fs.closeSync(shared)
+  })
 }
+
+it.skipIf(process.platform !== "linux")(
+  "a socket that a script shares with it is left as it was, also its input",
+  async () => {
+    const script = [
+      "exec 3<&0",
+      '"$@" <&3 &',
+      'echo "client $!" >&2',
+      "wait $!",
+      'echo "code $?"',
+      "grep -h ^flags: /proc/self/fdinfo/0 /proc/self/fdinfo/1 /proc/self/fdinfo/2 <&3"
+    ].join("\n")
+    const client = [process.execPath, clientMain, "--server", `127.0.0.1:${port}`, "--user", "ada", "shell"]
+    // Node gives sockets to what it starts.
+    const child = spawn("bash", ["-c", script, "bash", ...client], {
+      cwd: work,
+      env: environment({ PARADROP_PASSWORD: password })
+    })
+    const ended = once(child, "close")
+    const output = { stdout: "", stderr: "" }
+    child.stderr.on("data", (chunk) => (output.stderr += String(chunk)))
+    child.stdout.on("data", (chunk) => (output.stdout += String(chunk)))
+    child.stdin.write("lpwd\n")
+    while (!output.stdout.includes("\n")) await once(child.stdout, "data")
+    process.kill(Number(/^client (\d+)$/m.exec(output.stderr)?.[1]), "SIGTERM")
+    await ended
+    // For reading and writing, and nothing else.
+    const flags = "flags:\t02\n"
+    assert.strictEqual(output.stdout, `${fs.realpathSync(work)}\ncode 143\n${flags.repeat(3)}`)
+    assert.match(output.stderr, /^client \d+\nparadrop: interrupted\n$/)
+  }
+)
 
 it("a second SIGINT ends a client whose disk hangs for ever", async () => {
   const pipe = join(folder, "pipe")
