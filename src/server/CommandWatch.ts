@@ -63,8 +63,8 @@ export interface CommandWatch {
   readonly sentAlong: (id: RequestId, name: FileName, seen: FileSeen) => void
   /** The file had this content when the command began. */
   readonly had: (id: RequestId, before: ContentDigest) => void
-  /** Which command it is, and what it is about: a bundle is about many. */
-  readonly about: (id: RequestId) => { readonly command?: CommandName; readonly name?: FileName | undefined }
+  /** Which command it is, and what it is about: a bundle is about many, a rename about two. */
+  readonly about: (id: RequestId) => Partial<Pick<Command, "command" | "name" | "to">>
   /** The session is over: what is still open ends. */
   readonly end: () => ReadonlyArray<Ended>
   /** Commands that have begun and not ended, and the bytes that those of them declare that are being received. */
@@ -168,7 +168,9 @@ export const make = (): CommandWatch => {
       void open.get(id)?.along.push(ofBundle({ id, command: "download", name }, name, seen.outcome, seen)),
     about: (id) => {
       const one = open.get(id)
-      return one === undefined ? {} : { command: one.command, name: one.name }
+      return one === undefined
+        ? {}
+        : { command: one.command, name: one.name, ...(one.to !== undefined && { to: one.to }) }
     },
     had: (id, before) => {
       const one = open.get(id)

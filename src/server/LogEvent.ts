@@ -72,7 +72,9 @@ export const logEvents = {
   },
   "no-access": {
     level: "Warn",
-    meaning: "`command` of `user` was refused: the server's user has no access (`code`) to `name` or a folder above it"
+    meaning:
+      "`command` of `user` was refused: the server's user has no access (`code`) to `name`, " +
+      "or of a rename to `to`, or to a folder above it"
   },
   "store-failed": {
     level: "Error",

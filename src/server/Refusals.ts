@@ -50,10 +50,12 @@ export const make = ({ files, user, watch }: Whose): Refusals => {
   const logged: Refusals["logged"] = (id, error, file) =>
     Effect.suspend(() => {
       if (error._tag !== "StoreFailed" && error._tag !== "NoAccess") return Effect.void
-      const { command, name = file } = watch.about(id)
+      const { command, name = file, to } = watch.about(id)
       const path = name === undefined ? error.path : files.whole(name)
       const where = path === undefined ? {} : { name: printable(path === "" ? "." : path) }
-      const whose = { user: user(), command, ...where }
+      // Of a rename either may be what cannot be reached.
+      const target = to === undefined ? {} : { to: printable(files.whole(to)) }
+      const whose = { user: user(), command, ...where, ...target }
       return error._tag === "NoAccess"
         ? log("no-access", error.message, { ...whose, code: error.code })
         : log("store-failed", error.message, whose)

@@ -49,6 +49,25 @@ describe("what the server's user has no access to", () => {
       Effect.provide(Layer.merge(logTo, FileStoreMemory.layer({})).pipe(Layer.provideMerge([watchLayer, quickCrypto])))
     )
   )
+
+  it.effect("of a rename is in the log with both names: either may be the one that cannot be reached", () =>
+    Effect.gen(function* () {
+      const files = Confined.make(yield* FileStore, FileName.make("home"))
+      const commands = CommandWatch.make()
+      const { refused } = Refusals.make({ files, user: () => "ada", watch: commands })
+      const to = FileName.make("closed/b\u200b")
+      commands.step({ _tag: "Message", id, message: { _tag: "Rename", name, to, replace: false } }, [])
+      yield* refused(id, new NoAccess({ operation: "link", code: "EACCES" }))
+      yield* refused(id, broken)
+      const { lines } = yield* Watch
+      assert.deepStrictEqual(
+        lines.map(({ annotations: { event, name, to } }) => [event, name, to]),
+        ["no-access", "store-failed"].map((event) => [event, "home/in/a\\u{200b}", "home/closed/b\\u{200b}"])
+      )
+    }).pipe(
+      Effect.provide(Layer.merge(logTo, FileStoreMemory.layer({})).pipe(Layer.provideMerge([watchLayer, quickCrypto])))
+    )
+  )
 })
 
 describe("a disk that fails", () => {
