@@ -73,8 +73,7 @@ export const logEvents = {
   "no-access": {
     level: "Warn",
     meaning:
-      "`command` of `user` was refused: the server's user has no access (`code`) to `name`, " +
-      "or of a rename to `to`, or to a folder above it"
+      "`command` of `user` was refused: the server's user has no access (`code`) to `name`, `to` or a folder above"
   },
   "store-failed": {
     level: "Error",
