@@ -256,6 +256,8 @@ export const fetch = (
         for (const entry of before.known.values()) {
           if (!entries.has(entry.name) && gone.mayHold(entry.name)) entries.set(entry.name, entry)
         }
+        // Or they would be more with each listing that has other names.
+        if (entries.size > fetchWatchEntriesMax) return yield* new TooManyToWatch()
         yield* reporter.listingChanged(changesBetween(before.known, entries), { digests })
         if (lacking !== before.lacking) yield* lacks.tell("fetch")
       }

@@ -422,6 +422,44 @@ describe("a live listing", () => {
     })
   )
 
+  it.effect("ends also when what is listed no more may still be there, and is more than can be remembered", () =>
+    Effect.gen(function* () {
+      let listings = 0
+      const fetchWith: ClientSession["fetchWith"] = ({ onUnlisted } = {}) =>
+        Stream.unwrap(
+          Effect.sync(() => {
+            listings += 1
+            const each = Array.from({ length: fetchWatchEntriesMax / 2 }, (_, index) => index)
+            const pages = each.map((index) => ({ name: name(`${listings}-${index}`), size: 1, modified: 0 }))
+            // One that is not named may hold any of them.
+            const lacks = onUnlisted?.({ count: 1, names: [], unnamed: [] }) ?? Effect.void
+            return Stream.concat(Stream.fromIterable(pages), Stream.fromEffectDrain(lacks))
+          })
+        )
+      const session = { ended: () => false, traffic: { sent: 0, received: 0 }, fetchWith } as ClientSession
+      const quiet = Layer.provide(ReporterText.layer(""), Screen.layerMemory({ written: { out: "", err: "" } }))
+      const told = Layer.effect(
+        Reporter,
+        Effect.map(Reporter, (reporter) => ({
+          ...reporter,
+          listed: () => Effect.void,
+          listingChanged: () => Effect.void
+        }))
+      ).pipe(Layer.provide(quiet))
+      const services = Layer.mergeAll(Sessions.layer(Effect.succeed(session)), told)
+      const watching = yield* Effect.forkChild(Effect.exit(Effect.provide(Watching.fetch(undefined, false), services)))
+      for (let pass = 0; pass < 4; pass += 1) {
+        yield* settle
+        yield* TestClock.adjust(hour)
+      }
+      yield* settle
+      assert.strictEqual(listings, 3)
+      assert.isDefined(watching.pollUnsafe())
+      const failed = yield* Effect.flip(Effect.flatten(Fiber.join(watching)))
+      assert.strictEqual(failed._tag, "TooManyToWatch")
+    })
+  )
+
   it.effect("says that a folder may not be looked into any more, and not that its files are gone", () =>
     Effect.gen(function* () {
       const written = { out: "", err: "" }
