@@ -9,7 +9,9 @@ import { type LocalFileFailed, RequestRefused, TooManyListed, asPattern } from "
 import * as Glob from "./Glob.ts"
 import * as Unlisted from "./Unlisted.ts"
 import { LocalFiles, type LocalFound, type LeftOutKind } from "./LocalFiles.ts"
-import { type NoSession, Sessions } from "./Sessions.ts"
+import * as Reconnect from "./Reconnect.ts"
+import type { Reporter } from "./Reporter.ts"
+import type { NoSession, Sessions } from "./Sessions.ts"
 
 /** A local path, and its size when there is a file. */
 export interface Local {
@@ -105,15 +107,14 @@ export interface Remote {
  */
 export const remote = Effect.fnUntraced(function* (
   texts: ReadonlyArray<string>
-): Effect.fn.Return<Remote, NoSession, Sessions> {
+): Effect.fn.Return<Remote, NoSession, Reporter | Sessions> {
   const patterns = texts.filter(Glob.isPattern)
   const files = new Map<string, Named>()
   const fitting = new Set<string>()
   const lacks = Unlisted.make(patterns, Unlisted.fitting)
   if (patterns.length > 0) {
-    const session = yield* (yield* Sessions).session
     const named = new Set(texts)
-    yield* Stream.runForEach(session.fetchWith({ onUnlisted: lacks.onUnlisted }), ({ name, size }) =>
+    const take = ({ name, size }: Named) =>
       Effect.suspend(() => {
         const fits = patterns.filter((pattern) => Glob.matches(pattern, name))
         if (fits.length > 0 || named.has(name)) files.set(name, { name, size })
@@ -121,6 +122,8 @@ export const remote = Effect.fnUntraced(function* (
         fits.forEach((pattern) => fitting.add(pattern))
         return files.size > listedFilesMax ? Effect.fail(new TooManyListed()) : Effect.void
       })
+    yield* Reconnect.persistently(({ fetchWith }) =>
+      Stream.runForEach(fetchWith({ onUnlisted: lacks.onUnlisted }), take)
     )
   }
   const missing: Array<Remote["missing"][number]> = []

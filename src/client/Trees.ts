@@ -16,7 +16,7 @@ import { printable } from "../domain/file/Printable.ts"
 import { deltaBytesMin, filesAheadMax, largeFilesAheadMax, listingNamesMax } from "../domain/limits.ts"
 import * as Batch from "./Batch.ts"
 import { LocalFileFailed } from "./ClientError.ts"
-import type { ClientSession, OnUnlisted } from "./ClientSession.ts"
+import type { OnUnlisted } from "./ClientSession.ts"
 import * as Failures from "./Failures.ts"
 import * as Filter from "./Filter.ts"
 import * as Glob from "./Glob.ts"
@@ -25,6 +25,7 @@ import { LocalFiles, type LocalPlace } from "./LocalFiles.ts"
 import * as Unlisted from "./Unlisted.ts"
 import * as Obstacles from "./Obstacles.ts"
 import * as Plan from "./Plan.ts"
+import * as Reconnect from "./Reconnect.ts"
 import { Reporter, type TransferCommand } from "./Reporter.ts"
 import * as Sender from "./Sender.ts"
 import { type NoSession, Sessions } from "./Sessions.ts"
@@ -215,6 +216,9 @@ const outermostOfLocal = (
 const outermostOfRemote = (texts: ReadonlyArray<string>): Outermost =>
   texts.some(Glob.isPattern) ? undefined : outermost(texts.map(TreeSelection.folderName))
 
+/** A question: it is asked again when the connection is lost. */
+const describe = (name: FileName.FileName) => Reconnect.persistently((session) => session.describe(name))
+
 const loggedIn = Effect.flatMap(Sessions, ({ session }) => session)
 
 interface ListingOptions {
@@ -232,7 +236,7 @@ const listing = Effect.fnUntraced(function* (
   { onUnlisted, optional = false, toGet = false }: ListingOptions
 ): Effect.fn.Return<ReadonlyArray<FileEntry> | undefined, NoSession, Reporter | Scope.Scope | Sessions> {
   const reporter = yield* Reporter
-  const listed = Effect.flatMap(loggedIn, ({ fetchToGet, fetchWith }) => {
+  const listed = Reconnect.persistently(({ fetchToGet, fetchWith }) => {
     if (among !== undefined && toGet) return fetchToGet(among, onUnlisted)
     return Listed.all(fetchWith({ alike: among, ...(onUnlisted && { onUnlisted }) }))
   })
@@ -389,9 +393,8 @@ const goneThere = Effect.fnUntraced(function* (
   pathOf: (name: string) => string
 ) {
   if (plan.remove.length === 0) return plan
-  const session: ClientSession = yield* (yield* Sessions).session
   const isGone = (text: string) =>
-    Effect.flatMap(FileName.parse(text), session.describe).pipe(
+    Effect.flatMap(FileName.parse(text), describe).pipe(
       Effect.as(false),
       Effect.catchTag(["NameRefused", "RequestRefused"], (error) => Effect.succeed(isMissing(error)))
     )
@@ -531,7 +534,6 @@ const areToldTogether = (pairs: ReadonlyArray<Pair>, { listed }: Seen): boolean 
 }
 
 const sameByListing = Effect.fnUntraced(function* (pairs: ReadonlyArray<Pair>, { among }: Seen) {
-  const { fetchWith }: ClientSession = yield* (yield* Sessions).session
   const own = new Map<string, ContentDigest>()
   const hashed = Effect.forEach(
     bundlesOf(pairs, ({ remote, size }) => costOfFile(remote, size)),
@@ -550,7 +552,9 @@ const sameByListing = Effect.fnUntraced(function* (pairs: ReadonlyArray<Pair>, {
   }
   // What cannot be compared is sent, as below.
   const told = Effect.catchTag(
-    Listed.each(fetchWith({ digests: true, ...(among && { alike: among }) }), take),
+    Reconnect.persistently(({ fetchWith }) =>
+      Listed.each(fetchWith({ digests: true, ...(among && { alike: among }) }), take)
+    ),
     ["RequestRefused", "TooManyListed"],
     () => Effect.sync(() => there.clear())
   )
@@ -565,14 +569,13 @@ const sameByListing = Effect.fnUntraced(function* (pairs: ReadonlyArray<Pair>, {
 
 /** Digests are asked for one by one: the server hashes no file that nobody asks about. */
 const sameByEach = Effect.fnUntraced(function* (pairs: ReadonlyArray<Pair>) {
-  const session: ClientSession = yield* (yield* Sessions).session
   const reading = yield* Semaphore.make(largeFilesAheadMax)
   const same = new Set<string>()
   yield* Effect.forEach(
     pairs,
     ({ name, place, remote }) =>
       Effect.gen(function* () {
-        const [own, { digest }] = yield* Effect.all([reading.withPermit(digestHere(place)), session.describe(remote)], {
+        const [own, { digest }] = yield* Effect.all([reading.withPermit(digestHere(place)), describe(remote)], {
           concurrency: 2
         })
         if (own === digest) same.add(name)

@@ -10,10 +10,12 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Result, Schema, Stream } from "effect"
 import * as Client from "../../src/client/Client.ts"
 import * as Commands from "../../src/client/Commands.ts"
-import { LocalFileFailed, LoginIncorrect } from "../../src/client/ClientError.ts"
+import { ConnectionLost, LocalFileFailed, LoginIncorrect } from "../../src/client/ClientError.ts"
+import type { ClientSession } from "../../src/client/ClientSession.ts"
 import { type LocalFound, LocalFiles } from "../../src/client/LocalFiles.ts"
 import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
 import * as LocalFilesNode from "../../src/client/LocalFilesNode.ts"
+import * as Reconnect from "../../src/client/Reconnect.ts"
 import type { Reporter } from "../../src/client/Reporter.ts"
 import * as ReporterJson from "../../src/client/ReporterJson.ts"
 import * as ReporterText from "../../src/client/ReporterText.ts"
@@ -61,6 +63,8 @@ interface WorldOptions {
   readonly asks?: (written: () => string) => Effect.Effect<void, LoginIncorrect>
   /** whether the server's quota is used up */
   readonly full?: boolean
+  /** what stands between the commands and each session */
+  readonly through?: (session: ClientSession) => ClientSession
   /** who tells; a script's without it */
   readonly reporter?: Layer.Layer<Reporter, never, Screen>
 }
@@ -76,7 +80,8 @@ const world = (
     full = false,
     hidden = () => false,
     unnamed = [],
-    reporter = ReporterJson.layer("")
+    reporter = ReporterJson.layer(""),
+    through = (session) => session
   }: WorldOptions = {}
 ) => {
   const written = { out: "", err: "" }
@@ -112,7 +117,7 @@ const world = (
       Sessions.layer(
         Effect.andThen(
           asks(() => written.out + written.err),
-          Client.connect({ server: "memory", dial, ...Fixture.ada })
+          Effect.map(Client.connect({ server: "memory", dial, ...Fixture.ada }), through)
         )
       )
     )
@@ -1236,4 +1241,64 @@ describe("any tree", () => {
     },
     { arbitrary: { runs: 20 } }
   )
+})
+
+describe("a connection that is lost while the server is asked", () => {
+  const lost = new ConnectionLost({ reason: "truncated" })
+  type Asking = "describe" | "digests" | "fetchToGet" | "fetchWith"
+  /** Loses the first session at the first question of that kind. */
+  const losing = (asking: Asking) => {
+    let losses = 0
+    return (session: ClientSession): ClientSession => {
+      let over = false
+      const loses = (which: Asking) => {
+        if (which !== asking || losses > 0) return false
+        losses += 1
+        return (over = true)
+      }
+      const failed = Effect.fail(lost)
+      return {
+        ...session,
+        ended: () => over || session.ended(),
+        describe: (name) => Effect.suspend(() => (loses("describe") ? failed : session.describe(name))),
+        fetchToGet: (...all) => Effect.suspend(() => (loses("fetchToGet") ? failed : session.fetchToGet(...all))),
+        fetchWith: (options) =>
+          Stream.suspend(() => {
+            if (!loses(options.digests === true ? "digests" : "fetchWith")) return session.fetchWith(options)
+            return Stream.concat(Stream.take(session.fetchWith(options), 1), Stream.fail(lost))
+          })
+      }
+    }
+  }
+  const many = Object.fromEntries(Array.from({ length: filesAheadMax + 1 }, (_, index) => [`d/${index}`, `${index}`]))
+  const others = Object.fromEntries(Object.keys(many).map((name) => [name, many[name]?.replace(/./g, "x") ?? ""]))
+  const three = { "d/a": "1", "d/b": "2", "d/c": "3" }
+  for (const [what, asking, server, local, command] of [
+    ["what is to be got", "fetchToGet", three, {}, download(["d"])],
+    ["what there is", "fetchWith", three, { "d/a": "1" }, download(["d"])],
+    [
+      "what fits a pattern",
+      "fetchWith",
+      { a: "1", b: "2" },
+      {},
+      Commands.run({ _tag: "Download", names: ["*"], to: "." })
+    ],
+    ["many digests", "digests", many, others, download(["d"], { checksum: true })],
+    ["a digest", "describe", three, { "d/a": "x" }, download(["d"], { checksum: true })],
+    ["what is gone", "describe", { "d/a": "1" }, { "d/a": "1", "d/b": "2" }, download(["d"], { remove: true })]
+  ] as const) {
+    const { layer, lines } = world(server, { through: losing(asking), reporter: ReporterText.layer("") })
+    it.effect(`for ${what} is made again, and the question asked again`, () =>
+      Effect.gen(function* () {
+        yield* here(local)
+        assert.isTrue(yield* Effect.provideService(command, Reconnect.Persistence, true))
+        assert.deepStrictEqual(yield* locally, server)
+        const again = lines().slice(0, 2)
+        assert.deepStrictEqual(again, [
+          "the connection was lost (truncated): connecting again",
+          "connected again: going on"
+        ])
+      }).pipe(Effect.provide(layer))
+    )
+  }
 })
