@@ -39,6 +39,8 @@ const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Audit["Service"], AuditFailed, Disk | Scope.Scope> {
   const disk = yield* Disk
   const files = yield* makeFiles(disk, options)
+  // A batch is in one file, also where that is to be smaller.
+  const batchBytes = Math.min(auditBatchBytesMax, options.fileBytes ?? auditFileBytesMax)
   // As text: each line as bytes would be a buffer for the collector to look after.
   const waiting: Array<string> = []
   const work = yield* Latch.make()
@@ -55,7 +57,7 @@ const make = Effect.fnUntraced(function* (
     work.openUnsafe()
     idle.closeUnsafe()
     if (waiting.length >= auditWaitingMax) room.closeUnsafe()
-    if (waitingLength >= auditBatchBytesMax || waiting.length >= auditWaitingMax) hurry.openUnsafe()
+    if (waitingLength >= batchBytes || waiting.length >= auditWaitingMax) hurry.openUnsafe()
   }
 
   /** From the one at `from` on; waits for room as often as there is none. */
@@ -85,7 +87,7 @@ const make = Effect.fnUntraced(function* (
 
   /** Writes what waits, a batch of bounded size. Uninterruptible: what is written is taken, once. */
   const batch = Effect.gen(function* () {
-    const count = batchLength(waiting)
+    const count = batchLength(waiting, batchBytes)
     yield* files.append([Bytes.fromUtf8(waiting.slice(0, count).join(""))])
     taken(count)
     yield* Metrics.auditWaiting.set({}, waiting.length)
@@ -145,12 +147,12 @@ const make = Effect.fnUntraced(function* (
   })
 })
 
-/** As many lines as a batch may hold, and at least one. */
-const batchLength = (lines: ReadonlyArray<string>): number => {
+/** As many lines as a batch of so many bytes may hold, and at least one. */
+const batchLength = (lines: ReadonlyArray<string>, bytesMax: number): number => {
   // A unit of a string takes at most three bytes.
-  if (lines.reduce((units, { length }) => units + length, 0) * 3 <= auditBatchBytesMax) return lines.length
+  if (lines.reduce((units, { length }) => units + length, 0) * 3 <= bytesMax) return lines.length
   let bytes = 0
-  const end = lines.findIndex((line, index) => (bytes += Bytes.utf8Length(line)) > auditBatchBytesMax && index > 0)
+  const end = lines.findIndex((line, index) => (bytes += Bytes.utf8Length(line)) > bytesMax && index > 0)
   return end === -1 ? lines.length : end
 }
 

@@ -158,6 +158,20 @@ describe("in bounds", () => {
     })
   )
 
+  it.effect("files are of a size also where many records are written at once, and a batch could be larger", () =>
+    Effect.gen(function* () {
+      const machine = yield* MemoryDisk.make()
+      const { audit } = yield* start(machine, { fileBytes: 1000, files: 100 })
+      yield* audit.recordAll(Array.from({ length: 50 }, (_, index) => recordOf(index)))
+      yield* audit.flush
+      for (const content of (yield* machine.control.files).values()) assert.isAtMost(content.length, 1000)
+      assert.deepStrictEqual(
+        numbers(yield* readFrom(audit)),
+        Array.from({ length: 50 }, (_, index) => index)
+      )
+    })
+  )
+
   it.effect("files are of a size and a number, and the newest records stay", () =>
     Effect.gen(function* () {
       const machine = yield* MemoryDisk.make()
