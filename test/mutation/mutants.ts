@@ -725,8 +725,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     "stall-unnoticed",
     "a peer that is silent keeps its session",
     "domain/session/Watchdog.ts",
-    "else if (waited >= allowed) return",
-    "else if (waited < 0) return",
+    "if (!missed && waited >= allowed) return",
+    "if (!missed && waited < 0) return",
     "domain/session/Watchdog"
   ),
   mutant(
