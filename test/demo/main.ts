@@ -63,8 +63,14 @@ const sayOfServer = (line: string): void => {
   const { message = line, outcome }: { message?: string; outcome?: string } = line.startsWith("{")
     ? JSON.parse(line)
     : {}
-  say(paint(2, `  server: ${message}${outcome === undefined ? "" : ` (${outcome})`}`))
+  const text = paint(2, `  server: ${message}${outcome === undefined ? "" : ` (${outcome})`}`)
+  if (aClientRuns) behind.push(text)
+  else say(text)
 }
+
+/** What the server says meanwhile comes behind what the client says: in its bar both would be lost. */
+let aClientRuns = false
+const behind: Array<string> = []
 
 const startServer = async (): Promise<{ readonly child: ChildProcess; readonly address: string }> => {
   const child = spawn(process.execPath, [join(repository, "src/server/main.ts"), "--port", "0", "--root", served], {
@@ -98,7 +104,10 @@ const client = async (
   })
   children.add(child)
   child.stdin?.end(options.input)
+  aClientRuns = true
   const [code] = await once(child, "close")
+  aClientRuns = false
+  for (const text of behind.splice(0)) say(text)
   children.delete(child)
   if (code !== (options.code ?? 0)) throw new Error(`expected exit code ${options.code ?? 0}, got ${String(code)}`)
 }
