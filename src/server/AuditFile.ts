@@ -38,9 +38,10 @@ const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<Audit["Service"], AuditFailed, Disk | Scope.Scope> {
   const disk = yield* Disk
-  const files = yield* makeFiles(disk, options)
+  const { fileBytes = auditFileBytesMax, files: filesMax = auditFilesMax } = options
+  const files = yield* makeFiles(disk, { fileBytes, filesMax: Math.max(1, filesMax) })
   // A batch is in one file, also where that is to be smaller.
-  const batchBytes = Math.min(auditBatchBytesMax, options.fileBytes ?? auditFileBytesMax)
+  const batchBytes = Math.min(auditBatchBytesMax, fileBytes)
   // As text: each line as bytes would be a buffer for the collector to look after.
   const waiting: Array<string> = []
   const work = yield* Latch.make()
@@ -184,10 +185,8 @@ interface Current {
 
 const makeFiles = Effect.fnUntraced(function* (
   disk: Disk["Service"],
-  options: Options
+  { fileBytes, filesMax }: { readonly fileBytes: number; readonly filesMax: number }
 ): Effect.fn.Return<Files, AuditFailed, Scope.Scope> {
-  const fileBytes = options.fileBytes ?? auditFileBytesMax
-  const filesMax = Math.max(1, options.files ?? auditFilesMax)
   // A scope of its own: a file that is opened late outlives the last batch too.
   const owner = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
   let current: Current | undefined

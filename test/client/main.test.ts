@@ -602,6 +602,14 @@ describe("a transfer that ends early", () => {
   }
 })
 
+/** One that takes connections and says nothing. */
+const silentServer = async () => {
+  const silent = createServer().listen(0, "127.0.0.1")
+  await once(silent, "listening")
+  const address = silent.address()
+  return { silent, there: `127.0.0.1:${typeof address === "object" ? address?.port : 0}` }
+}
+
 for (const signals of [["SIGINT"], ["SIGTERM"], ["SIGHUP"], ["SIGINT", "SIGINT"]] as const) {
   it.skipIf(process.platform !== "linux")(`${signals.join(", ")}: a pipe of others too is left as it was`, async () => {
     const pipe = join(folder, `shared-${signals.join("-")}`)
@@ -609,10 +617,7 @@ for (const signals of [["SIGINT"], ["SIGTERM"], ["SIGHUP"], ["SIGINT", "SIGINT"]
     const shared = fs.openSync(pipe, "r+")
     const flags = () => /^flags:\t(\d+)$/m.exec(fs.readFileSync(`/proc/self/fdinfo/${shared}`, "utf8"))?.[1]
     const before = flags()
-    const silent = createServer().listen(0, "127.0.0.1")
-    await once(silent, "listening")
-    const address = silent.address()
-    const there = `127.0.0.1:${typeof address === "object" ? address?.port : 0}`
+    const { silent, there } = await silentServer()
     const child = spawn(process.execPath, [clientMain, "--server", there, "--user", "ada", "fetch"], {
       cwd: work,
       env: environment({ PARADROP_PASSWORD: password }),
@@ -670,11 +675,7 @@ it("a second SIGINT ends a client whose disk hangs for ever", async () => {
   const pipe = join(folder, "pipe")
   execFileSync("mkfifo", [pipe])
   const preload = pathToFileURL(join(import.meta.dirname, "..", "server", "hangingDisk.ts")).href
-  const silent = createServer()
-  silent.listen(0, "127.0.0.1")
-  await once(silent, "listening")
-  const address = silent.address()
-  const there = `127.0.0.1:${typeof address === "object" ? address?.port : 0}`
+  const { silent, there } = await silentServer()
   const env = { PARADROP_PASSWORD: password, PARADROP_PIPE: pipe, NODE_OPTIONS: `--import ${preload}` }
   const { child, output } = start(clientMain, ["--server", there, "--user", "ada", "fetch"], env)
   const [connection] = await once(silent, "connection")

@@ -217,10 +217,9 @@ describe.skipIf(!terminal.available)("a shell on a terminal", { timeout: 240_000
     assert.isFalse(fs.existsSync(join(served, "large")))
   })
 
-  it("outside the shell, Ctrl-C leaves nothing of the bar behind", async () => {
-    const address = `paradrop://ada@127.0.0.1:${network.port}`
-    const args = ["--server", address, "upload", "large"]
-    const held = terminal.open([process.execPath, join(source, "client", "main.ts"), ...args], {
+  /** Runs a command on a terminal that uploads `large`, and types Ctrl-C when its bar is half-way. */
+  const interrupted = async (command: ReadonlyArray<string>) => {
+    const held = terminal.open(command, {
       cwd: work,
       columns: 80,
       env: { ...environment(), PARADROP_PASSWORD: password }
@@ -232,26 +231,26 @@ describe.skipIf(!terminal.available)("a shell on a terminal", { timeout: 240_000
     assert.strictEqual(await held.ended, 130)
     // What it has left on its way is not to count for the next one.
     network.cut()
+    return held.shown()
+  }
+  const client = () => [
+    process.execPath,
+    join(source, "client", "main.ts"),
+    "--server",
+    `ada@127.0.0.1:${network.port}`
+  ]
+
+  it("outside the shell, Ctrl-C leaves nothing of the bar behind", async () => {
+    const shown = await interrupted([...client(), "upload", "large"])
     // All of it is in one line, which is taken away: it ends before the last column.
-    const [line = ""] = /[^\r\n]*\^C/.exec(held.shown()) ?? []
+    const [line = ""] = /[^\r\n]*\^C/.exec(shown) ?? []
     assert.isTrue(line.startsWith("upload large") && line.length < 80, line)
-    assert.match(held.shown(), /\^C[^\n]*\r(?:paradrop: )?interrupted\r\n$/)
+    assert.match(shown, /\^C[^\n]*\r(?:paradrop: )?interrupted\r\n$/)
   })
 
   it.skipIf(spawnSync("bash", ["-c", "true"]).status !== 0)("Ctrl-C ends a loop of a shell's too", async () => {
-    const program = [process.execPath, join(source, "client", "main.ts"), "--server", `ada@127.0.0.1:${network.port}`]
     const loop = 'for name in large large; do "$@" upload "$name"; echo "ended: $?"; done'
-    const held = terminal.open(["bash", "-c", loop, "loop", ...program], {
-      cwd: work,
-      env: { ...environment(), PARADROP_PASSWORD: password }
-    })
-    shells.add(held)
-    network.holdAfter(4 * MiB)
-    await held.until(/\rupload large[^\r]*%/)
-    held.type(ctrlC)
-    assert.strictEqual(await held.ended, 130)
-    network.cut()
-    assert.notInclude(held.shown(), "ended")
+    assert.notInclude(await interrupted(["bash", "-c", loop, "loop", ...client()]), "ended")
   })
 
   it("a terminal that is closed at the question for the password ends the program as its signal does", async () => {

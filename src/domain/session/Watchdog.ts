@@ -82,14 +82,16 @@ export const make = Effect.fnUntraced(function* (first: Limit): Effect.fn.Return
     heard = time
     return true
   }
-  /** Work of our own has ended. What came meanwhile moved things on as it does without. */
+  /**
+   * Work of our own has ended: its time does not count. What came meanwhile moved things on as it does without; signs
+   * of life in great number make us work too, and it is no more than another of them.
+   */
   const worked = (): void => {
     const time = now()
     const took = time - exemptedAt
-    heard = time
     moved = Math.min(time, moved + took)
-    // Signs of life in great number make us work too, and are no more than that for it.
-    last = time - moved < signsOfLifeMillisecondsMax ? time : Math.min(time, last + took)
+    last = Math.min(time, last + took)
+    alive()
     if (missed) again()
   }
   const silent = (): boolean => unheard(keepAliveMilliseconds / 2)

@@ -34,6 +34,13 @@ const inFolder = <A, E>(use: (folder: string) => Effect.Effect<A, E, Services>) 
     return yield* use(join(yield* fs.makeTempDirectoryScoped(), "state"))
   }).pipe(Effect.scoped, Effect.provide(platform))
 
+/** Accounts of that folder, of which there is one. */
+const withAda = Effect.fnUntraced(function* (folder: string) {
+  const accounts = yield* AccountsFile.make(folder)
+  yield* accounts.put(ada, record(1), 1)
+  return { accounts, fs: yield* FileSystem.FileSystem, path: join(folder, "accounts.json") }
+})
+
 const failureOf = (folder: string) => Effect.map(Effect.flip(AccountsFile.make(folder)), ({ message }) => message)
 
 describe("contract", () => {
@@ -141,10 +148,7 @@ describe("files", () => {
     () =>
       inFolder((folder) =>
         Effect.gen(function* () {
-          const fs = yield* FileSystem.FileSystem
-          const path = join(folder, "accounts.json")
-          const accounts = yield* AccountsFile.make(folder)
-          yield* accounts.put(ada, record(1), 1)
+          const { accounts, fs, path } = yield* withAda(folder)
           const others = JSON.parse(yield* fs.readFileString(path))
           const [one] = others.accounts
           const holds = (count: number) => {
@@ -164,10 +168,7 @@ describe("files", () => {
   it.live("say what is missing, and take no fact of an account that no version has", () =>
     inFolder((folder) =>
       Effect.gen(function* () {
-        const fs = yield* FileSystem.FileSystem
-        const path = join(folder, "accounts.json")
-        const accounts = yield* AccountsFile.make(folder)
-        yield* accounts.put(ada, record(1), 1)
+        const { accounts, fs, path } = yield* withAda(folder)
         const document = JSON.parse(yield* fs.readFileString(path))
         const told = Effect.map(Effect.flip(accounts.list), ({ message }) => message)
         for (const more of [{ disabled: false }, { revoked: -1 }, { revoked: 1.5 }]) {
@@ -258,10 +259,7 @@ describe("files", () => {
     it.live(`${name}: refused by name and left as they are`, () =>
       inFolder((folder) =>
         Effect.gen(function* () {
-          const fs = yield* FileSystem.FileSystem
-          const path = join(folder, "accounts.json")
-          const accounts = yield* AccountsFile.make(folder)
-          yield* accounts.put(ada, record(1), 1)
+          const { accounts, fs, path } = yield* withAda(folder)
           const damaged = damage(yield* fs.readFileString(path))
           yield* fs.writeFileString(path, damaged)
           const text = `'${path}' is damaged: restore it from a backup (it is left as it is)`
@@ -279,10 +277,7 @@ describe("files", () => {
     () =>
       inFolder((folder) =>
         Effect.gen(function* () {
-          const fs = yield* FileSystem.FileSystem
-          const path = join(folder, "accounts.json")
-          const accounts = yield* AccountsFile.make(folder)
-          yield* accounts.put(ada, record(1), 1)
+          const { accounts, fs, path } = yield* withAda(folder)
           // Bytes of which JSON makes two, and characters that are two bytes.
           const part = '"'.repeat(61) + "ü".repeat(97)
           const grant = { ...everything, root: FileName.make([part, part, part, part].join("/")) }
@@ -369,10 +364,7 @@ describe("files", () => {
   it.live("are of version 2 until sessions were ended, and then count how often", () =>
     inFolder((folder) =>
       Effect.gen(function* () {
-        const fs = yield* FileSystem.FileSystem
-        const path = join(folder, "accounts.json")
-        const accounts = yield* AccountsFile.make(folder)
-        yield* accounts.put(ada, record(1), 1)
+        const { accounts, fs, path } = yield* withAda(folder)
         yield* accounts.change(ada, (before) => ({ ...before, grant: { rights: [] } }))
         assert.include(yield* fs.readFileString(path), '"version":2')
         yield* accounts.change(ada, (before) => ({ ...before, disabled: true }))
