@@ -264,7 +264,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   mutant(
     "pings-for-ever",
     "a client that reads nothing and pings keeps its session, and what it holds, for ever",
-    "server/Connection.ts",
+    "server/Conversation.ts",
     "it.pongsOwed > 0 && milliseconds > pingedStallsMax",
     "it.pongsOwed < 0 && milliseconds > pingedStallsMax",
     "server/hostile"
@@ -987,7 +987,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   mutant(
     "client-name-unescaped",
     "what a client calls itself reaches the status as it came",
-    "server/Connection.ts",
+    "server/Conversation.ts",
     "story.client = printable(client)",
     "story.client = client",
     "server/ServerStatus",
