@@ -48,7 +48,10 @@ const keepCompiled = async (env: NodeJS.ProcessEnv, platform: NodeJS.Platform): 
         : isAbsolute(xdg)
           ? [xdg]
           : [env["HOME"], ".cache"]
-  if (!isAbsolute(base) || !isOwn(base)) return
+  if (!isAbsolute(base)) return
+  // The XDG Base Directory Specification has its folders made by who needs them.
+  if (base === xdg && lstatSync(base, { throwIfNoEntry: false }) === undefined) mkdirSync(base, { mode: 0o700 })
+  if (!isOwn(base)) return
   const folder = join(base, ...below, "paradrop")
   const compiled = join(folder, "compiled")
   if (!isOwn(compiled)) {
