@@ -1047,7 +1047,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   mutant(
     "lost-place-overlooked",
     "a walk goes on as if all were in its place, however many chunks in a row differ",
-    "domain/transfer/Match.ts",
+    "domain/transfer/PassedGroups.ts",
     "else if ((misses += 1) > expectedMissesMax) return true",
     "else misses += 1",
     "domain/transfer/Delta.bounds"
@@ -1055,7 +1055,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   mutant(
     "answer-awaited",
     "a walk stands still until the chunks of a group that differs are known",
-    "domain/transfer/Match.ts",
+    "domain/transfer/PassedGroups.ts",
     'if (next._tag === "Differs" && !wait && !known.answered(next.group)) return undefined',
     "",
     "domain/transfer/Delta.bounds"

@@ -8,7 +8,10 @@
 import { type Cause, Effect, Queue, Stream } from "effect"
 import type { ContentDigest } from "../file/Digest.ts"
 import { copyRunBytesMax, findingsWaitingMax, questionsAheadMax } from "../limits.ts"
-import { type Found, LocalShrank, lookBytesMax, match, type MatchOptions, refine } from "./Match.ts"
+import { type Found, lookBytesMax } from "./Findings.ts"
+import { LocalShrank } from "./LocalReader.ts"
+import { match, type MatchOptions } from "./Match.ts"
+import { refine } from "./Refine.ts"
 import type { Piece } from "./Signature.ts"
 import { checkBlocks, type SignatureRefused } from "./SignatureCheck.ts"
 

@@ -14,7 +14,10 @@ import {
   windowBytes
 } from "../../../src/domain/limits.ts"
 import { type DeltaOptions, lookCloser, sendDelta } from "../../../src/domain/transfer/Delta.ts"
-import { type Found, LocalShrank, lookBytesMax, match, refine } from "../../../src/domain/transfer/Match.ts"
+import { type Found, lookBytesMax } from "../../../src/domain/transfer/Findings.ts"
+import { LocalShrank } from "../../../src/domain/transfer/LocalReader.ts"
+import { match } from "../../../src/domain/transfer/Match.ts"
+import { refine } from "../../../src/domain/transfer/Refine.ts"
 import { rulesFor } from "../../../src/domain/transfer/Chunker.ts"
 import {
   averageLog2For,
