@@ -23,7 +23,7 @@ const texts: Record<PasswordRefused["rule"], string> = {
   "too-short": `a password has at least ${passwordCharactersMin} characters: take a longer one, or --generate one`,
   "too-long": `a password has at most ${passwordBytesMax} bytes: take a shorter one`,
   "too-common": "this is one of the first passwords that anybody would try: take another, or --generate one",
-  "not-text": "a password is text without control characters: take another, or --generate one"
+  "not-text": "a password is text in UTF-8 without control characters: take another, or --generate one"
 }
 
 /**
@@ -39,7 +39,8 @@ export const check = (password: string, allowWeak: boolean): Result.Result<strin
 
 const hardRule = (password: string): PasswordRefused["rule"] | undefined => {
   if (password === "") return "too-short"
-  if (!password.isWellFormed() || /\p{Cc}/u.test(password)) return "not-text"
+  // What is no UTF-8 was read as U+FFFD, whatever it was: many passwords would be one.
+  if (!password.isWellFormed() || /[\p{Cc}\ufffd]/u.test(password)) return "not-text"
   return utf8Length(password) > passwordBytesMax ? "too-long" : undefined
 }
 

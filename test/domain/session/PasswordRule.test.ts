@@ -43,6 +43,7 @@ describe("check", () => {
     ["line\nfeed123", "not-text"],
     ["escape\u001b[31m", "not-text"],
     ["\ud800 alone and lost", "not-text"],
+    [new TextDecoder().decode(Uint8Array.of(...Buffer.from("a long caf"), 0xe9)), "not-text"],
     ["x".repeat(passwordBytesMax) + "yz", "too-long"]
   ]
   for (const [password, rule] of refused) {
