@@ -93,13 +93,18 @@ const readText = (path: string) =>
     if (Option.isSome(bytes) && bytes.value.length > configFileBytesMax) {
       return yield* bad(`'${printable(path)}' is larger than ${configFileBytesMax} bytes: it is no configuration`)
     }
-    return new TextDecoder().decode(Option.getOrElse(bytes, () => new Uint8Array()))
+    const text = Result.try(() => utf8.decode(Option.getOrElse(bytes, () => new Uint8Array())))
+    if (Result.isSuccess(text)) return text.success
+    // What stood in for the rest would be the name of another folder.
+    return yield* bad(`'${printable(path)}' is no text in UTF-8: save it as that`)
   }).pipe(
     Effect.scoped,
     Effect.catchTag("PlatformError", (error) =>
       bad(`the configuration '${printable(path)}' cannot be read (${platformWords(error)}): name another with --config`)
     )
   )
+
+const utf8 = new TextDecoder("utf-8", { fatal: true })
 
 const bad = (problem: string) => Effect.fail(new BadConfiguration({ problems: [problem] }))
 
@@ -241,10 +246,13 @@ const unknown = ({ key, place }: Said): string => {
 /** What somebody probably meant by a key, or a variable, that there is none of. */
 const guess = (key: string): string | undefined => {
   if (key.startsWith(variablePrefix)) {
-    return nearest(
-      key,
-      entries.map(({ variable }) => variable)
+    // What all begin with is no likeness.
+    const bare = (variable: string) => variable.slice(variablePrefix.length)
+    const name = nearest(
+      bare(key),
+      entries.map(({ variable }) => bare(variable))
     )
+    return name === undefined ? undefined : `${variablePrefix}${name}`
   }
   const whole = nearest(
     key,

@@ -93,6 +93,13 @@ describe("what is wrong", () => {
     )
   })
 
+  it("is a variable that is like none but for what all begin with", () => {
+    assert.deepStrictEqual(problems({ environment: { PARADROP_SERVER_FOO: "1", PARADROP_SERVER_VERSION: "2" } }), [
+      "'PARADROP_SERVER_FOO' is no setting (the environment): 'config default' shows what there is",
+      "'PARADROP_SERVER_VERSION' is no setting (the environment): 'config default' shows what there is"
+    ])
+  })
+
   it("is text that is no number where one is meant, also where that may be 0", () => {
     for (const text of ["", " ", "0x50", "1e3", "8080.0", "-1", "80 80"]) {
       assert.deepStrictEqual(problems({ set: { "listen.port": text } }), [

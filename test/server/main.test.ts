@@ -568,10 +568,12 @@ describe("configuration", () => {
     write("x".repeat(65 * 1024))
     // Nobody ever writes into it.
     execFileSync("mkfifo", [join(folder, "pipe")])
+    writeFileSync(join(folder, "latin1.toml"), Buffer.from('[store]\nstate = "d\u00e9p\u00f4t"\n', "latin1"))
     for (const [path, why] of [
       ["server.toml", "larger than 65536 bytes"],
       ["files", "is a folder"],
       ["pipe", "is a pipe"],
+      ["latin1.toml", "'latin1.toml' is no text in UTF-8: save it as that"],
       ["none.toml", "cannot be read (it is not there)"],
       ["", "'' cannot be read (it is not there)"]
     ] as const) {
@@ -580,7 +582,7 @@ describe("configuration", () => {
       assert.include(stderr, why)
       oneLine(stderr)
     }
-  })
+  }, 120_000)
 
   it("is read again at SIGHUP, without ending a session", async () => {
     write('[limits]\nsessions = 8\n[log]\nlevel = "warn"\n')
