@@ -7,6 +7,7 @@
 import { Effect, Fiber, FiberSet, Layer, Option, type Scope } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { type Socket, SocketServer } from "effect/socket"
+import * as Monotonic from "../domain/Monotonic.ts"
 import type { FileStore } from "../domain/store/FileStore.ts"
 import { Meter } from "../domain/store/Meter.ts"
 import { SignatureKeep } from "../domain/transfer/SignatureKeep.ts"
@@ -14,6 +15,7 @@ import { Signatures } from "../domain/transfer/Signatures.ts"
 import { Bandwidth } from "./Bandwidth.ts"
 import * as Connection from "./Connection.ts"
 import * as Doorman from "./Doorman.ts"
+import * as LiveWait from "./LiveWait.ts"
 import { LoginGuard } from "./LoginGuard.ts"
 import { Members } from "./Members.ts"
 import { Seats } from "./Seats.ts"
@@ -34,6 +36,7 @@ export const serve: Effect.Effect<
 > = Effect.gen(function* () {
   const server = yield* SocketServer.SocketServer
   const limits = yield* ServerLimits
+  const time = yield* Monotonic.clock
   const stopping = yield* Stopping.make
   const doorman = yield* Doorman.make
   // All connections are interrupted at once; the socket server alone would end them one after the other.
@@ -48,7 +51,12 @@ export const serve: Effect.Effect<
   yield* Effect.addFinalizer(() =>
     Effect.andThen(
       Effect.andThen(stopping.begin, doorman.close),
-      Effect.suspend(() => Effect.timeoutOption(FiberSet.awaitEmpty(connections), limits.drainMilliseconds))
+      Effect.suspend(() => {
+        const since = time()
+        // A reload meanwhile may give transfers more time, or less.
+        const over = LiveWait.all(() => since + limits.drainMilliseconds - time())
+        return Effect.raceFirst(FiberSet.awaitEmpty(connections), over)
+      })
     )
   )
   yield* Effect.forkScoped(Effect.provideService(server.run(handler), Doorman.Doorman, doorman))

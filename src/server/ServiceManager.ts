@@ -12,8 +12,8 @@ export interface ServiceManager {
   readonly ready: Effect.Effect<void>
   /** Reloads, and tells of it while clients may connect: its end is said in the words that end a start. */
   readonly reloading: <R>(reload: Effect.Effect<void, never, R>) => Effect.Effect<void, never, R>
-  /** The server stops, and may take so long for it. */
-  readonly stopping: (milliseconds: number) => Effect.Effect<void>
+  /** The server stops, and may take so long for it: a reload meanwhile may make it another time, which is told too. */
+  readonly stopping: (milliseconds: () => number) => Effect.Effect<void>
   /** Says that the server is alive, twice in each time that the manager waits for it; ends with the scope. */
   readonly beat: Effect.Effect<void, never, Scope.Scope>
 }
@@ -40,6 +40,12 @@ export const make = ({ environment, monotonic, pid, send }: Options): ServiceMan
   const watched = [undefined, "", String(pid)].includes(environment["WATCHDOG_PID"])
   let serving = false
   const whileServing = (told: Effect.Effect<void>) => Effect.suspend(() => (serving ? told : Effect.void))
+  let stopMilliseconds: (() => number) | undefined
+  const stops = Effect.suspend(() =>
+    stopMilliseconds === undefined
+      ? Effect.void
+      : tell("STOPPING=1", `EXTEND_TIMEOUT_USEC=${stopMilliseconds() * 1000}`)
+  )
   const begins = Effect.flatMap(monotonic, (now) => tell("RELOADING=1", `MONOTONIC_USEC=${now}`))
   return {
     ready: Effect.suspend(() => {
@@ -48,12 +54,15 @@ export const make = ({ environment, monotonic, pid, send }: Options): ServiceMan
     }),
     reloading: (reload) =>
       Effect.suspend(() =>
-        serving ? Effect.andThen(Effect.andThen(begins, reload), whileServing(tell("READY=1"))) : reload
+        serving
+          ? Effect.andThen(Effect.andThen(begins, reload), whileServing(tell("READY=1")))
+          : Effect.andThen(reload, stops)
       ),
     stopping: (milliseconds) =>
       Effect.suspend(() => {
         serving = false
-        return tell("STOPPING=1", `EXTEND_TIMEOUT_USEC=${milliseconds * 1000}`)
+        stopMilliseconds = milliseconds
+        return stops
       }),
     beat:
       listens && watched && microseconds > 0

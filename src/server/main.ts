@@ -146,7 +146,7 @@ const run = Effect.fnUntraced(function* (settings: Settings) {
           log("stopping", "stopping: transfers may end, a second signal ends them at once"),
           // Beside the drain, which waits for no manager.
           Effect.map(
-            Effect.forkDetach(manager.stopping(settings.limits.drainMilliseconds + goodbyeMillisecondsMax)),
+            Effect.forkDetach(manager.stopping(() => settings.limits.drainMilliseconds + goodbyeMillisecondsMax)),
             (fiber) => void (telling = fiber)
           )
         )

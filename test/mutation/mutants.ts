@@ -870,7 +870,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     "drain-deadline-ignored",
     "a server that stops waits for a transfer without end",
     "server/Server.ts",
-    "Effect.timeoutOption(FiberSet.awaitEmpty(connections), limits.drainMilliseconds)",
+    "Effect.raceFirst(FiberSet.awaitEmpty(connections), over)",
     "FiberSet.awaitEmpty(connections)",
     "server/drain",
     "server/tour",

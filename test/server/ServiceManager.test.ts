@@ -19,7 +19,7 @@ const talk = (environment: Record<string, string>, fails = false) => {
 }
 
 const all = ({ ready, reloading, stopping }: ServiceManager.ServiceManager) =>
-  Effect.all([ready, reloading(Effect.void), stopping(10_000)], { discard: true })
+  Effect.all([ready, reloading(Effect.void), stopping(() => 10_000)], { discard: true })
 
 describe("messages", () => {
   it.effect("are those of sd_notify", () =>
@@ -45,12 +45,15 @@ describe("messages", () => {
         yield* reload
         assert.deepStrictEqual(said, [])
         yield* manager.ready
-        yield* manager.reloading(manager.stopping(1))
+        let milliseconds = 1
+        yield* manager.reloading(manager.stopping(() => milliseconds))
+        milliseconds = 2
         yield* reload
         assert.deepStrictEqual(said, [
           "READY=1",
           "RELOADING=1 MONOTONIC_USEC=42",
-          "STOPPING=1 EXTEND_TIMEOUT_USEC=1000"
+          "STOPPING=1 EXTEND_TIMEOUT_USEC=1000",
+          "STOPPING=1 EXTEND_TIMEOUT_USEC=2000"
         ])
         assert.strictEqual(reloads, 2)
       })

@@ -20,6 +20,7 @@ import * as MemoryDisk from "../../src/domain/testing/MemoryDisk.ts"
 import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
 import { shortDigest } from "../../src/domain/transfer/Signature.ts"
 import * as Server from "../../src/server/Server.ts"
+import { defaultLimits, ServerLimits } from "../../src/server/ServerLimits.ts"
 import { connect, logTo, settle, Watch, watchLayer } from "./world.ts"
 
 /** What outlives a server: the disk and the accounts. */
@@ -30,13 +31,17 @@ const machine = Layer.orDie(Fixture.accounts).pipe(
 )
 
 /** A server on that machine, and how to come to it; stop it by closing its scope. */
-const start = Effect.gen(function* () {
+const startWith = Effect.fnUntraced(function* (limits: ServerLimits) {
   const scope = yield* Scope.make()
-  const server = Server.layer.pipe(Layer.provide(logTo), Layer.provideMerge(MemorySocket.layer))
+  const server = Server.layer.pipe(
+    Layer.provide([logTo, Layer.succeed(ServerLimits, limits)]),
+    Layer.provideMerge(MemorySocket.layer)
+  )
   const network = Context.get(yield* Layer.buildWithScope(Layer.fresh(server), scope), MemorySocket.MemoryNetwork)
   const enter = Effect.provideService(connect(), MemorySocket.MemoryNetwork, network)
   return { enter, stop: Scope.close(scope, Exit.void) }
 })
+const start = startWith(defaultLimits)
 
 const begun = 3_000
 const original = Fixture.bytes(1, 5_000_000)
@@ -207,6 +212,35 @@ describe("a server that stops under load", () => {
         assert.isBelow(sent, needed - kept)
         assert.deepStrictEqual(yield* staged, [])
         yield* second.stop
+      }).pipe(Effect.scoped, Effect.provide(machine))
+    )
+  }
+
+  for (const [word, drainMilliseconds] of [
+    ["less", 4_000],
+    ["more", 20_000]
+  ] as const) {
+    it.effect(`gives a transfer ${word} time when a reload says so meanwhile`, () =>
+      Effect.gen(function* () {
+        const limits = { ...defaultLimits }
+        const { enter, stop } = yield* startWith(limits)
+        const session = yield* enter
+        const [transfer] = transfers(1, 1)
+        assert.isDefined(transfer)
+        yield* Effect.forkChild(Effect.exit(run(session, { ...transfer, blockMilliseconds: 10_000 })))
+        yield* settle
+        const stopping = yield* Effect.forkChild(stop)
+        const after = Effect.fnUntraced(function* (milliseconds: number) {
+          yield* settle
+          yield* TestClock.adjust(milliseconds)
+          yield* settle
+          return (yield* Watch).outcomes()
+        })
+        assert.deepStrictEqual(yield* after(1_000), [])
+        Object.assign(limits, { drainMilliseconds })
+        assert.deepStrictEqual(yield* after(drainMilliseconds - 1_001), [])
+        assert.deepStrictEqual(yield* after(1), ["stopped"])
+        yield* Fiber.join(stopping)
       }).pipe(Effect.scoped, Effect.provide(machine))
     )
   }
