@@ -400,6 +400,24 @@ describe("a server that stops while its log cannot be written", () => {
   )
 })
 
+describe("a file that has the last number of eight digits", () => {
+  it.effect("makes the numbers longer: files behind it are read, go on, and go in their turn", () =>
+    Effect.gen(function* () {
+      const machine = yield* MemoryDisk.make()
+      yield* machine.control.plant(["audit-99999999.jsonl"], { kind: "file", content: new Uint8Array(100) })
+      const options = { fileBytes: 1, files: 2 }
+      const { audit, stop } = yield* start(machine, options)
+      for (const index of [0, 1, 2]) yield* Effect.andThen(audit.record(recordOf(index)), audit.flush)
+      yield* stop
+      const again = (yield* start(machine, options)).audit
+      yield* Effect.andThen(again.record(recordOf(3)), again.flush)
+      assert.deepStrictEqual(numbers(yield* readFrom(again)), [2, 3])
+      const names = Array.from(yield* Stream.runCollect(machine.disk.list([])), ({ name }) => name)
+      assert.deepStrictEqual(names.toSorted(), ["audit-100000002.jsonl", "audit-100000003.jsonl"])
+    })
+  )
+})
+
 describe("a server that stops when all of its log is written", () => {
   for (const [what, happens] of [
     [
