@@ -184,6 +184,7 @@ export const make = Effect.fnUntraced(function* (
   const sendMessage = (id: RequestId, content: Message.ClientMessage) =>
     send({ kind: "message", id, body: Message.Client.encode(content) })
 
+  // Who hears of it first may close the session, and so interrupt whoever tells: all are told all the same.
   const fail = (error: CommandError) =>
     Effect.suspend(() => {
       over ??= error
@@ -191,6 +192,7 @@ export const make = Effect.fnUntraced(function* (
     }).pipe(
       Effect.andThen(Deferred.fail(confirmed, error)),
       Effect.andThen(Deferred.fail(ended, error)),
+      Effect.uninterruptible,
       Effect.andThen(FiberSet.clear(sends)),
       Effect.andThen(cut)
     )

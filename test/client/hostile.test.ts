@@ -1,6 +1,6 @@
 import { quickCrypto } from "../crypto.ts"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Clock, Effect, Exit, Fiber, type Layer, Result, Scheduler, type Scope, Stream } from "effect"
+import { Cause, Clock, Effect, Exit, Fiber, type Layer, Result, Scheduler, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as Client from "../../src/client/Client.ts"
 import type { ClientSession } from "../../src/client/ClientSession.ts"
@@ -736,6 +736,34 @@ describe("a client whose commands are interrupted, wherever they are", () => {
       })
     )
   }
+})
+
+describe("a session that ends", () => {
+  scenario("fails all that is pending, also when the first who hears of it closes its scope", () =>
+    Effect.gen(function* () {
+      const count = 8
+      for (let budget = 3; budget < 60; budget += 1) {
+        const scope = yield* Scope.make()
+        const session = yield* against((far) =>
+          Effect.andThen(
+            Effect.forEach(Array.from({ length: count }), () => far.hear),
+            far.end
+          )
+        ).pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, budget), Effect.provideService(Scope.Scope, scope))
+        const one = Effect.flip(session.describe(name))
+        const closing = Effect.tap(one, () => Scope.close(scope, Exit.void))
+        const all = Effect.all(
+          Array.from({ length: count }, () => closing),
+          { concurrency: "unbounded" }
+        )
+        const fiber = yield* Effect.forkChild(all)
+        for (let turn = 0; turn < 20; turn += 1) yield* settle
+        const outcome = fiber.pollUnsafe()
+        yield* Fiber.interrupt(fiber)
+        assert.isTrue(outcome !== undefined && Exit.isSuccess(outcome), `budget ${budget}`)
+      }
+    })
+  )
 })
 
 describe("a server that goes silent", () => {
