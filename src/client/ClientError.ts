@@ -311,6 +311,7 @@ const localAdvice: Record<string, string> = {
   EXDEV: ": it lies on another file system than its folder",
   "size-mismatch": ": what arrived is not what the server declared; run it again",
   "too-deep": `: a name has at most ${nameDepthMax} parts`,
+  "temporary-name": ": an unfinished download is called so, and goes; give it another name at the server",
   "taken-over": ": what it had received is gone: another download goes on with it, or its folder was removed",
   "folder-moved": ": its folder was moved while the file came, and the file went with it",
   "one-file": ": --expect speaks of one file, and several are meant; nothing was sent",

@@ -7,6 +7,7 @@ import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { LocalFileFailed } from "./ClientError.ts"
 import type { LocalFiles } from "./LocalFiles.ts"
+import * as StagedFile from "./StagedFile.ts"
 
 /** `shut`: a link, or what is no folder: nothing can be below it, but a file may replace it. */
 type Kind = "folder" | "shut" | "special"
@@ -43,7 +44,8 @@ export const make = (pathOf: (name: string) => string): InTheWay => {
       kinds.set(name, kind)
     },
     refuses: (name) => {
-      const code = kinds.size === 0 ? undefined : codeOf(name)
+      const isTaken = StagedFile.isTemporary(FileName.baseName(name))
+      const code = isTaken ? "temporary-name" : kinds.size === 0 ? undefined : codeOf(name)
       return code === undefined
         ? code
         : new LocalFileFailed({ path: printable(pathOf(name)), operation: "write", code })

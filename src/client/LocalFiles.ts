@@ -10,7 +10,7 @@
  *   `commit`, after size and digest were verified and the content is durable. Closing the scope without a commit leaves
  *   nothing behind and the destination untouched. Missing folders are not made. A link at the destination is replaced,
  *   not followed; a folder or special file there is refused before the first byte, and so is a link that leads to a
- *   special file. When its folder was moved meanwhile
+ *   special file. So is a name as what was left of a staging has. When its folder was moved meanwhile
  *   the file may go with it; then the commit tells `folder-moved`, or whatever else failed.
  * - The committed file may be run when it is declared `executable`, by those who may read it, and otherwise by nobody.
  *   Where the platform has no such bit, no file has it.

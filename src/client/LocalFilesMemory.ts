@@ -29,6 +29,7 @@ import {
   type LocalTree
 } from "./LocalFiles.ts"
 import * as SmallLocalFiles from "./SmallLocalFiles.ts"
+import { isTemporary } from "./StagedFile.ts"
 
 /** A file and its modification time. */
 export interface MemoryFile {
@@ -458,7 +459,7 @@ const stageAt = Effect.fnUntraced(function* (
   declared: Declared
 ): Effect.fn.Return<LocalStaging, LocalFileFailed, Scope.Scope> {
   const plain = plainPath(path)
-  const code = refusal(world, plain)
+  const code = isTemporary(FileName.baseName(plain)) ? "temporary-name" : refusal(world, plain)
   if (code !== undefined) return yield* failed(path, "write", code)
   if (declared.resumable === true && declared.size >= resumeBytesMin) yield* sweep(world, FileName.folder(plain))
   const begun: Temporary = { path: plain, declared, parts: [], leftAt: undefined }

@@ -31,7 +31,7 @@ export const placeTogether = Effect.fnUntraced(function* ({ disk, folder, fresh,
   const random = yield* StagedFile.random
   const files = run.map(({ digest: declared, executable, modified, parts, path }) => {
     const name = nameOf(path)
-    if (name === undefined || digestOf(digest, parts) !== declared) return undefined
+    if (name === undefined || StagedFile.isTemporary(name) || digestOf(digest, parts) !== declared) return undefined
     return { temporary: StagedFile.temporaryName(name, undefined, random), name, parts, modified, executable }
   })
   const placed = yield* disk.placeAll({

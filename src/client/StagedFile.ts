@@ -61,6 +61,8 @@ export const stage = Effect.fnUntraced(function* (
 ): Effect.fn.Return<LocalStaging, LocalFileFailed, Services> {
   const { disk, name, path, prepare, size } = request
   const failed = ({ code }: { readonly code: string }) => writeFailed(path, code)
+  // It would be taken for what was left of another one, and be gone with that.
+  if (isTemporary(name)) return yield* writeFailed(path, "temporary-name")
   yield* Effect.mapError(checkDestination(disk, name), failed)
   if (isResumable(request)) yield* sweep(request)
   if (size > (yield* Effect.mapError(disk.freeBytes, failed))) return yield* writeFailed(path, "ENOSPC")

@@ -187,6 +187,25 @@ const summary = (events: ReadonlyArray<Record<string, unknown>>) => {
   return { files, equal, removed, failed }
 }
 
+describe("a file of the server that is called as what is left of a download", () => {
+  const left = `t/.b.2000000-1000.${"a".repeat(24)}.part`
+  const { layer, told } = world({ [left]: "1", "t/b": "2" })
+  it.effect("is refused, in a dry run as well: it would be taken for that, and go", () =>
+    Effect.gen(function* () {
+      for (const dryRun of [true, false]) {
+        yield* here({ keep: "x" })
+        assert.isFalse(yield* download(["t"], { dryRun }, "here"))
+        const failed = told().filter(({ event }) => event === "failed")
+        assert.deepStrictEqual(
+          failed.map(({ error, name }) => [error, name]),
+          [["LocalFileFailed", left]]
+        )
+        assert.deepStrictEqual(yield* locally, { keep: "x", ...(!dryRun && { "here/t/b": "2" }) })
+      }
+    }).pipe(Effect.provide(layer))
+  )
+})
+
 describe("upload -r", () => {
   const { layer, told } = world({ old: "server's" }, { folders: ["photos/none"] })
   it.effect("keeps the path below the named folder, behind its name; /. means what is in it; --as is a folder", () =>

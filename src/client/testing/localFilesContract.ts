@@ -96,12 +96,13 @@ const manySmall = (
           ["b", "x", "y"],
           ["none/c", "x"],
           ["", "x"],
-          ["d", "x"]
+          ["d", "x"],
+          [`.d.${"a".repeat(24)}.part`, "x"]
         ])
         yield* equal(
           "outcomes",
-          [outcomes[0], outcomes[1], outcomes[2], outcomes[4]],
-          ["placed", "digest-mismatch", missing, "placed"]
+          [outcomes[0], outcomes[1], outcomes[2], outcomes[4], outcomes[5]],
+          ["placed", "digest-mismatch", missing, "placed", "temporary-name"]
         )
         yield* equal("a folder is none", outcomes[3] === "placed", false)
         yield* equal("read", yield* read(["a", "b", "d"], 5), ["x 5000", undefined, "x 5000"])
@@ -305,7 +306,7 @@ const inTheWay = (folder: string): ReadonlyArray<ContractCase<Services>> => {
   const nothing = { size: 0, modified: 0 }
   return [
     {
-      name: "a file on the way to a path and a folder at its end are told",
+      name: "a file on the way to a path, a folder at its end, and what is called as a leftover are told",
       effect: Effect.gen(function* () {
         const files = yield* LocalFiles
         const tree = yield* files.tree(folder, false)
@@ -326,6 +327,11 @@ const inTheWay = (folder: string): ReadonlyArray<ContractCase<Services>> => {
           yield* failing("ENOTREG", place.settle({ modified: 1 }))
         }
         yield* failing("ENOENT", files.stage(`${folder}/x/`, nothing))
+        const left = `.f.2000000-1000.${"a".repeat(24)}.part`
+        for (const name of [left, `x/.f.${"a".repeat(24)}.part`]) {
+          yield* failing("temporary-name", files.stage(`${folder}/${name}`, nothing))
+          yield* failing("temporary-name", tree.place(name).stage(nothing))
+        }
         const [walked] = yield* Stream.runCollect(files.walk(`${folder}/f`, () => true))
         yield* equal("a file has nothing below it", walked?._tag === "Failed" && walked.error.code, "ENOTDIR")
       }).pipe(Effect.scoped)
