@@ -7,7 +7,7 @@
 import { Context, Effect, Result, Schedule } from "effect"
 import { reconnectMilliseconds, reconnectsMax, reconnectTriesMax, settledMilliseconds } from "../domain/limits.ts"
 import * as Monotonic from "../domain/Monotonic.ts"
-import { ConnectionLost } from "./ClientError.ts"
+import { ConnectionLost, RequestRefused } from "./ClientError.ts"
 import type { ClientSession } from "./ClientSession.ts"
 import { Reporter } from "./Reporter.ts"
 import { type NoSession, Sessions } from "./Sessions.ts"
@@ -31,6 +31,13 @@ const isPassing = (error: NoSession): boolean => {
   }
 }
 
+/** Why the session is of no more use, if it is not: a server that stops refuses what waits, and then closes. */
+const lossOf = (error: unknown): ConnectionLost | undefined => {
+  if (error instanceof ConnectionLost) return isPassing(error) ? error : undefined
+  const stops = error instanceof RequestRefused && error.reason === "draining"
+  return stops ? new ConnectionLost({ reason: "the server is about to stop" }) : undefined
+}
+
 /**
  * Does the work on the session that stands. When the connection is lost meanwhile it does it again on the next one, at
  * most `reconnectsMax` times; a connection that has held for `settledMilliseconds` starts the count anew.
@@ -50,10 +57,11 @@ export const persistently = Effect.fnUntraced(function* <A, E, R>(
     const outcome = yield* Effect.result(work(session))
     if (Result.isSuccess(outcome)) return outcome.success
     const error = outcome.failure
-    if (!(error instanceof ConnectionLost) || !isPassing(error)) return yield* Effect.fail(error)
+    const lost = lossOf(error)
+    if (lost === undefined) return yield* Effect.fail(error)
     losses = (yield* Monotonic.now) - began > settledMilliseconds ? 1 : losses + 1
     if (losses > reconnectsMax) return yield* Effect.fail(error)
-    session = yield* nextAfter(error)
+    session = yield* nextAfter(lost)
   }
 })
 

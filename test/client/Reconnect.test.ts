@@ -4,7 +4,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Fiber, Layer } from "effect"
 import { TestClock } from "effect/testing"
-import { ConnectFailed, ConnectionLost, LoginIncorrect } from "../../src/client/ClientError.ts"
+import { ConnectFailed, ConnectionLost, LoginIncorrect, RequestRefused } from "../../src/client/ClientError.ts"
 import type { ClientSession } from "../../src/client/ClientSession.ts"
 import * as Reconnect from "../../src/client/Reconnect.ts"
 import * as ReporterText from "../../src/client/ReporterText.ts"
@@ -62,6 +62,28 @@ describe("work on a connection that is lost", () => {
       assert.strictEqual(tries.length, 3)
       const told = "the connection was lost (truncated): connecting again\nconnected again: going on\n"
       assert.strictEqual(written.err, told + told)
+    })
+  )
+
+  it.effect("is done again when the server that stops refused it, and no more often than after other losses", () =>
+    Effect.gen(function* () {
+      const stopping = new RequestRefused({ name: "a", reason: "draining", detail: "" })
+      const { breaks, run, tries, written } = world()
+      let done = 0
+      const once = Effect.suspend(() =>
+        (done += 1) > 1 ? Effect.succeed(done) : Effect.andThen(breaks, Effect.fail(stopping))
+      )
+      assert.strictEqual(yield* run(Reconnect.persistently(() => once)), 2)
+      assert.strictEqual(tries.length, 2)
+      const told = "the connection was lost (the server is about to stop): connecting again\n"
+      assert.strictEqual(written.err, `${told}connected again: going on\n`)
+      const staying = world()
+      let asked = 0
+      const always = Effect.suspend(() => ((asked += 1), Effect.fail(stopping)))
+      assert.strictEqual(yield* Effect.flip(staying.run(Reconnect.persistently(() => always))), stopping)
+      assert.deepStrictEqual([asked, staying.tries.length], [reconnectsMax + 1, 1])
+      const other = new RequestRefused({ name: "a", reason: "store-failed", detail: "" })
+      assert.strictEqual(yield* Effect.flip(staying.run(Reconnect.persistently(() => Effect.fail(other)))), other)
     })
   )
 
