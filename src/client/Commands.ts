@@ -120,7 +120,15 @@ export const fetch = Effect.fnUntraced(function* (
     const before = waiting
     waiting = undefined
     return show(before)
-  })
+  }).pipe(
+    // The shell asks for all of it again.
+    Effect.tapErrorTag("ConnectionLost", () =>
+      Effect.when(
+        reporter.note("the listing above is not whole", "bad"),
+        Effect.sync(() => waiting === undefined)
+      )
+    )
+  )
   if (waiting !== undefined) yield* show(waiting.toSorted((a, b) => (a.name < b.name ? -1 : 1)))
   const lacking = (yield* lacks.tell("fetch")) + undigested
   if (first !== undefined) {

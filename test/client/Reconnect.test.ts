@@ -2,16 +2,21 @@
  * A connection that is lost in the middle: who goes on, how long, and what is never done twice.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect, Fiber, Layer } from "effect"
+import { Clock, Effect, Fiber, Layer, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { ConnectFailed, ConnectionLost, LoginIncorrect, RequestRefused } from "../../src/client/ClientError.ts"
 import type { ClientSession } from "../../src/client/ClientSession.ts"
+import * as Commands from "../../src/client/Commands.ts"
+import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
 import * as Reconnect from "../../src/client/Reconnect.ts"
 import * as ReporterText from "../../src/client/ReporterText.ts"
 import { Screen } from "../../src/client/Screen.ts"
 import { type NoSession, Sessions } from "../../src/client/Sessions.ts"
+import * as DigestNode from "../../src/domain/file/DigestNode.ts"
+import { FileName } from "../../src/domain/file/FileName.ts"
 import {
   keepAliveMilliseconds,
+  listingSortedEntriesMax,
   reconnectMilliseconds,
   reconnectsMax,
   reconnectTriesMax,
@@ -84,6 +89,31 @@ describe("work on a connection that is lost", () => {
       assert.deepStrictEqual([asked, staying.tries.length], [reconnectsMax + 1, 1])
       const other = new RequestRefused({ name: "a", reason: "store-failed", detail: "" })
       assert.strictEqual(yield* Effect.flip(staying.run(Reconnect.persistently(() => Effect.fail(other)))), other)
+    })
+  )
+
+  it.effect("is told of a listing that was shown in part, for all of it is shown again", () =>
+    Effect.gen(function* () {
+      const written = { out: "", err: "" }
+      const all = Array.from({ length: listingSortedEntriesMax + 1 }, (_, index) => {
+        return { name: FileName.make(`${index}`), size: 1, modified: 0 }
+      })
+      let asked = 0
+      const listed = Stream.suspend(() =>
+        (asked += 1) === 1 ? Stream.concat(Stream.fromIterable(all), Stream.fail(lost)) : Stream.fromIterable(all)
+      )
+      const session = { ended: () => asked === 1, traffic: { sent: 0, received: 0 }, fetchWith: () => listed }
+      const layer = Layer.mergeAll(
+        Sessions.layer(Effect.succeed(session as Partial<ClientSession> as ClientSession)),
+        ReporterText.layer(""),
+        LocalFilesMemory.layer()
+      ).pipe(Layer.provideMerge(Layer.merge(Screen.layerMemory({ written }), DigestNode.layer)))
+      const fetching = Reconnect.persistently(() => Commands.run({ _tag: "Fetch", pattern: undefined }))
+      const shell = Effect.provideService(fetching, Reconnect.Persistence, true)
+      assert.isTrue(yield* Effect.provide(shell, layer))
+      assert.lengthOf(written.out.trimEnd().split("\n"), 2 * all.length)
+      const [first] = written.err.split("\n")
+      assert.strictEqual(first, "the listing above is not whole")
     })
   )
 
