@@ -5,7 +5,7 @@
  * It works on the narrow `Disk` port, so that tests can fill and crash the disk below it.
  */
 import { bytesToHex } from "@noble/hashes/utils.js"
-import { Clock, Effect, type Scope, Stream } from "effect"
+import { Clock, Effect, Exit, Scope, Stream } from "effect"
 import { SecureRandom } from "effect/crypto"
 import * as Bytes from "../domain/Bytes.ts"
 import { Digest } from "../domain/file/Digest.ts"
@@ -116,10 +116,13 @@ export const leftover = Effect.fnUntraced(function* (
     const temporary = temporaryName(name, declared, yield* random)
     yield* hold(destination, temporary)
     const isClone = stat.size > declared.size
+    // Of its own: a file that is removed takes its room until it is closed, and what comes instead needs that.
+    const scope = yield* Scope.fork(yield* Effect.scope)
+    const close = Scope.close(scope, Exit.void)
     const taking = isClone ? takeClone(destination, entry, temporary, declared) : take(disk, entry, temporary)
     // Whoever is interrupted in the middle has taken it: under its new name somebody must find it again.
     const taken = yield* Effect.uninterruptible(
-      Effect.tap(taking, () => Effect.sync(() => destination.left?.(temporary)))
+      Effect.tap(Scope.provide(taking, scope), () => Effect.sync(() => destination.left?.(temporary)))
     )
     if (taken === undefined) continue
     const { file, size: from } = taken
@@ -129,7 +132,12 @@ export const leftover = Effect.fnUntraced(function* (
     const resume = Effect.fnUntraced(function* (executable?: true) {
       const request = { ...destination, ...declared, ...mayRun(executable), resumable: true }
       const state = newState(from)
-      yield* Effect.addFinalizer(() => release(request, temporary, state))
+      yield* Effect.addFinalizer(() =>
+        Effect.andThen(
+          release(request, temporary, state),
+          Effect.suspend(() => (isKept(request, state) ? Effect.void : close))
+        )
+      )
       yield* Effect.mapError(checkDestination(disk, name), failed)
       if (declared.size - from > (yield* Effect.mapError(disk.freeBytes, failed))) {
         return yield* writeFailed(path, "ENOSPC")
@@ -137,7 +145,7 @@ export const leftover = Effect.fnUntraced(function* (
       const finish = yield* Effect.mapError(prepare(temporary), failed)
       return staging(request, digest, { file, temporary, state, finish })
     })
-    const drop = Effect.ignore(disk.remove([temporary]))
+    const drop = Effect.andThen(Effect.ignore(disk.remove([temporary])), close)
     return { ...declared, from, head: shortDigest(digest, [head.value]), resume, drop }
   }
   return undefined
@@ -174,10 +182,12 @@ const newState = (written: number): State => ({ written, clone: undefined, moved
 
 const isResumable = ({ resumable = false, size }: Declared): boolean => resumable && size >= resumeBytesMin
 
+const isKept = (request: StageRequest, state: State): boolean =>
+  state.moved || (isResumable(request) && !state.broken && state.written >= resumeBytesMin)
+
 const release = (request: StageRequest, temporary: string, state: State): Effect.Effect<void> =>
   Effect.suspend(() => {
-    const kept = state.moved || (isResumable(request) && !state.broken && state.written >= resumeBytesMin)
-    if (!kept) return Effect.ignore(request.disk.remove([temporary]))
+    if (!isKept(request, state)) return Effect.ignore(request.disk.remove([temporary]))
     if (!state.moved) request.left?.(temporary)
     return Effect.void
   })

@@ -836,6 +836,36 @@ describe("StagedFile on a disk that breaks", () => {
     })
   )
 
+  for (const end of ["dropped", "found wrong at the commit"] as const) {
+    it.effect(`what an earlier try has left takes no room once it is ${end}`, () =>
+      Effect.gen(function* () {
+        const size = 2 * resumeBytesMin
+        const { control, disk } = yield* MemoryDisk.make({ capacityBytes: size })
+        const declared = { size, modified: 0, resumable: true }
+        const prepare = () => Effect.succeed(Effect.void)
+        const to = { path: "a", disk, name: "a", prepare, held: new Set<string>(), cloning: { possible: true } }
+        const begun = Effect.flatMap(StagedFile.stage({ ...to, ...declared }), ({ write }) =>
+          write([new Uint8Array(resumeBytesMin)])
+        )
+        yield* Effect.scoped(begun)
+        const left = yield* Effect.fromNullishOr(yield* StagedFile.leftover(to))
+        assert.strictEqual(left.from, resumeBytesMin)
+        if (end === "dropped") yield* left.drop
+        else {
+          const digest = digestOf(yield* Digest, [content])
+          const wrong = Effect.gen(function* () {
+            const { commit, write } = yield* left.resume()
+            yield* write([new Uint8Array(resumeBytesMin)])
+            yield* commit({ size, digest })
+          }).pipe(Effect.scoped, Effect.flip)
+          assert.strictEqual((yield* wrong).code, "digest-mismatch")
+        }
+        assert.deepStrictEqual([yield* control.openFiles, yield* disk.freeBytes], [0, size])
+        yield* Effect.scoped(StagedFile.stage({ ...to, ...declared }))
+      }).pipe(Effect.scoped, Effect.provide(core))
+    )
+  }
+
   it.effect("a power cut at any moment leaves the old or the new file, and after success the new one", () =>
     Effect.gen(function* () {
       for (let number = 1; number <= 12; number += 1) {

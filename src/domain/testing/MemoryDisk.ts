@@ -138,6 +138,8 @@ interface Machine {
   /** how often the power went: a file opened before is dead */
   boots: number
   openFiles: number
+  /** what is open takes its room without a name too */
+  readonly opened: Set<FileNode>
   inodes: bigint
   /** makes every moment different from the one before */
   ticks: bigint
@@ -159,6 +161,7 @@ const newMachine = (options: Options): Machine => ({
   powered: true,
   boots: 0,
   openFiles: 0,
+  opened: new Set(),
   inodes: 1n,
   ticks: 0n
 })
@@ -409,6 +412,7 @@ const handle = (
     Effect.map(perform(machine, operation, open), (node) => {
       node.handles += 1
       machine.openFiles += 1
+      machine.opened.add(node)
       return { node, boot: machine.boots, writable: operation !== "openRead", open: true }
     }),
     (state) =>
@@ -416,6 +420,7 @@ const handle = (
         state.open = false
         state.node.handles -= 1
         machine.openFiles -= 1
+        if (state.node.handles === 0) machine.opened.delete(state.node)
       })
   ).pipe(Effect.map((state) => diskFile(machine, state)))
 
@@ -745,10 +750,11 @@ const statOf = (node: Node): DiskStat => {
 }
 
 /** Bytes that all files hold which programs see. A removed file that is still open is not counted. */
-const used = (machine: Machine): number => Blocks.bytesOf(Array.from(filesOf(machine), ({ blocks }) => blocks))
+const used = (machine: Machine): number =>
+  Blocks.bytesOf(Array.from(filesOf(machine).union(machine.opened), ({ blocks }) => blocks))
 
 /** Each once, however many names it has. */
-const filesOf = (machine: Machine): ReadonlySet<FileNode> =>
+const filesOf = (machine: Machine): Set<FileNode> =>
   new Set(Array.from(entriesBelow(machine.root, "")).flatMap(([, node]) => (node.kind === "file" ? [node] : [])))
 
 function* entriesBelow(folder: FolderNode, prefix: string): IterableIterator<readonly [string, Node]> {
