@@ -35,7 +35,8 @@
  *   and staging are as above, but what is no folder on the way to a name is told, missing folders are made, and a
  *   folder is looked through for leftovers once: what the tree itself leaves later it finds all the same. `settle`
  *   gives a file that is there the modification time that is given, and the bit by which it may be run. `remove` takes
- *   a file or link, never a folder, and then the folders that it leaves empty, the tree's own excepted.
+ *   a file or link, never a folder, and then the folders that it leaves empty, the tree's own excepted; nothing once
+ *   the tree's folder was moved.
  */
 import { Context, type Effect, type Result, type Scope, type Stream } from "effect"
 import type { Parts } from "../domain/Bytes.ts"

@@ -9,7 +9,7 @@ import { Digest } from "../domain/file/Digest.ts"
 import { mayRun } from "../domain/file/FileEntry.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { nameDepthMax } from "../domain/limits.ts"
-import { DiskError, modifiedOf } from "../domain/store/Disk.ts"
+import { type Disk, DiskError, modifiedOf } from "../domain/store/Disk.ts"
 import * as DiskNode from "../domain/store/DiskNode.ts"
 import * as SmallFilesNode from "../domain/store/SmallFilesNode.ts"
 import { toStat } from "../domain/store/StatNode.ts"
@@ -105,14 +105,20 @@ const leftover = (path: string): Effect.Effect<Leftover | undefined, never, Stag
 const whereMeant = ({ disk, path }: StagedFile.Destination, staging: LocalStaging): LocalStaging => {
   const folder = nodePath.dirname(nodePath.resolve(path))
   const failed = (code: string) => new LocalFileFailed({ path: printable(path), operation: "write", code })
-  const isThere = Effect.gen(function* () {
-    const own = yield* Effect.mapError(disk.stat([]), ({ code }) => failed(code))
-    const there = yield* Effect.option(call<nodeFs.BigIntStats>((done) => nodeFs.stat(folder, { bigint: true }, done)))
-    const same = Option.exists(there, ({ dev, ino }) => dev === own.device && ino === own.inode)
-    if (!same) return yield* failed("folder-moved")
-  })
+  const isThere = Effect.mapError(standsAt(disk, folder), ({ code }) => failed(code))
   return { ...staging, commit: (expected) => Effect.andThen(staging.commit(expected), isThere) }
 }
+
+/** Whether a disk's folder is the one at its path: it may have been moved since it was opened. */
+const standsAt = Effect.fnUntraced(function* (
+  disk: Disk["Service"],
+  folder: string
+): Effect.fn.Return<void, DiskError> {
+  const own = yield* disk.stat([])
+  const there = yield* Effect.option(call<nodeFs.BigIntStats>((done) => nodeFs.stat(folder, { bigint: true }, done)))
+  const same = Option.exists(there, ({ dev, ino }) => dev === own.device && ino === own.inode)
+  if (!same) return yield* new DiskError({ operation: "local", code: "folder-moved" })
+})
 
 // Of the whole process: two layers may work in one folder.
 const held = new Set<string>()
@@ -181,8 +187,10 @@ const tree = Effect.fnUntraced(function* (
       yield* Effect.mapError(syncAbove(first, absolute), failed)
   }
   const services = yield* Effect.context<Digest | SecureRandom.SecureRandom>()
+  const disk = yield* Effect.mapError(DiskNode.make(absolute, receiving), failed)
   return LocalTreeDisk.make({
-    disk: yield* Effect.mapError(DiskNode.make(absolute, receiving), failed),
+    disk,
+    isThere: standsAt(disk, absolute),
     pathOf: pathsIn(folder),
     prepare: (replaced, temporary) =>
       takePermissions(nodePath.join(absolute, ...replaced), nodePath.join(absolute, ...temporary)),

@@ -17,6 +17,7 @@ import {
   type LocalPlace,
   type LocalSmall,
   type LocalSource,
+  type LocalStaging,
   type LocalTree,
   type NewLocal,
   type SmallPlaces
@@ -27,6 +28,8 @@ import * as StagedFile from "./StagedFile.ts"
 /** The folder, and what the platform does about it. */
 export interface TreeOptions {
   readonly disk: Disk["Service"]
+  /** Fails when the folder is no more where it was: what is done in it is then done elsewhere. Not where none moves. */
+  readonly isThere?: Effect.Effect<void, DiskError>
   /** the path of a file in it, as a person reads it */
   readonly pathOf: (name: string) => string
   /** Gives a file that is staged in a folder the permissions of the file that it will replace: see `StagedFile`. */
@@ -55,7 +58,7 @@ const isOurs = (state: FolderState | undefined): boolean => state === "begun" ||
 
 /** A tree that is good as long as its disk. */
 export const make = (options: TreeOptions): LocalTree => {
-  const { disk, leadsToNoFile, pathOf, services } = options
+  const { disk, isThere = Effect.void, leadsToNoFile, pathOf, services } = options
   const folders = new Map<string, FolderState>()
   /** made here, with a name that is not yet durable */
   const unsynced = new Set<string>()
@@ -172,11 +175,25 @@ export const make = (options: TreeOptions): LocalTree => {
           Effect.suspend(() => (isOurs(folders.get(folder.join("/"))) ? Effect.succeed(false) : leadsToNoFile(name)))
         ),
         Effect.flatMap((refused) => (refused ? writeFailed(pathOf(name))({ code: "ENOTREG" }) : touch(folder))),
-        Effect.andThen(StagedFile.stage({ ...destination(name), ...declared }))
+        Effect.andThen(StagedFile.stage({ ...destination(name), ...declared })),
+        Effect.map((staging) => whereMeant(name, staging))
       )
     )
   }
-  const leftover: TreeFiles["leftover"] = (name) => services(StagedFile.leftover(destination(name)))
+  /** A file that has gone elsewhere with the tree's folder is not told as there. */
+  const whereMeant = (name: string, staging: LocalStaging): LocalStaging => ({
+    ...staging,
+    commit: (expected) => Effect.andThen(staging.commit(expected), Effect.mapError(isThere, writeFailed(pathOf(name))))
+  })
+  const leftover: TreeFiles["leftover"] = (name) =>
+    Effect.map(
+      services(StagedFile.leftover(destination(name))),
+      (left) =>
+        left && {
+          ...left,
+          resume: (executable?: true) => Effect.map(left.resume(executable), (staging) => whereMeant(name, staging))
+        }
+    )
   const settleIn: TreeFiles["settle"] = (name, facts) =>
     Effect.scoped(Effect.flatMap(disk.openRead(name.split("/")), (file) => settle(file, facts))).pipe(
       Effect.mapError(writeFailed(pathOf(name)))
@@ -184,7 +201,7 @@ export const make = (options: TreeOptions): LocalTree => {
 
   const remove = Effect.fnUntraced(function* (name: string): Effect.fn.Return<void, LocalFileFailed> {
     const parts = name.split("/")
-    yield* Effect.mapError(disk.remove(parts), writeFailed(pathOf(name)))
+    yield* Effect.mapError(Effect.andThen(isThere, disk.remove(parts)), writeFailed(pathOf(name)))
     // It may have stood where a folder was to be made.
     folders.delete(name)
     for (let depth = parts.length - 1; depth > 0; depth -= 1) {
@@ -247,6 +264,11 @@ export const make = (options: TreeOptions): LocalTree => {
       const outcomes: Array<Result.Result<void, LocalFileFailed>> = []
       for (const { folder, run } of runsOf(files, ({ path }) => path)) {
         outcomes.push(...(yield* Effect.uninterruptible(placeRun(folder, run))))
+      }
+      const there = yield* Effect.result(isThere)
+      if (Result.isFailure(there)) {
+        const elsewhere = (path: string) => Result.fail(writeFailed(pathOf(path))(there.failure))
+        return outcomes.map((outcome, index) => Result.flatMap(outcome, () => elsewhere(files[index]?.path ?? "")))
       }
       return outcomes
     })

@@ -152,6 +152,41 @@ describe("the file system", () => {
       }).pipe(Effect.scoped, Effect.provide(real))
   )
 
+  it.effect.skipIf(process.platform !== "linux")(
+    "a tree tells when its folder was moved, of large and of small files, and then removes nothing",
+    () =>
+      Effect.gen(function* () {
+        const large = new Uint8Array(resumeBytesMin + 10).fill(7)
+        const declared = { size: large.length, modified: 0, resumable: true }
+        const digest = digestOf(yield* Digest, [large])
+        const expected = { size: large.length, digest }
+        const moves = [() => {}, () => fs.mkdirSync(join(folder, "w")), () => fs.symlinkSync("v1", join(folder, "w"))]
+        for (const [index, move] of moves.entries()) {
+          const tree = yield* (yield* LocalFiles).tree(join(folder, "w"), true)
+          const place = tree.place("x/a")
+          const staged = yield* place.stage(declared)
+          yield* Effect.scoped(Effect.flatMap(place.stage(declared), ({ write }) => write([large.subarray(1)])))
+          const resumed = yield* (yield* place.leftover)?.resume() ?? Effect.die("nothing was left")
+          fs.writeFileSync(join(folder, "w", "old"), "old")
+          fs.renameSync(join(folder, "w"), join(folder, `v${index}`))
+          move()
+          yield* staged.write([large])
+          assert.strictEqual(yield* codeOf(staged.commit(expected)), "folder-moved")
+          yield* resumed.write([large.subarray(large.length - 1)])
+          assert.strictEqual(yield* codeOf(resumed.commit(expected)), "folder-moved")
+          const small = ["x/b", "c"].map((path) => ({ path, modified: 0, parts: [large], digest }))
+          const outcomes = yield* tree.placeSmall(small)
+          assert.deepStrictEqual(
+            outcomes.map((one) => (Result.isFailure(one) ? one.failure.path + one.failure.code : "there")),
+            small.map(({ path }) => `${join(folder, "w", path)}folder-moved`)
+          )
+          assert.strictEqual(yield* codeOf(tree.remove("old")), "folder-moved")
+          assert.isTrue(fs.existsSync(join(folder, `v${index}`, "old")))
+          fs.rmSync(join(folder, "w"), { recursive: true, force: true })
+        }
+      }).pipe(Effect.scoped, Effect.provide(real))
+  )
+
   it.effect(
     "what replaces a file that its owner may not write to can be gone on with, and is in the end as that was",
     () =>
@@ -798,6 +833,8 @@ describe("StagedFile on a disk that breaks", () => {
 
   for (const [code, advice] of [
     ["EFBIG", "choose another place"],
+    ["ENAMETOOLONG", "make it shorter"],
+    ["EBUSY", "end that and run it again"],
     ["EIO", "look at it before you run it again"],
     ["EMFILE", "raise the limit of open files and run it again"],
     ["EDQUOT", "make room and run it again"]
