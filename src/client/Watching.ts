@@ -88,8 +88,15 @@ const surviving = <A, E extends NoSession | TooManyToWatch, R>(
 /**
  * Tells each file that has followed, and nothing of a pass that has found nothing to do. What was there when it began
  * was named well: it has gone since.
+ *
+ * @param before what the pass before has not found
+ * @param gone takes what this one does not find
  */
-const quietly = (reporter: Reporter["Service"], gone: Set<string>): Reporter["Service"] => ({
+const quietly = (
+  reporter: Reporter["Service"],
+  before: ReadonlySet<string>,
+  gone: Set<string>
+): Reporter["Service"] => ({
   ...reporter,
   tellsEach: true,
   failed: (failure) =>
@@ -97,9 +104,9 @@ const quietly = (reporter: Reporter["Service"], gone: Set<string>): Reporter["Se
       if (!(failure.error instanceof SourceMissing)) return reporter.failed(failure)
       const { path } = failure.error
       // Once: the next try finds the same.
-      if (gone.has(path)) return Effect.void
+      const isKnown = before.has(path) || gone.has(path)
       gone.add(path)
-      return reporter.failed({ ...failure, error: new WatchedGone({ path }) })
+      return isKnown ? Effect.void : reporter.failed({ ...failure, error: new WatchedGone({ path }) })
     }),
   summed: (summary) =>
     summary.files === summary.equal && summary.failed + summary.removed === 0 ? Effect.void : reporter.summed(summary)
@@ -164,13 +171,13 @@ export const follow = <R>(
     const run = surviving(withNews(pass))
     let repeated = !(yield* run)
     yield* reporter.note(`watching ${paths.map(printable).join(", ")}: Ctrl-C ends it`)
-    const gone = new Set<string>()
-    const next = Effect.provideService(run, Reporter, quietly(reporter, gone))
+    let before: ReadonlySet<string> = new Set()
     while (true) {
       const told = yield* Effect.timeoutOption(Queue.take(changed), repeated ? watchAgainMilliseconds : rescan)
       if (Option.isSome(told)) yield* settled(changed)
-      const well = yield* next
-      if (well) gone.clear()
+      const gone = new Set<string>()
+      const well = yield* Effect.provideService(run, Reporter, quietly(reporter, before, gone))
+      before = gone
       // Once: what fails for good is not told again and again.
       repeated = !well && (Option.isSome(told) || !repeated)
     }

@@ -202,6 +202,19 @@ describe("following local files", () => {
     })
   )
 
+  scenario("what was back while something else failed is told when it has gone again", () =>
+    Effect.gen(function* () {
+      const gone = new SourceMissing({ path: "w", command: "parallelize" })
+      const { after, change, written } = yield* following([true, gone, gone, false, gone])
+      const told = "w is not here: the server keeps what copy it has, and it is followed once it is there\n"
+      for (const times of [1, 1, 1, 2]) {
+        yield* change
+        yield* after(watchQuietMilliseconds)
+        assert.strictEqual(written.err.split(told).length - 1, times)
+      }
+    })
+  )
+
   scenario("what stays is told once, and again when a pass has not found it meanwhile", () =>
     Effect.gen(function* () {
       const pass = Effect.gen(function* () {
