@@ -308,7 +308,9 @@ const localAdvice: Record<string, string> = {
   EISDIR: ": it is a folder",
   EEXIST: ": it is a file, where a folder is needed",
   ENOTREG: ": it is no regular file",
-  ELOOP: ": a part of the path is a symbolic link, which is not followed here",
+  // What opening a socket is answered.
+  ENXIO: ": it is no regular file",
+  ELOOP: ": a part of the path is a symbolic link that is not followed here, or leads in a circle",
   ENOTDIR: ": a part of the path is no folder",
   EXDEV: ": it lies on another file system than its folder",
   "size-mismatch": ": what arrived is not what the server declared; run it again",

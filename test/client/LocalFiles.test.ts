@@ -1,5 +1,6 @@
 import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
+import { createServer, type Server } from "node:net"
 import { syncBuiltinESMExports } from "node:module"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -92,6 +93,19 @@ describe("the file system", () => {
       assert.strictEqual((yield* open(join(folder, "link")))?.size, content.length)
       assert.strictEqual(yield* codeOf(open(join(folder, "fifo"))), "ENOTREG")
       assert.strictEqual(yield* codeOf(open("/dev/null")), "ENOTREG")
+      fs.symlinkSync("circle", join(folder, "circle"))
+      const { message } = yield* Effect.flip(open(join(folder, "circle")))
+      assert.match(message, /^cannot read .* \(ELOOP\): a part of the path is .*, or leads in a circle$/)
+      // Elsewhere a socket is answered otherwise.
+      if (process.platform !== "linux") return
+      yield* Effect.acquireRelease(
+        Effect.callback<Server>((resume) => {
+          const server = createServer().listen(join(folder, "socket"), () => resume(Effect.succeed(server)))
+        }),
+        (server) => Effect.callback<void>((resume) => void server.close(() => resume(Effect.void)))
+      )
+      const socket = yield* Effect.flip(open(join(folder, "socket")))
+      assert.match(socket.message, /^cannot read .* \(\w+\): it is no regular file$/)
     }).pipe(Effect.scoped, Effect.provide(real))
   )
 
