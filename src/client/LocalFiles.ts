@@ -5,7 +5,8 @@
  *
  * - A path is what the person typed: relative or absolute, in the platform's own form. It never comes from a server.
  * - `open` takes regular files only and follows links, as a person who names one expects. `unchanged` fails when the
- *   bytes read may be a mixture.
+ *   file was written to since: the bytes read may be a mixture. Of a write that was under way before and at its end
+ *   systems say nothing.
  * - `stage` writes beside the destination, under a name of its own, and replaces the destination in one step at
  *   `commit`, after size and digest were verified and the content is durable. Closing the scope without a commit leaves
  *   nothing behind and the destination untouched. Missing folders are not made. A link at the destination is replaced,
