@@ -6,6 +6,7 @@ import { Effect } from "effect"
 import { SecureRandom } from "effect/crypto"
 import * as Bytes from "../../../src/domain/Bytes.ts"
 import { Disk } from "../../../src/domain/store/Disk.ts"
+import * as DiskClone from "../../../src/domain/store/DiskClone.ts"
 import * as Fixture from "../../../src/domain/testing/Fixture.ts"
 import * as MemoryDisk from "../../../src/domain/testing/MemoryDisk.ts"
 
@@ -119,19 +120,23 @@ describe("the room that is left", () => {
   it.effect("is taken once by what clones share, also when what they were cloned from is gone", () =>
     Effect.gen(function* () {
       const disk = yield* Disk
-      const from = yield* disk.create(["from"])
+      const from = yield* DiskClone.opened(disk.create(["from"]))
       yield* from.write(0, [new Uint8Array(600)])
-      const [one, two] = [yield* disk.create(["one"]), yield* disk.create(["two"])]
+      const one = yield* DiskClone.opened(disk.create(["one"]))
+      const two = yield* DiskClone.opened(disk.create(["two"]))
       yield* one.cloneFrom(from)
       yield* two.cloneFrom(one)
       assert.strictEqual(yield* free, 400)
-      yield* disk.remove(["from"])
+      yield* Effect.andThen(disk.remove(["from"]), from.close)
       assert.strictEqual(yield* free, 400)
-      yield* disk.remove(["one"])
+      yield* Effect.andThen(disk.remove(["one"]), one.close)
       assert.strictEqual(yield* free, 400)
       yield* two.write(100, [new Uint8Array(200)])
       assert.strictEqual(yield* free, 400)
       yield* disk.remove(["two"])
+      // It has no name, and takes its room until it is closed.
+      assert.strictEqual(yield* free, 400)
+      yield* two.close
       assert.strictEqual(yield* free, 1_000)
     }).pipe(Effect.scoped, Effect.provide(room))
   )
