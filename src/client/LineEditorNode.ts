@@ -3,12 +3,14 @@
  *
  * What is shown while a person types goes to standard error, so that results stay alone on standard output.
  */
+import { existsSync, readFileSync } from "node:fs"
 import process from "node:process"
 import * as readline from "node:readline"
 import { Writable } from "node:stream"
+import { setTimeout } from "node:timers"
 import * as tty from "node:tty"
-import { Effect, Exit, Layer, Redacted } from "effect"
-import { shellHistoryLinesMax } from "../domain/limits.ts"
+import { Effect, Exit, Layer, Predicate, Redacted } from "effect"
+import { foregroundLookMilliseconds, shellHistoryLinesMax } from "../domain/limits.ts"
 import { History } from "./History.ts"
 import { type Completions, LineEditor, type Lines } from "./LineEditor.ts"
 
@@ -148,15 +150,19 @@ const onTerminal = (history: ReadonlyArray<string>): Terminal => {
     history: history.toReversed(),
     historySize: shellHistoryLinesMax,
     removeHistoryDuplicates: true,
-    completer: (line: string, done: (error: Error | null, found: [Array<string>, string]) => void) =>
-      void Effect.runFork(asking === "line" ? complete(line) : Effect.succeed(nothing)).addObserver((exit) => {
+    completer: (line: string, done: (error: Error | null, found: [Array<string>, string]) => void) => {
+      completing.hold()
+      Effect.runFork(asking === "line" ? complete(line) : Effect.succeed(nothing)).addObserver((exit) => {
         // Two Tabs at once ask for the same: what the first has put in is not put in again.
         const stands = reader.line.slice(0, reader.cursor) === line
         const { offers, typed } = stands && Exit.isSuccess(exit) ? exit.value : nothing
         done(null, [[...offers], typed])
+        completing.release()
       })
+    }
   })
   tabs.complete(reader)
+  const completing = keysHeld(reader)
   // A secret is in no history.
   reader.on("history", (history) => {
     if (asking === "secret") history.shift()
@@ -199,13 +205,25 @@ const onTerminal = (history: ReadonlyArray<string>): Terminal => {
     process.stderr.write(nothingTyped ? "^C\nto leave, type exit or press Ctrl-D\n" : "^C\n")
     return reader.prompt()
   })
+  const goOn = (): void => {
+    process.stdin.setRawMode(true)
+    process.stdin.resume()
+    if (asking === "line") reader.prompt(true)
+  }
+  const goOnInForeground = (): void => {
+    if (closed) return
+    if (isInForeground()) return goOn()
+    setTimeout(goOnInForeground, foregroundLookMilliseconds)
+  }
   // Where nobody could continue it, as the leader of its session, a process is not stopped: then nothing would tell the
   // editor to go on, and the terminal would show what is typed of a secret.
   reader.on("SIGTSTP", () => {
     process.stdin.setRawMode(false)
     process.kill(process.pid, "SIGTSTP")
-    process.stdin.setRawMode(true)
-    if (asking === "line") reader.prompt(true)
+    if (isInForeground()) return goOn()
+    // By `bg`, or by `kill`, which is heard later. Whoever takes a terminal from the background is stopped again.
+    process.stdin.pause()
+    goOnInForeground()
   })
 
   const ask = (what: "line" | "secret", show: () => void): Effect.Effect<string | undefined> =>
@@ -238,14 +256,25 @@ const onTerminal = (history: ReadonlyArray<string>): Terminal => {
   return { lines: { line, secret, interrupt }, close }
 }
 
+/** Whether the terminal is ours to read and to set. Where the system does not say, it is taken to be. */
+const isInForeground = (): boolean => {
+  if (!existsSync(ownStatus)) return true
+  const [, , group, , , foreground = "-1"] = readFileSync(ownStatus, "utf8")
+    .replace(/^.*\) /s, "")
+    .split(" ")
+  return foreground === "-1" || foreground === group
+}
+
+const ownStatus = "/proc/self/stat"
+
 /**
- * Tabs that are read at once, as over a slow line, are keys: Node completes at the last alone and takes those before it
- * for text that was pasted. With anything behind them they are pasted.
+ * Tabs that are read at once, as over a slow line, are keys, and so is Enter behind them: Node completes at the last
+ * character alone, and takes Tabs before it for text that was pasted. With anything else behind them they are pasted.
  */
 const tabsTyped = () => {
   let typed = false
   // Heard before the reader hears it.
-  const listener = (read: Uint8Array | string): void => void (typed = /^[^\r\n\t]*\t+$/.test(read.toString()))
+  const listener = (read: Uint8Array | string): void => void (typed = /^[^\r\n\t]*\t+\r?$/.test(read.toString()))
   process.stdin.on("data", listener)
   return {
     complete: (reader: readline.Interface): void => {
@@ -258,6 +287,25 @@ const tabsTyped = () => {
       })
     },
     close: () => process.stdin.off("data", listener)
+  }
+}
+
+/** Keys that were read together with a Tab wait until the line is completed. */
+const keysHeld = (reader: readline.Interface) => {
+  const take: unknown = Reflect.get(reader, "_ttyWrite")
+  let held: Array<ReadonlyArray<unknown>> | undefined
+  const key = (...pressed: ReadonlyArray<unknown>): void => {
+    if (held !== undefined) held.push(pressed)
+    else if (Predicate.isFunction(take)) Reflect.apply(take, reader, pressed)
+  }
+  Object.defineProperty(reader, "_ttyWrite", { value: key })
+  return {
+    hold: (): void => void (held ??= []),
+    release: (): void => {
+      const pressed = held ?? []
+      held = undefined
+      for (const one of pressed) key(...one)
+    }
   }
 }
 

@@ -419,6 +419,9 @@ export const throttledPieceBytesMax = 64 * 1024
 /** A slow throttled socket is given its bytes in so many pieces each second. */
 export const throttledPiecesPerSecond = 20
 
+/** Content leaves a client that keeps to a rate in so many records each second at least: its progress shows them. */
+export const throttledRecordsPerSecond = 4
+
 /** The lowest rate that a client keeps to, bytes each second: a link much slower is taken for one that has stalled. */
 export const throttledBytesPerSecondMin = 4 * 1024
 
@@ -628,6 +631,9 @@ export const controlPathBytesMax = 103
 // -----------------------------------------------------------------------------
 // The shell
 // -----------------------------------------------------------------------------
+
+/** A shell that goes on in the background looks this often, milliseconds, whether the terminal is its own again. */
+export const foregroundLookMilliseconds = 200
 
 /** Lines of earlier runs that a shell offers again. */
 export const shellHistoryLinesMax = 1_000

@@ -166,6 +166,57 @@ describe.skipIf(!terminal.available)("a shell on a terminal", { timeout: 240_000
     for (const name of ["seen-a.txt", "seen-b.txt"]) fs.rmSync(join(served, name))
   })
 
+  it("completes a name before Enter that is read together with the Tab", async () => {
+    fs.writeFileSync(join(served, "whole-name.txt"), "")
+    const opened = shell()
+    await opened.until("paradrop> ")
+    opened.type(`fetch whole-${tab}${enter}`)
+    await opened.until("fetch whole-name.txt ")
+    await opened.until(/0 B .*whole-name\.txt/)
+    await opened.until("paradrop> ")
+    opened.type(`exit${enter}`)
+    assert.strictEqual(await opened.ended, 0)
+    fs.rmSync(join(served, "whole-name.txt"))
+  })
+
+  it.skipIf(spawnSync("bash", ["-c", "true"]).status !== 0)(
+    "stopped with Ctrl-Z it ends by a kill of its job, and goes on behind bg and fg",
+    async () => {
+      const ready = /bash-[\d.]+[#$] /
+      const line = `"$OWN_NODE" "$OWN_MAIN" shell paradrop://ada@127.0.0.1:${network.port}${enter}`
+      const opened = terminal.open(["bash", "--norc", "--noprofile", "-i"], {
+        cwd: work,
+        env: {
+          ...environment(),
+          PARADROP_PASSWORD: password,
+          OWN_NODE: process.execPath,
+          OWN_MAIN: join(source, "client", "main.ts")
+        }
+      })
+      shells.add(opened)
+      await opened.until(ready)
+      opened.type(line)
+      await opened.until("paradrop> ")
+      opened.type("pw\u001a")
+      await opened.until("Stopped")
+      await opened.until(ready)
+      opened.type(`bg${enter}`)
+      await opened.until(ready)
+      opened.type(`fg${enter}`)
+      await opened.until("paradrop> pw")
+      opened.type(`d${enter}`)
+      await opened.until("\n/")
+      await opened.until("paradrop> ")
+      opened.type("\u001a")
+      await opened.until("Stopped")
+      await opened.until(ready)
+      opened.type(`kill %1; wait %1; echo "code $?"${enter}`)
+      await opened.until("code 143")
+      opened.type(`exit${enter}`)
+      assert.strictEqual(await opened.ended, 0)
+    }
+  )
+
   it("draws its bar for 80 columns where the terminal says none, and none on a dumb one", async () => {
     fs.writeFileSync(join(work, "large"), randomBytes(neverSentWhole))
     const unsaid = shell({ columns: 0 })
