@@ -19,13 +19,7 @@ import {
   packNames,
   unpackSent
 } from "../domain/file/PackedFiles.ts"
-import {
-  bundleBytesMax,
-  bundleFilesMax,
-  bundlesAheadMax,
-  contentBlockBytes,
-  frameHeaderBytes
-} from "../domain/limits.ts"
+import { bundleBytesMax, bundleFilesMax, bundlesAheadMax, frameHeaderBytes } from "../domain/limits.ts"
 import * as Answers from "./Answers.ts"
 import { type CommandError, ProtocolBroken, type RequestRefused } from "./ClientError.ts"
 import type { Request, Requests } from "./Requests.ts"
@@ -91,7 +85,8 @@ interface Extra {
 /** @param inTurn runs what sends content: one at a time */
 export const make = Effect.fnUntraced(function* (
   requests: Requests,
-  inTurn: <A, E, R>(attempt: Effect.Effect<A, E, R | Scope.Scope>) => Effect.Effect<A, E, R | Scope.Scope>
+  inTurn: <A, E, R>(attempt: Effect.Effect<A, E, R | Scope.Scope>) => Effect.Effect<A, E, R | Scope.Scope>,
+  contentBytesMax: number
 ): Effect.fn.Return<Bundles> {
   const ahead = yield* Semaphore.make(bundlesAheadMax)
   const { received: ours } = yield* Owned
@@ -112,7 +107,7 @@ export const make = Effect.fnUntraced(function* (
           if (!request.atOnce) yield* proceed
           const frames = Bytes.runsOf(
             files.map(({ content }) => content),
-            contentBlockBytes
+            contentBytesMax
           )
           for (const parts of frames) {
             // What was refused meanwhile is told by the answer.

@@ -49,6 +49,8 @@ export interface ConnectOptions {
    * here fails there.
    */
   readonly eager?: boolean
+  /** content in one record, at most; less for a slow connection, so that progress shows it */
+  readonly contentBytesMax?: number
 }
 
 /** What a client is made of. */
@@ -88,7 +90,7 @@ export const connect = Effect.fnUntraced(function* (
   const hello = Requests.make(secure, options.client ?? "paradrop", Scope.close(connection, Exit.void))
   const requests = yield* timed(options.server, handshakeMillisecondsMax, hello)
   if (options.eager !== true) yield* timed(options.server, handshakeMillisecondsMax, requests.confirmed)
-  return yield* ClientSession.make(requests)
+  return yield* ClientSession.make(requests, options.contentBytesMax)
 })
 
 type Handshake = Effect.Success<ReturnType<typeof SecureChannel.connect>>

@@ -19,6 +19,7 @@ import {
   bundlesAheadMax,
   bundlesInFlightMax,
   comparedBytesMax,
+  contentBlockBytes,
   eagerContentBytesMax,
   frameHeaderBytes,
   unlistedNamesMax,
@@ -218,7 +219,10 @@ export interface ClientSession {
 const ignoreProgress: OnProgress = () => {}
 
 /** The commands over requests that are made already; `Client.connect` does both. */
-export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.Return<ClientSession, never, Digest> {
+export const make = Effect.fnUntraced(function* (
+  requests: Requests,
+  contentBytesMax = contentBlockBytes
+): Effect.fn.Return<ClientSession, never, Digest> {
   const digest = yield* Digest
   const { received: ours } = yield* Owned
   // Content of one request never mixes with another's: one sender at a time.
@@ -235,7 +239,7 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
       })
     )
 
-  const bundles = yield* Bundles.make(requests, inTurn)
+  const bundles = yield* Bundles.make(requests, inTurn, contentBytesMax)
 
   /** The content, and then the server's last word: its own refusal counts more than our stopping for it. */
   const thenAnswer = <E>(
@@ -294,7 +298,7 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
       const attempt = Effect.gen(function* () {
         const head = size >= resumeBytesMin ? { head: yield* Sender.headOf(digest, source) } : {}
         const request = yield* requests.begin({ _tag: "Upload", name, size, modified, ...mayRun(executable), ...head })
-        const sender = Sender.make(digest, request, source, count)
+        const sender = Sender.make(digest, request, source, count, contentBytesMax)
         const proceed = Effect.flatMap(expectMessage(request, name, "Proceed"), ({ from }) =>
           Answers.staged(from, head.head === undefined ? 0 : size)
         )
@@ -323,7 +327,7 @@ export const make = Effect.fnUntraced(function* (requests: Requests): Effect.fn.
         const { from, size: baseSize } = base
         const signature = bySignature && baseSize <= comparedBytesMax ? base.signature : undefined
         yield* Answers.staged(from, head.head === undefined ? 0 : size)
-        const sender = Sender.make(digest, request, source, count)
+        const sender = Sender.make(digest, request, source, count, contentBytesMax)
         const isSettled = base.executable === executable && (!settle || base.modified === modified)
         const isEqual =
           base.digest !== undefined && isSettled && (yield* Sender.digestOf(digest, source)) === base.digest

@@ -26,6 +26,18 @@ interface Look {
 /** Looks that the rate is taken over: at ten a second, three seconds. */
 const looksKept = 30
 
+/** So many where fewer show bytes come twice: of those that come in blocks, now and then. Twenty seconds. */
+const looksKeptOfBlocks = 200
+
+/** Looks at which more was there than before. */
+const arrivals = (looks: ReadonlyArray<Look>): ReadonlyArray<Look> =>
+  looks.filter(({ done }, index) => done > (looks[index - 1]?.done ?? done))
+
+const recent = (looks: ReadonlyArray<Look>): ReadonlyArray<Look> => {
+  const last = looks.slice(-looksKept)
+  return arrivals(last).length > 1 ? last : looks.slice(-looksKeptOfBlocks)
+}
+
 export const start = (began: number): Bar => ({
   began,
   moved: 0,
@@ -43,7 +55,7 @@ export const look = (bar: Bar, at: number, progress: Progress): Bar => {
   return {
     ...bar,
     moved,
-    looks: [...looks, { at, done, moved }].slice(-looksKept),
+    looks: recent([...looks, { at, done, moved }]),
     progress: { ...progress, done }
   }
 }
@@ -55,9 +67,17 @@ export const rateOf = (bar: Bar): number => overLooks(bar, ({ moved }) => moved)
 export const paceOf = (bar: Bar): number => overLooks(bar, ({ done }) => done)
 
 const overLooks = ({ looks }: Bar, figure: (look: Look) => number): number => {
-  const [first, last] = [looks.at(0), looks.at(-1)]
+  const [first, last] = looks.length > looksKept ? ofBlocks(looks) : [looks.at(0), looks.at(-1)]
   if (first === undefined || last === undefined || last.at <= first.at) return 0
   return ((figure(last) - figure(first)) * 1000) / (last.at - first.at)
+}
+
+/** From one block to a later one: in between nothing comes, and that is no slower. Unless it takes much longer. */
+const ofBlocks = (looks: ReadonlyArray<Look>): readonly [Look | undefined, Look | undefined] => {
+  const blocks = arrivals(looks)
+  const [now, last, first] = [looks.at(-1), blocks.at(-1), (blocks.length > 1 ? blocks : looks).at(0)]
+  if (now === undefined || last === undefined || first === undefined) return [first, now]
+  return now.at - last.at > last.at - first.at ? [first, now] : [first, last]
 }
 
 /** Bytes that crossed, each second since it began. */
@@ -107,7 +127,12 @@ export const render = (bar: Bar, command: string, name: string, columns: number)
     ""
   const room = columns - chosen.length - 1
   if (room < 1) return fit(chosen, columns)
-  const barColumns = Math.min(barColumnsMax, room - labelMin - 1)
+  // A bar that is shorter is still one; a name that is cut may be that of another file.
+  const labelWanted = Math.min(width(whole), Math.max(labelMin, width(command) + 1 + nameColumnsWanted))
+  const barColumns = Math.min(
+    barColumnsMax,
+    Math.max(room - labelWanted - 1, Math.min(barColumnsMin, room - labelMin - 1))
+  )
   const picture = barColumns < barColumnsMin ? "" : ` ${drawing(progress, barColumns)}`
   const shown = fit(whole, room - picture.length)
   return `${shown}${" ".repeat(Math.max(0, room - picture.length - width(shown)))}${picture} ${chosen}`
@@ -136,7 +161,9 @@ const figures = (bar: Bar): ReadonlyArray<{ readonly text: string; readonly besi
   ]
 }
 
+/** Of command and name. */
 const nameColumnsMin = 12
+const nameColumnsWanted = 16
 const barColumnsMin = 8
 const barColumnsMax = 30
 /** Beside more figures than one needs there is a bar that one sees. */

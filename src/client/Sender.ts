@@ -5,6 +5,7 @@
  */
 import { Effect, Schema } from "effect"
 import type { ContentDigest, Digest } from "../domain/file/Digest.ts"
+import * as Bytes from "../domain/Bytes.ts"
 import { headBytes, togetherBytesMax, togetherPartsMax } from "../domain/limits.ts"
 import * as ReadWindow from "../domain/store/ReadWindow.ts"
 import { type Op, sendDelta } from "../domain/transfer/Delta.ts"
@@ -54,7 +55,13 @@ export interface Sender<E> {
 export const headOf = <E>(digest: Digest["Service"], source: Source<E>): Effect.Effect<string, E> =>
   Effect.map(source.read(0, Math.min(headBytes, source.size)), (head) => shortDigest(digest, [head]))
 
-export const make = <E>(digest: Digest["Service"], request: Request, local: Source<E>, counter: Counter): Sender<E> => {
+export const make = <E>(
+  digest: Digest["Service"],
+  request: Request,
+  local: Source<E>,
+  counter: Counter,
+  contentBytesMax: number
+): Sender<E> => {
   // What the server has of a file that is another now would be kept for nobody.
   const dropAnother = Effect.flatMap(local.isAnother ?? Effect.succeed(false), (another) =>
     another ? request.drop : Effect.void
@@ -66,11 +73,15 @@ export const make = <E>(digest: Digest["Service"], request: Request, local: Sour
     const refusal = request.refused()
     return refusal === undefined ? Effect.void : Effect.fail(new StoppedByRefusal({ refusal }))
   })
-  const send = (block: Uint8Array): Effect.Effect<void, CommandError | StoppedByRefusal> =>
+  const sendPiece = (piece: Uint8Array): Effect.Effect<void, CommandError | StoppedByRefusal> =>
     Effect.andThen(
       going,
-      Effect.map(request.sendContent(block), () => counter.moved(block.length))
+      Effect.map(request.sendContent(piece), () => counter.moved(piece.length))
     )
+  const send = (block: Uint8Array): Effect.Effect<void, CommandError | StoppedByRefusal> =>
+    block.length <= contentBytesMax
+      ? sendPiece(block)
+      : Effect.forEach(Bytes.runsOf([block], contentBytesMax).flat(), sendPiece, { discard: true })
 
   const { flush, perform } = ops(source, counter, {
     send,

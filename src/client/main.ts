@@ -89,7 +89,10 @@ const passwordFor = ({ passwordCommand: command, passwordFile: file, ...target }
   )
 
 /** A connection at the rate that the person has set. */
-type Throttled = Effect.Success<ReturnType<typeof ThrottledSocket.make>>
+interface Throttled {
+  readonly socket: Effect.Success<ReturnType<typeof ThrottledSocket.make>>
+  readonly contentBytesMax: number
+}
 
 /** Sessions with the target. A password that was right is kept for the next one. */
 const sessions = (target: Target, throttled: Throttled) => {
@@ -128,8 +131,9 @@ const logIn = Effect.fnUntraced(function* (
     const tried = password
     const connected = yield* Client.connect({
       server: ServerAddress.show(server),
-      dial: Effect.map(DialNode.dial(server), throttled),
-      ahead: Effect.map(DialNode.ahead(server), (ahead) => ahead && { ...ahead, socket: throttled(ahead.socket) }),
+      dial: Effect.map(DialNode.dial(server), throttled.socket),
+      ahead: Effect.map(DialNode.ahead(server), (it) => it && { ...it, socket: throttled.socket(it.socket) }),
+      contentBytesMax: throttled.contentBytesMax,
       user,
       password,
       askAgain,
@@ -201,7 +205,9 @@ const runningWith = Effect.fnUntraced(function* <E extends Failure["error"], R>(
     ...(yield* ClientConfig.parsePassword(flags)),
     profile
   }
-  const throttled = yield* ThrottledSocket.make(yield* ClientConfig.parseRates(flags, profile))
+  const rates = yield* ClientConfig.parseRates(flags, profile)
+  const contentBytesMax = ThrottledSocket.contentBytesMax(rates)
+  const throttled = { socket: yield* ThrottledSocket.make(rates), contentBytesMax }
   const told = (flags.json ? ReporterJson : ReporterText).layer(reportPrefix)
   const plain = flags.quiet ? ReporterQuiet.layer(told) : told
   const reporter = verbose ? ReporterVerbose.layer(plain) : plain

@@ -132,6 +132,28 @@ describe("transfers that send what changed", () => {
     }).pipe(Effect.provide(world))
   )
 
+  it.effect("where records are to be small, each of them is progress: of a file, of changes, of files together", () =>
+    Effect.gen(function* () {
+      const { dial } = yield* MemorySocket.MemoryNetwork
+      const contentBytesMax = 100_000
+      const session = yield* Client.connect({ server: "memory", dial, user, password, contentBytesMax })
+      const steps = (seen: ReadonlyArray<number>) => seen.map((done, index) => done - (seen[index - 1] ?? 0))
+      const [whole, changed, crossed]: [Array<number>, Array<number>, Array<number>] = [[], [], []]
+      yield* session.upload(name, sourceOf(base), ({ done }) => whole.push(done))
+      assert.strictEqual(Math.max(...steps(whole)), contentBytesMax)
+      const other = Bytes.concat([base, noise(1_000_000, 9)])
+      yield* session.para(name, sourceOf(other), ({ done, reused }) => changed.push(done - reused))
+      assert.strictEqual(Math.max(...steps(changed)), contentBytesMax)
+      const content = noise(60_000, 3)
+      const digest = yield* Fixture.digest(content)
+      const small = ["a", "b", "c"].map((text) => {
+        return { name: FileName.make(text), content, size: content.length, modified: 0, digest }
+      })
+      yield* session.uploadBundle(small, (bytes) => crossed.push(bytes))
+      assert.deepStrictEqual(crossed, [100_000, 180_000])
+    }).pipe(Effect.provide(world))
+  )
+
   it.effect("para of an equal file ends after one exchange below 4 KiB", () =>
     Effect.gen(function* () {
       const session = yield* connect

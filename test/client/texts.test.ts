@@ -337,6 +337,33 @@ describe("ProgressBar", () => {
       assert.strictEqual(ProgressBar.percent(bar.progress), 100)
     }
   )
+  it("takes the rate of blocks that come seconds apart from block to block, and tells one that does not come", () => {
+    const block = 512 * 1024
+    let bar = ProgressBar.start(0)
+    const until = (seconds: number, blocksUntil: number) => {
+      for (let at = (bar.looks.at(-1)?.at ?? 0) + 100; at <= seconds * 1000; at += 100) {
+        const done = Math.min(blocksUntil, Math.floor(at / 5000)) * block
+        bar = ProgressBar.look(bar, at, { phase: "moving", done, total: 100 * block, reused: 0 })
+      }
+      return ProgressBar.rateOf(bar)
+    }
+    assert.deepStrictEqual(
+      [until(4.9, 9), until(5, 9), until(9.9, 9), until(12, 9)],
+      Array.from([0, 1, 1, 1], (one) => (one * block) / 5)
+    )
+    assert.strictEqual(until(29, 9), block / 5)
+    assert.isBelow(until(44, 6), block / 5)
+    assert.strictEqual(until(60, 6), 0)
+  })
+
+  it("cuts no name of usual length for a longer bar", () => {
+    const progress = { phase: "moving", done: 1, total: 4, reused: 0 } as const
+    const bar = ProgressBar.look(ProgressBar.start(0), 1000, progress)
+    for (let columns = 80; columns < 200; columns += 1) {
+      assert.match(ProgressBar.render(bar, "download", "keynote-2.pdf", columns), /^download keynote-2\.pdf +\[/)
+    }
+  })
+
   it("shows name, bar and figures where there is room, and less where there is not", () => {
     const bar = ProgressBar.look(ProgressBar.start(0), 2000, {
       phase: "moving",

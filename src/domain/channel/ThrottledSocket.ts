@@ -6,7 +6,12 @@
 import { Effect } from "effect"
 import { Socket } from "effect/socket"
 import * as Bytes from "../Bytes.ts"
-import { throttledPieceBytesMax, throttledPiecesPerSecond } from "../limits.ts"
+import {
+  contentBlockBytes,
+  throttledPieceBytesMax,
+  throttledPiecesPerSecond,
+  throttledRecordsPerSecond
+} from "../limits.ts"
 import * as Monotonic from "../Monotonic.ts"
 import * as TokenBucket from "./TokenBucket.ts"
 
@@ -28,6 +33,10 @@ export const make = (rates: Rates): Effect.Effect<(socket: Socket.Socket) => Soc
         writer: up === undefined ? socket.writer : Effect.map(socket.writer, (writer) => writingAt(up, writer))
       })
   })
+
+/** How much content a record holds at most at that rate: only a record that has left is progress. */
+export const contentBytesMax = ({ up = Number.POSITIVE_INFINITY }: Rates): number =>
+  Math.max(1, Math.min(contentBlockBytes, Math.floor(up / throttledRecordsPerSecond)))
 
 /** One direction of all sockets. */
 interface Line {

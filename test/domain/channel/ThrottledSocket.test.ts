@@ -8,7 +8,7 @@ import { TestClock } from "effect/testing"
 import * as Bytes from "../../../src/domain/Bytes.ts"
 import { burstMilliseconds } from "../../../src/domain/channel/TokenBucket.ts"
 import * as ThrottledSocket from "../../../src/domain/channel/ThrottledSocket.ts"
-import { throttledPieceBytesMax, throttledPiecesPerSecond } from "../../../src/domain/limits.ts"
+import { contentBlockBytes, throttledPieceBytesMax, throttledPiecesPerSecond } from "../../../src/domain/limits.ts"
 import * as Fixture from "../../../src/domain/testing/Fixture.ts"
 import * as MemorySocket from "../../../src/domain/testing/MemorySocket.ts"
 
@@ -77,6 +77,13 @@ describe("a throttled socket", () => {
       }).pipe(Effect.scoped)
     )
   }
+
+  it("content is to leave four times a second, and in whole blocks where that is quick enough", () => {
+    const most = [{ up: 100_000 }, { up: 4_096 }, { up: 1 }, { up: 100_000_000 }, { down: 4_096 }, {}].map((rates) =>
+      ThrottledSocket.contentBytesMax(rates)
+    )
+    assert.deepStrictEqual(most, [25_000, 1_024, 1, contentBlockBytes, contentBlockBytes, contentBlockBytes])
+  })
 
   it.effect("the other direction, and a socket without a rate, is as quick as it can be", () =>
     Effect.gen(function* () {
