@@ -10,6 +10,7 @@ import { Writable } from "node:stream"
 import { setTimeout } from "node:timers"
 import * as tty from "node:tty"
 import { Effect, Exit, Layer, Predicate, Redacted } from "effect"
+import { printable } from "../domain/file/Printable.ts"
 import { foregroundLookMilliseconds, shellHistoryLinesMax } from "../domain/limits.ts"
 import { History } from "./History.ts"
 import { type Completions, LineEditor, type Lines } from "./LineEditor.ts"
@@ -60,6 +61,8 @@ interface Inbox {
   readonly end: () => void
   readonly waits: () => boolean
   readonly size: () => number
+  /** The line that is given next, if it has come. */
+  readonly ahead: () => string | undefined
   readonly take: Effect.Effect<string | undefined>
   /** Whoever waits gets nothing. */
   readonly decline: () => void
@@ -82,6 +85,7 @@ const inbox = (): Inbox => {
     },
     waits: () => waiting !== undefined,
     size: () => received.length,
+    ahead: () => received[0],
     decline: () => give(undefined),
     take: Effect.callback<string | undefined>((resume) => {
       if (received.length > 0 || ended) return resume(Effect.succeed(received.shift()))
@@ -205,10 +209,15 @@ const onTerminal = (history: ReadonlyArray<string>): Terminal => {
     process.stderr.write(nothingTyped ? "^C\nto leave, type exit or press Ctrl-D\n" : "^C\n")
     return reader.prompt()
   })
+  /** The prompt and what has been typed, where a row begins that nothing stands in. */
+  const draw = (): void => {
+    standsInRow(reader, 0)
+    reader.prompt(true)
+  }
   const goOn = (): void => {
     process.stdin.setRawMode(true)
     process.stdin.resume()
-    if (asking === "line") reader.prompt(true)
+    if (asking === "line") draw()
   }
   const goOnInForeground = (): void => {
     if (closed) return
@@ -237,7 +246,10 @@ const onTerminal = (history: ReadonlyArray<string>): Terminal => {
     ask("line", () => {
       complete = completer
       reader.setPrompt(prompt)
-      reader.prompt(true)
+      // A line that was typed or pasted while another was run has been read unseen.
+      const ahead = received.ahead()
+      if (ahead === undefined) draw()
+      else process.stderr.write(`${prompt}${printable(ahead)}\n`)
     })
   const secret: Lines["secret"] = (question) =>
     ask("secret", () => {
@@ -279,15 +291,28 @@ const tabsTyped = () => {
   return {
     complete: (reader: readline.Interface): void => {
       let last = true
+      let before = 0
       Object.defineProperty(reader, "isCompletionEnabled", {
         get: () => typed || last,
+        // Before what was read, and again before the last character of it.
         set: (value: boolean) => {
+          if (value && !last && reader.cursor > before) standsInRow(reader, rowWritten(reader))
+          if (!value) before = reader.cursor
           last = value
         }
       })
     },
     close: () => process.stdin.off("data", listener)
   }
+}
+
+/** Node moves up so many rows before it draws the line anew, and forgets to count those that were read at once. */
+const standsInRow = (reader: readline.Interface, row: number): void => void Reflect.set(reader, "prevRows", row)
+
+/** A terminal that has filled a row goes to the next one with what comes behind it. */
+const rowWritten = (reader: readline.Interface): number => {
+  const { cols, rows } = reader.getCursorPos()
+  return cols === 0 ? Math.max(0, rows - 1) : rows
 }
 
 /** Keys that were read together with a Tab wait until the line is completed. */

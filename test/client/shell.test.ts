@@ -179,6 +179,29 @@ describe.skipIf(!terminal.available)("a shell on a terminal", { timeout: 240_000
     fs.rmSync(join(served, "whole-name.txt"))
   })
 
+  it("shows lines that are pasted, each at its prompt, and a long one that is edited once", async () => {
+    const opened = shell({ columns: 40 })
+    await opened.until("paradrop> ")
+    opened.type(`pwd${enter}lpwd${enter}pw`)
+    await opened.until(/pwd\s+\/\s+paradrop> lpwd\s/)
+    await opened.until("paradrop> pw")
+    opened.type(`d${enter}`)
+    await opened.until("\n/")
+    await opened.until("paradrop> ")
+    opened.type(`fetch ${"a".repeat(60)}`)
+    await opened.until("aaa")
+    opened.type("\u001b[H")
+    await opened.until("paradrop> fetch")
+    opened.type("x")
+    await opened.until("paradrop> xfetch")
+    // Up to the row that it began in, before it is drawn again.
+    assert.include(opened.drawn(), "\u001b[1A\u001b[1G\u001b[0Jparadrop> fetch")
+    opened.type(ctrlC)
+    await opened.until("paradrop> ")
+    opened.type(ctrlD)
+    assert.strictEqual(await opened.ended, 0)
+  })
+
   it.skipIf(spawnSync("bash", ["-c", "true"]).status !== 0)(
     "stopped with Ctrl-Z it ends by a kill of its job, and goes on behind bg and fg",
     async () => {

@@ -23,6 +23,8 @@ export interface Terminal {
   readonly hangUp: () => void
   /** everything that was shown so far, without what only moves the cursor or colours */
   readonly shown: () => string
+  /** the same with all that it leaves out */
+  readonly drawn: () => string
   /** the exit code */
   readonly ended: Promise<number | null>
   readonly kill: () => void
@@ -79,6 +81,7 @@ export const open = (
       if (size !== null && size !== undefined && "end" in size) size.end()
     },
     shown,
+    drawn: () => all,
     ended: once(child, "close").then(([code]) => (typeof code === "number" ? code : null)),
     kill: () => child.kill("SIGKILL")
   }
