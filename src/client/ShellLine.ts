@@ -115,7 +115,7 @@ export const words = (line: string): Result.Result<ReadonlyArray<string>, WordsR
   return refused === undefined ? Result.succeed(words.map(({ text }) => text)) : Result.fail(refused)
 }
 
-const plain = /^[\p{L}\p{N}\p{M}_./@%+=:,~^-]+$/u
+const plain = /^[\p{L}\p{N}\p{M}\p{Extended_Pictographic}\p{Emoji_Modifier}_./@%+=:,~^-]+$/u
 
 /** A word that means the text, safe to show: plain where it can be, otherwise in double quotes. */
 export const quote = (text: string): string =>

@@ -11,6 +11,11 @@ const Nasty = Schema.Array(
 )
 
 describe("words", () => {
+  it("puts no backslash before a picture", () => {
+    const shown = ["😀 a©.txt", "👍🏽"].map((text) => continueWord(text, undefined))
+    assert.deepStrictEqual(shown, ["😀\\ a©.txt", "👍🏽"])
+  })
+
   it.prop("what is quoted comes back, whatever it is", [Schema.Array(Word)], ([all]) => {
     assert.deepStrictEqual(words(all.map(quote).join(" ")), Result.succeed(all))
   })
