@@ -1,5 +1,5 @@
 /**
- * The executable `paradrop-server`: the only place of the server that knows the platform.
+ * The executable `paradrop-server`: its command line, and the process that it runs in.
  */
 import { createRequire } from "node:module"
 import process from "node:process"
@@ -7,281 +7,35 @@ import process from "node:process"
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Cause, Console, Effect, Fiber, Layer, Option, Path, Queue, Schema, Stdio } from "effect"
+import { Cause, Console, Effect, Layer, Option, Schema, Stdio } from "effect"
 import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
-import type { NetAddress } from "effect/net"
-import { ChildProcess, ChildProcessSpawner } from "effect/process"
-import { SocketServer } from "effect/socket"
-import { systemCodeOf } from "../domain/SystemCode.ts"
-import { oneLine } from "../domain/file/Printable.ts"
+import * as completions from "../completions.ts"
 import * as CipherNode from "../domain/channel/CipherNode.ts"
 import * as KemNode from "../domain/channel/KemNode.ts"
 import * as OpaqueNode from "../domain/channel/OpaqueNode.ts"
 import * as SocketNode from "../domain/channel/SocketNode.ts"
 import * as DigestNode from "../domain/file/DigestNode.ts"
-import { goodbyeMillisecondsMax, listenBacklogMax, notifyMillisecondsMax, socketReadBytes } from "../domain/limits.ts"
-import { Accounts } from "../domain/session/Accounts.ts"
+import { oneLine } from "../domain/file/Printable.ts"
 import * as AccountsFile from "../domain/session/AccountsFile.ts"
-import { type LockFailed, type LockHeld, StateLock } from "../domain/session/StateLock.ts"
 import * as StateLockNode from "../domain/session/StateLockNode.ts"
 import * as StateOwnerNode from "../domain/session/StateOwnerNode.ts"
-import type { DiskError } from "../domain/store/Disk.ts"
-import * as DiskNode from "../domain/store/DiskNode.ts"
-import { FileStore } from "../domain/store/FileStore.ts"
-import * as FileStoreDisk from "../domain/store/FileStoreDisk.ts"
-import type { StoreFailed } from "../domain/store/StoreError.ts"
-import { SignatureKeep } from "../domain/transfer/SignatureKeep.ts"
-import * as SignatureKeepFiles from "../domain/transfer/SignatureKeepFiles.ts"
+import { systemCodeOf } from "../domain/SystemCode.ts"
+import { endBy, OutputEnded, type Signal, teardown } from "../exitCode.ts"
+import * as manual from "../manual.ts"
+import { passwordFlags } from "../passwordFlags.ts"
+import { serverRuns } from "./CannotStart.ts"
 import * as ConfigCommands from "./ConfigCommands.ts"
 import * as Configuration from "./Configuration.ts"
-import { Control } from "./Control.ts"
+import type { Control } from "./Control.ts"
 import * as ControlCommands from "./ControlCommands.ts"
 import * as ControlNode from "./ControlNode.ts"
-import * as LiveSettings from "./LiveSettings.ts"
-import { log } from "./LogEvent.ts"
 import * as GrantOptions from "./GrantOptions.ts"
-import * as completions from "../completions.ts"
-import * as manual from "../manual.ts"
-import { endBy, OutputEnded, type Signal, teardown } from "../exitCode.ts"
-import { passwordFlags } from "../passwordFlags.ts"
 import * as Logging from "./Logging.ts"
 import * as LogStreamNode from "./LogStreamNode.ts"
-import { LoginGuard } from "./LoginGuard.ts"
-import * as Metrics from "./Metrics.ts"
-import type { NotReady } from "./Readiness.ts"
-import { auditLog, exporters, monitor } from "./ObservabilityNode.ts"
-import * as Peer from "./Peer.ts"
-import * as PublicAccount from "./PublicAccount.ts"
-import * as Server from "./Server.ts"
-import * as RootLockNode from "./RootLockNode.ts"
-import * as RootWatch from "./RootWatch.ts"
+import * as ServeNode from "./ServeNode.ts"
 import * as ServerConfig from "./ServerConfig.ts"
-import { ServerLimits } from "./ServerLimits.ts"
-import type { Settings } from "./Settings.ts"
-import * as ServiceManager from "./ServiceManager.ts"
-import { ServerStatus } from "./ServerStatus.ts"
-import * as SocketServerNode from "./SocketServerNode.ts"
 import * as StateFolder from "./StateFolder.ts"
 import * as UserCommands from "./UserCommands.ts"
-
-// -----------------------------------------------------------------------------
-// Serving
-// -----------------------------------------------------------------------------
-
-/** The server cannot start; the message says why and what to do. */
-class CannotStart extends Schema.TaggedError<CannotStart>()("CannotStart", { detail: Schema.String }) {
-  override get message(): string {
-    return this.detail
-  }
-}
-
-type Listen = Settings["listen"]
-
-const serve = Effect.fnUntraced(function* (said: ServerConfig.Said) {
-  const load = ServerConfig.load(said, process.env)
-  const live = LiveSettings.make((yield* load).settings)
-  const { limits, log } = live.settings
-  yield* stopOnSignals
-  const reload = manager.reloading(LiveSettings.reload(live, load))
-  yield* Effect.andThen(reloadOnSignal(reload), run(live.settings)).pipe(
-    Effect.scoped,
-    Effect.provideService(ServerLimits, limits),
-    Effect.provideService(Logging.Level, log)
-  )
-})
-
-/** What the server listens on when it is not its own to say: nobody knows how far that can be reached. */
-const givenHost = "a socket of the service manager"
-
-const run = Effect.fnUntraced(function* (settings: Settings) {
-  const { host } = settings.listen
-  const given = yield* socketGiven
-  const { folder, readable, root, shared } = yield* StateFolder.resolve({
-    ...settings.store,
-    platform: process.platform
-  })
-  const store = FileStoreDisk.layer({ durability: settings.store.durability }).pipe(
-    Layer.provide(DiskNode.layer(root)),
-    Layer.catchTag(["DiskError", "StoreFailed"], (error) =>
-      Layer.effect(FileStore, Effect.fail(cannotServe(root, error)))
-    )
-  )
-  // One after the other: what is asked of the person first is what is wrong first.
-  const services = Layer.mergeAll(store, keptSignatures(folder)).pipe(
-    Layer.provideMerge(accounts({ ...settings.listen, ...(given !== undefined && { host: givenHost }) }, folder)),
-    Layer.provideMerge(Layer.effectDiscard(Effect.andThen(lockState(folder, root), lockRoot(root)))),
-    Layer.provideMerge(AccountsFile.layer(folder))
-  )
-  let telling: Fiber.Fiber<void> | undefined
-  yield* Effect.addFinalizer(() => Effect.suspend(() => (telling === undefined ? Effect.void : Fiber.join(telling))))
-  yield* Effect.gen(function* () {
-    const { address } = yield* SocketServer.SocketServer
-    if (given === undefined) yield* onlyLoopback(host, address)
-    yield* Metrics.register
-    let phase: NotReady | undefined = "starting"
-    const moved = yield* RootWatch.make(root)
-    const read = Effect.isSuccess((yield* Accounts).list)
-    const phaseNow = Effect.gen(function* () {
-      if (phase !== undefined) return phase
-      if (yield* moved) return "root-moved" as const
-      return (yield* read) ? undefined : ("accounts-failed" as const)
-    })
-    const watched = Layer.provideMerge(
-      Layer.merge(monitor(settings.monitor, phaseNow), control(folder, phaseNow)),
-      auditLog(settings.audit, folder)
-    )
-    yield* Layer.build(Layer.provide(Server.layer, [proxies(settings.listen), watched, exporters(settings.monitor)]))
-    yield* PublicAccount.warn
-    if (shared) yield* log("state-shared", `the group of '${folder}' may replace accounts and keys: chmod 700 it`)
-    for (const file of readable) yield* log("state-readable", `others may read '${file}': chmod 600 it`)
-    yield* log("serving", `serving ${root}`, { state: folder })
-    // Last, and once it can be used: whoever waits for this line may connect now, and has seen the warning.
-    yield* Console.log(`listening on ${addressText(address)}`)
-    phase = undefined
-    // A manager that is slow to hear must not keep a stop from being told.
-    return yield* Effect.andThen(manager.ready, Effect.andThen(manager.beat, Effect.never)).pipe(
-      Effect.onInterrupt(() => {
-        phase = "stopping"
-        return Effect.andThen(
-          log("stopping", "stopping: transfers may end, a second signal ends them at once"),
-          // Beside the drain, which waits for no manager.
-          Effect.map(
-            Effect.forkDetach(manager.stopping(() => settings.limits.drainMilliseconds + goodbyeMillisecondsMax)),
-            (fiber) => void (telling = fiber)
-          )
-        )
-      })
-    )
-  }).pipe(Effect.scoped, Effect.provide(Layer.provideMerge(listen(settings.listen, given), services)))
-})
-
-/**
- * Those who run the server may ask it while it lives, also while it drains. It holds the guard and the status that the
- * server holds: layers are made once.
- */
-const control = (folder: string, phase: Effect.Effect<NotReady | undefined>) =>
-  ControlNode.listen(folder).pipe(
-    Layer.provide(Control.layer(phase)),
-    Layer.provide([LoginGuard.layer, ServerStatus.layer]),
-    Layer.catchTag("ControlFailed", ({ detail }) =>
-      Layer.effectDiscard(log("control-failed", "nobody can ask this server", { detail }))
-    )
-  )
-
-/** Signatures in the state folder; where that cannot be, they live as long as the server. */
-const keptSignatures = (folder: string) =>
-  Layer.unwrap(
-    Effect.map(Path.Path, (path) =>
-      SignatureKeepFiles.layer(path.join(folder, "signatures")).pipe(Layer.catch(() => SignatureKeep.layerMemory))
-    )
-  )
-
-/** The accounts of the state folder, and the public one while it exists. */
-const accounts = ({ host, proxies }: Pick<Listen, "host" | "proxies">, folder: string) =>
-  Layer.unwrap(
-    Effect.gen(function* () {
-      const { setup, stretching } = yield* Accounts
-      const path = (yield* Path.Path).join(folder, "public.record")
-      const keep = yield* PublicAccount.keepInFile(path, { setup: yield* setup, stretching })
-      const proxied = proxies.length > 0
-      return PublicAccount.layer({
-        loopback: !proxied && Peer.isLoopback(host),
-        host: proxied ? `${host} behind a proxy` : host,
-        keep
-      })
-    })
-  )
-
-/** The root is asked for only where the state is taken: whose server that is decides what helps. */
-const lockState = Effect.fnUntraced(function* (folder: string, root: string) {
-  yield* Effect.catchTag(lockStateAlone(folder), "LockHeld", () =>
-    Effect.andThen(lockRoot(root), Effect.fail(stateTaken(folder)))
-  )
-})
-
-const lockStateAlone = Effect.fnUntraced(function* (folder: string) {
-  const path = (yield* Path.Path).join(folder, "server.lock")
-  yield* Effect.mapError((yield* StateLock).acquire(path), (error: LockHeld | LockFailed) =>
-    error._tag === "LockFailed" ? new CannotStart({ detail: error.message }) : error
-  )
-})
-
-const stateTaken = (folder: string): CannotStart =>
-  new CannotStart({
-    detail:
-      `a server that serves another folder has the state folder '${folder}': ` +
-      "each needs one of its own, name another with --state"
-  })
-
-const lockRoot = (root: string) => Effect.mapError(RootLockNode.take(root), () => servedAlready(root))
-
-const servedAlready = (root: string): CannotStart =>
-  new CannotStart({ detail: `another server serves '${root}' already: stop it, or serve another folder with --root` })
-
-/** What is wrong with the folder for what is on its way is said of that: the root may be as it should be. */
-const cannotServe = (root: string, { code, ...error }: DiskError | StoreFailed): CannotStart => {
-  const where = "path" in error && error.path !== undefined ? `${root}/${error.path}` : root
-  const staged = "the server keeps there what is on its way"
-  const anotherRoot = "serve another folder with --root"
-  if (code === "EACCES" || code === "EPERM" || code === "EROFS") {
-    return new CannotStart({ detail: `no permission to write in '${where}': change that, or ${anotherRoot}` })
-  }
-  if (where === root) return new CannotStart({ detail: `'${root}' cannot be served (${code}): ${anotherRoot}` })
-  const texts: Record<string, string> = {
-    ENOTDIR: `'${where}' is no folder, and ${staged}: move it away, or ${anotherRoot}`,
-    EXDEV: `'${where}' is on another file system, and ${staged}: unmount it, or ${anotherRoot}`
-  }
-  return new CannotStart({ detail: texts[code] ?? `'${where}' cannot be used (${code}): ${anotherRoot}` })
-}
-
-// -----------------------------------------------------------------------------
-// Listening
-// -----------------------------------------------------------------------------
-
-const listen = ({ host, port }: Pick<Listen, "host" | "port">, given: number | undefined) =>
-  SocketServerNode.layer({ host, port, fd: given, backlog: listenBacklogMax, highWaterMark: socketReadBytes }).pipe(
-    Layer.catchTag("SocketServerError", ({ reason }) =>
-      Layer.effect(SocketServer.SocketServer, Effect.fail(cannotListen({ host, port }, codeOf(reason.cause))))
-    )
-  )
-
-const codeOf = (cause: unknown): string =>
-  cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : "unknown"
-
-const cannotListen = ({ host, port }: Pick<Listen, "host" | "port">, code: string): CannotStart => {
-  const anotherPort = "take another with --port (0 picks a free one)"
-  const texts: Record<string, string> = {
-    EADDRINUSE: `port ${port} on ${host} is taken: stop the other program, or ${anotherPort}`,
-    EACCES: `no permission to listen on port ${port}: take one above 1023 with --port`,
-    EADDRNOTAVAIL: `this machine has no address '${host}': name one of its own with --host`,
-    EAI_AGAIN: `no name server says now where '${host}' is: name an address of this machine with --host`,
-    ENOTFOUND: `there is no host '${host}': name an address of this machine with --host`
-  }
-  return new CannotStart({
-    detail: texts[code] ?? `cannot listen on ${host} port ${port} (${code}): try another --host or --port`
-  })
-}
-
-/** A name that is taken for loopback may mean something else to the resolver of this machine. */
-const onlyLoopback = (host: string, address: NetAddress.SocketAddress) =>
-  Peer.isLoopback(host) && !Peer.isLoopback(hostOf(address))
-    ? Effect.fail(
-        new CannotStart({
-          detail: `'${host}' means ${hostOf(address)} here, which is not loopback: give --host 127.0.0.1`
-        })
-      )
-    : Effect.void
-
-const hostOf = (address: NetAddress.SocketAddress): string =>
-  address._tag === "UnixPathAddress" ? address.path : address.address.toString()
-
-const addressText = (address: NetAddress.SocketAddress): string => {
-  if (address._tag === "UnixPathAddress") return address.path
-  const host = hostOf(address)
-  return `${host.includes(":") ? `[${host}]` : host}:${address.port}`
-}
-
-const proxies = (listen: Listen) => Layer.succeed(Peer.TrustedProxies, Peer.trusting(listen.proxies))
 
 // -----------------------------------------------------------------------------
 // The command line
@@ -401,10 +155,7 @@ const list = Command.make("list", {}, () => onAccounts(UserCommands.list)).pipe(
 const stretching = Command.make("stretching", { wanted: ServerConfig.stretching }, ({ wanted }) =>
   Effect.gen(function* () {
     const folder = yield* StateFolder.ofAccounts(yield* whereState)
-    const alone = Effect.mapError(
-      lockStateAlone(folder),
-      () => new CannotStart({ detail: "the server runs, or its state cannot be locked: stop the server first" })
-    )
+    const alone = Effect.mapError(ServeNode.lockState(folder), serverRuns)
     yield* Effect.provide(
       Effect.andThen(
         Option.isSome(wanted) ? alone : Effect.void,
@@ -513,7 +264,10 @@ const bans = Command.make("bans").pipe(
   Command.withSubcommands([bansList, bansLift])
 )
 
-const command = server.pipe(Command.withHandler(serve), Command.withSubcommands([bans, config, status, user]))
+const command = server.pipe(
+  Command.withHandler((said) => ServeNode.serve(said, stopOnSignals)),
+  Command.withSubcommands([bans, config, status, user])
+)
 
 // -----------------------------------------------------------------------------
 // The process
@@ -539,56 +293,6 @@ const stopOnSignals = Effect.sync(() => {
     })
   }
 })
-
-/** One that hangs may ask for no other end. */
-const killed = { killSignal: "SIGKILL" } as const
-
-/** Runs it so that who gives it up does not wait for its end: a program that is killed may take its time. */
-const letGo = <A, E>(work: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-  Effect.callback((resume) => {
-    const fiber = Effect.runFork(work)
-    fiber.addObserver(resume)
-    return Effect.sync(() => fiber.interruptUnsafe())
-  })
-
-/** The service manager, told through its own program; that needs `NotifyAccess=all`. */
-const manager = ServiceManager.make({
-  environment: process.env,
-  pid: process.pid,
-  monotonic: Effect.sync(() => process.hrtime.bigint() / 1000n),
-  send: (assignments) =>
-    ChildProcessSpawner.ChildProcessSpawner.pipe(
-      Effect.flatMap((spawner) => spawner.exitCode(ChildProcess.make("systemd-notify", assignments, killed))),
-      Effect.mapError(({ reason }) => `systemd-notify: ${reason._tag}`),
-      Effect.flatMap((code) => (code === 0 ? Effect.void : Effect.fail(`systemd-notify ended with ${code}`))),
-      Effect.provide(NodeServices.layer),
-      letGo,
-      Effect.timeoutOrElse({
-        duration: notifyMillisecondsMax,
-        orElse: () => Effect.fail("systemd-notify takes too long")
-      })
-    )
-})
-
-/** The socket that the service manager has opened for this server, if it has: a descriptor. */
-const socketGiven = Effect.suspend(() => {
-  const [socket, ...others] = ServiceManager.socketsGiven({ environment: process.env, pid: process.pid })
-  return others.length === 0
-    ? Effect.succeed(socket)
-    : Effect.fail(new CannotStart({ detail: "the service manager gives more than one socket: name one in the unit" }))
-})
-
-/** SIGHUP, as often as it comes; two that come while one is worked on are one. */
-const reloadOnSignal = <R>(reload: Effect.Effect<void, never, R>) =>
-  Effect.gen(function* () {
-    const signals = yield* Queue.sliding<void>(1)
-    const listener = () => void Queue.offerUnsafe(signals, undefined)
-    yield* Effect.acquireRelease(
-      Effect.sync(() => process.on("SIGHUP", listener)),
-      () => Effect.sync(() => process.off("SIGHUP", listener))
-    )
-    yield* Effect.forkScoped(Effect.forever(Effect.andThen(Queue.take(signals), reload)))
-  })
 
 const say = (line: string): Effect.Effect<void> => Console.error(`${ServerConfig.program}: ${line}`)
 

@@ -154,6 +154,7 @@ const stateFiles = new Set([
   "src/server/PublicAccount.ts",
   "src/server/StateFolder.ts",
   "src/server/UserCommands.ts",
+  "src/server/ServeNode.ts",
   "src/server/main.ts"
 ])
 
