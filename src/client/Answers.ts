@@ -20,6 +20,10 @@ export const messageOf = (answer: Answer): Effect.Effect<ServerMessage, Protocol
 export const unlessRefused = (message: ServerMessage, name: string): Effect.Effect<ServerMessage, RequestRefused> =>
   message._tag === "Refused" ? Effect.fail(refused(name, message)) : Effect.succeed(message)
 
+/** That there is no such file is a refusal too. */
+export const unlessMissing = (message: ServerMessage, name: string): Effect.Effect<ServerMessage, RequestRefused> =>
+  message._tag === "SameFileNotHere" ? Effect.fail(refused(name, { reason: "no-such-file" })) : Effect.succeed(message)
+
 /** Content frames of one run of bytes, whatever their sizes: all of it or an error. */
 export const content = Effect.fnUntraced(function* <E>(
   request: Request,

@@ -5,7 +5,7 @@
  * connection in the order in which they were begun, without waiting for each other's answers. Interrupting a command
  * cancels it at the server too and leaves the session usable.
  */
-import { Effect, Exit, type Result, Schema, Scope, Semaphore, Stream } from "effect"
+import { Effect, Exit, Schema, Scope, Semaphore, type Stream } from "effect"
 import * as Bytes from "../domain/Bytes.ts"
 import type { Opaque } from "../domain/channel/Opaque.ts"
 import type { ContentDigest } from "../domain/file/Digest.ts"
@@ -16,29 +16,24 @@ import * as FileNames from "../domain/file/FileName.ts"
 import type { FileName } from "../domain/file/FileName.ts"
 import { Owned } from "../domain/channel/Transport.ts"
 import {
-  bundlesAheadMax,
-  bundlesInFlightMax,
   comparedBytesMax,
   contentBlockBytes,
   eagerContentBytesMax,
   frameHeaderBytes,
-  unlistedNamesMax,
-  unnamedFoldersMax,
   resumeBytesMin
 } from "../domain/limits.ts"
 import type { Source, SourceShrank } from "../domain/transfer/Outgoing.ts"
-import type { ClientMessage, ServerMessage, SignatureOffer } from "../domain/wire/Message.ts"
+import type { ServerMessage, SignatureOffer } from "../domain/wire/Message.ts"
 import { packRanges } from "../domain/file/Packed.ts"
-import { unpackEntries, unpackNames } from "../domain/file/PackedFiles.ts"
 import * as Answers from "./Answers.ts"
 import * as Bundles from "./Bundles.ts"
-import { type CommandError, ProtocolBroken, RequestRefused, theListing } from "./ClientError.ts"
-import * as Listed from "./Listed.ts"
+import { type CommandError, ProtocolBroken, RequestRefused } from "./ClientError.ts"
+import * as Listings from "./Listings.ts"
 import { type Counter, counter, type OnProgress } from "./Progress.ts"
 import type { Unlisted } from "./Unlisted.ts"
 import * as PasswordChange from "./PasswordChange.ts"
 import * as Questions from "./Questions.ts"
-import type { Answer, Request, Requests } from "./Requests.ts"
+import type { Request, Requests } from "./Requests.ts"
 import * as Sender from "./Sender.ts"
 import * as Updater from "./Updater.ts"
 
@@ -501,7 +496,7 @@ export const make = Effect.fnUntraced(function* (
   })
 
   return {
-    ...(yield* makeListings(requests, bundles, orEnd)),
+    ...(yield* Listings.make(requests, bundles, orEnd)),
     describe,
     upload,
     download,
@@ -540,127 +535,11 @@ const isMismatch = (error: CommandError): boolean =>
 
 const committed = ({ digest, size }: Committed): Committed => ({ size, digest })
 
-const makeListings = Effect.fnUntraced(function* (
-  requests: Requests,
-  bundles: Bundles.Bundles,
-  orEnd: <A, R>(page: Effect.Effect<A, CommandError, R>) => Effect.Effect<A, CommandError, R>
-) {
-  const listing = (command: Extract<ClientMessage, { readonly _tag: "Fetch" }>, onUnlisted?: OnUnlisted) =>
-    Stream.unwrap(
-      Effect.map(requests.begin(command), (request) =>
-        Stream.unfold(pagesOf(onUnlisted), (pageOf) =>
-          orEnd(
-            Effect.map(Effect.flatMap(request.next, pageOf), (page) => (page === undefined ? page : [page, pageOf]))
-          )
-        ).pipe(Stream.flattenIterable)
-      )
-    )
-  // Names take room at the server while they wait: no more than so many at once, and others after them.
-  const narrowed = yield* Semaphore.make(bundlesInFlightMax - bundlesAheadMax)
-  const inTurn = narrowed.takeScoped(1)
-  const fetchWith = ({ alike, digests, onUnlisted }: ListingOptions) => {
-    // No name is like none.
-    if (alike?.length === 0) return Stream.empty
-    const pages = listing({ _tag: "Fetch", ...(digests && { digest: true }), ...(alike && { alike }) }, onUnlisted)
-    return alike === undefined ? pages : Stream.unwrap(Effect.as(inTurn, pages))
-  }
-  const toGet = Effect.fnUntraced(function* (names: ReadonlyArray<FileName>, onUnlisted?: OnUnlisted) {
-    if (names.length === 0) return []
-    yield* inTurn
-    const request = yield* requests.begin({ _tag: "Fetch", alike: names, content: true })
-    const [entries, pageOf] = [new Array<FileEntry>(), pagesOf(onUnlisted)]
-    while (true) {
-      const answer = yield* request.next
-      if (answer._tag === "Message" && answer.message._tag === "BundleSending") {
-        yield* bundles.along(request, entries, names, answer.message.files)
-        return entries
-      }
-      const page = yield* pageOf(answer)
-      if (page === undefined) return entries
-      yield* Listed.add(entries, page)
-    }
-  })
-  return {
-    fetch: listing({ _tag: "Fetch" }),
-    fetchWith,
-    fetchToGet: (names: ReadonlyArray<FileName>, onUnlisted?: OnUnlisted) => orEnd(toGet(names, onUnlisted))
-  }
-})
-
-/** A listing that lacks nothing. */
-const nothing: Unlisted = { count: 0, names: [], unnamed: [] }
-
-/** What the answers to one listing say: a page of it each, and undefined at its end. */
-const pagesOf = (onUnlisted?: OnUnlisted) => {
-  let count = 0
-  let lacks = nothing
-  return Effect.fnUntraced(function* (
-    answer: Answer
-  ): Effect.fn.Return<ReadonlyArray<FileEntry> | undefined, CommandError> {
-    const message = yield* Answers.messageOf(answer)
-    switch (message._tag) {
-      case "Page": {
-        const entries = yield* unpacked(unpackEntries(message.entries))
-        if (lacks !== nothing) return yield* new ProtocolBroken({ detail: "a page behind what a listing lacks" })
-        count += entries.length
-        return entries
-      }
-      case "Unlisted":
-      case "Unnamed": {
-        lacks = yield* message._tag === "Unlisted" ? withUnlisted(lacks, message) : withUnnamed(lacks, message)
-        yield* onUnlisted?.(lacks) ?? Effect.void
-        return []
-      }
-      case "Listed":
-        if (message.count === count) return undefined
-        return yield* new ProtocolBroken({ detail: "a listing with another count" })
-      default:
-        yield* unlessMissing(yield* Answers.unlessRefused(message, theListing), theListing)
-        return yield* Answers.unexpected(message._tag)
-    }
-  })
-}
-
-type Said<Tag> = Extract<ServerMessage, { readonly _tag: Tag }>
-
-/** Once, and first. */
-const withUnlisted = Effect.fnUntraced(function* (
-  lacks: Unlisted,
-  { count, names: packed }: Said<"Unlisted">
-): Effect.fn.Return<Unlisted, ProtocolBroken> {
-  const names = yield* unpacked(unpackNames(packed))
-  const sound = lacks === nothing && names.length <= Math.min(count, unlistedNamesMax)
-  if (!sound) return yield* new ProtocolBroken({ detail: "a listing that lacks something twice" })
-  return { ...lacks, count, names }
-})
-
-/** Each folder once; others last, together. */
-const withUnnamed = Effect.fnUntraced(function* (
-  lacks: Unlisted,
-  { count, folder: said, names }: Said<"Unnamed">
-): Effect.fn.Return<Unlisted, ProtocolBroken> {
-  const { unnamed } = lacks
-  const folder: string = said ?? ""
-  const isTold = unnamed.some((one) => one.names.length === 0 || one.folder === folder)
-  const isNext = names.length === 0 ? folder === "" : !isTold && unnamed.length < unnamedFoldersMax
-  const sound = isNext && unnamed.at(-1)?.names.length !== 0 && count >= Math.max(1, names.length)
-  if (!sound || !names.every(isPart)) {
-    return yield* new ProtocolBroken({ detail: "a listing that lacks something twice" })
-  }
-  return { ...lacks, unnamed: [...unnamed, { folder, count, names }] }
-})
-
-/** One part of a path; a `/` ends what is a folder. */
-const isPart = (name: string): boolean => /^[^/]+\/?$/.test(name)
-
 const notAskedFor = () => new ProtocolBroken({ detail: "a name that was not asked for" })
 
 /** A name as the server spells it, which must mean the file that was asked for. */
 const spelt = (asked: FileName, told: FileName): Effect.Effect<FileName, ProtocolBroken> =>
   FileNames.key(told) === FileNames.key(asked) ? Effect.succeed(told) : Effect.fail(notAskedFor())
-
-const unpacked = <A>(result: Result.Result<A, { readonly message: string }>): Effect.Effect<A, ProtocolBroken> =>
-  Effect.mapError(Effect.fromResult(result), ({ message }) => new ProtocolBroken({ detail: message }))
 
 const expectMessage = Effect.fnUntraced(function* <Tag extends ServerMessage["_tag"]>(
   request: Request,
@@ -686,9 +565,4 @@ const agreed = Effect.fnUntraced(function* (
 
 /** The next message; that there is no such file is a refusal too. */
 const nextMessage = (request: Request, name: string): Effect.Effect<ServerMessage, CommandError> =>
-  Effect.flatMap(Answers.next(request, name), (message) => unlessMissing(message, name))
-
-const unlessMissing = (message: ServerMessage, name: string): Effect.Effect<ServerMessage, RequestRefused> =>
-  message._tag === "SameFileNotHere"
-    ? Effect.fail(Answers.refused(name, { reason: "no-such-file" }))
-    : Effect.succeed(message)
+  Effect.flatMap(Answers.next(request, name), (message) => Answers.unlessMissing(message, name))

@@ -1144,7 +1144,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   mutant(
     "client-ignores-the-count",
     "a listing may lack entries",
-    client,
+    "client/Listings.ts",
     "if (message.count === count) return undefined",
     "if (count >= 0) return undefined",
     "client/hostile"
@@ -1152,7 +1152,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   mutant(
     "client-hears-twice-what-is-lacking",
     "a server tells without end what a listing lacks",
-    client,
+    "client/Listings.ts",
     "const sound = lacks === nothing &&",
     "const sound =",
     "client/hostile"
