@@ -145,6 +145,7 @@ const onTerminal = (history: ReadonlyArray<string>): Terminal => {
   const interrupted = new Set<() => void>()
   let complete = (_line: string): Effect.Effect<Completions> => Effect.succeed(nothing)
   let asking: "line" | "secret" | "nothing" = "nothing"
+  let closed = false
   const output = shownWhile(() => asking === "line")
   const tabs = tabsTyped()
   const reader = readline.createInterface({
@@ -157,6 +158,8 @@ const onTerminal = (history: ReadonlyArray<string>): Terminal => {
     completer: (line: string, done: (error: Error | null, found: [Array<string>, string]) => void) => {
       completing.hold()
       Effect.runFork(asking === "line" ? complete(line) : Effect.succeed(nothing)).addObserver((exit) => {
+        // A reader that was closed meanwhile throws.
+        if (closed) return
         // Two Tabs at once ask for the same: what the first has put in is not put in again.
         const stands = reader.line.slice(0, reader.cursor) === line
         const { offers, typed } = stands && Exit.isSuccess(exit) ? exit.value : nothing
@@ -176,7 +179,6 @@ const onTerminal = (history: ReadonlyArray<string>): Terminal => {
   // A terminal that has gone can neither be read nor be taken out of its raw mode. That is the end of what is typed; an
   // error that nobody hears would end the program in the middle of what it does.
   reader.on("error", () => {})
-  let closed = false
   reader.on("close", () => {
     closed = true
     tabs.close()

@@ -346,6 +346,20 @@ describe.skipIf(!terminal.available)("a shell on a terminal", { timeout: 240_000
     network.release()
   })
 
+  it("and one that is closed while the server is asked for names", async () => {
+    const closed = shell()
+    await closed.until("paradrop> ")
+    server?.kill("SIGSTOP")
+    try {
+      closed.type(`download p${tab}`)
+      await closed.until("download p")
+      closed.hangUp()
+      assert.strictEqual(await closed.ended, 129)
+    } finally {
+      server?.kill("SIGCONT")
+    }
+  })
+
   it("Ctrl-C at a question of passwd leaves the command and not the shell, nor what was typed", async () => {
     const left = shell()
     await left.until("paradrop> ")
