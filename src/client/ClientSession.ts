@@ -216,10 +216,12 @@ const ignoreProgress: OnProgress = () => {}
 /** The commands over requests that are made already; `Client.connect` does both. */
 export const make = Effect.fnUntraced(function* (
   requests: Requests,
-  contentBytesMax = contentBlockBytes
+  wantedBytesMax: number = contentBlockBytes
 ): Effect.fn.Return<ClientSession, never, Digest> {
   const digest = yield* Digest
   const { received: ours } = yield* Owned
+  // A larger record would end the session, and content in pieces of nothing would never leave.
+  const contentBytesMax = wantedBytesMax >= 1 ? Math.min(contentBlockBytes, Math.floor(wantedBytesMax)) : 1
   // Content of one request never mixes with another's: one sender at a time.
   const content = yield* Semaphore.make(1)
   /** A transfer that fails is cancelled before the next one begins: content is legal only for the one that is on. */

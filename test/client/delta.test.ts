@@ -10,6 +10,7 @@ import { Opaque } from "../../src/domain/channel/Opaque.ts"
 import { ContentDigest } from "../../src/domain/file/Digest.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
 import { Accounts } from "../../src/domain/session/Accounts.ts"
+import { contentBlockBytes } from "../../src/domain/limits.ts"
 import { FileStore } from "../../src/domain/store/FileStore.ts"
 import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
@@ -129,6 +130,23 @@ describe("transfers that send what changed", () => {
       const last = seen.at(-1)
       assert.deepStrictEqual({ phase: last?.phase, done: last?.done }, { phase: "done", done: target.length })
       assert.isTrue(seen.every(({ done }, index) => done >= (seen[index - 1]?.done ?? 0)))
+    }).pipe(Effect.provide(world))
+  )
+
+  it.effect("records are no larger than a session takes, and no smaller than a byte, whatever is asked for", () =>
+    Effect.gen(function* () {
+      const { dial } = yield* MemorySocket.MemoryNetwork
+      const steps = Effect.fnUntraced(function* (length: number, contentBytesMax: number) {
+        const content = noise(length, 4)
+        const file = { name, content, size: length, modified: 0, digest: yield* Fixture.digest(content) }
+        const session = yield* Client.connect({ server: "memory", dial, user, password, contentBytesMax })
+        const crossed: Array<number> = []
+        assert.deepStrictEqual([...(yield* session.uploadBundle([file], (bytes) => crossed.push(bytes)))], [])
+        return crossed
+      }, Effect.scoped)
+      assert.deepStrictEqual(yield* steps(600_000, Number.POSITIVE_INFINITY), [contentBlockBytes, 600_000])
+      assert.deepStrictEqual(yield* steps(15, 9.5), [9, 15])
+      for (const none of [0.5, 0, -1, Number.NaN]) assert.deepStrictEqual(yield* steps(3, none), [1, 2, 3])
     }).pipe(Effect.provide(world))
   )
 
