@@ -168,7 +168,7 @@ const onTerminal = (history: ReadonlyArray<string>): Terminal => {
       })
     }
   })
-  tabs.complete(reader)
+  tabs.complete(reader, output)
   const completing = keysHeld(reader)
   // A secret is in no history.
   reader.on("history", (history) => {
@@ -291,14 +291,14 @@ const tabsTyped = () => {
   const listener = (read: Uint8Array | string): void => void (typed = /^[^\r\n\t]*\t+\r?$/.test(read.toString()))
   process.stdin.on("data", listener)
   return {
-    complete: (reader: readline.Interface): void => {
+    complete: (reader: readline.Interface, output: Writable): void => {
       let last = true
       let before = 0
       Object.defineProperty(reader, "isCompletionEnabled", {
         get: () => typed || last,
         // Before what was read, and again before the last character of it.
         set: (value: boolean) => {
-          if (value && !last && reader.cursor > before) standsInRow(reader, rowWritten(reader))
+          if (value && !last && reader.cursor > before) atOnce(reader, output)
           if (!value) before = reader.cursor
           last = value
         }
@@ -311,10 +311,11 @@ const tabsTyped = () => {
 /** Node moves up so many rows before it draws the line anew, and forgets to count those that were read at once. */
 const standsInRow = (reader: readline.Interface, row: number): void => void Reflect.set(reader, "prevRows", row)
 
-/** A terminal that has filled a row goes to the next one with what comes behind it. */
-const rowWritten = (reader: readline.Interface): number => {
+/** Where what was read at once ends. A terminal that has filled a row goes on in the next with what comes behind. */
+const atOnce = (reader: readline.Interface, output: Writable): void => {
   const { cols, rows } = reader.getCursorPos()
-  return cols === 0 ? Math.max(0, rows - 1) : rows
+  if (cols === 0) output.write(" \r")
+  standsInRow(reader, rows)
 }
 
 /** Keys that were read together with a Tab wait until the line is completed. */

@@ -198,6 +198,15 @@ describe.skipIf(!terminal.available)("a shell on a terminal", { timeout: 240_000
     assert.include(opened.drawn(), "\u001b[1A\u001b[1G\u001b[0Jparadrop> fetch")
     opened.type(ctrlC)
     await opened.until("paradrop> ")
+    // Its last character is the first one of a row.
+    opened.type(`fetch ${"b".repeat(24)}c`)
+    await opened.until(/b\s*c/)
+    const before = opened.drawn().length
+    opened.type("\u007f")
+    await opened.until("paradrop> fetch")
+    assert.include(opened.drawn().slice(before), "\u001b[1A\u001b[1G\u001b[0Jparadrop> fetch")
+    opened.type(ctrlC)
+    await opened.until("paradrop> ")
     opened.type(ctrlD)
     assert.strictEqual(await opened.ended, 0)
   })
