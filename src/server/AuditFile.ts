@@ -281,7 +281,7 @@ const unusable = ({ code, operation }: DiskError): AuditFailed =>
 const digits = 8
 const pathOf = (number: number): DiskPath => [`audit-${String(number).padStart(digits, "0")}.jsonl`]
 // Behind the last number of eight digits, which somebody's own file may have, is one of nine.
-const pattern = /^audit-(\d{8,15})\.jsonl$/
+const pattern = /^audit-(\d{8}|[1-9]\d{8,14})\.jsonl$/
 
 /** The numbers of the files that there are, oldest first. */
 const numbersOf = (disk: Disk["Service"]): Effect.Effect<ReadonlyArray<number>, DiskError> =>

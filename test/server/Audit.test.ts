@@ -401,6 +401,18 @@ describe("a server that stops while its log cannot be written", () => {
 })
 
 describe("a file that has the last number of eight digits", () => {
+  it.effect("longer ones begin with no zero: what does is somebody's own file", () =>
+    Effect.gen(function* () {
+      const machine = yield* MemoryDisk.make()
+      yield* machine.control.plant(["audit-000000007.jsonl"], { kind: "file", content: new Uint8Array(100) })
+      const { audit } = yield* start(machine, { fileBytes: 1, files: 2 })
+      yield* Effect.andThen(audit.record(recordOf(0)), audit.flush)
+      assert.deepStrictEqual(numbers(yield* readFrom(audit)), [0])
+      const names = Array.from(yield* Stream.runCollect(machine.disk.list([])), ({ name }) => name)
+      assert.deepStrictEqual(names.toSorted(), ["audit-000000007.jsonl", "audit-00000001.jsonl"])
+    })
+  )
+
   it.effect("makes the numbers longer: files behind it are read, go on, and go in their turn", () =>
     Effect.gen(function* () {
       const machine = yield* MemoryDisk.make()
