@@ -390,8 +390,9 @@ interface FolderFound {
 
 /** The link itself is looked at, not what it leads to. */
 const kindOf = (name: string, folder: string, entry: nodeFs.Dirent): FolderFound | LocalFound => {
-  if (StagedFile.isTemporary(entry.name)) return { _tag: "Temporary", name }
+  // A folder of such a name is no file that was left.
   if (entry.isDirectory()) return { _tag: "Folder", name }
+  if (StagedFile.isTemporary(entry.name)) return { _tag: "Temporary", name }
   const looked = SmallFilesNode.glance(`${folder}/${entry.name}`)
   if (Result.isFailure(looked)) {
     const path = printable(nodePath.join(folder, entry.name))
@@ -415,9 +416,11 @@ const complete = (beginning: string): Effect.Effect<ReadonlyArray<string>> => {
   ).pipe(
     Effect.map((entries) =>
       entries.filter(
-        ({ name }) =>
+        (entry) =>
           // Hidden files are offered to whoever types the dot.
-          name.startsWith(start) && (start !== "" || !name.startsWith(".")) && !StagedFile.isTemporary(name)
+          entry.name.startsWith(start) &&
+          (start !== "" || !entry.name.startsWith(".")) &&
+          (entry.isDirectory() || !StagedFile.isTemporary(entry.name))
       )
     ),
     Effect.flatMap(

@@ -145,6 +145,18 @@ const onePlace = (folder: string): ReadonlyArray<ContractCase<Services>> => {
       }).pipe(Effect.scoped)
     },
     {
+      name: "a folder that is called as what is left of a download is a folder as others are",
+      effect: Effect.gen(function* () {
+        const files = yield* LocalFiles
+        const tree = yield* files.tree(folder, true)
+        const left = `.f.2000000-1000.${"a".repeat(24)}.part`
+        yield* put(tree.place(`${left}/x/y`), bytes, 5000)
+        yield* equal("names", yield* names, [`${left}/x/y`])
+        const offered = yield* files.complete(`${folder}/.f`)
+        yield* equal("offered", offered, [`${folder}/${left}/`])
+      }).pipe(Effect.scoped)
+    },
+    {
       name: "a tree that is missing is made only when it is asked for",
       effect: Effect.gen(function* () {
         const { isFolder, tree } = yield* LocalFiles
