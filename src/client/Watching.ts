@@ -45,6 +45,9 @@ const pauseAfter = (error: NoSession | TooManyToWatch): number | undefined => {
       return error.reason === "other-version" ? undefined : 0
     case "LoginRejected":
       return error.retryAfterMilliseconds
+    case "RequestRefused":
+      // A server that stops refuses what waits, and one whose disk fails may be mended.
+      return error.reason === "draining" || error.reason === "store-failed" ? 0 : undefined
     default:
       return undefined
   }

@@ -6,6 +6,7 @@ import {
   ConnectionLost,
   LoginIncorrect,
   LoginRejected,
+  RequestRefused,
   SourceMissing
 } from "../../src/client/ClientError.ts"
 import type { ClientSession } from "../../src/client/ClientSession.ts"
@@ -28,6 +29,7 @@ import {
   watchRetryMilliseconds,
   watchRetryMillisecondsMax
 } from "../../src/domain/limits.ts"
+import type { RefusalReason } from "../../src/domain/wire/Refusal.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import { withTimeOfDay } from "../settableTime.ts"
 import { connect, layer as server, settle } from "../server/world.ts"
@@ -393,6 +395,45 @@ describe("a live listing", () => {
       const marks = written.out.split("\n").map((line) => `${line.slice(0, 2)}${line.split("  ").at(-1) ?? ""}`)
       assert.deepStrictEqual(marks, ["  b.txt", "+ a.txt", "~ b.txt", "- a.txt", ""])
     }).pipe(Effect.scoped, Effect.provide(server()))
+  )
+
+  it.effect("asks again for a listing that is refused in passing, and ends with what will not pass", () =>
+    Effect.gen(function* () {
+      const refusal = (reason: RefusalReason) => new RequestRefused({ name: "the listing", reason, detail: "" })
+      const [failing, stopping, last] = [refusal("store-failed"), refusal("draining"), refusal("not-permitted")]
+      const answers = [undefined, failing, stopping, undefined, last]
+      let asked = 0
+      const fetchWith: ClientSession["fetchWith"] = () =>
+        Stream.suspend(() => {
+          const answer = answers[asked]
+          asked += 1
+          return answer === undefined ? Stream.empty : Stream.fail(answer)
+        })
+      const session = { ended: () => false, traffic: { sent: 0, received: 0 }, fetchWith } as ClientSession
+      const written = { out: "", err: "" }
+      const services = Layer.mergeAll(
+        Sessions.layer(Effect.succeed(session)),
+        Layer.provide(ReporterText.layer(""), Screen.layerMemory({ written }))
+      )
+      const fiber = yield* Effect.forkChild(Effect.provide(Watching.fetch(undefined, false), services))
+      yield* settle
+      for (const wait of [fetchWatchMilliseconds, watchRetryMilliseconds, 2 * watchRetryMilliseconds]) {
+        yield* TestClock.adjust(wait)
+        yield* settle
+      }
+      assert.strictEqual(asked, 4)
+      assert.deepStrictEqual(written.err.trimEnd().split("\n").slice(1), [
+        "the server's storage failed for 'the listing': its log says why: the next try is in 1 s",
+        "the server is about to stop: try again later: the next try is in 2 s",
+        "the server is there again, and all that has changed meanwhile is seen"
+      ])
+      yield* TestClock.adjust(fetchWatchMilliseconds)
+      assert.strictEqual(yield* Effect.flip(Fiber.join(fiber)), last)
+      answers.splice(0, answers.length, failing)
+      asked = 0
+      const first = Effect.provide(Watching.fetch(undefined, false), services)
+      assert.strictEqual(yield* Effect.flip(first), failing)
+    })
   )
 
   it.effect("looks again as soon when somebody sets the clock forward while it looks", () =>
