@@ -13,7 +13,7 @@ import { type CommandError, ProtocolBroken, theListing } from "./ClientError.ts"
 import type { ListingOptions, OnUnlisted } from "./ClientSession.ts"
 import * as Listed from "./Listed.ts"
 import type { Answer, Requests } from "./Requests.ts"
-import type { Unlisted } from "./Unlisted.ts"
+import { nothing, type Unlisted } from "./Unlisted.ts"
 
 /** @param orEnd ends the session where the server breaks the protocol */
 export const make = Effect.fnUntraced(function* (
@@ -62,9 +62,6 @@ export const make = Effect.fnUntraced(function* (
     fetchToGet: (names: ReadonlyArray<FileName>, onUnlisted?: OnUnlisted) => orEnd(toGet(names, onUnlisted))
   }
 })
-
-/** A listing that lacks nothing. */
-const nothing: Unlisted = { count: 0, names: [], unnamed: [] }
 
 /** What the answers to one listing say: a page of it each, and undefined at its end. */
 const pagesOf = (onUnlisted?: OnUnlisted) => {

@@ -123,7 +123,13 @@ export const remote = Effect.fnUntraced(function* (
         return files.size > listedFilesMax ? Effect.fail(new TooManyListed()) : Effect.void
       })
     yield* Reconnect.persistently(({ fetchWith }) =>
-      Stream.runForEach(fetchWith({ onUnlisted: lacks.onUnlisted }), take)
+      Effect.suspend(() => {
+        // What a try has told that was cut off does not count.
+        files.clear()
+        fitting.clear()
+        const listed = Stream.runForEach(fetchWith({ onUnlisted: lacks.onUnlisted }), take)
+        return Effect.andThen(lacks.onUnlisted(Unlisted.nothing), listed)
+      })
     )
   }
   const missing: Array<Remote["missing"][number]> = []

@@ -236,9 +236,11 @@ const listing = Effect.fnUntraced(function* (
   { onUnlisted, optional = false, toGet = false }: ListingOptions
 ): Effect.fn.Return<ReadonlyArray<FileEntry> | undefined, NoSession, Reporter | Scope.Scope | Sessions> {
   const reporter = yield* Reporter
+  // What a try has told that was cut off does not count.
+  const afresh = onUnlisted?.(Unlisted.nothing) ?? Effect.void
   const listed = Reconnect.persistently(({ fetchToGet, fetchWith }) => {
-    if (among !== undefined && toGet) return fetchToGet(among, onUnlisted)
-    return Listed.all(fetchWith({ alike: among, ...(onUnlisted && { onUnlisted }) }))
+    if (among !== undefined && toGet) return Effect.andThen(afresh, fetchToGet(among, onUnlisted))
+    return Effect.andThen(afresh, Listed.all(fetchWith({ alike: among, ...(onUnlisted && { onUnlisted }) })))
   })
   return yield* Effect.catchTag(listed, ["RequestRefused", "TooManyListed"], (error) =>
     optional && error._tag === "RequestRefused" && error.reason === "not-permitted"

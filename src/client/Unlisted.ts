@@ -30,6 +30,9 @@ export interface Unnamed {
   readonly names: ReadonlyArray<string>
 }
 
+/** A listing that lacks nothing. */
+export const nothing: Unlisted = { count: 0, names: [], unnamed: [] }
+
 /** What one listing lacks, as `onUnlisted` of a session wants to tell it. */
 export interface Heard {
   readonly onUnlisted: (unlisted: Unlisted) => Effect.Effect<void>
@@ -49,7 +52,7 @@ export interface Means {
 
 /** @param texts what was asked for */
 export const make = (texts: ReadonlyArray<string>, means: Means): Heard => {
-  let heard: Unlisted = { count: 0, names: [], unnamed: [] }
+  let heard = nothing
   /** Whether it may mean what is called so in a folder. */
   const meant = (folder: string, name: string, text: string): boolean => {
     const path = pathOf(folder, name)

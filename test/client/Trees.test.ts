@@ -11,7 +11,7 @@ import { Effect, Layer, Result, Schema, Stream } from "effect"
 import * as Client from "../../src/client/Client.ts"
 import * as Commands from "../../src/client/Commands.ts"
 import { ConnectionLost, LocalFileFailed, LoginIncorrect } from "../../src/client/ClientError.ts"
-import type { ClientSession } from "../../src/client/ClientSession.ts"
+import type { ClientSession, OnUnlisted } from "../../src/client/ClientSession.ts"
 import { type LocalFound, LocalFiles } from "../../src/client/LocalFiles.ts"
 import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
 import * as LocalFilesNode from "../../src/client/LocalFilesNode.ts"
@@ -1276,15 +1276,21 @@ describe("a connection that is lost while the server is asked", () => {
         return (over = true)
       }
       const failed = Effect.fail(lost)
+      // The next listing lacks nothing.
+      const lacking = (tell?: OnUnlisted) => tell?.({ count: 1, names: [], unnamed: [] }) ?? Effect.void
       return {
         ...session,
         ended: () => over || session.ended(),
         describe: (name) => Effect.suspend(() => (loses("describe") ? failed : session.describe(name))),
-        fetchToGet: (...all) => Effect.suspend(() => (loses("fetchToGet") ? failed : session.fetchToGet(...all))),
+        fetchToGet: (names, onUnlisted) =>
+          Effect.suspend(() =>
+            loses("fetchToGet") ? Effect.andThen(lacking(onUnlisted), failed) : session.fetchToGet(names, onUnlisted)
+          ),
         fetchWith: (options) =>
           Stream.suspend(() => {
             if (!loses(options.digests === true ? "digests" : "fetchWith")) return session.fetchWith(options)
-            return Stream.concat(Stream.take(session.fetchWith(options), 1), Stream.fail(lost))
+            const cut = Stream.fromEffectDrain(Effect.andThen(lacking(options.onUnlisted), failed))
+            return Stream.concat(Stream.take(session.fetchWith(options), 1), cut)
           })
       }
     }
