@@ -6,14 +6,15 @@ import { Effect, Result } from "effect"
 import type { ContentDigest } from "../../src/domain/file/Digest.ts"
 import { type FileEntry, mayRun, millisecondsMax } from "../../src/domain/file/FileEntry.ts"
 import { FileName, isBelow } from "../../src/domain/file/FileName.ts"
-import { packPieces } from "../../src/domain/file/Packed.ts"
+import { packPieces, pieceBytes, unpackRanges } from "../../src/domain/file/Packed.ts"
 import { packEntries, packNames, packSent, unpackFiles, unpackNames } from "../../src/domain/file/PackedFiles.ts"
 import { contentBlockBytes, deltaBytesMin, fileBytesMax, smallFileBytesMax } from "../../src/domain/limits.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import type { HostileSession } from "../../src/domain/testing/HostileServer.ts"
 import type { ClientMessage, ServerMessage } from "../../src/domain/wire/Message.ts"
 import { RefusalReason } from "../../src/domain/wire/Refusal.ts"
-import { baseOf, key, wholeOf } from "../domain/transfer/deltas.ts"
+import { blockHash, blockRules, makeCutter, type Piece } from "../../src/domain/transfer/Signature.ts"
+import { type Base, baseOf, cutAll, digest, key, splice, wholeOf } from "../domain/transfer/deltas.ts"
 
 /** What no terminal may be given. */
 const nasty = "\u001b[31m\u202e\u0007\r\n\u009b2J"
@@ -42,6 +43,10 @@ const names = [
 
 /** All that a file can hold, at both ends. */
 export const contents = [0, 1, 10, 300, 40_000, 70_000, 200_000, 1_200_000].map((size) => Fixture.bytes(size, size))
+
+// What goes on from an older copy: something is put in, and something is another.
+const [large = new Uint8Array()] = contents.slice(-1)
+contents.push(splice(large, 300_000, 0, Fixture.bytes(1, 5000)), splice(large, 700_000, 100, Fixture.bytes(2, 100)))
 
 /** One of them. */
 export const pick = <A>(random: () => number, [first, ...others]: readonly [A, ...ReadonlyArray<A>]): A =>
@@ -175,7 +180,7 @@ const download = Effect.fnUntraced(function* (
   far: HostileSession,
   id: number,
   { delta, name, partial }: Asked<"Download">,
-  offers: Map<number, Uint8Array>
+  offers: Map<number, Offer>
 ) {
   const content = contentOf(liar, name)
   const goesOn = partial !== undefined && partial.size === content.length
@@ -184,7 +189,7 @@ const download = Effect.fnUntraced(function* (
   if (digest === wholeOf(content)) liar.sent.add(noted(name, content))
   const sending = { _tag: "Sending", size: content.length, modified, from } as const
   if (delta === true && content.length >= deltaBytesMin) {
-    offers.set(id, content)
+    offers.set(id, { name, content })
     return yield* far.say(id, { ...sending, signature: offerOf(liar, content, digest) })
   }
   yield* far.say(id, sending)
@@ -192,17 +197,99 @@ const download = Effect.fnUntraced(function* (
   yield* far.say(id, { _tag: "Sent", size: content.length, digest })
 })
 
-const offerOf = (liar: Liar, content: Uint8Array, digest = digestOf(liar, content)) => {
-  const { averageLog2, groups } = baseOf(content)
-  return { digest, key, averageLog2, groups: packPieces(groups) }
+/** A file whose signature was offered. */
+interface Offer {
+  readonly name: string
+  readonly content: Uint8Array
 }
 
-const para = Effect.fnUntraced(function* (liar: Liar, far: HostileSession, id: number, message: Asked<"Para">) {
+/** Nothing was. */
+const noOffer: Offer = { name: "", content: new Uint8Array() }
+
+/** The ranges that are wanted, or as much of something else. */
+const want = Effect.fnUntraced(function* (
+  liar: Liar,
+  far: HostileSession,
+  id: number,
+  ranges: Uint8Array,
+  { content, name }: Offer
+) {
+  const digest = digestOf(liar, content)
+  if (digest === wholeOf(content)) liar.sent.add(noted(name, content))
+  for (const { length, offset } of Result.getOrThrow(unpackRanges(ranges, content.length))) {
+    const sent = content.slice(offset, offset + length)
+    if (!isHonest(liar)) sent.reverse()
+    yield* sendContent(liar, far, id, sent)
+  }
+  yield* far.say(id, { _tag: "Sent", size: content.length, digest })
+})
+
+/** What was asked for of a signature. */
+const piecesOf = (
+  message: Asked<"NeedBlocks"> | Asked<"NeedChunks">,
+  content: Uint8Array
+): ReadonlyArray<ReadonlyArray<Piece>> => {
+  if (message._tag === "NeedChunks") {
+    const { count, first } = message
+    return signed(content)
+      .groups.slice(first, first + count)
+      .map(({ chunks }) => chunks)
+  }
+  return Result.getOrThrow(unpackRanges(message.ranges, content.length)).map(({ length, offset }) =>
+    cutAll(content.subarray(offset, offset + length), makeCutter(blockHash(digest), blockRules, offset))
+  )
+}
+
+/** All lists of an answer; a liar's have the right lengths and each another's digest, or too many, or overlap. */
+const pieces = Effect.fnUntraced(function* (
+  liar: Liar,
+  far: HostileSession,
+  id: number,
+  lists: ReadonlyArray<ReadonlyArray<Piece>>
+) {
+  const honest = lists.flat()
+  const moved = honest.map((piece, index) => ({ ...piece, digest: honest.at(index - 1)?.digest ?? piece.digest }))
+  const said = isHonest(liar)
+    ? honest
+    : pick(liar.random, [moved, moved, moved, honest.slice(1), [...honest, ...honest]])
+  const packed = packPieces(said)
+  const cut = Math.floor((liar.random() * packed.length) / pieceBytes) * pieceBytes
+  if (cut > 0) yield* far.say(id, { _tag: "Pieces", pieces: packed.subarray(0, cut), last: !isHonest(liar) })
+  yield* far.say(id, { _tag: "Pieces", pieces: packed.subarray(cut), last: isHonest(liar) })
+})
+
+const bases = new Map<Uint8Array, Base>()
+
+/** Made once for each. */
+const signed = (content: Uint8Array): Base => {
+  const base = bases.get(content) ?? baseOf(content)
+  bases.set(content, base)
+  return base
+}
+
+/** A liar's groups have the right lengths, and each the digest of another. */
+const offerOf = (liar: Liar, content: Uint8Array, digest = digestOf(liar, content)) => {
+  const { averageLog2, groups } = signed(content)
+  const moved = groups.map((group, index) => ({ ...group, digest: groups.at(index - 1)?.digest ?? group.digest }))
+  return { digest, key, averageLog2, groups: packPieces(isHonest(liar) ? groups : moved) }
+}
+
+/** @param offers what was offered, by request */
+const para = Effect.fnUntraced(function* (
+  liar: Liar,
+  far: HostileSession,
+  id: number,
+  message: Asked<"Para">,
+  offers: Map<number, Offer>
+) {
   const content = contentOf(liar, message.name)
   const size = content.length
   const from = message.head !== undefined && !isHonest(liar) ? message.size : 0
   const here = { _tag: "SameFileHere", size, modified: timeOf(liar, message.name), from } as const
-  if (size >= deltaBytesMin) return yield* far.say(id, { ...here, signature: offerOf(liar, content) })
+  if (size >= deltaBytesMin) {
+    offers.set(id, { name: message.name, content })
+    return yield* far.say(id, { ...here, signature: offerOf(liar, content) })
+  }
   yield* far.say(id, { ...here, ...(size === message.size && { digest: digestOf(liar, content) }) })
 })
 
@@ -217,7 +304,7 @@ const took = Effect.fnUntraced(function* (liar: Liar, far: HostileSession, id: n
 
 /** One session, to its end. */
 export const script = Effect.fnUntraced(function* (liar: Liar, far: HostileSession) {
-  const offers = new Map<number, Uint8Array>()
+  const offers = new Map<number, Offer>()
   const bundles = new Map<number, { left: number; readonly count: number }>()
   const last = new Map<number, "SuccessfullyParallelized" | "Uploaded">()
   const answer = (id: number, message: ClientMessage) => {
@@ -236,14 +323,11 @@ export const script = Effect.fnUntraced(function* (liar: Liar, far: HostileSessi
         return bundle(liar, far, id, message.names)
       case "Download":
         return download(liar, far, id, message, offers)
-      case "Want": {
-        const content = offers.get(id) ?? new Uint8Array()
-        const sent = { _tag: "Sent", size: content.length, digest: digestOf(liar, content) } as const
-        return Effect.andThen(sendContent(liar, far, id, content), far.say(id, sent))
-      }
+      case "Want":
+        return want(liar, far, id, message.ranges, offers.get(id) ?? noOffer)
       case "NeedBlocks":
       case "NeedChunks":
-        return far.say(id, { _tag: "Pieces", pieces: new Uint8Array(), last: true })
+        return pieces(liar, far, id, piecesOf(message, (offers.get(id) ?? noOffer).content))
       case "Upload":
         last.set(id, "Uploaded")
         return far.say(id, { _tag: "Proceed", from: message.head !== undefined && !isHonest(liar) ? message.size : 0 })
@@ -254,7 +338,7 @@ export const script = Effect.fnUntraced(function* (liar: Liar, far: HostileSessi
       }
       case "Para":
         last.set(id, "SuccessfullyParallelized")
-        return para(liar, far, id, message)
+        return para(liar, far, id, message, offers)
       case "Commit":
         return far.say(id, { _tag: last.get(id) ?? "Uploaded", size: message.size, digest: message.digest })
       default:
