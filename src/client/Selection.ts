@@ -114,19 +114,24 @@ export const remote = Effect.fnUntraced(function* (
   const lacks = Unlisted.make(patterns, Unlisted.fitting)
   if (patterns.length > 0) {
     const named = new Set(texts)
+    let count = 0
     const take = ({ name, size }: Named) =>
       Effect.suspend(() => {
         const fits = patterns.filter((pattern) => Glob.matches(pattern, name))
-        if (fits.length > 0 || named.has(name)) files.set(name, { name, size })
+        if (fits.length === 0 && !named.has(name)) return Effect.void
+        files.set(name, { name, size })
+        count += 1
         if (named.has(name)) fitting.add(name)
         fits.forEach((pattern) => fitting.add(pattern))
-        return files.size > listedFilesMax ? Effect.fail(new TooManyListed()) : Effect.void
+        // A name that is told again and again would go on for ever.
+        return count > listedFilesMax ? Effect.fail(new TooManyListed()) : Effect.void
       })
     yield* Reconnect.persistently(({ fetchWith }) =>
       Effect.suspend(() => {
         // What a try has told that was cut off does not count.
         files.clear()
         fitting.clear()
+        count = 0
         const listed = Stream.runForEach(fetchWith({ onUnlisted: lacks.onUnlisted }), take)
         return Effect.andThen(lacks.onUnlisted(Unlisted.nothing), listed)
       })
