@@ -4,6 +4,7 @@
 import { Console, Effect, Schema } from "effect"
 import { asciiJson } from "../domain/file/Printable.ts"
 import { Bans, Control, type ControlFailed, Status, type Which } from "./Control.ts"
+import * as Peer from "./Peer.ts"
 import { WrongUsage } from "./ServerConfig.ts"
 import * as StatusText from "./StatusText.ts"
 
@@ -32,6 +33,10 @@ export const bansLift = (
     const { all, ...meant } = which
     if (all === (meant.user !== undefined || meant.address !== undefined)) {
       return yield* new WrongUsage({ detail: "say whose bans: --user NAME, --address ADDRESS, both, or --all" })
+    }
+    // Of one that is mistyped nobody would be found, and that would look as if nobody were banned.
+    if (meant.address !== undefined && !Peer.isPlace(meant.address)) {
+      return yield* new WrongUsage({ detail: `'${meant.address}' is no address: give one as 'bans list' shows it` })
     }
     const count = yield* Control.use(({ lift }) => lift(meant))
     const hint = count === 0 && !all ? ": 'bans list' shows who is banned, and from where" : ""

@@ -21,6 +21,9 @@ export const TrustedProxies = Context.Reference<(address: string | undefined) =>
 /** Peers without an address share this key; being of the same process, they count as loopback. */
 const local = "local"
 
+/** What stands behind the address of this machine when a proxy names it. */
+const byProxy = " by proxy"
+
 /** Who is at the other end, as far as a socket can tell. */
 export interface Peer {
   /** what the log shows */
@@ -43,7 +46,7 @@ export const fromAddress = (address: string | undefined): Peer => {
 /** Whom a proxy names: never of this machine, so that nobody from outside has what its own people have. */
 export const proxied = (address: string): Peer => {
   const peer = fromAddress(address)
-  return peer.loopback ? { ...peer, key: `${peer.key} by proxy`, loopback: false } : peer
+  return peer.loopback ? { ...peer, key: `${peer.key}${byProxy}`, loopback: false } : peer
 }
 
 /**
@@ -83,6 +86,14 @@ export const trusting = (texts: ReadonlyArray<string>): ((address: string | unde
       onFailure: () => false,
       onSuccess: (ip) => networks.some((network) => IpNetwork.contains(network, ip))
     })
+}
+
+/** Whether a text may say where somebody comes from: an address, or what a list of bans shows in the place of one. */
+export const isPlace = (text: string): boolean => {
+  const plain = plainOf(text.replace(byProxy, ""))
+  // An IPv6 address is counted by its /64, and no other network is.
+  const address = plain.includes(":") ? plain.replace(/\/64$/, "") : plain
+  return text === "loopback" || text === local || Result.isSuccess(NetAddress.ipFromString(address))
 }
 
 /** Whether an IP address or host name can only be reached from this machine. */

@@ -34,6 +34,23 @@ describe("fromAddress", () => {
   })
 })
 
+describe("isPlace", () => {
+  const shown = [
+    "loopback",
+    "local",
+    "2001:db8:1:2::/64",
+    "0:0:0:0::/64",
+    "127.0.0.1 by proxy",
+    "0:0:0:0::/64 by proxy"
+  ]
+  for (const text of [...shown, "192.0.2.1", "2001:DB8::1", "fe80::1%eth0", "::ffff:192.0.2.1"]) {
+    it(`'${text}' is`, () => assert.isTrue(Peer.isPlace(text)))
+  }
+  for (const text of ["", "bogus", "ada", "192.0.2", "192.0.2.256", "192.0.2.0/24", "192.0.2.1/64", "2001:db8::/32"]) {
+    it(`'${text}' is not`, () => assert.isFalse(Peer.isPlace(text)))
+  }
+})
+
 describe("isLoopback", () => {
   for (const host of ["127.0.0.1", "127.1.2.3", "::1", "localhost"]) {
     it(`${host} is`, () => assert.isTrue(Peer.isLoopback(host)))
