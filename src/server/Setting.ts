@@ -71,7 +71,9 @@ const timeMillisecondsMax = 24 * 24 * 60 * 60_000
 export const bytes = (fallback: number, text: string, options: NumberOptions = {}) => {
   const { max = Number.MAX_SAFE_INTEGER, min = 1 } = options
   const codec = parsed(parseBytes, showBytes).check(Schema.isInt(), within(min, max))
-  const range = max === Number.MAX_SAFE_INTEGER ? `from ${showBytes(min)}` : `${showBytes(min)} to ${showBytes(max)}`
+  // The greatest whole number, which nobody could read, is one byte less than a number that one can.
+  const upTo = max === Number.MAX_SAFE_INTEGER ? `less than ${showBytes(max + 1)}` : showBytes(max)
+  const range = `from ${showBytes(min)} to ${upTo}`
   return defaulting(codec, fallback).annotate(facts(text, `an amount of bytes ${range}, as in "64 MiB"`, options))
 }
 

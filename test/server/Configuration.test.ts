@@ -109,6 +109,21 @@ describe("what is wrong", () => {
     assert.strictEqual(good({ set: { "listen.port": "9000" } }).settings.listen.port, 9000)
   })
 
+  it("is an amount of bytes that no whole number holds: what it takes at most is told", () => {
+    const takes = (min: string) => `takes an amount of bytes from ${min} to less than 8192 TiB, as in "64 MiB"`
+    assert.deepStrictEqual(
+      problems({
+        set: { "audit.file-size": "9 PiB", "limits.send-bytes-per-second": "9007199254740992 B" }
+      }),
+      [
+        `'audit.file-size' ${takes("1 B")}, not "9 PiB" (--set)`,
+        `'limits.send-bytes-per-second' ${takes("0 B")}, not "9007199254740992 B" (--set)`
+      ]
+    )
+    const { limits } = good({ set: { "limits.send-bytes-per-second": "9007199254740991 B" } }).settings
+    assert.strictEqual(limits.sendBytesPerSecond, Number.MAX_SAFE_INTEGER)
+  })
+
   it("is an address of the monitor, or of a collector, at which a server would not start", () => {
     const takes = 'a port of loopback, as in "127.0.0.1:9464"'
     for (const address of ["0.0.0.0:9464", "127.0.0.1", "127.0.0.1:65536", "localhost:"]) {
