@@ -32,8 +32,8 @@ export class NoAccount extends Schema.TaggedError<NoAccount>()("NoAccount", {
   host: Schema.String
 }) {
   override get message(): string {
-    const advice = "make one with 'paradrop-server user add NAME' and the same --root, --state or --config"
-    return `'${this.host}' can be reached by others and there is no account yet: ${advice}`
+    const advice = "'paradrop-server user add NAME' makes one, with the same --root, --state or --config"
+    return `others can reach '${this.host}', and there is no account: ${advice}`
   }
 }
 

@@ -110,8 +110,10 @@ describe("elsewhere", () => {
   it.effect("a server without accounts does not start, and says what to do", () =>
     Effect.gen(function* () {
       const failed = yield* Effect.flip(Effect.scoped(Layer.build(elsewhere)))
-      const advice = "make one with 'paradrop-server user add NAME' and the same --root, --state or --config"
-      assert.strictEqual(failed.message, `'0.0.0.0' can be reached by others and there is no account yet: ${advice}`)
+      const advice = "'paradrop-server user add NAME' makes one, with the same --root, --state or --config"
+      assert.strictEqual(failed.message, `others can reach '0.0.0.0', and there is no account: ${advice}`)
+      // Two lines of a terminal, with the name of the program.
+      assert.isAtMost(`paradrop-server: ${failed.message}`.length, 160)
     }).pipe(Effect.provide(quick))
   )
 

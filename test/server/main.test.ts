@@ -441,8 +441,8 @@ describe("not starting", () => {
     await refused(
       ["--host", "0.0.0.0", "--port", "0"],
       1,
-      "'0.0.0.0' can be reached by others and there is no account yet: " +
-        "make one with 'paradrop-server user add NAME' and the same --root, --state or --config"
+      "others can reach '0.0.0.0', and there is no account: " +
+        "'paradrop-server user add NAME' makes one, with the same --root, --state or --config"
     )
     const added = await run(["user", "add", "ada", "--generate"])
     const server = await serve("--host", "0.0.0.0")
@@ -457,8 +457,8 @@ describe("not starting", () => {
     await refused(
       ["--set", "listen.proxies=127.0.0.1", "--port", "0"],
       1,
-      "'127.0.0.1 behind a proxy' can be reached by others and there is no account yet: " +
-        "make one with 'paradrop-server user add NAME' and the same --root, --state or --config"
+      "others can reach '127.0.0.1 behind a proxy', and there is no account: " +
+        "'paradrop-server user add NAME' makes one, with the same --root, --state or --config"
     )
     const nonsense = await run(["--set", "listen.proxies=10.0.0.7,here"])
     assert.strictEqual(nonsense.code, 2)
@@ -694,7 +694,7 @@ describe("under a service manager", () => {
     }
     const refused = await activated().ended
     assert.strictEqual(refused.code, 1)
-    assert.include(refused.stderr, "there is no account yet")
+    assert.include(refused.stderr, "there is no account")
     const added = await run(["user", "add", "ada", "--generate"])
     const server = activated()
     await once(server.child.stdout ?? server.child, "data")
@@ -806,6 +806,9 @@ describe("a server that runs", () => {
     const usage = await run(["bans", "lift", "--state", "own"])
     assert.strictEqual(usage.code, 2)
     oneLine(usage.stderr)
+    const nowhere = await run(["bans", "lift", "--address", "bogus", "--state", "own"])
+    assert.strictEqual(nowhere.code, 2)
+    assert.include(nowhere.stderr, "'bogus' is no address: give one as 'bans list' shows it")
     const lifted = await run(["bans", "lift", "--user", "ada", "--address", "192.0.2.1", "--state", "own"])
     const none = "0 bans lifted: 'bans list' shows who is banned, and from where\n"
     assert.deepStrictEqual(lifted, { code: 0, stdout: "", stderr: none })
