@@ -17,10 +17,22 @@ const isLocalFlag = (name: string): boolean => /^(?:to|config|root|state)$/.test
 /** Flags that may be given again; the command tree does not say it of them. */
 const repeated = "include|exclude|set"
 
-/** The same commands, with local paths marked. */
+/** Flags whose values are few words, of which the command tree has plain text, because other words say what is wrong. */
+const choices: Readonly<Record<string, ReadonlyArray<string>>> = {
+  durability: ["full", "os"],
+  "log-level": ["debug", "info", "warn", "error"]
+}
+
+const marked = (flag: Completions.FlagDescriptor): Completions.FlagDescriptor => {
+  const values = choices[flag.name]
+  if (values !== undefined) return { ...flag, type: { _tag: "Choice", values } }
+  return isLocalFlag(flag.name) ? { ...flag, type: localFile } : flag
+}
+
+/** The same commands, with local paths and choices marked. */
 export const withLocalFiles = (command: Completions.CommandDescriptor): Completions.CommandDescriptor => ({
   ...command,
-  flags: command.flags.map((flag) => (isLocalFlag(flag.name) ? { ...flag, type: localFile } : flag)),
+  flags: command.flags.map(marked),
   arguments: command.arguments.map((one) => (isLocalArgument(one.name) ? { ...one, type: localFile } : one)),
   subcommands: command.subcommands.map(withLocalFiles)
 })

@@ -156,7 +156,7 @@ const flags = (all: ReadonlyArray<HelpDoc.FlagDoc>): ReadonlyArray<string> =>
 const examples = ({ examples = [] }: HelpDoc.HelpDoc): ReadonlyArray<string> =>
   examples.flatMap(({ command, description = "" }, index) => [
     ...(index === 0 ? [] : [".PP"]),
-    ...(description === "" ? [] : [text(`${sentence(description).slice(0, -1)}:`)]),
+    ...(description === "" ? [] : [text(`${sentence(description).replace(/(?<!\.)\.$/, "")}:`)]),
     ".PP",
     ".RS 4",
     ".nf",

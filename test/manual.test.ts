@@ -7,7 +7,9 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Context, Option, Schema } from "effect"
+import { withLocalFiles } from "../src/completions.ts"
 import * as manual from "../src/manual.ts"
+import { entries } from "../src/server/Settings.ts"
 import * as Terminal from "./client/terminal.ts"
 
 const root = join(import.meta.dirname, "..")
@@ -102,6 +104,8 @@ describe("a manual page", () => {
 
   it("of the client shows its examples and exit codes", () => {
     const page = output("client", "--man")
+    assert.include(page, "\nStored as 2026/photos/...:\n")
+    assert.notInclude(page, "/..:")
     assert.include(page, "\nparadrop download report.pdf \\-\\-to old.pdf\n")
     assert.include(page, ".B 141\n")
   })
@@ -136,6 +140,17 @@ const inFish = (script: string, lines: ReadonlyArray<string>): ReadonlyArray<str
 }
 
 describe("completions", () => {
+  it("offers of the server's choices what its settings take", () => {
+    const flag = (name: string) => ({ name, aliases: [], type: { _tag: "String" }, description: undefined }) as const
+    const flags = ["durability", "log-level"].map((name) => flag(name))
+    const tree = { name: "x", description: undefined, flags, arguments: [], subcommands: [] }
+    const takes = (name: string) => entries.find(({ facts }) => facts.flag === name)?.facts.takes
+    assert.deepStrictEqual(
+      withLocalFiles(tree).flags.map(({ type }) => (type._tag === "Choice" ? type.values.join(" | ") : "")),
+      flags.map(({ name }) => takes(name))
+    )
+  })
+
   for (const shell of ["bash", "zsh", "fish"]) {
     it.skipIf(!has(shell))(`${shell} can read its script`, () => {
       const script = join(folder, `script.${shell}`)
@@ -206,10 +221,14 @@ describe("completions", () => {
     assert.deepStrictEqual(inFish(script, lines), ["upload", "upload", "os"])
     const ofServer = join(folder, "server.fish")
     fs.writeFileSync(ofServer, output("server", "--completions", "fish"))
-    assert.deepStrictEqual(inFish(ofServer, ["paradrop-server --root x us", "paradrop-server --config my"]), [
-      "user",
-      "my notes.txt"
-    ])
+    const ofTheServer = ["--root x us", "--config my", "--log-level de", "user list --durability o"]
+    assert.deepStrictEqual(
+      inFish(
+        ofServer,
+        ofTheServer.map((line) => `paradrop-server ${line}`)
+      ),
+      ["user", "my notes.txt", "debug", "os"]
+    )
   })
 
   it.skipIf(!has("fish"))("fish takes no name for a command, and offers again what may be repeated", () => {
