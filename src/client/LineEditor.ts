@@ -11,11 +11,34 @@
  *   and declines a secret, as Ctrl-D does.
  */
 import { Context, Effect, Layer, Redacted, type Scope } from "effect"
+import { completionShownMax } from "../domain/limits.ts"
 
 /** What may stand where the line's last `typed` characters are; each is a whole replacement for them. */
 export interface Completions {
   readonly typed: string
   readonly offers: ReadonlyArray<string>
+}
+
+/**
+ * What is offered, or of more than a person reads the first of it and how many others there are. What all of it begins
+ * with is offered alone before that: of the first ones it may be longer.
+ */
+export const shortened = ({ offers, typed }: Completions): Completions => {
+  const [first = "", ...others] = offers
+  if (offers.length <= completionShownMax) return { typed, offers }
+  const common = others.reduce(commonBeginning, first)
+  if (common.length > typed.length) return { typed, offers: [common] }
+  return { typed, offers: [...offers.slice(0, completionShownMax), `... ${offers.length - completionShownMax} more`] }
+}
+
+/** Whole characters: half of one is none. */
+const commonBeginning = (one: string, other: string): string => {
+  let end = 0
+  for (const character of one) {
+    if (!other.startsWith(character, end)) break
+    end += character.length
+  }
+  return one.slice(0, end)
 }
 
 /** One use of the editor: asks for lines; undefined at the end of the input. */

@@ -13,7 +13,7 @@ import { Effect, Exit, Layer, Predicate, Redacted } from "effect"
 import { printable } from "../domain/file/Printable.ts"
 import { foregroundLookMilliseconds, shellHistoryLinesMax } from "../domain/limits.ts"
 import { History } from "./History.ts"
-import { type Completions, LineEditor, type Lines } from "./LineEditor.ts"
+import { type Completions, LineEditor, type Lines, shortened } from "./LineEditor.ts"
 
 /** One editor of this process's terminal, or of whatever its standard input is. */
 export const layer: Layer.Layer<LineEditor, never, History> = Layer.effect(
@@ -162,7 +162,7 @@ const onTerminal = (history: ReadonlyArray<string>): Terminal => {
         if (closed) return
         // Two Tabs at once ask for the same: what the first has put in is not put in again.
         const stands = reader.line.slice(0, reader.cursor) === line
-        const { offers, typed } = stands && Exit.isSuccess(exit) ? exit.value : nothing
+        const { offers, typed } = shortened(stands && Exit.isSuccess(exit) ? exit.value : nothing)
         done(null, [[...offers], typed])
         completing.release()
       })

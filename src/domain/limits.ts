@@ -560,6 +560,9 @@ export const largeFilesAheadMax = 8
 /** Names of the server that completion looks at, and how long it may take. */
 export const completionEntriesMax = 20_000
 
+/** Offers of completion that are shown; of more the first, and how many others there are. */
+export const completionShownMax = 100
+
 /** How long completion may ask the server. */
 export const completionMillisecondsMax = 2_000
 

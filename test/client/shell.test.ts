@@ -166,6 +166,26 @@ describe.skipIf(!terminal.available)("a shell on a terminal", { timeout: 240_000
     for (const name of ["seen-a.txt", "seen-b.txt"]) fs.rmSync(join(served, name))
   })
 
+  it("shows the first of very many names, and how many others there are", async () => {
+    fs.mkdirSync(join(served, "rows"))
+    const names = Array.from({ length: 250 }, (_, index) => `row${String(index).padStart(3, "0")}`)
+    for (const name of names) fs.writeFileSync(join(served, "rows", name), "")
+    const opened = shell()
+    await opened.until("paradrop> ")
+    opened.type(`download rows/${tab}`)
+    await opened.until("download rows/row")
+    opened.type(`${tab}${tab}`)
+    await opened.until("... 150 more")
+    await opened.until("paradrop> download rows/row")
+    assert.include(opened.shown(), "row099")
+    assert.notInclude(opened.shown(), "row100")
+    opened.type(`249${tab}`)
+    await opened.until("249 ")
+    opened.type(`${ctrlC}exit${enter}`)
+    assert.strictEqual(await opened.ended, 0)
+    fs.rmSync(join(served, "rows"), { recursive: true })
+  })
+
   it("completes a name before Enter that is read together with the Tab", async () => {
     fs.writeFileSync(join(served, "whole-name.txt"), "")
     const opened = shell()
