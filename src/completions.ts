@@ -17,7 +17,7 @@ const isLocalFlag = (name: string): boolean => /^(?:to|config|root|state)$/.test
 /** Flags that may be given again; the command tree does not say it of them. */
 const repeated = "include|exclude|set"
 
-/** Flags whose values are few words, of which the command tree has plain text, because other words say what is wrong. */
+/** Flags that take one of a few words. The command tree has plain text of some, for words of their own on others. */
 const choices: Readonly<Record<string, ReadonlyArray<string>>> = {
   durability: ["full", "os"],
   "log-level": ["debug", "info", "warn", "error"]

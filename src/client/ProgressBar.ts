@@ -21,6 +21,8 @@ interface Look {
   readonly at: number
   readonly done: number
   readonly moved: number
+  /** how many of several files were over */
+  readonly files: number
 }
 
 /** Looks that the rate is taken over: at ten a second, three seconds. */
@@ -41,7 +43,7 @@ const recent = (looks: ReadonlyArray<Look>): ReadonlyArray<Look> => {
 export const start = (began: number): Bar => ({
   began,
   moved: 0,
-  looks: [{ at: began, done: 0, moved: 0 }],
+  looks: [{ at: began, done: 0, moved: 0, files: 0 }],
   progress: { phase: "moving", done: 0, total: 0, reused: 0 }
 })
 
@@ -55,7 +57,7 @@ export const look = (bar: Bar, at: number, progress: Progress): Bar => {
   return {
     ...bar,
     moved,
-    looks: recent([...looks, { at, done, moved }]),
+    looks: recent([...looks, { at, done, moved, files: progress.files?.done ?? 0 }]),
     progress: { ...progress, done }
   }
 }
@@ -66,10 +68,28 @@ export const rateOf = (bar: Bar): number => overLooks(bar, ({ moved }) => moved)
 /** Bytes that came to be in place, each second of the last looks, by whatever way: what is left goes on like that. */
 export const paceOf = (bar: Bar): number => overLooks(bar, ({ done }) => done)
 
-const overLooks = ({ looks }: Bar, figure: (look: Look) => number): number => {
-  const [first, last] = looks.length > looksKept ? ofBlocks(looks) : [looks.at(0), looks.at(-1)]
+/** The looks that a rate is taken between. */
+const ends = ({ looks }: Bar): readonly [Look | undefined, Look | undefined] =>
+  looks.length > looksKept ? ofBlocks(looks) : [looks.at(0), looks.at(-1)]
+
+const overLooks = (bar: Bar, figure: (look: Look) => number): number => {
+  const [first, last] = ends(bar)
   if (first === undefined || last === undefined || last.at <= first.at) return 0
   return ((figure(last) - figure(first)) * 1000) / (last.at - first.at)
+}
+
+/** Of files so many times larger than those that were over nobody knows the pace. */
+const timesLarger = 10
+
+/** Whether the pace is that of small files, which take their time for being files, and larger ones are left. */
+const tellsNothing = (bar: Bar): boolean => {
+  const { done, files, total } = bar.progress
+  const [first, last] = ends(bar)
+  if (files === undefined || first === undefined || last === undefined) return false
+  const [passed, left] = [last.done - first.done, total - done]
+  const [over, toCome] = [last.files - first.files, files.total - files.done]
+  // By products, for a mean of no files is none.
+  return passed * timesLarger < left && passed * toCome * timesLarger < left * over
 }
 
 /** From one block to a later one: in between nothing comes, and that is no slower. Unless it takes much longer. */
@@ -144,7 +164,8 @@ const figures = (bar: Bar): ReadonlyArray<{ readonly text: string; readonly besi
   const [rate, pace] = [rateOf(bar), paceOf(bar)]
   const word = waiting(bar.progress)
   // Figures change their length as they grow; fixed columns keep the line still.
-  const time = done >= total ? "" : pace > 0 ? `${Figures.clock(((total - done) * 1000) / pace)} left` : "--:-- left"
+  const known = pace > 0 && !tellsNothing(bar)
+  const time = done >= total ? "" : known ? `${Figures.clock(((total - done) * 1000) / pace)} left` : "--:-- left"
   const left = (word === undefined ? time : "").padEnd(13)
   const share = `${String(percent(bar.progress)).padStart(3)} %`
   const size = Figures.size(done).padStart(10)

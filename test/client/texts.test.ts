@@ -472,6 +472,25 @@ describe("ProgressBar", () => {
     )
   })
 
+  it("tells no time by small files when larger ones are left", () => {
+    const mebibyte = 1024 * 1024
+    const at = (bar: ProgressBar.Bar, milliseconds: number, done: number, over: number) =>
+      ProgressBar.look(bar, milliseconds, {
+        phase: "moving",
+        done,
+        total: 30 * mebibyte,
+        reused: 0,
+        files: { done: over, total: 301 }
+      })
+    const shown = (bar: ProgressBar.Bar) => ProgressBar.render(bar, "upload", "301 files", 80).trimEnd()
+    const small = at(ProgressBar.start(0), 100, 1024, 172)
+    assert.match(shown(small), /10\.0 KiB\/s --:-- left$/)
+    // The large one has come so far that it counts for more.
+    assert.match(shown(at(small, 300, 24 * mebibyte, 300)), /80\.0 MiB\/s 0:01 left$/)
+    // Small ones that are like those to come tell of them.
+    assert.match(shown(at(ProgressBar.start(0), 1000, 3 * mebibyte, 30)), /3\.0 MiB\/s 0:09 left$/)
+  })
+
   it("is not at 100 % before the last of several files is over", () => {
     const all = { phase: "moving", done: 10, total: 10, reused: 0 } as const
     assert.strictEqual(ProgressBar.percent({ ...all, files: { done: 1, total: 2 } }), 99)
