@@ -43,7 +43,7 @@ export const layer = (prefix: string): Layer.Layer<Reporter, never, Screen> =>
           out.write(entries.map((entry) => entryLine(entry, digests)).join("")),
         listingChanged: (changes, { digests } = { digests: false }) =>
           out.write(changes.map(({ entry, kind }) => `${marks[kind]} ${entryLine(entry, digests)}`).join("")),
-        changed: (changed) => out.write(`${green(out, changedText(changed))}\n`),
+        changed: (changed) => Effect.andThen(clear, out.write(`${green(out, changedText(changed))}\n`)),
         follow: ({ command, name }) =>
           Effect.andThen(following, (err.columns() === undefined ? lines : bar)(err, command, printable(name))),
         tellsEach: false,

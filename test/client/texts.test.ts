@@ -21,6 +21,20 @@ import { Screen } from "../../src/client/Screen.ts"
 import * as ServerAddress from "../../src/client/ServerAddress.ts"
 import { fit, width } from "../../src/client/TextWidth.ts"
 
+describe("while a bar stands", () => {
+  const written = { out: "", err: "" }
+  const screen = Screen.layerMemory({ written, columns: 80 })
+
+  it.effect("it is cleared for each line of what was done, a removal too", () =>
+    Effect.gen(function* () {
+      const { changed, follow } = yield* Reporter
+      yield* follow({ command: "para", name: "2 files" })
+      yield* changed({ command: "remove", name: "old" })
+      assert.deepStrictEqual(written, { out: "File 'old' removed.\n", err: "\r\u001b[K" })
+    }).pipe(Effect.scoped, Effect.provide(Layer.provide(ReporterText.layer(""), screen)))
+  )
+})
+
 describe("a server's URL", () => {
   for (const [text, host, port, user] of [
     ["paradrop://ada@files.example:9000", "files.example", 9000, "ada"],
