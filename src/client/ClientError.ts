@@ -300,7 +300,7 @@ const localAdvice: Record<string, string> = {
   ENAMETOOLONG: ": its name or its path is longer than the system takes; make it shorter",
   EBUSY: ": something uses it, as a mount does; end that and run it again",
   EMFILE: ": too many files are open here; raise the limit of open files and run it again",
-  EACCES: ": permission denied",
+  EACCES: ": permission denied; see who may do that there",
   EPERM: ": not permitted",
   EROFS: ": the file system is read-only",
   ENOENT: ": there is no such folder or file",

@@ -65,8 +65,8 @@ export const ofAccounts = Effect.fnUntraced(function* (
   // A root with a slip in its name would otherwise get accounts of its own, which nobody uses.
   if (wanted.state === undefined && !(yield* there(root ?? "")) && !(yield* there(folder))) {
     return yield* refused(
-      `there is no folder '${root}', and there are no accounts for it: ` +
-        "give the --root, --state or --config of the server, or make the folder if nobody serves it yet"
+      `there is no folder '${root}', and no account for it: ` +
+        "give the server's --root, --state or --config, or make the folder"
     )
   }
   yield* usable(folder, wanted)

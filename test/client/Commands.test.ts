@@ -346,7 +346,7 @@ describe("commands", () => {
         })
       const name = "paradrop: cannot read dir/bad\u{fffd}.txt (ENOENT): its name is not UTF-8; rename it"
       const link = "left out: dir/link.txt (a symbolic link)"
-      const folder = "paradrop: cannot read dir/sub (EACCES): permission denied"
+      const folder = "paradrop: cannot read dir/sub (EACCES): permission denied; see who may do that there"
       assert.deepStrictEqual(yield* told("dir/*.txt"), [false, name, link])
       assert.deepStrictEqual(yield* told("dir/*.txt", para), [false, name, link])
       assert.deepStrictEqual(yield* told("dir/**"), [false, name, folder, link])

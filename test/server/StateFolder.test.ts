@@ -114,8 +114,8 @@ describe("without the served folder", () => {
         assert.include(yield* ofServer({ root: join(folder, "slip"), env }), env.XDG_STATE_HOME)
         assert.strictEqual(
           (yield* Effect.flip(ofAccounts({ root: join(folder, "slip"), env }))).message,
-          `there is no folder '${join(folder, "slip")}', and there are no accounts for it: ` +
-            "give the --root, --state or --config of the server, or make the folder if nobody serves it yet"
+          `there is no folder '${join(folder, "slip")}', and no account for it: ` +
+            "give the server's --root, --state or --config, or make the folder"
         )
       })
     )
