@@ -11,12 +11,18 @@ const graphemes = (text: string): Intl.Segments =>
 
 // What Unicode calls wide or full-width (UAX #11), by script and block, and emoji shown as pictures.
 const scripts = ["Han", "Hiragana", "Katakana", "Hangul", "Bopomofo", "Yi"].map((name) => `\\p{Script=${name}}`)
-const blocks = "\\u3000-\\u303e\\uff01-\\uff60\\uffe0-\\uffe6"
+// Marks that several scripts share, as the long vowel of Japanese, are of none.
+const shared =
+  "\\u2329\\u232a\\u2e80-\\u303e\\u3041-\\u33ff\\ufe10-\\ufe19\\ufe30-\\ufe6b\\uff01-\\uff60\\uffe0-\\uffe6"
+const blocks = `${shared}\\u{16fe0}-\\u{18dff}\\u{1b000}-\\u{1b2ff}\\u{1f200}-\\u{1f265}`
 let wide: RegExp | undefined
 const isWide = (grapheme: string): boolean =>
   (wide ??= new RegExp(`[${scripts.join("")}\\p{Emoji_Presentation}${blocks}]|\\p{Emoji}\\ufe0f`, "u")).test(grapheme)
 
-const graphemeWidth = (grapheme: string): number => (isWide(grapheme) ? 2 : /^\p{M}+$/u.test(grapheme) ? 0 : 1)
+// Vowel signs of Indian scripts, letters that are joined to one before and the last vowel of Thai have a column each:
+// what is counted too narrow goes on in the next row, and is drawn again there.
+const graphemeWidth = (grapheme: string): number =>
+  isWide(grapheme) ? 2 : (grapheme.match(/[^\p{Mn}\p{Me}\u200c\u200d]/gu) ?? []).length
 
 /** Columns of a text without control characters. */
 export const width = (text: string): number => {

@@ -210,6 +210,12 @@ describe("Figures", () => {
 describe("TextWidth", () => {
   it("knows wide, joined and combining characters", () => {
     assert.deepStrictEqual(["abc", "日本", "e\u0301", "👩‍👩‍👧", "한글", ""].map(width), [3, 4, 1, 2, 4, 0])
+    assert.deepStrictEqual(["データ・", "㈱㌔", "︵﹏", "\u{17000}"].map(width), [8, 4, 4, 2])
+  })
+  it("counts what terminals give to a letter that is several", () => {
+    // With a vowel sign, two that are joined, the last vowel of Thai, and marks that stand above or below.
+    assert.deepStrictEqual(["का", "क्ष", "กำ", "कि", "กี่", "e\u0301\u0323"].map(width), [2, 2, 2, 2, 1, 1])
+    assert.strictEqual(fit("काका", 3), "का…")
   })
   it.prop(
     "a fitted text never exceeds its columns",
