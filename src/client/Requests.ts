@@ -184,7 +184,8 @@ export const make = Effect.fnUntraced(function* (
   const sendMessage = (id: RequestId, content: Message.ClientMessage) =>
     send({ kind: "message", id, body: Message.Client.encode(content) })
 
-  // Who hears of it first may close the session, and so interrupt whoever tells: all are told all the same.
+  // Who hears of it first may close the session, and so interrupt whoever tells: all are told all the same, and what is
+  // still being written ends with the connection.
   const fail = (error: CommandError) =>
     Effect.suspend(() => {
       over ??= error
@@ -192,9 +193,9 @@ export const make = Effect.fnUntraced(function* (
     }).pipe(
       Effect.andThen(Deferred.fail(confirmed, error)),
       Effect.andThen(Deferred.fail(ended, error)),
-      Effect.uninterruptible,
       Effect.andThen(FiberSet.clear(sends)),
-      Effect.andThen(cut)
+      Effect.andThen(cut),
+      Effect.uninterruptible
     )
 
   const leave = (entry: Entry): void => {

@@ -886,3 +886,34 @@ describe("a server that goes silent", () => {
     })
   )
 })
+
+describe("a connection that is of no more use", () => {
+  /** Listens until the client has gone. */
+  const listening = (far: HostileServer.HostileSession, gone: () => void) =>
+    Effect.gen(function* () {
+      while ((yield* far.hear) !== undefined);
+    }).pipe(Effect.ensuring(Effect.sync(gone)))
+
+  scenario("is closed where a server said what it may not, also when whoever heard it is interrupted", () =>
+    Effect.gen(function* () {
+      for (let budget = 3; budget < 6; budget += 1) {
+        for (let turns = 0; turns < 60; turns += 1) {
+          let gone = false
+          const session = yield* against((far) =>
+            Effect.andThen(
+              answers({ _tag: "Listed", count: 0 })(far),
+              listening(far, () => void (gone = true))
+            )
+          )
+          const work = Effect.provideService(session.describe(name), Scheduler.MaxOpsBeforeYield, budget)
+          const fiber = yield* Effect.forkChild(work, { startImmediately: true })
+          yield* Effect.forEach(Array.from({ length: turns }), () => Effect.yieldNow)
+          yield* Fiber.interrupt(fiber)
+          for (let turn = 0; turn < 3; turn += 1) yield* settle
+          if (session.ended()) assert.isTrue(gone, `budget ${budget}, turns ${turns}`)
+          else yield* leave(session)
+        }
+      }
+    })
+  )
+})
