@@ -88,9 +88,12 @@ export const connect = Effect.fnUntraced(function* (
   )
   // A connection that takes nothing more may never tell a writer: saying Hello has a deadline too.
   const hello = Requests.make(secure, options.client ?? "paradrop", Scope.close(connection, Exit.void))
-  const requests = yield* timed(options.server, handshakeMillisecondsMax, hello)
-  if (options.eager !== true) yield* timed(options.server, handshakeMillisecondsMax, requests.confirmed)
-  return yield* ClientSession.make(requests, options.contentBytesMax)
+  // Of one that nobody has nothing stays: the scope may go on for long.
+  return yield* Effect.gen(function* () {
+    const requests = yield* timed(options.server, handshakeMillisecondsMax, hello)
+    if (options.eager !== true) yield* timed(options.server, handshakeMillisecondsMax, requests.confirmed)
+    return yield* ClientSession.make(requests, options.contentBytesMax)
+  }).pipe(Effect.onError((cause) => Scope.close(connection, Exit.failCause(cause))))
 })
 
 type Handshake = Effect.Success<ReturnType<typeof SecureChannel.connect>>

@@ -894,6 +894,34 @@ describe("a connection that is of no more use", () => {
       while ((yield* far.hear) !== undefined);
     }).pipe(Effect.ensuring(Effect.sync(gone)))
 
+  for (const [how, milliseconds] of Object.entries({ "its deadline": handshakeMillisecondsMax, "who connects": 1 })) {
+    scenario(`ends at once when the login was given up by ${how}, also where the scope goes on`, () =>
+      Effect.gen(function* () {
+        const registered = yield* Fixture.registered
+        const [near, far] = yield* pair
+        let here = false
+        let gone = false
+        yield* Effect.forkScoped(
+          Effect.ignore(
+            Effect.scoped(
+              Effect.flatMap(HostileServer.accept(far, registered), (session) => {
+                here = true
+                return listening(session, () => void (gone = true))
+              })
+            )
+          )
+        )
+        const connecting = Client.connect({ server: "hostile", dial: Effect.succeed(near), ...Fixture.ada })
+        const fiber = yield* Effect.forkChild(connecting)
+        yield* settle
+        yield* TestClock.adjust(milliseconds)
+        yield* Fiber.interrupt(fiber)
+        yield* settle
+        assert.deepStrictEqual({ here, gone }, { here: true, gone: true })
+      })
+    )
+  }
+
   scenario("is closed where a server said what it may not, also when whoever heard it is interrupted", () =>
     Effect.gen(function* () {
       for (let budget = 3; budget < 6; budget += 1) {
