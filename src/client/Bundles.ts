@@ -149,15 +149,16 @@ export const make = Effect.fnUntraced(function* (
     })
     const broken = (error: CommandError | ProtocolBroken) =>
       error instanceof ProtocolBroken ? requests.abort(error) : Effect.fail(error)
-    // Whoever asks for a file that did not come asks the server.
-    const fiber = yield* Effect.forkScoped(Effect.ignore(Effect.catch(reading, broken)))
-    const whole = Effect.asVoid(Fiber.await(fiber))
-    extra = Object.assign(mine, { whole })
+    // Before it is there: who is interrupted leaves nothing that a later download would take for the server's.
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {
         if (extra === mine) extra = undefined
       })
     )
+    // Whoever asks for a file that did not come asks the server.
+    const fiber = yield* Effect.forkScoped(Effect.ignore(Effect.catch(reading, broken)))
+    const whole = Effect.asVoid(Fiber.await(fiber))
+    extra = Object.assign(mine, { whole })
   })
 
   /** Content that fills the room: however small the pieces are in which it comes, what is kept of it is one. */

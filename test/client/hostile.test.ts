@@ -945,3 +945,47 @@ describe("a connection that is of no more use", () => {
     })
   )
 })
+
+describe("files that came along with a listing", () => {
+  const [entries = new Uint8Array(0)] = packEntries([{ name, size: 1, modified: 1 }])
+  const said: ReadonlyArray<ServerMessage | Uint8Array> = [
+    { _tag: "Page", entries },
+    { _tag: "BundleSending", files: packSent([{ index: 0, size: 1, modified: 0, digest }]) },
+    new Uint8Array(1),
+    { _tag: "Listed", count: 1 }
+  ]
+  scenario("are asked for again once whoever listed has gone, wherever that was interrupted", () =>
+    Effect.gen(function* () {
+      for (let budget = 3; budget < 6; budget += 1) {
+        for (let turns = 0; turns < 60; turns += 1) {
+          let asked = false
+          const session = yield* against((far) =>
+            Effect.forever(
+              Effect.gen(function* () {
+                const heard = yield* far.hear
+                if (heard?._tag !== "Message") return
+                if (heard.message._tag === "DownloadBundle") asked = true
+                if (heard.message._tag !== "Fetch") return
+                for (const one of said) {
+                  yield* one instanceof Uint8Array ? far.content(heard.id, one) : far.say(heard.id, one)
+                }
+              })
+            )
+          )
+          const listing = Effect.scoped(session.fetchToGet([name]))
+          const fiber = yield* Effect.forkChild(Effect.provideService(listing, Scheduler.MaxOpsBeforeYield, budget), {
+            startImmediately: true
+          })
+          yield* Effect.forEach(Array.from({ length: turns }), () => Effect.yieldNow)
+          yield* Fiber.interrupt(fiber)
+          yield* settle
+          const later = yield* Effect.forkChild(Effect.exit(session.downloadBundle([name], () => Effect.void)))
+          for (let turn = 0; turn < 5; turn += 1) yield* settle
+          yield* Fiber.interrupt(later)
+          assert.isTrue(asked, `budget ${budget}, turns ${turns}`)
+          yield* leave(session)
+        }
+      }
+    })
+  )
+})
