@@ -5,7 +5,7 @@
  * connection in the order in which they were begun, without waiting for each other's answers. Interrupting a command
  * cancels it at the server too and leaves the session usable.
  */
-import { Effect, Exit, Schema, Scope, Semaphore, type Stream } from "effect"
+import { Effect, Exit, Result, Schema, Scope, Semaphore, type Stream } from "effect"
 import * as Bytes from "../domain/Bytes.ts"
 import type { Opaque } from "../domain/channel/Opaque.ts"
 import type { ContentDigest } from "../domain/file/Digest.ts"
@@ -266,18 +266,20 @@ export const make = Effect.fnUntraced(function* (
    * @param attempt a try that goes by the signature, or not
    */
   const againWhenWrong = <E>(attempt: (bySignature: boolean) => Attempt<E>, count: Counter) => {
-    const tries = (bySignature: boolean, left: number): Effect.Effect<Committed, TryError<E>, Scope.Scope> =>
+    // The next try begins when this one's request is given back: those of all others may be waiting for one too.
+    const tries = (bySignature: boolean, left: number): Effect.Effect<Committed, TryError<E>> =>
       Effect.flatMap(attempt(bySignature), ({ answer, confused, from }) =>
-        Effect.catchIf(
-          answer,
-          (error) => left > 0 && (from > 0 || confused) && isMismatch(error),
-          () => {
-            count.phase("restarting")
-            return tries(bySignature && from > 0, left - 1)
-          }
-        )
-      )
-    return Effect.scoped(tries(true, triesMax - 1))
+        Effect.map(Effect.result(answer), (outcome) => {
+          const isWrong = Result.isFailure(outcome) && (from > 0 || confused) && isMismatch(outcome.failure)
+          return isWrong && left > 0 ? again(bySignature && from > 0, left - 1) : Effect.fromResult(outcome)
+        })
+      ).pipe(Effect.scoped, Effect.flatten)
+    const again = (bySignature: boolean, left: number): Effect.Effect<Committed, TryError<E>> =>
+      Effect.suspend(() => {
+        count.phase("restarting")
+        return tries(bySignature, left)
+      })
+    return tries(true, triesMax - 1)
   }
 
   // What the server may not say ends the session: nothing after it can be believed.

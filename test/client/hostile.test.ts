@@ -989,3 +989,35 @@ describe("files that came along with a listing", () => {
     })
   )
 })
+
+describe("a try that goes on where an earlier one was wrong", () => {
+  scenario("gives its request back first: those of all others may be waiting for the same", () =>
+    Effect.gen(function* () {
+      const source = Fixture.source(Fixture.bytes(1, resumeBytesMin))
+      let uploads = 0
+      const session = yield* against((far) =>
+        Effect.forever(
+          Effect.gen(function* () {
+            const heard = yield* far.hear
+            if (heard?._tag !== "Message") return
+            const { id, message } = heard
+            if (message._tag === "Upload") {
+              uploads += 1
+              if (uploads === 1) yield* far.say(id, { _tag: "Proceed", from: source.size })
+            }
+            if (message._tag === "Commit") yield* far.say(id, { _tag: "Refused", reason: "digest-mismatch" })
+          })
+        )
+      )
+      const others = Array.from({ length: requestsInFlightMax - 1 }, () => Effect.ignore(session.describe(name)))
+      const fiber = yield* Effect.forkChild(Effect.all(others, { concurrency: "unbounded" }))
+      yield* settle
+      const upload = yield* Effect.forkChild(Effect.ignore(session.upload(name, source)))
+      for (let turn = 0; turn < 50; turn += 1) yield* settle
+      assert.strictEqual(uploads, 2)
+      yield* Fiber.interrupt(upload)
+      yield* Fiber.interrupt(fiber)
+      yield* leave(session)
+    })
+  )
+})

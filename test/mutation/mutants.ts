@@ -1096,8 +1096,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     "confused-for-ever",
     "a para of confused chunks is tried by the signature again and again",
     client,
-    "return tries(bySignature && from > 0, left - 1)",
-    "return tries(bySignature, left - 1)",
+    "again(bySignature && from > 0, left - 1)",
+    "again(bySignature, left - 1)",
     "client/delta"
   ),
   mutant(
