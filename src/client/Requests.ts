@@ -249,7 +249,8 @@ export const make = Effect.fnUntraced(function* (
         ).pipe(
           Effect.timeoutOption(goodbyeMillisecondsMax),
           Effect.ignore,
-          Effect.andThen(fail(lost("the session was closed")))
+          // Also for who waits no longer: nothing can be said behind our end.
+          Effect.ensuring(fail(lost("the session was closed")))
         )
       : Effect.void
   )

@@ -764,6 +764,21 @@ describe("a session that ends", () => {
       }
     })
   )
+
+  scenario("is over also when whoever closes it does not wait for the server's goodbye", () =>
+    Effect.gen(function* () {
+      const session = yield* against(() => Effect.never)
+      const pending = yield* Effect.forkChild(Effect.flip(session.describe(name)))
+      yield* settle
+      const closing = yield* Effect.forkChild(session.close)
+      yield* settle
+      yield* Fiber.interrupt(closing)
+      yield* settle
+      const over = [session.ended(), pending.pollUnsafe() !== undefined]
+      yield* leave(session)
+      assert.deepStrictEqual(over, [true, true])
+    })
+  )
 })
 
 describe("a server that goes silent", () => {
