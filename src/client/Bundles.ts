@@ -218,6 +218,8 @@ export const make = Effect.fnUntraced(function* (
       return yield* answers(request, names, (packed) =>
         Effect.gen(function* () {
           const files = yield* sentIn(packed, from, names.length)
+          // Before whoever takes them gives them places of its own.
+          const positions = files.map(({ index }) => index)
           from = (files.at(-1)?.index ?? 0) + 1
           const total = files.reduce((sum, { size }) => sum + size, 0)
           const room = roomsKept.pop() ?? new Uint8Array(bundleBytesMax)
@@ -228,7 +230,7 @@ export const make = Effect.fnUntraced(function* (
           // How long it takes is no silence of the server's.
           yield* requests.apart(take(files.map((file, index) => Object.assign(file, { parts: contents[index] ?? [] }))))
           if (roomsKept.length < bundlesAheadMax) roomsKept.push(room)
-          return files.map(({ index }) => index)
+          return positions
         })
       )
     }).pipe(Effect.scoped, ahead.withPermit)

@@ -1003,6 +1003,34 @@ describe("files that came along with a listing", () => {
       }
     })
   )
+
+  scenario("are taken beside others that did not, of which one may be refused while another comes", () =>
+    Effect.gen(function* () {
+      const sent: ReadonlyArray<ServerMessage | Uint8Array> = [
+        { _tag: "BundleSending", files: packSent([{ index: 0, size: 1, modified: 0, digest }]) },
+        new Uint8Array(1),
+        { _tag: "FileRefused", index: 1, reason: "no-such-file" },
+        { _tag: "BundleDone", count: 1 }
+      ]
+      const session = yield* against((far) =>
+        Effect.gen(function* () {
+          for (const [index, some] of [said, sent].entries()) {
+            yield* far.hear
+            for (const one of some) {
+              yield* one instanceof Uint8Array ? far.content(index + 1, one) : far.say(index + 1, one)
+            }
+          }
+        })
+      )
+      yield* session.fetchToGet([name])
+      const came: Array<number> = []
+      const refusals = yield* session.downloadBundle([name, FileName.make("b"), FileName.make("c")], (files) =>
+        Effect.sync(() => void came.push(...files.map(({ index }) => index)))
+      )
+      assert.deepStrictEqual([came, Array.from(refusals.keys()), session.ended()], [[0, 1], [2], false])
+      yield* leave(session)
+    })
+  )
 })
 
 describe("a try that goes on where an earlier one was wrong", () => {
