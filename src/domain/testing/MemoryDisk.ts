@@ -113,6 +113,7 @@ interface FolderNode {
 interface OtherNode {
   readonly kind: "link" | "special"
   readonly inode: bigint
+  links: number
 }
 
 type Node = FileNode | FolderNode | OtherNode
@@ -271,23 +272,20 @@ const placeAll = (
     ({ temporary }: NewFile) =>
     (steps: Effect.Effect<void, DiskError>) => {
       const from = [...staging, temporary]
-      return Effect.result(
-        Effect.tapError(steps, ({ code }) =>
-          code === "EEXIST" ? Effect.void : Effect.ignore(run("remove", (now) => remove(machine, from, now)))
-        )
-      )
+      return Effect.tapError(steps, () => Effect.ignore(run("remove", (now) => remove(machine, from, now))))
     }
-  const stage = (file: NewFile) => {
+  const stage = Effect.fnUntraced(function* (file: NewFile) {
     const { executable, modified, name, parts, temporary } = file
     const from = [...staging, temporary]
-    const steps = Effect.gen(function* () {
-      if (!isPart(name)) return yield* fault("placeAll", "EINVAL")
-      const { made, there } = yield* run("create", (now) => {
-        const place = freePlace(machine, "create", from)
-        if (isError(place)) return place
-        const there = resolve(machine, "create", [...folder, name])
-        return { made: link(place, newFile(machine, now), now), there: isError(there) ? undefined : there.kind }
-      })
+    if (!isPart(name)) return yield* fault("placeAll", "EINVAL")
+    // What has the name already is somebody else's, and stays.
+    const { made, there } = yield* run("create", (now) => {
+      const place = freePlace(machine, "create", from)
+      if (isError(place)) return place
+      const there = resolve(machine, "create", [...folder, name])
+      return { made: link(place, newFile(machine, now), now), there: isError(there) ? undefined : there.kind }
+    })
+    const fill = Effect.gen(function* () {
       if (likeReplaced && there === "folder") return yield* fault("placeAll", "EISDIR")
       if (likeReplaced && there === "special") return yield* fault("placeAll", "ENOTREG")
       const whole = Bytes.concat(parts)
@@ -300,19 +298,21 @@ const placeAll = (
       if (executable === true) yield* run("setExecutable", () => void (made.executable = true))
       if (durable) yield* run("sync", () => sync(made))
     })
-    return orRemoved(file)(steps)
-  }
+    return yield* orRemoved(file)(fill)
+  })
   const arrive = (file: NewFile) =>
     orRemoved(file)(run("rename", (now) => rename(machine, [...staging, file.temporary], [...folder, file.name], now)))
   return Effect.gen(function* () {
     yield* usable(folder)
     yield* usable(staging)
-    const staged = yield* Effect.forEach(files, stage)
+    // What is not synced arrives before the next one is begun.
+    if (!durable)
+      return yield* Effect.forEach(files, (file) => Effect.result(Effect.andThen(stage(file), arrive(file))))
+    const staged = yield* Effect.forEach(files, (file) => Effect.result(stage(file)))
     const placed = yield* Effect.forEach(files, (file, index) => {
       const before = staged[index] ?? Result.void
-      return Result.isFailure(before) ? Effect.succeed(before) : arrive(file)
+      return Result.isFailure(before) ? Effect.succeed(before) : Effect.result(arrive(file))
     })
-    if (!durable) return placed
     const synced = yield* Effect.result(
       run("syncFolder", () => {
         const found = resolveFolder(machine, "syncFolder", folder)
@@ -465,6 +465,7 @@ const diskFile = (
     cloneFrom: (source) => source.named((name) => run("cloneFrom", (now) => clone(machine, name, node, now))),
     named: (use) =>
       Effect.suspend(() => {
+        if (!state.open) return Effect.fail(fault("named", "EBADF"))
         machine.ticks += 1n
         const name = `${node.inode}:${machine.ticks}`
         machine.named.set(name, node)
@@ -631,7 +632,7 @@ const nodeAt = ({ folder, name }: Place, operation: string): Node | DiskError =>
 const link = <N extends Node>({ folder, name }: Place, node: N, now: bigint): N => {
   folder.entries.set(name, node)
   folder.modified = now
-  if (node.kind === "file") node.links += 1
+  if (node.kind !== "folder") node.links += 1
   return node
 }
 
@@ -639,10 +640,9 @@ const unlink = ({ folder, name }: Place, now: bigint): void => {
   const node = folder.entries.get(name)
   folder.entries.delete(name)
   folder.modified = now
-  if (node?.kind === "file") {
-    node.links -= 1
-    node.changed = now
-  }
+  if (node === undefined || node.kind === "folder") return
+  node.links -= 1
+  if (node.kind === "file") node.changed = now
 }
 
 const rename = (machine: Machine, from: DiskPath, to: DiskPath, now: bigint): DiskError | undefined => {
@@ -676,9 +676,9 @@ const addName = (machine: Machine, from: DiskPath, to: DiskPath, now: bigint): D
   if (isError(node)) return node
   const target = unlessTaken(place, "link")
   if (isError(target)) return target
-  if (!machine.links || node.kind !== "file") return fault("link", "EPERM")
+  if (!machine.links || node.kind === "folder") return fault("link", "EPERM")
   link(target, node, now)
-  node.changed = now
+  if (node.kind === "file") node.changed = now
   return undefined
 }
 
@@ -744,12 +744,12 @@ const statOf = (node: Node): DiskStat => {
     changedNanoseconds: node.kind === "file" ? node.changed : modified,
     device: node.kind === "folder" ? node.device : rootDevice,
     inode: node.inode,
-    links: node.kind === "file" ? node.links : 1,
+    links: node.kind === "folder" ? 1 : node.links,
     own: true
   }
 }
 
-/** Bytes that all files hold which programs see. A removed file that is still open is not counted. */
+/** Bytes that all files hold which have a name or are open. */
 const used = (machine: Machine): number =>
   Blocks.bytesOf(Array.from(filesOf(machine).union(machine.opened), ({ blocks }) => blocks))
 
@@ -776,6 +776,7 @@ const controlOf = (machine: Machine): MemoryDisk["Service"] =>
     cutAt: (operation) => Effect.sync(() => void (machine.cutAt = operation)),
     crash: Effect.sync(() => {
       loseNames(machine, machine.root)
+      countNames(machine)
       machine.boots += 1
       machine.cutAt = Number.POSITIVE_INFINITY
       machine.powered = true
@@ -810,6 +811,13 @@ const loseNames = (machine: Machine, folder: FolderNode): void => {
     if (node.kind === "folder") loseNames(machine, node)
     if (node.kind === "file") loseContent(machine, node)
   }
+}
+
+/** How many names a file has is what is left of them. */
+const countNames = (machine: Machine): void => {
+  const named = Array.from(entriesBelow(machine.root, ""), ([, node]) => node)
+  for (const node of named) if (node.kind !== "folder") node.links = 0
+  for (const node of named) if (node.kind !== "folder") node.links += 1
 }
 
 const loseContent = (machine: Machine, node: FileNode): void => {
@@ -869,7 +877,7 @@ const nodeOf = (machine: Machine, what: Planted): Node => {
       return newFolder(machine, otherDevice, machine.ticks)
     case "link":
     case "special":
-      return { kind: what.kind, inode: (machine.inodes += 1n) }
+      return { kind: what.kind, inode: (machine.inodes += 1n), links: 0 }
   }
 }
 

@@ -56,6 +56,20 @@ describe("a crash", () => {
     })
   )
 
+  it.effect("leaves a file as many names as there are of it", () =>
+    Effect.gen(function* () {
+      for (let seed = 1; seed <= 20; seed++) {
+        const { control, disk } = yield* MemoryDisk.make({ seed })
+        yield* control.plant(["a"], { kind: "file", content })
+        yield* disk.link(["a"], ["b"])
+        yield* disk.remove(["a"])
+        yield* control.crash
+        const files = yield* control.files
+        for (const name of files.keys()) assert.strictEqual((yield* disk.stat([name])).links, files.size)
+      }
+    })
+  )
+
   it.effect("leaves the same for the same seed", () =>
     Effect.gen(function* () {
       for (let seed = 1; seed <= 20; seed++) assert.deepStrictEqual(yield* crashed(seed), yield* crashed(seed))
