@@ -32,7 +32,7 @@ import * as BulkNode from "./BulkNode.ts"
 import * as FolderReaderNode from "./FolderReaderNode.ts"
 import * as FreshFolderNode from "./FreshFolderNode.ts"
 import * as SmallFilesNode from "./SmallFilesNode.ts"
-import { isPart, isPathOfDescriptor, kindOf, pathOfDescriptor, toStat } from "./StatNode.ts"
+import { driverless, isPart, isPathOfDescriptor, kindOf, pathOfDescriptor, toStat } from "./StatNode.ts"
 
 const { constants } = nodeFs
 
@@ -337,7 +337,8 @@ const openFile = (
       // A folder that is opened to be written to says so before anybody can look at what it is.
       Effect.mapError(
         resolve((place) => openFd(operation, place, flags, mode)),
-        (error) => (error.code === "EISDIR" ? new DiskError({ operation, code: "ENOTREG" }) : error)
+        (error) =>
+          error.code === "EISDIR" || error.code === driverless ? new DiskError({ operation, code: "ENOTREG" }) : error
       ),
       (fd) =>
         statFd(operation, fd).pipe(

@@ -130,8 +130,6 @@ const foundByCode: ReadonlyMap<string, NotAFile["found"]> = new Map([
   ["EISDIR", "folder"],
   ["ELOOP", "link"],
   ["ENOTREG", "special"],
-  // What open(2) says of a socket, and of a device without a driver.
-  ["ENXIO", "special"],
   ["EXDEV", "mount-point"]
 ] as const)
 

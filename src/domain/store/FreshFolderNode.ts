@@ -34,7 +34,10 @@ export const placeAll = (
 ): Effect.Effect<ReadonlyArray<Placed> | undefined> =>
   Effect.suspend(() => {
     const [first] = files
-    if (first === undefined || !isPart(first.temporary)) return Effect.undefined
+    // By the folder's own name the other one would stand for one that is missing.
+    if (first === undefined || !isPart(first.temporary) || first.temporary === name) return Effect.undefined
+    // Of two for one name the second one replaces the first, which only a rename does.
+    if (new Set(files.map((file) => file.name)).size < files.length) return Effect.undefined
     const [target, born, path] = [`${parent}/${name}`, `${parent}/${first.temporary}`, `${beside}/${first.temporary}`]
     if (Result.isFailure(SmallFilesNode.attempt(() => nodeFs.mkdirSync(born)))) return Effect.undefined
     if (beside !== parent && Result.isFailure(replace(born, path))) return Effect.as(remove(born), undefined)

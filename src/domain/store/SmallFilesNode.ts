@@ -24,7 +24,7 @@ import {
   type PlaceRequest,
   type WholeFile
 } from "./Disk.ts"
-import { glanceOf, isOneVersion, isPart, toStat } from "./StatNode.ts"
+import { driverless, glanceOf, isOneVersion, isPart, toStat } from "./StatNode.ts"
 
 const { constants } = nodeFs
 
@@ -302,7 +302,8 @@ const readPath = (
   roomFor: RoomFor
 ): Result.Result<WholeFile | undefined, DiskError> => {
   const opened = attempt(() => nodeFs.openSync(path, flags), "readAll")
-  if (Result.isFailure(opened)) return Result.fail(opened.failure)
+  if (Result.isFailure(opened))
+    return opened.failure.code === driverless ? failed("ENOTREG", "readAll") : Result.fail(opened.failure)
   const fd = opened.success
   const read = attempt(() => readOpen(fd, bytesMax, roomFor), "readAll")
   close(fd, "readAll")

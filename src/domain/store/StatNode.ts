@@ -23,6 +23,9 @@ export const pathOfDescriptor = (fd: number): string => `${descriptors}${fd}`
 /** Whether a path is one of those. */
 export const isPathOfDescriptor = (path: string): boolean => path.startsWith(descriptors)
 
+/** What open(2) says of a socket, and of a device without a driver: neither is a regular file. */
+export const driverless = "ENXIO"
+
 /** The kind of an entry or of a file, by what Node says of either. */
 export const kindOf = (stats: {
   readonly isFile: () => boolean

@@ -387,6 +387,8 @@ export const diskContract: ReadonlyArray<ContractCase<Disk>> = [
       yield* Scope.close(scope, Exit.void)
       yield* equal("read", yield* code("closed", file.read(0, 1)), "EBADF")
       yield* equal("stat", yield* code("closed", file.stat), "EBADF")
+      const clone = yield* code("closed", Effect.scoped(Effect.flatMap(disk.create(["b"]), (b) => b.cloneFrom(file))))
+      yield* equal("clone", clone, "EBADF")
     })
   },
   {
@@ -432,6 +434,23 @@ export const diskContract: ReadonlyArray<ContractCase<Disk>> = [
     })
   },
   {
+    name: "of small files for one name the last one has it, also in a new folder",
+    effect: Effect.gen(function* () {
+      const disk = yield* Disk
+      for (const fresh of [true, false]) {
+        const folder = [`f ${fresh}`]
+        yield* disk.makeFolder(folder, "shared")
+        const all = [newFile("a", "one"), { ...newFile("a", "two"), temporary: "t-other" }]
+        const outcomes = yield* disk.placeAll(place(folder, all, { staging: [], fresh }))
+        yield* equal("outcomes", codes(outcomes), ["placed", "placed"])
+        yield* equal("content", contents(yield* disk.readAll(folder, ["a"], 100)), ["two"])
+      }
+      const missing = place(["f"], [{ ...newFile("a", "one"), temporary: "f" }], { staging: [], fresh: true })
+      yield* equal("a new folder that is missing", yield* code("missing", disk.placeAll(missing)), "ENOENT")
+      yield* equal("all", yield* namesIn([]), ["folder f false", "folder f true"])
+    })
+  },
+  {
     name: "a small file may come in as many parts as it has bytes",
     effect: Effect.gen(function* () {
       const disk = yield* Disk
@@ -451,7 +470,8 @@ export const diskContract: ReadonlyArray<ContractCase<Disk>> = [
       yield* disk.makeFolder(["staging"], "private")
       yield* disk.makeFolder(["folder"], "shared")
       yield* save(["staging", "t-taken"], "somebody's")
-      const all = [newFile("folder", "x"), newFile("ok", "y"), newFile("..", "z"), newFile("taken", "w")]
+      const nameless = { ...newFile("..", "z"), temporary: "t-taken" }
+      const all = [newFile("folder", "x"), newFile("ok", "y"), nameless, newFile("taken", "w")]
       for (const likeReplaced of [true, false]) {
         const outcomes = yield* disk.placeAll(place([], all, { likeReplaced }))
         yield* equal("outcomes", codes(outcomes), ["EISDIR", "placed", "EINVAL", "EEXIST"])
