@@ -171,9 +171,15 @@ const dropTemporary = ({ below, temporary }: World, one: Temporary): boolean => 
   return wasThere
 }
 
-/** The same path without what means nothing. */
+/** The same path without what means nothing; `..` means the folder above, and nothing is above `/`. */
 const plainPath = (path: string): string => {
-  const parts = path.split("/").filter((part) => part !== "" && part !== ".")
+  const parts: Array<string> = []
+  for (const part of path.split("/")) {
+    if (part === "" || part === ".") continue
+    const isUp = part === ".." && (path.startsWith("/") || (parts.length > 0 && parts.at(-1) !== ".."))
+    if (isUp) parts.pop()
+    else parts.push(part)
+  }
   return `${path.startsWith("/") ? "/" : ""}${parts.join("/")}`
 }
 
@@ -194,6 +200,9 @@ const foldersOf = (path: string): ReadonlyArray<string> => {
 /** What stands at a path, or why nothing does. */
 const standing = (world: World, path: string): MemoryFile | "folder" | "ENOENT" | "ENOTDIR" | "ENAMETOOLONG" => {
   const plain = plainPath(path)
+  // Only a folder that is there has one above it.
+  const up = path.endsWith("/..") || path.includes("/../") ? beforeUp(world, path) : "folder"
+  if (up !== "folder") return up
   const file = world.files.get(plain)
   if (file !== undefined) return /\/\.?$/.test(path) ? "ENOTDIR" : file
   if (isFolderAt(world, plain)) return "folder"
@@ -204,6 +213,13 @@ const standing = (world: World, path: string): MemoryFile | "folder" | "ENOENT" 
     return isTooLong(at) ? "ENAMETOOLONG" : "ENOENT"
   }
   return "ENOENT"
+}
+
+/** What stands before the last `..` of a path, as far as it is no folder. */
+const beforeUp = (world: World, path: string): "folder" | "ENOENT" | "ENOTDIR" | "ENAMETOOLONG" => {
+  const end = path.endsWith("/..") ? path.length - 3 : path.lastIndexOf("/../")
+  const there = standing(world, path.slice(0, end))
+  return typeof there === "object" ? "ENOTDIR" : there
 }
 
 const isFolderAt = (world: World, plain: string): boolean =>
@@ -362,8 +378,10 @@ const standingNames = (
   })
 ]
 
-const complete = ({ files, folders }: World, beginning: string): ReadonlyArray<string> => {
+const complete = (world: World, beginning: string): ReadonlyArray<string> => {
+  const { files, folders } = world
   const typed = beginning.slice(0, beginning.lastIndexOf("/") + 1)
+  if (standing(world, typed) !== "folder") return []
   const [folder, start] = [inside(plainPath(typed)), beginning.slice(typed.length)]
   return (
     byPart([...files.keys(), ...Array.from(folders, (path) => `${path}/`)], folder + start)

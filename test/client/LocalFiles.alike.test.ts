@@ -28,9 +28,43 @@ import * as DigestPortable from "../../src/domain/file/DigestPortable.ts"
 const longest = "n".repeat(255)
 const long = "n".repeat(256)
 const wide = "ä".repeat(128)
-const common = ["a", "b", "a/a", "a/b", "b/a", "b/b", "a/a/a", "a/b/a", "b/a/b"] as const
+const common = [
+  "a",
+  "b",
+  "a/a",
+  "a/b",
+  "b/a",
+  "b/b",
+  "a/a/a",
+  "a/b/a",
+  "b/a/b",
+  "a-b",
+  "a.b/c",
+  ".h",
+  ".h/x",
+  "a/.h",
+  "Z"
+] as const
 const Name = Schema.Literals([...common, ...common, longest, `a/${longest}`, long, `a/${long}`, `${wide}/a`])
-const Path = Schema.Literals([...Name.literals, "a/", "./a", "b/.", "a//b", `${long}/`])
+const Path = Schema.Literals([
+  ...Name.literals,
+  "a/",
+  "./a",
+  "",
+  ".",
+  "/",
+  "a/.",
+  "a/b/",
+  ".h/",
+  "a/..",
+  "a/../b",
+  "b/../b/a",
+  "a/b/..",
+  "a/../b/../a",
+  "b/.",
+  "a//b",
+  `${long}/`
+])
 const content = {
   length: Schema.Literals([0, 3, 200]),
   modified: Schema.Literals([1_000, 5_000]),
@@ -228,6 +262,20 @@ describe("the local files in memory", () => {
         assert.deepStrictEqual(JSON.parse(here), JSON.parse(there))
       }).pipe(Effect.scoped, Effect.provideService(Durability, "os")),
     { arbitrary: { runs: 120 } }
+  )
+
+  it.live("take the folder above one that is there, and no other", () =>
+    Effect.gen(function* () {
+      const files = yield* LocalFiles
+      yield* files.tree("/r/a", true)
+      const staging = yield* files.stage("/r/a/../b", { size: 0, modified: 1 })
+      yield* staging.commit({ size: 0, digest: digestOf(yield* Digest, []) })
+      const look = (path: string) => Effect.map(files.look(path), (found) => found?.kind)
+      const paths = ["/r/b", "/r/a/../b", "/r/a/..", "/../r/b", "/r/none/../b", "/r/b/../b"]
+      const kinds = ["file", "file", "folder", "file", undefined, undefined]
+      assert.deepStrictEqual(yield* Effect.forEach(paths, look), kinds)
+      assert.deepStrictEqual(yield* files.complete("/r/none/../"), [])
+    }).pipe(Effect.scoped, Effect.provide(memory))
   )
 
   it.live("place and find the files of a large tree without looking at all of it for each", () =>
