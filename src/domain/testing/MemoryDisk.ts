@@ -477,6 +477,7 @@ const diskFile = (
     setModified: (milliseconds) => run("setModified", (now) => setModified(node, milliseconds, now)),
     setExecutable: (executable) =>
       run("setExecutable", (now) => {
+        if (node.executable === executable) return
         node.executable = executable
         node.changed = now
       }),

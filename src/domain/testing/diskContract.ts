@@ -155,7 +155,10 @@ export const diskContract: ReadonlyArray<ContractCase<Disk>> = [
     effect: Effect.gen(function* () {
       const disk = yield* Disk
       const file = yield* disk.create(["a"])
-      yield* equal("a new file", (yield* file.stat).executable, false)
+      const { changedNanoseconds, executable } = yield* file.stat
+      yield* equal("a new file", executable, false)
+      yield* file.setExecutable(false)
+      yield* equal("as it was", (yield* file.stat).changedNanoseconds, changedNanoseconds)
       yield* file.setExecutable(true)
       yield* equal("set", [(yield* file.stat).executable, (yield* disk.stat(["a"])).executable], [true, true])
       yield* disk.rename(["a"], ["b"])
