@@ -1,0 +1,183 @@
+/**
+ * One session with many commands at once: each may be interrupted, and the session closed or its server stopped, at any
+ * step. All of them end, none is ended by another's interruption, and nothing is left.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, type Fiber, Layer, Scheduler, Scope, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import * as Client from "../../src/client/Client.ts"
+import type { ClientSession } from "../../src/client/ClientSession.ts"
+import { FileName } from "../../src/domain/file/FileName.ts"
+import * as Fixture from "../../src/domain/testing/Fixture.ts"
+import { MemoryNetwork } from "../../src/domain/testing/MemorySocket.ts"
+import { layer, settle, Watch } from "../server/world.ts"
+
+const sizes = [10, 3000, 300_000, 1_500_000]
+const names = ["a", "b", "c/d", "e"].map((name) => FileName.make(name))
+
+/** Draws of one seed. */
+const draws = (seed: number) => {
+  const next = Fixture.seeded(seed)
+  const below = (count: number): number => Math.floor(next() * count)
+  const of = <A>(all: ReadonlyArray<A>, otherwise: A): A => all[below(all.length)] ?? otherwise
+  return { below, of, chance: (share: number): boolean => next() < share }
+}
+
+type Draws = ReturnType<typeof draws>
+
+const sink = () => Effect.succeed(Fixture.sink())
+
+const command = (session: ClientSession, { below, of }: Draws) => {
+  const name = of(names, FileName.make("a"))
+  const source = Fixture.source(Fixture.bytes(1 + below(5), of(sizes, 10)))
+  const take = () => Effect.void
+  const all = {
+    upload: Effect.asVoid(session.upload(name, source)),
+    download: Effect.asVoid(session.download(name, sink)),
+    update: Effect.asVoid(session.update(name, source, sink)),
+    para: Effect.asVoid(session.para(name, source)),
+    fetch: Stream.runDrain(session.fetch),
+    "fetch alike": Stream.runDrain(session.fetchWith({ alike: names, digests: true })),
+    "fetch to get": Effect.scoped(Effect.andThen(session.fetchToGet(names), session.downloadBundle(names, take))),
+    "download together": Effect.asVoid(session.downloadBundle(names, take)),
+    describe: Effect.asVoid(session.describe(name)),
+    remove: Effect.asVoid(session.remove(name)),
+    rename: Effect.asVoid(session.rename(name, of(names, name), { replace: true }))
+  }
+  const [what, work] = of(Object.entries(all), ["fetch", all.fetch])
+  return { what, work }
+}
+
+type Failed = Effect.Error<ReturnType<typeof command>["work"]>
+
+interface Running {
+  readonly what: string
+  readonly fiber: Fiber.Fiber<void, Failed>
+  interrupted: boolean
+}
+
+/** What may come over all commands in their middle. */
+const events = ["nothing", "the scope is closed", "the server stops", "closed", "closed, and the scope"] as const
+
+const happening = (
+  event: (typeof events)[number],
+  session: ClientSession,
+  scope: Scope.Closeable,
+  world: Scope.Closeable
+) => {
+  const closeScope = Scope.close(scope, Exit.void)
+  switch (event) {
+    case "nothing":
+      return Effect.void
+    case "the scope is closed":
+      return closeScope
+    case "the server stops":
+      return Scope.close(world, Exit.void)
+    case "closed":
+      return session.close
+    case "closed, and the scope":
+      return Effect.andThen(session.close, closeScope)
+  }
+}
+
+const yields = (count: number) =>
+  Effect.forEach(Array.from({ length: count }), () => Effect.yieldNow, { discard: true })
+
+/** Two minutes, which is longer than anybody waits for anything. */
+const longAfter = Effect.forEach(
+  Array.from({ length: 60 }),
+  () => Effect.andThen(settle, TestClock.adjust("2 seconds")),
+  { discard: true }
+)
+
+const begin = Effect.fnUntraced(function* (session: ClientSession, drawn: Draws) {
+  const running: Array<Running> = []
+  for (let left = 1 + drawn.below(12); left > 0; left--) {
+    const { what, work } = command(session, drawn)
+    // How many steps a fiber takes before others have their turn: so they meet at other places with each seed.
+    const inTurns = Effect.provideService(work, Scheduler.MaxOpsBeforeYield, 3 + drawn.below(60))
+    running.push({ what, fiber: yield* Effect.forkDetach(inTurns), interrupted: false })
+    yield* yields(drawn.below(4))
+  }
+  return running
+})
+
+/** Whether this may be the end of a command. */
+const isSound = (event: (typeof events)[number], { fiber, interrupted }: Running): boolean => {
+  const exit = fiber.pollUnsafe()
+  if (exit === undefined) return false
+  if (Exit.isSuccess(exit)) return true
+  return exit.cause.reasons.every((reason) => {
+    if (reason._tag === "Interrupt") return interrupted
+    if (reason._tag === "Die") return false
+    const { error } = reason
+    if (event !== "nothing") return error._tag !== "ProtocolBroken"
+    return error._tag === "RequestRefused" && error.reason !== "draining"
+  })
+}
+
+const run = Effect.fnUntraced(function* (seed: number) {
+  const drawn = draws(seed)
+  const world = yield* Scope.make()
+  const scope = yield* Scope.make()
+  const files = names.map((name, index) => ({ name, content: Fixture.bytes(9, sizes[index] ?? 0) }))
+  const context = yield* Layer.buildWithScope(layer({ files }), world)
+  yield* Effect.gen(function* () {
+    const { held } = yield* Watch
+    const { dial } = yield* MemoryNetwork
+    const eager = drawn.chance(0.5)
+    const connecting = Client.connect({ server: "memory", dial, ...Fixture.ada, eager })
+    const session = yield* Effect.provideService(connecting, Scope.Scope, scope)
+    const running = yield* begin(session, drawn)
+    const event = drawn.of(events, "nothing")
+    let ending: Fiber.Fiber<void> | undefined
+    for (let step = 0; step < 30; step++) {
+      yield* yields(drawn.below(30))
+      const one = drawn.chance(0.3) ? running[drawn.below(running.length)] : undefined
+      if (one !== undefined) {
+        one.interrupted = true
+        one.fiber.interruptUnsafe()
+      }
+      if (step === 15) ending = yield* Effect.forkDetach(happening(event, session, scope, world))
+    }
+    yield* longAfter
+    const wrong = running.filter((one) => !isSound(event, one))
+    assert.deepStrictEqual(
+      wrong.map(({ fiber, what }) => [what, fiber.pollUnsafe()]),
+      [],
+      `seed ${seed}: ${event}`
+    )
+    assert.isDefined(ending?.pollUnsafe(), `seed ${seed}: ${event}`)
+    if (event === "nothing") {
+      // Interruptions alone leave it as good as it was.
+      const after = yield* Effect.forkDetach(
+        Effect.forEach(names, (name) => session.upload(name, Fixture.source(Fixture.bytes(3, 200_000))), {
+          concurrency: names.length,
+          discard: true
+        })
+      )
+      yield* longAfter
+      assert.deepStrictEqual(after.pollUnsafe(), Exit.void, `seed ${seed}`)
+    }
+    const over = Effect.andThen(Scope.close(scope, Exit.void), Scope.close(world, Exit.void))
+    const end = yield* Effect.forkDetach(over)
+    yield* longAfter
+    assert.deepStrictEqual(end.pollUnsafe(), Exit.void, `seed ${seed}: ${event}`)
+    assert.deepStrictEqual(held, { stagings: 0, files: 0 }, `seed ${seed}: ${event}`)
+  }).pipe(Effect.provideContext(context), Effect.provideService(Scheduler.MaxOpsBeforeYield, 3 + drawn.below(60)))
+})
+
+describe("a session with many commands", () => {
+  for (const from of [0, 1000]) {
+    it.effect(
+      `that ends or is used on at any step leaves none of them waiting: seeds from ${from}`,
+      () =>
+        Effect.forEach(
+          Array.from({ length: 40 }, (_, index) => from + index),
+          run,
+          { discard: true }
+        ),
+      120_000
+    )
+  }
+})
