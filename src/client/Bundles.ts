@@ -203,7 +203,7 @@ export const make = Effect.fnUntraced(function* (
     const of = (position: number): number => missing[position]?.index ?? position
     const refusals = yield* ask(
       missing.map(({ name }) => name),
-      (some) => take(some.map((file) => Object.assign(file, { index: of(file.index) }))),
+      (some) => take(some.map((file) => ({ ...file, index: of(file.index) }))),
       (bytes) => onCrossed(had + bytes)
     )
     return new Map(Array.from(refusals, ([position, refusal]) => [of(position), refusal]))
@@ -218,8 +218,6 @@ export const make = Effect.fnUntraced(function* (
       return yield* answers(request, names, (packed) =>
         Effect.gen(function* () {
           const files = yield* sentIn(packed, from, names.length)
-          // Before whoever takes them gives them places of its own.
-          const positions = files.map(({ index }) => index)
           from = (files.at(-1)?.index ?? 0) + 1
           const total = files.reduce((sum, { size }) => sum + size, 0)
           const room = roomsKept.pop() ?? new Uint8Array(bundleBytesMax)
@@ -230,7 +228,7 @@ export const make = Effect.fnUntraced(function* (
           // How long it takes is no silence of the server's.
           yield* requests.apart(take(files.map((file, index) => Object.assign(file, { parts: contents[index] ?? [] }))))
           if (roomsKept.length < bundlesAheadMax) roomsKept.push(room)
-          return positions
+          return files.map(({ index }) => index)
         })
       )
     }).pipe(Effect.scoped, ahead.withPermit)
@@ -248,11 +246,7 @@ export const make = Effect.fnUntraced(function* (
 
   const download: Bundles["download"] = (names, take, onCrossed = () => {}) =>
     inBundles(names, new Map<number, RequestRefused>(), costOfName, onCrossed, (some, onCrossed, placeOf) =>
-      downloadOne(
-        some,
-        (files) => take(files.map((file) => Object.assign(file, { index: placeOf(file.index) }))),
-        onCrossed
-      )
+      downloadOne(some, (files) => take(files.map((file) => ({ ...file, index: placeOf(file.index) }))), onCrossed)
     )
 
   return { upload, download, along }

@@ -23,6 +23,7 @@ import {
   resumeBytesMin
 } from "../domain/limits.ts"
 import type { Source, SourceShrank } from "../domain/transfer/Outgoing.ts"
+import { contentBytesIn } from "../domain/wire/Frame.ts"
 import type { ServerMessage, SignatureOffer } from "../domain/wire/Message.ts"
 import { packRanges } from "../domain/file/Packed.ts"
 import * as Answers from "./Answers.ts"
@@ -220,8 +221,7 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<ClientSession, never, Digest> {
   const digest = yield* Digest
   const { received: ours } = yield* Owned
-  // A larger record would end the session, and content in pieces of nothing would never leave.
-  const contentBytesMax = wantedBytesMax >= 1 ? Math.min(contentBlockBytes, Math.floor(wantedBytesMax)) : 1
+  const contentBytesMax = contentBytesIn(wantedBytesMax)
   // Content of one request never mixes with another's: one sender at a time.
   const content = yield* Semaphore.make(1)
   /** A transfer that fails is cancelled before the next one begins: content is legal only for the one that is on. */

@@ -83,7 +83,7 @@ const run = Effect.fnUntraced(function* (settings: Settings) {
   // One after the other: what is asked of the person first is what is wrong first.
   const services = Layer.mergeAll(store, keptSignatures(folder)).pipe(
     Layer.provideMerge(accounts({ ...settings.listen, ...(given !== undefined && { host: givenHost }) }, folder)),
-    Layer.provideMerge(Layer.effectDiscard(Effect.andThen(lockBoth(folder, root), lockRoot(root)))),
+    Layer.provideMerge(Layer.effectDiscard(lockBoth(folder, root))),
     Layer.provideMerge(AccountsFile.layer(folder))
   )
   let telling: Fiber.Fiber<void> | undefined
@@ -166,11 +166,12 @@ const accounts = ({ host, proxies }: Pick<Listen, "host" | "proxies">, folder: s
     })
   )
 
-/** The root is asked for only where the state is taken: whose server that is decides what helps. */
+/** The root is asked for also where the state is taken: whose server that is decides what helps. */
 const lockBoth = Effect.fnUntraced(function* (folder: string, root: string) {
   yield* Effect.catchTag(lockState(folder), "LockHeld", () =>
     Effect.andThen(lockRoot(root), Effect.fail(stateTaken(folder)))
   )
+  yield* lockRoot(root)
 })
 
 /** Whoever changes accounts or serves them is alone with the state. */

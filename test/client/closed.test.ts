@@ -10,26 +10,17 @@ import type { ClientSession } from "../../src/client/ClientSession.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import { MemoryNetwork } from "../../src/domain/testing/MemorySocket.ts"
-import { layer, settle, Watch } from "../server/world.ts"
+import { type Draw, drawer } from "../draw.ts"
+import { layer, settle, Watch, yields } from "../server/world.ts"
 
 const sizes = [10, 3000, 300_000, 1_500_000]
 const names = ["a", "b", "c/d", "e"].map((name) => FileName.make(name))
 
-/** Draws of one seed. */
-const draws = (seed: number) => {
-  const next = Fixture.seeded(seed)
-  const below = (count: number): number => Math.floor(next() * count)
-  const of = <A>(all: ReadonlyArray<A>, otherwise: A): A => all[below(all.length)] ?? otherwise
-  return { below, of, chance: (share: number): boolean => next() < share }
-}
-
-type Draws = ReturnType<typeof draws>
-
 const sink = () => Effect.succeed(Fixture.sink())
 
-const command = (session: ClientSession, { below, of }: Draws) => {
-  const name = of(names, FileName.make("a"))
-  const source = Fixture.source(Fixture.bytes(1 + below(5), of(sizes, 10)))
+const command = (session: ClientSession, { below, one }: Draw) => {
+  const name = one(names)
+  const source = Fixture.source(Fixture.bytes(1 + below(5), one(sizes)))
   const take = () => Effect.void
   const all = {
     upload: Effect.asVoid(session.upload(name, source)),
@@ -42,9 +33,9 @@ const command = (session: ClientSession, { below, of }: Draws) => {
     "download together": Effect.asVoid(session.downloadBundle(names, take)),
     describe: Effect.asVoid(session.describe(name)),
     remove: Effect.asVoid(session.remove(name)),
-    rename: Effect.asVoid(session.rename(name, of(names, name), { replace: true }))
+    rename: Effect.asVoid(session.rename(name, one(names), { replace: true }))
   }
-  const [what, work] = of(Object.entries(all), ["fetch", all.fetch])
+  const [what, work] = one(Object.entries(all))
   return { what, work }
 }
 
@@ -80,9 +71,6 @@ const happening = (
   }
 }
 
-const yields = (count: number) =>
-  Effect.forEach(Array.from({ length: count }), () => Effect.yieldNow, { discard: true })
-
 /** Two minutes, which is longer than anybody waits for anything. */
 const longAfter = Effect.forEach(
   Array.from({ length: 60 }),
@@ -90,7 +78,7 @@ const longAfter = Effect.forEach(
   { discard: true }
 )
 
-const begin = Effect.fnUntraced(function* (session: ClientSession, drawn: Draws) {
+const begin = Effect.fnUntraced(function* (session: ClientSession, drawn: Draw) {
   const running: Array<Running> = []
   for (let left = 1 + drawn.below(12); left > 0; left--) {
     const { what, work } = command(session, drawn)
@@ -117,7 +105,7 @@ const isSound = (event: (typeof events)[number], { fiber, interrupted }: Running
 }
 
 const run = Effect.fnUntraced(function* (seed: number) {
-  const drawn = draws(seed)
+  const drawn = drawer(seed)
   const world = yield* Scope.make()
   const scope = yield* Scope.make()
   const files = names.map((name, index) => ({ name, content: Fixture.bytes(9, sizes[index] ?? 0) }))
@@ -129,7 +117,7 @@ const run = Effect.fnUntraced(function* (seed: number) {
     const connecting = Client.connect({ server: "memory", dial, ...Fixture.ada, eager })
     const session = yield* Effect.provideService(connecting, Scope.Scope, scope)
     const running = yield* begin(session, drawn)
-    const event = drawn.of(events, "nothing")
+    const event = drawn.one(events)
     let ending: Fiber.Fiber<void> | undefined
     for (let step = 0; step < 30; step++) {
       yield* yields(drawn.below(30))

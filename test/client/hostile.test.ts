@@ -31,7 +31,7 @@ import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as HostileServer from "../../src/domain/testing/HostileServer.ts"
 import { pair } from "../../src/domain/testing/MemorySocket.ts"
 import type { ServerMessage } from "../../src/domain/wire/Message.ts"
-import { settle } from "../server/world.ts"
+import { settle, yields } from "../server/world.ts"
 import * as slowSocket from "../slowSocket.ts"
 import { baseOf, key, wholeOf } from "../domain/transfer/deltas.ts"
 
@@ -136,7 +136,7 @@ describe("a command that was never said", () => {
           const fiber = yield* Effect.forkChild(
             Effect.provideService(session.describe(name), Scheduler.MaxOpsBeforeYield, budget)
           )
-          yield* Effect.forEach(Array.from({ length: turns }), () => Effect.yieldNow, { discard: true })
+          yield* yields(turns)
           yield* Fiber.interrupt(fiber)
         }
         yield* settle
@@ -640,7 +640,7 @@ describe("a server hears of a client", () => {
         for (let turns = 0; turns < 60; turns += 1) {
           const before = Effect.provideService(session.upload(name, small), Scheduler.MaxOpsBeforeYield, budget)
           const fiber = yield* Effect.forkChild(before, { startImmediately: true })
-          yield* Effect.forEach(Array.from({ length: turns }), () => Effect.yieldNow)
+          yield* yields(turns)
           yield* Fiber.interrupt(fiber)
         }
       }
@@ -950,7 +950,7 @@ describe("a connection that is of no more use", () => {
           )
           const work = Effect.provideService(session.describe(name), Scheduler.MaxOpsBeforeYield, budget)
           const fiber = yield* Effect.forkChild(work, { startImmediately: true })
-          yield* Effect.forEach(Array.from({ length: turns }), () => Effect.yieldNow)
+          yield* yields(turns)
           yield* Fiber.interrupt(fiber)
           for (let turn = 0; turn < 3; turn += 1) yield* settle
           if (session.ended()) assert.isTrue(gone, `budget ${budget}, turns ${turns}`)
@@ -991,7 +991,7 @@ describe("files that came along with a listing", () => {
           const fiber = yield* Effect.forkChild(Effect.provideService(listing, Scheduler.MaxOpsBeforeYield, budget), {
             startImmediately: true
           })
-          yield* Effect.forEach(Array.from({ length: turns }), () => Effect.yieldNow)
+          yield* yields(turns)
           yield* Fiber.interrupt(fiber)
           yield* settle
           const later = yield* Effect.forkChild(Effect.exit(session.downloadBundle([name], () => Effect.void)))

@@ -14,6 +14,7 @@ import type { HostileSession } from "../../src/domain/testing/HostileServer.ts"
 import type { ClientMessage, ServerMessage } from "../../src/domain/wire/Message.ts"
 import { RefusalReason } from "../../src/domain/wire/Refusal.ts"
 import { blockHash, blockRules, makeCutter, type Piece } from "../../src/domain/transfer/Signature.ts"
+import { pick } from "../draw.ts"
 import { type Base, baseOf, cutAll, digest, key, splice, wholeOf } from "../domain/transfer/deltas.ts"
 
 /** What no terminal may be given. */
@@ -47,10 +48,6 @@ export const contents = [0, 1, 10, 300, 40_000, 70_000, 200_000, 1_200_000].map(
 // What goes on from an older copy: something is put in, and something is another.
 const [large = new Uint8Array()] = contents.slice(-1)
 contents.push(splice(large, 300_000, 0, Fixture.bytes(1, 5000)), splice(large, 700_000, 100, Fixture.bytes(2, 100)))
-
-/** One of them. */
-export const pick = <A>(random: () => number, [first, ...others]: readonly [A, ...ReadonlyArray<A>]): A =>
-  others[Math.floor(random() * (others.length + 1))] ?? first
 
 /** What a liar is made of. */
 interface Liar {

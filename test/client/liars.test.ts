@@ -28,11 +28,10 @@ import * as HostileServer from "../../src/domain/testing/HostileServer.ts"
 import * as MemoryDisk from "../../src/domain/testing/MemoryDisk.ts"
 import { pair } from "../../src/domain/testing/MemorySocket.ts"
 import { quickCrypto } from "../crypto.ts"
+import { pick } from "../draw.ts"
 import { settle } from "../server/world.ts"
 import * as DiskFiles from "./diskFiles.ts"
 import * as Liar from "./liar.ts"
-
-const { pick } = Liar
 
 type Services = Layer.Success<typeof quickCrypto>
 

@@ -14,7 +14,7 @@ import { Seats } from "../../src/server/Seats.ts"
 import { defaultLimits, ServerLimits } from "../../src/server/ServerLimits.ts"
 import { ServerStatus } from "../../src/server/ServerStatus.ts"
 import { seatLost } from "./seatLost.ts"
-import { logTo, Watch, watchLayer } from "./world.ts"
+import { logTo, Watch, watchLayer, yields } from "./world.ts"
 
 class AtWork extends Context.Service<AtWork, Effect.Success<typeof Doorman.make>>()("test/server/AtWork") {}
 
@@ -227,7 +227,7 @@ describe("Doorman", () => {
         }
         // As a clock does: it wakes who sleeps, and waits for nobody.
         const waking = yield* Effect.forkChild(TestClock.adjust(endsToldMilliseconds), { startImmediately: true })
-        yield* Effect.forEach(Array.from({ length: turns }), () => Effect.yieldNow)
+        yield* yields(turns)
         yield* doorman.close
         yield* Scope.close(scope, Exit.void)
         yield* Fiber.interrupt(waking)

@@ -22,10 +22,9 @@ import { Audit } from "../../src/server/Audit.ts"
 import { Seats } from "../../src/server/Seats.ts"
 import * as Server from "../../src/server/Server.ts"
 import { quickCrypto } from "../crypto.ts"
+import { pick } from "../draw.ts"
 import * as LyingClient from "./lyingClient.ts"
 import { connect, settle } from "./world.ts"
-
-const { pick } = LyingClient
 
 /** What one life is about. */
 interface Life {

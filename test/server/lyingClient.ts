@@ -14,6 +14,7 @@ import * as HostileClient from "../../src/domain/testing/HostileClient.ts"
 import { MemoryNetwork } from "../../src/domain/testing/MemorySocket.ts"
 import { shortDigest } from "../../src/domain/transfer/Signature.ts"
 import type { ClientMessage, ServerMessage } from "../../src/domain/wire/Message.ts"
+import { pick } from "../draw.ts"
 import { settle } from "./world.ts"
 
 /** Names that meet: the same for a server, or one a folder of the other. Some come more often. */
@@ -30,10 +31,6 @@ const contents = [
   large.with(600_000, 1),
   large.subarray(0, resumeBytesMin + 50_000)
 ]
-
-/** One of them. */
-export const pick = <A>(random: () => number, [first, ...others]: readonly [A, ...ReadonlyArray<A>]): A =>
-  others[Math.floor(random() * (others.length + 1))] ?? first
 
 /** What a liar is made of. */
 export interface Liar {

@@ -23,7 +23,7 @@ import { defaultLimits, ServerLimits } from "../../src/server/ServerLimits.ts"
 import { ServerStatus } from "../../src/server/ServerStatus.ts"
 import { SignatureMaker } from "../../src/server/SignatureMaker.ts"
 import { quickCrypto } from "../crypto.ts"
-import { dial } from "./world.ts"
+import { dial, yields } from "./world.ts"
 
 const name = FileName.make("a")
 
@@ -59,7 +59,7 @@ const stoppedAfter = Effect.fnUntraced(function* (turns: number, budget: number)
       yield* Effect.never
     }).pipe(Effect.scoped, Effect.provideContext(server))
   )
-  yield* Effect.forEach(Array.from({ length: turns }), () => Effect.yieldNow, { discard: true })
+  yield* yields(turns)
   const begun = transfers
   yield* Fiber.join(yield* Effect.forkChild(Scope.close(running, Exit.void)))
   yield* Fiber.interrupt(client)

@@ -241,5 +241,9 @@ export const connect = (
     Client.connect({ server: "memory", dial: Effect.map(network.dial, through), ...who })
   )
 
+/** Gives all others so many turns. */
+export const yields = (turns: number) =>
+  Effect.forEach(Array.from({ length: turns }), () => Effect.yieldNow, { discard: true })
+
 /** Lets everything run that can run without time passing. */
-export const settle = Effect.forEach(Array.from({ length: 50 }), () => Effect.yieldNow, { discard: true })
+export const settle = yields(50)

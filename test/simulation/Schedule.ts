@@ -5,7 +5,7 @@
  */
 import type { Faults } from "../../src/domain/testing/FaultySocket.ts"
 import type { Quota } from "../../src/domain/store/Meter.ts"
-import * as Fixture from "../../src/domain/testing/Fixture.ts"
+import { type Draw, drawer } from "../draw.ts"
 import * as Content from "./Content.ts"
 
 /** What a client is asked to do. */
@@ -94,24 +94,6 @@ export const ownerOf = (client: number): "ada" | "grace" => (client < 2 ? "ada" 
 
 /** The fourth is the first on some machines. */
 export const names = ["a", "folder/b", "folder/deep/c", "A"]
-
-type Draw = ReturnType<typeof drawer>
-
-const drawer = (seed: number) => {
-  const next = Fixture.seeded(seed)
-  const below = (bound: number): number => Math.floor(next() * bound)
-  return {
-    below,
-    chance: (probability: number): boolean => next() < probability,
-    one: <A>(all: ReadonlyArray<A>): A => {
-      const found = all[below(all.length)]
-      if (found === undefined) throw new Error("nothing to choose from")
-      return found
-    },
-    /** up to a bound, small ones as likely as large ones */
-    upTo: (bound: number): number => Math.floor(bound ** next())
-  }
-}
 
 // -----------------------------------------------------------------------------
 // Commands

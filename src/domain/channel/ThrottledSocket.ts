@@ -6,13 +6,9 @@
 import { Effect } from "effect"
 import { Socket } from "effect/socket"
 import * as Bytes from "../Bytes.ts"
-import {
-  contentBlockBytes,
-  throttledPieceBytesMax,
-  throttledPiecesPerSecond,
-  throttledRecordsPerSecond
-} from "../limits.ts"
+import { throttledPieceBytesMax, throttledPiecesPerSecond, throttledRecordsPerSecond } from "../limits.ts"
 import * as Monotonic from "../Monotonic.ts"
+import { contentBytesIn } from "../wire/Frame.ts"
 import * as TokenBucket from "./TokenBucket.ts"
 
 /** Bytes each second, at least 1; without one a direction is as quick as it can be. */
@@ -36,7 +32,7 @@ export const make = (rates: Rates): Effect.Effect<(socket: Socket.Socket) => Soc
 
 /** How much content a record holds at most at that rate: only a record that has left is progress. */
 export const contentBytesMax = ({ up = Number.POSITIVE_INFINITY }: Rates): number =>
-  Math.max(1, Math.min(contentBlockBytes, Math.floor(up / throttledRecordsPerSecond)))
+  contentBytesIn(up / throttledRecordsPerSecond)
 
 /** One direction of all sockets. */
 interface Line {

@@ -10,7 +10,14 @@
  */
 import { Result, Schema } from "effect"
 import * as Bytes from "../Bytes.ts"
-import { frameHeaderBytes, messageBytesMax, recordFramesMax, recordPlaintextBytesMax, requestIdMax } from "../limits.ts"
+import {
+  contentBlockBytes,
+  frameHeaderBytes,
+  messageBytesMax,
+  recordFramesMax,
+  recordPlaintextBytesMax,
+  requestIdMax
+} from "../limits.ts"
 
 /** Which request a frame belongs to; 0 is the connection itself. */
 export const RequestId = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: requestIdMax })).pipe(
@@ -67,6 +74,13 @@ export const encode = (frame: Frame): Bytes.Parts =>
 /** How many bytes `encode` gives. */
 export const encodedLength = (frame: Frame): number =>
   frameHeaderBytes + (frame.kind === "message" ? frame.body.length : Bytes.lengthOf(frame.parts))
+
+/**
+ * How much content goes into a frame where so much is wanted, bytes. Of more than a block whoever receives it would end
+ * the session, and content in pieces of nothing would never leave.
+ */
+export const contentBytesIn = (wanted: number): number =>
+  wanted >= 1 ? Math.min(contentBlockBytes, Math.floor(wanted)) : 1
 
 /**
  * All frames of one record's plaintext, at most `recordFramesMax` of them. The parts are walked once, so the work grows
