@@ -13,6 +13,7 @@ import { Effect, Exit, Layer, Predicate, Redacted } from "effect"
 import { printable } from "../domain/file/Printable.ts"
 import { foregroundLookMilliseconds, shellHistoryLinesMax } from "../domain/limits.ts"
 import { History } from "./History.ts"
+import * as HistorySearchNode from "./HistorySearchNode.ts"
 import { type Completions, LineEditor, type Lines, shortened } from "./LineEditor.ts"
 
 /** One editor of this process's terminal, or of whatever its standard input is. */
@@ -169,10 +170,14 @@ const onTerminal = (history: ReadonlyArray<string>): Terminal => {
     }
   })
   tabs.complete(reader, output)
-  const completing = keysHeld(reader)
-  // A secret is in no history.
+  let newestFirst: ReadonlyArray<string> = history.toReversed()
+  const search = HistorySearchNode.make(reader, () => newestFirst)
+  const searches = (): boolean => asking === "line" && process.env["TERM"] !== "dumb"
+  const completing = keysHeld(reader, (characters, key) => searches() && search.take(characters, key))
   reader.on("history", (history) => {
+    // A secret is in no history.
     if (asking === "secret") history.shift()
+    newestFirst = history
   })
   let leaving = false
   reader.on("line", (text) => (leaving ? received.decline() : received.put(text)))
@@ -247,6 +252,7 @@ const onTerminal = (history: ReadonlyArray<string>): Terminal => {
   const line: Lines["line"] = (prompt, completer) =>
     ask("line", () => {
       complete = completer
+      search.reset()
       reader.setPrompt(prompt)
       // A line that was typed or pasted while another was run has been read unseen.
       const ahead = received.ahead()
@@ -318,13 +324,13 @@ const atOnce = (reader: readline.Interface, output: Writable): void => {
   standsInRow(reader, rows)
 }
 
-/** Keys that were read together with a Tab wait until the line is completed. */
-const keysHeld = (reader: readline.Interface) => {
+/** Keys that were read together with a Tab wait until the line is completed. Those of a search go no further. */
+const keysHeld = (reader: readline.Interface, searched: HistorySearchNode.Keys["take"]) => {
   const take: unknown = Reflect.get(reader, "_ttyWrite")
-  let held: Array<ReadonlyArray<unknown>> | undefined
-  const key = (...pressed: ReadonlyArray<unknown>): void => {
+  let held: Array<Parameters<typeof searched>> | undefined
+  const key = (...pressed: Parameters<typeof searched>): void => {
     if (held !== undefined) held.push(pressed)
-    else if (Predicate.isFunction(take)) Reflect.apply(take, reader, pressed)
+    else if (!searched(...pressed) && Predicate.isFunction(take)) Reflect.apply(take, reader, pressed)
   }
   Object.defineProperty(reader, "_ttyWrite", { value: key })
   return {

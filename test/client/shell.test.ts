@@ -49,7 +49,7 @@ const shell = (
   return opened
 }
 
-const [enter, tab, up, ctrlC, ctrlD] = ["\r", "\t", "\u001b[A", "\u0003", "\u0004"]
+const [enter, tab, up, ctrlC, ctrlD, ctrlR] = ["\r", "\t", "\u001b[A", "\u0003", "\u0004", "\u0012"]
 const history = () => fs.readFileSync(join(folder, "state", "paradrop", "shell-history"), "utf8")
 
 describe.skipIf(!terminal.available)("a shell on a terminal", { timeout: 240_000 }, () => {
@@ -141,6 +141,37 @@ describe.skipIf(!terminal.available)("a shell on a terminal", { timeout: 240_000
     await second.until("paradrop> ")
     second.type(ctrlD)
     assert.strictEqual(await second.ended, 0)
+  })
+
+  it("searches with Ctrl-R what was typed, runs what was found, and forgets a search that is left", async () => {
+    const opened = shell()
+    await opened.until("paradrop> ")
+    opened.type(`lls nowhere${enter}`)
+    await opened.until("paradrop> ")
+    opened.type(`pwd${enter}`)
+    await opened.until("\n/")
+    await opened.until("paradrop> ")
+    opened.type(`half${ctrlR}`)
+    await opened.until("search '': half")
+    opened.type("w")
+    await opened.until("search 'w': pwd")
+    opened.type(ctrlR)
+    await opened.until("search 'w': lls nowhere")
+    opened.type("\u007f")
+    await opened.until("search 'w': pwd")
+    opened.type("\u0007")
+    await opened.until("paradrop> half")
+    opened.type(`${ctrlR}lls n\u001b[D!`)
+    await opened.until("paradrop> lls nowher!e")
+    opened.type(`${ctrlR}pw${ctrlC}`)
+    await opened.until("^C")
+    await opened.until("paradrop> ")
+    // Read at once, as a paste is: the found line is run at Enter, at its own prompt.
+    opened.type(`${ctrlR}pw${enter}`)
+    await opened.until(/paradrop> pwd\s+\/\s+paradrop> /)
+    opened.type(`exit${enter}`)
+    assert.strictEqual(await opened.ended, 0)
+    assert.match(history(), /pwd\npwd\nexit\n$/)
   })
 
   it("takes two Tabs that are read at once for keys, and not for text", async () => {
