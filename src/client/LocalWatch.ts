@@ -7,12 +7,14 @@
  *   A path is a file or a folder with all below it; a file counts as changed too when another is renamed over it, and
  *   when it comes, goes, or comes back. So does a folder, and what is below the new one is said from then on. Systems
  *   lose some now and then: who must be sure also looks without being told.
- * - More may be said than has happened, and several changes may be said once: whoever listens looks for himself.
+ * - More may be said than has happened, and several changes may be said once: whoever listens looks for himself. When
+ *   `localChangesMax` wait to be heard, the watched path itself is said to have changed, for all that come behind.
  * - What cannot be watched is `Blind`, once, in place of its changes; the stream goes on for the others, and never
  *   ends or fails.
  * - Closing the scope of the stream ends the watching.
  */
 import { Context, Effect, Layer, Queue, Stream } from "effect"
+import { localChangesMax } from "../domain/limits.ts"
 
 /** What is said of the paths. */
 export type LocalChange =
@@ -30,6 +32,28 @@ export class LocalWatch extends Context.Service<
   }
 >()("paradrop/client/LocalWatch") {}
 
+/**
+ * Says changes to one who may be slow to hear them.
+ *
+ * @param paths how many are watched: each may be said beyond the limit
+ * @returns takes the watched path, and what is said of it or of something below it
+ */
+export const saying = <E>(queue: Queue.Queue<LocalChange, E>, paths: number) => {
+  const changesMax = localChangesMax + paths
+  /** Said since the queue is full, and so still in it: behind them are others of their kind alone. */
+  const whole = new Set<string>()
+  return (watched: string, change: LocalChange): void => {
+    if (change._tag !== "Changed") return void Queue.offerUnsafe(queue, change)
+    if (Queue.sizeUnsafe(queue) < changesMax) {
+      whole.clear()
+      return void Queue.offerUnsafe(queue, change)
+    }
+    if (whole.has(watched)) return
+    whole.add(watched)
+    Queue.offerUnsafe(queue, { _tag: "Changed", path: watched })
+  }
+}
+
 /** What a test does to the watching in memory. */
 export class MemoryWatch extends Context.Service<
   MemoryWatch,
@@ -44,7 +68,7 @@ export class MemoryWatch extends Context.Service<
 /** Watching in memory: changes are what a test says. */
 export const layerMemory: Layer.Layer<LocalWatch | MemoryWatch> = Layer.effectContext(
   Effect.sync(() => {
-    const streams = new Set<{ readonly paths: ReadonlyArray<string>; readonly tell: (change: LocalChange) => void }>()
+    const streams = new Set<{ readonly paths: ReadonlyArray<string>; readonly tell: ReturnType<typeof saying> }>()
     const isBelow = (folder: string, path: string) =>
       path === folder || path.startsWith(folder.endsWith("/") ? folder : `${folder}/`)
     return Context.empty().pipe(
@@ -53,9 +77,9 @@ export const layerMemory: Layer.Layer<LocalWatch | MemoryWatch> = Layer.effectCo
           Stream.callback<LocalChange>((queue) =>
             Effect.acquireRelease(
               Effect.sync(() => {
-                const stream = { paths, tell: (change: LocalChange) => void Queue.offerUnsafe(queue, change) }
+                const stream = { paths, tell: saying(queue, paths.length) }
                 streams.add(stream)
-                stream.tell({ _tag: "Ready" })
+                Queue.offerUnsafe(queue, { _tag: "Ready" })
                 return stream
               }),
               (stream) => Effect.sync(() => streams.delete(stream))
@@ -66,7 +90,8 @@ export const layerMemory: Layer.Layer<LocalWatch | MemoryWatch> = Layer.effectCo
         say: (change) =>
           Effect.sync(() => {
             for (const { paths, tell } of streams) {
-              if (paths.some((path) => isBelow(path, change.path))) tell(change)
+              const watched = paths.find((path) => isBelow(path, change.path))
+              if (watched !== undefined) tell(watched, change)
             }
           }),
         watching: () => streams.size

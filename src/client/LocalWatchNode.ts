@@ -9,7 +9,7 @@ import { basename, dirname, join } from "node:path"
 import { Deferred, Effect, Layer, Queue, type Scope, Stream } from "effect"
 import { systemCodeOf } from "../domain/SystemCode.ts"
 import * as FolderWatchNode from "./FolderWatchNode.ts"
-import { type LocalChange, LocalWatch } from "./LocalWatch.ts"
+import { type LocalChange, LocalWatch, saying } from "./LocalWatch.ts"
 
 type Say = (change: LocalChange) => void
 
@@ -95,10 +95,10 @@ const watchPath = (path: string, say: Say) =>
 export const layer: Layer.Layer<LocalWatch> = Layer.succeed(LocalWatch, {
   changes: (paths) =>
     Stream.callback<LocalChange>((queue) => {
-      const say: Say = (change) => void Queue.offerUnsafe(queue, change)
+      const say = saying(queue, paths.length)
       return Effect.andThen(
-        Effect.forEach(paths, (path) => watchPath(path, say), { discard: true }),
-        Effect.sync(() => say({ _tag: "Ready" }))
+        Effect.forEach(paths, (path) => watchPath(path, (change) => say(path, change)), { discard: true }),
+        Queue.offer(queue, { _tag: "Ready" })
       )
     })
 })

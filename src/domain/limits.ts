@@ -253,6 +253,9 @@ export const eagerContentBytesMax = 1024 * 1024
  */
 export const stretchAheadMilliseconds = 20
 
+/** Local changes that were said to a watching client and that it has not heard yet. */
+export const localChangesMax = 1_000
+
 /** After a local change a watching client waits until nothing has changed for so long: editors save in steps. */
 export const watchQuietMilliseconds = 300
 

@@ -3,8 +3,9 @@ import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
 import { Effect, Queue, Stream } from "effect"
-import { type LocalChange, layerMemory, LocalWatch, MemoryWatch } from "../../src/client/LocalWatch.ts"
+import { type LocalChange, layerMemory, LocalWatch, MemoryWatch, saying } from "../../src/client/LocalWatch.ts"
 import * as LocalWatchNode from "../../src/client/LocalWatchNode.ts"
+import { localChangesMax } from "../../src/domain/limits.ts"
 import { localWatchContract } from "../../src/client/testing/localWatchContract.ts"
 
 describe("memory", () => {
@@ -19,6 +20,41 @@ describe("memory", () => {
       }).pipe(Effect.provide(layerMemory))
     )
   }
+})
+
+describe("who is slow to hear", () => {
+  it.effect("hears of the watched paths instead of very many changes, and of no path twice for that", () =>
+    Effect.gen(function* () {
+      const queue = yield* Queue.unbounded<LocalChange>()
+      const say = saying(queue, 2)
+      const changed = (path: string) => ({ _tag: "Changed", path }) as const
+      const first = Array.from({ length: localChangesMax + 2 }, (_, index) => changed(`a/${index}`))
+      for (const change of first) say("a", change)
+      say("b", { _tag: "Blind", path: "b", code: "EACCES" })
+      for (let index = 0; index < 5; index += 1) {
+        say("b", changed(`b/${index}`))
+        say("a", changed(`a/x${index}`))
+      }
+      const blind: LocalChange = { _tag: "Blind", path: "b", code: "EACCES" }
+      assert.deepStrictEqual(Array.from(yield* Queue.takeAll(queue)), [...first, blind, changed("b"), changed("a")])
+      // All was heard: each is said again.
+      say("a", changed("a/later"))
+      assert.deepStrictEqual(yield* Queue.takeAll(queue), [changed("a/later")])
+    })
+  )
+
+  it.effect("hears of a path again that was heard meanwhile", () =>
+    Effect.gen(function* () {
+      const queue = yield* Queue.unbounded<LocalChange>()
+      const say = saying(queue, 1)
+      const more = () => say("a", { _tag: "Changed", path: "a/more" })
+      for (let index = 0; index <= localChangesMax + 1; index += 1) more()
+      const last = (yield* Queue.takeAll(queue)).at(-1)
+      assert.deepStrictEqual(last, { _tag: "Changed", path: "a" })
+      for (let index = 0; index <= localChangesMax + 1; index += 1) more()
+      assert.deepStrictEqual((yield* Queue.takeAll(queue)).at(-1), { _tag: "Changed", path: "a" })
+    })
+  )
 })
 
 describe("the file system", () => {
