@@ -14,6 +14,7 @@ export default defineConfig({
       published("paradrop/node", "domain/node.ts"),
       published("paradrop/testing", "domain/testing/index.ts"),
       published("paradrop/server", "server/index.ts"),
+      published("paradrop/server/testing", "server/testing/index.ts"),
       published("paradrop/client", "client/index.ts"),
       published("paradrop/client/node", "client/node.ts"),
       published("paradrop/client/testing", "client/testing/index.ts")

@@ -14,6 +14,8 @@ import { example, text } from "./protocolExample.ts"
 import * as client from "../src/client/index.ts"
 import * as ClientNode from "../src/client/node.ts"
 import * as clientTesting from "../src/client/testing/index.ts"
+import * as server from "../src/server/index.ts"
+import * as serverTesting from "../src/server/testing/index.ts"
 import * as core from "../src/domain/index.ts"
 import * as testing from "../src/domain/testing/index.ts"
 import { checkStore } from "./ownLayers.ts"
@@ -162,7 +164,7 @@ describe("documents", () => {
   })
 
   it("every port that has a contract suite, and its suite, can be imported from the package", () => {
-    const modules = { ...core, ...client, ...testing, ...clientTesting }
+    const modules = { ...core, ...server, ...client, ...testing, ...serverTesting, ...clientTesting }
     const rows = tableOf("docs/TESTING.md", "port").map((row) => row.map((cell) => /\w+/.exec(cell)?.[0] ?? ""))
     assert.isAbove(rows.length, 7)
     for (const [port = "", suite = ""] of rows) assert.containsAllKeys(modules, [port, suite])

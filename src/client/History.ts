@@ -1,7 +1,7 @@
 /**
  * Port: the lines that a person has typed into the shell, kept from one run to the next.
  *
- * ## Contract
+ * ## Contract (test: `historyContract` of `paradrop/client/testing`, run by every layer)
  *
  * - `load` gives the lines that are kept, oldest first, at most `shellHistoryLinesMax`: the newest. Without a place to
  *   keep any, and when that cannot be read, there are none. Every line is printable, and none stands twice in a row.

@@ -1,7 +1,7 @@
 /**
  * The audit log: who did what to which file, from where, and what came of it.
  *
- * ## Contract (test: `auditContract`, run by every layer)
+ * ## Contract (test: `auditContract` of `paradrop/server/testing`, run by every layer)
  *
  * - **Append only**: a record that was written is never changed; the oldest go when the bounds are reached.
  * - **Order**: records are read back in the order in which they were made.

@@ -1,7 +1,7 @@
 /**
  * What an administrator asks of a server that runs: what it does, who is banned, and to let somebody try again.
  *
- * ## Contract (test: `controlContract`, run by every layer)
+ * ## Contract (test: `controlContract` of `paradrop/server/testing`, run by every layer)
  *
  * - An answer is of one moment, and of at most `controlAnswerBytesMax` bytes as JSON: lists are cut, and say by how
  *   much.

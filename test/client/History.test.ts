@@ -9,7 +9,7 @@ import { Effect, Fiber } from "effect"
 import { History } from "../../src/client/History.ts"
 import * as HistoryNode from "../../src/client/HistoryNode.ts"
 import { shellHistoryFileBytesMax } from "../../src/domain/limits.ts"
-import { historyContract } from "./historyContract.ts"
+import { historyContract } from "../../src/client/testing/historyContract.ts"
 
 let folder = ""
 let count = 0

@@ -9,7 +9,7 @@ import * as MemoryDisk from "../../src/domain/testing/MemoryDisk.ts"
 import { Audit, type AuditRecord } from "../../src/server/Audit.ts"
 import * as AuditFile from "../../src/server/AuditFile.ts"
 import { interruptedAt } from "../steps.ts"
-import { readAll, recordOf } from "./auditContract.ts"
+import { readAll, recordOf } from "../../src/server/testing/auditContract.ts"
 
 // Two records in a file, and files for all.
 const options = { fileBytes: 300, files: 100 }

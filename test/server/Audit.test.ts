@@ -19,7 +19,7 @@ import { Disk, DiskError, type DiskFile, type DiskPath } from "../../src/domain/
 import * as MemoryDisk from "../../src/domain/testing/MemoryDisk.ts"
 import { Audit, type AuditRecord } from "../../src/server/Audit.ts"
 import * as AuditFile from "../../src/server/AuditFile.ts"
-import { auditContract, readAll, recordOf } from "./auditContract.ts"
+import { auditContract, readAll, recordOf } from "../../src/server/testing/auditContract.ts"
 import { logTo, settle, Watch, watchLayer } from "./world.ts"
 
 describe("contract", () => {
@@ -29,6 +29,31 @@ describe("contract", () => {
     )
     it.effect(`in memory: ${name}`, () => Effect.provide(effect, Audit.layerMemory))
   }
+
+  /** How many cases such a log fails, which is otherwise as the one in memory. */
+  const failed = (broken: (good: Audit["Service"]) => Partial<Audit["Service"]>) => {
+    const layer = Layer.effect(
+      Audit,
+      Effect.map(Audit, (good) => Audit.of({ ...good, ...broken(good) }))
+    ).pipe(Layer.provide(Audit.layerMemory))
+    return Effect.map(
+      Effect.forEach(auditContract, ({ effect }) => Effect.exit(Effect.provide(effect, layer, { local: true }))),
+      (exits) => exits.filter(Exit.isFailure).length
+    )
+  }
+  it.effect("a log that loses, changes or mixes up records breaks it", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(yield* failed(() => ({})), 0)
+      assert.strictEqual(yield* failed(() => ({ record: () => Effect.void })), 3)
+      assert.strictEqual(
+        yield* failed((good) => ({ recordAll: (all) => good.recordAll(all.slice(0, auditWaitingMax)) })),
+        1
+      )
+      assert.strictEqual(yield* failed((good) => ({ recordAll: (all) => good.recordAll(all.toReversed()) })), 1)
+      assert.strictEqual(yield* failed((good) => ({ record: (one) => good.record({ ...one, time: "" }) })), 3)
+      assert.strictEqual(yield* failed(() => ({ writing: Effect.succeed(false) })), 1)
+    })
+  )
 
   it.effect("in memory: the oldest go", () =>
     Effect.gen(function* () {

@@ -25,7 +25,7 @@ import { LoginGuard } from "../../src/server/LoginGuard.ts"
 import type { NotReady } from "../../src/server/Readiness.ts"
 import * as Peer from "../../src/server/Peer.ts"
 import { ServerStatus } from "../../src/server/ServerStatus.ts"
-import { controlContract } from "./controlContract.ts"
+import { controlContract } from "../../src/server/testing/controlContract.ts"
 import { connect, layer, settle } from "./world.ts"
 
 const parts = Layer.mergeAll(

@@ -14,7 +14,7 @@ import * as HostileClient from "../../src/domain/testing/HostileClient.ts"
 import * as MemoryDisk from "../../src/domain/testing/MemoryDisk.ts"
 import { Audit, type AuditRecord } from "../../src/server/Audit.ts"
 import * as AuditFile from "../../src/server/AuditFile.ts"
-import { recordOf } from "./auditContract.ts"
+import { recordOf } from "../../src/server/testing/auditContract.ts"
 import { connect, dial, layer, scenario, settle, Watch } from "./world.ts"
 
 const [name, other, missing] = [FileName.make("a"), FileName.make("b"), FileName.make("missing")]

@@ -98,7 +98,8 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
   domain: ["values", "file", "wire", "channel", "store", "transfer", "session"],
   server: ofBoth,
   client: ofBoth,
-  // What a client's ports are held to: built from the kit, and never part of a client.
+  // What the ports of either are held to: built from the kit, and never part of a server or a client.
+  "server/testing": ["values", "file", "channel", "testing", "server"],
   "client/testing": ["values", "file", "store", "transfer", "testing", "client"],
   launch: [],
   exitCode: [],
@@ -110,7 +111,7 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
 
 const partOf = (path: string): string => {
   const [, top = "", second = "", third] = path.split("/")
-  if (top === "client" && second === "testing") return "client/testing"
+  if ((top === "server" || top === "client") && second === "testing") return `${top}/testing`
   if (top !== "domain") return top.replace(/\.ts$/, "")
   if (third !== undefined) return second
   return second === "index.ts" || second === "node.ts" ? "domain" : "values"
@@ -202,6 +203,7 @@ const entries = [
   "src/domain/node.ts",
   "src/domain/testing/index.ts",
   "src/server/index.ts",
+  "src/server/testing/index.ts",
   "src/server/bin.ts",
   "src/client/index.ts",
   "src/client/node.ts",

@@ -1,23 +1,20 @@
 /**
  * What every layer of `History` keeps to.
  */
-import { assert } from "@effect/vitest"
 import { Effect } from "effect"
-import { History } from "../../src/client/History.ts"
-import { shellHistoryLineBytesMax, shellHistoryLinesMax } from "../../src/domain/limits.ts"
+import { type ContractCase, equal } from "../../domain/testing/Contract.ts"
+import { History } from "../History.ts"
+import { shellHistoryLineBytesMax, shellHistoryLinesMax } from "../../domain/limits.ts"
 
 /** Each case wants a layer that has kept nothing yet. */
-export const historyContract: ReadonlyArray<{
-  readonly name: string
-  readonly effect: Effect.Effect<void, unknown, History>
-}> = [
+export const historyContract: ReadonlyArray<ContractCase<History>> = [
   {
     name: "nothing was kept at first; then lines are, oldest first",
     effect: Effect.gen(function* () {
       const { keep, load } = yield* History
-      assert.deepStrictEqual(yield* load, [])
+      yield* equal("what is kept", yield* load, [])
       for (const line of ["fetch", 'upload "é 日.txt"', "fetch"]) yield* keep(line)
-      assert.deepStrictEqual(yield* load, ["fetch", 'upload "é 日.txt"', "fetch"])
+      yield* equal("what is kept", yield* load, ["fetch", 'upload "é 日.txt"', "fetch"])
     })
   },
   {
@@ -25,7 +22,7 @@ export const historyContract: ReadonlyArray<{
     effect: Effect.gen(function* () {
       const { keep, load } = yield* History
       for (const line of ["fetch", "fetch", "help", "fetch"]) yield* keep(line)
-      assert.deepStrictEqual(yield* load, ["fetch", "help", "fetch"])
+      yield* equal("what is kept", yield* load, ["fetch", "help", "fetch"])
     })
   },
   {
@@ -35,7 +32,7 @@ export const historyContract: ReadonlyArray<{
       const long = "x".repeat(shellHistoryLineBytesMax)
       const lines = [" fetch", "", "a\u001b[2J", "a\nb", "a\u202eb", `${long}x`, "fetch paradrop://ada:s3cret@host/x"]
       for (const line of [...lines, long]) yield* keep(line)
-      assert.deepStrictEqual(yield* load, [long])
+      yield* equal("what is kept", yield* load, [long])
     })
   },
   {
@@ -44,7 +41,8 @@ export const historyContract: ReadonlyArray<{
       const { keep, load } = yield* History
       for (let number = 0; number < shellHistoryLinesMax + 5; number += 1) yield* keep(`fetch ${number}`)
       const kept = yield* load
-      assert.deepStrictEqual(
+      yield* equal(
+        "how many, the first and the last",
         [kept.length, kept[0], kept.at(-1)],
         [shellHistoryLinesMax, "fetch 5", `fetch ${shellHistoryLinesMax + 4}`]
       )
@@ -56,7 +54,7 @@ export const historyContract: ReadonlyArray<{
       const { keep, load } = yield* History
       const lines = Array.from({ length: 50 }, (_, index) => `upload ${"x".repeat(index)} ${index}`)
       yield* Effect.forEach(lines, keep, { concurrency: "unbounded", discard: true })
-      assert.deepStrictEqual((yield* load).toSorted(), lines.toSorted())
+      yield* equal("what is kept, sorted", (yield* load).toSorted(), lines.toSorted())
     })
   }
 ]

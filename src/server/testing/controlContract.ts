@@ -3,13 +3,13 @@
  */
 import { Effect } from "effect"
 import { TestClock } from "effect/testing"
-import { utf8Length } from "../../src/domain/Bytes.ts"
-import * as limits from "../../src/domain/limits.ts"
-import { type ContractCase, equal } from "../../src/domain/testing/Contract.ts"
-import { type Ban, Control } from "../../src/server/Control.ts"
-import { LoginGuard } from "../../src/server/LoginGuard.ts"
-import * as Peer from "../../src/server/Peer.ts"
-import { type Look, ServerStatus } from "../../src/server/ServerStatus.ts"
+import { utf8Length } from "../../domain/Bytes.ts"
+import * as limits from "../../domain/limits.ts"
+import { type ContractCase, equal } from "../../domain/testing/Contract.ts"
+import { type Ban, Control } from "../Control.ts"
+import { LoginGuard } from "../LoginGuard.ts"
+import * as Peer from "../Peer.ts"
+import { type Look, ServerStatus } from "../ServerStatus.ts"
 
 /** What the cases act on, and ask. */
 export type Controlled = Control | LoginGuard | ServerStatus
@@ -46,6 +46,7 @@ const subjects = Effect.gen(function* () {
 const lift = (which: { readonly user?: string; readonly address?: string }) =>
   Effect.flatMap(Control, (control) => control.lift(which))
 
+/** What every `Control` layer promises. */
 export const controlContract: ReadonlyArray<ContractCase<Controlled>> = [
   {
     name: "a server without sessions and bans says so, and since when it runs",

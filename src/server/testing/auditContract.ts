@@ -2,12 +2,12 @@
  * What every `Audit` layer keeps. Each case runs on an empty log of its own.
  */
 import { Effect, Stream } from "effect"
-import { UserName } from "../../src/domain/channel/HandshakeMessage.ts"
-import { ContentDigest } from "../../src/domain/file/Digest.ts"
-import { FileName } from "../../src/domain/file/FileName.ts"
-import { auditWaitingMax } from "../../src/domain/limits.ts"
-import { type ContractCase, equal } from "../../src/domain/testing/Contract.ts"
-import { Audit, type AuditRecord } from "../../src/server/Audit.ts"
+import { UserName } from "../../domain/channel/HandshakeMessage.ts"
+import { ContentDigest } from "../../domain/file/Digest.ts"
+import { FileName } from "../../domain/file/FileName.ts"
+import { auditWaitingMax } from "../../domain/limits.ts"
+import { type ContractCase, equal } from "../../domain/testing/Contract.ts"
+import { Audit, type AuditRecord } from "../Audit.ts"
 
 const time = "2026-01-02T03:04:05.678Z"
 
@@ -22,8 +22,10 @@ export const recordOf = (number: number): AuditRecord => ({
   bytes: number
 })
 
+/** All that is on record. */
 export const readAll = Effect.flatMap(Audit, ({ records }) => Stream.runCollect(records))
 
+/** What every `Audit` layer promises. */
 export const auditContract: ReadonlyArray<ContractCase<Audit>> = [
   {
     name: "an empty log has no records, can be written, and has nothing to flush",
