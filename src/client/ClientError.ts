@@ -4,7 +4,7 @@
  * Text that came from a server is in them only through `printable`.
  */
 import { Schema } from "effect"
-import { fetchWatchEntriesMax, listedFilesMax, nameDepthMax } from "../domain/limits.ts"
+import { attemptPerUserMilliseconds, fetchWatchEntriesMax, listedFilesMax, nameDepthMax } from "../domain/limits.ts"
 import { RejectReason } from "../domain/channel/HandshakeMessage.ts"
 import { RefusalReason } from "../domain/wire/Refusal.ts"
 
@@ -71,7 +71,9 @@ export class LoginRejected extends Schema.TaggedError<LoginRejected>()("LoginRej
   override get message(): string {
     if (this.reason === "unavailable")
       return "the server cannot read its accounts: its administrator finds why in its log"
-    const seconds = Math.max(1, Math.ceil(this.retryAfterMilliseconds / 1000))
+    // Whoever is on the way may have written the figure: no server asks for more than what lets an attempt grow back.
+    const milliseconds = Math.min(this.retryAfterMilliseconds, attemptPerUserMilliseconds)
+    const seconds = Math.max(1, Math.ceil(milliseconds / 1000))
     return `the server takes no login now (${this.reason}): try again in ${seconds} s`
   }
 }

@@ -7,6 +7,7 @@ import * as Figures from "../../src/domain/file/Figures.ts"
 import * as ClientConfig from "../../src/client/ClientConfig.ts"
 import {
   LocalFileFailed,
+  LoginRejected,
   NamesCollide,
   RequestRefused,
   SourceMissing,
@@ -94,6 +95,21 @@ describe("a place without a name", () => {
 })
 
 describe("a time to wait", () => {
+  it("is a minute at most where nobody has proved to be the server", () => {
+    for (const [retryAfterMilliseconds, seconds] of [
+      [0, 1],
+      [1_500, 2],
+      [60_000, 60],
+      [60_001, 60],
+      [2 ** 32 - 1, 60]
+    ] as const) {
+      assert.strictEqual(
+        new LoginRejected({ reason: "too-many-attempts", retryAfterMilliseconds }).message,
+        `the server takes no login now (too-many-attempts): try again in ${seconds} s`
+      )
+    }
+  })
+
   it("is told when the server says one, and no other words of it", () => {
     const told = (detail: string) => new RequestRefused({ name: "", reason: "too-many-attempts", detail }).message
     const said = "too many passwords were tried, nothing was changed: try again"
