@@ -148,6 +148,23 @@ const foundText = (detail: string): string => {
   }
 }
 
+/** The details of a `not-a-file` of commands that take no folder, where one was found: `-r` is no way out. */
+const folderText = {
+  "folder-of-remove": (name: string) =>
+    `'${name}' is no file on the server but a folder: only files are removed, and a folder goes with its last one`,
+  "folder-of-rename": (name: string) =>
+    `'${name}' cannot be done: one of the two is a folder, and only files are renamed; ` +
+    "the new name of one that goes into a folder is FOLDER/NAME"
+}
+
+/** The same refusal with what that command can do about a folder. */
+export const foundFolder =
+  (detail: keyof typeof folderText) =>
+  <E>(error: E): E | RequestRefused =>
+    error instanceof RequestRefused && error.reason === "not-a-file" && error.detail === "folder"
+      ? new RequestRefused({ name: error.name, reason: error.reason, detail })
+      : error
+
 /** The detail of a `no-such-file` of a pattern; a name that only looks like one is a name to most commands. */
 export const asPattern = "pattern"
 
@@ -161,7 +178,10 @@ const refusedText: Record<RefusalReason, (name: string, detail: string) => strin
     `the server already has '${detail}', which is the same name as '${name}' on some machines: use that spelling`,
   "already-exists": (_, detail) =>
     `'${detail}' exists on the server already, and nothing was changed: take another name, or use --replace`,
-  "not-a-file": (name, detail) => `'${name}' is no file on the server, and cannot be one: ${foundText(detail)}`,
+  "not-a-file": (name, detail) =>
+    detail === "folder-of-remove" || detail === "folder-of-rename"
+      ? folderText[detail](name)
+      : `'${name}' is no file on the server, and cannot be one: ${foundText(detail)}`,
   "not-permitted": (name, right) =>
     right === "password"
       ? `the password of '${name}' cannot be changed: the public account's is everybody's, and any other is gone`

@@ -11,7 +11,7 @@ import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { listingSortedEntriesMax } from "../domain/limits.ts"
 import * as Batch from "./Batch.ts"
-import { LocalFileFailed, NamesCollide, RequestRefused, asPattern } from "./ClientError.ts"
+import { LocalFileFailed, NamesCollide, RequestRefused, asPattern, foundFolder } from "./ClientError.ts"
 import * as Collisions from "./Collisions.ts"
 import * as Glob from "./Glob.ts"
 import * as Unlisted from "./Unlisted.ts"
@@ -269,7 +269,8 @@ const verify = Effect.fnUntraced(function* (text: string, path: string) {
 
 const remove = Effect.fnUntraced(function* (text: string, expect: ContentDigest | undefined) {
   const name = yield* FileName.parse(text)
-  const removed = yield* (yield* (yield* Sessions).session).remove(name, expect)
+  const session = yield* (yield* Sessions).session
+  const removed = yield* Effect.mapError(session.remove(name, expect), foundFolder("folder-of-remove"))
   yield* (yield* Reporter).changed({ command: "remove", name: removed })
 })
 
@@ -277,7 +278,8 @@ const rename = Effect.fnUntraced(function* (command: Extract<Command, { readonly
   const { expect, replace = false } = command
   const name = yield* FileName.parse(command.name)
   const to = yield* FileName.parse(command.to)
-  const renamed = yield* (yield* (yield* Sessions).session).rename(name, to, { replace, expect })
+  const session = yield* (yield* Sessions).session
+  const renamed = yield* Effect.mapError(session.rename(name, to, { replace, expect }), foundFolder("folder-of-rename"))
   yield* (yield* Reporter).changed({ command: "rename", ...renamed })
 })
 

@@ -236,6 +236,15 @@ describe("commands", () => {
       assert.strictEqual(renamed.out, "File 'a' renamed to 'x/y'.\n")
       assert.include(renamed.err, "paradrop: b: 'c' exists on the server already, and nothing was changed")
       assert.include(renamed.err, "'/c' cannot be a file name (absolute)")
+      // Advice that is for these two, where others take a folder with -r.
+      assert.isFalse(yield* Commands.run({ _tag: "Rename", name: "b", to: "x" }))
+      assert.isFalse(yield* Commands.run({ _tag: "Remove", names: ["x"] }))
+      assert.deepStrictEqual(taken(changing.here).err.trimEnd().split("\n"), [
+        "paradrop: 'b -> x' cannot be done: one of the two is a folder, and only files are renamed; " +
+          "the new name of one that goes into a folder is FOLDER/NAME",
+        "paradrop: 'x' is no file on the server but a folder: only files are removed, " +
+          "and a folder goes with its last one"
+      ])
       assert.isTrue(yield* Commands.run({ _tag: "Rename", name: "b", to: "c", replace: true }))
       taken(changing.here)
       assert.isFalse(yield* Commands.run({ _tag: "Remove", names: ["X/Y", "none", "c"] }))

@@ -261,8 +261,8 @@ describe("cd and pwd", () => {
       yield* shell(["upload x --as site/k", "upload x --as site/sub/y"])
       const { err } = yield* shell(["cd site", "rename k sub", "rename k sub/y/z", "rename k SUB/k"])
       assert.deepStrictEqual(err.trimEnd().split("\n"), [
-        "'k -> sub' is no file on the server, and cannot be one: there is a folder of that name; upload, " +
-          "download and para take those with -r, a file needs another name",
+        "'k -> sub' cannot be done: one of the two is a folder, and only files are renamed; " +
+          "the new name of one that goes into a folder is FOLDER/NAME",
         "'k -> sub/y/z' is no file on the server, and cannot be one: there is a file in the place of a folder " +
           "of that path; use another name",
         "k: the server already has 'sub', which is the same name as 'SUB/k' on some machines: use that spelling"
