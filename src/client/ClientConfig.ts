@@ -194,10 +194,15 @@ export const parseTree = ({
   remove
 }: TreeFlags): Effect.Effect<TreeOptions | undefined, WrongUsage> => {
   if (recursive) return Effect.as(noneEmpty({ include, exclude }), { dryRun, remove, checksum, include, exclude })
-  return dryRun || remove || checksum || include.length > 0 || exclude.length > 0
-    ? Effect.fail(
-        new WrongUsage({ detail: "--dry-run, --delete, --checksum, --include and --exclude speak of folders: add -r" })
-      )
+  const said = [
+    ...(dryRun ? ["--dry-run"] : []),
+    ...(remove ? ["--delete"] : []),
+    ...(checksum ? ["--checksum"] : []),
+    ...(include.length > 0 ? ["--include"] : []),
+    ...(exclude.length > 0 ? ["--exclude"] : [])
+  ]
+  return said.length > 0
+    ? Effect.fail(new WrongUsage({ detail: `of folders alone, which take -r: ${said.join(", ")}` }))
     : Effect.undefined
 }
 
@@ -272,12 +277,18 @@ export const replaceProfile = given("replace", "write over a profile that has th
 
 const isProfileName = Schema.is(ProfileName)
 
-/** The profile that `--server` names. A host of the same name is reached as HOST:PORT. */
+/** The name that `--server` has when it may be a profile's. A host of the same name is reached as HOST:PORT. */
+export const profileMeant = (flags: Pick<Said, "server">): ProfileName | undefined => {
+  const text = Option.getOrUndefined(flags.server)
+  return text !== undefined && isProfileName(text) ? text : undefined
+}
+
+/** The profile that `--server` names. */
 export const profileOf = Effect.fnUntraced(function* (
   flags: Pick<Said, "server">
 ): Effect.fn.Return<Profile | undefined, ProfilesFailed, Profiles> {
-  const text = Option.getOrUndefined(flags.server)
-  return text !== undefined && isProfileName(text) ? yield* (yield* Profiles).get(text) : undefined
+  const name = profileMeant(flags)
+  return name === undefined ? undefined : yield* (yield* Profiles).get(name)
 })
 
 /** What was said of the server and the account. */
@@ -332,9 +343,14 @@ export const parsePassword = (flags: {
 > => {
   const passwordFile = Option.getOrUndefined(flags.passwordFile)
   const passwordCommand = Option.getOrUndefined(flags.passwordCommand)
-  return passwordFile !== undefined && passwordCommand !== undefined
-    ? Effect.fail(new WrongUsage({ detail: "--password-file and --password-command exclude each other" }))
-    : Effect.succeed({ passwordFile, passwordCommand })
+  const refused = (detail: string) => Effect.fail(new WrongUsage({ detail }))
+  if (passwordFile !== undefined && passwordCommand !== undefined) {
+    return refused("--password-file and --password-command exclude each other")
+  }
+  // A variable of a script that was not set; a profile would note down the working folder.
+  if (passwordFile === "") return refused("--password-file takes a path, and '' is none")
+  if (passwordCommand === "") return refused("--password-command takes a command, and '' is none")
+  return Effect.succeed({ passwordFile, passwordCommand })
 }
 
 /** What was said of how quick a run may be. */

@@ -81,7 +81,8 @@ const runningWith = Effect.fnUntraced(function* <E extends Failure["error"], R>(
   const target = {
     ...(yield* ClientConfig.parseServer(flags, named, profile)),
     ...(yield* ClientConfig.parsePassword(flags)),
-    profile
+    profile,
+    noProfile: profile === undefined ? ClientConfig.profileMeant(flags) : undefined
   }
   const rates = yield* ClientConfig.parseRates(flags, profile)
   const contentBytesMax = ThrottledSocket.contentBytesMax(rates)

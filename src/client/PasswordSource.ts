@@ -40,6 +40,8 @@ export interface Asked {
   readonly environment: Redacted.Redacted<string> | undefined
   /** where the profile says that it comes from; what is said for this run counts more */
   readonly profile?: Pick<Profile, "passwordCommand" | "passwordFile"> | undefined
+  /** the word that could be a profile's name, when there is no such profile: it is taken for a host */
+  readonly noProfile?: string | undefined
   /** whether file modes mean nothing here, as on Windows */
   readonly modeless?: boolean
   /** whether it is to be kept: nobody keeps a password that everybody knows, and a person is asked for theirs */
@@ -84,6 +86,11 @@ export const password = Effect.fnUntraced(function* (
       `note: logging in as '${publicUser}' with the public default password, which works on this machine only`
     )
     return { password: Redacted.make(publicPassword), typed: false }
+  }
+  if (asked.noProfile !== undefined) {
+    // Before a person types a password for nobody.
+    const next = "it is taken for a host; 'profile list' shows what there is"
+    yield* (yield* Reporter).note(`note: there is no profile '${asked.noProfile}': ${next}`)
   }
   return { password: yield* typed(`Password of '${user}' at ${ServerAddress.show(server)}: `), typed: true }
 })
@@ -139,20 +146,31 @@ const ownersAlone = Effect.fnUntraced(function* (path: string) {
   return yield* new NoPassword({ detail: `others can read the password file ${shown}: chmod 600 makes it yours alone` })
 })
 
+// Its arguments are left out: somebody may have put a secret there.
+const commandFailed = (program: string) => (why: string, cause?: unknown) =>
+  new NoPassword({
+    detail: `the password command '${printable(program)}' ${why}`,
+    ...(cause !== undefined && { cause })
+  })
+
+/** A command's words, which there must be. */
+export const parseCommand = (
+  line: string
+): Effect.Effect<{ readonly program: string; readonly args: ReadonlyArray<string> }, NoPassword> => {
+  const { refused, words } = ShellLine.scan(line)
+  const [program, ...args] = words.map(({ text }) => text)
+  return program === undefined || refused !== undefined
+    ? Effect.fail(commandFailed(program ?? "")("has no words, or an open quote"))
+    : Effect.succeed({ program, args })
+}
+
 /**
  * The first line that a command prints. It runs without a shell, with this program's standard input and error, so that
  * it may ask; its words are quoted as in our own shell.
  */
 export const fromCommand = Effect.fnUntraced(function* (line: string) {
-  const { refused, words } = ShellLine.scan(line)
-  const [program, ...args] = words.map(({ text }) => text)
-  const failed = (why: string, cause?: unknown) =>
-    // Its arguments are left out: somebody may have put a secret there.
-    new NoPassword({
-      detail: `the password command '${printable(program ?? "")}' ${why}`,
-      ...(cause !== undefined && { cause })
-    })
-  if (program === undefined || refused !== undefined) return yield* failed("has no words, or an open quote")
+  const { args, program } = yield* parseCommand(line)
+  const failed = commandFailed(program)
   const command = ChildProcess.make(program, args, { stdin: "inherit", stderr: "inherit" })
   const { code, text } = yield* Effect.scoped(
     Effect.gen(function* () {
@@ -183,17 +201,25 @@ export const fromCommand = Effect.fnUntraced(function* (line: string) {
   return yield* bounded(first, (why) => failed(`printed a first line of ${why}`))
 })
 
+const fileRefused = (path: string) => (why: string, cause?: unknown) =>
+  new NoPassword({
+    detail: `the password file ${path === "" ? "''" : printable(path)} ${why}`,
+    ...(cause !== undefined && { cause })
+  })
+
+/** Refuses what has no first line, as a folder. */
+export const asFile = (path: string, type: FileSystem.File.Type): Effect.Effect<void, NoPassword> =>
+  type === "File" || type === "FIFO"
+    ? Effect.void
+    : Effect.fail(fileRefused(path)("is no file: name one whose first line is the password"))
+
 /** The first line of a file, or of what comes through a pipe, as `<(pass show files)` gives one. */
 export const fromFile = Effect.fnUntraced(function* (path: string) {
   const fs = yield* FileSystem.FileSystem
-  const shown = printable(path)
-  const refused = (why: string, cause?: unknown) =>
-    new NoPassword({ detail: `the password file ${shown} ${why}`, ...(cause !== undefined && { cause }) })
+  const refused = fileRefused(path)
   const unreadable = (error: unknown) => refused("cannot be read: check its path and who may read it", error)
   const { type } = yield* Effect.mapError(fs.stat(path), unreadable)
-  if (type !== "File" && type !== "FIFO") {
-    return yield* refused("is no file: name one whose first line is the password")
-  }
+  yield* asFile(path, type)
   const bytesMax = passwordBytesMax + 2
   const bytes = yield* type === "FIFO"
     ? Effect.mapError((yield* Pipes).head(path, bytesMax), unreadable)

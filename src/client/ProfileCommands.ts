@@ -5,7 +5,7 @@ import { Effect, FileSystem, Redacted, Schema } from "effect"
 import type { Password } from "../domain/channel/Opaque.ts"
 import { asciiJson, printable } from "../domain/file/Printable.ts"
 import * as PasswordRule from "../domain/session/PasswordRule.ts"
-import { NoPassword } from "./PasswordSource.ts"
+import { asFile, NoPassword, parseCommand } from "./PasswordSource.ts"
 import { NoSuchProfile, type Profile, ProfileExists, ProfileName, Profiles, type ProfilesFailed } from "./Profiles.ts"
 import { failedLine } from "./ReporterJson.ts"
 import { Screen } from "./Screen.ts"
@@ -63,7 +63,7 @@ export const add = Effect.fnUntraced(function* (
         ? { passwordFile: yield* absolute(added.passwordFile) }
         : passwordCommand === undefined
           ? {}
-          : { passwordCommand }
+          : { passwordCommand: yield* Effect.as(parseCommand(passwordCommand), passwordCommand) }
     yield* profiles.add(name, { ...base, ...source }, { replace })
   } else {
     const password = yield* fitToKeep(yield* added.password)
@@ -84,11 +84,16 @@ const fitToKeep = Effect.fnUntraced(function* (password: Password) {
 })
 
 // As it is named now; the profile is used from other folders.
-const absolute = (path: string) =>
-  Effect.mapError(
-    Effect.flatMap(FileSystem.FileSystem, (fs) => fs.realPath(path)),
-    (cause) => new NoPassword({ detail: `the password file ${printable(path)} is not there: make it first`, cause })
-  )
+const absolute = Effect.fnUntraced(function* (path: string) {
+  const fs = yield* FileSystem.FileSystem
+  const missing = (cause: unknown) =>
+    new NoPassword({ detail: `the password file ${printable(path)} is not there: make it first`, cause })
+  const real = yield* Effect.mapError(fs.realPath(path), missing)
+  const { type } = yield* Effect.mapError(fs.stat(real), missing)
+  // It would be refused at each use, and in other words: a folder is never its owner's alone.
+  yield* asFile(path, type)
+  return real
+})
 
 /** One line for each; one that cannot be understood is told, and the rest goes on: false then. */
 export const list = Effect.fnUntraced(function* (
@@ -103,8 +108,8 @@ export const list = Effect.fnUntraced(function* (
     yield* Effect.matchEffect(profiles.get(name), {
       onFailure: (error) => {
         good = false
-        const event = json ? out.write(failedLine({ error })) : Effect.void
-        return Effect.andThen(event, err.write(`${error.message}\n`))
+        const event = json ? out.write(failedLine({ error, name })) : Effect.void
+        return Effect.andThen(event, err.write(`profile '${name}': ${error.message}\n`))
       },
       onSuccess: (profile) =>
         profile === undefined

@@ -19,7 +19,7 @@ import { version } from "./VersionNode.ts"
 
 const modeless = process.platform === "win32"
 
-export interface Target extends ClientConfig.Whom, Pick<PasswordSource.Asked, "kept"> {
+export interface Target extends ClientConfig.Whom, Pick<PasswordSource.Asked, "kept" | "noProfile"> {
   readonly passwordFile: string | undefined
   readonly passwordCommand: string | undefined
   readonly profile: Profile | undefined

@@ -383,13 +383,35 @@ describe("profile commands", () => {
     }).pipe(Effect.provide([Profiles.layerMemory(passwords), NodeServices.layer]))
   })
 
+  it.effect("takes no source that is refused at each use", () =>
+    Effect.gen(function* () {
+      const { layer } = screen()
+      const refusal = (source: { readonly passwordFile?: string; readonly passwordCommand?: string }) =>
+        Effect.map(Effect.flip(Effect.provide(ProfileCommands.add({ ...added, ...source }), layer)), (error) => [
+          error._tag,
+          error.message
+        ])
+      assert.deepStrictEqual(yield* refusal({ passwordFile: folder }), [
+        "NoPassword",
+        `the password file ${folder} is no file: name one whose first line is the password`
+      ])
+      const words = "the password command '' has no words, or an open quote"
+      assert.deepStrictEqual(yield* refusal({ passwordCommand: " " }), ["NoPassword", words])
+      assert.deepStrictEqual(yield* refusal({ passwordCommand: 'pass "show' }), [
+        "NoPassword",
+        "the password command 'pass' has no words, or an open quote"
+      ])
+      assert.deepStrictEqual(yield* (yield* Profiles).list, [])
+    }).pipe(Effect.provide([Profiles.layerMemory(), NodeServices.layer]))
+  )
+
   it.effect("lists what can be understood and tells what cannot", () =>
     Effect.gen(function* () {
       const { layer, text } = screen()
       yield* Effect.provide(ProfileCommands.add({ ...added, name: "w" }), layer)
       written("nonsense")
       assert.isFalse(yield* Effect.provide(ProfileCommands.list(false), layer))
-      assert.include(text.err, "is no TOML")
+      assert.include(text.err, `profile 'home': ${profileFile()} is no TOML`)
       assert.include(text.out, "w     ada@files.example:8080")
     }).pipe(Effect.provide(real))
   )
@@ -433,6 +455,19 @@ describe("where the password comes from", () => {
       assert.isDefined(yield* again(true))
       assert.strictEqual(said.err, "incorrect\nincorrect: name your account with --user, or try again\n")
     })
+  )
+
+  it.effect("a name that no profile has is told before anybody is asked for a password", () =>
+    Effect.gen(function* () {
+      const said = { out: "", err: "" }
+      const reporter = Layer.provide(ReporterText.layer(""), Screen.layerMemory({ written: said }))
+      const note = "note: there is no profile 'hmoe': it is taken for a host; 'profile list' shows what there is\n"
+      yield* Effect.provide(refusal({ noProfile: "hmoe" }), reporter)
+      assert.strictEqual(said.err, note)
+      // Whose password comes from elsewhere may well mean a host.
+      yield* Effect.provide(given({ noProfile: "hmoe", environment: Redacted.make("x") }), reporter)
+      assert.strictEqual(said.err, note)
+    }).pipe(Effect.provide(services))
   )
 
   it.effect("a profile's file, which others must not be able to read", () =>
