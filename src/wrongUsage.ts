@@ -26,7 +26,14 @@ export const presenter = (
 /** What is said of wrong usage: its first error, for the others mostly follow from it. */
 export const usageText = (error: CliError.CliError | undefined): string => {
   if (error?._tag === "UnknownSubcommand") return unknownCommand(error)
+  if (error?._tag === "InvalidValue" && error.kind === "flag") return timesGiven(error) ?? error.message
   return error?._tag === "UnrecognizedOption" ? unknownFlag(error) : (error?.message ?? "wrong usage")
+}
+
+/** Of a flag that was given more than once: the parser puts how often in the place of the value. */
+const timesGiven = ({ expected, option, value }: CliError.InvalidValue): string | undefined => {
+  const [, times] = expected === "at most 1 value" ? (/^(\d+) occurrences$/.exec(value) ?? []) : []
+  return times === undefined ? undefined : `'--${option}' was given ${times} times: give it once`
 }
 
 const unknownCommand = ({ parent = [], subcommand, suggestions }: CliError.UnknownSubcommand): string => {

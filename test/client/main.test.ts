@@ -405,7 +405,13 @@ describe("one call", () => {
     const cases = [
       [["upload", "--bas", "x"], `'--bas' is no flag of 'upload': did you mean '--as'? ${usage}`],
       [["--zzzzzzzz", "fetch"], `'--zzzzzzzz' is no flag ${usage}`],
-      [["--json", "profile"], `say what to do: profile add, list, show, remove ${usage}`]
+      [["--json", "profile"], `say what to do: profile add, list, show, remove ${usage}`],
+      [["--server", "a", "--server=b", "fetch"], `'--server' was given 2 times: give it once ${usage}`],
+      [["upload", "-r", "--recursive", "-r", "x"], `'--recursive' was given 3 times: give it once ${usage}`],
+      [["upload", "x", "--dry-run", "--include=*"], `of folders alone, which take -r: --dry-run, --include ${usage}`],
+      [["--password-file=", "fetch"], `--password-file takes a path, and '' is none ${usage}`],
+      [["profile", "add", "p", "h", "--password-file", ""], `--password-file takes a path, and '' is none ${usage}`],
+      [["--password-command", "", "fetch"], `--password-command takes a command, and '' is none ${usage}`]
     ] as const
     for (const [args, text] of cases) {
       assert.deepStrictEqual(await plain([...args]), { code: 2, stdout: "", stderr: `paradrop: ${text}` })
@@ -831,7 +837,6 @@ describe("profiles", () => {
     const there = "there is a profile 'broken' already: --replace writes over it"
     for (const [args, error, message] of [
       [["--server", "broken", "fetch"], "ProfilesFailed", bad],
-      [["profile", "list"], "ProfilesFailed", bad],
       [["profile", "show", "broken"], "ProfilesFailed", bad],
       [["profile", "show", "none"], "NoSuchProfile", none],
       [["profile", "remove", "none"], "NoSuchProfile", none],
@@ -841,6 +846,10 @@ describe("profiles", () => {
       assert.deepStrictEqual([code, stdout], [1, `${asciiJson({ event: "failed", error, message })}\n`])
       assert.include(stderr, message)
     }
+    const listed = await plain(["--json", "profile", "list"])
+    const event = { event: "failed", name: "broken", error: "ProfilesFailed", message: bad }
+    assert.deepStrictEqual([listed.code, listed.stdout], [1, `${asciiJson(event)}\n`])
+    assert.strictEqual(listed.stderr, `profile 'broken': ${bad}\n`)
     const wrong = await plain(["--json", "profile", "show", "Nobody"])
     assert.deepStrictEqual([wrong.code, wrong.stdout], [2, ""])
     fs.rmSync(file)
