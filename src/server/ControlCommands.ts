@@ -34,6 +34,8 @@ export const bansLift = (
     if (all === (meant.user !== undefined || meant.address !== undefined)) {
       return yield* new WrongUsage({ detail: "say whose bans: --user NAME, --address ADDRESS, both, or --all" })
     }
+    // A variable of a script that was not set.
+    if (meant.user === "") return yield* new WrongUsage({ detail: "--user takes a name, and '' is none" })
     // Of one that is mistyped nobody would be found, and that would look as if nobody were banned.
     if (meant.address !== undefined && !Peer.isPlace(meant.address)) {
       return yield* new WrongUsage({ detail: `'${meant.address}' is no address: give one as 'bans list' shows it` })

@@ -30,7 +30,7 @@ export const layer = (state: string): Layer.Layer<Control, ControlFailed, Path.P
       ControlSocket.layer(NodeSocket.makeNet({ path }), (error) =>
         isNobody(error)
           ? `no server runs on the state folder '${printable(state)}': ` +
-            "give the same --root, --state or --config as to the server"
+            "give the server's --root, --state or --config"
           : `the server of the state folder '${printable(state)}' cannot be asked (${whyNot(error)}): ` +
             "run this as the user that the server runs as"
       )

@@ -799,13 +799,22 @@ describe("a server that runs", () => {
   it("is asked what it does, until it has stopped, by its own state folder alone", async () => {
     const server = await serve("--state", "own")
     const nobody = await run(["status"])
-    assert.match(nobody.stderr, /^paradrop-server: no server runs on the state folder '.*': give the same --root/)
+    assert.match(
+      nobody.stderr,
+      /^paradrop-server: no server runs on the state folder '.*': give the server's --root, --state or --config\n$/
+    )
     assert.strictEqual(nobody.code, 1)
     const quiet = await run(["bans", "list", "--state", "own"])
     assert.deepStrictEqual(quiet, { code: 0, stdout: "", stderr: "nobody is banned\n" })
     const usage = await run(["bans", "lift", "--state", "own"])
     assert.strictEqual(usage.code, 2)
     oneLine(usage.stderr)
+    const unset = await run(["bans", "lift", "--user", "", "--state", "own"])
+    assert.deepStrictEqual(unset, {
+      code: 2,
+      stdout: "",
+      stderr: "paradrop-server: --user takes a name, and '' is none\n"
+    })
     const nowhere = await run(["bans", "lift", "--address", "bogus", "--state", "own"])
     assert.strictEqual(nowhere.code, 2)
     assert.include(nowhere.stderr, "'bogus' is no address: give one as 'bans list' shows it")
