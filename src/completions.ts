@@ -37,9 +37,37 @@ export const withLocalFiles = (command: Completions.CommandDescriptor): Completi
   subcommands: command.subcommands.map(withLocalFiles)
 })
 
+const switchOf = (name: string, description: string): Completions.FlagDescriptor => ({
+  name,
+  aliases: [],
+  description,
+  type: { _tag: "Boolean" },
+  negation: false
+})
+
+/** The same commands with what every one answers, which the command tree does not have. */
+const withHelp = (command: Completions.CommandDescriptor): Completions.CommandDescriptor => ({
+  ...command,
+  flags: [...command.flags, switchOf("help", "Show help information")],
+  subcommands: command.subcommands.map(withHelp)
+})
+
+/** What only the program itself answers. */
+const ofProgram: ReadonlyArray<Completions.FlagDescriptor> = [
+  switchOf("version", "Show version information"),
+  switchOf("man", "Print the manual page"),
+  {
+    name: "completions",
+    aliases: [],
+    description: "Print shell completion script",
+    type: { _tag: "Choice", values: ["bash", "zsh", "fish", "powershell"] }
+  }
+]
+
 /** The script for one shell. */
 const scriptOf = (shell: Completions.Shell, command: Completions.CommandDescriptor): string => {
-  const marked = withLocalFiles(command)
+  const all = withHelp(withLocalFiles(command))
+  const marked = { ...all, flags: [...all.flags, ...ofProgram] }
   const script = Completions.generate(command.name, shell, marked)
   const valued = [...new Set(valuedFlags(marked))]
   switch (shell) {
