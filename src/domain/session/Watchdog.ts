@@ -109,10 +109,15 @@ export const make = Effect.fnUntraced(function* (first: Limit): Effect.fn.Return
     const look = (): void => {
       const [waited, allowed] = [now() - last, millisecondsOf(limit)]
       missed = exempted > 0
-      if (!missed && waited >= allowed) return resume(Effect.fail(new Stalled({ milliseconds: silentFor(waited) })))
+      if (!missed && waited >= allowed) return giveUp(silentFor(waited))
       const left = Math.max(1, missed ? allowed : allowed - waited)
       const pause = typeof limit === "number" ? left : Math.min(left, idleLookMilliseconds)
       sleeping = run(Effect.map(Effect.sleep(pause), look))
+    }
+    const giveUp = (milliseconds: number): void => {
+      // It watches no more: who changes the limit after this would wake it to a sleep that nobody ends.
+      again = () => {}
+      resume(Effect.fail(new Stalled({ milliseconds })))
     }
     const wake = (): void => sleeping?.interruptUnsafe()
     again = () => {

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Schedule, Scheduler } from "effect"
+import { Effect, Exit, Fiber, Metric, Schedule, Scheduler } from "effect"
 import { TestClock } from "effect/testing"
 import { idleLookMilliseconds, keepAliveMilliseconds, signsOfLifeMillisecondsMax } from "../../../src/domain/limits.ts"
 import * as Watchdog from "../../../src/domain/session/Watchdog.ts"
@@ -91,6 +91,23 @@ describe("Watchdog", () => {
       assert.isFalse(yield* ended)
       yield* TestClock.adjust(1)
       assert.strictEqual((yield* stalled).milliseconds, 60 * second)
+    })
+  )
+
+  it.effect("watches no more once it has ended, whatever limit it is given then", () =>
+    Effect.gen(function* () {
+      let fibers = 0
+      const counting: Metric.FiberRuntimeMetricsService = {
+        recordFiberStart: () => void (fibers += 1),
+        recordFiberEnd: () => void (fibers -= 1)
+      }
+      const begun = watched(60 * second).pipe(Effect.provideService(Metric.FiberRuntimeMetrics, counting))
+      const { stalled, watchdog } = yield* begun
+      yield* TestClock.adjust(60 * second)
+      assert.strictEqual((yield* stalled).milliseconds, 60 * second)
+      watchdog.progress()
+      watchdog.expect(30 * second)
+      assert.strictEqual(fibers, 0)
     })
   )
 
