@@ -64,8 +64,8 @@ const makeClock = (millisecondsMax: number) => {
   }
   const nanos = (): bigint => BigInt(Math.floor(now)) * 1_000_000n
   const clock: Clock.Clock = {
-    currentTimeMillisUnsafe: () => now,
-    currentTimeMillis: Effect.sync(() => now),
+    currentTimeMillisUnsafe: () => Math.floor(now),
+    currentTimeMillis: Effect.sync(() => Math.floor(now)),
     currentTimeNanosUnsafe: nanos,
     currentTimeNanos: Effect.sync(nanos),
     monotonicTimeNanosUnsafe: nanos,
