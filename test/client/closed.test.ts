@@ -1,9 +1,15 @@
 /**
- * One session with many commands at once: each may be interrupted, and the session closed or its server stopped, at any
- * step. All of them end, none is ended by another's interruption, and nothing is left.
+ * One session with many commands at once: each may be interrupted, the session closed, its network cut or silent, or
+ * its server stopped, at any step. All of them end, none is ended by another's interruption, and nothing is left.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, type Fiber, Layer, Scheduler, Scope, Stream } from "effect"
+import { Deferred, Effect, Exit, type Fiber, Layer, Redacted, Scheduler, Scope, Stream } from "effect"
+import { Socket } from "effect/socket"
+import type { CommandError } from "../../src/client/ClientError.ts"
+import type { Opaque } from "../../src/domain/channel/Opaque.ts"
+import type { Digest } from "../../src/domain/file/Digest.ts"
+import type { SourceShrank } from "../../src/domain/transfer/Outgoing.ts"
+import * as FaultySocket from "../../src/domain/testing/FaultySocket.ts"
 import { TestClock } from "effect/testing"
 import * as Client from "../../src/client/Client.ts"
 import type { ClientSession } from "../../src/client/ClientSession.ts"
@@ -18,6 +24,20 @@ const names = ["a", "b", "c/d", "e"].map((name) => FileName.make(name))
 
 const sink = () => Effect.succeed(Fixture.sink())
 
+const passwords = [Fixture.ada.password, Redacted.make("another password"), Redacted.make("a third password")]
+
+const smallOnes = ({ below, one }: Pick<Draw, "below" | "one">) =>
+  Effect.forEach(names, (name) => {
+    const content = Fixture.bytes(1 + below(5), one([0, 10, 3000, 30_000]))
+    return Effect.map(Fixture.digest(content), (digest) => ({
+      name,
+      content,
+      size: content.length,
+      modified: 1000,
+      digest
+    }))
+  })
+
 const command = (session: ClientSession, { below, one }: Draw) => {
   const name = one(names)
   const source = Fixture.source(Fixture.bytes(1 + below(5), one(sizes)))
@@ -30,16 +50,20 @@ const command = (session: ClientSession, { below, one }: Draw) => {
     fetch: Stream.runDrain(session.fetch),
     "fetch alike": Stream.runDrain(session.fetchWith({ alike: names, digests: true })),
     "fetch to get": Effect.scoped(Effect.andThen(session.fetchToGet(names), session.downloadBundle(names, take))),
+    "upload together": Effect.asVoid(Effect.flatMap(smallOnes({ below, one }), (files) => session.uploadBundle(files))),
+    "change the password": session.changePassword({ ...Fixture.ada, current: one(passwords), next: one(passwords) }),
     "download together": Effect.asVoid(session.downloadBundle(names, take)),
     describe: Effect.asVoid(session.describe(name)),
     remove: Effect.asVoid(session.remove(name)),
     rename: Effect.asVoid(session.rename(name, one(names), { replace: true }))
   }
-  const [what, work] = one(Object.entries(all))
+  const [what, work] = one(Object.entries<Work>(all))
   return { what, work }
 }
 
-type Failed = Effect.Error<ReturnType<typeof command>["work"]>
+type Failed = CommandError | SourceShrank
+
+type Work = Effect.Effect<void, Failed, Digest | Opaque>
 
 interface Running {
   readonly what: string
@@ -48,13 +72,22 @@ interface Running {
 }
 
 /** What may come over all commands in their middle. */
-const events = ["nothing", "the scope is closed", "the server stops", "closed", "closed, and the scope"] as const
+const events = [
+  "nothing",
+  "the scope is closed",
+  "the server stops",
+  "closed",
+  "closed, and the scope",
+  "the network is cut",
+  "the network falls silent"
+] as const
 
 const happening = (
   event: (typeof events)[number],
   session: ClientSession,
   scope: Scope.Closeable,
-  world: Scope.Closeable
+  world: Scope.Closeable,
+  network: Network
 ) => {
   const closeScope = Scope.close(scope, Exit.void)
   switch (event) {
@@ -64,12 +97,35 @@ const happening = (
       return closeScope
     case "the server stops":
       return Scope.close(world, Exit.void)
+    case "the network is cut":
+      return Effect.asVoid(Deferred.succeed(network.cut, undefined))
+    case "the network falls silent":
+      return Effect.sync(() => void (network.silent = true))
     case "closed":
       return session.close
     case "closed, and the scope":
       return Effect.andThen(session.close, closeScope)
   }
 }
+
+/** What happens to the connection. */
+interface Network {
+  readonly cut: Deferred.Deferred<void>
+  silent: boolean
+}
+
+/** From the moment on when it is silent nothing crosses, and nobody is told. */
+const through = (socket: Socket.Socket, network: Network): Socket.Socket =>
+  Socket.make({
+    reader: Effect.map(socket.reader, (inner) => ({
+      ...inner,
+      pull: Effect.flatMap(inner.pull, (chunks) => (network.silent ? Effect.never : Effect.succeed(chunks)))
+    })),
+    writer: Effect.map(socket.writer, (inner) => ({
+      write: (chunk) => (network.silent ? Effect.never : inner.write(chunk)),
+      writeAll: (chunks) => (network.silent ? Effect.never : inner.writeAll(chunks))
+    }))
+  })
 
 /** Two minutes, which is longer than anybody waits for anything. */
 const longAfter = Effect.forEach(
@@ -114,7 +170,10 @@ const run = Effect.fnUntraced(function* (seed: number) {
     const { held } = yield* Watch
     const { dial } = yield* MemoryNetwork
     const eager = drawn.chance(0.5)
-    const connecting = Client.connect({ server: "memory", dial, ...Fixture.ada, eager })
+    const network: Network = { cut: yield* Deferred.make<void>(), silent: false }
+    const faults = { seed, cutWhen: Deferred.await(network.cut), hangWhenCut: drawn.chance(0.5) }
+    const faulty = Effect.map(dial, (socket) => FaultySocket.wrap(through(socket, network), faults))
+    const connecting = Client.connect({ server: "memory", dial: faulty, ...Fixture.ada, eager })
     const session = yield* Effect.provideService(connecting, Scope.Scope, scope)
     const running = yield* begin(session, drawn)
     const event = drawn.one(events)
@@ -126,7 +185,7 @@ const run = Effect.fnUntraced(function* (seed: number) {
         one.interrupted = true
         one.fiber.interruptUnsafe()
       }
-      if (step === 15) ending = yield* Effect.forkDetach(happening(event, session, scope, world))
+      if (step === 15) ending = yield* Effect.forkDetach(happening(event, session, scope, world, network))
     }
     yield* longAfter
     const wrong = running.filter((one) => !isSound(event, one))
