@@ -150,7 +150,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     "folder-fsync-skipped",
     "a commit does not fsync the folder of the name",
     "domain/store/DiskPlacing.ts",
-    "if (context.durable) yield* Effect.mapError(context.disk.syncFolder(folderOf(name)), full(name))",
+    "if (context.durable) yield* Effect.mapError(context.disk.syncFolder(folderOf(name)), failed)",
     "",
     crash
   ),

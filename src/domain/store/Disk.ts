@@ -180,7 +180,8 @@ export class Disk extends Context.Service<
     /**
      * Puts small new files into a folder in one go: what `create`, `write`, `setModified`, `sync`, `rename` and one
      * `syncFolder` would do, for each apart: one that fails is told so, and leaves nothing behind where that can be
-     * helped. Fails as a whole, having done nothing, when one of the folders cannot be used.
+     * helped. Fails as a whole, having done nothing, when one of the folders cannot be used. What has its name, and is
+     * not durable there, is told with the operation `syncFolder`.
      */
     readonly placeAll: (
       request: PlaceRequest

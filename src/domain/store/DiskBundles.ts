@@ -10,7 +10,17 @@ import { type DiskEntry, type DiskError, type DiskGlance, type DiskPath, type Di
 import { open } from "./DiskLookup.ts"
 import { demanded, makeDurable, placeStep, prune, standing, whilePlacing } from "./DiskPlacing.ts"
 import { stage } from "./DiskStaging.ts"
-import { absent, blocked, type DiskStore, entryOf, folderOf, inFolder, orNoAccess, stepsOf } from "./DiskStore.ts"
+import {
+  absent,
+  blocked,
+  type DiskStore,
+  entryOf,
+  failed,
+  folderOf,
+  inFolder,
+  orNoAccess,
+  stepsOf
+} from "./DiskStore.ts"
 import type { Outcomes, SmallContent, SmallFile, StageRequest } from "./FileStore.ts"
 import * as SmallFiles from "./SmallFiles.ts"
 import {
@@ -184,7 +194,10 @@ const arriveAll = Effect.fnUntraced(function* (
     const { digest, executable, modified, name } = file
     const outcome = placed.next().value
     if (outcome !== undefined && Result.isFailure(outcome)) {
-      outcomes.push(Result.fail(yield* Effect.flip(blocked(context, name, outcome.failure))))
+      const error = outcome.failure
+      // It has its name then: whatever the code, this is no refusal that changes nothing.
+      const unsynced = error.operation === "syncFolder"
+      outcomes.push(Result.fail(unsynced ? failed(error) : yield* Effect.flip(blocked(context, name, error))))
       continue
     }
     arrived.push({ name: part, kind: "file" })

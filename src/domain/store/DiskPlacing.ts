@@ -9,6 +9,7 @@ import { statAt } from "./DiskLookup.ts"
 import {
   blocked,
   type DiskStore,
+  failed,
   fileId,
   find,
   folderKey,
@@ -86,7 +87,8 @@ export const place = (
     for (const step of stepsOf(name)) {
       yield* inFolder(context, step.folder)(placeStep(context, name, step, arrive, leaving))
     }
-    if (context.durable) yield* Effect.mapError(context.disk.syncFolder(folderOf(name)), full(name))
+    // The file has its name: whatever the code, this is no refusal that changes nothing.
+    if (context.durable) yield* Effect.mapError(context.disk.syncFolder(folderOf(name)), failed)
   })
   return whilePlacing(context, name, steps)
 }

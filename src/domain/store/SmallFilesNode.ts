@@ -177,16 +177,18 @@ const orRemove = <A>(outcome: Result.Result<A, DiskError>, path: string): Result
   return outcome
 }
 
-const syncFd = (fd: number): Effect.Effect<Placed> =>
+const syncFd = (fd: number, operation?: string): Effect.Effect<Placed> =>
   Effect.callback((resume) =>
-    nodeFs.fsync(fd, (error) => resume(Effect.succeed(error === null ? Result.void : Result.fail(toError(error)))))
+    nodeFs.fsync(fd, (error) =>
+      resume(Effect.succeed(error === null ? Result.void : Result.fail(toError(error, operation))))
+    )
   )
 
 const syncFolder = (folder: string): Effect.Effect<Placed> =>
   Effect.suspend(() => {
     const opened = attempt(() => nodeFs.openSync(folder, constants.O_RDONLY | (constants.O_DIRECTORY ?? 0)))
-    if (Result.isFailure(opened)) return Effect.succeed(Result.fail(opened.failure))
-    return Effect.map(syncFd(opened.success), (synced) => {
+    if (Result.isFailure(opened)) return Effect.succeed(failed(opened.failure.code, "syncFolder"))
+    return Effect.map(syncFd(opened.success, "syncFolder"), (synced) => {
       close(opened.success)
       return synced
     })

@@ -10,6 +10,7 @@ import { rootLockName } from "../../../src/domain/store/DiskStaging.ts"
 import { FileStore } from "../../../src/domain/store/FileStore.ts"
 import * as FileStoreDisk from "../../../src/domain/store/FileStoreDisk.ts"
 import * as SmallFiles from "../../../src/domain/store/SmallFiles.ts"
+import { StoreFailed } from "../../../src/domain/store/StoreError.ts"
 import { loadFile, saveFile } from "../../../src/domain/testing/fileStoreContract.ts"
 import * as MemoryDisk from "../../../src/domain/testing/MemoryDisk.ts"
 
@@ -94,7 +95,7 @@ for (const { name, old, title } of scenarios) {
       })
     )
 
-    for (const code of ["ENOSPC", "EIO", "EMFILE"]) {
+    for (const code of ["ENOSPC", "EDQUOT", "EIO", "EMFILE"]) {
       it.effect(`${code} at any operation changes nothing and leaves nothing staged`, () =>
         Effect.gen(function* () {
           const { first, last } = yield* operationsOf(name)
@@ -117,6 +118,9 @@ for (const { name, old, title } of scenarios) {
             // Only the fsync of the folder stands behind the rename and can fail the commit: the documented exception.
             const broken = journal[nth - 1] === "syncFolder" && renamedAt > 0 && nth > renamedAt
             assert.strictEqual(found, Exit.isSuccess(exit) || broken ? afterText : old, where)
+            // Whatever the code: that nothing was changed is not said of it.
+            if (broken)
+              assert.deepStrictEqual(exit, Exit.fail(new StoreFailed({ operation: "syncFolder", code })), where)
             // The one thing that a save can do without is knowing what a folder's stamp became.
             if (Exit.isSuccess(exit)) assert.strictEqual(journal[nth - 1], "stat", where)
           }
@@ -132,16 +136,20 @@ const bundle = [
   { name: FileName.make("new/folder/file"), content: "third", old: "absent" }
 ]
 
-/** Commits all of them at once; gives those that were said to be there. */
-const saveBundle = Effect.gen(function* () {
+/** Commits all of them at once. */
+const placeBundle = Effect.gen(function* () {
   const digest = yield* Digest
   const files = bundle.map(({ content, name }) => {
     const parts = [fromUtf8(content)]
     return { name, modified: 1000, parts, digest: digestOf(digest, parts) }
   })
-  const outcomes = yield* SmallFiles.placeAll(yield* FileStore, files, undefined)
-  return bundle.filter((_, index) => outcomes[index]?._tag === "Success")
+  return yield* SmallFiles.placeAll(yield* FileStore, files, undefined)
 })
+
+/** The same; gives those that were said to be there. */
+const saveBundle = Effect.map(placeBundle, (outcomes) =>
+  bundle.filter((_, index) => outcomes[index]?._tag === "Success")
+)
 
 const bundleOperations = Effect.gen(function* () {
   const { control, disk } = yield* newDisk(1)
@@ -198,7 +206,28 @@ describe("FileStoreDisk on a disk that breaks: many small files", () => {
     })
   )
 
-  for (const code of ["ENOSPC", "EIO"]) {
+  for (const code of ["ENOSPC", "EDQUOT", "EIO"]) {
+    it.effect(`${code} at any operation is no refusal of a file that has its name all the same`, () =>
+      Effect.gen(function* () {
+        const { first, last } = yield* bundleOperations
+        const seen: Array<string> = []
+        for (let nth = first; nth <= last; nth += 1) {
+          const { control, disk } = yield* newDisk(nth)
+          const outcomes = yield* Effect.andThen(control.failAt(nth, code), placeBundle).pipe(
+            Effect.provide(onDisk(disk))
+          )
+          for (const [index, { content, name }] of bundle.entries()) {
+            const outcome = outcomes[index]
+            const found = yield* Effect.provide(readBack(name), onDisk(disk))
+            if (outcome === undefined || Result.isSuccess(outcome) || found !== content) continue
+            seen.push(name)
+            assert.deepStrictEqual(outcome.failure, new StoreFailed({ operation: "syncFolder", code }))
+          }
+        }
+        assert.deepStrictEqual(seen, ["kept/file", "kept/other", "new/folder/file"])
+      })
+    )
+
     it.effect(`${code} at any operation leaves each file whole, and nothing staged or open`, () =>
       Effect.gen(function* () {
         const { first, last } = yield* bundleOperations
