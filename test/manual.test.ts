@@ -253,6 +253,16 @@ describe("completions", () => {
   })
 })
 
+describe("help", () => {
+  it("has an empty line before each of its parts", () => {
+    for (const [side, ...command] of [["client"], ["client", "upload"], ["server"], ["server", "user"]] as const) {
+      const parts = output(side, ...command, "--help").match(/^.*\n(?=[A-Z ]+\n)/gm) ?? []
+      assert.isAbove(parts.length, 3)
+      for (const before of parts) assert.strictEqual(before, "\n", command.join(" "))
+    }
+  })
+})
+
 describe("help as a word", () => {
   const leaf = (name: string) => ({ name, subcommands: [] })
   const profile = { name: "profile", subcommands: [{ commands: [leaf("add"), leaf("list")] }] }

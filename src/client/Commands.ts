@@ -16,6 +16,7 @@ import * as Collisions from "./Collisions.ts"
 import * as Glob from "./Glob.ts"
 import * as Unlisted from "./Unlisted.ts"
 import { LocalFiles, placeAt } from "./LocalFiles.ts"
+import * as Reconnect from "./Reconnect.ts"
 import { Reporter, type TransferCommand } from "./Reporter.ts"
 import * as Selection from "./Selection.ts"
 import * as Sender from "./Sender.ts"
@@ -251,7 +252,7 @@ const verify = Effect.fnUntraced(function* (text: string, path: string) {
   const reporter = yield* Reporter
   const source = yield* Transfer.openSource(placeAt(yield* LocalFiles, path), "verify")
   const name = yield* FileName.parse(text)
-  const { digest, size } = yield* (yield* (yield* Sessions).session).describe(name)
+  const { digest, size } = yield* Reconnect.persistently((session) => session.describe(name))
   const server = { size, digest }
   if (source.size !== size) {
     yield* reporter.verified({ name, path, equal: false, server, local: { size: source.size } })
@@ -269,8 +270,8 @@ const verify = Effect.fnUntraced(function* (text: string, path: string) {
 
 const remove = Effect.fnUntraced(function* (text: string, expect: ContentDigest | undefined) {
   const name = yield* FileName.parse(text)
-  const session = yield* (yield* Sessions).session
-  const removed = yield* Effect.mapError(session.remove(name, expect), foundFolder("folder-of-remove"))
+  const removing = Reconnect.persistently((session) => session.remove(name, expect), false)
+  const removed = yield* Effect.mapError(removing, foundFolder("folder-of-remove"))
   yield* (yield* Reporter).changed({ command: "remove", name: removed })
 })
 
@@ -278,8 +279,8 @@ const rename = Effect.fnUntraced(function* (command: Extract<Command, { readonly
   const { expect, replace = false } = command
   const name = yield* FileName.parse(command.name)
   const to = yield* FileName.parse(command.to)
-  const session = yield* (yield* Sessions).session
-  const renamed = yield* Effect.mapError(session.rename(name, to, { replace, expect }), foundFolder("folder-of-rename"))
+  const renaming = Reconnect.persistently((session) => session.rename(name, to, { replace, expect }), false)
+  const renamed = yield* Effect.mapError(renaming, foundFolder("folder-of-rename"))
   yield* (yield* Reporter).changed({ command: "rename", ...renamed })
 })
 

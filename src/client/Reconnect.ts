@@ -42,7 +42,8 @@ const lossOf = (error: unknown): ConnectionLost | undefined => {
  * Does the work on the session that stands. When the connection is lost meanwhile it does it again on the next one, at
  * most `reconnectsMax` times; a connection that has held for `settledMilliseconds` starts the count anew.
  *
- * @param again false for work that may not be done twice
+ * @param again false for work that may not be done twice: it is done again only when the server that stops has refused
+ *   it, and so done nothing of it
  */
 export const persistently = Effect.fnUntraced(function* <A, E, R>(
   work: (session: ClientSession) => Effect.Effect<A, E, R>,
@@ -50,7 +51,7 @@ export const persistently = Effect.fnUntraced(function* <A, E, R>(
 ): Effect.fn.Return<A, E | NoSession, R | Reporter | Sessions> {
   const sessions = yield* Sessions
   let session = yield* sessions.session
-  if (!again || !(yield* Persistence)) return yield* work(session)
+  if (!(yield* Persistence)) return yield* work(session)
   let losses = 0
   while (true) {
     const began = yield* Monotonic.now
@@ -58,7 +59,8 @@ export const persistently = Effect.fnUntraced(function* <A, E, R>(
     if (Result.isSuccess(outcome)) return outcome.success
     const error = outcome.failure
     const lost = lossOf(error)
-    if (lost === undefined) return yield* Effect.fail(error)
+    // Of what was on its way when the connection was lost nobody knows whether it was done.
+    if (lost === undefined || (!again && lost === error)) return yield* Effect.fail(error)
     losses = (yield* Monotonic.now) - began > settledMilliseconds ? 1 : losses + 1
     if (losses > reconnectsMax) return yield* Effect.fail(error)
     session = yield* nextAfter(lost)

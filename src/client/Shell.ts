@@ -200,9 +200,8 @@ const placed = (typed: Commands.Command, from: ShellPlace.Place) =>
   Effect.flatMap(Effect.flatMap(Sessions, Reconnect.ofOneCommand), (sessions) => {
     const { command, place } = ShellPlace.placed(from, typed)
     const run = Commands.run(command)
-    // A question is asked again as a whole; of what moves files, each file is gone on with.
-    const asks = command._tag === "Fetch" || command._tag === "Verify"
-    return (asks ? Reconnect.persistently(() => run) : run).pipe(
+    // A listing is asked for again as a whole; of what is about files, each file is gone on with.
+    return (command._tag === "Fetch" ? Reconnect.persistently(() => run) : run).pipe(
       Effect.provideService(Reconnect.Persistence, true),
       Effect.provideService(Sessions, SessionWithin.sessions(sessions, place))
     )

@@ -172,15 +172,15 @@ const isMissing = (error: { readonly _tag: string; readonly reason?: string }): 
 /** The same here: also when what a folder was is a file now. */
 const isGone = ({ code }: LocalFileFailed): boolean => code === "ENOENT" || code === "ENOTDIR"
 
-/** What somebody else has removed meanwhile is gone as well. */
+/** What somebody else has removed meanwhile is gone as well. So is what a try did whose answer was lost. */
 const removal = (text: string): Batch.Item<Services> => ({
   name: text,
   size: 0,
   run: () =>
     Effect.gen(function* () {
       const name = yield* FileName.parse(text)
-      const session = yield* (yield* Sessions).session
-      const removed = yield* Effect.catchIf(session.remove(name), isMissing, () => Effect.undefined)
+      const removing = Reconnect.persistently((session) => session.remove(name))
+      const removed = yield* Effect.catchIf(removing, isMissing, () => Effect.undefined)
       if (removed !== undefined) yield* (yield* Reporter).changed({ command: "remove", name: removed })
       return gone
     })
