@@ -420,7 +420,7 @@ const within = (
   const at = (path: DiskPath): DiskPath => [...folder, ...path]
   return {
     openRead: (path) => disk.openRead(at(path)),
-    create: (path) => disk.create(at(path)),
+    create: (path, access) => disk.create(at(path), access),
     openWrite: (path) => disk.openWrite(at(path)),
     stat: (path) => disk.stat(at(path)),
     statAll: (path, names) => disk.statAll(at(path), names),

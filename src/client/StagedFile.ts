@@ -63,14 +63,14 @@ export const stage = Effect.fnUntraced(function* (
   const failed = ({ code }: { readonly code: string }) => writeFailed(path, code)
   // It would be taken for what was left of another one, and be gone with that.
   if (isTemporary(name)) return yield* writeFailed(path, "temporary-name")
-  yield* Effect.mapError(checkDestination(disk, name), failed)
+  const access = yield* Effect.mapError(checkDestination(disk, name), failed)
   if (isResumable(request)) yield* sweep(request)
   if (size > (yield* Effect.mapError(disk.freeBytes, failed))) return yield* writeFailed(path, "ENOSPC")
 
   const temporary = temporaryName(name, isResumable(request) ? request : undefined, yield* random)
   yield* hold(request, temporary)
   const state = newState(0)
-  const file = yield* Effect.acquireRelease(Effect.mapError(disk.create([temporary]), failed), () =>
+  const file = yield* Effect.acquireRelease(Effect.mapError(disk.create([temporary], access), failed), () =>
     release(request, temporary, state)
   )
   const finish = yield* Effect.mapError(prepare(temporary), failed)
@@ -80,12 +80,12 @@ export const stage = Effect.fnUntraced(function* (
 
 /** Puts a clone of the older copy in the place of the new file, where there can be one. */
 const begin = Effect.fnUntraced(function* (request: StageRequest, temporary: string, file: DiskFile, state: State) {
-  const { base, cloning, disk, name, prepare, size } = request
+  const { base, cloning, disk, name, size } = request
   if (base === undefined) return
   const context = { disk, digest: yield* Digest, durable: (yield* Durability) === "full", cloning }
   // Until it is a clone that says itself how far it is, it has a name that nobody goes on with.
   const path = temporaryName(name, undefined, yield* random)
-  const create = () => prepared(disk, prepare, path)
+  const create = () => prepared(request, path)
   const staged = { path: [temporary], file, length: 0 }
   state.clone = yield* Effect.acquireRelease(
     DiskClone.begin({ context, size, staged, from: base, path: [path], create }),
@@ -97,10 +97,11 @@ const begin = Effect.fnUntraced(function* (request: StageRequest, temporary: str
 })
 
 /** A new file that has its permissions before it has any content. */
-const prepared = Effect.fnUntraced(function* (disk: Disk["Service"], prepare: Destination["prepare"], name: string) {
-  const file = yield* DiskClone.opened(disk.create([name]))
-  const undone = Effect.andThen(file.close, Effect.ignore(disk.remove([name])))
-  yield* Effect.onError(prepare(name), () => undone)
+const prepared = Effect.fnUntraced(function* ({ disk, name, prepare }: Destination, path: string) {
+  const access = yield* checkDestination(disk, name)
+  const file = yield* DiskClone.opened(disk.create([path], access))
+  const undone = Effect.andThen(file.close, Effect.ignore(disk.remove([path])))
+  yield* Effect.onError(prepare(path), () => undone)
   return file
 })
 
@@ -295,19 +296,25 @@ const takenOver =
   ({ code }: DiskError): LocalFileFailed =>
     writeFailed(path, code === "ENOENT" ? "taken-over" : code)
 
-/** Only a file or a link may be replaced: a rename would also replace a device. */
-const checkDestination = (disk: Disk["Service"], name: string): Effect.Effect<void, { readonly code: string }> =>
+/**
+ * Only a file or a link may be replaced: a rename would also replace a device. Gives whose the new file is until it has
+ * the permissions of the one that it replaces: whoever opened it before would read on with that.
+ */
+const checkDestination = (
+  disk: Disk["Service"],
+  name: string
+): Effect.Effect<"private" | undefined, { readonly code: string }> =>
   disk.stat([name]).pipe(
     Effect.flatMap(({ kind }) =>
       kind === "folder"
         ? Effect.fail({ code: "EISDIR" })
         : kind === "special"
           ? Effect.fail({ code: "ENOTREG" })
-          : Effect.void
+          : Effect.succeed(kind === "file" ? ("private" as const) : undefined)
     ),
     Effect.catchIf(
       ({ code }) => code === "ENOENT",
-      () => Effect.void
+      () => Effect.undefined
     )
   )
 
@@ -372,12 +379,13 @@ const nanosecondsPerMillisecond = 1_000_000n
  * behind its end, or cut it.
  */
 const takeClone = Effect.fnUntraced(
-  function* ({ disk, name, prepare }: Destination, entry: string, temporary: string, declared: Version) {
+  function* (destination: Destination, entry: string, temporary: string, declared: Version) {
+    const { disk, name } = destination
     const left = yield* disk.openRead([entry])
     const done = yield* DiskClone.doneOf(yield* Digest, left, (yield* left.stat).size, declared.size)
     if (done === undefined || done < resumeBytesMin) return undefined
     const path = temporaryName(name, undefined, yield* random)
-    const file = yield* Effect.acquireRelease(prepared(disk, prepare, path), ({ close }) => close)
+    const file = yield* Effect.acquireRelease(prepared(destination, path), ({ close }) => close)
     yield* Effect.gen(function* () {
       yield* file.cloneFrom(left)
       yield* file.truncate(done)

@@ -296,6 +296,32 @@ describe("the file system", () => {
       }).pipe(Effect.scoped, Effect.provide(real))
   )
 
+  it.effect("nobody can open what will be another's to read before it has the permissions of what it replaces", () =>
+    Effect.gen(function* () {
+      const { placeSmall, stage, tree } = yield* LocalFiles
+      const digest = digestOf(yield* Digest, [content])
+      const declared = { size: content.length, modified: 0 }
+      const small = (path: string) => ({ path, ...declared, digest, parts: [content] })
+      const paths = ["a", "b", "w/c", "w/d"].map((name) => join(folder, name))
+      for (const path of paths) {
+        fs.writeFileSync(path, "old")
+        fs.chmodSync(path, 0o600)
+      }
+      const modes = yield* modesAtBirth
+      const [a = "", b = ""] = paths
+      yield* Effect.scoped(stage(a, declared))
+      assert.deepStrictEqual(yield* placeSmall([small(b)]), [Result.void])
+      const { place, placeSmall: placeIn } = yield* tree(join(folder, "w"), false)
+      yield* Effect.scoped(place("c").stage(declared))
+      assert.deepStrictEqual(yield* placeIn([small("d")]), [Result.void])
+      assert.deepStrictEqual(modes, [0o600, 0o600, 0o600, 0o600])
+      assert.deepStrictEqual(
+        paths.map((path) => fs.statSync(path).mode & 0o777),
+        modes
+      )
+    }).pipe(Effect.scoped, Effect.provide(real))
+  )
+
   it.effect("begins as a clone of an older copy where there are clones, with the permissions of what it replaces", () =>
     Effect.gen(function* () {
       const path = join(folder, "a")
@@ -583,6 +609,36 @@ describe("the file system", () => {
     }).pipe(Effect.provide(real))
   )
 })
+
+/** The modes of temporary files as they are made: whoever opens one then reads all that is written to it. */
+const modesAtBirth = Effect.acquireRelease(
+  Effect.sync(() => {
+    const modes: Array<number> = []
+    const builtin = process.getBuiltinModule("node:fs")
+    const { open, openSync } = builtin
+    const born = (path: unknown, flags: unknown, fd: number) => {
+      const makes = (Number(flags) & fs.constants.O_CREAT) !== 0
+      if (makes && String(path).endsWith(".part")) modes.push(fs.fstatSync(fd).mode & 0o777)
+      return fd
+    }
+    Reflect.set(builtin, "openSync", (path: string, flags: number, mode: number) =>
+      born(path, flags, openSync(path, flags, mode))
+    )
+    Reflect.set(
+      builtin,
+      "open",
+      (path: string, flags: number, mode: number, done: (error: Error | null, fd: number) => void) =>
+        open(path, flags, mode, (error, fd) => done(error, error ? fd : born(path, flags, fd)))
+    )
+    syncBuiltinESMExports()
+    return { modes, restore: () => Object.assign(builtin, { open, openSync }) }
+  }),
+  ({ restore }) =>
+    Effect.sync(() => {
+      restore()
+      syncBuiltinESMExports()
+    })
+).pipe(Effect.map(({ modes }) => modes))
 
 /** A tree of that disk, whose files take no permissions from others. */
 const treeOn = (

@@ -149,8 +149,8 @@ export class Disk extends Context.Service<
   {
     /** Opens a regular file for reading. Its time and bit may be set as well, for that no right to write is needed. */
     readonly openRead: (path: DiskPath) => Effect.Effect<DiskFile, DiskError, Scope.Scope>
-    /** Creates a new file for writing; `EEXIST` when anything has the name. */
-    readonly create: (path: DiskPath) => Effect.Effect<DiskFile, DiskError, Scope.Scope>
+    /** Creates a new file for writing; `EEXIST` when anything has the name. `private`: for its owner alone, at once. */
+    readonly create: (path: DiskPath, access?: "private") => Effect.Effect<DiskFile, DiskError, Scope.Scope>
     /** Opens an existing regular file for reading and writing. */
     readonly openWrite: (path: DiskPath) => Effect.Effect<DiskFile, DiskError, Scope.Scope>
     /** What stands at the path; the last part is not followed. */

@@ -143,13 +143,13 @@ const service = (folders: Folders, rootFd: number, bulk: BulkNode.Bulk, { access
   return Disk.of({
     openRead: (path) => openFile(bulk, "openRead", (open) => at("openRead", path, "read", open), readFlags),
     openWrite: (path) => openFile(bulk, "openWrite", (open) => at("openWrite", path, "write", open), writeFlags),
-    create: (path) =>
+    create: (path, wanted = access) =>
       openFile(
         bulk,
         "create",
         (open) => at("create", path, "write", open),
         createFlags,
-        access === "private" ? 0o600 : 0o666
+        wanted === "private" ? 0o600 : 0o666
       ),
     stat: (path) =>
       path.length === 0

@@ -127,9 +127,13 @@ const create = (
 ): Result.Result<number, DiskError> => {
   if (!isPart(file.name) || !isPart(file.temporary)) return failed("EINVAL")
   const path = `${staging}/${file.temporary}`
-  const opened = attempt(() => nodeFs.openSync(path, createFlags, 0o666))
+  const looked = attempt(() => (likeReplaced ? standing(`${folder}/${file.name}`) : undefined))
+  if (Result.isFailure(looked)) return Result.fail(looked.failure)
+  const replaced = looked.success
+  // Whoever opens it before it has the permissions of what it replaces would read on with that.
+  const opened = attempt(() => nodeFs.openSync(path, createFlags, replaced === undefined ? 0o666 : 0o600))
   if (Result.isFailure(opened)) return opened
-  const written = attempt(() => fillNew(opened.success, file, likeReplaced ? `${folder}/${file.name}` : undefined))
+  const written = attempt(() => fillNew(opened.success, file, replaced))
   if (Result.isSuccess(written) && written.success === undefined) return opened
   close(opened.success)
   return orRemove(Result.isSuccess(written) ? failed(written.success ?? "EIO") : Result.fail(written.failure), path)
@@ -139,7 +143,7 @@ const create = (
 type Code = string | undefined
 
 /** Gives a new file its permissions, content and time. Throws what the system says. */
-const fillNew = (fd: number, { executable, modified, parts }: NewFile, replaced: string | undefined): Code => {
+const fillNew = (fd: number, { executable, modified, parts }: NewFile, replaced: nodeFs.Stats | undefined): Code => {
   const refused = setMode(fd, replaced, executable === true)
   if (refused !== undefined) return refused
   const [first] = parts
@@ -154,13 +158,17 @@ const fillNew = (fd: number, { executable, modified, parts }: NewFile, replaced:
   return undefined
 }
 
+/** What is replaced under a name. A link that is replaced says nothing. Throws what the system says. */
+const standing = (path: string): nodeFs.Stats | undefined => {
+  const stats = nodeFs.lstatSync(path, { throwIfNoEntry: false })
+  return stats?.isSymbolicLink() === true ? undefined : stats
+}
+
 /**
- * What is replaced keeps who may read and write it; whether those may run it who may read it is declared. A link that
- * is replaced says nothing. Throws what the system says.
+ * What is replaced keeps who may read and write it; whether those may run it who may read it is declared. Throws what
+ * the system says.
  */
-const setMode = (fd: number, replaced: string | undefined, executable: boolean): Code => {
-  const stats = replaced === undefined ? undefined : nodeFs.lstatSync(replaced, { throwIfNoEntry: false })
-  const before = stats?.isSymbolicLink() === true ? undefined : stats
+const setMode = (fd: number, before: nodeFs.Stats | undefined, executable: boolean): Code => {
   if (before?.isDirectory() === true) return "EISDIR"
   if (before?.isFile() === false) return "ENOTREG"
   if (before === undefined && !executable) return undefined
