@@ -226,9 +226,8 @@ const takePermissions = (from: string, to: string): ReturnType<StagedFile.Destin
   call<nodeFs.Stats>((done) => nodeFs.lstat(from, done)).pipe(
     Effect.flatMap((stats) => {
       if (!stats.isFile()) return Effect.succeed(Effect.void)
-      const mode = stats.mode & permissionBits
-      const meanwhile = mode | ownerBits
-      return Effect.as(setPermissions(to, meanwhile), mode === meanwhile ? Effect.void : setPermissions(to, mode))
+      const isWhole = (stats.mode & ownerBits) === ownerBits
+      return Effect.as(setPermissions(to, stats, ownerBits), isWhole ? Effect.void : setPermissions(to, stats, 0))
     }),
     Effect.catchIf(
       ({ code }) => code === "ENOENT",
@@ -236,15 +235,16 @@ const takePermissions = (from: string, to: string): ReturnType<StagedFile.Destin
     )
   )
 
-// Not set-user-id and its kin: the content comes from elsewhere, and whether it may be run as well.
-const permissionBits = 0o666
 const ownerBits = 0o600
 
 // By descriptor: a path could have become a link to another file.
-const setPermissions = (path: string, mode: number): Effect.Effect<void, DiskError> =>
+const setPermissions = (path: string, replaced: nodeFs.Stats, more: number): Effect.Effect<void, DiskError> =>
   Effect.acquireUseRelease(
     call<number>((done) => nodeFs.open(path, nodeFs.constants.O_RDWR | (nodeFs.constants.O_NOFOLLOW ?? 0), done)),
-    (fd) => call<void>((done) => nodeFs.fchmod(fd, mode, (error) => done(error))),
+    (fd) =>
+      Effect.flatMap(Effect.fromResult(SmallFilesNode.attempt(() => SmallFilesNode.keptMode(fd, replaced))), (mode) =>
+        call<void>((done) => nodeFs.fchmod(fd, mode | more, (error) => done(error)))
+      ),
     (fd) => Effect.ignore(call<void>((done) => nodeFs.close(fd, (error) => done(error ?? null))))
   )
 

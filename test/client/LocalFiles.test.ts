@@ -322,6 +322,47 @@ describe("the file system", () => {
     }).pipe(Effect.scoped, Effect.provide(real))
   )
 
+  // Only who may do everything can give a file any group, and have one taken from it.
+  const isRoot = process.geteuid?.() === 0
+  it.effect.skipIf(!isRoot)("keeps the group whose permissions it keeps, or gives it to no other group", () =>
+    Effect.gen(function* () {
+      const { placeSmall, stage } = yield* LocalFiles
+      const digest = digestOf(yield* Digest, [content])
+      const declared = { size: content.length, modified: 0 }
+      const replaced = (mode: number) =>
+        Effect.gen(function* () {
+          const [a, b] = [join(folder, "a"), join(folder, "b")]
+          for (const path of [a, b]) {
+            fs.writeFileSync(path, "old")
+            fs.chownSync(path, 0, 4242)
+            fs.chmodSync(path, mode)
+          }
+          yield* Effect.scoped(
+            Effect.gen(function* () {
+              const staging = yield* stage(a, declared)
+              yield* staging.write([content])
+              yield* staging.commit({ size: content.length, digest })
+            })
+          )
+          assert.deepStrictEqual(yield* placeSmall([{ path: b, ...declared, digest, parts: [content] }]), [Result.void])
+          return [a, b].map((path) => {
+            const { gid, mode } = fs.statSync(path)
+            assert.strictEqual(fs.readFileSync(path, "utf8"), "content")
+            return [gid, mode & 0o777]
+          })
+        })
+      const both = (gid: number, mode: number) => [
+        [gid, mode],
+        [gid, mode]
+      ]
+      assert.deepStrictEqual(yield* replaced(0o640), both(4242, 0o640))
+      yield* withoutGroups
+      assert.deepStrictEqual(yield* replaced(0o640), both(0, 0o600))
+      assert.deepStrictEqual(yield* replaced(0o664), both(0, 0o644))
+      assert.deepStrictEqual(yield* replaced(0o466), both(0, 0o466))
+    }).pipe(Effect.scoped, Effect.provide(real))
+  )
+
   it.effect("begins as a clone of an older copy where there are clones, with the permissions of what it replaces", () =>
     Effect.gen(function* () {
       const path = join(folder, "a")
@@ -639,6 +680,24 @@ const modesAtBirth = Effect.acquireRelease(
       syncBuiltinESMExports()
     })
 ).pipe(Effect.map(({ modes }) => modes))
+
+/** As for somebody who is not in the group of a file. */
+const withoutGroups = Effect.acquireRelease(
+  Effect.sync(() => {
+    const builtin = process.getBuiltinModule("node:fs")
+    const { fchownSync } = builtin
+    builtin.fchownSync = () => {
+      throw Object.assign(new Error("not permitted"), { code: "EPERM" })
+    }
+    syncBuiltinESMExports()
+    return () => void (builtin.fchownSync = fchownSync)
+  }),
+  (restore) =>
+    Effect.sync(() => {
+      restore()
+      syncBuiltinESMExports()
+    })
+)
 
 /** A tree of that disk, whose files take no permissions from others. */
 const treeOn = (

@@ -172,9 +172,23 @@ const setMode = (fd: number, before: nodeFs.Stats | undefined, executable: boole
   if (before?.isDirectory() === true) return "EISDIR"
   if (before?.isFile() === false) return "ENOTREG"
   if (before === undefined && !executable) return undefined
-  const plain = (before ?? nodeFs.fstatSync(fd)).mode & 0o666
+  const plain = before === undefined ? nodeFs.fstatSync(fd).mode & permissionBits : keptMode(fd, before)
   nodeFs.fchmodSync(fd, executable ? plain | ((plain & 0o444) >> 2) : plain)
   return undefined
+}
+
+// Not set-user-id and its kin: the content comes from elsewhere, and whether it may be run as well.
+const permissionBits = 0o666
+
+/**
+ * The permissions of what an open new file will replace, whose group it gets: they would be another group's otherwise.
+ * Of a group that cannot be given only that is left which all others have too. Throws what the system says.
+ */
+export const keptMode = (fd: number, replaced: Pick<nodeFs.Stats, "gid" | "mode">): number => {
+  const { gid, uid } = nodeFs.fstatSync(fd)
+  const mode = replaced.mode & permissionBits
+  const isTheirs = gid === replaced.gid || Result.isSuccess(attempt(() => nodeFs.fchownSync(fd, uid, replaced.gid)))
+  return isTheirs ? mode : mode & (0o606 | ((mode & 0o006) << 3))
 }
 
 const move = (staging: string, folder: string, { name, temporary }: NewFile): Placed =>
