@@ -54,8 +54,12 @@ export class History extends Context.Service<
 export const worthKeeping = (line: string): boolean =>
   /^\S/.test(line) &&
   printable(line) === line &&
-  !/:\/\/[^/\s@]*:[^/\s]*@/.test(line) &&
+  !urlWithPassword.test(line) &&
   Bytes.utf8Length(line) <= shellHistoryLineBytesMax
+
+// Also what no URL has as it is, a slash or a space: who types such a password means one. A port is none, and what
+// follows it is a path.
+const urlWithPassword = /:\/\/[^/\s:[]*:(?!\d{1,5}(?:[/\s"']|$)).*@/
 
 /** The newest of the lines that are worth it, none twice in a row. */
 export const tidied = (lines: ReadonlyArray<string>): ReadonlyArray<string> =>

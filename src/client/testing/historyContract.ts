@@ -36,6 +36,20 @@ export const historyContract: ReadonlyArray<ContractCase<History>> = [
     })
   },
   {
+    name: "a password in a URL is left out whatever is in it, and a port is none",
+    effect: Effect.gen(function* () {
+      const { keep, load } = yield* History
+      const secrets = ["ada:s3/cret@host", "ada:s3 cret@host", "ada:s3@cret@host", "ada@it:s3cret@host", ":s3cret@host"]
+      for (const secret of [...secrets, "ada:12345@host", "ada:123456/7@host"]) {
+        yield* keep(`fetch "paradrop://${secret}/x"`)
+      }
+      const others = ["ada@host:8080/a@b", "host:8080/a:b@c", "ada@host/a:b@c", "[::1]:8080/a@b"]
+      const lines = others.map((other) => `fetch paradrop://${other}`)
+      for (const line of lines) yield* keep(line)
+      yield* equal("what is kept", yield* load, lines)
+    })
+  },
+  {
     name: "only the newest are given",
     effect: Effect.gen(function* () {
       const { keep, load } = yield* History
