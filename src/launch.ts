@@ -32,11 +32,11 @@ export const launch = async (name: string, program: () => Promise<unknown>): Pro
  * users share, but in one that is this user's own and that nobody else can write; without one nothing is kept.
  */
 const keepCompiled = async (env: NodeJS.ProcessEnv, platform: NodeJS.Platform): Promise<void> => {
-  const { lstatSync, mkdirSync } = process.getBuiltinModule("node:fs")
+  const { lstatSync, mkdirSync, statSync } = process.getBuiltinModule("node:fs")
   const { isAbsolute, join } = process.getBuiltinModule("node:path")
   const user = process.geteuid?.()
-  const isOwn = (folder: string): boolean => {
-    const entry = lstatSync(folder, { throwIfNoEntry: false })
+  const isOwn = (folder: string, look: typeof lstatSync = lstatSync): boolean => {
+    const entry = look(folder, { throwIfNoEntry: false })
     return entry?.isDirectory() === true && (user === undefined || (entry.uid === user && (entry.mode & 0o022) === 0))
   }
   const xdg = env["XDG_CACHE_HOME"] ?? ""
@@ -62,5 +62,8 @@ const keepCompiled = async (env: NodeJS.ProcessEnv, platform: NodeJS.Platform): 
       if (lstatSync(made, { throwIfNoEntry: false }) === undefined) mkdirSync(made, { mode: 0o700 })
     }
   }
-  if (isOwn(folder) && isOwn(compiled)) process.getBuiltinModule("node:module").enableCompileCache(compiled)
+  // Who can write in one above it can put another in its place. That one may be a link to where there is room.
+  const isAboveOwn = below.every((_, index) => isOwn(join(base, ...below.slice(0, index + 1)), statSync))
+  if (isAboveOwn && isOwn(folder) && isOwn(compiled))
+    process.getBuiltinModule("node:module").enableCompileCache(compiled)
 }

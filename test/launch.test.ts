@@ -49,6 +49,10 @@ describe.skipIf(process.platform !== "linux")("what was compiled", () => {
       const own = join(HOME, ".cache", "own")
       assert.strictEqual(told({ HOME, XDG_CACHE_HOME: own }), join(own, "paradrop", "compiled"))
       assert.strictEqual(fs.statSync(own).mode & 0o777, 0o700)
+      // Where a home has little room.
+      fs.renameSync(join(HOME, ".cache"), join(HOME, "roomy"))
+      fs.symlinkSync("roomy", join(HOME, ".cache"))
+      assert.strictEqual(told({ HOME }), kept)
     }).pipe(Effect.scoped)
   )
 
@@ -57,6 +61,10 @@ describe.skipIf(process.platform !== "linux")("what was compiled", () => {
       const HOME = yield* home
       assert.strictEqual(told({ HOME, XDG_CACHE_HOME: join(HOME, "open") }), "nowhere")
       assert.strictEqual(told({ HOME, XDG_CACHE_HOME: join(HOME, "none", "none") }), "nowhere")
+      // Whoever can write there can put another folder in the place of ours.
+      fs.chmodSync(join(HOME, ".cache"), 0o777)
+      assert.strictEqual(told({ HOME }), "nowhere")
+      fs.chmodSync(join(HOME, ".cache"), 0o755)
       assert.strictEqual(told({}), "nowhere")
       // Nothing can be made there, by nobody; Node would try for ever to make several.
       if (process.geteuid?.() === 0) assert.strictEqual(told({ HOME: "/proc" }), "nowhere")
