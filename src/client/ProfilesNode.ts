@@ -6,6 +6,7 @@
  * change them at once, without a lock: not every file system of a home has them.
  */
 import { randomUUID } from "node:crypto"
+import process from "node:process"
 import {
   Clock,
   Effect,
@@ -189,9 +190,19 @@ const dropLeftovers = Effect.fnUntraced(function* (file: string) {
 /** Whoever may write a command there has it run by who uses the profile. A group is often the owner's own. */
 const writtenByOwner = Effect.fnUntraced(function* (file: string) {
   const fs = yield* FileSystem.FileSystem
-  const { mode } = yield* Effect.mapError(fs.stat(file), unusable(file))
-  if ((mode & 0o002) === 0) return
+  const folder = (yield* Path.Path).dirname(file)
+  const { mode, uid } = yield* Effect.mapError(fs.stat(file), unusable(file))
+  const above = yield* Effect.mapError(fs.stat(folder), unusable(folder))
   const shown = printable(file)
+  // What the administrator writes there is no worse than what they may do anyway.
+  if (Option.exists(uid, (owner) => owner !== 0 && owner !== process.geteuid?.())) {
+    return yield* failed(`${shown}, which names a command to run, is another user's: look at it, and make it yours`)
+  }
+  if ((above.mode & 0o1002) === 0o002) {
+    const place = printable(folder)
+    return yield* failed(`others may replace ${shown}, which names a command to run: 'chmod o-w ${place}', and look`)
+  }
+  if ((mode & 0o002) === 0) return
   return yield* failed(`others may write ${shown}, which names a command to run: 'chmod o-w ${shown}', and look at it`)
 })
 

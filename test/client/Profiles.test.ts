@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, FileSystem, Layer, PlatformError, Redacted } from "effect"
@@ -119,6 +119,27 @@ describe("the file system", () => {
         message,
         `others may write ${profileFile()}, which names a command to run: 'chmod o-w ${profileFile()}', and look at it`
       )
+      fs.chmodSync(profileFile(), 0o600)
+      const above = dirname(profileFile())
+      fs.chmodSync(above, 0o777)
+      assert.strictEqual(
+        (yield* Effect.flip(get(home))).message,
+        `others may replace ${profileFile()}, which names a command to run: 'chmod o-w ${above}', and look`
+      )
+      // Where nobody may take away what is another's.
+      fs.chmodSync(above, 0o1777)
+      assert.deepStrictEqual(yield* get(home), command)
+      fs.chmodSync(above, 0o700)
+      // Only who may do everything can give a file away.
+      if (process.geteuid?.() === 0) {
+        fs.chownSync(profileFile(), 4242, 0)
+        assert.strictEqual(
+          (yield* Effect.flip(get(home))).message,
+          `${profileFile()}, which names a command to run, is another user's: look at it, and make it yours`
+        )
+        fs.chownSync(profileFile(), 0, 0)
+      }
+      fs.chmodSync(profileFile(), 0o662)
       const anywhere = ProfilesNode.layer(join(folder, "new", "paradrop"), { modeless: true })
       const modeless = yield* Effect.provide(Profiles, Layer.provide(anywhere, NodeServices.layer))
       assert.deepStrictEqual(yield* modeless.get(home), command)
