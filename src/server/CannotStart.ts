@@ -60,6 +60,14 @@ export const notLoopback = (host: string, meant: string): CannotStart =>
 export const severalSockets = (): CannotStart =>
   new CannotStart({ detail: "the service manager gives more than one socket: name one in the unit" })
 
+/** Neither the host nor the port of the settings is what was tried. */
+export const cannotListenThere = (code: string): CannotStart =>
+  new CannotStart({
+    detail:
+      `cannot listen on the socket that the service manager gives (${code}): ` +
+      "name one of TCP in the unit, as ListenStream=0.0.0.0:8080"
+  })
+
 /** For what is done only while none runs. */
 export const serverRuns = (): CannotStart =>
   new CannotStart({ detail: "the server runs, or its state cannot be locked: stop the server first" })

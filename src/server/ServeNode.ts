@@ -19,6 +19,7 @@ import { SignatureKeep } from "../domain/transfer/SignatureKeep.ts"
 import * as SignatureKeepFiles from "../domain/transfer/SignatureKeepFiles.ts"
 import {
   cannotListen,
+  cannotListenThere,
   cannotServe,
   CannotStart,
   notLoopback,
@@ -190,9 +191,11 @@ const lockRoot = (root: string) => Effect.mapError(RootLockNode.take(root), () =
 
 const listen = ({ host, port }: Pick<Listen, "host" | "port">, given: number | undefined) =>
   SocketServerNode.layer({ host, port, fd: given, backlog: listenBacklogMax, highWaterMark: socketReadBytes }).pipe(
-    Layer.catchTag("SocketServerError", ({ reason }) =>
-      Layer.effect(SocketServer.SocketServer, Effect.fail(cannotListen({ host, port }, codeOf(reason.cause))))
-    )
+    Layer.catchTag("SocketServerError", ({ reason }) => {
+      const code = codeOf(reason.cause)
+      const why = given === undefined ? cannotListen({ host, port }, code) : cannotListenThere(code)
+      return Layer.effect(SocketServer.SocketServer, Effect.fail(why))
+    })
   )
 
 const codeOf = (cause: unknown): string =>

@@ -703,6 +703,28 @@ describe("under a service manager", () => {
     assert.deepStrictEqual(await names({ port, user: "ada", password: added.stdout.trim() }), [])
     assert.strictEqual((await stop(server, "SIGTERM")).code, 0)
   })
+
+  it("refuses one that it cannot listen on in words of the unit, not of its own host and port", async () => {
+    await run(["user", "add", "ada", "--generate"])
+    const listener = createServer()
+    listener.listen(join(folder, "unix.sock"))
+    await once(listener, "listening")
+    const { fd } = Reflect.get(listener, "_handle")
+    const given = ["-c", 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"', "sh", process.execPath, main]
+    const child = spawn("sh", given, {
+      cwd: folder,
+      env: { PATH: process.env["PATH"], HOME: folder, XDG_STATE_HOME: join(folder, "state") },
+      stdio: ["pipe", "pipe", "pipe", fd]
+    })
+    const refused = await watched(child).ended
+    listener.close()
+    assert.strictEqual(refused.code, 1)
+    assert.strictEqual(
+      refused.stderr,
+      "paradrop-server: cannot listen on the socket that the service manager gives (unknown): " +
+        "name one of TCP in the unit, as ListenStream=0.0.0.0:8080\n"
+    )
+  })
 })
 
 describe("user", () => {
