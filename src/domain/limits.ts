@@ -220,6 +220,9 @@ export const loopbackAttemptsFactor = 100
 /** Users and addresses that the login guard remembers; beyond it those unused for longest are forgotten first. */
 export const guardBucketsMax = 20_000
 
+/** Users at addresses they logged in from, whom tries for them from elsewhere do not keep out; the latest stay. */
+export const guardKnownMax = 4_096
+
 /** A name that no account has is shown as so many bytes of its keyed hash. */
 export const nameHashBytes = 8
 

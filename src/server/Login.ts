@@ -64,7 +64,7 @@ const answer = Effect.fnUntraced(function* (
   }
   // An attempt that nobody could answer is none: whoever tries again while the accounts are mended is let in then.
   const known = Effect.all([accounts.setup, accounts.find(user)])
-  const [setup, record] = yield* Effect.tapError(known, () => guard.succeeded(user, peer))
+  const [setup, record] = yield* Effect.tapError(known, () => guard.unanswered(user, peer))
   return yield* opaque.answerLogin(setup, user, record, ke1).pipe(
     Effect.map(({ ke2, state }): ActionResult => {
       trying.pending = { user, state }

@@ -1,6 +1,7 @@
 /**
  * Slows down guessing: token buckets for a user at an address, an address, and a user, equal for names that exist and
- * names that do not. Every begun login takes a token of each; a login that succeeds gives them back. No lockout.
+ * names that do not. Every begun login takes a token of each; a login that succeeds gives them back. No lockout:
+ * who has logged in from an address takes no tokens of the user there, which strangers elsewhere can use up.
  */
 import { Context, Effect, Layer } from "effect"
 import * as limits from "../domain/limits.ts"
@@ -33,8 +34,10 @@ export class LoginGuard extends Context.Service<
   {
     /** Counts one attempt. */
     readonly attempt: (user: string, peer: Peer) => Effect.Effect<Verdict>
-    /** Gives back what the attempt of a login that succeeded had counted. */
+    /** Gives back what the attempt of a login that succeeded had counted, and knows the user at that address. */
     readonly succeeded: (user: string, peer: Peer) => Effect.Effect<void>
+    /** Gives back what an attempt had counted that nobody could answer: it proved nothing. */
+    readonly unanswered: (user: string, peer: Peer) => Effect.Effect<void>
     /** Who may not try now, the longest first: at most `guardBucketsMax`. */
     readonly list: Effect.Effect<ReadonlyArray<Ban>>
     /** Forgets what was counted for those, and says how many of them might not try. */
@@ -43,10 +46,19 @@ export class LoginGuard extends Context.Service<
 >()("paradrop/server/LoginGuard") {
   static readonly layer: Layer.Layer<LoginGuard> = Layer.sync(LoginGuard, () => {
     const buckets = new Map<string, Bucket>()
+    const known = new Set<string>()
+    const rulesOf = (user: string, peer: Peer) => {
+      const rules = rulesFor(user, peer)
+      return known.has(pairOf(user, peer)) ? rules.filter((rule) => rule.of !== "user") : rules
+    }
+    const unanswered = (user: string, peer: Peer) =>
+      Effect.map(Monotonic.now, (now) => {
+        for (const rule of rulesOf(user, peer)) change(buckets, rule, now, 1)
+      })
     return LoginGuard.of({
       attempt: (user, peer) =>
         Effect.flatMap(Monotonic.now, (now) => {
-          const wanted = rulesFor(user, peer)
+          const wanted = rulesOf(user, peer)
           const wait = Math.max(...wanted.map((rule) => waitOf(rule, buckets.get(rule.key), now)))
           if (wait > 0) return Effect.succeed<Verdict>({ _tag: "Limited", retryAfterMilliseconds: Math.ceil(wait) })
           for (const rule of wanted) change(buckets, rule, now, -1)
@@ -56,10 +68,12 @@ export class LoginGuard extends Context.Service<
             { _tag: "Allowed" }
           )
         }),
+      unanswered,
       succeeded: (user, peer) =>
-        Effect.map(Monotonic.now, (now) => {
-          for (const rule of rulesFor(user, peer)) change(buckets, rule, now, 1)
-        }),
+        Effect.andThen(
+          unanswered(user, peer),
+          Effect.sync(() => remember(known, pairOf(user, peer)))
+        ),
       list: Effect.map(Monotonic.now, (now) =>
         Array.from(buckets.values(), (bucket) => ({
           ...bucket.rule.subject,
@@ -98,6 +112,19 @@ interface Rule {
   readonly tokenMilliseconds: number
 }
 
+// A user name has no space: the keys cannot be confused.
+const pairOf = (user: string, peer: Peer): string => `both ${user} ${peer.key}`
+
+const remember = (known: Set<string>, pair: string): void => {
+  // Adding anew keeps the set in the order of last use.
+  known.delete(pair)
+  known.add(pair)
+  for (const oldest of known) {
+    if (known.size <= limits.guardKnownMax) break
+    known.delete(oldest)
+  }
+}
+
 const rulesFor = (user: string, peer: Peer): ReadonlyArray<Rule> => {
   const factor = peer.loopback ? limits.loopbackAttemptsFactor : 1
   const { key: address, loopback } = peer
@@ -115,10 +142,9 @@ const rulesFor = (user: string, peer: Peer): ReadonlyArray<Rule> => {
     tokenMilliseconds: milliseconds / factor
   })
   return [
-    // A user name has no space: the keys cannot be confused.
     rule(
       "user-at-address",
-      `both ${user} ${address}`,
+      pairOf(user, peer),
       { user, address },
       limits.attemptsPerUserAndAddressMax,
       limits.attemptPerUserAndAddressMilliseconds

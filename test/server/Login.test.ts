@@ -121,7 +121,12 @@ describe("accounts that cannot be read", () => {
         assert.strictEqual((yield* Effect.flip(server.answer(ada.user, ke1))).detail, "in pieces")
       }
       broken = false
+      // Nor do they prove who somebody is: tries from elsewhere count.
+      const guard = yield* LoginGuard
+      const tried = limits.attemptsPerUserMax - 1
+      for (let n = 1; n <= tried; n += 1) yield* guard.attempt(ada.user, Peer.fromAddress(`192.0.2.${n}`))
       assert.isDefined(yield* server.verify(ada.user, (yield* proofOf(server, ada)).ke3))
+      assert.strictEqual((yield* server.answer(ada.user, ke1))._tag, "LoginRejected")
     })
   )
 })

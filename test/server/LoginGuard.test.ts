@@ -54,6 +54,54 @@ describe("LoginGuard", () => {
     }).pipe(Effect.provide(LoginGuard.layer))
   )
 
+  it.effect("keeps nobody out of an address where they logged in, however many others try their name", () =>
+    Effect.gen(function* () {
+      const guard = yield* LoginGuard
+      yield* attempt("ada", peer(1))
+      yield* guard.succeeded("ada", peer(1))
+      let count = 0
+      for (let last = 2; last <= 200; last++) count += yield* allowed("ada", peer(last), 1)
+      assert.strictEqual(count, limits.attemptsPerUserMax)
+      // Neither another user there nor the same one elsewhere, and what is tried there is still counted.
+      assert.strictEqual((yield* attempt("ada", peer(201)))._tag, "Limited")
+      for (let last = 2; last <= 200; last++) yield* allowed("bob", peer(last), 1)
+      assert.strictEqual((yield* attempt("bob", peer(1)))._tag, "Limited")
+      // A success there gives nothing back of what others have used up.
+      for (let index = 0; index < 200; index++) {
+        assert.strictEqual((yield* attempt("ada", peer(1)))._tag, "Allowed")
+        yield* guard.succeeded("ada", peer(1))
+      }
+      assert.strictEqual((yield* attempt("ada", peer(202)))._tag, "Limited")
+      assert.strictEqual(yield* allowed("ada", peer(1)), limits.attemptsPerUserAndAddressMax)
+    }).pipe(Effect.provide(LoginGuard.layer))
+  )
+
+  it.effect("an attempt that nobody could answer is given back, and lets nobody be known", () =>
+    Effect.gen(function* () {
+      const guard = yield* LoginGuard
+      for (let index = 0; index < 200; index++) {
+        assert.strictEqual((yield* attempt("ada", peer(1)))._tag, "Allowed")
+        yield* guard.unanswered("ada", peer(1))
+      }
+      for (let last = 2; last <= 200; last++) yield* allowed("ada", peer(last), 1)
+      assert.strictEqual((yield* attempt("ada", peer(1)))._tag, "Limited")
+    }).pipe(Effect.provide(LoginGuard.layer))
+  )
+
+  it.effect("knows a bounded number of users at addresses, and forgets the one that came longest ago", () =>
+    Effect.gen(function* () {
+      const guard = yield* LoginGuard
+      yield* guard.succeeded("ada", peer(1))
+      yield* guard.succeeded("ada", peer(2))
+      for (let index = 0; index < limits.guardKnownMax - 2; index++) yield* guard.succeeded(`user${index}`, peer(3))
+      yield* guard.succeeded("ada", peer(1))
+      yield* guard.succeeded("grace", peer(3))
+      for (let last = 4; last <= 200; last++) yield* allowed("ada", peer(last), 1)
+      assert.strictEqual((yield* attempt("ada", peer(1)))._tag, "Allowed")
+      assert.strictEqual((yield* attempt("ada", peer(2)))._tag, "Limited")
+    }).pipe(Effect.provide(LoginGuard.layer))
+  )
+
   it.effect("never holds more than a full bucket, however long it waits", () =>
     Effect.gen(function* () {
       yield* allowed("ada", peer(1))
@@ -85,7 +133,8 @@ describe("LoginGuard", () => {
       assert.strictEqual(others, limits.attemptsPerAddressMax - limits.attemptsPerUserAndAddressMax)
       let elsewhere = 0
       for (let last = 2; last <= 250; last++) elsewhere += yield* allowed("ada", peer(last), 1)
-      assert.strictEqual(elsewhere, limits.attemptsPerUserMax - limits.attemptsPerUserAndAddressMax)
+      // Those that came after it, where the user is known now, count for the user no more.
+      assert.strictEqual(elsewhere, limits.attemptsPerUserMax - 3)
     }).pipe(Effect.provide(LoginGuard.layer))
   )
 
