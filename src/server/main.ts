@@ -60,17 +60,18 @@ const whereState = Effect.gen(function* () {
   return { ...settings.store, platform: process.platform }
 })
 
-/** Runs a command on the accounts of the state folder. */
-const onAccounts = <A, E, R>(run: Effect.Effect<A, E, R>) =>
+/** Runs a command on the accounts of the state folder: those that there are, or also the first. */
+const onAccounts = <A, E, R>(run: Effect.Effect<A, E, R>, accounts = AccountsFile.layerThere) =>
   whereState.pipe(
     Effect.flatMap(StateFolder.ofAccounts),
-    Effect.flatMap((folder) => Effect.provide(run, AccountsFile.layer(folder)))
+    Effect.flatMap((folder) => Effect.provide(run, accounts(folder)))
   )
 
 const named = <E, R>(
   name: string,
-  run: (user: Effect.Success<ReturnType<typeof UserCommands.parseName>>) => Effect.Effect<void, E, R>
-) => Effect.flatMap(UserCommands.parseName(name), (user) => onAccounts(run(user)))
+  run: (user: Effect.Success<ReturnType<typeof UserCommands.parseName>>) => Effect.Effect<void, E, R>,
+  accounts = AccountsFile.layerThere
+) => Effect.flatMap(UserCommands.parseName(name), (user) => onAccounts(run(user), accounts))
 
 const { userName } = ServerConfig
 
@@ -86,7 +87,7 @@ const add = Command.make(
   "add",
   { user: userName, ...passwordFlags, ...GrantOptions.flags },
   ({ allowWeak, generate, user, ...granted }) =>
-    named(user, (name) => UserCommands.add(name, { allowWeak, generate, show: written }, granted))
+    named(user, (name) => UserCommands.add(name, { allowWeak, generate, show: written }, granted), AccountsFile.layer)
 ).pipe(
   Command.withDescription("Add an account; the password comes from a prompt or from standard input"),
   Command.withExamples([
@@ -161,8 +162,8 @@ const stretching = Command.make("stretching", { wanted: ServerConfig.stretching 
         Option.isSome(wanted) ? alone : Effect.void,
         UserCommands.stretching(Option.getOrUndefined(wanted))
       ),
-      // Makes the folder, where this is the first that is done.
-      AccountsFile.layer(folder)
+      // Choosing makes the folder, where this is the first that is done.
+      Option.isSome(wanted) ? AccountsFile.layer(folder) : AccountsFile.layerThere(folder)
     )
   }).pipe(Effect.scoped)
 ).pipe(

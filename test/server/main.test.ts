@@ -763,6 +763,29 @@ describe("user", () => {
     assert.strictEqual((await stop(server, "SIGTERM")).code, 0)
   }, 120_000)
 
+  it("makes nothing of a folder without accounts for who only asks, or means one that is not there", async () => {
+    const state = ["--state", "typo"]
+    const none = "paradrop-server: there is no account 'ada': 'user list' shows those that there are\n"
+    assert.deepStrictEqual(await run(["user", "list", ...state]), {
+      code: 0,
+      stdout: "",
+      stderr: "no account yet: 'user add NAME' makes one\n"
+    })
+    assert.strictEqual((await run(["user", "stretching", ...state])).stdout, "full\n")
+    for (const command of ["disable", "remove", "passwd"]) {
+      assert.deepStrictEqual(await run(["user", command, "ada", ...state], "correct horse"), {
+        code: 1,
+        stdout: "",
+        stderr: none
+      })
+    }
+    assert.isFalse(existsSync(join(folder, "typo")))
+    // An empty folder stays one.
+    mkdirSync(join(folder, "typo"), { mode: 0o700 })
+    assert.strictEqual((await run(["user", "list", ...state])).code, 0)
+    assert.deepStrictEqual(readdirSync(join(folder, "typo")), [])
+  })
+
   it("refuses what it should, in one line, and changes nothing", async () => {
     assert.strictEqual((await run(["user", "add", "ada", "--state", "own"], "correct horse")).code, 0)
     const state = ["--state", "own"]

@@ -50,6 +50,26 @@ export type AccountsFileServices = FileSystem.FileSystem | Opaque | Path.Path | 
 export const layer = (folder: string): Layer.Layer<Accounts, AccountsFailed, AccountsFileServices> =>
   Layer.effect(Accounts, make(folder))
 
+/**
+ * The same for who only asks for accounts, or changes those that there are: of a folder that never held any nothing is
+ * made, in which a server that is started later, perhaps as another user, would have no part.
+ */
+export const layerThere = (folder: string): Layer.Layer<Accounts, AccountsFailed, AccountsFileServices> =>
+  Layer.unwrap(
+    Effect.gen(function* (): Effect.fn.Return<
+      Layer.Layer<Accounts, AccountsFailed, AccountsFileServices>,
+      never,
+      AccountsFileServices
+    > {
+      const fs = yield* FileSystem.FileSystem
+      const { accounts, setup } = yield* filesIn(folder)
+      // What cannot be looked at is for the layer itself to tell.
+      const there = (path: string) => Effect.orElseSucceed(fs.exists(path), () => true)
+      if ((yield* there(accounts)) || (yield* there(setup))) return layer(folder)
+      return Accounts.layerMemory(yield* (yield* Opaque).createSetup, defaultStretching)
+    })
+  )
+
 /** The same as an effect. */
 export const make = Effect.fnUntraced(function* (
   folder: string
@@ -137,6 +157,9 @@ interface Files {
 const setupName = "server.setup"
 const accountsName = "accounts.json"
 
+/** Argon2id with 64 MiB, as long as nobody has chosen another. */
+const defaultStretching: StretchingId = 1
+
 /** What nobody but the server's user may read, by its name in the folder: with both, passwords can be guessed at. */
 export const secretFiles: ReadonlyArray<string> = [setupName, accountsName]
 
@@ -162,7 +185,7 @@ const prepare = (files: Files): Effect.Effect<void, AccountsFailed, AccountsFile
       )
     }
     // The accounts come first: without a setup only an empty set can be one that was never used.
-    if (!hasAccounts) yield* save(files.accounts, { stretching: 1, accounts: new Map() })
+    if (!hasAccounts) yield* save(files.accounts, { stretching: defaultStretching, accounts: new Map() })
     if (hasSetup) return
     if ((yield* load(files.accounts)).accounts.size > 0) {
       return yield* failed(
