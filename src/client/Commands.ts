@@ -4,7 +4,7 @@
  * Each looks at its own side first and dials only when there is something to ask. One file that fails does not stop the
  * others; the loss of the session does, as a typed failure.
  */
-import { Effect, type Scope, Stream } from "effect"
+import { Effect, Result, type Scope, Stream } from "effect"
 import { type ContentDigest, Digest } from "../domain/file/Digest.ts"
 import type { FileEntry } from "../domain/file/FileEntry.ts"
 import * as FileName from "../domain/file/FileName.ts"
@@ -212,14 +212,16 @@ const downloads = Effect.fnUntraced(function* (
 ): Effect.fn.Return<boolean, NoSession, Scope.Scope | Services> {
   const files = yield* LocalFiles
   const reporter = yield* Reporter
-  const intoFolder = to !== undefined && (yield* files.isFolder(to))
+  const target = yield* Effect.result(to === undefined ? Effect.undefined : files.look(to))
+  const intoFolder = Result.isSuccess(target) && target.success?.kind === "folder"
   const placeOf = (base: string) => placeAt(files, to === undefined ? base : intoFolder ? files.join(to, base) : to)
   const [only] = texts
   if (only !== undefined && texts.length === 1 && !Glob.isPattern(only)) {
     return yield* each("download", [only], (name) => Transfer.download(name, placeOf))
   }
   if (to !== undefined && !intoFolder) {
-    const error = new LocalFileFailed({ path: printable(to), operation: "write", code: "several-files" })
+    const code = Result.isFailure(target) ? target.failure.code : "several-files"
+    const error = new LocalFileFailed({ path: printable(to), operation: "write", code })
     yield* reporter.failed({ command: "download", error })
     return false
   }

@@ -220,6 +220,14 @@ describe("commands", () => {
       )
       assert.isFalse(yield* download(["a", "c"], "no folder"))
       assert.include(taken(several.here).err, "several files need an existing folder")
+      const files = yield* LocalFiles
+      const error = new LocalFileFailed({ path: "dir", operation: "read", code: "EIO" })
+      const broken = LocalFiles.of({ ...files, look: () => Effect.fail(error) })
+      assert.isFalse(yield* Effect.provideService(download(["a", "c"], "dir"), LocalFiles, broken))
+      assert.strictEqual(
+        taken(several.here).err,
+        "paradrop: cannot write dir (EIO): the disk reports a fault; look at it before you run it again\n"
+      )
     }).pipe(Effect.provide(several.layer))
   )
 
