@@ -317,6 +317,12 @@ export const destination = Effect.fnUntraced(function* (
     seen.add(known.name)
   }
   const look = (name: string) => Effect.orElseSucceed(files.look(files.join(folder, name)), () => undefined)
+  // What cannot be read may hold what is to go.
+  const unread = (path: string, error: LocalFileFailed) => {
+    if (!removes) return Effect.void
+    failed += 1
+    return reporter.failed({ error, command: "download", name: path })
+  }
   const inTheWay = InTheWay.make((name) => files.join(folder, name))
   const takesPlace = new Set(source.map(({ name }) => name))
   const leave = Effect.fnUntraced(function* (name: string, kind: LeftOutKind) {
@@ -328,7 +334,8 @@ export const destination = Effect.fnUntraced(function* (
   for (const root of roots) {
     const path = root === "" ? folder : files.join(folder, root)
     if (root !== "" && (yield* InTheWay.isShut(files, folder, root))) inTheWay.other(root, "shut")
-    if (!(yield* files.isFolder(path))) continue
+    const here = yield* Effect.catch(files.look(path), (error) => Effect.as(unread(path, error), undefined))
+    if (here?.kind !== "folder") continue
     const enter = (name: string) => {
       const enters = removes ? filter.enters(name) : wants(within(root, name))
       if (!enters) inTheWay.folder(within(root, name))
@@ -338,9 +345,7 @@ export const destination = Effect.fnUntraced(function* (
       if (one._tag === "File") return Effect.sync(() => add({ ...one, name: within(root, one.name) }))
       if (one._tag === "LeftOut") return leave(within(root, one.name), one.kind)
       if (one._tag === "Temporary") return Effect.sync(() => inTheWay.folder(FileName.folder(within(root, one.name))))
-      if (one._tag !== "Failed" || !removes) return Effect.void
-      failed += 1
-      return reporter.failed({ error: one.error, command: "download", name: files.join(path, one.name) })
+      return one._tag === "Failed" ? unread(files.join(path, one.name), one.error) : Effect.void
     })
   }
   for (const { name } of source.filter(({ name }) => !roots.some((root) => FileName.isBelow(root, name)))) {

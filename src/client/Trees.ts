@@ -15,7 +15,7 @@ import { bundlesOf, costOfFile } from "../domain/file/PackedFiles.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { deltaBytesMin, filesAheadMax, largeFilesAheadMax, listingNamesMax } from "../domain/limits.ts"
 import * as Batch from "./Batch.ts"
-import { LocalFileFailed } from "./ClientError.ts"
+import { LocalFileFailed, type RequestRefused } from "./ClientError.ts"
 import type { OnUnlisted } from "./ClientSession.ts"
 import * as Failures from "./Failures.ts"
 import * as Filter from "./Filter.ts"
@@ -319,9 +319,11 @@ export const get = (
     failed += yield* reportRefused("download", made, ({ name, remote }, { _tag }) =>
       _tag === "LocalFileFailed" ? remote : name
     )
-    const plan = yield* goneThere(yield* removingOnlyWhen(failed === 0, made), there.remoteNames, (name) =>
+    const asked = yield* goneThere(yield* removingOnlyWhen(failed === 0, made), there.remoteNames, (name) =>
       files.join(folder, name)
     )
+    failed += asked.failed
+    const plan = yield* removingOnlyWhen(asked.failed === 0, asked.plan)
     const before = { equal: plan.equal.length, failed, began }
     const idle = plan.transfers.length + plan.makeRoom.length + plan.remove.length === 0
     if (options.dryRun && !idle && ((yield* files.look(folder))?.kind ?? "folder") !== "folder") {
@@ -387,32 +389,40 @@ const digestsAhead = loggedIn.pipe(
 
 /**
  * The plan without the removals of what the server does not call gone: it is asked about each name. What goes to make
- * room needs no question, for the server has another file there.
+ * room needs no question, for the server has another file there. Also how often its disk failed it, which is told.
  */
 const goneThere = Effect.fnUntraced(function* (
   plan: Plan.Plan<ToGet>,
   remoteNames: TreeSelection.RemoteSelection["remoteNames"],
   pathOf: (name: string) => string
 ) {
-  if (plan.remove.length === 0) return plan
+  if (plan.remove.length === 0) return { plan, failed: 0 }
+  const broken: Array<RequestRefused> = []
   const isGone = (text: string) =>
     Effect.flatMap(FileName.parse(text), describe).pipe(
       Effect.as(false),
-      Effect.catchTag(["NameRefused", "RequestRefused"], (error) => Effect.succeed(isMissing(error)))
+      Effect.catchTag(["NameRefused", "RequestRefused"], (error) => {
+        if (error._tag === "RequestRefused" && error.reason === "store-failed") broken.push(error)
+        return Effect.succeed(isMissing(error))
+      })
     )
   const answers = yield* Effect.forEach(
     plan.remove,
     (name) => Effect.map(Effect.forEach(remoteNames(name), isGone), (all) => all.every(Boolean)),
     { concurrency: filesAheadMax }
   )
+  const reporter = yield* Reporter
+  const failures = Failures.make(reporter, "download")
+  yield* Effect.forEach(broken, (error) => failures.tell(error.name, error), { discard: true })
+  yield* failures.rest
   const kept = plan.remove.filter((_, index) => answers[index] !== true)
   const [first] = kept
   if (first !== undefined) {
     const some = `${printable(pathOf(first))}${kept.length > 1 ? ", ..." : ""}`
     const text = `${kept.length} kept that the server does not list and does not call gone: ${some}`
-    yield* (yield* Reporter).note(text, "bad")
+    yield* reporter.note(text, "bad")
   }
-  return { ...plan, remove: plan.remove.filter((_, index) => answers[index] === true) }
+  return { plan: { ...plan, remove: plan.remove.filter((_, index) => answers[index] === true) }, failed: broken.length }
 })
 
 // -----------------------------------------------------------------------------

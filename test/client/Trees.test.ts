@@ -10,7 +10,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Result, Schema, Stream } from "effect"
 import * as Client from "../../src/client/Client.ts"
 import * as Commands from "../../src/client/Commands.ts"
-import { ConnectionLost, LocalFileFailed, LoginIncorrect } from "../../src/client/ClientError.ts"
+import { ConnectionLost, LocalFileFailed, LoginIncorrect, RequestRefused } from "../../src/client/ClientError.ts"
 import type { ClientSession, OnUnlisted } from "../../src/client/ClientSession.ts"
 import { type LocalFound, LocalFiles } from "../../src/client/LocalFiles.ts"
 import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
@@ -1126,6 +1126,52 @@ describe("--delete, from the server", () => {
       assert.deepStrictEqual(unread.notes(), ["1 kept that the server does not list and does not call gone: got/t/b"])
       assert.deepStrictEqual(Object.keys(yield* locally), ["got/t/a", "got/t/b"])
     }).pipe(Effect.provide(unread.layer))
+  )
+
+  let broken = false
+  const storeFails = (name: FileName) => new RequestRefused({ name, reason: "store-failed", detail: "" })
+  const unsound = world(
+    { "t/a": "1" },
+    {
+      through: (session) => ({
+        ...session,
+        describe: (name) => (broken && name === "t/gone" ? Effect.fail(storeFails(name)) : session.describe(name))
+      })
+    }
+  )
+  it.effect("that the server's disk failed when it was asked is a failure, and nothing goes", () =>
+    Effect.gen(function* () {
+      yield* here({ "to/t/a": "1", "to/t/gone": "x", "to/t/other": "y" })
+      for (const dryRun of [true, false]) {
+        broken = true
+        assert.isFalse(yield* download(["t"], { remove: true, dryRun }, "to"))
+        assert.deepStrictEqual(unsound.notes(), [
+          "1 kept that the server does not list and does not call gone: to/t/gone",
+          "nothing is removed: something of the same command has failed"
+        ])
+        assert.deepStrictEqual(about(unsound.told(), "failed"), ["t/gone"])
+        assert.deepStrictEqual(Object.keys(yield* locally), ["to/t/a", "to/t/gone", "to/t/other"])
+      }
+      broken = false
+      assert.isTrue(yield* download(["t"], { remove: true }, "to"))
+      assert.deepStrictEqual(Object.keys(yield* locally), ["to/t/a"])
+    }).pipe(Effect.provide(unsound.layer))
+  )
+
+  const blind = world({ "t/a": "1" })
+  it.effect("a folder here that cannot be looked at has failed where something of it may have to go", () =>
+    Effect.gen(function* () {
+      yield* here({ "to/t/a": "1", "to/t/gone": "x" })
+      const files = yield* LocalFiles
+      const error = new LocalFileFailed({ path: "to/t", operation: "read", code: "EIO" })
+      const look: typeof files.look = (path) => (path === "to/t" ? Effect.fail(error) : files.look(path))
+      const blinded = Effect.provideService(LocalFiles, LocalFiles.of({ ...files, look }))
+      assert.isFalse(yield* blinded(download(["t"], { remove: true }, "to")))
+      assert.deepStrictEqual(blind.notes(), [notWhole])
+      assert.deepStrictEqual(about(blind.told(), "failed"), ["to/t"])
+      assert.deepStrictEqual(Object.keys(yield* locally), ["to/t/a", "to/t/gone"])
+      assert.isTrue(yield* blinded(download(["t"], {}, "to")))
+    }).pipe(Effect.provide(blind.layer))
   )
 
   const either = world({ "p/a": "1", "q/b": "2", "q/c": "3" }, { hidden: (name) => name === "q/c" })
