@@ -14,6 +14,7 @@ import * as FileName from "../domain/file/FileName.ts"
 import { bundlesOf, costOfFile } from "../domain/file/PackedFiles.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { deltaBytesMin, filesAheadMax, largeFilesAheadMax, listingNamesMax } from "../domain/limits.ts"
+import type { RefusalReason } from "../domain/wire/Refusal.ts"
 import * as Batch from "./Batch.ts"
 import { LocalFileFailed, type RequestRefused } from "./ClientError.ts"
 import type { OnUnlisted } from "./ClientSession.ts"
@@ -389,7 +390,7 @@ const digestsAhead = loggedIn.pipe(
 
 /**
  * The plan without the removals of what the server does not call gone: it is asked about each name. What goes to make
- * room needs no question, for the server has another file there. Also how often its disk failed it, which is told.
+ * room needs no question, for the server has another file there. Also how often it could not say, which is told.
  */
 const goneThere = Effect.fnUntraced(function* (
   plan: Plan.Plan<ToGet>,
@@ -402,7 +403,7 @@ const goneThere = Effect.fnUntraced(function* (
     Effect.flatMap(FileName.parse(text), describe).pipe(
       Effect.as(false),
       Effect.catchTag(["NameRefused", "RequestRefused"], (error) => {
-        if (error._tag === "RequestRefused" && error.reason === "store-failed") broken.push(error)
+        if (error._tag === "RequestRefused" && !saysWhat.has(error.reason)) broken.push(error)
         return Effect.succeed(isMissing(error))
       })
     )
@@ -424,6 +425,15 @@ const goneThere = Effect.fnUntraced(function* (
   }
   return { plan: { ...plan, remove: plan.remove.filter((_, index) => answers[index] === true) }, failed: broken.length }
 })
+
+/** What a server refuses that knows what is there, or may not tell; anything else went wrong. */
+const saysWhat: ReadonlySet<RefusalReason> = new Set([
+  "no-such-file",
+  "name-collision",
+  "not-a-file",
+  "not-permitted",
+  "no-access"
+])
 
 // -----------------------------------------------------------------------------
 // What they share
