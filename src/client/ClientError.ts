@@ -339,7 +339,8 @@ const localAdvice: Record<string, string> = {
   "too-deep": `: a name has at most ${nameDepthMax} parts`,
   "temporary-name": ": an unfinished download is called so, and goes; give it another name at the server",
   "taken-over": ": what it had received is gone: another download goes on with it, or its folder was removed",
-  "folder-moved": ": its folder was moved meanwhile, and what had come went with it; look where it is and run it again",
+  "folder-moved":
+    ": its folder was moved or removed meanwhile, and what had come went with it; look for it, and run it again",
   "one-file": ": --expect speaks of one file, and several are meant; nothing was sent",
   "several-files": ": several files need an existing folder to go to",
   "source-changed": ": it changed while it was sent; send it again",

@@ -176,6 +176,10 @@ export const make = (options: TreeOptions): LocalTree => {
         ),
         Effect.flatMap((refused) => (refused ? writeFailed(pathOf(name))({ code: "ENOTREG" }) : touch(folder))),
         Effect.andThen(StagedFile.stage({ ...destination(name), ...declared })),
+        // The tree's own folder was there, and those in it were made.
+        Effect.mapError((error) =>
+          error.code === "ENOENT" ? writeFailed(pathOf(name))({ code: "folder-moved" }) : error
+        ),
         Effect.map((staging) => whereMeant(name, staging))
       )
     )

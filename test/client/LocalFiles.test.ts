@@ -166,6 +166,21 @@ describe("the file system", () => {
       }).pipe(Effect.scoped, Effect.provide(real))
   )
 
+  it.effect("a tree whose folder was removed does not ask for one to be made: the next run makes it", () =>
+    Effect.gen(function* () {
+      const digest = digestOf(yield* Digest, [])
+      for (const gone of ["w", "w/x"]) {
+        const tree = yield* (yield* LocalFiles).tree(join(folder, "w"), true)
+        yield* Effect.scoped(tree.place("x/a").stage({ size: 0, modified: 0 }))
+        fs.rmSync(join(folder, gone), { recursive: true })
+        const outcomes = yield* tree.placeSmall([{ path: "x/b", modified: 0, parts: [], digest }])
+        const codes = outcomes.map((one) => (Result.isFailure(one) ? one.failure.code : "there"))
+        assert.deepStrictEqual(codes, ["folder-moved"])
+        assert.strictEqual(yield* codeOf(tree.place("x/a").stage({ size: 0, modified: 0 })), "folder-moved")
+      }
+    }).pipe(Effect.scoped, Effect.provide(real))
+  )
+
   it.effect.skipIf(process.platform !== "linux")(
     "a tree tells when its folder was moved, of large and of small files, and then removes nothing",
     () =>
