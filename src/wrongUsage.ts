@@ -1,7 +1,8 @@
 /**
  * What a person is told of wrong usage, in one line.
  */
-import { type CliError, CliOutput } from "effect/cli"
+import { Effect } from "effect"
+import { type CliError, CliOutput, TerminalCapabilities } from "effect/cli"
 import { oneLine } from "./domain/file/Printable.ts"
 
 /**
@@ -18,10 +19,23 @@ export const presenter = (
     const text = event._tag === "InvalidInvocation" ? words(event.errors[0]) : undefined
     const said = event._tag === "Help" && event.reason === "Implicit" ? missingCommand(event) : text
     return said === undefined
-      ? CliOutput.defaultPresenter.present(event)
+      ? Effect.flatMap(TerminalCapabilities.TerminalCapabilities, ({ canColor }) =>
+          Effect.provideService(CliOutput.defaultPresenter.present(event), CliOutput.Formatter, formatter(canColor))
+        )
       : report(`${oneLine(said)} (${program} --help shows the usage)`)
   }
 })
+
+/** Effect's, whose table of commands runs into the examples. */
+const formatter = (colors: boolean): CliOutput.Formatter => {
+  const effects = CliOutput.defaultFormatter({ colors })
+  return {
+    ...effects,
+    formatHelpDoc: (help) =>
+      // oxlint-disable-next-line no-control-regex
+      effects.formatHelpDoc(help).replace(/(?<!\n)\n(?=(?:\u001b\[1m)?EXAMPLES)/, "\n\n")
+  }
+}
 
 /** What is said of wrong usage: its first error, for the others mostly follow from it. */
 export const usageText = (error: CliError.CliError | undefined): string => {
