@@ -2,7 +2,7 @@
  * A connection that is lost in the middle: who goes on, how long, and what is never done twice.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect, Fiber, Layer, Stream } from "effect"
+import { Clock, Effect, Fiber, Layer, Result, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { ConnectFailed, ConnectionLost, LoginIncorrect, RequestRefused } from "../../src/client/ClientError.ts"
 import type { ClientSession } from "../../src/client/ClientSession.ts"
@@ -12,6 +12,7 @@ import * as Reconnect from "../../src/client/Reconnect.ts"
 import * as ReporterText from "../../src/client/ReporterText.ts"
 import { Screen } from "../../src/client/Screen.ts"
 import { type NoSession, Sessions } from "../../src/client/Sessions.ts"
+import type { ContentDigest } from "../../src/domain/file/Digest.ts"
 import * as DigestNode from "../../src/domain/file/DigestNode.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
 import {
@@ -23,9 +24,11 @@ import {
   settledMilliseconds,
   stallMillisecondsMax
 } from "../../src/domain/limits.ts"
+import * as Fixture from "../../src/domain/testing/Fixture.ts"
 
 const lost = new ConnectionLost({ reason: "truncated" })
 const refused = new ConnectFailed({ server: "s", reason: "connection-refused", code: "ECONNREFUSED" })
+const stopping = new RequestRefused({ name: "a", reason: "draining", detail: "" })
 
 /** Sessions that end when they are told to; `answers` says how each try to connect ends, the last one for ever. */
 const world = (answers: ReadonlyArray<NoSession | undefined> = []) => {
@@ -72,7 +75,6 @@ describe("work on a connection that is lost", () => {
 
   it.effect("is done again when the server that stops refused it, and no more often than after other losses", () =>
     Effect.gen(function* () {
-      const stopping = new RequestRefused({ name: "a", reason: "draining", detail: "" })
       const { breaks, run, tries, written } = world()
       let done = 0
       const once = Effect.suspend(() =>
@@ -134,6 +136,87 @@ describe("work on a connection that is lost", () => {
       const once = other.losing(1)
       assert.strictEqual(yield* Effect.flip(other.run(Reconnect.persistently(() => once, false))), lost)
       assert.deepStrictEqual([one.tries.length, other.tries.length], [1, 1])
+    })
+  )
+
+  /** A folder with three files at the server, of which one is here, equal. */
+  const refusing = Effect.fnUntraced(function* (
+    /** what comes of each request on the first session */
+    first: ConnectionLost | RequestRefused,
+    command: Commands.Command
+  ) {
+    const asked: Array<string> = []
+    const content = new Uint8Array(1)
+    const digest = yield* Effect.provide(Fixture.digest(content), DigestNode.layer)
+    let dialled = 0
+    let over = 0
+    const connect = Effect.sync(() => {
+      const number = (dialled += 1)
+      const answered = <A>(text: string, answer: A) =>
+        Effect.gen(function* () {
+          asked.push(`${number} ${text}`)
+          // All of a command are on their way before the first of them is answered.
+          for (let turn = 0; turn < 10; turn += 1) yield* Effect.yieldNow
+          if (number > 1) return answer
+          over = 1
+          return yield* Effect.fail(first)
+        })
+      const listed = ["w/a", "w/b", "w/c"].map((name) => ({ name: FileName.make(name), size: 1, modified: 0 }))
+      const session: Partial<ClientSession> = {
+        ended: () => number <= over,
+        traffic: { sent: 0, received: 0 },
+        fetchWith: () => Stream.fromIterable(listed),
+        describe: (name) => answered(`describe ${name}`, { size: 1, modified: 0, digest }),
+        remove: (name) => answered(`remove ${name}`, name),
+        rename: (name, to) => answered(`rename ${name}`, { name, to }),
+        para: (name) => answered(`para ${name}`, { size: 1, digest })
+      }
+      return session as ClientSession
+    })
+    const layer = Layer.mergeAll(
+      Sessions.layer(connect),
+      ReporterText.layer(""),
+      Layer.provide(LocalFilesMemory.layer(), DigestNode.layer)
+    ).pipe(Layer.provideMerge(Layer.merge(Screen.layerMemory({ written: { out: "", err: "" } }), DigestNode.layer)))
+    const ran = Effect.gen(function* () {
+      const files = yield* LocalFilesMemory.MemoryFiles
+      files.set("w/a", { bytes: content, modified: 0 })
+      return yield* Effect.result(Commands.run(command))
+    })
+    const outcome = yield* ran.pipe(Effect.provideService(Reconnect.Persistence, true), Effect.provide(layer))
+    return { asked, outcome }
+  })
+
+  const name = FileName.make("w/b")
+  const once: ReadonlyArray<readonly [string, (expect: ContentDigest) => Commands.Command]> = [
+    ["remove", () => ({ _tag: "Remove", names: [name] })],
+    ["rename", () => ({ _tag: "Rename", name, to: "w/d" })],
+    ["para", (expect) => ({ _tag: "Para", files: ["w/a"], as: name, expect })]
+  ]
+  it.effect.each(once)("does %s again only when the server that stops has done nothing of it", ([what, commandOf]) =>
+    Effect.gen(function* () {
+      const expected = yield* Effect.provide(Fixture.digest(new Uint8Array(2)), DigestNode.layer)
+      const refused = yield* refusing(stopping, commandOf(expected))
+      assert.deepStrictEqual(refused, { asked: [`1 ${what} w/b`, `2 ${what} w/b`], outcome: Result.succeed(true) })
+      const unknown = yield* refusing(lost, commandOf(expected))
+      assert.deepStrictEqual(unknown, { asked: [`1 ${what} w/b`], outcome: Result.fail(lost) })
+    })
+  )
+
+  it.effect.each([stopping, lost])("asks a verify again: %s", (first) =>
+    Effect.gen(function* () {
+      const { asked, outcome } = yield* refusing(first, { _tag: "Verify", name: "w/a", file: "w/a" })
+      assert.deepStrictEqual(asked, ["1 describe w/a", "2 describe w/a"])
+      assert.deepStrictEqual(outcome, Result.succeed(true))
+    })
+  )
+
+  it.effect.each([stopping, lost])("removes what a folder here has not any more all the same: %s", (first) =>
+    Effect.gen(function* () {
+      const tree = { include: [], exclude: [], dryRun: false, remove: true, checksum: false }
+      const { asked, outcome } = yield* refusing(first, { _tag: "Para", files: ["w"], as: undefined, tree })
+      assert.deepStrictEqual(asked, ["1 remove w/b", "1 remove w/c", "2 remove w/b", "2 remove w/c"])
+      assert.deepStrictEqual(outcome, Result.succeed(true))
     })
   )
 
