@@ -87,7 +87,9 @@ export const connect = Effect.fnUntraced(function* (
     })
   )
   // A connection that takes nothing more may never tell a writer: saying Hello has a deadline too.
-  const hello = Requests.make(secure, options.client ?? "paradrop", Scope.close(connection, Exit.void))
+  const hello = Requests.make(secure, options.client ?? "paradrop", (givenUp) =>
+    Scope.close(connection, givenUp ? Transport.givenUp : Exit.void)
+  )
   // Of one that nobody has nothing stays: the scope may go on for long.
   return yield* Effect.gen(function* () {
     const requests = yield* timed(options.server, handshakeMillisecondsMax, hello)

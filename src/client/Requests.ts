@@ -116,23 +116,24 @@ const isLast = Message.ServerMessage.isAnyOf([
  * a server that knows the password's record can read them. The first answer comes behind `confirmed`.
  *
  * @param client what the server's log shows of us
- * @param cut closes the connection: what is still being written then fails instead of waiting for ever
+ * @param cut closes the connection: what is still being written then fails instead of waiting for ever. Given up:
+ *   nothing that is on its way may arrive any more, for it would undo what is done after it
  */
 export const make = Effect.fnUntraced(function* (
   secure: SecureChannel,
   client: string,
-  cut: Effect.Effect<void>
+  cut: (givenUp: boolean) => Effect.Effect<void>
 ): Effect.fn.Return<Requests, CommandError, Scope.Scope> {
   const [confirmed, ended] = [yield* Deferred.make<void, CommandError>(), yield* Deferred.make<never, CommandError>()]
   const watchdog = yield* Watchdog.make(stallMillisecondsMax)
   const channel = FrameChannel.make(secure, watchdog, watchdog.alive)
   const entries = new Map<RequestId, Entry>()
-  const inFlight = yield* Semaphore.make(requestsInFlightMax)
-  const ordering = yield* Semaphore.make(1)
+  const [inFlight, ordering] = [yield* Semaphore.make(requestsInFlightMax), yield* Semaphore.make(1)]
   let lastId = 0
   /** requests of which something is to move still; those whose last answer content may not run ahead of */
   let [active, blocking] = [0, 0]
   let over: CommandError | undefined
+  const parting = makeParting()
 
   // A record that is half out would end the session: an interrupted caller leaves, its record does not. What is stuck
   // in a dead connection ends with the session, since a socket may never tell a writer that its peer has gone.
@@ -194,7 +195,7 @@ export const make = Effect.fnUntraced(function* (
       Effect.andThen(Deferred.fail(confirmed, error)),
       Effect.andThen(Deferred.fail(ended, error)),
       Effect.andThen(FiberSet.clear(sends)),
-      Effect.andThen(cut),
+      Effect.andThen(Effect.suspend(() => cut(parting.givenUp))),
       Effect.uninterruptible
     )
 
@@ -231,7 +232,7 @@ export const make = Effect.fnUntraced(function* (
       if (frames.some(isAwaited)) watchdog.progress()
       for (const frame of frames) yield* deliver(frame)
     }
-  }).pipe(Effect.raceFirst(watchdog.watch), Effect.mapError(endOf))
+  }).pipe(Effect.raceFirst(Effect.tapError(watchdog.watch, parting.giveUp)), Effect.mapError(endOf))
 
   yield* sendMessage(connectionId, { _tag: "Hello", client })
   const reader = yield* Effect.forkScoped(
@@ -247,7 +248,7 @@ export const make = Effect.fnUntraced(function* (
           channel.end,
           Effect.flatMap(quiet, (nothing) => (nothing ? Effect.void : Fiber.await(reader)))
         ).pipe(
-          Effect.timeoutOption(goodbyeMillisecondsMax),
+          Effect.timeoutOrElse({ duration: goodbyeMillisecondsMax, orElse: parting.giveUp }),
           Effect.ignore,
           // Also for who waits no longer: nothing can be said behind our end.
           Effect.ensuring(fail(lost("the session was closed")))
@@ -392,6 +393,12 @@ const inOrder = (answers: Queue.Queue<Answer, CommandError>): Pick<Request, "nex
 const unaskedMilliseconds = idleMillisecondsMax * 1_000
 
 const serverEnded = "the server ended the session"
+
+/** How we leave; a server that is silent may still get what we have sent. */
+const makeParting = () => {
+  const parting = { givenUp: false, giveUp: () => Effect.sync(() => void (parting.givenUp = true)) }
+  return parting
+}
 
 const lost = (reason: string): ConnectionLost => new ConnectionLost({ reason })
 

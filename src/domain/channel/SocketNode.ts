@@ -4,10 +4,10 @@
  * context for it: 6 KiB of every idle session.
  */
 import type * as Net from "node:net"
-import { Deferred, Effect, Layer, type Scope } from "effect"
+import { Deferred, Effect, type Exit, Layer, type Scope } from "effect"
 import { Socket } from "effect/socket"
 import { goodbyeMillisecondsMax, socketReadBytes } from "../limits.ts"
-import { Owned } from "./Transport.ts"
+import { isGivenUp, Owned } from "./Transport.ts"
 
 type Chunks = [Uint8Array, ...Array<Uint8Array>]
 type Written = ReadonlyArray<string | Uint8Array>
@@ -84,11 +84,12 @@ const open = ({ connection, inlet }: Dialled): Effect.Effect<Reading, Socket.Soc
   })
 
 /** What was written still goes, as long as a goodbye may take: who reads none of it would keep the rest for ever. */
-const close = (reading: Reading): Effect.Effect<void> =>
+const close = (reading: Reading, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
   Effect.suspend(() => {
     const { connection } = reading
     end(reading, closed(1006))
-    connection.destroySoon()
+    if (isGivenUp(exit)) cut(connection)
+    else connection.destroySoon()
     return connection.destroyed
       ? Effect.void
       : Effect.asVoid(Effect.forkDetach(gone(connection), { startImmediately: true }))
@@ -169,7 +170,8 @@ const writerOf = (connection: Net.Socket) =>
         Socket.isCloseEvent(chunk) ? Effect.sync(() => void connection.destroy()) : writeAll(connection, [chunk]),
       writeAll: (chunks) => writeAll(connection, chunks)
     }),
-    () => Effect.sync(() => void (connection.writableEnded ? undefined : connection.end()))
+    // One whose end is on its way could not be reset.
+    (_, exit) => Effect.sync(() => void (connection.writableEnded || isGivenUp(exit) ? undefined : connection.end()))
   )
 
 /**

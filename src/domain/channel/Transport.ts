@@ -1,11 +1,24 @@
 /**
  * A duplex byte stream as the channel uses it: exact reads, whole writes, over any Effect `Socket`.
  */
-import { Context, Effect, Exit, Scope } from "effect"
+import { Cause, Context, Effect, Exit, Option, Schema, Scope } from "effect"
 import type { Socket } from "effect/socket"
 import * as Bytes from "../Bytes.ts"
 import { receivedPartBytes, receivedPiecesMax } from "../limits.ts"
 import { type ChannelFailed, channelFailed } from "./ChannelError.ts"
+
+/** The peer is silent, and its end of the connection may not know that it is over. */
+class GivenUp extends Schema.TaggedError<GivenUp>()("GivenUp", {}) {}
+
+/**
+ * Closes the scope of a connection of which nothing that is on its way may arrive any more: a system goes on to send
+ * what was written, also long after the end, and what was told as lost would undo what was done since.
+ */
+export const givenUp: Exit.Exit<never, unknown> = Exit.fail(new GivenUp())
+
+/** Whether a scope was closed so. */
+export const isGivenUp = (exit: Exit.Exit<unknown, unknown>): boolean =>
+  Exit.isFailure(exit) && Option.getOrUndefined(Cause.findErrorOption(exit.cause)) instanceof GivenUp
 
 /** A byte stream in both directions, with exact reads and the two ends closed apart from each other. */
 export interface Transport {

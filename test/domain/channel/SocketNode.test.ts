@@ -3,7 +3,7 @@
  */
 import { connect, createServer, type Socket as Connection } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber } from "effect"
+import { Effect, Exit, Fiber, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import * as Bytes from "../../../src/domain/Bytes.ts"
 import * as SocketNode from "../../../src/domain/channel/SocketNode.ts"
@@ -145,6 +145,32 @@ describe("a connection of Node's whose session is over", () => {
     Effect.gen(function* () {
       const { far } = yield* leaving
       assert.deepStrictEqual(yield* heard(far, content.length), content)
+    }).pipe(Effect.scoped)
+  )
+
+  const ends = [
+    { exit: Exit.void, how: "in order", code: undefined },
+    {
+      exit: Transport.givenUp,
+      how: "with a reset when it is given up, for nothing may arrive later",
+      code: "ECONNRESET"
+    }
+  ]
+  it.effect.each(ends)("ends $how", ({ code, exit }) =>
+    Effect.gen(function* () {
+      const { far, near } = yield* pair(socketReadBytes)
+      const over = Effect.callback<unknown>((resume) => {
+        far.once("error", (error: NodeJS.ErrnoException) => resume(Effect.succeed(error.code)))
+        far.once("end", () => resume(Effect.undefined))
+        far.resume()
+      })
+      const scope = yield* Scope.make()
+      const socket = SocketNode.make(near)
+      yield* Scope.provide(socket.reader, scope)
+      const { write } = yield* Scope.provide(socket.writer, scope)
+      yield* write(content.subarray(0, 10))
+      yield* Scope.close(scope, exit)
+      assert.strictEqual(yield* over, code)
     }).pipe(Effect.scoped)
   )
 })
