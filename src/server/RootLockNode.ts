@@ -2,11 +2,14 @@
  * Keeps a second server from a served folder, whatever its state folder and its path to it: two containers with one
  * volume have both of their own. Each would count quotas by itself, and clear away what the other has staged.
  */
-import { Effect, FileSystem, Option, Path, type Scope } from "effect"
+import { closeSync, constants, existsSync, openSync } from "node:fs"
+import process from "node:process"
+import { Effect, FileSystem, Option, Path, Result, type Scope } from "effect"
 import { stagingFolder } from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { type LockHeld, StateLock } from "../domain/session/StateLock.ts"
 import { rootLockName } from "../domain/store/DiskStaging.ts"
+import { pathOfDescriptor } from "../domain/store/StatNode.ts"
 import { log } from "./LogEvent.ts"
 
 /**
@@ -30,7 +33,27 @@ export const take = Effect.fnUntraced(function* (
     Option.exists(({ type }) => type === "Directory")
   )
   if (isLink || !isFolder) return
-  yield* Effect.catchTag(lock.acquire(path.join(folder, rootLockName)), "LockFailed", ({ detail }) =>
+  const place = yield* placeOf(folder)
+  if (place === undefined) return
+  yield* Effect.catchTag(lock.acquire(path.join(place, rootLockName)), "LockFailed", ({ detail }) =>
     log("root-unlocked", `nothing keeps another server from '${printable(root)}'`, { detail })
   )
 })
+
+/**
+ * By its descriptor: a link that takes the folder's place behind the look would lead the lock out of the root. Nothing
+ * when it is a folder no more.
+ */
+const placeOf = Effect.fnUntraced(function* (folder: string): Effect.fn.Return<string | undefined, never, Scope.Scope> {
+  const opened = yield* Effect.acquireRelease(
+    Effect.sync(() => Result.try(() => openSync(folder, folderFlags))),
+    (descriptor) => Effect.sync(() => Result.map(descriptor, closeSync))
+  )
+  // Where there is no /proc, its path is all that there is.
+  if (Result.isFailure(opened)) return process.platform === "linux" ? undefined : folder
+  const place = pathOfDescriptor(opened.success)
+  return existsSync(place) ? place : folder
+})
+
+// Windows lacks these; there they add nothing.
+const folderFlags = constants.O_RDONLY | (constants.O_DIRECTORY ?? 0) | (constants.O_NOFOLLOW ?? 0)

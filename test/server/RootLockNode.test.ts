@@ -1,5 +1,6 @@
-import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, readdirSync, renameSync, symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import process from "node:process"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, FileSystem, Layer } from "effect"
@@ -41,6 +42,23 @@ describe("a served folder", () => {
       yield* RootLockNode.take(root)
       assert.deepStrictEqual(readdirSync(other), [])
     }).pipe(Effect.provide(services))
+  )
+
+  it.effect.skipIf(process.platform !== "linux")("is not followed out of itself by a link that comes meanwhile", () =>
+    Effect.gen(function* () {
+      const { other, root, staging } = yield* folders
+      const lock = yield* StateLock
+      const swapped = StateLock.of({
+        acquire: (path) => {
+          renameSync(staging, `${staging}.moved`)
+          symlinkSync(other, staging)
+          return lock.acquire(path)
+        }
+      })
+      yield* Effect.provideService(RootLockNode.take(root), StateLock, swapped)
+      assert.deepStrictEqual(readdirSync(other), [])
+      assert.deepStrictEqual(readdirSync(`${staging}.moved`), [rootLockName])
+    }).pipe(Effect.scoped, Effect.provide(services))
   )
 
   it.effect("in which something else has the name of the staging folder is left to the store", () =>

@@ -19,6 +19,7 @@ import {
 } from "node:fs"
 import { dirname } from "node:path"
 import process from "node:process"
+import { pathToFileURL } from "node:url"
 import type { DatabaseSync } from "node:sqlite"
 import { Effect, Layer } from "effect"
 import { systemCode, systemWords } from "../SystemCode.ts"
@@ -31,7 +32,7 @@ export const layer: Layer.Layer<StateLock> = Layer.succeed(
     acquire: (path) =>
       Effect.asVoid(
         Effect.acquireRelease(
-          Effect.flatMap(library, ({ DatabaseSync }) => take(path, (place) => new DatabaseSync(place))),
+          Effect.flatMap(library, ({ DatabaseSync }) => take(path, (place) => new DatabaseSync(existing(place)))),
           (database) => Effect.sync(() => database.close())
         )
       )
@@ -40,6 +41,13 @@ export const layer: Layer.Layer<StateLock> = Layer.succeed(
 
 // Imported here: only who locks pays for loading it.
 const library = Effect.promise(() => import("node:sqlite"))
+
+/** What SQLite opens and never makes: it looks for the file by its path, where a link may have come into that. */
+const existing = (path: string): URL => {
+  const url = pathToFileURL(path)
+  url.searchParams.set("mode", "rw")
+  return url
+}
 
 const take = (path: string, open: (path: string) => DatabaseSync): Effect.Effect<DatabaseSync, LockHeld | LockFailed> =>
   Effect.flatMap(
