@@ -29,7 +29,7 @@ export const launch = async (name: string, program: () => Promise<unknown>): Pro
  * Lets Node keep what it compiles for the next start: a third of the time of a short command.
  *
  * Who can write there decides what runs. So not where Node would keep it, in the folder for temporary files that all
- * users share, but in one that is this user's own and that nobody else can write; without one nothing is kept.
+ * users share, but in one that is this user's own and that nobody else can enter; without one nothing is kept.
  */
 const keepCompiled = async (env: NodeJS.ProcessEnv, platform: NodeJS.Platform): Promise<void> => {
   const { lstatSync, mkdirSync, statSync } = process.getBuiltinModule("node:fs")
@@ -64,6 +64,8 @@ const keepCompiled = async (env: NodeJS.ProcessEnv, platform: NodeJS.Platform): 
   }
   // Who can write in one above it can put another in its place. That one may be a link to where there is room.
   const isAboveOwn = below.every((_, index) => isOwn(join(base, ...below.slice(0, index + 1)), statSync))
-  if (isAboveOwn && isOwn(folder) && isOwn(compiled))
+  // Below it Node makes a folder as the umask says, perhaps one that all may write: nobody else may come to that.
+  const isPrivate = user === undefined || (lstatSync(compiled).mode & 0o077) === 0
+  if (isAboveOwn && isOwn(folder) && isOwn(compiled) && isPrivate)
     process.getBuiltinModule("node:module").enableCompileCache(compiled)
 }

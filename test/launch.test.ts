@@ -69,6 +69,9 @@ describe.skipIf(process.platform !== "linux")("what was compiled", () => {
       // Nothing can be made there, by nobody; Node would try for ever to make several.
       if (process.geteuid?.() === 0) assert.strictEqual(told({ HOME: "/proc" }), "nowhere")
       assert.strictEqual(told({ HOME, NODE_DISABLE_COMPILE_CACHE: "1" }), "nowhere")
+      // What Node makes below it has the modes that the umask gives.
+      fs.chmodSync(join(HOME, ".cache", "paradrop", "compiled"), 0o755)
+      assert.strictEqual(told({ HOME }), "nowhere")
       fs.rmdirSync(join(HOME, ".cache", "paradrop", "compiled"))
       fs.symlinkSync(join(HOME, "open"), join(HOME, ".cache", "paradrop", "compiled"))
       assert.strictEqual(told({ HOME }), "nowhere")
