@@ -129,6 +129,18 @@ const cases: Record<string, Case> = {
       "src/client/A.ts:5: throw: fail with a tagged error, or Effect.die"
     ]
   },
+  "defaults of generators have types": {
+    rule: rules.defaultsAreTyped,
+    sample: {
+      "src/A.ts": [
+        `export const a = Effect.fnUntraced(function* (b: string, c = false) {})`,
+        `export const d = Effect.fnUntraced(function* (b: string, c: boolean = false, { e = 1 }: E = {}) {})`,
+        `export function* f(c = false) {}`,
+        `export const g = (c = false) => c`
+      ].join("\n")
+    },
+    findings: ["src/A.ts:1: 'c = false' is any: give the parameter a type"]
+  },
   "lines are short": {
     rule: rules.linesAreShort,
     sample: {

@@ -97,7 +97,7 @@ export const run = (command: Command): Effect.Effect<boolean, NoSession, Service
  */
 export const fetch = Effect.fnUntraced(function* (
   pattern: string | undefined,
-  digests = false
+  digests: boolean = false
 ): Effect.fn.Return<boolean, NoSession, Services> {
   const reporter = yield* Reporter
   const session = yield* (yield* Sessions).session
@@ -157,7 +157,7 @@ const sends = Effect.fnUntraced(function* (
   sending: Transfer.Sending,
   paths: ReadonlyArray<string>,
   as: string | undefined,
-  single = false
+  single: boolean = false
 ): Effect.fn.Return<boolean, Exclude<NoSession, Batch.FileError>, Services> {
   const { command } = sending
   const files = yield* LocalFiles

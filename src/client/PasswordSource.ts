@@ -113,7 +113,7 @@ export const again = Effect.fnUntraced(function* ({
 /** A person's answer; `otherwise` says what to do where nobody can be asked. */
 export const typed = Effect.fnUntraced(function* (
   question: string,
-  otherwise = "no password: set PARADROP_PASSWORD, name a file with --password-file or a command with " +
+  otherwise: string = "no password: set PARADROP_PASSWORD, name a file with --password-file or a command with " +
     "--password-command, or run on a terminal"
 ) {
   const editor = yield* LineEditor

@@ -47,7 +47,7 @@ const lossOf = (error: unknown): ConnectionLost | undefined => {
  */
 export const persistently = Effect.fnUntraced(function* <A, E, R>(
   work: (session: ClientSession) => Effect.Effect<A, E, R>,
-  again = true
+  again: boolean = true
 ): Effect.fn.Return<A, E | NoSession, R | Reporter | Sessions> {
   const sessions = yield* Sessions
   let session = yield* sessions.session

@@ -318,7 +318,7 @@ const quoting = [
 /** Of a command that is known only its own form is shown: the others would bury it. */
 const invalid = Effect.fnUntraced(function* (
   { reason, suggestion }: Extract<ShellLine.Line, { _tag: "Invalid" }>,
-  line = ""
+  line: string = ""
 ) {
   const reporter = yield* Reporter
   const typed = ShellLine.scan(line).words[0]?.text

@@ -254,6 +254,18 @@ const forbiddenSyntax = (node: ast.Node): string | undefined => {
 /** Failures are values and time comes from outside. The linter forbids the rest of this kind. */
 export const syntaxIsAllowed = (sources: Sources): Findings => checkNodes(inFolder(sources, "src"), forbiddenSyntax)
 
+// What `Effect.fnUntraced` wants of a generator makes it `any`: nothing is checked, of callers neither.
+const untypedDefault = (node: ast.Node): string | undefined => {
+  if (!ast.isFunctionExpression(node) || node.asteriskToken === undefined) return undefined
+  const untyped = node.parameters.find(
+    ({ initializer, name, type }) => initializer !== undefined && type === undefined && ast.isIdentifier(name)
+  )
+  return untyped === undefined ? undefined : `'${untyped.getText()}' is any: give the parameter a type`
+}
+
+/** A parameter with a default has a type of its own where a generator is handed on: it would be `any`. */
+export const defaultsAreTyped = (sources: Sources): Findings => checkNodes(inFolder(sources, "src"), untypedDefault)
+
 /** A line fits beside another file. */
 export const linesAreShort = (sources: Sources): Findings =>
   [...inFolder(sources, "src"), ...inFolder(sources, "test")]

@@ -369,7 +369,7 @@ const staging = (
   })
 
   const write = Effect.fnUntraced(
-    function* (parts: Bytes.Parts, kept = false) {
+    function* (parts: Bytes.Parts, kept: boolean = false) {
       yield* staged.exclusively(append(parts, kept))
     },
     Effect.onError(() => giveUp),

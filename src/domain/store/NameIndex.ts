@@ -105,7 +105,7 @@ export const make = (disk: Disk["Service"], entriesMax: number): NameIndex => {
   })
 
   // Nothing is looked at before it runs: only then the caller has the folder's lock.
-  const change = Effect.fnUntraced(function* (folder: DiskPath, enter: (names: Names) => void, anew = false) {
+  const change = Effect.fnUntraced(function* (folder: DiskPath, enter: (names: Names) => void, anew: boolean = false) {
     const id = idOf(folder)
     const known = folders.get(id)
     if (known === undefined) return

@@ -471,7 +471,12 @@ const staging: ReadonlyArray<ContractCase<FileStore | Digest>> = [
 const key = (name: string): string => Bytes.fromUtf8(name).toHex().padEnd(32, "0")
 
 /** Stages content under a key up to a place; the scope of the staging is the caller's. */
-const stageKeyed = Effect.fnUntraced(function* (content: Uint8Array, id: string, upTo: number, executable = false) {
+const stageKeyed = Effect.fnUntraced(function* (
+  content: Uint8Array,
+  id: string,
+  upTo: number,
+  executable: boolean = false
+) {
   const store = yield* FileStore
   const request = { name: named("a"), size: content.length, modified, ...mayRun(executable) }
   const staging = yield* store.stage({ ...request, resume: key(id) })
@@ -1000,7 +1005,7 @@ const changes: ReadonlyArray<ContractCase<FileStore | Digest>> = [
   }
 ]
 
-const smallFile = Effect.fnUntraced(function* (name: string, content: string, declared = content) {
+const smallFile = Effect.fnUntraced(function* (name: string, content: string, declared: string = content) {
   const digest = digestOf(yield* Digest, [text(declared)])
   return { name: named(name), modified, parts: content === "" ? [] : [text(content)], digest }
 })

@@ -85,7 +85,7 @@ export const makeKnownChunks = <E, E2, E3>(
 
   const load = Effect.fnUntraced(function* (
     wanted: number,
-    next = coarse.groups.length
+    next: number = coarse.groups.length
   ): Effect.fn.Return<void, never, Scope.Scope> {
     let first = wanted
     let end = wanted + 1
