@@ -214,6 +214,13 @@ export interface ClientSession {
 
 const ignoreProgress: OnProgress = () => {}
 
+/** A source may take its time, or for ever: what is sent of it is given up with the session. */
+const unlessOver = <A, E, R>(requests: Requests, request: Request, sending: Effect.Effect<A, E, R>) =>
+  Effect.mapError(requests.unlessOver(sending), (error) => {
+    const refusal = requests.ended() ? request.refused() : undefined
+    return refusal === undefined ? error : new Sender.StoppedByRefusal({ refusal })
+  })
+
 /** The commands over requests that are made already; `Client.connect` does both. */
 export const make = Effect.fnUntraced(function* (
   requests: Requests,
@@ -246,7 +253,7 @@ export const make = Effect.fnUntraced(function* (
     count: Counter,
     sending: Effect.Effect<Sender.Sent, Sender.SendError<E>>
   ) =>
-    Effect.tap(requests.working(sending), (sent) => {
+    Effect.tap(requests.working(unlessOver(requests, request, sending)), (sent) => {
       count.phase("committing")
       return request.send({ _tag: "Commit", ...sent })
     }).pipe(
@@ -295,7 +302,7 @@ export const make = Effect.fnUntraced(function* (
       const { executable, modified, size } = source
       const count = counter(size, onProgress)
       const attempt = Effect.gen(function* () {
-        const head = size >= resumeBytesMin ? { head: yield* Sender.headOf(digest, source) } : {}
+        const head = size >= resumeBytesMin ? { head: yield* requests.unlessOver(Sender.headOf(digest, source)) } : {}
         const request = yield* requests.begin({ _tag: "Upload", name, size, modified, ...mayRun(executable), ...head })
         const sender = Sender.make(digest, request, source, count, contentBytesMax)
         const proceed = Effect.flatMap(expectMessage(request, name, "Proceed"), ({ from }) =>
@@ -307,7 +314,7 @@ export const make = Effect.fnUntraced(function* (
           return { from: 0, confused: false, answer: Effect.andThen(proceed, answer) }
         }
         const from = yield* proceed
-        const sending = from > 0 ? requests.unlessOver(sender.rest(from)) : sender.whole
+        const sending = from > 0 ? sender.rest(from) : sender.whole
         return { from, confused: false, answer: yield* thenAnswer(request, name, "Uploaded", count, sending) }
       })
       return againWhenWrong(() => inTurn(attempt), count)
@@ -318,7 +325,7 @@ export const make = Effect.fnUntraced(function* (
       const { executable, modified, size } = source
       const count = counter(size, onProgress)
       const attempt = Effect.fnUntraced(function* (bySignature: boolean) {
-        const head = size >= resumeBytesMin ? { head: yield* Sender.headOf(digest, source) } : {}
+        const head = size >= resumeBytesMin ? { head: yield* requests.unlessOver(Sender.headOf(digest, source)) } : {}
         const facts = { name, size, modified, ...mayRun(executable) }
         const command = { ...facts, ...head, ...(expect !== undefined && { expect }) }
         const request = yield* requests.begin({ _tag: "Para", ...command })
@@ -328,17 +335,17 @@ export const make = Effect.fnUntraced(function* (
         yield* Answers.staged(from, head.head === undefined ? 0 : size)
         const sender = Sender.make(digest, request, source, count, contentBytesMax)
         const isSettled = base.executable === executable && (!settle || base.modified === modified)
-        const isEqual =
-          base.digest !== undefined && isSettled && (yield* Sender.digestOf(digest, source)) === base.digest
+        const ownDigest = requests.working(requests.unlessOver(Sender.digestOf(digest, source)))
+        const isEqual = base.digest !== undefined && isSettled && (yield* ownDigest) === base.digest
         const sending = isEqual
           ? Effect.as(source.unchanged, { size, digest: base.digest })
           : signature === undefined
             ? from > 0
-              ? requests.unlessOver(sender.rest(from))
+              ? sender.rest(from)
               : sender.whole
             : Effect.flatMap(Questions.coarseOf(signature, baseSize), (coarse) => {
                 const questions = Questions.make(request, coarse, nextMessage(request, name))
-                return requests.unlessOver(sender.changes(from, coarse, questions, isSettled))
+                return sender.changes(from, coarse, questions, isSettled)
               })
         // All of it is staged: a Commit without content would say that the file is to stay as it is.
         const unlessKept = Effect.filterOrElse(

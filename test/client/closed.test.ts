@@ -228,3 +228,49 @@ describe("a session with many commands", () => {
     )
   }
 })
+
+/** Reads as a source of those bytes until it gives nothing more, from the read of that number on. */
+const stuck = (size: number, reads: number) => {
+  const source = Fixture.source(Fixture.bytes(9, size))
+  let left = reads
+  return {
+    ...source,
+    read: (offset: number, length: number) =>
+      Effect.suspend(() => (left-- > 0 ? source.read(offset, length) : Effect.never))
+  }
+}
+
+describe("a source that gives nothing more", () => {
+  const [small, large] = [3000, 5_000_000]
+  const files = [
+    { name: FileName.make("small"), content: Fixture.bytes(9, small) },
+    { name: FileName.make("large"), content: Fixture.bytes(8, large) }
+  ]
+  const cases: Record<string, (session: ClientSession) => Work> = {
+    "of a small file": ({ upload }) => Effect.asVoid(upload(FileName.make("new"), stuck(small, 0))),
+    "at the head of a file": ({ upload }) => Effect.asVoid(upload(FileName.make("new"), stuck(large, 0))),
+    "in the middle of a file": ({ upload }) => Effect.asVoid(upload(FileName.make("new"), stuck(large, 4))),
+    "of an equal file": ({ para }) => Effect.asVoid(para(FileName.make("small"), stuck(small, 0))),
+    "at the head of an update": ({ para }) => Effect.asVoid(para(FileName.make("large"), stuck(large, 0))),
+    "in the middle of an update": ({ para }) => Effect.asVoid(para(FileName.make("large"), stuck(large, 2)))
+  }
+  for (const [where, work] of Object.entries(cases)) {
+    it.effect(`${where} keeps no command waiting when the session is over`, () =>
+      Effect.gen(function* () {
+        const { dial } = yield* MemoryNetwork
+        const cut = yield* Deferred.make<void>()
+        const faulty = Effect.map(dial, (socket) =>
+          FaultySocket.wrap(socket, { seed: 1, cutWhen: Deferred.await(cut) })
+        )
+        const session = yield* Client.connect({ server: "memory", dial: faulty, ...Fixture.ada })
+        const running = yield* Effect.forkChild(Effect.flip(work(session)))
+        yield* settle
+        assert.isUndefined(running.pollUnsafe())
+        yield* Deferred.succeed(cut, undefined)
+        yield* longAfter
+        const exit = running.pollUnsafe() ?? assert.fail("it waits on")
+        assert.strictEqual((yield* exit)._tag, "ConnectionLost")
+      }).pipe(Effect.scoped, Effect.provide(layer({ files })))
+    )
+  }
+})
