@@ -13,7 +13,7 @@ import { stateLockRetryMilliseconds } from "../limits.ts"
 /** Somebody else holds the lock. */
 export class LockHeld extends Schema.TaggedError<LockHeld>()("LockHeld", { path: Schema.String }) {
   override get message(): string {
-    return `the lock '${this.path}' is held by another process`
+    return `the lock '${this.path}' is held by another process or elsewhere in this one: end its holder or wait`
   }
 }
 

@@ -48,6 +48,18 @@ for (const [name, layer] of Object.entries(layers)) {
       it.effect(name, () => inFolder((path) => stateLockContract(path)[index]?.effect ?? Effect.die("no such case")))
     }
 
+    it.effect("accuses no other process of what this one holds", () =>
+      inFolder((path) =>
+        Effect.gen(function* () {
+          const lock = yield* StateLock
+          yield* lock.acquire(path)
+          const { message } = yield* Effect.flip(lock.acquire(path))
+          const held = `the lock '${path}' is held by another process or elsewhere in this one`
+          assert.strictEqual(message, `${held}: end its holder or wait`)
+        })
+      )
+    )
+
     it.effect("is waited for as long as said", () =>
       inFolder((path) =>
         Effect.gen(function* () {
