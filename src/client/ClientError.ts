@@ -231,9 +231,13 @@ export class SourceMissing extends Schema.TaggedError<SourceMissing>()("SourceMi
 /** A local file or folder that is watched has gone. */
 export class WatchedGone extends Schema.TaggedError<WatchedGone>()("WatchedGone", {
   /** printable */
-  path: Schema.String
+  path: Schema.String,
+  /** whether it is what was named, and not a file in it */
+  isNamed: Schema.Boolean
 }) {
   override get message(): string {
+    // Of a file in a folder the next look may remove the server's copy.
+    if (!this.isNamed) return `${this.path} has gone before it was sent: what is there now is looked at again`
     return `${this.path} is not here: the server keeps what copy it has, and it is followed once it is there`
   }
 }

@@ -92,11 +92,13 @@ const surviving = <A, E extends NoSession | TooManyToWatch, R>(
  * Tells each file that has followed, and nothing of a pass that has found nothing to do. What was there when it began
  * was named well: it has gone since.
  *
+ * @param named the paths as they are told
  * @param before what the pass before has not found
  * @param gone takes what this one does not find
  */
 const quietly = (
   reporter: Reporter["Service"],
+  named: ReadonlySet<string>,
   before: ReadonlySet<string>,
   gone: Set<string>
 ): Reporter["Service"] => ({
@@ -109,7 +111,8 @@ const quietly = (
       // Once: the next try finds the same.
       const isKnown = before.has(path) || gone.has(path)
       gone.add(path)
-      return isKnown ? Effect.void : reporter.failed({ ...failure, error: new WatchedGone({ path }) })
+      if (isKnown) return Effect.void
+      return reporter.failed({ ...failure, error: new WatchedGone({ path, isNamed: named.has(path) }) })
     }),
   summed: (summary) =>
     summary.files === summary.equal && summary.failed + summary.removed === 0 ? Effect.void : reporter.summed(summary)
@@ -174,12 +177,13 @@ export const follow = <R>(
     const run = surviving(withNews(pass))
     let repeated = !(yield* run)
     yield* reporter.note(`watching ${paths.map(printable).join(", ")}: Ctrl-C ends it`)
+    const named = new Set(paths.map(printable))
     let before: ReadonlySet<string> = new Set()
     while (true) {
       const told = yield* Effect.timeoutOption(Queue.take(changed), repeated ? watchAgainMilliseconds : rescan)
       if (Option.isSome(told)) yield* settled(changed)
       const gone = new Set<string>()
-      const well = yield* Effect.provideService(run, Reporter, quietly(reporter, before, gone))
+      const well = yield* Effect.provideService(run, Reporter, quietly(reporter, named, before, gone))
       before = gone
       // Once: what fails for good is not told again and again.
       repeated = !well && (Option.isSome(told) || !repeated)

@@ -204,6 +204,23 @@ describe("following local files", () => {
     })
   )
 
+  scenario(
+    "a file of a folder that goes during a pass is not told as kept: with --delete the next look removes it",
+    () =>
+      Effect.gen(function* () {
+        const gone = new SourceMissing({ path: "w/a", command: "parallelize" })
+        const { after, change, passes, written } = yield* following([true, gone, true])
+        yield* change
+        yield* after(watchQuietMilliseconds)
+        assert.strictEqual(
+          written.err,
+          "watching w: Ctrl-C ends it\nw/a has gone before it was sent: what is there now is looked at again\n"
+        )
+        yield* after(watchAgainMilliseconds)
+        assert.strictEqual(passes(), 3)
+      })
+  )
+
   scenario("what was back while something else failed is told when it has gone again", () =>
     Effect.gen(function* () {
       const gone = new SourceMissing({ path: "w", command: "parallelize" })
