@@ -81,7 +81,7 @@ const change = Effect.fnUntraced(function* (credentials: Credentials, options: P
   const changing = session.changePassword({ user, current, next })
   const { note } = yield* Reporter
   const show = yield* options.generate ? showing(user, next) : Effect.succeed(Effect.void)
-  yield* options.generate ? Effect.onError(changing, unlessRefused(show)) : changing
+  yield* Effect.onError(changing, unlessRefused(show))
   credentials.changed(next)
   yield* note("the password is changed", "good")
   yield* show
@@ -90,10 +90,13 @@ const change = Effect.fnUntraced(function* (credentials: Credentials, options: P
 /** The server may have changed it and not said so: then nobody could log in who has not seen it. */
 const unlessRefused = (show: Effect.Effect<void>) => (cause: Cause.Cause<CommandError>) =>
   Effect.flatMap(Reporter, ({ note }) =>
-    Option.exists(Cause.findErrorOption(cause), (error) => error instanceof RequestRefused)
+    Option.exists(Cause.findErrorOption(cause), (error) => error instanceof RequestRefused && changedNothing(error))
       ? Effect.void
       : Effect.andThen(note("whether the password is changed is not known: try the new one as well", "bad"), show)
   )
+
+/** A disk that fails behind the change leaves it done. */
+const changedNothing = ({ reason }: RequestRefused): boolean => reason !== "store-failed"
 
 /** What is to be done once it works: a password that a person is shown without a word of doubt is one that does. */
 const showing = Effect.fnUntraced(function* (user: UserName, password: Password) {

@@ -6,7 +6,7 @@ import { Clock, Console, Effect, Redacted, Schema, Stdio, Stream } from "effect"
 import { Prompt } from "effect/cli"
 import type { SecureRandom } from "effect/crypto"
 import type { PlatformError } from "effect/PlatformError"
-import { concat } from "../domain/Bytes.ts"
+import { concat, equals } from "../domain/Bytes.ts"
 import { UserName } from "../domain/channel/HandshakeMessage.ts"
 import { Opaque, type OpaqueRejected, type Password, type RegistrationRecord } from "../domain/channel/Opaque.ts"
 import { printable } from "../domain/file/Printable.ts"
@@ -172,9 +172,17 @@ const setPassword = Effect.fnUntraced(function* <E>(
   // A file or a pipe has it before, and nothing beside it: what cannot be written there must not become the password.
   if (!(yield* (yield* Stdio.Stdio).stdoutIsTerminal))
     return yield* Effect.andThen(options.show(`${text}\n`), keep(record))
-  yield* keep(record)
-  // A person is shown only what works.
-  return yield* options.show(`new password of '${user}', shown this once: ${text}\n`)
+  const show = options.show(`new password of '${user}', shown this once: ${text}\n`)
+  // A person is shown only what works, which it may also where it is not safe from a power cut.
+  yield* Effect.tapError(keep(record), () =>
+    Effect.flatMap(isKept(user, record), (kept) => (kept ? show : Effect.void))
+  )
+  return yield* show
+})
+
+const isKept = Effect.fnUntraced(function* (user: UserName, record: RegistrationRecord) {
+  const found = yield* Effect.orElseSucceed((yield* Accounts).find(user), () => undefined)
+  return found !== undefined && equals(Redacted.value(found), Redacted.value(record))
 })
 
 const asked = (user: UserName, allowWeak: boolean): Effect.Effect<Password, AskError, AskServices> =>

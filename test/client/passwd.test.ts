@@ -16,6 +16,7 @@ import { Sessions } from "../../src/client/Sessions.ts"
 import * as Shell from "../../src/client/Shell.ts"
 import { WorkingFolder } from "../../src/client/WorkingFolder.ts"
 import { type Password } from "../../src/domain/channel/Opaque.ts"
+import { Accounts, AccountsFailed } from "../../src/domain/session/Accounts.ts"
 import * as FileStoreMemory from "../../src/domain/store/FileStoreMemory.ts"
 import * as FaultySocket from "../../src/domain/testing/FaultySocket.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
@@ -23,12 +24,14 @@ import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
 import * as Server from "../../src/server/Server.ts"
 
 const crypto = Layer.merge(quickCrypto, NodeCrypto.layerSecureRandom)
-const network = Server.layer.pipe(
-  Layer.provideMerge(MemorySocket.layer),
-  Layer.provideMerge(Fixture.accounts),
-  Layer.provideMerge(FileStoreMemory.layer()),
-  Layer.provideMerge(crypto)
-)
+const networkOf = (accounts: typeof Fixture.accounts) =>
+  Server.layer.pipe(
+    Layer.provideMerge(MemorySocket.layer),
+    Layer.provideMerge(accounts),
+    Layer.provideMerge(FileStoreMemory.layer()),
+    Layer.provideMerge(crypto)
+  )
+const network = networkOf(Fixture.accounts)
 const present = Redacted.value(Fixture.ada.password)
 const strong = "a horse of another colour"
 
@@ -37,7 +40,8 @@ const world = (
   script: Parameters<typeof LineEditor.layerScripted>[0],
   columns?: number,
   reporter: typeof ReporterText.layer = ReporterText.layer,
-  reads: FaultySocket.Faults = {}
+  reads: FaultySocket.Faults = {},
+  server = network
 ) => {
   const written = { out: "", err: "" }
   let known: Password = Fixture.ada.password
@@ -61,7 +65,7 @@ const world = (
     Layer.provideMerge(Screen.layerMemory({ written, ...(columns !== undefined && { columns }) })),
     Layer.provideMerge(LineEditor.layerScripted(script)),
     Layer.provideMerge(Layer.merge(NodeFileSystem.layer, PipesNode.layer)),
-    Layer.provideMerge(network)
+    Layer.provideMerge(server)
   )
   return { written, known: () => Redacted.value(known), layer }
 }
@@ -140,6 +144,38 @@ describe("paradrop passwd", () => {
       }
       assert.deepStrictEqual(ends, new Set(["false false", "false true", "true true"]))
     })
+  )
+
+  /** Accounts of which a change is made, and then told as one that failed. */
+  const unsafe = Layer.effect(
+    Accounts,
+    Effect.map(Accounts, (accounts) => ({
+      ...accounts,
+      change: (...args: Parameters<typeof accounts.change>) =>
+        Effect.andThen(accounts.change(...args), Effect.fail(new AccountsFailed({ detail: "a power cut may undo it" })))
+    }))
+  ).pipe(Layer.provide(Fixture.accounts))
+  const doubted = (columns?: number) =>
+    world({ secrets: [strong, strong] }, columns, ReporterText.layer, {}, networkOf(unsafe))
+  const doubt = "whether the password is changed is not known: try the new one as well"
+
+  const shown = doubted(80)
+  it.effect("--generate leaves a password that works where the server's disk fails behind the change", () =>
+    Effect.gen(function* () {
+      assert.isFalse(yield* change({ generate: true }))
+      assert.include(shown.written.err, doubt)
+      const [, made = ""] = /^new password of 'ada', shown this once: (\S+)\n$/.exec(shown.written.out) ?? []
+      assert.deepStrictEqual([yield* canLogIn(made), yield* canLogIn(present)], [true, false])
+    }).pipe(Effect.provide(shown.layer))
+  )
+
+  const typed = doubted()
+  it.effect("says the same of a password that was typed", () =>
+    Effect.gen(function* () {
+      assert.isFalse(yield* change())
+      assert.include(typed.written.err, doubt)
+      assert.deepStrictEqual([yield* canLogIn(strong), yield* canLogIn(present)], [true, false])
+    }).pipe(Effect.provide(typed.layer))
   )
 
   const fromFile = world({ interactive: false })

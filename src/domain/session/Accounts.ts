@@ -9,6 +9,7 @@
  * - Edits (`add`, `put`, `change`, `remove`) are durable and atomic: after a crash the old or the new set of accounts
  *   is there, whole. Edits by several processes are not lost: each sees what the one before has made. A running server
  *   sees an edit at its next `find` or `grants`.
+ * - An edit that fails has changed nothing, but where making it safe from a power cut has failed: then it is seen.
  * - `put` and `change` of one thing leave the others of the account as they are.
  * - A `change` that disables an account, or gives it another root, raises `revoked`: who has looked before and after
  *   knows of it, also when it was taken back meanwhile.

@@ -98,7 +98,8 @@ export const make = Effect.fnUntraced(function* (
       yield* Effect.uninterruptible(
         Effect.andThen(
           save(files.accounts, changed),
-          Effect.map(load(files.accounts), (now) => void (known = now))
+          // What cannot be read back now has been changed all the same: it is read at the next look.
+          Effect.ignore(Effect.map(load(files.accounts), (now) => void (known = now)))
         )
       )
     }).pipe(Effect.scoped, oneAtATime.withPermits(1), Effect.provideContext(context))
@@ -353,12 +354,19 @@ const damaged = (path: string): AccountsFailed =>
 const newer = (path: string, version: number): AccountsFailed =>
   failed(`'${path}' is of version ${version}, which this server is too old for: update it (it is left as it is)`)
 
+const unsynced = (path: string, error: PlatformError.PlatformError): AccountsFailed =>
+  failed(
+    `'${path}' is changed as was asked, but a power cut may undo it (${platformWords(error)}): ` +
+      "see to the disk of the state folder"
+  )
+
 const fileProblem = <A, R>(
   path: string,
-  work: Effect.Effect<A, PlatformError.PlatformError | StateFile.StateFileTooLarge, R>
+  work: Effect.Effect<A, PlatformError.PlatformError | StateFile.StateFileTooLarge | StateFile.StateFileUnsynced, R>
 ): Effect.Effect<A, AccountsFailed, R> =>
   Effect.mapError(work, (error) => {
     if (error._tag === "StateFileTooLarge") return damaged(path)
+    if (error._tag === "StateFileUnsynced") return unsynced(path, error.cause)
     return failed(texts.get(error.reason._tag)?.(path) ?? `'${path}' cannot be used: ${platformWords(error)}`)
   })
 

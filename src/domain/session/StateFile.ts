@@ -12,6 +12,11 @@ import { fileTimeGrainMilliseconds } from "../limits.ts"
 /** The file is larger than anything that was ever written to it. */
 export class StateFileTooLarge extends Data.TaggedError("StateFileTooLarge")<{ readonly path: string }> {}
 
+/** The new content is in its place, but a power cut may bring the old one back: its folder could not be synced. */
+export class StateFileUnsynced extends Data.TaggedError("StateFileUnsynced")<{
+  readonly cause: PlatformError.PlatformError
+}> {}
+
 /** What tells one content of a file from the next. */
 export interface Stamp {
   readonly identity: string
@@ -93,14 +98,15 @@ const giveToOwner = Effect.fnUntraced(function* (
 export const replace = (
   path: string,
   text: string
-): Effect.Effect<void, PlatformError.PlatformError, FileSystem.FileSystem | Path.Path> =>
+): Effect.Effect<void, PlatformError.PlatformError | StateFileUnsynced, FileSystem.FileSystem | Path.Path> =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     const temporary = `${path}.new`
     yield* fs.remove(temporary, { force: true })
     yield* write(path, text, temporary)
     yield* fs.rename(temporary, path)
-    yield* syncFolder((yield* Path.Path).dirname(path))
+    const synced = syncFolder((yield* Path.Path).dirname(path))
+    yield* Effect.mapError(synced, (cause) => new StateFileUnsynced({ cause }))
     // A file operation cannot be called back: an interrupted one would go on behind our back.
   }).pipe(Effect.uninterruptible)
 

@@ -530,6 +530,76 @@ describe("a crash", () => {
   )
 })
 
+/** A file system of which one operation fails: that before which so many are left. */
+const failsOnce = (fs: FileSystem.FileSystem, fault: { left: number }) => {
+  const told = { _tag: "Unknown", module: "FileSystem", method: "fails", description: "a fault" } as const
+  const step = <A, E, R>(work: Effect.Effect<A, E, R>) =>
+    Effect.suspend((): Effect.Effect<A, E | PlatformError.PlatformError, R> =>
+      fault.left-- === 0 ? Effect.fail(PlatformError.systemError(told)) : work
+    )
+  return FileSystem.make({
+    ...fs,
+    remove: (path, options) => step(fs.remove(path, options)),
+    rename: (from, to) => step(fs.rename(from, to)),
+    stat: (path) => step(fs.stat(path)),
+    open: (path, options) =>
+      Effect.map(step(fs.open(path, options)), (file) => ({
+        [FileSystem.FileTypeId]: FileSystem.FileTypeId,
+        stat: step(file.stat),
+        seek: (offset, from) => file.seek(offset, from),
+        read: (buffer, options) => step(file.read(buffer, options)),
+        readAlloc: (size, options) => file.readAlloc(size, options),
+        truncate: (length) => file.truncate(length),
+        write: (buffer) => file.write(buffer),
+        sync: step(file.sync),
+        writeAll: (bytes) => step(file.writeAll(bytes))
+      }))
+  })
+}
+
+describe("a disk that fails once", () => {
+  const unsafe = "is changed as was asked, but a power cut may undo it (a fault): see to the disk of the state folder"
+
+  it.live("at any step of an edit: what is told is what was done, and the next edit works", () =>
+    Effect.gen(function* () {
+      const outcomes: Array<string> = []
+      for (let nth = 0; nth < 22; nth++) {
+        const outcome = yield* inFolder((folder) =>
+          Effect.gen(function* () {
+            const { accounts, fs, path } = yield* withAda(folder)
+            const fault = { left: Infinity }
+            const failing = AccountsFile.make(folder)
+            const own = yield* Effect.provideService(failing, FileSystem.FileSystem, failsOnce(fs, fault))
+            fault.left = nth
+            const told = yield* Effect.match(own.put(ada, record(2), 1), {
+              onSuccess: () => "done",
+              onFailure: ({ message }) => (message === `'${path}' ${unsafe}` ? "unsafe" : "failed")
+            })
+            fault.left = Infinity
+            const seen = yield* Effect.forEach([own, accounts], (each) => each.find(ada))
+            const seeds = seen.map((found) => Redacted.value(found ?? record(0))[0])
+            yield* own.put(bob, record(3), 2)
+            assert.strictEqual((yield* accounts.list).length, 2)
+            return `${told} ${seeds.join(" ")}`
+          })
+        )
+        outcomes.push(outcome)
+      }
+      const times = (count: number, outcome: string) => Array.from({ length: count }, () => outcome)
+      // Looks at the setup, which may be away; reads the accounts, and begins to write them. Whose they are the folder
+      // tells as well. Then the rest of the writing, the sync of the folder, and the reading back.
+      assert.deepStrictEqual(outcomes, [
+        ...times(4, "done 2 2"),
+        ...times(6, "failed 1 1"),
+        "done 2 2",
+        ...times(4, "failed 1 1"),
+        ...times(2, "unsafe 2 2"),
+        ...times(5, "done 2 2")
+      ])
+    })
+  )
+})
+
 // -----------------------------------------------------------------------------
 // Processes
 // -----------------------------------------------------------------------------
