@@ -3,7 +3,7 @@ import { join } from "node:path"
 import process from "node:process"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, FileSystem, Layer } from "effect"
+import { Effect, FileSystem, Layer, PlatformError } from "effect"
 import { stagingFolder } from "../../src/domain/file/FileName.ts"
 import { LockFailed, StateLock } from "../../src/domain/session/StateLock.ts"
 import * as StateLockNode from "../../src/domain/session/StateLockNode.ts"
@@ -85,6 +85,27 @@ describe("a served folder", () => {
       const without = StateLock.of({ acquire: (path) => Effect.fail(new LockFailed({ path, detail: "no locks" })) })
       yield* Effect.provideService(RootLockNode.take(root), StateLock, without)
       assert.deepStrictEqual(yield* events, ["root-unlocked"])
+    }).pipe(Effect.provide(services))
+  )
+
+  it.effect("whose staging folder cannot be made or looked at is unlocked, and the log says so", () =>
+    Effect.gen(function* () {
+      const { root, staging } = yield* folders
+      const fs = yield* FileSystem.FileSystem
+      const fault = (method: string) =>
+        PlatformError.systemError({ _tag: "Unknown", module: "FileSystem", method, description: "a fault" })
+      const stat = () => Effect.fail(fault("stat"))
+      const makeDirectory = () => Effect.fail(fault("makeDirectory"))
+      const take = RootLockNode.take(root)
+      yield* Effect.provideService(take, FileSystem.FileSystem, FileSystem.make({ ...fs, makeDirectory }))
+      assert.isFalse(existsSync(staging))
+      yield* Effect.provideService(take, FileSystem.FileSystem, FileSystem.make({ ...fs, stat }))
+      const { lines } = yield* Watch
+      const said = { event: "root-unlocked", detail: "a fault" }
+      assert.deepStrictEqual(
+        lines.map(({ annotations: { detail, event } }) => ({ event, detail })),
+        [said, said]
+      )
     }).pipe(Effect.provide(services))
   )
 })
