@@ -157,6 +157,7 @@ const primaryBits = 0xff
 const sqliteWords = new Map([
   [8, "it cannot be written to; see who owns it, and whether its file system is read-only"],
   [10, "its disk reports a fault, or its file system has no locks; keep the state on a local disk"],
+  [11, "it is no lock of ours, or its disk reports a fault; move it away"],
   [13, "the disk is full; make room"],
   [14, "it cannot be opened; see who may read and write it, and its folder"],
   [26, "it is no lock of ours; move it away"]

@@ -1,6 +1,7 @@
 import { spawn, spawnSync } from "node:child_process"
 import { chownSync } from "node:fs"
 import { join } from "node:path"
+import { DatabaseSync } from "node:sqlite"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, FileSystem, Layer, Scope } from "effect"
@@ -174,6 +175,12 @@ describe("node", () => {
       assert.strictEqual((yield* fs.stat(join(folder, "taken"))).mode & 0o777, 0o755)
       yield* fs.writeFileString(join(folder, "other"), "x".repeat(4096))
       assert.strictEqual(yield* why("other"), "cannot lock '/other': it is no lock of ours; move it away")
+      const base = new DatabaseSync(join(folder, "base"))
+      base.exec("CREATE TABLE a (b)")
+      base.close()
+      yield* fs.truncate(join(folder, "base"), 600)
+      const torn = "it is no lock of ours, or its disk reports a fault; move it away"
+      assert.strictEqual(yield* why("base"), `cannot lock '/base': ${torn}`)
       // What a link leads to stays as it is.
       yield* fs.writeFileString(join(folder, "elsewhere"), "", { mode: 0o644 })
       yield* fs.symlink("elsewhere", join(folder, "link"))
