@@ -356,7 +356,7 @@ const newer = (path: string, version: number): AccountsFailed =>
 
 const unsynced = (path: string, error: PlatformError.PlatformError): AccountsFailed =>
   failed(
-    `'${path}' is changed as was asked, but a power cut may undo it (${platformWords(error)}): ` +
+    `'${path}' is written, but a power cut may undo it (${platformWords(error)}): ` +
       "see to the disk of the state folder"
   )
 

@@ -558,7 +558,7 @@ const failsOnce = (fs: FileSystem.FileSystem, fault: { left: number }) => {
 }
 
 describe("a disk that fails once", () => {
-  const unsafe = "is changed as was asked, but a power cut may undo it (a fault): see to the disk of the state folder"
+  const unsafe = "is written, but a power cut may undo it (a fault): see to the disk of the state folder"
 
   it.live("at any step of an edit: what is told is what was done, and the next edit works", () =>
     Effect.gen(function* () {
