@@ -4,6 +4,7 @@
 import { Schema } from "effect"
 import type { DiskError } from "../domain/store/Disk.ts"
 import type { StoreFailed } from "../domain/store/StoreError.ts"
+import { isFull, systemWords } from "../domain/SystemCode.ts"
 import type { Settings } from "./Settings.ts"
 
 /** The server cannot start; the message says why and what to do. */
@@ -31,12 +32,16 @@ export const cannotServe = (root: string, { code, ...error }: DiskError | StoreF
   if (code === "EACCES" || code === "EPERM" || code === "EROFS") {
     return new CannotStart({ detail: `no permission to write in '${where}': change that, or ${anotherRoot}` })
   }
-  if (where === root) return new CannotStart({ detail: `'${root}' cannot be served (${code}): ${anotherRoot}` })
+  if (isFull(code)) {
+    return new CannotStart({ detail: `there is no room left where '${where}' is: make some, or ${anotherRoot}` })
+  }
+  const words = systemWords(code)
+  if (where === root) return new CannotStart({ detail: `'${root}' cannot be served (${words}): ${anotherRoot}` })
   const texts: Record<string, string> = {
     ENOTDIR: `'${where}' is no folder, and ${staged}: move it away, or ${anotherRoot}`,
     EXDEV: `'${where}' is on another file system, and ${staged}: unmount it, or ${anotherRoot}`
   }
-  return new CannotStart({ detail: texts[code] ?? `'${where}' cannot be used (${code}): ${anotherRoot}` })
+  return new CannotStart({ detail: texts[code] ?? `'${where}' cannot be used (${words}): ${anotherRoot}` })
 }
 
 export const cannotListen = ({ host, port }: Pick<Settings["listen"], "host" | "port">, code: string): CannotStart => {
