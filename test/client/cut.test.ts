@@ -3,8 +3,7 @@
  * any byte: all of them end in bounded time, what they tell is true of the server's files, and nothing is left.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Context, Effect, Exit, Fiber, Layer, Logger, Scope } from "effect"
-import { SecureRandom } from "effect/crypto"
+import { Cause, Context, Effect, Exit, Fiber, Layer, Scope } from "effect"
 import { Socket } from "effect/socket"
 import * as Client from "../../src/client/Client.ts"
 import * as Commands from "../../src/client/Commands.ts"
@@ -20,62 +19,18 @@ import {
   stagedLeftoverMillisecondsMax,
   stallMillisecondsMax
 } from "../../src/domain/limits.ts"
-import { Accounts } from "../../src/domain/session/Accounts.ts"
-import { Disk } from "../../src/domain/store/Disk.ts"
-import * as FileStoreDisk from "../../src/domain/store/FileStoreDisk.ts"
 import * as FaultySocket from "../../src/domain/testing/FaultySocket.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as MemoryDisk from "../../src/domain/testing/MemoryDisk.ts"
-import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
-import * as Server from "../../src/server/Server.ts"
 import { type Draw, drawer } from "../draw.ts"
 import * as Simulation from "../simulation/Simulation.ts"
 import * as VirtualMachine from "../simulation/VirtualMachine.ts"
+import { makeServer } from "./restarting.ts"
 import { yields } from "../server/world.ts"
 
 type Shared = Effect.Success<typeof Simulation.shared>
 
 const sizes = [10, 60_000, 300_000, 300_000, 1_300_000, 2_500_000]
-
-// -----------------------------------------------------------------------------
-// A server that stops and starts again
-// -----------------------------------------------------------------------------
-
-const makeServer = Effect.fnUntraced(function* (shared: Shared, disk: Disk["Service"], seed: number) {
-  const { records, setup } = shared.registered
-  const accounts = yield* Effect.provide(Accounts, Accounts.layerMemory(setup, 1, records))
-  const random = Fixture.seeded(seed)
-  const bytes = (size: number) => Uint8Array.from({ length: size }, () => Math.floor(random() * 256))
-  const store = Layer.provide(FileStoreDisk.layer(), Layer.succeed(Disk, disk))
-  const layer = Server.layer.pipe(
-    Layer.provideMerge([store, MemorySocket.layer, Layer.succeed(Accounts, accounts)]),
-    Layer.provide(Layer.succeed(SecureRandom.SecureRandom, SecureRandom.make(bytes))),
-    Layer.provide(Layer.succeedContext(shared.services)),
-    Layer.provideMerge(Logger.layer([]))
-  )
-  let running: { scope: Scope.Closeable; dial: Effect.Effect<Socket.Socket> } | undefined
-  const start = Effect.gen(function* () {
-    const scope = yield* Scope.make()
-    const built = yield* Layer.buildWithMemoMap(layer, Layer.makeMemoMapUnsafe(), scope)
-    running = { scope, dial: Context.get(built, MemorySocket.MemoryNetwork).dial }
-  })
-  const stop = Effect.suspend(() => {
-    const one = running
-    running = undefined
-    return one === undefined ? Effect.void : Scope.close(one.scope, Exit.void)
-  })
-  // Whoever stops still listens to nobody.
-  const dial = Effect.suspend(() => running?.dial ?? Effect.succeed(nobody))
-  return { start: Effect.orDie(start), stop, dial }
-})
-
-const refused = new Socket.SocketError({
-  reason: new Socket.SocketOpenError({
-    kind: "Unknown",
-    cause: Object.assign(new Error("refused"), { code: "ECONNREFUSED" })
-  })
-})
-const nobody = Socket.make({ reader: Effect.fail(refused), writer: Effect.never })
 
 /** After so many bytes in a direction nothing crosses any more, either way, and nobody is told. */
 const silentAfter = (socket: Socket.Socket, world: Scope.Scope, limit: number, takes: boolean): Socket.Socket => {
@@ -385,10 +340,10 @@ const run = (shared: Shared, seed: number): ReadonlyArray<string> => {
   const { machine, outcome } = VirtualMachine.run(options, (machine) =>
     Effect.gen(function* () {
       const drawn = drawer(seed)
-      const { control, disk } = yield* MemoryDisk.make({ seed, clones: drawn.chance(0.5) })
-      const server = yield* makeServer(shared, disk, seed)
+      const made = yield* MemoryDisk.make({ seed, clones: drawn.chance(0.5) })
+      const server = yield* makeServer(shared, made, seed)
       const silent = yield* Scope.make()
-      const rest = { mixed: seed % 2 === 1, sent: new Set<string>(), control, server, silent, wrong }
+      const rest = { mixed: seed % 2 === 1, sent: new Set<string>(), control: made.control, server, silent, wrong }
       yield* live({ shared, drawn, machine, ...rest })
     })
   )
