@@ -446,9 +446,12 @@ const staging = (
       readInto: (offset: number, target: Uint8Array) => Effect.mapError(staged.file().readInto(offset, target), failed)
     }
     const range = { offset: hashed, length: received - hashed }
-    const done = yield* ReadWindow.forEachBlock(ReadWindow.make(readable, received), range, (block) =>
+    if (range.length === 0) return
+    const reading = ReadWindow.forEachBlock(ReadWindow.make(readable, received), range, (block) =>
       Effect.sync(() => hasher.update(block))
     )
+    // It may be terabytes, and changes nothing: it can be interrupted where the commit behind it cannot.
+    const done = yield* Effect.interruptible(reading)
     if (done < range.length) return yield* new StoreFailed({ operation: "read of staged content", code: "EIO" })
     hashed = received
   })

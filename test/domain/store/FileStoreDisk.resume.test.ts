@@ -7,7 +7,7 @@ import { Digest, digestOf } from "../../../src/domain/file/Digest.ts"
 import * as DigestNode from "../../../src/domain/file/DigestNode.ts"
 import { FileName, stagingFolder } from "../../../src/domain/file/FileName.ts"
 import { copiedBlockBytes, resumeBytesMin, stagedLeftoverMillisecondsMax } from "../../../src/domain/limits.ts"
-import { Disk, DiskError, type DiskPath } from "../../../src/domain/store/Disk.ts"
+import { Disk, DiskError, type DiskFile, type DiskPath } from "../../../src/domain/store/Disk.ts"
 import { FileStore } from "../../../src/domain/store/FileStore.ts"
 import * as FileStoreDisk from "../../../src/domain/store/FileStoreDisk.ts"
 import { type StoreError, StoreFailed } from "../../../src/domain/store/StoreError.ts"
@@ -405,4 +405,33 @@ describe("what is kept for a resume", () => {
       })
     )
   }
+
+  it.effect("a commit may be interrupted while it reads what an earlier try has left, and that is kept", () =>
+    Effect.gen(function* () {
+      const { control, disk } = yield* MemoryDisk.make()
+      yield* Effect.provide(leave(mine.length), onDisk(disk))
+      const [gate, reached] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+      const atGate = Effect.andThen(Deferred.succeed(reached, undefined), Deferred.await(gate))
+      const slowly = (file: DiskFile): DiskFile => ({
+        ...file,
+        readInto: (offset, target) => Effect.andThen(atGate, file.readInto(offset, target))
+      })
+      const slow = { ...disk, openWrite: (path: DiskPath) => Effect.map(disk.openWrite(path), slowly) }
+      // As a server has it: what was done must be on record.
+      const committing = Effect.uninterruptible(upload).pipe(Effect.provide(onDisk(slow)))
+      const fiber = yield* Effect.forkChild(committing)
+      yield* Deferred.await(reached)
+      fiber.interruptUnsafe()
+      for (let turn = 0; turn < 200; turn++) yield* Effect.yieldNow
+      const exit = fiber.pollUnsafe()
+      yield* Deferred.succeed(gate, undefined)
+      assert.isTrue(exit !== undefined && Exit.hasInterrupts(exit))
+      assert.deepStrictEqual(
+        Array.from(yield* control.files, ([path, { length }]) => [path, length]),
+        [[`${stagingFolder}/r-${resume}`, mine.length]]
+      )
+      yield* Effect.provide(upload, onDisk(disk))
+      assert.strictEqual(yield* control.openFiles, 0)
+    })
+  )
 })
