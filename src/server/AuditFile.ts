@@ -47,7 +47,9 @@ const make = Effect.fnUntraced(function* (
   const work = yield* Latch.make()
   const hurry = yield* Latch.make()
   const room = yield* Latch.make(true)
-  const idle = yield* Latch.make(true)
+  // Who waits until so many lines in all are written: others may be put in line without end.
+  let flushing: ReadonlyArray<{ readonly until: number; readonly done: Latch.Latch }> = []
+  let written = 0
   let waitingLength = 0
   let working = true
   let lost = 0
@@ -56,7 +58,6 @@ const make = Effect.fnUntraced(function* (
     waiting.push(line)
     waitingLength += line.length
     work.openUnsafe()
-    idle.closeUnsafe()
     if (waiting.length >= auditWaitingMax) room.closeUnsafe()
     if (waitingLength >= batchBytes || waiting.length >= auditWaitingMax) hurry.openUnsafe()
   }
@@ -77,13 +78,19 @@ const make = Effect.fnUntraced(function* (
       return Effect.andThen(told, Metrics.auditLost({}, full))
     })
 
+  const flushed = (upTo: number) => {
+    for (const { done, until } of flushing) if (until <= upTo) done.openUnsafe()
+    flushing = flushing.filter(({ until }) => until > upTo)
+  }
+
   const taken = (count: number) => {
     for (const line of waiting.splice(0, count)) waitingLength -= line.length
+    written += count
     room.openUnsafe()
+    flushed(written)
     if (waiting.length > 0) return
     hurry.closeUnsafe()
     work.closeUnsafe()
-    idle.openUnsafe()
   }
 
   /** Writes what waits, a batch of bounded size. Uninterruptible: what is written is taken, once. */
@@ -106,7 +113,7 @@ const make = Effect.fnUntraced(function* (
       working = false
       // Nobody waits for room that may never come, and nobody for what may never be written.
       room.openUnsafe()
-      idle.openUnsafe()
+      flushed(Infinity)
       if (!first) return Effect.void
       return Effect.andThen(
         Metrics.auditFailing.set({}, 1),
@@ -139,8 +146,10 @@ const make = Effect.fnUntraced(function* (
     recordAll: (entries) => recordFrom(entries, 0),
     flush: Effect.suspend(() => {
       if (waiting.length === 0 || !working) return Effect.void
+      const done = Latch.makeUnsafe(false)
+      flushing = [...flushing, { until: written + waiting.length, done }]
       hurry.openUnsafe()
-      return idle.await
+      return done.await
     }),
     writing: Effect.sync(() => working),
     waiting: Effect.sync(() => waiting.length),

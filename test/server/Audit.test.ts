@@ -97,6 +97,32 @@ describe("in time", () => {
     })
   )
 
+  it.effect("who waits for what was put in line waits for nothing that comes later, however much that is", () =>
+    Effect.gen(function* () {
+      const machine = yield* MemoryDisk.make()
+      let others: Audit["Service"] | undefined
+      let syncs = 0
+      // While anything becomes durable somebody puts another record in line.
+      const busy = (file: DiskFile): DiskFile => ({
+        ...file,
+        sync: Effect.andThen(
+          Effect.suspend(() => ((syncs += 1) <= 20 && others ? others.record(recordOf(2)) : Effect.void)),
+          file.sync
+        )
+      })
+      const create = (path: DiskPath) => Effect.map(machine.disk.create(path), busy)
+      const { audit } = yield* start({ ...machine, disk: { ...machine.disk, create } })
+      others = audit
+      yield* audit.record(recordOf(1))
+      yield* audit.flush
+      assert.strictEqual(syncs, 1)
+      others = undefined
+      yield* audit.flush
+      assert.deepStrictEqual(numbers(yield* readFrom(audit)).slice(0, 2), [1, 2])
+      assert.strictEqual(yield* audit.waiting, 0)
+    })
+  )
+
   it.effect("a batch is written at once when it is large, and one fsync serves many records", () =>
     Effect.gen(function* () {
       const machine = yield* MemoryDisk.make()
