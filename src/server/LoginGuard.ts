@@ -51,9 +51,13 @@ export class LoginGuard extends Context.Service<
       const rules = rulesFor(user, peer)
       return known.has(pairOf(user, peer)) ? rules.filter((rule) => rule.of !== "user") : rules
     }
+    // By the peer itself, which each connection has of its own: another login may make it known meanwhile.
+    const taken = new WeakMap<Peer, { readonly user: string; readonly rules: ReadonlyArray<Rule> }>()
     const unanswered = (user: string, peer: Peer) =>
       Effect.map(Monotonic.now, (now) => {
-        for (const rule of rulesOf(user, peer)) change(buckets, rule, now, 1)
+        const last = taken.get(peer)
+        taken.delete(peer)
+        for (const rule of last?.user === user ? last.rules : rulesOf(user, peer)) change(buckets, rule, now, 1)
       })
     return LoginGuard.of({
       attempt: (user, peer) =>
@@ -62,6 +66,7 @@ export class LoginGuard extends Context.Service<
           const wait = Math.max(...wanted.map((rule) => waitOf(rule, buckets.get(rule.key), now)))
           if (wait > 0) return Effect.succeed<Verdict>({ _tag: "Limited", retryAfterMilliseconds: Math.ceil(wait) })
           for (const rule of wanted) change(buckets, rule, now, -1)
+          taken.set(peer, { user, rules: wanted })
           const banned = wanted.filter((rule) => waitOf(rule, buckets.get(rule.key), now) > 0)
           return Effect.as(
             Effect.forEach(banned, (rule) => Metrics.banBegun({ of: rule.of }), { discard: true }),

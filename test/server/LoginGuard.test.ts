@@ -76,6 +76,21 @@ describe("LoginGuard", () => {
     }).pipe(Effect.provide(LoginGuard.layer))
   )
 
+  it.effect("several logins at once that succeed give back what each has counted, also the first from an address", () =>
+    Effect.gen(function* () {
+      const guard = yield* LoginGuard
+      for (let last = 1; last <= 20; last++) {
+        // Each connection has a peer of its own.
+        const connections = Array.from({ length: 5 }, () => peer(last))
+        yield* Effect.forEach(connections, (from) => attempt("ada", from))
+        yield* Effect.forEach(connections, (from) => guard.succeeded("ada", from))
+      }
+      let count = 0
+      for (let last = 100; last <= 250; last++) count += yield* allowed("ada", peer(last), 1)
+      assert.strictEqual(count, limits.attemptsPerUserMax)
+    }).pipe(Effect.provide(LoginGuard.layer))
+  )
+
   it.effect("an attempt that nobody could answer is given back, and lets nobody be known", () =>
     Effect.gen(function* () {
       const guard = yield* LoginGuard
