@@ -50,7 +50,13 @@ const removable =
   }
 
 /** A folder's name as a person writes it: `.` and `/` mean the outermost, a `/` at the end means nothing. */
-export const folderName = (text: string): string => text.replace(/^(?:\.?\/+)+|(?:\/+\.?)+$|^\.$/g, "")
+export const folderName = (text: string): string => {
+  const parts = text.split("/")
+  const first = parts.findIndex(isSaid)
+  return first < 0 ? "" : parts.slice(first, parts.findLastIndex(isSaid) + 1).join("/")
+}
+
+const isSaid = (part: string): boolean => part !== "" && part !== "."
 
 /** Whether what is in a folder is meant, without the folder. */
 export const isContent = (text: string): boolean => /(?:^|\/)\.\/*$/.test(text)

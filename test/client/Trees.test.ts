@@ -22,6 +22,7 @@ import * as ReporterText from "../../src/client/ReporterText.ts"
 import { Screen } from "../../src/client/Screen.ts"
 import { Sessions } from "../../src/client/Sessions.ts"
 import type { TreeOptions } from "../../src/client/Trees.ts"
+import * as TreeSelection from "../../src/client/TreeSelection.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
 import {
   filesAheadMax,
@@ -997,6 +998,28 @@ const walking = (walk: (found: Stream.Stream<LocalFound>) => Stream.Stream<Local
   Effect.map(LocalFiles, (files) =>
     LocalFiles.of({ ...files, walk: (folder, enter) => walk(files.walk(folder, enter)) })
   )
+
+describe("a folder's name as a person writes it", () => {
+  const written = {
+    "": "",
+    ".": "",
+    "/": "",
+    "./.": "",
+    ".//.": "",
+    "/./": "",
+    "./a/b/.//": "a/b",
+    "..": "..",
+    ".a/b.": ".a/b."
+  }
+  it("says nothing with . and / around it", () => {
+    for (const [text, name] of Object.entries(written)) assert.strictEqual(TreeSelection.folderName(text), name, text)
+  })
+
+  it("is read in a moment, however many / are in it", () => {
+    const long = `a${"/".repeat(1000)}b`
+    assert.strictEqual(TreeSelection.folderName(`./${long}/`), long)
+  })
+})
 
 const notWhole = "nothing is removed: not all of what was asked for could be read"
 const someFailed = "nothing is removed: something of the same command has failed"
