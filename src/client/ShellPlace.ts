@@ -20,6 +20,8 @@ export const resolve = (place: Place, text: string): Place => walked(place, text
  * is then none. Who only goes there (`cd ..`) stays at the top, as in any shell, and sees it.
  */
 const named = (place: Place, text: string): string => {
+  // An empty text is no name, and not the place's: a script's variable was not set.
+  if (text === "") return ""
   let above = 0
   const name = walked(place, text, () => (above += 1)).join("/")
   return `${"../".repeat(above)}${name}`
@@ -83,12 +85,16 @@ const fromTop = (command: Command, name: (text: string) => string, pattern: (tex
       return { ...command, pattern: wanted === "" ? undefined : wanted }
     }
     case "Upload":
-    case "Para":
-      return { ...command, as: command.as === undefined ? undefined : name(command.as) }
+    case "Para": {
+      const { as, tree } = command
+      const into = as === undefined ? undefined : name(as)
+      // Who says the top means it: empty would be nothing that was said.
+      return { ...command, as: into === "" && as !== "" && tree !== undefined ? "." : into }
+    }
     case "Download": {
-      // A folder that is named by `.` is meant without its name.
+      // A folder that is named by `.` is meant without its name, and the top has none.
       const whole = (text: string) =>
-        command.tree !== undefined && /(?:^|\/)\.{1,2}\/*$/.test(text) ? `./${name(text)}/.` : name(text)
+        command.tree !== undefined && /(?:^|\/)\.{1,2}\/*$|^\/+$/.test(text) ? `./${name(text)}/.` : name(text)
       return { ...command, names: command.names.map((text) => (Glob.isPattern(text) ? pattern(text) : whole(text))) }
     }
     case "Remove":

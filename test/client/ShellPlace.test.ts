@@ -454,6 +454,8 @@ describe("WorkingFolder", () => {
   )
 })
 
+const noName = "'' cannot be a file name (empty): a name has at least one character"
+
 describe("folders from a folder", () => {
   const { layer, shell } = world()
   it.effect("whole folders go to and come from where a person stands; . is that folder without its name", () =>
@@ -469,6 +471,26 @@ describe("folders from a folder", () => {
       files.delete("t/a")
       assert.isTrue((yield* shell(["cd x", "para -r t --exclude=s --delete"])).succeeded)
       assert.deepStrictEqual(names((yield* shell(["fetch"])).out), ["x/t/s/b", "y/a", "y/s/b"])
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.effect("the top is everything, however it is said, and an empty text is nothing, wherever a person stands", () =>
+    Effect.gen(function* () {
+      const files = yield* LocalFilesMemory.MemoryFiles
+      files.clear()
+      files.set("t/a", { bytes: new Uint8Array(3), modified: 60_000 })
+      const tops = [
+        ["upload -r t --as .", "download -r . --to 1"],
+        ["cd p", "para -r t --as /", "download -r / --to 2"],
+        ["cd p", "upload -r t --as ..", "download -r .. --to 3"]
+      ]
+      for (const lines of tops) assert.isTrue((yield* shell(lines)).succeeded)
+      assert.deepStrictEqual([...files.keys()], ["t/a", "1/t/a", "2/t/a", "3/t/a"])
+      for (const line of ["upload -r t --as ''", "download -r '' /t --to 4", "rename /t/a ''", "remove '' /b"]) {
+        const { err, succeeded } = yield* shell(["cd t", line])
+        assert.deepStrictEqual([succeeded, err.split("\n")[0]?.endsWith(noName)], [false, true], line)
+      }
+      assert.deepStrictEqual(names((yield* shell(["fetch"])).out), ["t/a"])
     }).pipe(Effect.provide(layer))
   )
 })
