@@ -4,16 +4,22 @@
  */
 
 /**
- * Whether the name fits. A pattern without `/` speaks of the last part, wherever it is; one that is a folder's name
- * speaks of what is below it too.
+ * Whether the name fits. A pattern without `/` speaks of the last part, wherever it is, and with `/` in front of the
+ * top; one that is a folder's name speaks of what is below it too.
  */
 export const matches = (pattern: string, name: string): boolean => {
   const parts = name.split("/")
-  const wanted = pattern.replace(/\/+$/, "").split("/")
+  const wanted = partsOf(pattern)
   const [only] = wanted
-  if (wanted.length === 1 && only !== undefined && only !== "**" && matchesPart(only, parts.at(-1) ?? "")) return true
+  if (isAnywhere(pattern) && only !== undefined && only !== "**" && matchesPart(only, parts.at(-1) ?? "")) return true
   return matchesParts(wanted, parts) || matchesParts([...wanted, "**"], parts)
 }
+
+/** The parts of a pattern, from the top. */
+export const partsOf = (pattern: string): ReadonlyArray<string> => pattern.replace(/^\/|\/+$/g, "").split("/")
+
+/** Whether a pattern speaks of the last part of a name, wherever that is. */
+export const isAnywhere = (pattern: string): boolean => !pattern.replace(/\/+$/, "").includes("/")
 
 /** Whether a text has anything that only a pattern has. */
 export const isPattern = (text: string): boolean => /[*?[]/.test(text)

@@ -54,9 +54,12 @@ export const placed = (place: Place, command: Command): Placed => {
   if (!namesOf(command).some(leaves)) return { place, command }
   const name = (text: string) => named(place, text)
   // What is said of the place is no pattern, even if it looks like one.
-  const pattern = (text: string) => named(Glob.literal(place), text)
+  const pattern = (text: string) => atTop(named(Glob.literal(place), text))
   return { place: "", command: fromTop(command, name, pattern) }
 }
+
+/** A pattern that is said from the top: as one part alone it would fit in every folder. */
+const atTop = (pattern: string): string => (pattern === "" || pattern.includes("/") ? pattern : `/${pattern}`)
 
 const leaves = (name: string): boolean =>
   name.startsWith("/") || name.split("/").some((part) => part === "." || part === "..")

@@ -98,9 +98,8 @@ export const make = (texts: ReadonlyArray<string>, means: Means): Heard => {
 
 /** Whether what a pattern of `fetch` means may be in a folder: as far as can be known, they begin alike. */
 const mayFit = (folder: string, pattern: string): boolean => {
-  const wanted = pattern.replace(/\/+$/, "").split("/")
-  // Without `/` it speaks of the last part of a name, wherever that is.
-  if (wanted.length === 1) return true
+  if (Glob.isAnywhere(pattern)) return true
+  const wanted = Glob.partsOf(pattern)
   for (const [index, part] of folder.split("/").entries()) {
     const one = wanted[index]
     if (one === undefined || one === "**") return true

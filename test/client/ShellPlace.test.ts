@@ -454,6 +454,38 @@ describe("WorkingFolder", () => {
   )
 })
 
+describe("a pattern that is said from the top", () => {
+  const { layer, shell } = world(["z"])
+  it.effect("fits there, and not wherever a name ends like that", () =>
+    Effect.gen(function* () {
+      const files = yield* LocalFilesMemory.MemoryFiles
+      files.clear()
+      files.set("one", { bytes: new Uint8Array(3), modified: 60_000 })
+      assert.isTrue((yield* shell(["one", "a/one", "a/b/one"].map((name) => `upload one --as ${name}`))).succeeded)
+      const fetched = (place: string, pattern: string) =>
+        Effect.map(shell([`cd ${place}`, `fetch ${pattern}`]), ({ err, out, succeeded }) => [
+          succeeded,
+          err,
+          names(out)
+        ])
+      const [all, top] = [["a/b/one", "a/one", "one"], ["one"]]
+      for (const pattern of ["/on*", "/one", "../on?"]) {
+        assert.deepStrictEqual(yield* fetched("a", pattern), [true, "", top], pattern)
+      }
+      assert.deepStrictEqual(yield* fetched("/", "./on*"), [true, "", top])
+      assert.deepStrictEqual(yield* fetched("a/b", "../on*"), [true, "", ["a/one"]])
+      assert.deepStrictEqual(yield* fetched("a", "/a*"), [true, "", ["a/b/one", "a/one"]])
+      // What is closed may hold what a pattern means that speaks of every folder.
+      const [, , everywhere] = yield* fetched("/", "on*")
+      assert.deepStrictEqual(everywhere, all)
+      const none = yield* shell(["cd a", "download /x*"])
+      assert.deepStrictEqual(none.err, "/x*: the server does not have a file that fits: 'fetch' shows what it has\n")
+      const got = yield* shell(["cd a", "download /on*"])
+      assert.deepStrictEqual([got.succeeded, got.err], [true, ""])
+    }).pipe(Effect.provide(layer))
+  )
+})
+
 const noName = "'' cannot be a file name (empty): a name has at least one character"
 
 describe("folders from a folder", () => {
