@@ -87,7 +87,7 @@ const change = Effect.fnUntraced(function* (credentials: Credentials, options: P
   yield* show
 })
 
-/** The server may have changed it and not said so: then nobody could log in who has not seen it. */
+/** The server may have changed it and not said so: then nobody could log in who has not seen it, or tries the old. */
 const unlessRefused = (show: Effect.Effect<void>) => (cause: Cause.Cause<CommandError>) =>
   Effect.flatMap(Reporter, ({ note }) =>
     Option.exists(Cause.findErrorOption(cause), (error) => error instanceof RequestRefused && changedNothing(error))
