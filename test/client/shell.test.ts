@@ -180,9 +180,8 @@ describe.skipIf(!terminal.available)("a shell on a terminal", { timeout: 240_000
     await opened.until("paradrop> ")
     opened.type(`down${tab}`)
     await opened.until("download ")
+    // The first completes, the second lists. More of them would be one text with what is typed next, if read late.
     opened.type(`see${tab}${tab}`)
-    await opened.until("seen-")
-    opened.type(`${tab}${tab}`)
     await opened.until(/seen-a\.txt +seen-b\.txt/)
     await opened.until("paradrop> download seen-")
     opened.type(`b${tab}${tab}`)

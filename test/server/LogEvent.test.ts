@@ -23,8 +23,11 @@ describe("the log's vocabulary", () => {
   })
 
   it("is closed: the server logs through LogEvent alone", () => {
-    const others = readdirSync(source).filter(
-      (file) => file !== "LogEvent.ts" && /Effect\.log\w*\(/.test(readFileSync(join(source, file), "utf8"))
+    const others = readdirSync(source, { encoding: "utf8", recursive: true }).filter(
+      (file) =>
+        file.endsWith(".ts") &&
+        file !== "LogEvent.ts" &&
+        /Effect\.log\w*\(/.test(readFileSync(join(source, file), "utf8"))
     )
     assert.deepStrictEqual(others, [], "log a line with `log` of LogEvent.ts, and list its event there")
   })
