@@ -87,6 +87,9 @@ const fitting = Effect.fnUntraced(function* (
   return { files: fits, failed, leftOut }
 })
 
+/** The name that a text is when it only looks like a pattern, which may be said from the top. */
+const outright = (text: string): string => (Glob.isPattern(text) ? text.replace(/^\//, "") : text)
+
 /** A file of the server; its size when a listing was asked for. */
 export interface Named {
   readonly name: FileName.FileName
@@ -113,7 +116,7 @@ export const remote = Effect.fnUntraced(function* (
   const fitting = new Set<string>()
   const lacks = Unlisted.make(patterns, Unlisted.fitting)
   if (patterns.length > 0) {
-    const named = new Set(texts)
+    const named = new Set(texts.map(outright))
     let count = 0
     const take = ({ name, size }: Named) =>
       Effect.suspend(() => {
@@ -121,7 +124,7 @@ export const remote = Effect.fnUntraced(function* (
         if (fits.length === 0 && !named.has(name)) return Effect.void
         files.set(name, { name, size })
         count += 1
-        if (named.has(name)) fitting.add(name)
+        if (named.has(name)) texts.filter((text) => outright(text) === name).forEach((text) => fitting.add(text))
         fits.forEach((pattern) => fitting.add(pattern))
         // A name that is told again and again would go on for ever.
         return count > listedFilesMax ? Effect.fail(new TooManyListed()) : Effect.void

@@ -484,6 +484,24 @@ describe("a pattern that is said from the top", () => {
       assert.deepStrictEqual([got.succeeded, got.err], [true, ""])
     }).pipe(Effect.provide(layer))
   )
+
+  it.effect("is a name where there is a file that is called so", () =>
+    Effect.gen(function* () {
+      const files = yield* LocalFilesMemory.MemoryFiles
+      for (const [place, text] of [
+        ["/", "./r[1]"],
+        ["/", "/r[1]"],
+        ["a", "../r[1]"]
+      ]) {
+        files.clear()
+        files.set("one", { bytes: Uint8Array.of(7), modified: 60_000 })
+        yield* shell(["upload one --as a/x", "upload one --as r[1]"])
+        const got = yield* shell([`cd ${place}`, `download ${text}`])
+        assert.deepStrictEqual([got.succeeded, got.err], [true, ""], text)
+        assert.deepStrictEqual(files.get("r[1]")?.bytes, Uint8Array.of(7), text)
+      }
+    }).pipe(Effect.provide(layer))
+  )
 })
 
 const noName = "'' cannot be a file name (empty): a name has at least one character"
