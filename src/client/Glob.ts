@@ -16,10 +16,13 @@ export const matches = (pattern: string, name: string): boolean => {
 }
 
 /** The parts of a pattern, from the top. */
-export const partsOf = (pattern: string): ReadonlyArray<string> => pattern.replace(/^\/|\/+$/g, "").split("/")
+export const partsOf = (pattern: string): ReadonlyArray<string> => {
+  const parts = pattern.slice(pattern.startsWith("/") ? 1 : 0).split("/")
+  return parts.slice(0, Math.max(1, parts.findLastIndex((part) => part !== "") + 1))
+}
 
 /** Whether a pattern speaks of the last part of a name, wherever that is. */
-export const isAnywhere = (pattern: string): boolean => !pattern.replace(/\/+$/, "").includes("/")
+export const isAnywhere = (pattern: string): boolean => /^[^/]*\/*$/.test(pattern)
 
 /** Whether a text has anything that only a pattern has. */
 export const isPattern = (text: string): boolean => /[*?[]/.test(text)
