@@ -181,8 +181,18 @@ const setPassword = Effect.fnUntraced(function* <E>(
 })
 
 const isKept = Effect.fnUntraced(function* (user: UserName, record: RegistrationRecord) {
-  const found = yield* Effect.orElseSucceed((yield* Accounts).find(user), () => undefined)
-  return found !== undefined && equals(Redacted.value(found), Redacted.value(record))
+  const accounts = yield* Accounts
+  const isThis = (found: RegistrationRecord) => equals(Redacted.value(found), Redacted.value(record))
+  const found = yield* Effect.orElseSucceed(accounts.find(user), () => undefined)
+  if (found !== undefined) return isThis(found)
+  // A disabled account is found by nobody. A change sees it, and this one leaves it as it is.
+  let kept = false
+  const look = accounts.change(user, (before) => {
+    kept = isThis(before.record)
+    return before
+  })
+  yield* Effect.ignore(look)
+  return kept
 })
 
 const asked = (user: UserName, allowWeak: boolean): Effect.Effect<Password, AskError, AskServices> =>

@@ -19,11 +19,16 @@ const services = Layer.mergeAll(
 const failure = new AccountsFailed({ detail: "a fault" })
 
 /** What a person is shown of a new password of ada's, and whether it is another one then. */
-const shown = (change: (work: Effect.Effect<void, AccountsFailed>) => Effect.Effect<void, AccountsFailed>) =>
+const shown = (
+  change: (work: Effect.Effect<void, AccountsFailed>) => Effect.Effect<void, AccountsFailed>,
+  disabled = false
+) =>
   Effect.gen(function* () {
     const accounts = yield* Accounts
+    const setDisabled = (to: boolean) => accounts.change(user, (account) => ({ ...account, disabled: to }))
     const record = Effect.map(accounts.find(user), (found) => found && Redacted.value(found).join())
     const before = yield* record
+    yield* setDisabled(disabled)
     let text = ""
     const show = (more: string) => Effect.sync(() => void (text += more))
     const failing = Accounts.of({
@@ -37,6 +42,8 @@ const shown = (change: (work: Effect.Effect<void, AccountsFailed>) => Effect.Eff
       Effect.flip
     )
     assert.strictEqual(told, failure)
+    assert.strictEqual((yield* accounts.list).find((account) => account.user === user)?.disabled, disabled)
+    yield* setDisabled(false)
     return { text, changed: (yield* record) !== before }
   }).pipe(Effect.provide([services, Fixture.accounts]), Effect.provide(Opaque.layerQuick))
 
@@ -49,9 +56,19 @@ describe("a password that is made, where the disk fails", () => {
     })
   )
 
+  it.effect("behind that of a disabled account, is shown too: it works once that is enabled", () =>
+    Effect.gen(function* () {
+      const { changed, text } = yield* shown((work) => Effect.andThen(work, Effect.fail(failure)), true)
+      assert.match(text, /^new password of 'ada', shown this once: \w{5}(?:-\w{5}){3}\n$/)
+      assert.isTrue(changed)
+    })
+  )
+
   it.effect("before it, is not: it works nowhere", () =>
     Effect.gen(function* () {
-      assert.deepStrictEqual(yield* shown(() => Effect.fail(failure)), { text: "", changed: false })
+      const nothing = { text: "", changed: false }
+      assert.deepStrictEqual(yield* shown(() => Effect.fail(failure)), nothing)
+      assert.deepStrictEqual(yield* shown(() => Effect.fail(failure), true), nothing)
     })
   )
 })
