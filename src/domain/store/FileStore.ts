@@ -25,7 +25,8 @@
  *   without having changed anything, with one exception: when the disk breaks at the very last step, the fsync of the
  *   folder, the new file stands there whole, but whether it would survive a power cut is unknown. After commit
  *   succeeded the new content survives a power cut. Folders of the name are made as needed; a commit that fails may
- *   leave them, empty, where no listing shows them.
+ *   leave them, empty, where no listing shows them. Within `Effect.uninterruptible` one that ends as interrupted
+ *   all the same has changed nothing.
  * - **Resume**: a staging with a `resume` key is kept when its scope closes without a commit, if it holds at least
  *   `resumeBytesMin`; the next staging with the same key goes on behind what is there (`resumed`). Of two at once the
  *   newer takes over and the older fails with `TakenOver`. Content that turns out wrong at commit, or that is dropped,

@@ -200,11 +200,11 @@ const stage = Effect.fnUntraced(function* (
       if (around(meter, name).length === 0) {
         return yield* Effect.onExit(staging.commit(expected), (exit) =>
           Effect.sync(() => {
-            if (Exit.isSuccess(exit) || mayHaveHappened(exit.cause)) {
+            if (Exit.isSuccess(exit) || mayBeCommitted(exit.cause)) {
               changed(meter, name, { bytes: size, files: 1 }, undefined)
             }
           })
-        )
+        ).pipe(Effect.uninterruptible)
       }
       const change = yield* growth(meter, name, size)
       const counts = countsOf(meter, name)
@@ -214,9 +214,10 @@ const stage = Effect.fnUntraced(function* (
           Effect.sync(() => {
             if (Exit.isSuccess(exit)) held.use(change, counts)
             // It may have happened all the same: too much is counted then, and not too little.
-            else if (mayHaveHappened(exit.cause)) held.use(change, undefined)
+            else if (mayBeCommitted(exit.cause)) held.use(change, undefined)
           })
-        )
+        ),
+        Effect.uninterruptible
       )
     }).pipe(meter.lockName(key(name)))
   return { ...staging, commit }
@@ -365,6 +366,10 @@ const lockBoth = ({ lockName }: State, one: string, other: string): ReturnType<K
   one === other
     ? lockName(one)
     : (effect) => lockName(one < other ? one : other)(lockName(one < other ? other : one)(effect))
+
+/** The store lets nobody interrupt a commit but where it has changed nothing yet. */
+const mayBeCommitted = (cause: Cause.Cause<StoreError>): boolean =>
+  cause.reasons.some((reason) => (reason._tag === "Fail" ? isUnsure(reason.error) : reason._tag === "Die"))
 
 const mayHaveHappened = (cause: Cause.Cause<StoreError>): boolean =>
   cause.reasons.some((reason) => reason._tag !== "Fail" || isUnsure(reason.error))

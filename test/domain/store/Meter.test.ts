@@ -371,6 +371,39 @@ describe("a quota", () => {
     )
   }
 
+  it.effect("is given back by a commit that is interrupted while nothing has changed: the next try fits", () =>
+    Effect.gen(function* () {
+      const behind = yield* FileStore
+      const reading = yield* Latch.make()
+      const forEver = Effect.interruptible(Effect.andThen(reading.open, Effect.never))
+      const stuck: FileStore["Service"] = {
+        ...behind,
+        stage: (request) =>
+          Effect.map(behind.stage(request), (staging) =>
+            request.modified === 1 ? { ...staging, commit: () => forEver } : staging
+          )
+      }
+      const meter = yield* Effect.provide(
+        Meter.use(Effect.succeed),
+        Layer.provide(Meter.layer, Layer.succeed(FileStore, stuck))
+      )
+      const store = meter.storeFor(root, () => quota)
+      const size = 80
+      const digest = digestOf(yield* Digest, [Fixture.bytes(size, size)])
+      const first = Effect.gen(function* () {
+        const staging = yield* store.stage({ name: FileName.make("a/x"), size, modified: 1 })
+        yield* Effect.uninterruptible(staging.commit({ size, digest }))
+      })
+      const trying = yield* Effect.forkChild(Effect.scoped(first))
+      yield* reading.await
+      yield* Fiber.interrupt(trying)
+      const nothing = { bytes: 0, files: 0 }
+      assert.deepStrictEqual(yield* meter.usage(root), { used: nothing, reserved: nothing })
+      yield* save(store, "a/x", size)
+      assert.deepStrictEqual((yield* meter.usage(root))?.used, { bytes: size, files: 1 })
+    }).pipe(Effect.provide(FileStoreMemory.layer()), Effect.provide(DigestNode.layer))
+  )
+
   it.effect("is held once by two stagings of one key, of which the newer takes over", () =>
     metered(
       Effect.gen(function* () {
