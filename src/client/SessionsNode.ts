@@ -17,7 +17,8 @@ import * as ServerAddress from "./ServerAddress.ts"
 import { Sessions } from "./Sessions.ts"
 import { version } from "./VersionNode.ts"
 
-const modeless = process.platform === "win32"
+/** Whether file modes mean nothing here. */
+export const modeless = process.platform === "win32"
 
 export interface Target extends ClientConfig.Whom, Pick<PasswordSource.Asked, "kept" | "noProfile"> {
   readonly passwordFile: string | undefined

@@ -33,14 +33,13 @@ import * as PipesNode from "./PipesNode.ts"
 import * as ProfilesNode from "./ProfilesNode.ts"
 import { red, Screen } from "./Screen.ts"
 import * as ScreenNode from "./ScreenNode.ts"
+import { modeless } from "./SessionsNode.ts"
 import { version } from "./VersionNode.ts"
 import * as WorkingFolderNode from "./WorkingFolderNode.ts"
 
 // The OPAQUE library asks whether there are any, and Node would load its HTTP client for the answer: 20 ms for nothing.
 Reflect.deleteProperty(globalThis, "Request")
 Reflect.deleteProperty(globalThis, "Response")
-
-const modeless = process.platform === "win32"
 
 // Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 128 and the signal's number when one ended it.
 

@@ -24,8 +24,8 @@ import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as MemoryDisk from "../../src/domain/testing/MemoryDisk.ts"
 import { type Draw, drawer } from "../draw.ts"
 import * as Simulation from "../simulation/Simulation.ts"
-import * as VirtualMachine from "../simulation/VirtualMachine.ts"
-import { makeServer } from "./restarting.ts"
+import type * as VirtualMachine from "../simulation/VirtualMachine.ts"
+import { makeServer, wrongIn } from "./restarting.ts"
 import { yields } from "../server/world.ts"
 
 type Shared = Effect.Success<typeof Simulation.shared>
@@ -331,13 +331,10 @@ const live = Effect.fnUntraced(function* (world: World) {
   if (yield* isLeft) wrong.push("something is staged that nobody sweeps")
   if ((yield* control.openFiles) > 0) wrong.push("files are open for nobody")
   if (machine.fibers() > fibers) wrong.push(`${machine.fibers() - fibers} fibers are left`)
-  if (machine.sleeping() > 0) wrong.push("somebody still sleeps")
 })
 
-const run = (shared: Shared, seed: number): ReadonlyArray<string> => {
-  const wrong: Array<string> = []
-  const options = { seed, choices: 1 + (seed % 4), tasksMax: 30_000_000, millisecondsMax: 20 * 24 * 60 * 60_000 }
-  const { machine, outcome } = VirtualMachine.run(options, (machine) =>
+const run = (shared: Shared, seed: number): ReadonlyArray<string> =>
+  wrongIn(seed, (machine, wrong) =>
     Effect.gen(function* () {
       const drawn = drawer(seed)
       const made = yield* MemoryDisk.make({ seed, clones: drawn.chance(0.5) })
@@ -347,10 +344,6 @@ const run = (shared: Shared, seed: number): ReadonlyArray<string> => {
       yield* live({ shared, drawn, machine, ...rest })
     })
   )
-  if (outcome._tag !== "Ended") wrong.push(`${outcome._tag} after ${machine.elapsed()} ms`)
-  else if (Exit.isFailure(outcome.exit)) wrong.push(Cause.pretty(outcome.exit.cause))
-  return [...wrong, ...machine.defects.map((defect) => `a defect: ${defect}`)]
-}
 
 describe("clients whose connections are cut, and whose server starts again", () => {
   it.effect(

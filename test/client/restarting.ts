@@ -1,7 +1,8 @@
 /**
- * A server in memory that stops, or loses its power, and starts again with the same files and accounts.
+ * A server in memory that stops, or loses its power, and starts again with the same files and accounts; and the time in
+ * which clients live beside it.
  */
-import { Context, Deferred, Effect, Exit, Layer, Logger, Scope } from "effect"
+import { Cause, Context, Deferred, Effect, Exit, Layer, Logger, Scope } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { Socket } from "effect/socket"
 import { Accounts } from "../../src/domain/session/Accounts.ts"
@@ -13,6 +14,7 @@ import type * as MemoryDisk from "../../src/domain/testing/MemoryDisk.ts"
 import * as MemorySocket from "../../src/domain/testing/MemorySocket.ts"
 import * as Server from "../../src/server/Server.ts"
 import type * as Simulation from "../simulation/Simulation.ts"
+import * as VirtualMachine from "../simulation/VirtualMachine.ts"
 
 type Shared = Effect.Success<typeof Simulation.shared>
 
@@ -71,3 +73,22 @@ export const makeServer = Effect.fnUntraced(function* (
   })
   return { accounts, start: Effect.orDie(start), stop: Effect.asVoid(stop), powerOff, dial }
 })
+
+/**
+ * Lives in virtual time, 20 days at most.
+ *
+ * @param live takes what it finds wrong
+ * @returns what is wrong: an end that is none, a failure, somebody who still sleeps, defects, and what `live` has found
+ */
+export const wrongIn = <E>(
+  seed: number,
+  live: (machine: VirtualMachine.Machine, wrong: Array<string>) => Effect.Effect<void, E>
+): ReadonlyArray<string> => {
+  const wrong: Array<string> = []
+  const options = { seed, choices: 1 + (seed % 4), tasksMax: 30_000_000, millisecondsMax: 20 * 24 * 60 * 60_000 }
+  const { machine, outcome } = VirtualMachine.run(options, (machine) => live(machine, wrong))
+  if (outcome._tag !== "Ended") wrong.push(`${outcome._tag} after ${machine.elapsed()} ms`)
+  else if (Exit.isFailure(outcome.exit)) wrong.push(Cause.pretty(outcome.exit.cause))
+  else if (machine.sleeping() > 0) wrong.push("somebody still sleeps")
+  return [...wrong, ...machine.defects.map((defect) => `a defect: ${defect}`)]
+}

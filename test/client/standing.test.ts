@@ -26,9 +26,8 @@ import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as MemoryDisk from "../../src/domain/testing/MemoryDisk.ts"
 import { type Draw, drawer } from "../draw.ts"
 import { yields } from "../server/world.ts"
-import { makeServer } from "./restarting.ts"
+import { makeServer, wrongIn } from "./restarting.ts"
 import * as Simulation from "../simulation/Simulation.ts"
-import * as VirtualMachine from "../simulation/VirtualMachine.ts"
 
 type Shared = Effect.Success<typeof Simulation.shared>
 
@@ -321,21 +320,14 @@ const live = Effect.fnUntraced(function* (world: World) {
   if ((yield* control.openFiles) > 0) wrong.push("files are open for nobody")
 })
 
-const run = (shared: Shared, seed: number): ReadonlyArray<string> => {
-  const wrong: Array<string> = []
-  const options = { seed, choices: 1 + (seed % 4), tasksMax: 30_000_000, millisecondsMax: 20 * 24 * 60 * 60_000 }
-  const { machine, outcome } = VirtualMachine.run(options, () =>
+const run = (shared: Shared, seed: number): ReadonlyArray<string> =>
+  wrongIn(seed, (_machine, wrong) =>
     Effect.gen(function* () {
       const made = yield* MemoryDisk.make({ seed, clones: seed % 3 === 0 })
       const server = yield* makeServer(shared, made, seed)
       yield* live({ shared, drawn: drawer(seed), control: made.control, server, calm: true, had: new Set(), wrong })
     })
   )
-  if (outcome._tag !== "Ended") wrong.push(`${outcome._tag} after ${machine.elapsed()} ms`)
-  else if (Exit.isFailure(outcome.exit)) wrong.push(Cause.pretty(outcome.exit.cause))
-  else if (machine.sleeping() > 0) wrong.push("somebody still sleeps")
-  return [...wrong, ...machine.defects.map((defect) => `a defect: ${defect}`)]
-}
 
 describe("commands that stand", () => {
   it.effect(
