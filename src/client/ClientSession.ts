@@ -22,6 +22,7 @@ import {
   frameHeaderBytes,
   resumeBytesMin
 } from "../domain/limits.ts"
+import * as Monotonic from "../domain/Monotonic.ts"
 import type { Source, SourceShrank } from "../domain/transfer/Outgoing.ts"
 import { contentBytesIn } from "../domain/wire/Frame.ts"
 import type { ServerMessage, SignatureOffer } from "../domain/wire/Message.ts"
@@ -228,6 +229,7 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<ClientSession, never, Digest> {
   const digest = yield* Digest
   const { received: ours } = yield* Owned
+  const clock = yield* Monotonic.clock
   const contentBytesMax = contentBytesIn(wantedBytesMax)
   // Content of one request never mixes with another's: one sender at a time.
   const content = yield* Semaphore.make(1)
@@ -251,13 +253,23 @@ export const make = Effect.fnUntraced(function* (
     name: FileName,
     last: "Uploaded" | "SuccessfullyParallelized",
     count: Counter,
+    { arrivals }: Pick<Sender.Sender<E>, "arrivals">,
     sending: Effect.Effect<Sender.Sent, Sender.SendError<E>>
   ) =>
-    Effect.tap(requests.working(unlessOver(requests, request, sending)), (sent) => {
-      count.phase("committing")
-      return request.send({ _tag: "Commit", ...sent })
-    }).pipe(
-      Effect.map((sent) => Effect.tap(agreed(request, name, last, sent), () => Effect.sync(count.finish))),
+    Effect.tap(requests.working(unlessOver(requests, request, sending)), (sent) =>
+      Effect.andThen(
+        arrivals.end(() => count.phase("committing")),
+        request.send({ _tag: "Commit", ...sent })
+      )
+    ).pipe(
+      Effect.map((sent) =>
+        Effect.tap(agreed(request, name, last, sent), () =>
+          Effect.sync(() => {
+            arrivals.settle()
+            count.finish()
+          })
+        )
+      ),
       // Whoever waited for an answer may have taken the refusal as one.
       Effect.catchIf(
         (error): error is Sender.StoppedByRefusal => error instanceof Sender.StoppedByRefusal,
@@ -304,18 +316,18 @@ export const make = Effect.fnUntraced(function* (
       const attempt = Effect.gen(function* () {
         const head = size >= resumeBytesMin ? { head: yield* requests.unlessOver(Sender.headOf(digest, source)) } : {}
         const request = yield* requests.begin({ _tag: "Upload", name, size, modified, ...mayRun(executable), ...head })
-        const sender = Sender.make(digest, request, source, count, contentBytesMax)
+        const sender = Sender.make(digest, request, source, count, clock, contentBytesMax)
         const proceed = Effect.flatMap(expectMessage(request, name, "Proceed"), ({ from }) =>
           Answers.staged(from, head.head === undefined ? 0 : size)
         )
         // Small content goes at once, unless something before it has the server's attention.
         if (size <= eagerContentBytesMax && head.head === undefined && request.atOnce) {
-          const answer = yield* thenAnswer(request, name, "Uploaded", count, sender.whole)
+          const answer = yield* thenAnswer(request, name, "Uploaded", count, sender, sender.whole)
           return { from: 0, confused: false, answer: Effect.andThen(proceed, answer) }
         }
         const from = yield* proceed
         const sending = from > 0 ? sender.rest(from) : sender.whole
-        return { from, confused: false, answer: yield* thenAnswer(request, name, "Uploaded", count, sending) }
+        return { from, confused: false, answer: yield* thenAnswer(request, name, "Uploaded", count, sender, sending) }
       })
       return againWhenWrong(() => inTurn(attempt), count)
     }).pipe(orEnd)
@@ -333,7 +345,7 @@ export const make = Effect.fnUntraced(function* (
         const { from, size: baseSize } = base
         const signature = bySignature && baseSize <= comparedBytesMax ? base.signature : undefined
         yield* Answers.staged(from, head.head === undefined ? 0 : size)
-        const sender = Sender.make(digest, request, source, count, contentBytesMax)
+        const sender = Sender.make(digest, request, source, count, clock, contentBytesMax)
         const isSettled = base.executable === executable && (!settle || base.modified === modified)
         const ownDigest = requests.working(requests.unlessOver(Sender.digestOf(digest, source)))
         const isEqual = base.digest !== undefined && isSettled && (yield* ownDigest) === base.digest
@@ -353,7 +365,7 @@ export const make = Effect.fnUntraced(function* (
           (sent) => isSettled || from < size || sent.digest !== base.signature?.digest,
           () => Effect.andThen(request.drop, new KeptAsIs())
         )
-        const answer = yield* thenAnswer(request, name, "SuccessfullyParallelized", count, unlessKept)
+        const answer = yield* thenAnswer(request, name, "SuccessfullyParallelized", count, sender, unlessKept)
         return { from, confused: signature !== undefined, answer }
       })
       const anew = (bySignature: boolean) =>

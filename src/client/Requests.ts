@@ -51,6 +51,11 @@ export interface Request {
   readonly send: (message: Message.ClientMessage) => Effect.Effect<void, CommandError>
   /** Sends content and messages together, in order: all of them in one record. */
   readonly sendTogether: (parts: ReadonlyArray<Message.ClientMessage | Uint8Array>) => Effect.Effect<void, CommandError>
+  /**
+   * Has the server asked, behind all that was sent of this request, whether it has got there. `reached` is called, and
+   * must not fail, when it says so; never once the request is over.
+   */
+  readonly whenReached: (reached: () => void) => Effect.Effect<void, CommandError>
   /** Nobody will go on with what the server has of it: when it is given up, nothing of it is kept there. */
   readonly drop: Effect.Effect<void>
 }
@@ -127,7 +132,7 @@ export const make = Effect.fnUntraced(function* (
   const [confirmed, ended] = [yield* Deferred.make<void, CommandError>(), yield* Deferred.make<never, CommandError>()]
   const watchdog = yield* Watchdog.make(stallMillisecondsMax)
   const channel = FrameChannel.make(secure, watchdog, watchdog.alive)
-  const entries = new Map<RequestId, Entry>()
+  const [entries, asked] = [new Map<RequestId, Entry>(), makeAsked()]
   const [inFlight, ordering] = [yield* Semaphore.make(requestsInFlightMax), yield* Semaphore.make(1)]
   let lastId = 0
   /** requests of which something is to move still; those whose last answer content may not run ahead of */
@@ -209,10 +214,12 @@ export const make = Effect.fnUntraced(function* (
   const deliver = Effect.fnUntraced(function* (frame: Frame) {
     const answer = yield* answerOf(frame)
     if (frame.id === connectionId) return yield* ofConnection(answer)
+    if (answer._tag === "Message" && answer.message._tag === "Pong" && asked.answered(frame.id)) return
     const entry = entries.get(frame.id)
     if (entry === undefined || entry.finished) return yield* new ProtocolBroken({ detail: "an answer to no request" })
     if (answer._tag === "Message" && isLast(answer.message)) {
       entry.finished = true
+      asked.over(frame.id)
       // Whoever has a listing may hold it for long, and nothing moves for it any more.
       if (entry.listing) leave(entry)
       if (!entry.upload) blocking -= 1
@@ -263,6 +270,7 @@ export const make = Effect.fnUntraced(function* (
       if (done) entries.delete(id)
       else entry.abandoned = true
       leave(entry)
+      asked.over(id)
       // What still waits in the queue would hold up the reader.
       const cancel: Message.ClientMessage = { _tag: "Cancel", ...(entry.dropped && { drop: true }) }
       return Effect.andThen(Queue.shutdown(entry.answers), done ? Effect.void : post(id, cancel))
@@ -315,6 +323,11 @@ export const make = Effect.fnUntraced(function* (
       sendContent: (block) => send({ kind: "content", id, parts: [block] }),
       sendParts: (parts) => send({ kind: "content", id, parts }),
       send: (message) => sendMessage(id, message),
+      whenReached: (reached) =>
+        Effect.suspend(() => {
+          asked.ask(id, reached)
+          return sendMessage(id, { _tag: "Ping" })
+        }),
       drop: Effect.sync(() => void (entry.dropped = true)),
       sendTogether: (parts) => Effect.flatten(starting(channel.sendTogether(parts.map((part) => frameOf(id, part)))))
     }
@@ -387,6 +400,30 @@ const inOrder = (answers: Queue.Queue<Answer, CommandError>): Pick<Request, "nex
     return { _tag: "Content", parts }
   }
   return { next, nextJoined: (bytesMax) => Effect.map(next, (first) => joined(first, bytesMax)) }
+}
+
+/**
+ * Who asked how far the server has got, by request: each Ping of a request has a Pong of its own, in order. A request
+ * that was refused is over before the last of them has come.
+ */
+const makeAsked = () => {
+  const asked = new Map<RequestId, Array<() => void>>()
+  return {
+    ask: (id: RequestId, reached: () => void): void => {
+      const waiting = asked.get(id)
+      if (waiting === undefined) asked.set(id, [reached])
+      else waiting.push(reached)
+    },
+    over: (id: RequestId): void => void asked.get(id)?.fill(() => {}),
+    /** False when nobody has asked. */
+    answered: (id: RequestId): boolean => {
+      const waiting = asked.get(id)
+      const reached = waiting?.shift()
+      if (waiting?.length === 0) asked.delete(id)
+      reached?.()
+      return reached !== undefined
+    }
+  }
 }
 
 /** With nothing asked for the server ends what is idle, by a limit of its own that may be longer than ours. */

@@ -5,7 +5,6 @@
  */
 import { Effect, Schema } from "effect"
 import type { ContentDigest, Digest } from "../domain/file/Digest.ts"
-import * as Bytes from "../domain/Bytes.ts"
 import { headBytes, togetherBytesMax, togetherPartsMax } from "../domain/limits.ts"
 import * as ReadWindow from "../domain/store/ReadWindow.ts"
 import { type Op, sendDelta } from "../domain/transfer/Delta.ts"
@@ -15,6 +14,7 @@ import { shortDigest } from "../domain/transfer/Signature.ts"
 import { packRanges } from "../domain/file/Packed.ts"
 import type { ClientMessage } from "../domain/wire/Message.ts"
 import { Refusal } from "../domain/wire/Refusal.ts"
+import * as Arrivals from "./Arrivals.ts"
 import type { CommandError } from "./ClientError.ts"
 import type { Counter } from "./Progress.ts"
 import { type Questions, walkErrors } from "./Questions.ts"
@@ -49,6 +49,8 @@ export interface Sender<E> {
     questions: Questions,
     settled: boolean
   ) => Effect.Effect<Sent, SendError<E>>
+  /** How far the server is with what was sent. */
+  readonly arrivals: Pick<Arrivals.Arrivals, "end" | "settle">
 }
 
 /** The piece digest of a source's first bytes: how the server knows the source again. */
@@ -60,6 +62,7 @@ export const make = <E>(
   request: Request,
   local: Source<E>,
   counter: Counter,
+  clock: () => number,
   contentBytesMax: number
 ): Sender<E> => {
   // What the server has of a file that is another now would be kept for nobody.
@@ -73,22 +76,29 @@ export const make = <E>(
     const refusal = request.refused()
     return refusal === undefined ? Effect.void : Effect.fail(new StoppedByRefusal({ refusal }))
   })
+  const arrivals = Arrivals.make(request, local.size, clock, counter.moved)
   const sendPiece = (piece: Uint8Array): Effect.Effect<void, CommandError | StoppedByRefusal> =>
     Effect.andThen(
       going,
-      Effect.map(request.sendContent(piece), () => counter.moved(piece.length))
+      Effect.flatMap(request.sendContent(piece), () => arrivals.sent(piece.length))
     )
   const send = (block: Uint8Array): Effect.Effect<void, CommandError | StoppedByRefusal> =>
-    block.length <= contentBytesMax
-      ? sendPiece(block)
-      : Effect.forEach(Bytes.runsOf([block], contentBytesMax).flat(), sendPiece, { discard: true })
+    Effect.suspend(() => {
+      const most = Math.min(contentBytesMax, arrivals.pieceBytes())
+      if (block.length <= most) return sendPiece(block)
+      return Effect.andThen(
+        sendPiece(block.subarray(0, most)),
+        Effect.suspend(() => send(block.subarray(most)))
+      )
+    })
 
-  const { flush, perform } = ops(source, counter, {
+  const { flush, perform } = ops(source, counter, arrivals, {
     send,
     sendTogether: (parts) => Effect.andThen(going, request.sendTogether(parts))
   })
 
   return {
+    arrivals,
     whole: unlessShrunk(sendAll({ source, digest, send })),
 
     rest: Effect.fnUntraced(function* (from: number) {
@@ -140,6 +150,7 @@ export const make = <E>(
 const ops = <E>(
   source: Source<E>,
   counter: Counter,
+  arrivals: Arrivals.Arrivals,
   {
     send,
     sendTogether
@@ -159,9 +170,9 @@ const ops = <E>(
     waiting = []
     content = 0
     copied = 0
-    return Effect.map(sendTogether(parts), () => {
-      counter.moved(moved)
+    return Effect.flatMap(sendTogether(parts), () => {
       counter.reused(reused)
+      return arrivals.sent(moved)
     })
   })
   const perform = Effect.fnUntraced(function* ({ _tag, length, offset }: Op): Effect.fn.Return<void, SendError<E>> {

@@ -139,6 +139,21 @@ export const inboxFramesMax = 4
 /** Content is read and sent in blocks of this size: one record with its frame header. */
 export const contentBlockBytes = recordPlaintextBytesMax - frameHeaderBytes
 
+/**
+ * The first pieces of an upload, bytes, and the smallest on a slow way: how far it is shows once a record has arrived
+ * whole.
+ */
+export const firstPieceBytes = 64 * 1024
+
+/** Answers about what has arrived that a client waits for at once: the system's buffers in small pieces. */
+export const arrivalsAskedMax = 64
+
+/** Of them, those before the first answer. From then on there is one whenever as much again was sent. */
+export const arrivalsAskedAtOnce = 8
+
+/** Questions about what has arrived, per second, once the server has answered the first: what an eye can tell. */
+export const arrivalsAskedPerSecond = 20
+
 /** Blocks of a source that are read ahead while earlier ones are sealed and sent. */
 export const readAheadBlocksMax = 2
 

@@ -68,6 +68,7 @@ const refusing = Effect.fnUntraced(function* () {
     sendParts: () => refuse,
     send: hear,
     sendTogether: () => Effect.void,
+    whenReached: (reached) => Effect.sync(reached),
     drop: Effect.void
   }
   const offer = offerOf({ ...base, digest: wholeOf(content), key })

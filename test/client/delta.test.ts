@@ -1,6 +1,8 @@
 import { quickCrypto } from "../crypto.ts"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Predicate, Redacted, Schema } from "effect"
+import { Socket } from "effect/socket"
+import { TestClock } from "effect/testing"
 import * as Bytes from "../../src/domain/Bytes.ts"
 import * as Client from "../../src/client/Client.ts"
 import type { ClientSession } from "../../src/client/ClientSession.ts"
@@ -152,16 +154,27 @@ describe("transfers that send what changed", () => {
 
   it.effect("where records are to be small, each of them is progress: of a file, of changes, of files together", () =>
     Effect.gen(function* () {
-      const { dial } = yield* MemorySocket.MemoryNetwork
+      const network = yield* MemorySocket.MemoryNetwork
       const contentBytesMax = 100_000
+      // Records are to be small where they take long.
+      const passing = TestClock.adjust(250)
+      const dial = Effect.map(network.dial, (socket) =>
+        Socket.make({
+          reader: socket.reader,
+          writer: Effect.map(socket.writer, ({ write, writeAll }) => ({
+            write: (chunk) => Effect.andThen(passing, write(chunk)),
+            writeAll: (chunks) => Effect.andThen(passing, writeAll(chunks))
+          }))
+        })
+      )
       const session = yield* Client.connect({ server: "memory", dial, user, password, contentBytesMax })
       const steps = (seen: ReadonlyArray<number>) => seen.map((done, index) => done - (seen[index - 1] ?? 0))
       const [whole, changed, crossed]: [Array<number>, Array<number>, Array<number>] = [[], [], []]
       yield* session.upload(name, sourceOf(base), ({ done }) => whole.push(done))
-      assert.strictEqual(Math.max(...steps(whole)), contentBytesMax)
+      assert.isAtMost(Math.max(...steps(whole)), contentBytesMax)
       const other = Bytes.concat([base, noise(1_000_000, 9)])
       yield* session.para(name, sourceOf(other), ({ done, reused }) => changed.push(done - reused))
-      assert.strictEqual(Math.max(...steps(changed)), contentBytesMax)
+      assert.isAtMost(Math.max(...steps(changed)), contentBytesMax)
       const content = noise(60_000, 3)
       const digest = yield* Fixture.digest(content)
       const small = ["a", "b", "c"].map((text) => {

@@ -117,6 +117,8 @@ type Session = Effect.Success<typeof connected>
 interface Path {
   readonly prepare?: (session: Session, count: number) => Effect.Effect<unknown, unknown, World>
   readonly run: (session: Session, count: number) => Effect.Effect<unknown, unknown, World>
+  /** more than these from the start, where the first few cost something of their own */
+  readonly beyond?: number
   /** at most, for each one more */
   readonly bounds: Counts
 }
@@ -154,7 +156,8 @@ const many = 24
 const slopes = Effect.fnUntraced(function* (path: Path) {
   // What is done once, at the first use of anything, is over then.
   yield* countsOf(path, 1)
-  const [less, more] = [yield* countsOf(path, few), yield* countsOf(path, many)]
+  const { beyond = 0 } = path
+  const [less, more] = [yield* countsOf(path, beyond + few), yield* countsOf(path, beyond + many)]
   const slope = (kind: Kind) => Math.round(((more[kind] - less[kind]) / (many - few)) * 10) / 10
   return new Map(kinds.map((kind) => [kind, slope(kind)]))
 })
@@ -194,7 +197,9 @@ const newer = (places: number) => {
 // What comes while the disk is busy is written at once. The disk in memory joins its parts: most of what is copied.
 // A digest holds what does not fill a slice: 16 KiB of a block or less (`DigestSlices`).
 const paths: Record<string, Path> = {
+  // While it begins the client asks how far the server is, behind each piece.
   "a block of an upload": {
+    beyond: 32,
     run: (session, count) => session.upload(big, blocks(count)),
     bounds: { records: 1, socketWrites: 1, diskOperations: 0.4, steps: 115, copied: 3_400_000 }
   },

@@ -1,0 +1,149 @@
+/**
+ * How far an upload is: what has arrived at the server, and not what the system here has taken.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber } from "effect"
+import { Socket } from "effect/socket"
+import { TestClock } from "effect/testing"
+import * as Arrivals from "../../src/client/Arrivals.ts"
+import type { Progress } from "../../src/client/Progress.ts"
+import * as ThrottledSocket from "../../src/domain/channel/ThrottledSocket.ts"
+import { FileName } from "../../src/domain/file/FileName.ts"
+import {
+  arrivalsAskedMax,
+  arrivalsAskedPerSecond,
+  contentBlockBytes,
+  firstPieceBytes
+} from "../../src/domain/limits.ts"
+import * as Fixture from "../../src/domain/testing/Fixture.ts"
+import { drawer } from "../draw.ts"
+import { connect, layer, settle } from "../server/world.ts"
+
+const name = FileName.make("report.pdf")
+
+describe("Arrivals", () => {
+  it("tells of what the server has answered for, all of it once, and of the end behind it", () => {
+    for (let seed = 0; seed < 500; seed += 1) {
+      const draw = drawer(seed)
+      const size = draw.chance(0.1) ? draw.below(contentBlockBytes + 1) : contentBlockBytes + 1 + draw.upTo(64_000_000)
+      let [now, told, sent, ends] = [0, 0, 0, 0]
+      /** what each question that is under way stands behind */
+      const asked: Array<{ readonly behind: number; readonly reached: () => void }> = []
+      let reached = 0
+      const answer = () => {
+        const first = asked.shift()
+        if (first === undefined) return
+        reached = first.behind
+        first.reached()
+      }
+      const arrivals = Arrivals.make(
+        {
+          whenReached: (then) =>
+            Effect.sync(() => {
+              asked.push({ behind: sent, reached: then })
+              assert.isAtMost(asked.length, arrivalsAskedMax + 1)
+            })
+        },
+        size,
+        () => now,
+        (bytes) => {
+          told += bytes
+          assert.isAtMost(told, size > contentBlockBytes ? reached : sent, `seed ${seed}`)
+        }
+      )
+      let questions = 0
+      const began = now
+      while (sent < size) {
+        const piece = arrivals.pieceBytes()
+        assert.isTrue(piece >= firstPieceBytes && piece <= contentBlockBytes, `a piece of ${piece}, seed ${seed}`)
+        const bytes = Math.min(size - sent, draw.chance(0.2) ? draw.upTo(piece) : piece)
+        sent += bytes
+        const before = asked.length
+        Effect.runSync(arrivals.sent(bytes))
+        questions += asked.length - before
+        now += draw.upTo(1_000)
+        while (draw.chance(0.6) && asked.length > 0) answer()
+      }
+      const perSecond = ((now - began) / 1_000) * arrivalsAskedPerSecond
+      assert.isAtMost(questions, perSecond + arrivalsAskedMax, `seed ${seed}`)
+      Effect.runSync(arrivals.end(() => (ends += 1)))
+      if (draw.chance(0.3)) {
+        reached = sent
+        arrivals.settle()
+      }
+      while (asked.length > 0) {
+        assert.isTrue(ends === 0 || told === size, `seed ${seed}`)
+        answer()
+      }
+      assert.deepStrictEqual({ told, ends }, { told: size, ends: 1 }, `seed ${seed}`)
+      arrivals.settle()
+      assert.deepStrictEqual({ told, ends }, { told: size, ends: 1 }, `seed ${seed}`)
+    }
+  })
+
+  it("nothing is asked about a small file: it leaves at once", () => {
+    let told = 0
+    const arrivals = Arrivals.make(
+      { whenReached: () => Effect.die("asked") },
+      contentBlockBytes,
+      () => 0,
+      (bytes) => (told += bytes)
+    )
+    Effect.runSync(arrivals.sent(contentBlockBytes))
+    let ended = false
+    Effect.runSync(arrivals.end(() => (ended = true)))
+    assert.deepStrictEqual({ told, ended }, { told: contentBlockBytes, ended: true })
+  })
+
+  const bytesPerSecond = 100_000
+  const size = 3_000_000
+
+  /** Counts what the server reads, no faster than that. */
+  const slow = (read: { bytes: number }) =>
+    Effect.map(ThrottledSocket.make({ down: bytesPerSecond }), (throttled) => (socket: Socket.Socket) => {
+      const slowed = throttled(socket)
+      return Socket.make({
+        writer: slowed.writer,
+        reader: Effect.map(slowed.reader, (reader) => ({
+          ...reader,
+          pull: Effect.tap(reader.pull, (chunks) =>
+            Effect.sync(() => void (read.bytes += chunks.reduce((sum, chunk) => sum + chunk.length, 0)))
+          )
+        }))
+      })
+    })
+
+  it.effect("an upload on a slow way is as far as the server has read, and committing once that is all", () =>
+    Effect.gen(function* () {
+      const read = { bytes: 0 }
+      const through = yield* slow(read)
+      yield* Effect.gen(function* () {
+        const session = yield* connect()
+        const before = read.bytes
+        const seen: Array<Progress & { readonly second: number }> = []
+        let second = 0
+        const upload = yield* Effect.forkChild(
+          session.upload(name, Fixture.source(Fixture.bytes(1, size)), (progress) => {
+            assert.isAtMost(progress.done, read.bytes - before)
+            seen.push({ ...progress, second })
+          })
+        )
+        for (; upload.pollUnsafe() === undefined && second < 60; second += 1) {
+          yield* TestClock.adjust(1_000)
+          yield* settle
+        }
+        yield* Fiber.join(upload)
+        assert.deepStrictEqual(
+          seen.filter(({ phase }) => phase !== "moving").map(({ done, phase }) => ({ done, phase })),
+          [
+            { done: size, phase: "committing" },
+            { done: size, phase: "done" }
+          ]
+        )
+        // Never more than what the system holds in the largest pieces stands still.
+        const longest = seen.slice(1).map((progress, index) => progress.second - (seen[index]?.second ?? 0))
+        assert.isAtMost(Math.max(...longest), 2 + contentBlockBytes / bytesPerSecond)
+      }).pipe(Effect.scoped, Effect.provide(layer({ through })))
+    })
+  )
+})
