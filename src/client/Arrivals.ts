@@ -6,15 +6,13 @@
  */
 import { Effect } from "effect"
 import * as TokenBucket from "../domain/channel/TokenBucket.ts"
-import {
-  arrivalsAskedAtOnce,
-  arrivalsAskedMax,
-  arrivalsAskedPerSecond,
-  contentBlockBytes,
-  firstPieceBytes
-} from "../domain/limits.ts"
+import { arrivalsAskedMax, arrivalsAskedPerSecond, contentBlockBytes, pieceBytesMin } from "../domain/limits.ts"
+import * as Pieces from "../domain/transfer/Pieces.ts"
 import type { CommandError } from "./ClientError.ts"
 import type { Request } from "./Requests.ts"
+
+/** A piece before the server has ever answered: what the system holds of a slow way then is in such pieces. */
+const unknownPieceBytes = 4 * pieceBytesMin
 
 /** Of one try of one transfer. */
 export interface Arrivals {
@@ -28,6 +26,18 @@ export interface Arrivals {
   readonly settle: () => void
 }
 
+/** What is known of the way to the server. */
+export interface Pace {
+  readonly pieces: Pieces.Pieces
+  /** whether the server has ever answered */
+  answered: boolean
+  /** questions */
+  bucket: TokenBucket.TokenBucket
+}
+
+/** Of one session, for all its transfers: what is asked while nothing is known is asked once. */
+export const makePace = (): Pace => ({ pieces: Pieces.make(), answered: false, bucket: TokenBucket.full })
+
 /**
  * @param size bytes of the file: a small one leaves at once, and nothing is asked
  * @param clock milliseconds, which never go back
@@ -36,24 +46,24 @@ export interface Arrivals {
 export const make = (
   request: Pick<Request, "whenReached">,
   size: number,
+  pace: Pace,
   clock: () => number,
   arrived: (bytes: number) => void
 ): Arrivals => {
   const asks = size > contentBlockBytes
   const asked: Array<number> = []
-  let [piece, total, untold] = [firstPieceBytes, 0, 0]
+  let [total, untold] = [0, 0]
   let since: number | undefined
-  let [answered, settled] = [false, false]
-  let bucket = TokenBucket.full
+  let settled = false
   let last: (() => void) | undefined
 
   const isDue = (now: number): boolean => {
     if (asked.length >= arrivalsAskedMax) return false
-    // How fast the way is, nobody knows yet: a fast one has answered by then.
-    if (!answered) return asked.length < arrivalsAskedAtOnce || untold >= total / 2
-    const next = TokenBucket.take(bucket, arrivalsAskedPerSecond, now, 1)
+    // On a slow way about every piece, of which there are few; on a quick one so many as an eye can tell.
+    if (pace.pieces.bytes() < contentBlockBytes) return true
+    const next = TokenBucket.take(pace.bucket, arrivalsAskedPerSecond, now, 1)
     if (next.waitMilliseconds > 0) return false
-    bucket = next.bucket
+    pace.bucket = next.bucket
     return true
   }
   const tell = (bytes: number): void => {
@@ -67,9 +77,9 @@ export const make = (
     return request.whenReached(() => {
       if (settled) return
       const now = clock()
-      piece = pieceAt(piece, bytes / Math.max(1, now - (since ?? now)))
+      pace.pieces.took(bytes, now - (since ?? now))
       since = now
-      answered = true
+      pace.answered = true
       asked.shift()
       tell(bytes)
       if (asked.length === 0) finish()
@@ -91,7 +101,8 @@ export const make = (
   return {
     pieceBytes: () => {
       if (!asks) return contentBlockBytes
-      return answered ? piece : Math.min(contentBlockBytes, Math.max(piece, total))
+      const bytes = pace.pieces.bytes()
+      return pace.answered ? bytes : Math.min(unknownPieceBytes, Math.max(bytes, total))
     },
     sent: (bytes) => {
       if (!asks || bytes === 0) {
@@ -111,11 +122,4 @@ export const make = (
       }),
     settle
   }
-}
-
-/** A piece is what takes between an eighth and half a second. One slow answer tells little: it is halved at most. */
-const pieceAt = (piece: number, bytesPerMillisecond: number): number => {
-  const goal = bytesPerMillisecond * 250
-  if (goal >= 2 * piece) return Math.min(contentBlockBytes, 2 * piece)
-  return goal < piece / 2 ? Math.max(firstPieceBytes, Math.floor(piece / 2)) : piece
 }

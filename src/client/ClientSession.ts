@@ -28,6 +28,7 @@ import { contentBytesIn } from "../domain/wire/Frame.ts"
 import type { ServerMessage, SignatureOffer } from "../domain/wire/Message.ts"
 import { packRanges } from "../domain/file/Packed.ts"
 import * as Answers from "./Answers.ts"
+import * as Arrivals from "./Arrivals.ts"
 import * as Bundles from "./Bundles.ts"
 import { type CommandError, ProtocolBroken, RequestRefused } from "./ClientError.ts"
 import * as Listings from "./Listings.ts"
@@ -229,7 +230,7 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<ClientSession, never, Digest> {
   const digest = yield* Digest
   const { received: ours } = yield* Owned
-  const clock = yield* Monotonic.clock
+  const [clock, pace] = [yield* Monotonic.clock, Arrivals.makePace()]
   const contentBytesMax = contentBytesIn(wantedBytesMax)
   // Content of one request never mixes with another's: one sender at a time.
   const content = yield* Semaphore.make(1)
@@ -316,7 +317,7 @@ export const make = Effect.fnUntraced(function* (
       const attempt = Effect.gen(function* () {
         const head = size >= resumeBytesMin ? { head: yield* requests.unlessOver(Sender.headOf(digest, source)) } : {}
         const request = yield* requests.begin({ _tag: "Upload", name, size, modified, ...mayRun(executable), ...head })
-        const sender = Sender.make(digest, request, source, count, clock, contentBytesMax)
+        const sender = Sender.make(digest, request, source, count, pace, clock, contentBytesMax)
         const proceed = Effect.flatMap(expectMessage(request, name, "Proceed"), ({ from }) =>
           Answers.staged(from, head.head === undefined ? 0 : size)
         )
@@ -345,7 +346,7 @@ export const make = Effect.fnUntraced(function* (
         const { from, size: baseSize } = base
         const signature = bySignature && baseSize <= comparedBytesMax ? base.signature : undefined
         yield* Answers.staged(from, head.head === undefined ? 0 : size)
-        const sender = Sender.make(digest, request, source, count, clock, contentBytesMax)
+        const sender = Sender.make(digest, request, source, count, pace, clock, contentBytesMax)
         const isSettled = base.executable === executable && (!settle || base.modified === modified)
         const ownDigest = requests.working(requests.unlessOver(Sender.digestOf(digest, source)))
         const isEqual = base.digest !== undefined && isSettled && (yield* ownDigest) === base.digest

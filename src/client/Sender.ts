@@ -62,6 +62,7 @@ export const make = <E>(
   request: Request,
   local: Source<E>,
   counter: Counter,
+  pace: Arrivals.Pace,
   clock: () => number,
   contentBytesMax: number
 ): Sender<E> => {
@@ -76,7 +77,7 @@ export const make = <E>(
     const refusal = request.refused()
     return refusal === undefined ? Effect.void : Effect.fail(new StoppedByRefusal({ refusal }))
   })
-  const arrivals = Arrivals.make(request, local.size, clock, counter.moved)
+  const arrivals = Arrivals.make(request, local.size, pace, clock, counter.moved)
   const sendPiece = (piece: Uint8Array): Effect.Effect<void, CommandError | StoppedByRefusal> =>
     Effect.andThen(
       going,

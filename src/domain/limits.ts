@@ -139,19 +139,16 @@ export const inboxFramesMax = 4
 /** Content is read and sent in blocks of this size: one record with its frame header. */
 export const contentBlockBytes = recordPlaintextBytesMax - frameHeaderBytes
 
-/**
- * The first pieces of an upload, bytes, and the smallest on a slow way: how far it is shows once a record has arrived
- * whole.
- */
-export const firstPieceBytes = 64 * 1024
+/** The smallest pieces into which content is cut on a slow way, and the first ones, bytes. */
+export const pieceBytesMin = 32 * 1024
+
+/** A piece is what takes about so long, between half and twice of it: a bar that moves some times each second. */
+export const pieceMilliseconds = 250
 
 /** Answers about what has arrived that a client waits for at once: the system's buffers in small pieces. */
 export const arrivalsAskedMax = 64
 
-/** Of them, those before the first answer. From then on there is one whenever as much again was sent. */
-export const arrivalsAskedAtOnce = 8
-
-/** Questions about what has arrived, per second, once the server has answered the first: what an eye can tell. */
+/** Questions about what has arrived, per second, on a way that is quick: what an eye can tell. */
 export const arrivalsAskedPerSecond = 20
 
 /** Blocks of a source that are read ahead while earlier ones are sealed and sent. */

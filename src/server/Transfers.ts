@@ -20,7 +20,9 @@ import type { Watchdog } from "../domain/session/Watchdog.ts"
 import type { Confined } from "../domain/store/Confined.ts"
 import { type FileStore, type OpenFile, type Staging } from "../domain/store/FileStore.ts"
 import { BaseChanged, type StoreError } from "../domain/store/StoreError.ts"
+import * as Monotonic from "../domain/Monotonic.ts"
 import { sendAll, sendRanges } from "../domain/transfer/Outgoing.ts"
+import * as Pieces from "../domain/transfer/Pieces.ts"
 import { offerOf, type Piece, shortDigest, type Signature } from "../domain/transfer/Signature.ts"
 import { Signatures } from "../domain/transfer/Signatures.ts"
 import type { RequestId } from "../domain/wire/Frame.ts"
@@ -140,6 +142,7 @@ export const make = Effect.fnUntraced(function* (
   const { store } = files
   const [digest, signatures, maker] = [yield* Digest, yield* Signatures, yield* SignatureMaker]
   const { received: ours } = yield* Owned
+  const [clock, pieces] = [yield* Monotonic.clock, Pieces.make()]
   const [connection, aliveMeanwhile] = [yield* Effect.scope, yield* KeepAlive.make(channel, watchdog)]
   const hold = holdIn(yield* Scope.fork(connection))
   const sending = yield* FiberHandle.make<void, never>()
@@ -290,7 +293,9 @@ export const make = Effect.fnUntraced(function* (
       if (held === undefined) return Effect.void
       const { entry, unchanged } = held.value
       const source = { ...held.value, ...readIn(aliveMeanwhile, held.value), size: entry.size }
-      const send = (block: Uint8Array) => unlessStopped(id, channel.send({ kind: "content", id, parts: [block] }))
+      const send = Pieces.sendIn(pieces, clock, (piece) =>
+        unlessStopped(id, channel.send({ kind: "content", id, parts: [piece] }))
+      )
       // A part of the file proves nothing by itself: the digest of the whole comes from its signature.
       const sendPart = Effect.gen(function* () {
         yield* sendRanges({ source, ranges, send })

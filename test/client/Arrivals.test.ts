@@ -9,12 +9,7 @@ import * as Arrivals from "../../src/client/Arrivals.ts"
 import type { Progress } from "../../src/client/Progress.ts"
 import * as ThrottledSocket from "../../src/domain/channel/ThrottledSocket.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
-import {
-  arrivalsAskedMax,
-  arrivalsAskedPerSecond,
-  contentBlockBytes,
-  firstPieceBytes
-} from "../../src/domain/limits.ts"
+import { arrivalsAskedMax, arrivalsAskedPerSecond, contentBlockBytes, pieceBytesMin } from "../../src/domain/limits.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import { drawer } from "../draw.ts"
 import { connect, layer, settle } from "../server/world.ts"
@@ -23,6 +18,7 @@ const name = FileName.make("report.pdf")
 
 describe("Arrivals", () => {
   it("tells of what the server has answered for, all of it once, and of the end behind it", () => {
+    let pace = Arrivals.makePace()
     for (let seed = 0; seed < 500; seed += 1) {
       const draw = drawer(seed)
       const size = draw.chance(0.1) ? draw.below(contentBlockBytes + 1) : contentBlockBytes + 1 + draw.upTo(64_000_000)
@@ -30,6 +26,8 @@ describe("Arrivals", () => {
       /** what each question that is under way stands behind */
       const asked: Array<{ readonly behind: number; readonly reached: () => void }> = []
       let reached = 0
+      // Every other transfer knows the way from the one before.
+      if (seed % 2 === 0) pace = Arrivals.makePace()
       const answer = () => {
         const first = asked.shift()
         if (first === undefined) return
@@ -45,6 +43,7 @@ describe("Arrivals", () => {
             })
         },
         size,
+        pace,
         () => now,
         (bytes) => {
           told += bytes
@@ -55,7 +54,7 @@ describe("Arrivals", () => {
       const began = now
       while (sent < size) {
         const piece = arrivals.pieceBytes()
-        assert.isTrue(piece >= firstPieceBytes && piece <= contentBlockBytes, `a piece of ${piece}, seed ${seed}`)
+        assert.isTrue(piece >= pieceBytesMin && piece <= contentBlockBytes, `a piece of ${piece}, seed ${seed}`)
         const bytes = Math.min(size - sent, draw.chance(0.2) ? draw.upTo(piece) : piece)
         sent += bytes
         const before = asked.length
@@ -86,6 +85,7 @@ describe("Arrivals", () => {
     const arrivals = Arrivals.make(
       { whenReached: () => Effect.die("asked") },
       contentBlockBytes,
+      Arrivals.makePace(),
       () => 0,
       (bytes) => (told += bytes)
     )
@@ -98,13 +98,36 @@ describe("Arrivals", () => {
   const bytesPerSecond = 100_000
   const size = 3_000_000
 
-  /** Counts what the server reads, no faster than that. */
-  const slow = (read: { bytes: number }) =>
-    Effect.map(ThrottledSocket.make({ down: bytesPerSecond }), (throttled) => (socket: Socket.Socket) => {
-      const slowed = throttled(socket)
+  interface Seen extends Progress {
+    readonly second: number
+  }
+
+  /** Runs it, second by second, and gives what it told of its progress. */
+  const seconds = Effect.fnUntraced(function* <A, E, R>(
+    transfer: (onProgress: (progress: Progress) => void) => Effect.Effect<A, E, R>
+  ) {
+    const seen: Array<Seen> = []
+    let second = 0
+    const running = yield* Effect.forkChild(transfer((progress) => seen.push({ ...progress, second })))
+    for (; running.pollUnsafe() === undefined && second < 60; second += 1) {
+      yield* TestClock.adjust(1_000)
+      yield* settle
+    }
+    yield* Fiber.join(running)
+    return seen
+  })
+
+  /** How many seconds it stood still at most. */
+  const longestPause = (seen: ReadonlyArray<Seen>): number =>
+    Math.max(...seen.slice(1).map((progress, index) => progress.second - (seen[index]?.second ?? 0)))
+
+  /** The server's end, in which so many bytes cross each second; counts what the server reads. */
+  const slow = (rates: ThrottledSocket.Rates, read = { bytes: 0 }) =>
+    Effect.map(ThrottledSocket.make(rates), (throttled) => (socket: Socket.Socket) => {
+      const { reader, writer } = throttled(socket)
       return Socket.make({
-        writer: slowed.writer,
-        reader: Effect.map(slowed.reader, (reader) => ({
+        writer,
+        reader: Effect.map(reader, (reader) => ({
           ...reader,
           pull: Effect.tap(reader.pull, (chunks) =>
             Effect.sync(() => void (read.bytes += chunks.reduce((sum, chunk) => sum + chunk.length, 0)))
@@ -116,23 +139,16 @@ describe("Arrivals", () => {
   it.effect("an upload on a slow way is as far as the server has read, and committing once that is all", () =>
     Effect.gen(function* () {
       const read = { bytes: 0 }
-      const through = yield* slow(read)
+      const through = yield* slow({ down: bytesPerSecond }, read)
       yield* Effect.gen(function* () {
         const session = yield* connect()
         const before = read.bytes
-        const seen: Array<Progress & { readonly second: number }> = []
-        let second = 0
-        const upload = yield* Effect.forkChild(
+        const seen = yield* seconds((onProgress) =>
           session.upload(name, Fixture.source(Fixture.bytes(1, size)), (progress) => {
             assert.isAtMost(progress.done, read.bytes - before)
-            seen.push({ ...progress, second })
+            onProgress(progress)
           })
         )
-        for (; upload.pollUnsafe() === undefined && second < 60; second += 1) {
-          yield* TestClock.adjust(1_000)
-          yield* settle
-        }
-        yield* Fiber.join(upload)
         assert.deepStrictEqual(
           seen.filter(({ phase }) => phase !== "moving").map(({ done, phase }) => ({ done, phase })),
           [
@@ -140,9 +156,21 @@ describe("Arrivals", () => {
             { done: size, phase: "done" }
           ]
         )
-        // Never more than what the system holds in the largest pieces stands still.
-        const longest = seen.slice(1).map((progress, index) => progress.second - (seen[index]?.second ?? 0))
-        assert.isAtMost(Math.max(...longest), 2 + contentBlockBytes / bytesPerSecond)
+        // Never for longer than the largest piece takes.
+        assert.isAtMost(longestPause(seen), 1 + contentBlockBytes / bytesPerSecond)
+      }).pipe(Effect.scoped, Effect.provide(layer({ through })))
+    })
+  )
+
+  it.effect("a download from a server that may send little comes in small pieces", () =>
+    Effect.gen(function* () {
+      const through = yield* slow({ up: bytesPerSecond })
+      yield* Effect.gen(function* () {
+        const session = yield* connect()
+        yield* session.upload(name, Fixture.source(Fixture.bytes(1, size)))
+        const into = { write: () => Effect.void, commit: () => Effect.void }
+        const seen = yield* seconds((onProgress) => session.download(name, () => Effect.succeed(into), onProgress))
+        assert.isAtMost(longestPause(seen), 1)
       }).pipe(Effect.scoped, Effect.provide(layer({ through })))
     })
   )

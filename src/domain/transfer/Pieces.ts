@@ -1,0 +1,50 @@
+/**
+ * How much content goes into one record: only a record that has come whole can be shown, and kept when the connection
+ * is lost. On a slow way that is little, so that something moves a few times each second.
+ */
+import { Effect } from "effect"
+import { contentBlockBytes, pieceBytesMin, pieceMilliseconds } from "../limits.ts"
+
+/** Of one session, in one direction. */
+export interface Pieces {
+  /** bytes of the next one, at most */
+  readonly bytes: () => number
+  /** So many bytes took so many milliseconds. */
+  readonly took: (bytes: number, milliseconds: number) => void
+}
+
+/** The first are small: how quick the way is, nobody knows yet. */
+export const make = (): Pieces => {
+  let piece = pieceBytesMin
+  return {
+    bytes: () => piece,
+    took: (bytes, milliseconds) => {
+      const goal = (bytes * pieceMilliseconds) / Math.max(1, milliseconds)
+      if (goal >= 2 * piece) piece = Math.min(contentBlockBytes, 2 * piece)
+      else if (goal < piece / 2) piece = Math.max(pieceBytesMin, Math.floor(goal))
+    }
+  }
+}
+
+/**
+ * Sends blocks in pieces, as small as the way is slow.
+ *
+ * @param clock milliseconds, which never go back
+ * @param send returns when the piece is on its way, and not before there is room for more
+ */
+export const sendIn = <E>(
+  pieces: Pieces,
+  clock: () => number,
+  send: (piece: Uint8Array) => Effect.Effect<void, E>
+): ((block: Uint8Array) => Effect.Effect<void, E>) => {
+  const sendBlock = (block: Uint8Array): Effect.Effect<void, E> =>
+    Effect.suspend(() => {
+      const bytes = Math.min(block.length, pieces.bytes())
+      const since = clock()
+      return Effect.flatMap(send(bytes < block.length ? block.subarray(0, bytes) : block), () => {
+        pieces.took(bytes, clock() - since)
+        return bytes < block.length ? sendBlock(block.subarray(bytes)) : Effect.void
+      })
+    })
+  return sendBlock
+}
