@@ -233,7 +233,7 @@ const placeAll = (
 ): Effect.Effect<Outcomes<FileEntry>> =>
   Effect.suspend(() => {
     const counted = quota() !== undefined || files.some(({ name }) => around(meter, name).length > 0)
-    if (!counted) return Effect.tap(SmallFiles.placeAll(meter.store, files, target), begunMeanwhile(meter))
+    if (!counted) return Effect.tap(SmallFiles.placeAll(meter.store, files, target), begunMeanwhile(meter, files))
     const { placeAll: _, ...store } = meter.store
     const alone = Effect.suspend(() =>
       SmallFiles.placeAll({ ...store, stage: (request) => stage(meter, root, quota, request) }, files, target)
@@ -321,12 +321,15 @@ const reserveAll = (
 
 /** A count that has begun since may not have met what came: too much is safe, too little is not. */
 const begunMeanwhile =
-  (meter: State) =>
+  (meter: State, files: ReadonlyArray<SmallFile>) =>
   (outcomes: Outcomes<FileEntry>): Effect.Effect<void> =>
     Effect.sync(() => {
       if (meter.folders.size === 0) return
-      for (const one of outcomes) {
-        if (Result.isSuccess(one)) changed(meter, one.success.name, { bytes: one.success.size, files: 1 }, undefined)
+      for (const [index, { name, parts }] of files.entries()) {
+        const outcome = outcomes[index]
+        // It may have happened all the same.
+        if (outcome !== undefined && Result.isFailure(outcome) && !isUnsure(outcome.failure)) continue
+        changed(meter, name, { bytes: Bytes.lengthOf(parts), files: 1 }, undefined)
       }
     })
 
@@ -347,19 +350,30 @@ const rename = (meter: State, request: RenameRequest): Effect.Effect<Renamed, St
     const entering = around(meter, to).some(({ root }) => root !== undefined && !name.startsWith(`${root}/`))
     const moving = entering ? yield* Effect.option(meter.store.stat(name)) : Option.none()
     return yield* Effect.onExit(meter.store.rename(request), (exit) =>
-      Effect.sync(() => {
+      Effect.gen(function* () {
         if (Exit.isSuccess(exit)) {
           const { entry, from, replaced } = exit.value
           changed(meter, from, { bytes: -entry.size, files: -1 }, counts)
           changed(meter, entry.name, { bytes: entry.size, files: 1 }, counts)
           if (replaced !== undefined) changed(meter, entry.name, { bytes: -replaced.size, files: -1 }, counts)
-        } else if (Option.isSome(moving) && mayHaveHappened(exit.cause)) {
-          // Too much is counted then, and not too little.
-          changed(meter, to, { bytes: moving.value.size, files: 1 }, undefined)
+        } else if (around(meter, to).length > 0 && mayHaveHappened(exit.cause)) {
+          const moved = Option.isSome(moving) ? moving : yield* Effect.option(meter.store.stat(to))
+          if (Option.isSome(moved)) perhapsMoved(meter, request, moved.value.size, counts)
         }
       })
     )
   }).pipe(lockBoth(meter, key(request.name), key(request.to)))
+
+/** Too much is counted then, and not too little. */
+const perhapsMoved = (meter: State, { name, to }: RenameRequest, size: number, counts: Counts): void => {
+  const from = new Set(around(meter, name))
+  for (const folder of around(meter, to)) {
+    const more = { bytes: size, files: 1 }
+    // What stayed in a folder added nothing to it, but a count may have met neither name.
+    if (!from.has(folder) || counts.get(folder) !== folder.counts) add(folder.used, more)
+    add(folder.grown, more)
+  }
+}
 
 /** Always in the same order, so that two never wait for each other. */
 const lockBoth = ({ lockName }: State, one: string, other: string): ReturnType<KeyedLock.KeyedLock> =>

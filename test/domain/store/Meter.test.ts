@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Arbitrary, Effect, Exit, Fiber, Latch, Layer, Result, Schema, Scope, Stream } from "effect"
+import { Arbitrary, Effect, Exit, Fiber, Latch, Layer, Option, Result, Schema, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { Digest, digestOf } from "../../../src/domain/file/Digest.ts"
 import * as DigestNode from "../../../src/domain/file/DigestNode.ts"
@@ -446,6 +446,39 @@ describe("a quota", () => {
       // Within the folder it has added nothing.
       yield* Effect.flip(own.rename({ name: FileName.make("a/y"), to: FileName.make("a/w"), replace: false }))
       assert.deepStrictEqual((yield* meter.usage(root))?.used, { bytes: 80, files: 2 })
+    }).pipe(Effect.provide(FileStoreMemory.layer()), Effect.provide(DigestNode.layer))
+  )
+
+  it.effect("counts what a rename moved that failed after it had happened, while a count met neither name", () =>
+    Effect.gen(function* () {
+      const behind = yield* FileStore
+      const broken = new StoreFailed({ operation: "sync", code: "EIO" })
+      const [reached, go] = [yield* Latch.make(), yield* Latch.make()]
+      // The new name comes before what is looked at next, the old one is looked at behind the rename.
+      const list: FileStore["Service"]["list"] = (where) =>
+        Stream.unwrap(
+          Effect.gen(function* () {
+            const all = yield* Stream.runCollect(behind.list(where))
+            yield* Effect.andThen(reached.open, go.await)
+            const still = yield* Effect.forEach(all, ({ name }) => Effect.option(behind.stat(name)))
+            return Stream.fromIterable(still.flatMap((one) => (Option.isSome(one) ? [one.value] : [])))
+          })
+        )
+      const rename: FileStore["Service"]["rename"] = (request) =>
+        Effect.andThen(behind.rename(request), Effect.fail(broken))
+      const meter = yield* Effect.provide(
+        Meter.use(Effect.succeed),
+        Layer.provide(Meter.layer, Layer.succeed(FileStore, { ...behind, list, rename }))
+      )
+      const own = meter.storeFor(root, () => quota)
+      yield* save(behind, "a/x", 80)
+      const counting = yield* Effect.forkChild(save(own, "a/y", 10))
+      yield* reached.await
+      yield* Effect.flip(own.rename({ name: FileName.make("a/x"), to: FileName.make("a/w"), replace: false }))
+      yield* go.open
+      yield* Fiber.join(counting)
+      assert.deepStrictEqual((yield* meter.usage(root))?.used, { bytes: 90, files: 2 })
+      assert.deepStrictEqual(yield* held, { bytes: 90, files: 2 })
     }).pipe(Effect.provide(FileStoreMemory.layer()), Effect.provide(DigestNode.layer))
   )
 
