@@ -162,6 +162,10 @@ const count = (meter: State, folder: Folder, age: number): Effect.Effect<void, S
     })
   )
 
+/** Of a large folder it takes long, and nothing has changed yet: it can be interrupted where what follows cannot. */
+const countBefore = (meter: State, folder: Folder, age: number): Effect.Effect<void, StoreError> =>
+  Effect.interruptible(count(meter, folder, age))
+
 /** Why the amount does not fit, or undefined. */
 const excess = (folder: Folder, quota: Quota, name: FileName, more: Amount): QuotaExceeded | undefined => {
   for (const limit of ["bytes", "files"] as const) {
@@ -238,8 +242,14 @@ const placeAll = (
     const alone = Effect.suspend(() =>
       SmallFiles.placeAll({ ...store, stage: (request) => stage(meter, root, quota, request) }, files, target)
     )
+    // Once now, so that no file waits for it: perhaps there is room again.
+    const again = Effect.suspend(() =>
+      quota() === undefined ? Effect.void : countBefore(meter, folderOf(meter, root), quotaRecountMillisecondsMin)
+    )
     const together = Effect.orElseSucceed(placeTogether(meter, root, quota, files, target), () => undefined)
-    return Effect.flatMap(together, (outcomes) => (outcomes === undefined ? alone : Effect.succeed(outcomes)))
+    return Effect.flatMap(together, (outcomes) =>
+      outcomes === undefined ? Effect.andThen(Effect.ignore(again), alone) : Effect.succeed(outcomes)
+    )
   }).pipe(Effect.uninterruptible)
 
 /** Undefined, or fails, having changed nothing, when not all of it fits, or one changes what another adds. */
@@ -253,7 +263,7 @@ const placeTogether = Effect.fnUntraced(function* (
   const keys = new Set(files.map(({ name }) => key(name)))
   if (keys.size < files.length) return undefined
   const own = quota() === undefined ? undefined : folderOf(meter, root)
-  if (own !== undefined) yield* count(meter, own, quotaRecountMillisecondsMax)
+  if (own !== undefined) yield* countBefore(meter, own, quotaRecountMillisecondsMax)
   const placed = Effect.gen(function* () {
     const changes = yield* growths(meter, files)
     const held = reserveAll(meter, own, quota(), files, changes)

@@ -169,7 +169,7 @@ describe("quotas of accounts whose roots lie within each other", () => {
     "count at least what is there and reserve nothing once all is quiet, and count again exactly",
     () =>
       Effect.forEach(
-        Array.from({ length: 1_000 }, (_, seed) => seed),
+        Array.from({ length: 700 }, (_, seed) => seed),
         (seed) => Effect.provide(run(seed), Layer.provideMerge(Layer.fresh(FileStoreMemory.layer()), DigestNode.layer)),
         { discard: true }
       ),

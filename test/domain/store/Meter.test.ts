@@ -12,6 +12,7 @@ import { Meter, type Quota } from "../../../src/domain/store/Meter.ts"
 import * as SmallFiles from "../../../src/domain/store/SmallFiles.ts"
 import { StoreFailed } from "../../../src/domain/store/StoreError.ts"
 import * as Fixture from "../../../src/domain/testing/Fixture.ts"
+import { yields } from "../../server/world.ts"
 
 const root = FileName.make("a")
 const elsewhere = FileName.make("b/other")
@@ -479,6 +480,45 @@ describe("a quota", () => {
       yield* Fiber.join(counting)
       assert.deepStrictEqual((yield* meter.usage(root))?.used, { bytes: 90, files: 2 })
       assert.deepStrictEqual(yield* held, { bytes: 90, files: 2 })
+    }).pipe(Effect.provide(FileStoreMemory.layer()), Effect.provide(DigestNode.layer))
+  )
+
+  it.effect("lets a bundle be interrupted while its folder is counted, before it has changed anything", () =>
+    Effect.gen(function* () {
+      const [behind, digest] = [yield* FileStore, yield* Digest]
+      let counting = yield* Latch.make()
+      let counts = 0
+      // The counts of these numbers never end.
+      const stuck = new Set([1, 3])
+      const list: FileStore["Service"]["list"] = (where) => {
+        counts += 1
+        return stuck.has(counts) ? Stream.fromEffect(Effect.andThen(counting.open, Effect.never)) : behind.list(where)
+      }
+      const meter = yield* Effect.provide(
+        Meter.use(Effect.succeed),
+        Layer.provide(Meter.layer, Layer.succeed(FileStore, { ...behind, list }))
+      )
+      const own = meter.storeFor(root, () => quota)
+      const files = [small(digest, "a/x", 60), small(digest, "a/y", 60)]
+      const bundle = Effect.uninterruptible(SmallFiles.placeAll(own, files, undefined))
+      // At the first count, and at the one before somebody is refused.
+      for (const before of [0, 90]) {
+        if (before > 0) {
+          yield* save(own, "a/z", before)
+          yield* TestClock.adjust(quotaRecountMillisecondsMin)
+        }
+        counting = yield* Latch.make()
+        const placing = yield* Effect.forkDetach(bundle)
+        yield* counting.await
+        placing.interruptUnsafe()
+        yield* yields(50)
+        assert.isDefined(placing.pollUnsafe())
+        assert.deepStrictEqual(yield* held, { bytes: before, files: before > 0 ? 1 : 0 })
+      }
+      assert.deepStrictEqual((yield* meter.usage(root))?.reserved, { bytes: 0, files: 0 })
+      yield* own.remove({ name: FileName.make("a/z") })
+      const outcomes = yield* bundle
+      assert.deepStrictEqual(outcomes.map(Result.isSuccess), [true, false])
     }).pipe(Effect.provide(FileStoreMemory.layer()), Effect.provide(DigestNode.layer))
   )
 
