@@ -7,6 +7,7 @@ import { Deferred, Effect, Exit, Fiber, Layer, Redacted, Scheduler, Scope, Strea
 import { PrometheusMetrics } from "effect/observability"
 import { TestClock } from "effect/testing"
 import * as Client from "../../src/client/Client.ts"
+import type { Refusals } from "../../src/client/Bundles.ts"
 import type { CommandError } from "../../src/client/ClientError.ts"
 import type { ClientSession } from "../../src/client/ClientSession.ts"
 import type { Opaque } from "../../src/domain/channel/Opaque.ts"
@@ -34,14 +35,28 @@ interface Asked {
   readonly after?: string
 }
 
-const command = Effect.fnUntraced(function* (session: ClientSession, { below, one }: Draw) {
+const command = Effect.fnUntraced(function* (
+  session: ClientSession,
+  { below, chance, one }: Draw
+): Effect.fn.Return<Command, never, Digest> {
   const [name, to] = [one(names), one(names)]
   const content = Fixture.bytes(1 + below(5), one(sizes))
   const after = yield* Fixture.digest(content)
   const source = Fixture.source(content)
   const sink = () => Effect.succeed(Fixture.sink())
   const change = { ...Fixture.ada, current: one(passwords), next: one(passwords) }
-  return one<{ readonly asked: Asked; readonly work: Work }>([
+  const together = [...new Set([name, to, one(names)])]
+  const smalls = yield* Effect.forEach(together, (name, index) => smallUpload(name, content.subarray(index, 3000)))
+  const bundle: Command = {
+    asked: smalls.map(({ digest, name }) => ({ key: `upload ${name}`, after: digest })),
+    work: session.uploadBundle(smalls)
+  }
+  const got: Command = {
+    asked: together.map((name) => ({ key: `download ${name}` })),
+    work: session.downloadBundle(together, () => Effect.void)
+  }
+  if (chance(0.25)) return one([bundle, got])
+  const { asked, work } = one<{ readonly asked: Asked; readonly work: Effect.Effect<void, Failed, Digest | Opaque> }>([
     { asked: { key: `upload ${name}`, after }, work: Effect.asVoid(session.upload(name, source)) },
     { asked: { key: `para ${name}`, after }, work: Effect.asVoid(session.para(name, source)) },
     { asked: { key: `download ${name}` }, work: Effect.asVoid(session.download(name, sink)) },
@@ -51,7 +66,13 @@ const command = Effect.fnUntraced(function* (session: ClientSession, { below, on
     { asked: { key: "fetch" }, work: Stream.runDrain(session.fetch) },
     { asked: { key: "passwd" }, work: session.changePassword(change) }
   ])
+  return { asked: [asked], work: Effect.as(work, noRefusals) }
 })
+
+const noRefusals: Refusals = new Map()
+
+const smallUpload = (name: FileName, content: Uint8Array) =>
+  Effect.map(Fixture.digest(content), (digest) => ({ name, size: content.length, modified: 0, digest, content }))
 
 const longAfter = Effect.forEach(
   Array.from({ length: 60 }),
@@ -60,7 +81,12 @@ const longAfter = Effect.forEach(
 )
 
 type Failed = CommandError | SourceShrank
-type Work = Effect.Effect<void, Failed, Digest | Opaque>
+
+/** One command, and what it is called for each file that it is about: what was refused of them is by their places. */
+interface Command {
+  readonly asked: ReadonlyArray<Asked>
+  readonly work: Effect.Effect<Refusals, Failed, Digest | Opaque>
+}
 
 /** What the clients were told of one kind of command. */
 interface Told {
@@ -69,14 +95,18 @@ interface Told {
   unknown: number
 }
 
-const tally = (all: ReadonlyArray<{ readonly asked: Asked; readonly exit: Exit.Exit<void, Failed> }>) => {
+const tally = (
+  all: ReadonlyArray<{ readonly asked: ReadonlyArray<Asked>; readonly exit: Exit.Exit<Refusals, Failed> }>
+) => {
   const told = new Map<string, Told>()
-  for (const { asked, exit } of all) {
-    const { after, key } = asked
+  const each = all.flatMap(({ asked, exit }) => asked.map((one, place) => ({ ...one, place, exit })))
+  for (const { after, exit, key, place } of each) {
     const one = told.get(key) ?? { done: [], refused: [], unknown: 0 }
     told.set(key, one)
     if (Exit.isSuccess(exit)) {
-      one.done.push(after)
+      const refusal = exit.value.get(place)
+      if (refusal === undefined) one.done.push(after)
+      else one.refused.push(String(refusal.reason))
       continue
     }
     const [reason] = exit.cause.reasons
@@ -93,8 +123,8 @@ const tally = (all: ReadonlyArray<{ readonly asked: Asked; readonly exit: Exit.E
 // -----------------------------------------------------------------------------
 
 interface Running {
-  readonly asked: Asked
-  readonly fiber: Fiber.Fiber<void, Failed>
+  readonly asked: ReadonlyArray<Asked>
+  readonly fiber: Fiber.Fiber<Refusals, Failed>
 }
 
 /** Sessions of one account, whose networks may be cut. */

@@ -344,10 +344,18 @@ const checkQuiet = Effect.fnUntraced(function* (world: World.World): Effect.fn.R
     if (!path.includes("/r-")) World.violate(world, `${path} is staged for nobody`)
     if (bytes.length < resumeBytesMin) World.violate(world, `${path} is not worth keeping`)
   }
+  const live = Array.from(yield* control.files).filter(([path]) => !isStaged(path))
   for (const root of rootsOf(world)) {
     const usage = yield* Context.get(server.services, Meter).usage(root === undefined ? root : FileName.make(root))
-    if (usage !== undefined && usage.reserved.bytes + usage.reserved.files > 0) {
-      World.violate(world, `${JSON.stringify(usage.reserved)} of the quota are reserved for nobody`)
+    if (usage === undefined) continue
+    const { reserved, used } = usage
+    if (reserved.bytes + reserved.files > 0) {
+      World.violate(world, `${JSON.stringify(reserved)} of the quota are reserved for nobody`)
+    }
+    const held = live.filter(([path]) => root === undefined || path.startsWith(`${root}/`))
+    const bytes = held.reduce((sum, [, content]) => sum + content.length, 0)
+    if (used.bytes < bytes || used.files < held.length) {
+      World.violate(world, `${JSON.stringify(used)} are counted, but ${held.length} files of ${bytes} bytes are there`)
     }
   }
   // All that is free can be had: nothing is reserved any more.
