@@ -1,6 +1,6 @@
 /**
  * Quotas while several sessions of several accounts change files at once, while they are counted, interrupted at any
- * step, and told wrong things by the disk: what is counted is never less than what is there, and nothing stays reserved.
+ * step, and told wrong things by the disk: no less is counted than is there, and nothing stays reserved.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Option, Scheduler, Stream } from "effect"
