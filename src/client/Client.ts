@@ -73,13 +73,17 @@ export const connect = Effect.fnUntraced(function* (
   options: ConnectOptions
 ): Effect.fn.Return<ClientSession.ClientSession, LoginError | CommandError, ClientServices | Scope.Scope> {
   const scope = yield* Effect.scope
-  const { connection, secure } = yield* open(options, scope).pipe(
-    Effect.flatMap(({ connection, handshake, start }) =>
-      authenticate(options, handshake, options.password, start).pipe(
+  const latest = remembering(options)
+  const attempt = Effect.suspend(() => {
+    const now = latest()
+    return Effect.flatMap(open(now, scope), ({ connection, handshake, start }) =>
+      authenticate(now, handshake, now.password, start).pipe(
         Effect.map((secure) => ({ connection, secure })),
         Effect.onError((cause) => Scope.close(connection, Exit.failCause(cause)))
       )
-    ),
+    )
+  })
+  const { connection, secure } = yield* attempt.pipe(
     Effect.retry({
       while: (error) => error._tag === "ConnectFailed" && error.reason === "closed-at-once",
       schedule: Schedule.exponential(connectRetryMilliseconds),
@@ -97,6 +101,21 @@ export const connect = Effect.fnUntraced(function* (
     return yield* ClientSession.make(requests, options.contentBytesMax)
   }).pipe(Effect.onError((cause) => Scope.close(connection, Exit.failCause(cause))))
 })
+
+/**
+ * The options with the password that was given last: whoever took longer for another one than the server waits means
+ * that one, and not the one that was wrong.
+ */
+const remembering = (options: ConnectOptions): (() => ConnectOptions) => {
+  const { askAgain } = options
+  if (askAgain === undefined) return () => options
+  let { password } = options
+  const asking: ConnectOptions["askAgain"] = (incorrect) =>
+    Effect.tap(askAgain(incorrect), (next) =>
+      Effect.sync(() => void (password = Option.getOrElse(next, () => password)))
+    )
+  return () => ({ ...options, password, askAgain: asking })
+}
 
 type Handshake = Effect.Success<ReturnType<typeof SecureChannel.connect>>
 

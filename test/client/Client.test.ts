@@ -2,11 +2,11 @@
  * A server that hangs up before its first byte may just be full: who dials tries again, and not for ever.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect, Fiber, Stream } from "effect"
+import { Clock, Effect, Fiber, Redacted, Stream } from "effect"
 import { Socket } from "effect/socket"
 import { TestClock } from "effect/testing"
 import * as Client from "../../src/client/Client.ts"
-import { connectRetriesMax, connectRetryMilliseconds } from "../../src/domain/limits.ts"
+import { connectRetriesMax, connectRetryMilliseconds, loginMillisecondsMax } from "../../src/domain/limits.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import { MemoryNetwork } from "../../src/domain/testing/MemorySocket.ts"
 import { layer } from "../server/world.ts"
@@ -62,4 +62,36 @@ describe("a server that resets the connection while it is dialled", () => {
       assert.deepStrictEqual(yield* dialling("ECONNREFUSED", 1), { result, tries: [0] })
     }).pipe(Effect.provide(layer()))
   )
+})
+
+describe("a person who takes longer for another password than the server waits", () => {
+  for (const wrongBefore of [0, 1]) {
+    it.effect(`is not told that it is wrong for the one before it: ${wrongBefore} wrong ones between`, () =>
+      Effect.gen(function* () {
+        const { dial } = yield* MemoryNetwork
+        let [asked, dialled] = [0, 0]
+        const wrong = (text: string) => Redacted.make(`not ${Fixture.ada.user}'s, ${text}`)
+        const connecting = Client.connect({
+          server: "memory",
+          dial: Effect.tap(dial, () => Effect.sync(() => void (dialled += 1))),
+          user: Fixture.ada.user,
+          password: wrong("at first"),
+          askAgain: () =>
+            Effect.suspend(() => {
+              asked += 1
+              const next = asked > wrongBefore ? Fixture.ada.password : wrong("again")
+              return Effect.delay(Effect.succeedSome(next), loginMillisecondsMax + 1)
+            })
+        }).pipe(
+          Effect.flatMap((session) => Stream.runCollect(session.fetch)),
+          Effect.scoped
+        )
+        const fiber = yield* Effect.forkChild(connecting)
+        // Each answer comes too late, and the connection after it begins with it.
+        yield* TestClock.adjust(2 * (wrongBefore + 1) * loginMillisecondsMax)
+        assert.deepStrictEqual(yield* Fiber.join(fiber), [])
+        assert.deepStrictEqual([asked, dialled], [wrongBefore + 1, wrongBefore + 2])
+      }).pipe(Effect.provide(layer()))
+    )
+  }
 })
