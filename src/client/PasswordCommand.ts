@@ -73,11 +73,15 @@ const isRefused = (error: NoSession | Refused): error is Refused =>
 
 const change = Effect.fnUntraced(function* (credentials: Credentials, options: PasswordOptions) {
   const { user } = credentials
-  const session = yield* (yield* Sessions).session
+  const sessions = yield* Sessions
+  yield* sessions.session
   const known = credentials.current()
   const asks = known === undefined || options.confirm
-  const current = asks ? yield* ask(`Present password of '${user}': `) : known
+  const present = asks ? yield* ask(`Present password of '${user}': `) : known
   const next = yield* newPassword(user, options)
+  // Whoever answers takes their time: the session may have ended meanwhile, and the next may need another password.
+  const session = yield* sessions.session
+  const current = asks ? present : (credentials.current() ?? present)
   const changing = session.changePassword({ user, current, next })
   const { note } = yield* Reporter
   const show = yield* options.generate ? showing(user, next) : Effect.succeed(Effect.void)

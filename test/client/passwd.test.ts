@@ -4,6 +4,7 @@ import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, FileSystem, Layer, Redacted, Result } from "effect"
 import * as Client from "../../src/client/Client.ts"
+import type { ClientSession } from "../../src/client/ClientSession.ts"
 import { History } from "../../src/client/History.ts"
 import { LineEditor } from "../../src/client/LineEditor.ts"
 import * as LocalFilesMemory from "../../src/client/LocalFilesMemory.ts"
@@ -41,7 +42,8 @@ const world = (
   columns?: number,
   reporter: typeof ReporterText.layer = ReporterText.layer,
   reads: FaultySocket.Faults = {},
-  server = network
+  server = network,
+  editor = LineEditor.layerScripted(script)
 ) => {
   const written = { out: "", err: "" }
   let known: Password = Fixture.ada.password
@@ -63,7 +65,7 @@ const world = (
   const layer = OwnPassword.layer(credentials).pipe(
     Layer.provideMerge(Layer.mergeAll(sessions, LocalFilesMemory.layer({}), reporter(""))),
     Layer.provideMerge(Screen.layerMemory({ written, ...(columns !== undefined && { columns }) })),
-    Layer.provideMerge(LineEditor.layerScripted(script)),
+    Layer.provideMerge(editor),
     Layer.provideMerge(Layer.merge(NodeFileSystem.layer, PipesNode.layer)),
     Layer.provideMerge(server)
   )
@@ -205,6 +207,31 @@ describe("paradrop passwd", () => {
   )
 
   const fromFile = world({ interactive: false })
+  for (const confirm of [false, true]) {
+    let standing: ClientSession | undefined
+    const ending = Effect.suspend(() => standing?.close ?? Effect.void)
+    const secrets = [...(confirm ? [present] : []), strong, strong]
+    const slow = Layer.effect(
+      LineEditor,
+      Effect.map(LineEditor, (editor) => ({
+        ...editor,
+        open: Effect.map(editor.open, (lines) => ({
+          ...lines,
+          secret: (question: string) => Effect.andThen(ending, lines.secret(question))
+        }))
+      }))
+    ).pipe(Layer.provide(LineEditor.layerScripted({ secrets })))
+    const late = world({}, undefined, ReporterText.layer, {}, network, slow)
+    it.effect(`changes it for whoever takes longer to answer than the session lasts: confirm ${confirm}`, () =>
+      Effect.gen(function* () {
+        standing = yield* (yield* Sessions).session
+        assert.isTrue(yield* change({ confirm }))
+        assert.strictEqual(late.written.err, "the password is changed\n")
+        assert.deepStrictEqual([yield* canLogIn(strong), yield* canLogIn(present)], [true, false])
+      }).pipe(Effect.provide(late.layer))
+    )
+  }
+
   it.live("--new-password-file takes the first line of a file", () =>
     Effect.gen(function* () {
       const fs = yield* FileSystem.FileSystem
