@@ -71,7 +71,12 @@ export const serve = Effect.fnUntraced(function* (
     () => story.peer,
     (watch) =>
       Effect.scoped(session(socket, stopping, story, watch)).pipe(
-        Effect.onExit((exit) => Effect.andThen(watch.end(endOf(story, exit).outcome), logEnd(story, exit)))
+        Effect.onExit((exit) =>
+          Effect.flatMap(Effect.exit(watch.end(endOf(story, exit).outcome)), (told) =>
+            // An audit log that dies hides no end.
+            logEnd(story, Exit.isFailure(told) && hasDefect(told.cause) ? Exit.failCause(told.cause) : exit)
+          )
+        )
       )
   )
 })

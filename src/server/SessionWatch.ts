@@ -146,7 +146,7 @@ const ended = Effect.fnUntraced(function* (seen: Seen, all: ReadonlyArray<Comman
     yield* Metrics.commandEnded({ command, outcome: refused ? "refused" : outcome }, count)
     if (refused) yield* Metrics.commandRefused({ reason: outcome }, count)
   }
-  if (user === undefined) return
+  if (user === undefined || all.length === 0) return
   const { address } = peer()
   yield* record(seen, (time) => all.map((one) => recordOf(one, time, user, address)))
 })
@@ -183,13 +183,15 @@ const step = Effect.fnUntraced(function* (seen: Seen, input: SessionInput, outpu
 }, Effect.uninterruptible)
 
 const end = Effect.fnUntraced(function* (seen: Seen, outcome: EndReason) {
-  yield* ended(seen, seen.commands.end())
+  const last = seen.commands.end()
   yield* gauges(seen)
   const { answered, login, user } = seen
   if (user === undefined) yield* endSpan(login, outcome)
   yield* Metrics.sessions.change({ state: user === undefined ? "before-login" : "logged-in" }, -1)
   yield* Metrics.loginEnded({ outcome: "failed" }, answered - (user === undefined ? 0 : 1))
   yield* Metrics.connectionEnded({ outcome })
+  // Behind what is counted: an audit log that dies leaves no session that seems to go on.
+  yield* ended(seen, last)
 })
 
 /** Content that is written is most of what there is to see. */

@@ -979,8 +979,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     "interrupted-command-off-record",
     "a command that its session ends is not on record",
     "server/SessionWatch.ts",
-    "  yield* ended(seen, seen.commands.end())\n",
-    "  seen.commands.end()\n",
+    "  yield* ended(seen, last)\n",
+    "",
     "server/SessionWatch",
     "server/tour"
   ),

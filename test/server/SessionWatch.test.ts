@@ -207,6 +207,27 @@ describe("what was done and nobody heard of", () => {
     { audit: Audit.layerMemory }
   )
 
+  scenario(
+    "ends with a line in the log and no gauge behind it, also when the audit log dies of its last command",
+    () =>
+      Effect.gen(function* () {
+        yield* Effect.scoped(connect())
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const session = yield* HostileClient.login(yield* dial, Fixture.ada)
+            yield* session.say(1, { _tag: "Upload", name, size: 100, modified: 0 })
+            yield* session.hear
+          })
+        )
+        yield* settle
+        assert.deepStrictEqual((yield* Watch).outcomes(), ["bye", "defect"])
+        for (const gauge of ["paradrop_sessions", "paradrop_commands_open", "paradrop_staging"]) {
+          assert.deepStrictEqual(yield* measured(gauge), [])
+        }
+      }),
+    { audit: dying }
+  )
+
   it.effect("a fault of the program that meets the end of the server is on record as one", () =>
     Effect.gen(function* () {
       const running = yield* Scope.make()
@@ -228,6 +249,17 @@ describe("what was done and nobody heard of", () => {
     })
   )
 })
+
+/** A log of somebody else's, that takes logins and dies of every other call, also of one with nothing in it. */
+const dying = Layer.effect(
+  Audit,
+  Effect.map(Audit, (inner) =>
+    Audit.of({
+      ...inner,
+      recordAll: (records) => (records[0]?._tag === "login" ? inner.recordAll(records) : Effect.die("no log"))
+    })
+  )
+).pipe(Layer.provide(Audit.layerMemory))
 
 /** A log on a disk that is full for the first record. */
 const breaking = Layer.unwrap(
