@@ -213,10 +213,26 @@ const asToken = Schema.decodeUnknownOption(
 
 /** One script against a fresh server. */
 const played = <E>(world: Layer.Layer<World, E>, script: SessionScript.Script, options: Options) =>
-  Effect.scoped(run(script, options)).pipe(
-    // The clients have gone before the server stops.
-    Effect.provide(Layer.fresh(world)),
-    Effect.provide(TestClock.layer())
+  Effect.flatMap(Scope.make(), (scope) =>
+    Layer.buildWithScope(Layer.fresh(world), scope).pipe(
+      // The clients have gone before the server stops.
+      Effect.flatMap((context) => Effect.provideContext(Effect.scoped(run(script, options)), context)),
+      Effect.onExit((exit) => stopped(Scope.close(scope, exit), patienceOf(options)))
+    )
+  ).pipe(Effect.provide(TestClock.layer()))
+
+const patienceOf = ({ patienceMilliseconds = 2_000 }: Options): number => patienceMilliseconds
+
+/** A server gives what hangs in it some time before it ends that: none would pass on a test clock. */
+const stopped = (stopping: Effect.Effect<void>, patience: number): Effect.Effect<void> =>
+  Effect.raceFirst(
+    stopping,
+    Effect.sleep(patience).pipe(
+      TestClock.withLive,
+      Effect.andThen(TestClock.adjust(hour)),
+      Effect.forever,
+      Effect.interruptible
+    )
   )
 
 // -----------------------------------------------------------------------------
@@ -252,7 +268,7 @@ const run = Effect.fnUntraced(function* (script: SessionScript.Script, options: 
     connection: undefined,
     speaker: SessionSpeech.newSpeaker()
   }))
-  const stage: Stage = { model, clients, patience: options.patienceMilliseconds ?? 2_000, keys: new WeakMap() }
+  const stage: Stage = { model, clients, patience: patienceOf(options), keys: new WeakMap() }
   const at = (step: number) =>
     Effect.mapError(({ expected, found }: Difference) => new ScriptDiffers({ script, step, expected, found }))
   yield* Effect.addFinalizer(() => Effect.forEach(clients, hangUp, { discard: true }))

@@ -175,6 +175,17 @@ const breakages = {
   }
 }
 
+const patienceMilliseconds = 50
+
+/** A clock on which patience ends when the server was asked, however long the machine takes to come to that. */
+const clockOf = (milliseconds: number, asked: Effect.Effect<unknown>) =>
+  Effect.map(TestClock.withLive(Clock.Clock), (live): Clock.Clock =>
+    Object.assign(Object.create(live), {
+      sleep: (duration: Duration.Duration) =>
+        Duration.toMillis(duration) === milliseconds ? asked : live.sleep(duration)
+    })
+  )
+
 describe("a broken store", () => {
   for (const [what, { seed, steps, world }] of Object.entries(breakages)) {
     it.effect(`that ${what} is found, in few steps that can be played again`, () =>
@@ -295,6 +306,22 @@ describe("a broken store", () => {
     })
   )
 
+  it.effect("that hangs is told when patience ends, and the server that waits for it ends too", () =>
+    Effect.gen(function* () {
+      const asked = Latch.makeUnsafe(false)
+      const hanging = broken(() => ({ open: () => Effect.andThen(asked.open, Effect.never) }))
+      const script: SessionScript.Script = [
+        { client: 0, action: { _tag: "Put", name: 0, file: 1 } },
+        { client: 0, action: { _tag: "Download", name: 0, delta: false } }
+      ]
+      const patient = yield* clockOf(patienceMilliseconds, asked.await)
+      const played = SessionCheck.play(hanging, script, { patienceMilliseconds })
+      const found = yield* Effect.flip(Effect.provideService(played, Clock.Clock, patient))
+      if (found._tag !== "ScriptDiffers") return assert.fail(found._tag)
+      assert.deepStrictEqual([found.step, found.found], [1, "nothing"])
+    })
+  )
+
   it.effect("that does not answer is found when patience ends, and not before", () =>
     Effect.gen(function* () {
       const asked = Latch.makeUnsafe(false)
@@ -302,25 +329,18 @@ describe("a broken store", () => {
         asked.closeUnsafe()
         return { list: () => Stream.unwrap(Effect.as(asked.open, Stream.never)) }
       })
-      const patienceMilliseconds = 50
-      // Patience ends when the server was asked, however long the machine takes to come to that.
-      const live = yield* TestClock.withLive(Clock.Clock)
-      const waits: Array<number> = []
-      const patient: Clock.Clock = Object.assign(Object.create(live), {
-        sleep: (duration: Duration.Duration) =>
-          Duration.toMillis(duration) === patienceMilliseconds
-            ? Effect.andThen(
-                asked.await,
-                Effect.sync(() => waits.push(1))
-              )
-            : live.sleep(duration)
-      })
+      let waits = 0
+      const waiting = Effect.andThen(
+        asked.await,
+        Effect.sync(() => (waits += 1))
+      )
+      const patient = yield* clockOf(patienceMilliseconds, waiting)
       const found = yield* Effect.flip(
         Effect.provideService(SessionCheck.check(silent, { runs: 1, patienceMilliseconds }), Clock.Clock, patient)
       )
       if (found._tag !== "SessionDiffers") return assert.fail(found._tag)
       assert.deepStrictEqual([found.script.length, found.expected, found.found], [0, "files ", "nothing"])
-      assert.isAbove(waits.length, 0)
+      assert.isAbove(waits, 0)
     })
   )
 })
