@@ -11,6 +11,7 @@ import type { Found } from "../domain/transfer/Findings.ts"
 import { type Coarse, match } from "../domain/transfer/Match.ts"
 import { lookCloser } from "../domain/transfer/Delta.ts"
 import { SourceShrank } from "../domain/transfer/Outgoing.ts"
+import type { Piece, PieceDigest } from "../domain/transfer/Signature.ts"
 import { type Range, rangeBytes } from "../domain/file/Packed.ts"
 import type { CommandError } from "./ClientError.ts"
 import { type Questions, walkErrors } from "./Questions.ts"
@@ -42,7 +43,7 @@ export const plan = Effect.fnUntraced(function* <E>(
   digest: Digest["Service"],
   copy: Readable<E> & { readonly size: number },
   coarse: Coarse,
-  { blocksOf, chunksOf }: Questions,
+  questions: Questions,
   walked: (bytes: number) => void = () => {}
 ): Effect.fn.Return<Plan, CommandError | E | SourceShrank> {
   const have: Array<Have> = []
@@ -52,14 +53,60 @@ export const plan = Effect.fnUntraced(function* <E>(
     else unknown.push(found)
   }
   const add = (found: Found) => Effect.sync(() => keep(found))
+  const told: Array<Piece> = []
+  const { blocksOf, chunksOf } = listening(questions, told)
   const whole = yield* walkErrors(match({ local: copy, from: 0, coarse, digest, chunksOf, emit: add, walked }))
 
+  for (const one of repeats(have, told.splice(0))) have.push(one)
   const missed = unknown.splice(0)
   for (let at = 0; at < missed.length; at += findingsWaitingMax) {
+    const before = have.length
     yield* walkErrors(lookCloser({ blocksOf, digest, local: copy }, missed.slice(at, at + findingsWaitingMax), add))
+    // Of one look alone: blocks are too many to be held for all of them.
+    for (const one of repeats(have.slice(before), told.splice(0))) have.push(one)
   }
   return { digest: whole, parts: partsOf(have, coarse.size) }
 })
+
+/** The same questions; what they tell of the server's file is put down. */
+const listening = ({ blocksOf, chunksOf }: Questions, told: Array<Piece>): Questions => {
+  const put = (lists: ReadonlyArray<ReadonlyArray<Piece>>) =>
+    Effect.sync(() => {
+      for (const pieces of lists) for (const piece of pieces) told.push(piece)
+    })
+  return {
+    chunksOf: (first, count) => Effect.tap(chunksOf(first, count), put),
+    blocksOf: (ranges) => Effect.tap(blocksOf(ranges), put)
+  }
+}
+
+/**
+ * Content that the server's file has again and again, as zeros of a disk image: what is found of the copy names one
+ * place of it, and the others are made of the same bytes.
+ */
+const repeats = (have: ReadonlyArray<Have>, pieces: ReadonlyArray<Piece>): ReadonlyArray<Have> => {
+  const runs = have.toSorted((a, b) => a.target - b.target)
+  const found = new Map<PieceDigest, Have>()
+  const missing: Array<Piece> = []
+  let next = 0
+  let longest: Have | undefined
+  for (const piece of pieces.toSorted((a, b) => a.offset - b.offset)) {
+    for (let run = runs[next]; run !== undefined && run.target <= piece.offset; run = runs[++next]) {
+      if (longest === undefined || endOf(run) >= endOf(longest)) longest = run
+    }
+    if (longest === undefined || endOf(longest) < piece.offset + piece.length) missing.push(piece)
+    else if (!found.has(piece.digest)) {
+      const local = longest.local + piece.offset - longest.target
+      found.set(piece.digest, { target: piece.offset, local, length: piece.length })
+    }
+  }
+  return missing.flatMap(({ digest, length, offset }) => {
+    const same = found.get(digest)
+    return same?.length === length ? [{ ...same, target: offset }] : []
+  })
+}
+
+const endOf = ({ length, target }: Have): number => target + length
 
 /** What of the parts is behind the first `from` bytes of the server's file, which are here already. */
 export const behind = (parts: ReadonlyArray<Part>, from: number): ReadonlyArray<Part> => {

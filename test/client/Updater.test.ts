@@ -2,8 +2,18 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { behind, type Part, plan, stays, wanted } from "../../src/client/Updater.ts"
 import { rangeBytes } from "../../src/domain/file/Packed.ts"
-import { contentBlockBytes, packedBytesMax } from "../../src/domain/limits.ts"
-import { type Base, baseOf, digest, join, optionsOf, random, smallBaseOf, splice } from "../domain/transfer/deltas.ts"
+import { contentBlockBytes, findingsWaitingMax, packedBytesMax } from "../../src/domain/limits.ts"
+import {
+  type Base,
+  baseOf,
+  digest,
+  join,
+  optionsOf,
+  periodic,
+  random,
+  smallBaseOf,
+  splice
+} from "../domain/transfer/deltas.ts"
 
 const Parts = Schema.Array(
   Schema.Struct({ local: Schema.Boolean, length: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 20 })) })
@@ -98,5 +108,55 @@ describe("the parts of a plan", () => {
         missing + bytesOf(lengths.slice(0, excess).map((length) => ({ length })))
       )
     })
+  )
+})
+
+/** Content of a few units in any order, as an image of a disk with zeros has it: much of it comes again. */
+const repetitive = (seed: number, units: ReadonlyArray<number>): Uint8Array =>
+  join(
+    ...units.map((unit) => {
+      if (unit < 4) return new Uint8Array(3_000 + 500 * unit)
+      return unit < 8 ? periodic(random(seed + unit, 7 * unit), 6_000) : random(seed + (unit % 3), 5_000)
+    })
+  )
+
+const Units = Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 12 }))).check(
+  Schema.isMaxLength(30)
+)
+
+describe("content that comes again and again", () => {
+  const mebibyte = 1024 * 1024
+  const zeros = new Uint8Array(6 * mebibyte)
+  const marked = [1_000_000, 2_222_222, 3_700_000, 5_555_555].reduce(
+    (all, at) => splice(all, at, 1, Uint8Array.of(1)),
+    zeros
+  )
+
+  it.effect("is wanted nowhere when the copy has it somewhere", () =>
+    Effect.gen(function* () {
+      const parts = yield* partsFor(baseOf(zeros), marked)
+      assert.deepStrictEqual(wanted(parts), [])
+    })
+  )
+
+  it.effect("is wanted where it differs, and a block around that", () =>
+    Effect.gen(function* () {
+      const parts = yield* partsFor(baseOf(marked), zeros)
+      assert.isAtMost(bytesOf(wanted(parts)), 4 * 2 * 8192)
+    })
+  )
+
+  it.effect("is looked for by blocks also where more differs than one look takes", () =>
+    Effect.gen(function* () {
+      const places = Array.from({ length: findingsWaitingMax + 20 }, (_, index) => index * 60_000 + 17)
+      const copy = places.reduce((all, at) => all.fill(0, at, at + 40_000), random(9, 60_000 * places.length))
+      const marks = places.reduce((all, at) => all.fill(1, at + 30_000, at + 30_001), copy.slice())
+      const parts = yield* partsFor(smallBaseOf(marks, 14, 2 * mebibyte), copy)
+      assert.isAtMost(bytesOf(wanted(parts)), places.length * 8192)
+    })
+  )
+
+  it.effect.prop("gives the server's file", [Units, Units, Schema.Literals([10, 11, 12])], ([here, there, log]) =>
+    partsFor(smallBaseOf(repetitive(3, there), log, 3 * 2 ** log), repetitive(3, here))
   )
 })

@@ -17,7 +17,9 @@ export const refine = (
   content: Uint8Array,
   blocks: ReadonlyArray<Piece>
 ): ReadonlyArray<Found> => {
-  const byDigest = new Map(blocks.map((block) => [block.digest, block]))
+  // The first of equal ones.
+  const byDigest = new Map(blocks.toReversed().map((block, index) => [block.digest, blocks.length - 1 - index]))
+  let next = 0
   const cutter = makeCutter(blockHash(digest), blockRules, offset)
   const last = (pieces: ReadonlyArray<Piece>): ReadonlyArray<Piece> => {
     const end = cutter.end()
@@ -25,7 +27,10 @@ export const refine = (
   }
   const found: Array<Found> = []
   for (const { digest, length, offset } of last(cutter.push(content))) {
-    const block = byDigest.get(digest)
+    // Of equal blocks the one that goes on: a run of zeros is one copy, and not one for each block.
+    const index = blocks[next]?.digest === digest ? next : byDigest.get(digest)
+    const block = index === undefined ? undefined : blocks[index]
+    if (index !== undefined) next = index + 1
     const before = found.at(-1)
     const base = block?.length === length ? block.offset : undefined
     // Neighbours that stand in order on both sides are one finding.

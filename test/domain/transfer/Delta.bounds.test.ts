@@ -354,6 +354,20 @@ describe("a closer look", () => {
   )
 })
 
+describe("equal blocks", () => {
+  it("are one copy as long as they go on in both files, and the first of them otherwise", () => {
+    const zeros = new Uint8Array(20 * blockRules.max)
+    const older = join(random(51, 30_000), zeros, random(52, 30_000), zeros)
+    const blocks = cutAll(older, makeCutter(blockHash(digest), blockRules))
+    // What is left of the zeros where blocks of their own begin.
+    const target = zeros.subarray(0, 18 * blockRules.max)
+    const first = blocks.findIndex(({ digest }, index) => digest === blocks[index + 1]?.digest)
+    assert.deepStrictEqual(refine(digest, 7, target, blocks), [
+      { _tag: "Same", offset: 7, length: target.length, base: blocks[first]?.offset }
+    ])
+  })
+})
+
 describe("a long part that is new", () => {
   it.effect("stands behind what was found before it", () =>
     Effect.gen(function* () {
