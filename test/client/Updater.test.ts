@@ -60,6 +60,7 @@ const partsFor = Effect.fnUntraced(function* (base: Base, copy: Uint8Array) {
   const { parts } = yield* plan(digest, options.local, options.coarse, options)
   let at = 0
   for (const { _tag, length, offset } of parts) {
+    assert.isAbove(length, 0)
     if (_tag === "Wanted") assert.strictEqual(offset, at)
     else {
       const there = base.content.subarray(at, at + length)
@@ -127,7 +128,7 @@ const Units = Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 0, maxim
 describe("content that comes again and again", () => {
   const mebibyte = 1024 * 1024
   const zeros = new Uint8Array(6 * mebibyte)
-  const marked = [1_000_000, 2_222_222, 3_700_000, 5_555_555].reduce(
+  const marked = [1_000_000, 2_222_222, 3_700_000, 5_555_555].reduce<Uint8Array>(
     (all, at) => splice(all, at, 1, Uint8Array.of(1)),
     zeros
   )
@@ -149,11 +150,35 @@ describe("content that comes again and again", () => {
   it.effect("is looked for by blocks also where more differs than one look takes", () =>
     Effect.gen(function* () {
       const places = Array.from({ length: findingsWaitingMax + 20 }, (_, index) => index * 60_000 + 17)
-      const copy = places.reduce((all, at) => all.fill(0, at, at + 40_000), random(9, 60_000 * places.length))
-      const marks = places.reduce((all, at) => all.fill(1, at + 30_000, at + 30_001), copy.slice())
+      const copy = places.reduce<Uint8Array>(
+        (all, at) => all.fill(0, at, at + 40_000),
+        random(9, 60_000 * places.length)
+      )
+      const marks = places.reduce<Uint8Array>((all, at) => all.fill(1, at + 30_000, at + 30_001), copy.slice())
       const parts = yield* partsFor(smallBaseOf(marks, 14, 2 * mebibyte), copy)
       assert.isAtMost(bytesOf(wanted(parts)), places.length * 8192)
     })
+  )
+
+  it.effect(
+    "is no more than the server's file has of it, though the tag of its last chunk be that of a longer one",
+    () =>
+      Effect.gen(function* () {
+        const base = smallBaseOf(random(4, 200_001), 12, 32_768)
+        const [first, last] = [base.groups[0]?.chunks[0], base.groups.at(-1)?.chunks.at(-1)]
+        const copy = base.groups.reduce(
+          (all, { chunks, length, offset }) => splice(all, offset + length - 1, 1, random(chunks.length, 1)),
+          base.content
+        )
+        const { options } = optionsOf(base, copy)
+        const chunksOf = (from: number, count: number) =>
+          Effect.map(options.chunksOf(from, count), (lists) =>
+            lists.map((chunks) => chunks.map((one) => (one === last ? { ...one, digest: first?.digest ?? "" } : one)))
+          )
+        const { parts } = yield* plan(digest, options.local, options.coarse, { ...options, chunksOf })
+        assert.isBelow(last?.length ?? 0, first?.length ?? 0)
+        assert.strictEqual(bytesOf(parts), base.content.length)
+      })
   )
 
   it.effect.prop("gives the server's file", [Units, Units, Schema.Literals([10, 11, 12])], ([here, there, log]) =>

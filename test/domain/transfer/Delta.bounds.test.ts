@@ -363,7 +363,7 @@ describe("equal blocks", () => {
     const target = zeros.subarray(0, 18 * blockRules.max)
     const first = blocks.findIndex(({ digest }, index) => digest === blocks[index + 1]?.digest)
     assert.deepStrictEqual(refine(digest, 7, target, blocks), [
-      { _tag: "Same", offset: 7, length: target.length, base: blocks[first]?.offset }
+      { _tag: "Same", offset: 7, length: target.length, base: blocks[first]?.offset ?? -1 }
     ])
   })
 })
