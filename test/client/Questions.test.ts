@@ -3,7 +3,7 @@ import { Effect, Queue } from "effect"
 import * as Questions from "../../src/client/Questions.ts"
 import { ContentDigest } from "../../src/domain/file/Digest.ts"
 import { type PackedPiece, packPieces, packRanges } from "../../src/domain/file/Packed.ts"
-import { signatureKeyBytes } from "../../src/domain/limits.ts"
+import { blocksAskedBytesMax, signatureKeyBytes } from "../../src/domain/limits.ts"
 import type { ClientMessage, ServerMessage } from "../../src/domain/wire/Message.ts"
 
 const ranges = [
@@ -21,8 +21,8 @@ const part = (all: ReadonlyArray<PackedPiece>, last: boolean): ServerMessage => 
   last
 })
 
-/** What comes of asking about both ranges, when the server says that and then falls silent. */
-const asked = Effect.fnUntraced(function* (answers: ReadonlyArray<ServerMessage>) {
+/** What comes of asking about both ranges, or others, when the server says that and then falls silent. */
+const asked = Effect.fnUntraced(function* (answers: ReadonlyArray<ServerMessage>, about = ranges) {
   const said: Array<ClientMessage> = []
   const queue = yield* Queue.unbounded<ServerMessage>()
   yield* Queue.offerAll(queue, answers)
@@ -30,7 +30,7 @@ const asked = Effect.fnUntraced(function* (answers: ReadonlyArray<ServerMessage>
   const coarse = { size: 100_000, averageLog2: 16, key, groups: [], digest: ContentDigest.make("0".repeat(64)) }
   const send = (message: ClientMessage) => Effect.sync(() => void said.push(message))
   const { blocksOf } = Questions.make({ send }, coarse, Queue.take(queue))
-  return { lists: yield* blocksOf(ranges), said }
+  return { lists: yield* blocksOf(about), said }
 })
 
 const brokenBy = (answers: ReadonlyArray<ServerMessage>) =>
@@ -49,6 +49,26 @@ describe("questions about a signature", () => {
         assert.deepStrictEqual(lists, [first, second])
         assert.deepStrictEqual(said, [{ _tag: "NeedBlocks", ranges: packRanges(ranges) }])
       }
+    })
+  )
+
+  it.effect("are as few as a server answers: each about no more than a message may make it read", () =>
+    Effect.gen(function* () {
+      const half = blocksAskedBytesMax / 2
+      const [one, other, third] = [0, half, 2 * half].map((offset) => ({ offset, length: half }))
+      assert.isDefined(one)
+      assert.isDefined(other)
+      assert.isDefined(third)
+      const large = ({ length, offset }: { readonly length: number; readonly offset: number }) => [
+        { offset, length, digest }
+      ]
+      const answers = [part([...large(one), ...large(other)], true), part(large(third), true)]
+      const { lists, said } = yield* asked(answers, [one, other, third])
+      assert.deepStrictEqual(lists, [large(one), large(other), large(third)])
+      assert.deepStrictEqual(said, [
+        { _tag: "NeedBlocks", ranges: packRanges([one, other]) },
+        { _tag: "NeedBlocks", ranges: packRanges([third]) }
+      ])
     })
   )
 
