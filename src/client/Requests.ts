@@ -194,15 +194,15 @@ export const make = Effect.fnUntraced(function* (
   // still being written ends with the connection.
   const fail = (error: CommandError) =>
     Effect.suspend(() => {
-      over ??= error
-      return Effect.forEach(entries.values(), ({ answers }) => Queue.fail(answers, error), { discard: true })
-    }).pipe(
-      Effect.andThen(Deferred.fail(confirmed, error)),
-      Effect.andThen(Deferred.fail(ended, error)),
-      Effect.andThen(FiberSet.clear(sends)),
-      Effect.andThen(Effect.suspend(() => cut(parting.givenUp))),
-      Effect.uninterruptible
-    )
+      // Whatever the server says to our end, the end was ours.
+      const reason = (over ??= parting.closed ? closedHere : error)
+      return Effect.forEach(entries.values(), ({ answers }) => Queue.fail(answers, reason), { discard: true }).pipe(
+        Effect.andThen(Deferred.fail(confirmed, reason)),
+        Effect.andThen(Deferred.fail(ended, reason)),
+        Effect.andThen(FiberSet.clear(sends)),
+        Effect.andThen(Effect.suspend(() => cut(parting.givenUp)))
+      )
+    }).pipe(Effect.uninterruptible)
 
   const leave = (entry: Entry): void => {
     if (!entry.left) active -= 1
@@ -252,13 +252,13 @@ export const make = Effect.fnUntraced(function* (
   const close = Effect.suspend(() =>
     over === undefined
       ? Effect.andThen(
-          channel.end,
+          Effect.andThen(parting.close, channel.end),
           Effect.flatMap(quiet, (nothing) => (nothing ? Effect.void : Fiber.await(reader)))
         ).pipe(
           Effect.timeoutOrElse({ duration: goodbyeMillisecondsMax, orElse: parting.giveUp }),
           Effect.ignore,
           // Also for who waits no longer: nothing can be said behind our end.
-          Effect.ensuring(fail(lost("the session was closed")))
+          Effect.ensuring(fail(closedHere))
         )
       : Effect.void
   )
@@ -433,11 +433,18 @@ const serverEnded = "the server ended the session"
 
 /** How we leave; a server that is silent may still get what we have sent. */
 const makeParting = () => {
-  const parting = { givenUp: false, giveUp: () => Effect.sync(() => void (parting.givenUp = true)) }
+  const parting = {
+    closed: false,
+    close: Effect.sync(() => void (parting.closed = true)),
+    givenUp: false,
+    giveUp: () => Effect.sync(() => void (parting.givenUp = true))
+  }
   return parting
 }
 
 const lost = (reason: string): ConnectionLost => new ConnectionLost({ reason })
+
+const closedHere = lost("the session was closed")
 
 const closedBy = (reason: string): ConnectionLost => lost(`the server closed the session: ${printable(reason)}`)
 

@@ -5,7 +5,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, type Fiber, Layer, Redacted, Scheduler, Scope, Stream } from "effect"
 import { Socket } from "effect/socket"
-import type { CommandError } from "../../src/client/ClientError.ts"
+import { type CommandError, ConnectionLost } from "../../src/client/ClientError.ts"
 import type { Opaque } from "../../src/domain/channel/Opaque.ts"
 import type { Digest } from "../../src/domain/file/Digest.ts"
 import type { SourceShrank } from "../../src/domain/transfer/Outgoing.ts"
@@ -270,6 +270,22 @@ describe("a source that gives nothing more", () => {
         yield* longAfter
         const exit = running.pollUnsafe() ?? assert.fail("it waits on")
         assert.strictEqual((yield* exit)._tag, "ConnectionLost")
+      }).pipe(Effect.scoped, Effect.provide(layer({ files })))
+    )
+
+    it.effect(`${where} ends with the session that is closed here, which is what its command is told`, () =>
+      Effect.gen(function* () {
+        const { dial } = yield* MemoryNetwork
+        const session = yield* Client.connect({ server: "memory", dial, ...Fixture.ada })
+        const running = yield* Effect.forkChild(Effect.flip(work(session)))
+        yield* settle
+        assert.isUndefined(running.pollUnsafe())
+        yield* Effect.forkChild(session.close)
+        yield* longAfter
+        const exit = running.pollUnsafe() ?? assert.fail("it waits on")
+        const told = new ConnectionLost({ reason: "the session was closed" })
+        assert.deepStrictEqual(yield* exit, told)
+        assert.deepStrictEqual(yield* Effect.flip(session.describe(FileName.make("small"))), told)
       }).pipe(Effect.scoped, Effect.provide(layer({ files })))
     )
   }

@@ -135,5 +135,8 @@ const stop = (worker: threads.Worker, exit: Exit.Exit<unknown, OpaqueRejected>):
 export const layerFrom = (address: () => string): Layer.Layer<Opaque> =>
   layerStretchedBy((library) => makeStretcher(inPlace(library), address))
 
-/** OPAQUE with Argon2id stretched by Node, off the main thread. */
+/**
+ * OPAQUE with Argon2id stretched by Node, off the main thread. The worker imports the library by its name: a program
+ * that is bundled into one file, and runs without node_modules, uses `layerFrom`, or `Opaque.layer`.
+ */
 export const layer: Layer.Layer<Opaque> = layerFrom(() => import.meta.resolve("@serenity-kit/opaque"))
