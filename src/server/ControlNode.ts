@@ -62,7 +62,7 @@ const listening = Effect.fnUntraced(function* (state: string) {
     Effect.andThen(removeStale(path)),
     Effect.mapError((error) => cannotListen(path, platformWords(error)))
   )
-  const server = yield* Effect.mapError(NodeSocketServer.make({ path }), ({ reason }) =>
+  const server = yield* Effect.mapError(NodeSocketServer.make({ path, allowHalfOpen: true }), ({ reason }) =>
     cannotListen(path, systemWords(systemCode(reason.cause) ?? reason._tag))
   )
   yield* Effect.mapError(fs.chmod(path, 0o600), (error) => cannotListen(path, platformWords(error)))

@@ -7,6 +7,7 @@ import { connect as dial, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { spawnSync } from "node:child_process"
+import { text } from "node:stream/consumers"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Scope } from "effect"
@@ -357,6 +358,19 @@ describe("the Unix socket", () => {
       yield* Effect.promise(() => once(stopped, "readable"))
       yield* Scope.close(scope, Exit.void)
     }).pipe(Effect.provide(ServerStatus.layer))
+  )
+
+  onDisk("answers who has ended the own direction behind the question, however long that takes", (state) =>
+    Effect.gen(function* () {
+      // What is asked of the disk takes turns of the event loop, in which the end of the question comes.
+      const turn = Effect.callback<void>((resume) => void setImmediate(() => resume(Effect.void)))
+      const slow = Control.layer(Effect.as(Effect.repeat(turn, { times: 100 }), undefined))
+      yield* Layer.build(Layer.provide(ControlNode.listen(state), Layer.provide(slow, parts)))
+      const answerTo = (question: string) =>
+        Effect.promise(() => text(dial(join(state, "control", "socket")).end(question)))
+      assert.match(yield* answerTo(`{"_tag":"Status"}\n`), /^\{"_tag":"Status",.*\}\n$/)
+      assert.match(yield* answerTo(`{"_tag":"Status"}`), /^\{"_tag":"Failed","detail":"the connection .*\}\n$/)
+    })
   )
 
   onDisk("takes the place of one that a killed server has left", (state) =>
