@@ -4,7 +4,7 @@
  *
  * Never the command line: everybody on the machine can read that.
  */
-import { Effect, FileSystem, Redacted, Schema, Stream } from "effect"
+import { Deferred, Effect, FileSystem, Redacted, Schema, Stream } from "effect"
 import { ChildProcess, type ChildProcessSpawner } from "effect/process"
 import { concat, utf8Length } from "../domain/Bytes.ts"
 import type { Password } from "../domain/channel/Opaque.ts"
@@ -175,20 +175,20 @@ export const fromCommand = Effect.fnUntraced(function* (line: string) {
   const { code, text } = yield* Effect.scoped(
     Effect.gen(function* () {
       const running = yield* command
-      const parts: Array<Uint8Array> = []
-      let bytes = 0
-      yield* Stream.runForEach(running.stdout, (part) =>
-        Effect.sync(() => {
-          // Read to its end, so that the command can finish; kept only as far as a password goes.
-          if (bytes <= passwordBytesMax) parts.push(part)
-          bytes += part.length
-        })
-      )
       // It ran: who reads that it cannot looks in the wrong place.
-      const code = yield* Effect.mapError(running.exitCode, (error) =>
+      const ended = Effect.mapError(running.exitCode, (error) =>
         failed("was ended by a signal: run it by hand to see why", error)
       )
-      return { code, text: new TextDecoder().decode(concat(parts)) }
+      const begun = yield* Deferred.make<void>()
+      const line = makeFirstLine()
+      const read = Stream.runForEach(running.stdout, (part) =>
+        Effect.suspend(() => (line.add(part) ? Deferred.succeed(begun, undefined) : Effect.void))
+      )
+      // What it leaves behind may hold its output open for ever, and ends with it; a line without end is no password.
+      const enough = Effect.andThen(Deferred.await(begun), () => (line.isTooLong() ? Effect.succeed(0) : ended))
+      // Read to its end all the same, so that the command can finish.
+      const code = yield* Effect.raceFirst(Effect.andThen(read, ended), enough)
+      return { code, text: line.text() }
     })
   ).pipe(
     Effect.mapError((error) =>
@@ -200,6 +200,28 @@ export const fromCommand = Effect.fnUntraced(function* (line: string) {
   if (first === "") return yield* failed("printed no password in its first line")
   return yield* bounded(first, (why) => failed(`printed a first line of ${why}`))
 })
+
+/** Of what is printed the first line, kept only as far as a password goes. */
+const makeFirstLine = () => {
+  const parts: Array<Uint8Array> = []
+  let bytes = 0
+  let whole = false
+  return {
+    /** True when nothing that may still come changes it, or that it is too long. */
+    add: (part: Uint8Array): boolean => {
+      if (bytes <= passwordBytesMax + lineEndBytes) parts.push(part)
+      bytes += part.length
+      whole ||= part.includes(lineFeed)
+      return whole || bytes > passwordBytesMax + lineEndBytes
+    },
+    isTooLong: () => !whole && bytes > passwordBytesMax + lineEndBytes,
+    text: () => new TextDecoder().decode(concat(parts))
+  }
+}
+
+const lineFeed = 10
+/** A line feed, and a carriage return before it. */
+const lineEndBytes = 2
 
 const fileRefused = (path: string) => (why: string, cause?: unknown) =>
   new NoPassword({

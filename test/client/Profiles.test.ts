@@ -526,6 +526,20 @@ describe("where the password comes from", () => {
     }).pipe(Effect.provide(services))
   )
 
+  it.live("a command that has ended is not waited for again, though what it has left holds its output", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(yield* given({ command: `sh -c 'sleep 1000 & printf "one\\ntwo"'` }), "one")
+      assert.include(yield* refusal({ command: `sh -c 'sleep 1000 & echo one; exit 3'` }), "'sh' failed with code 3")
+    }).pipe(Effect.provide(services))
+  )
+
+  it.live("a command whose first line never ends is given up", () =>
+    Effect.gen(function* () {
+      const more = "printed a first line of more than"
+      assert.include(yield* refusal({ command: "cat /dev/zero" }), more)
+    }).pipe(Effect.provide(services))
+  )
+
   it.effect("the public password serves on loopback, and is never one to keep", () =>
     Effect.gen(function* () {
       const local = { server: { host: "127.0.0.1", port: 1 }, user: PasswordSource.publicUser }
