@@ -8,6 +8,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { spawnSync } from "node:child_process"
 import { text } from "node:stream/consumers"
+import { setImmediate as immediately } from "node:timers/promises"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Scope } from "effect"
@@ -363,7 +364,7 @@ describe("the Unix socket", () => {
   onDisk("answers who has ended the own direction behind the question, however long that takes", (state) =>
     Effect.gen(function* () {
       // What is asked of the disk takes turns of the event loop, in which the end of the question comes.
-      const turn = Effect.callback<void>((resume) => void setImmediate(() => resume(Effect.void)))
+      const turn = Effect.promise(() => immediately())
       const slow = Control.layer(Effect.as(Effect.repeat(turn, { times: 100 }), undefined))
       yield* Layer.build(Layer.provide(ControlNode.listen(state), Layer.provide(slow, parts)))
       const answerTo = (question: string) =>
