@@ -67,3 +67,15 @@ const missingCommand = ({ commandPath, helpDoc }: CliOutput.Presenter.Help): str
   const below = (helpDoc.subcommands ?? []).flatMap(({ commands }) => commands.map(({ name }) => name))
   return `say what to do: ${commandPath.slice(1).join(" ")} ${below.join(", ")}`
 }
+
+/**
+ * What is said of `-dash`, which the parser takes letter by letter: an `h` or `v` in it would ask for help or for the
+ * version, the command would not be run, and its code would be 0. Undefined where no argument is so.
+ */
+export const askedWithin = (args: ReadonlyArray<string>): string | undefined => {
+  const end = args.indexOf("--")
+  const found = args.slice(0, end < 0 ? args.length : end).find((arg) => /^-(?!-)[^=]*[hv]/.test(arg) && arg.length > 2)
+  return found === undefined
+    ? undefined
+    : `'${oneLine(found)}' is no flag: a name that begins with '-' stands behind '--', or behind a flag and '='`
+}

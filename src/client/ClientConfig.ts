@@ -39,6 +39,12 @@ export const refusePasswords = (args: ReadonlyArray<string>): Effect.Effect<void
     ? Effect.fail(wrong(new ServerAddress.UrlRefused({ because: "password" })))
     : Effect.void
 
+/** What only looks as if it asked for help is refused: it is some file's name. */
+export const refuseClusters = (args: ReadonlyArray<string>): Effect.Effect<void, WrongUsage> => {
+  const detail = wrongUsage.askedWithin(args)
+  return detail === undefined ? Effect.void : Effect.fail(new WrongUsage({ detail }))
+}
+
 const defaultServer = "127.0.0.1:8080"
 
 const rate = (name: string, does: string) =>

@@ -235,9 +235,10 @@ const passwd = Command.make("passwd", ClientConfig.newPassword, ({ newPasswordFi
   Effect.flatMap(root, (flags) => {
     const newFile = Option.getOrUndefined(newPasswordFile)
     const change = Effect.flatMap(OwnPassword, (own) => own.change({ ...options, newFile, confirm: false }))
-    const both = "--generate makes a password, and --new-password-file has one: give one"
+    const refused = (detail: string) => Effect.fail(new ClientConfig.WrongUsage({ detail }))
+    if (newFile === "") return refused("--new-password-file takes a path, and '' is none")
     return newFile !== undefined && options.generate
-      ? Effect.fail(new ClientConfig.WrongUsage({ detail: both }))
+      ? refused("--generate makes a password, and --new-password-file has one: give one")
       : running(flags, change, prefix)
   })
 ).pipe(

@@ -155,6 +155,7 @@ const platform = Layer.mergeAll(
 turn.pipe(
   Effect.andThen(Effect.flatMap(Stdio.Stdio, ({ args }) => args)),
   Effect.tap(ClientConfig.refusePasswords),
+  Effect.tap(ClientConfig.refuseClusters),
   Effect.flatMap((args) => manual.meant(context, args)),
   Effect.flatMap(Command.runWith(command, { version })),
   // What could not be written is told a turn later.

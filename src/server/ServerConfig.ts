@@ -58,6 +58,12 @@ const own = Object.fromEntries(
   )
 )
 
+/** What only looks as if it asked for help is refused: it is some file's name. */
+export const refuseClusters = (args: ReadonlyArray<string>): Effect.Effect<void, WrongUsage> => {
+  const detail = wrongUsage.askedWithin(args)
+  return detail === undefined ? Effect.void : Effect.fail(new WrongUsage({ detail }))
+}
+
 /** Not `Flag.KeyValuePair`, which takes no value that is empty: an empty list is one. */
 const pair = (text: string): Option.Option<readonly [string, string]> => {
   const end = text.indexOf("=")

@@ -348,6 +348,7 @@ const unlessUnwritten = Effect.andThen(
 )
 
 Effect.flatMap(Stdio.Stdio, ({ args }) => args).pipe(
+  Effect.tap(ServerConfig.refuseClusters),
   Effect.flatMap((args) => manual.meant({ command, version, builtIns }, args)),
   Effect.flatMap(Command.runWith(command, { version })),
   Effect.andThen(unlessUnwritten),

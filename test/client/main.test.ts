@@ -411,11 +411,29 @@ describe("one call", () => {
       [["upload", "x", "--dry-run", "--include=*"], `of folders alone, which take -r: --dry-run, --include ${usage}`],
       [["--password-file=", "fetch"], `--password-file takes a path, and '' is none ${usage}`],
       [["profile", "add", "p", "h", "--password-file", ""], `--password-file takes a path, and '' is none ${usage}`],
-      [["--password-command", "", "fetch"], `--password-command takes a command, and '' is none ${usage}`]
+      [["--password-command", "", "fetch"], `--password-command takes a command, and '' is none ${usage}`],
+      [["passwd", "--new-password-file", ""], `--new-password-file takes a path, and '' is none ${usage}`]
     ] as const
     for (const [args, text] of cases) {
       assert.deepStrictEqual(await plain([...args]), { code: 2, stdout: "", stderr: `paradrop: ${text}` })
     }
+  })
+
+  it("a name that begins with - and has h or v in it asks for no help: code 0 would say that all was done", async () => {
+    const why = "is no flag: a name that begins with '-' stands behind '--', or behind a flag and '='"
+    const cases = [
+      ["download", "-dash"],
+      ["upload", "-dash"],
+      ["upload", "x", "--as", "-dash"],
+      ["upload", "-dash", "--", "-h"]
+    ]
+    for (const args of cases) {
+      const stderr = `paradrop: '-dash' ${why} (paradrop --help shows the usage)\n`
+      assert.deepStrictEqual(await plain(args), { code: 2, stdout: "", stderr })
+    }
+    const [short, operand] = await Promise.all([plain(["upload", "-h"]), plain(["upload", "--", "-dash"])])
+    assert.deepStrictEqual([short.code, short.stderr], [0, ""])
+    assert.include(operand.stderr, "could not find the file in clientSide to upload: -dash")
   })
 
   it("a password in an address is refused wherever it stands, and not repeated", async () => {

@@ -486,6 +486,8 @@ describe("not starting", () => {
       ["user", "add", "Ada!"],
       ["user"],
       ["user", "list", "--bad"],
+      // The h in it would ask for help, with code 0.
+      ["user", "add", "-bach"],
       ["usr"]
     ]
     const ended = await Promise.all(wrong.map((args) => run(args)))
