@@ -14,6 +14,8 @@ export interface Change {
   readonly user: UserName
   readonly current: Password
   readonly next: Password
+  /** Run when the server would change it, right before it is asked to: by then nothing has changed. */
+  readonly finishing?: Effect.Effect<void>
 }
 
 const isStretchingId = Schema.is(StretchingId)
@@ -21,7 +23,7 @@ const isStretchingId = Schema.is(StretchingId)
 /** Changes it; `RequestRefused` with `incorrect` when the present one is another. Weakness is not asked. */
 export const change = Effect.fnUntraced(function* (
   requests: Requests,
-  { current, next, user }: Change
+  { current, finishing, next, user }: Change
 ): Effect.fn.Return<void, CommandError, Opaque> {
   const opaque = yield* Opaque
   const incorrect = () => Answers.refused(user, { reason: "incorrect" })
@@ -42,6 +44,7 @@ export const change = Effect.fnUntraced(function* (
         opaque.finishRegistration(registration.state, response, { user, password: next, stretching }),
         incorrect
       )
+      if (finishing !== undefined) yield* finishing
       yield* request.send({ _tag: "PasswordFinish", ke3, record: Redacted.value(record) })
       yield* Answers.expect(yield* Answers.next(request, user), "PasswordChanged")
     })

@@ -82,13 +82,18 @@ const change = Effect.fnUntraced(function* (credentials: Credentials, options: P
   // Whoever answers takes their time: the session may have ended meanwhile, and the next may need another password.
   const session = yield* sessions.session
   const current = asks ? present : (credentials.current() ?? present)
-  const changing = session.changePassword({ user, current, next })
   const { note } = yield* Reporter
-  const show = yield* options.generate ? showing(user, next) : Effect.succeed(Effect.void)
-  yield* Effect.onError(changing, unlessRefused(show))
+  const shower = yield* showing
+  let show: Effect.Effect<void> | undefined
+  // What is refused before, as by the public account, was never to be anybody's password.
+  const finishing = Effect.suspend(() => (options.generate ? shower(user, next) : Effect.succeed(Effect.void))).pipe(
+    Effect.map((then) => void (show = then))
+  )
+  const changing = session.changePassword({ user, current, next, finishing })
+  yield* Effect.onError(changing, (cause) => (show === undefined ? Effect.void : unlessRefused(show)(cause)))
   credentials.changed(next)
   yield* note("the password is changed", "good")
-  yield* show
+  if (show !== undefined) yield* show
 })
 
 /** The server may have changed it and not said so: then nobody could log in who has not seen it, or tries the old. */
@@ -103,14 +108,19 @@ const unlessRefused = (show: Effect.Effect<void>) => (cause: Cause.Cause<Command
 const changedNothing = ({ reason }: RequestRefused): boolean => reason !== "store-failed"
 
 /** What is to be done once it works: a password that a person is shown without a word of doubt is one that does. */
-const showing = Effect.fnUntraced(function* (user: UserName, password: Password) {
-  const { note, passwordMade } = yield* Reporter
-  if ((yield* Screen).out.columns() !== undefined) return passwordMade(user, password)
-  // A file or a pipe has it before: what cannot be written there must not become the password, nobody would know it.
-  yield* passwordMade(user, password)
-  // Whatever reads standard output in the place of a person gets nothing beside the password.
-  return note(`new password of '${user}', shown this once, is on standard output`)
-})
+const showing = Effect.map(
+  Effect.all([Reporter, Screen]),
+  ([{ note, passwordMade }, { out }]) =>
+    (user: UserName, password: Password): Effect.Effect<Effect.Effect<void>> =>
+      out.columns() !== undefined
+        ? Effect.succeed(passwordMade(user, password))
+        : // A file or a pipe has it before: what cannot be written there must not become it, nobody would know it.
+          // Whatever reads standard output in the place of a person gets nothing beside the password.
+          Effect.as(
+            passwordMade(user, password),
+            note(`new password of '${user}', shown this once, is on standard output`)
+          )
+)
 
 const newPassword = Effect.fnUntraced(function* (user: UserName, options: PasswordOptions) {
   const { allowWeak, generate, newFile } = options

@@ -198,13 +198,30 @@ describe("paradrop passwd", () => {
       assert.deepStrictEqual(
         ends,
         new Set([
-          "changed false, told false, doubted true",
+          // Cut before the server was asked to change it: nothing can have changed.
+          "changed false, told false, doubted false",
           "changed true, told false, doubted true",
           "changed true, told true, doubted false"
         ])
       )
     })
   )
+
+  const nobodys = Layer.effect(
+    Accounts,
+    Effect.map(Accounts, (accounts) => ({ ...accounts, list: Effect.succeed([]) }))
+  ).pipe(Layer.provide(Fixture.accounts))
+  for (const columns of [undefined, 80]) {
+    const refused = world({ interactive: false }, columns, ReporterText.layer, {}, networkOf(nobodys))
+    it.effect(`--generate prints none where none can be set, as for the public account: columns ${columns}`, () =>
+      Effect.gen(function* () {
+        assert.isFalse(yield* change({ generate: true }))
+        assert.strictEqual(refused.written.out, "")
+        assert.match(refused.written.err, /^the password of 'ada' cannot be changed: [^\n]*\n$/)
+        assert.isTrue(yield* canLogIn(present))
+      }).pipe(Effect.provide(refused.layer))
+    )
+  }
 
   const fromFile = world({ interactive: false })
   for (const confirm of [false, true]) {
