@@ -75,12 +75,8 @@ export const run = Effect.fnUntraced(function* (
   const state: State = { place: "", keeping: interactive }
   let succeeded = start === "" || (yield* changePlace(state, start)) === "done"
   const completer = yield* Effect.map(
-    Effect.context<LocalFiles>(),
-    (context) => (line: string) =>
-      complete(line).pipe(
-        Effect.provideService(Sessions, SessionWithin.sessions(sessions, state.place)),
-        Effect.provideContext(context)
-      )
+    Effect.context<LocalFiles | Sessions>(),
+    (context) => (line: string) => Effect.provideContext(complete(line, state.place), context)
   )
   while (true) {
     const line = yield* lines.line(prompt(state.place), completer)

@@ -39,6 +39,12 @@ const walked = (place: Place, text: string, onTop?: () => void): ReadonlyArray<s
   return parts
 }
 
+/** The folder that the beginning of a name leads to; undefined above the top, where no name is. */
+export const folderOf = (place: Place, text: string): Place | undefined => {
+  const folder = named(place, text)
+  return folder.startsWith("../") ? undefined : folder
+}
+
 /** The rule that keeps files from being there; undefined when there can be some. */
 export const refused = (place: Place): FileName.NameRule | undefined =>
   place === "" ? undefined : FileName.brokenRule(place)
@@ -61,7 +67,8 @@ export const placed = (place: Place, command: Command): Placed => {
 /** A pattern that is said from the top: as one part alone it would fit in every folder. */
 const atTop = (pattern: string): string => (pattern === "" || pattern.includes("/") ? pattern : `/${pattern}`)
 
-const leaves = (name: string): boolean =>
+/** Whether a name is not said from where a person stands. */
+export const leaves = (name: string): boolean =>
   name.startsWith("/") || name.split("/").some((part) => part === "." || part === "..")
 
 const namesOf = (command: Command): ReadonlyArray<string> => {

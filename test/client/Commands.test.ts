@@ -796,4 +796,27 @@ describe("completion", () => {
       }).pipe(Effect.provide(fake({ fetch: Stream.fromIterable(names) }, { out: "", err: "" })))
     )
   }
+
+  const placed: ReadonlyArray<readonly [place: string, line: string, typed: string, offers: ReadonlyArray<string>]> = [
+    ["", "download /d", "/d", ["/docs/"]],
+    ["", "download /docs/t", "/docs/t", ["/docs/two "]],
+    ["", "fetch ./a", "./a", ["./a\\ b.txt ", "./ab.txt "]],
+    ["", "fetch ../d", "../d", []],
+    ["", "cd ..", "..", []],
+    ["docs", "download o", "o", ["one "]],
+    ["docs", "download /", "/", ["/a\\ b.txt ", "/ab.txt ", "/docs/", "/it\\'s "]],
+    ["docs", "download ..", "..", ["../"]],
+    ["docs", "cd ../d", "../d", ["../docs/"]],
+    ["docs", "download '../a", "'../a", ["'../a b.txt' ", "'../ab.txt' "]],
+    ["docs", "fetch ../docs/../docs/o", "../docs/../docs/o", ["../docs/../docs/one "]],
+    ["docs", "fetch ../../a", "../../a", []]
+  ]
+  for (const [place, line, typed, offers] of placed) {
+    it.effect(`'${line}' in '/${place}'`, () =>
+      Effect.gen(function* () {
+        yield* Sessions.use(({ session }) => session)
+        assert.deepStrictEqual(yield* complete(line, place), { typed, offers })
+      }).pipe(Effect.provide(fake({ fetch: Stream.fromIterable(names) }, { out: "", err: "" })))
+    )
+  }
 })
