@@ -345,6 +345,7 @@ const localAdvice: Record<string, string> = {
   "taken-over": ": what it had received is gone: another download goes on with it, or its folder was removed",
   "folder-moved":
     ": its folder was moved or removed meanwhile, and what had come went with it; look for it, and run it again",
+  "a-folder": ": it is a folder, and one file is compared with one; name the file in it",
   "one-file": ": --expect speaks of one file, and several are meant; nothing was sent",
   "several-files": ": several files need an existing folder to go to",
   "source-changed": ": it changed while it was sent; send it again",

@@ -161,7 +161,7 @@ const sends = Effect.fnUntraced(function* (
 ): Effect.fn.Return<boolean, Exclude<NoSession, Batch.FileError>, Services> {
   const { command } = sending
   const files = yield* LocalFiles
-  const { found, failed } = yield* meant(command, paths)
+  const { found, failed } = yield* meant(command, [...new Set(paths)])
   const [only] = found
   if (only === undefined) return failed === 0
   if (found.length === 1) {
@@ -195,7 +195,9 @@ const meant = Effect.fnUntraced(function* (command: TransferCommand, paths: Read
   const failed = all.flatMap((one) => one.failed)
   for (const { error, path } of failed) yield* reporter.failed({ command, name: path, error })
   for (const { kind, path } of all.flatMap((one) => one.leftOut)) yield* reporter.leftOut({ command, path, kind })
-  return { found: all.flatMap(({ files }) => files), failed: failed.length }
+  // What is named twice, as by itself and by a pattern, is meant once.
+  const found = new Map(all.flatMap(({ files }) => files).map((one) => [Selection.spelt(one.path), one]))
+  return { found: [...found.values()], failed: failed.length }
 })
 
 /** Fails for a file whose name is another one's too. */
@@ -207,11 +209,12 @@ const apart = (name: string, other: string | undefined): Effect.Effect<void, Nam
 // -----------------------------------------------------------------------------
 
 const downloads = Effect.fnUntraced(function* (
-  texts: ReadonlyArray<string>,
+  said: ReadonlyArray<string>,
   to: string | undefined
 ): Effect.fn.Return<boolean, NoSession, Scope.Scope | Services> {
   const files = yield* LocalFiles
   const reporter = yield* Reporter
+  const texts = [...new Set(said)]
   const target = yield* Effect.result(to === undefined ? Effect.undefined : files.look(to))
   const intoFolder = Result.isSuccess(target) && target.success?.kind === "folder"
   const placeOf = (base: string) => placeAt(files, to === undefined ? base : intoFolder ? files.join(to, base) : to)
@@ -252,7 +255,8 @@ const downloads = Effect.fnUntraced(function* (
 /** Sizes first: the local file is read only when they are equal. */
 const verify = Effect.fnUntraced(function* (text: string, path: string) {
   const reporter = yield* Reporter
-  const source = yield* Transfer.openSource(placeAt(yield* LocalFiles, path), "verify")
+  const opened = Transfer.openSource(placeAt(yield* LocalFiles, path), "verify")
+  const source = yield* Effect.mapError(opened, foundLocalFolder)
   const name = yield* FileName.parse(text)
   const { digest, size } = yield* Reconnect.persistently((session) => session.describe(name))
   const server = { size, digest }
@@ -269,6 +273,12 @@ const verify = Effect.fnUntraced(function* (text: string, path: string) {
 // -----------------------------------------------------------------------------
 // Names
 // -----------------------------------------------------------------------------
+
+/** A folder is no file to compare, and `-r` is no way out. */
+const foundLocalFolder = <E>(error: E): E | LocalFileFailed =>
+  error instanceof LocalFileFailed && error.code === "EISDIR"
+    ? new LocalFileFailed({ path: error.path, operation: error.operation, code: "a-folder" })
+    : error
 
 const remove = Effect.fnUntraced(function* (text: string, expect: ContentDigest | undefined) {
   const name = yield* FileName.parse(text)

@@ -50,6 +50,12 @@ export const meant = Effect.fnUntraced(function* (
   return found.files.length + found.failed.length > 0 ? found : { ...itself, leftOut: found.leftOut }
 })
 
+/**
+ * One spelling for the ways in which a path can be written with `.` and `/` before its last part: what is named twice is
+ * meant once. Where `..`, links and an absolute path lead is not looked at.
+ */
+export const spelt = (path: string): string => path.replace(/\/(?:\.?\/)+/g, "/").replace(/^(?:\.\/)+(?=.)/, "")
+
 const fitting = Effect.fnUntraced(function* (
   pattern: string,
   folders: boolean

@@ -184,7 +184,7 @@ export const local = Effect.fnUntraced(function* <R = never>(
     for (const { error, path } of unread) yield* fail(path, error)
     for (const { kind, path } of leftOut) yield* told(reporter.leftOut({ command, path, kind }))
     for (const { path } of named) {
-      const plain = path.replace(/(?<=.)\/+$/, "")
+      const plain = Selection.spelt(path).replace(/(?<=.)\/+$/, "")
       if (!seen.has(plain)) yield* Effect.catch(one(path), (error) => fail(path, error))
       seen.add(plain)
     }
@@ -244,7 +244,7 @@ export const remote = Effect.fnUntraced(function* (
     }
     found.push({ name, remote, size, modified, ...mayRun(executable) })
   }
-  for (const text of texts) {
+  for (const text of new Set(texts)) {
     if (text === "") {
       yield* fail(text, new FileName.NameRefused({ name: text, rule: "empty" }))
       continue

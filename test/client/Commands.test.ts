@@ -393,6 +393,27 @@ describe("commands", () => {
     }).pipe(Effect.provide(colliding.layer))
   )
 
+  const twice = world()
+  it.effect("what is named twice is meant once, and a pattern that nothing fits is told once", () =>
+    Effect.gen(function* () {
+      yield* place("dir/a", "1")
+      yield* place("dir/b", "2")
+      assert.isTrue(yield* upload(["dir/a", "./dir//a", "dir/./a"]))
+      assert.match(taken(twice.here).out, /^File 'a' uploaded successfully\.[^\n]*\n$/)
+      assert.isTrue(yield* upload(["dir/*", "dir/b"]))
+      assert.deepStrictEqual(taken(twice.here).out.match(/^File '.'/gm), ["File 'a'", "File 'b'"])
+      assert.isFalse(yield* upload(["z*", "z*"]))
+      const missing = "paradrop: could not find the file in clientSide to upload: z*\n"
+      assert.strictEqual(taken(twice.here).err, missing)
+      assert.isFalse(yield* download(["z*", "z*"]))
+      const none = "paradrop: z*: the server does not have a file that fits: 'fetch' shows what it has\n"
+      assert.strictEqual(taken(twice.here).err, none)
+      assert.isFalse(yield* Commands.run({ _tag: "Verify", name: "a", file: "dir" }))
+      const folder = "it is a folder, and one file is compared with one; name the file in it"
+      assert.strictEqual(taken(twice.here).err, `paradrop: a: cannot read dir (a-folder): ${folder}\n`)
+    }).pipe(Effect.provide(twice.layer))
+  )
+
   const updated = world()
   it.effect("several files are brought up to date together, by the rules of one", () =>
     Effect.gen(function* () {

@@ -233,6 +233,17 @@ describe("upload -r", () => {
     }).pipe(Effect.provide(layer))
   )
 
+  const written = world({})
+  it.effect("a folder that is named in several ways is one, and its content is another", () =>
+    Effect.gen(function* () {
+      yield* here({ "photos/a": "1", "x/photos/b": "2" })
+      assert.isTrue(yield* upload(["photos", "./photos", "photos//", "././photos/"]))
+      assert.deepStrictEqual(summary(written.told()), { files: 1, equal: 0, removed: 0, failed: 0 })
+      assert.isTrue(yield* upload(["./x", "x/.", "x"]))
+      assert.deepStrictEqual(about(written.told(), "uploaded").toSorted(), ["photos/b", "x/photos/b"])
+    }).pipe(Effect.provide(written.layer))
+  )
+
   const other = world({ "photos/CASE": "server's", keep: "server's" })
   it.effect("what cannot be is told with its rule before anything is sent, what the server has is refused by it", () =>
     Effect.gen(function* () {
