@@ -45,6 +45,12 @@ export const refuseClusters = (args: ReadonlyArray<string>): Effect.Effect<void,
   return detail === undefined ? Effect.void : Effect.fail(new WrongUsage({ detail }))
 }
 
+/** An empty pattern is a script's variable that was not set: it does not mean everything. */
+export const notEmpty = (pattern: Option.Option<string>): Effect.Effect<void, WrongUsage> =>
+  Option.contains(pattern, "")
+    ? Effect.fail(new WrongUsage({ detail: "fetch takes a pattern, and '' is none: without one it lists all files" }))
+    : Effect.void
+
 const defaultServer = "127.0.0.1:8080"
 
 const rate = (name: string, does: string) =>

@@ -224,7 +224,7 @@ export class SourceMissing extends Schema.TaggedError<SourceMissing>()("SourceMi
   command: Schema.Literals(["upload", "parallelize", "verify"])
 }) {
   override get message(): string {
-    return `could not find the file in clientSide to ${this.command}: ${this.path}`
+    return `could not find the file in clientSide to ${this.command}: ${this.path === "" ? "''" : this.path}`
   }
 }
 

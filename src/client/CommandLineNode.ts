@@ -134,10 +134,12 @@ const fetch = Command.make(
   "fetch",
   { pattern, digest, watch: ClientConfig.watchListing },
   ({ digest, pattern, watch }) =>
-    Effect.flatMap(parseName(pattern, { nameless: true }), ({ name, named }) =>
-      watch
-        ? Effect.flatMap(root, (flags) => running(flags, Watching.fetch(name, digest), prefix, named))
-        : once({ _tag: "Fetch", pattern: name, digests: digest }, named)
+    Effect.flatMap(
+      Effect.andThen(ClientConfig.notEmpty(pattern), parseName(pattern, { nameless: true })),
+      ({ name, named }) =>
+        watch
+          ? Effect.flatMap(root, (flags) => running(flags, Watching.fetch(name, digest), prefix, named))
+          : once({ _tag: "Fetch", pattern: name, digests: digest }, named)
     )
 ).pipe(
   Command.withDescription("List the server's files"),

@@ -79,7 +79,9 @@ export const shared = {
   ),
   set: Flag.String("set").pipe(
     Flag.withMetavar("KEY=VALUE"),
-    Flag.withDescription("any setting, as in limits.sessions=64; 'config default' shows all"),
+    Flag.withDescription(
+      "any setting, as in limits.sessions=64; 'config default' shows all; of one given twice the last counts"
+    ),
     Flag.filterMap(pair, () => "KEY=VALUE, as in limits.sessions=64"),
     Flag.atLeast(0),
     Flag.map((pairs): Said["set"] => Object.fromEntries(pairs))

@@ -412,6 +412,8 @@ describe("one call", () => {
       [["--password-file=", "fetch"], `--password-file takes a path, and '' is none ${usage}`],
       [["profile", "add", "p", "h", "--password-file", ""], `--password-file takes a path, and '' is none ${usage}`],
       [["--password-command", "", "fetch"], `--password-command takes a command, and '' is none ${usage}`],
+      [["fetch", ""], `fetch takes a pattern, and '' is none: without one it lists all files ${usage}`],
+      [["fetch", "--watch", ""], `fetch takes a pattern, and '' is none: without one it lists all files ${usage}`],
       [["passwd", "--new-password-file", ""], `--new-password-file takes a path, and '' is none ${usage}`]
     ] as const
     for (const [args, text] of cases) {

@@ -340,6 +340,8 @@ describe("a failure's advice", () => {
   )
 
   it("is another name for a file where another has its folder, which no spelling mends", () => {
+    const empty = new SourceMissing({ path: "", command: "upload" })
+    assert.strictEqual(empty.message, "could not find the file in clientSide to upload: ''")
     const said = (name: string, other: string) => new NamesCollide({ name, other }).message
     assert.strictEqual(said("a/b", "a"), "'a/b' needs a folder where 'a' is a file: give one of them another name")
     assert.strictEqual(said("a", "a"), "two files would be 'a', or a file and a folder: give one of them another name")
