@@ -51,8 +51,8 @@ export const meant = Effect.fnUntraced(function* (
 })
 
 /**
- * One spelling for the ways in which a path can be written with `.` and `/` before its last part: what is named twice is
- * meant once. Where `..`, links and an absolute path lead is not looked at.
+ * One spelling for the ways in which a path can be written with `.` and `/` before its last part. Where `..`, links
+ * and an absolute path lead is not looked at.
  */
 export const spelt = (path: string): string => path.replace(/\/(?:\.?\/)+/g, "/").replace(/^(?:\.\/)+(?=.)/, "")
 
