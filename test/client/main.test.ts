@@ -421,7 +421,7 @@ describe("one call", () => {
     }
   })
 
-  it("a name that begins with - and has h or v in it asks for no help, whose code 0 says that all was done", async () => {
+  it("a name that begins with - and has h or v in it asks for no help, which would end with 0", async () => {
     const why = "is no flag: a name that begins with '-' stands behind '--', or behind a flag and '='"
     const cases = [
       ["download", "-dash"],
