@@ -56,6 +56,13 @@ class PasswordsDiffer extends Schema.TaggedError<PasswordsDiffer>()("PasswordsDi
   }
 }
 
+/** Nobody would know the new one. */
+class PasswordUnseen extends Schema.TaggedError<PasswordUnseen>()("PasswordUnseen", {}) {
+  override get message(): string {
+    return "nothing keeps standard output, and nobody would see the new password: nothing was changed, do not close it"
+  }
+}
+
 /** Logs in, asks, changes. False when it was refused, which has then been reported. */
 const run = (credentials: Credentials, options: PasswordOptions): Effect.Effect<boolean, NoSession, Services> =>
   change(credentials, options).pipe(
@@ -66,10 +73,10 @@ const run = (credentials: Credentials, options: PasswordOptions): Effect.Effect<
     )
   )
 
-type Refused = PasswordRule.PasswordRefused | PasswordsDiffer
+type Refused = PasswordRule.PasswordRefused | PasswordsDiffer | PasswordUnseen
 
 const isRefused = (error: NoSession | Refused): error is Refused =>
-  error._tag === "PasswordRefused" || error._tag === "PasswordsDiffer"
+  error._tag === "PasswordRefused" || error._tag === "PasswordsDiffer" || error._tag === "PasswordUnseen"
 
 const change = Effect.fnUntraced(function* (credentials: Credentials, options: PasswordOptions) {
   const { user } = credentials
@@ -124,6 +131,7 @@ const showing = Effect.map(
 
 const newPassword = Effect.fnUntraced(function* (user: UserName, options: PasswordOptions) {
   const { allowWeak, generate, newFile } = options
+  if (generate && (yield* Screen).out.isLost?.() === true) return yield* new PasswordUnseen()
   if (generate) return yield* PasswordRule.generated
   if (newFile !== undefined) return yield* checked(yield* PasswordSource.fromFile(newFile), allowWeak)
   const next = yield* checked(yield* ask(`New password of '${user}': `), allowWeak)

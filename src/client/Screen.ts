@@ -14,6 +14,8 @@ export interface Output {
   readonly colours: boolean
   /** columns of the terminal; undefined when it is none, or one on which nothing can be drawn again */
   readonly columns: () => number | undefined
+  /** whether all that is written there is lost, as where the system keeps nothing; without it: it is not */
+  readonly isLost?: () => boolean
 }
 
 /** Port: the two streams that a person or a script reads. What is written has passed `printable`. Never fails. */
@@ -31,12 +33,14 @@ export class Screen extends Context.Service<
     readonly written: { out: string; err: string }
     readonly columns?: number
     readonly colours?: boolean
+    readonly isLost?: boolean
   }): Layer.Layer<Screen> => {
-    const { colours = false, columns, written } = options
+    const { colours = false, columns, isLost = false, written } = options
     const output = (name: "err" | "out"): Output => ({
       write: (text) => Effect.sync(() => void (written[name] += text)),
       colours,
-      columns: () => columns
+      columns: () => columns,
+      isLost: () => isLost
     })
     return Layer.succeed(Screen, Screen.of({ out: output("out"), err: output("err") }))
   }

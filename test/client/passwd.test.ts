@@ -43,7 +43,8 @@ const world = (
   reporter: typeof ReporterText.layer = ReporterText.layer,
   reads: FaultySocket.Faults = {},
   server = network,
-  editor = LineEditor.layerScripted(script)
+  editor = LineEditor.layerScripted(script),
+  isLost = false
 ) => {
   const written = { out: "", err: "" }
   let known: Password = Fixture.ada.password
@@ -64,7 +65,7 @@ const world = (
   }
   const layer = OwnPassword.layer(credentials).pipe(
     Layer.provideMerge(Layer.mergeAll(sessions, LocalFilesMemory.layer({}), reporter(""))),
-    Layer.provideMerge(Screen.layerMemory({ written, ...(columns !== undefined && { columns }) })),
+    Layer.provideMerge(Screen.layerMemory({ written, isLost, ...(columns !== undefined && { columns }) })),
     Layer.provideMerge(editor),
     Layer.provideMerge(Layer.merge(NodeFileSystem.layer, PipesNode.layer)),
     Layer.provideMerge(server)
@@ -222,6 +223,16 @@ describe("paradrop passwd", () => {
       }).pipe(Effect.provide(refused.layer))
     )
   }
+
+  const lost = world({}, undefined, ReporterText.layer, {}, network, undefined, true)
+  it.effect("--generate changes nothing where all that is printed is lost", () =>
+    Effect.gen(function* () {
+      assert.isFalse(yield* change({ generate: true }))
+      assert.match(lost.written.err, /^nothing keeps standard output, and nobody would see the new password: /)
+      assert.strictEqual(lost.written.out, "")
+      assert.isTrue(yield* canLogIn(present))
+    }).pipe(Effect.provide(lost.layer))
+  )
 
   const fromFile = world({ interactive: false })
   for (const confirm of [false, true]) {
