@@ -145,6 +145,9 @@ export const pieceBytesMin = 32 * 1024
 /** A piece is what takes about so long, between half and twice of it: a bar that moves some times each second. */
 export const pieceMilliseconds = 250
 
+/** What a system may take before the first of it leaves, bytes, on a slow way: Linux up to 4 MiB. */
+export const systemBytesMax = 8 * 1024 * 1024
+
 /** Answers about what has arrived that a client waits for at once: the system's buffers in small pieces. */
 export const arrivalsAskedMax = 64
 

@@ -206,6 +206,7 @@ const paths: Record<string, Path> = {
   "a block of a download": {
     prepare: (session, count) => session.upload(big, blocks(count)),
     run: (session) => session.download(big, () => Effect.succeed(Fixture.sink())),
+    beyond: 8,
     bounds: { records: 1, socketWrites: 1, diskOperations: 0.5, steps: 122, copied: 545_000 }
   },
   "a byte that differs in a file of which there is an older one": {

@@ -3,7 +3,7 @@
  * is lost. On a slow way that is little, so that something moves a few times each second.
  */
 import { Effect } from "effect"
-import { contentBlockBytes, pieceBytesMin, pieceMilliseconds } from "../limits.ts"
+import { contentBlockBytes, pieceBytesMin, pieceMilliseconds, systemBytesMax } from "../limits.ts"
 
 /** Of one session, in one direction. */
 export interface Pieces {
@@ -13,18 +13,40 @@ export interface Pieces {
   readonly took: (bytes: number, milliseconds: number) => void
 }
 
-/** The first are small: how quick the way is, nobody knows yet. */
+/**
+ * The first are small: how quick the way is, nobody knows yet. What the system takes at once tells nothing of it: a
+ * piece grows and shrinks by what was waited for, and by what no system holds.
+ */
 export const make = (): Pieces => {
   let piece = pieceBytesMin
+  let known = false
+  /** since the way was last measured */
+  let [sent, took] = [0, 0]
+  const measured = (goal: number): void => {
+    if (goal >= 2 * piece) piece = Math.min(contentBlockBytes, 2 * piece)
+    else if (goal < piece / 2) piece = Math.max(pieceBytesMin, Math.floor(goal))
+  }
   return {
     bytes: () => piece,
     took: (bytes, milliseconds) => {
-      const goal = (bytes * pieceMilliseconds) / Math.max(1, milliseconds)
-      if (goal >= 2 * piece) piece = Math.min(contentBlockBytes, 2 * piece)
-      else if (goal < piece / 2) piece = Math.max(pieceBytesMin, Math.floor(goal))
+      sent += bytes
+      took += milliseconds
+      if (took >= pieceMilliseconds || sent >= systemBytesMax) {
+        const goal = (sent * pieceMilliseconds) / Math.max(1, took)
+        // What the system took at first has not crossed: that time is short for it.
+        measured(known ? goal : Math.min(goal, piece))
+        known = true
+        sent = 0
+        took = 0
+      } else if (!known) {
+        piece = Math.min(contentBlockBytes, Math.max(piece, Math.floor(sent / firstPieces)))
+      }
     }
   }
 }
+
+/** Before the way is known a piece takes at most about such a part of the time in which all before it have come. */
+const firstPieces = 8
 
 /**
  * Sends blocks in pieces, as small as the way is slow.
