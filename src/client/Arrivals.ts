@@ -18,8 +18,8 @@ const unknownPieceBytes = 4 * pieceBytesMin
 export interface Arrivals {
   /** Bytes that may be sent at once, so that their arrival is seen soon: fewer on a slow way. */
   readonly pieceBytes: () => number
-  /** So many bytes more were sent: at once, and not when the effect runs. */
-  readonly sent: (bytes: number) => Effect.Effect<void, CommandError>
+  /** So many bytes more were sent, which began at that time: at once, and not when the effect runs. */
+  readonly sent: (bytes: number, began: number) => Effect.Effect<void, CommandError>
   /** Everything was sent: `then` is called once when it has arrived, or is taken for that by `settle`. */
   readonly end: (then: () => void) => Effect.Effect<void, CommandError>
   /** The server has answered for all of it: what it was not asked about has arrived as well. */
@@ -51,9 +51,10 @@ export const make = (
   arrived: (bytes: number) => void
 ): Arrivals => {
   const asks = size > contentBlockBytes
-  const asked: Array<number> = []
+  const asked: Array<{ readonly bytes: number; readonly timed: number }> = []
   let [total, untold] = [0, 0]
-  let since: number | undefined
+  /** bytes of which the time is known in which they arrive: from `since` on */
+  let [timed, since] = [0, 0]
   let settled = false
   let last: (() => void) | undefined
 
@@ -70,18 +71,18 @@ export const make = (
     if (bytes > 0) arrived(bytes)
   }
   const ask = Effect.suspend(() => {
-    const bytes = untold
+    const question = { bytes: untold, timed }
     untold = 0
-    asked.push(bytes)
-    since ??= clock()
+    timed = 0
+    asked.push(question)
     return request.whenReached(() => {
       if (settled) return
       const now = clock()
-      pace.pieces.took(bytes, now - (since ?? now))
+      if (question.timed > 0) pace.pieces.took(question.timed, now - since)
       since = now
       pace.answered = true
       asked.shift()
-      tell(bytes)
+      tell(question.bytes)
       if (asked.length === 0) finish()
     })
   })
@@ -92,7 +93,7 @@ export const make = (
   }
   const settle = (): void => {
     settled = true
-    tell(asked.reduce((sum, bytes) => sum + bytes, untold))
+    tell(asked.reduce((sum, { bytes }) => sum + bytes, untold))
     asked.length = 0
     untold = 0
     finish()
@@ -104,11 +105,17 @@ export const make = (
       const bytes = pace.pieces.bytes()
       return pace.answered ? bytes : Math.min(unknownPieceBytes, Math.max(bytes, total))
     },
-    sent: (bytes) => {
+    sent: (bytes, began) => {
       if (!asks || bytes === 0) {
         tell(bytes)
         return Effect.void
       }
+      // While nothing is under way nothing was slow.
+      if (asked.length === 0) {
+        timed = 0
+        since = began
+      }
+      timed += bytes
       untold += bytes
       total += bytes
       return isDue(clock()) ? ask : Effect.void
@@ -116,6 +123,7 @@ export const make = (
     end: (then) =>
       Effect.suspend(() => {
         last = then
+        if (asked.length === 0) timed = 0
         if (untold > 0) return ask
         if (asked.length === 0) finish()
         return Effect.void

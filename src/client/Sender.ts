@@ -78,22 +78,23 @@ export const make = <E>(
     return refusal === undefined ? Effect.void : Effect.fail(new StoppedByRefusal({ refusal }))
   })
   const arrivals = Arrivals.make(request, local.size, pace, clock, counter.moved)
-  const sendPiece = (piece: Uint8Array): Effect.Effect<void, CommandError | StoppedByRefusal> =>
+  const sendPiece = (piece: Uint8Array, began: number): Effect.Effect<void, CommandError | StoppedByRefusal> =>
     Effect.andThen(
       going,
-      Effect.flatMap(request.sendContent(piece), () => arrivals.sent(piece.length))
+      Effect.flatMap(request.sendContent(piece), () => arrivals.sent(piece.length, began))
     )
   const send = (block: Uint8Array): Effect.Effect<void, CommandError | StoppedByRefusal> =>
     Effect.suspend(() => {
       const most = Math.min(contentBytesMax, arrivals.pieceBytes())
-      if (block.length <= most) return sendPiece(block)
+      const began = clock()
+      if (block.length <= most) return sendPiece(block, began)
       return Effect.andThen(
-        sendPiece(block.subarray(0, most)),
+        sendPiece(block.subarray(0, most), began),
         Effect.suspend(() => send(block.subarray(most)))
       )
     })
 
-  const { flush, perform } = ops(source, counter, arrivals, {
+  const { flush, perform } = ops(source, counter, arrivals, clock, {
     send,
     sendTogether: (parts) => Effect.andThen(going, request.sendTogether(parts))
   })
@@ -152,6 +153,7 @@ const ops = <E>(
   source: Source<E>,
   counter: Counter,
   arrivals: Arrivals.Arrivals,
+  clock: () => number,
   {
     send,
     sendTogether
@@ -167,13 +169,13 @@ const ops = <E>(
   let copied = 0
   const flush = Effect.suspend(() => {
     if (waiting.length === 0) return Effect.void
-    const [parts, moved, reused] = [waiting, content, copied]
+    const [parts, moved, reused, began] = [waiting, content, copied, clock()]
     waiting = []
     content = 0
     copied = 0
     return Effect.flatMap(sendTogether(parts), () => {
       counter.reused(reused)
-      return arrivals.sent(moved)
+      return arrivals.sent(moved, began)
     })
   })
   const perform = Effect.fnUntraced(function* ({ _tag, length, offset }: Op): Effect.fn.Return<void, SendError<E>> {

@@ -9,7 +9,13 @@ import * as Arrivals from "../../src/client/Arrivals.ts"
 import type { Progress } from "../../src/client/Progress.ts"
 import * as ThrottledSocket from "../../src/domain/channel/ThrottledSocket.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
-import { arrivalsAskedMax, arrivalsAskedPerSecond, contentBlockBytes, pieceBytesMin } from "../../src/domain/limits.ts"
+import {
+  arrivalsAskedMax,
+  arrivalsAskedPerSecond,
+  contentBlockBytes,
+  pieceBytesMin,
+  systemBytesMax
+} from "../../src/domain/limits.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import { drawer } from "../draw.ts"
 import { connect, layer, settle } from "../server/world.ts"
@@ -58,7 +64,7 @@ describe("Arrivals", () => {
         const bytes = Math.min(size - sent, draw.chance(0.2) ? draw.upTo(piece) : piece)
         sent += bytes
         const before = asked.length
-        Effect.runSync(arrivals.sent(bytes))
+        Effect.runSync(arrivals.sent(bytes, now))
         questions += asked.length - before
         now += draw.upTo(1_000)
         while (draw.chance(0.6) && asked.length > 0) answer()
@@ -80,6 +86,45 @@ describe("Arrivals", () => {
     }
   })
 
+  it("time in which nothing is sent, as while a file is compared, makes no piece smaller", () => {
+    for (let seed = 0; seed < 100; seed += 1) {
+      const draw = drawer(seed)
+      const asked: Array<() => void> = []
+      let now = 0
+      const arrivals = Arrivals.make(
+        { whenReached: (then) => Effect.sync(() => void asked.push(then)) },
+        1_000_000_000,
+        Arrivals.makePace(),
+        () => now,
+        () => {}
+      )
+      const answer = () => asked.shift()?.()
+      const send = () => {
+        const [bytes, began] = [arrivals.pieceBytes(), now]
+        now += draw.upTo(10) / 10
+        Effect.runSync(arrivals.sent(bytes, began))
+      }
+      for (let sent = 0; sent < 2 * systemBytesMax; sent += arrivals.pieceBytes()) {
+        send()
+        now += 1
+        answer()
+      }
+      for (let times = 0; times < 100; times += 1) {
+        assert.strictEqual(arrivals.pieceBytes(), contentBlockBytes, `seed ${seed}`)
+        while (asked.length > 0) answer()
+        now += draw.upTo(20_000)
+        for (let left = draw.upTo(5); left > 0; left -= 1) send()
+        now += draw.upTo(20)
+        answer()
+      }
+      while (asked.length > 0) answer()
+      now += 20_000
+      Effect.runSync(arrivals.end(() => {}))
+      answer()
+      assert.strictEqual(arrivals.pieceBytes(), contentBlockBytes, `seed ${seed}`)
+    }
+  })
+
   it("nothing is asked about a small file: it leaves at once", () => {
     let told = 0
     const arrivals = Arrivals.make(
@@ -89,7 +134,7 @@ describe("Arrivals", () => {
       () => 0,
       (bytes) => (told += bytes)
     )
-    Effect.runSync(arrivals.sent(contentBlockBytes))
+    Effect.runSync(arrivals.sent(contentBlockBytes, 0))
     let ended = false
     Effect.runSync(arrivals.end(() => (ended = true)))
     assert.deepStrictEqual({ told, ended }, { told: contentBlockBytes, ended: true })
