@@ -36,7 +36,7 @@ export interface Pace {
 }
 
 /** Of one session, for all its transfers: what is asked while nothing is known is asked once. */
-export const makePace = (): Pace => ({ pieces: Pieces.make(), answered: false, bucket: TokenBucket.full })
+export const makePace = (): Pace => ({ pieces: Pieces.byArrival(), answered: false, bucket: TokenBucket.full })
 
 /**
  * @param size bytes of the file: a small one leaves at once, and nothing is asked

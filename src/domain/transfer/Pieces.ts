@@ -14,12 +14,20 @@ export interface Pieces {
 }
 
 /**
- * The first are small: how quick the way is, nobody knows yet. What the system takes at once tells nothing of it: a
- * piece grows and shrinks by what was waited for, and by what no system holds.
+ * By the time that what was sent takes to arrive. The first are small: how quick the way is, nobody knows yet.
  */
-export const make = (): Pieces => {
+export const byArrival = (): Pieces => make(0)
+
+/**
+ * By the time that it takes to send. What the system takes at once tells nothing of the way: a piece grows and shrinks
+ * by what was waited for, and by what no system holds.
+ */
+export const bySending = (): Pieces => make(systemBytesMax)
+
+/** @param heldBytesMax what may be told at once and has not crossed */
+const make = (heldBytesMax: number): Pieces => {
   let piece = pieceBytesMin
-  let known = false
+  let known = heldBytesMax === 0
   /** since the way was last measured */
   let [sent, took] = [0, 0]
   const measured = (goal: number): void => {
@@ -31,7 +39,7 @@ export const make = (): Pieces => {
     took: (bytes, milliseconds) => {
       sent += bytes
       took += milliseconds
-      if (took >= pieceMilliseconds || sent >= systemBytesMax) {
+      if (took >= pieceMilliseconds || sent >= Math.max(piece, heldBytesMax)) {
         const goal = (sent * pieceMilliseconds) / Math.max(1, took)
         // What the system took at first has not crossed: that time is short for it.
         measured(known ? goal : Math.min(goal, piece))
@@ -46,7 +54,7 @@ export const make = (): Pieces => {
 }
 
 /** Before the way is known a piece takes at most about such a part of the time in which all before it have come. */
-const firstPieces = 8
+const firstPieces = 4
 
 /**
  * Sends blocks in pieces, as small as the way is slow.

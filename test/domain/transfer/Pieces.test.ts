@@ -9,7 +9,7 @@ describe("pieces of content", () => {
   it("take about a quarter of a second on a way of any rate, within their bounds, also when it changes", () => {
     for (let seed = 0; seed < 300; seed += 1) {
       const draw = drawer(seed)
-      const pieces = Pieces.make()
+      const pieces = Pieces.bySending()
       assert.strictEqual(pieces.bytes(), pieceBytesMin)
       for (let change = 0; change < 4; change += 1) {
         const bytesPerMillisecond = draw.upTo(1_000_000) / 10
@@ -33,10 +33,34 @@ describe("pieces of content", () => {
     }
   })
 
+  it("are known within some answers, where what has arrived is told", () => {
+    for (let seed = 0; seed < 300; seed += 1) {
+      const draw = drawer(seed)
+      const pieces = Pieces.byArrival()
+      assert.strictEqual(pieces.bytes(), pieceBytesMin)
+      for (let change = 0; change < 4; change += 1) {
+        const bytesPerMillisecond = draw.upTo(1_000_000) / 10
+        const milliseconds = () => pieces.bytes() / bytesPerMillisecond
+        for (let answers = 0; answers < 8; answers += 1) {
+          pieces.took(pieces.bytes(), milliseconds())
+          assert.isTrue(pieces.bytes() >= pieceBytesMin && pieces.bytes() <= contentBlockBytes, `seed ${seed}`)
+        }
+        const settled = pieces.bytes()
+        if (settled > pieceBytesMin) assert.isAtMost(milliseconds(), 2 * pieceMilliseconds, `seed ${seed}`)
+        if (settled < contentBlockBytes) {
+          assert.isAtLeast(Math.max(1, milliseconds()), pieceMilliseconds / 2, `seed ${seed}`)
+        }
+        // A few bytes tell little.
+        pieces.took(10, 1)
+        assert.strictEqual(pieces.bytes(), settled)
+      }
+    }
+  })
+
   it("stay small where the system takes much at once and lets wait for long", () => {
     for (let seed = 0; seed < 100; seed += 1) {
       const draw = drawer(seed)
-      const pieces = Pieces.make()
+      const pieces = Pieces.bySending()
       const [bytesPerMillisecond, holds] = [10 + draw.upTo(500), 200_000 + draw.upTo(4_000_000)]
       // A writer is woken once a third is free.
       let [now, held, sent] = [0, 0, 0]
@@ -47,8 +71,8 @@ describe("pieces of content", () => {
       while (sent < holds + 60_000 * bytesPerMillisecond) {
         const bytes = pieces.bytes()
         const before = now
-        // At first a piece is an eighth of what has gone before; then about what takes a quarter of a second.
-        const most = Math.max(pieceBytesMin, sent < 2 * holds ? sent / 8 : 2 * pieceMilliseconds * bytesPerMillisecond)
+        // At first a piece is a quarter of what has gone before; then about what takes a quarter of a second.
+        const most = Math.max(pieceBytesMin, sent < 2 * holds ? sent / 4 : 2 * pieceMilliseconds * bytesPerMillisecond)
         assert.isAtMost(bytes, most, `seed ${seed}, behind ${sent} bytes`)
         if (held + bytes > holds) drained((held - Math.min(holds - bytes, (2 * holds) / 3)) / bytesPerMillisecond)
         held += bytes
@@ -60,7 +84,7 @@ describe("pieces of content", () => {
   })
 
   it("a quick way is known by what no system holds: what little was sent, or rarely, makes them no smaller", () => {
-    const pieces = Pieces.make()
+    const pieces = Pieces.bySending()
     for (let sent = 0; sent < systemBytesMax; sent += pieces.bytes()) pieces.took(pieces.bytes(), 0.2)
     assert.strictEqual(pieces.bytes(), contentBlockBytes)
     for (let times = 0; times < 1000; times += 1) {
@@ -76,7 +100,7 @@ describe("pieces of content", () => {
         let now = 0
         const sent: Array<Uint8Array> = []
         const send = Pieces.sendIn(
-          Pieces.make(),
+          Pieces.bySending(),
           () => now,
           (piece) =>
             Effect.sync(() => {
@@ -98,7 +122,7 @@ describe("pieces of content", () => {
     Effect.gen(function* () {
       let sent = 0
       const send = Pieces.sendIn(
-        Pieces.make(),
+        Pieces.bySending(),
         () => 0,
         () => Effect.suspend(() => ((sent += 1) === 2 ? Effect.fail("gone") : Effect.void))
       )
