@@ -1,7 +1,7 @@
 /**
  * Names that cannot stand side by side: found before the first byte is sent. Pure.
  */
-import { segmentKey } from "../domain/file/FileName.ts"
+import { folder as folderAbove, segmentKey } from "../domain/file/FileName.ts"
 
 /** One spelling of a file or folder, and how many files of a command have it. */
 interface Spelling {
@@ -90,3 +90,31 @@ const otherFolder = (folder: Folder | undefined): string | undefined =>
 
 const otherIn = (place: Place, text: string, folder: boolean): string | undefined =>
   place.find((one) => one.text !== text || one.folder !== folder || (!folder && one.count > 1))?.text
+
+/**
+ * Whether a name that is none of these cannot stand beside them, whatever else is there. Time and memory grow with the
+ * names' length and with the folders' parts.
+ */
+export const besides = (names: ReadonlyArray<string>): ((name: string) => boolean) => {
+  const files = new Set(names.map(segmentKey))
+  const spellings = new Map<string, Set<string>>()
+  const seen = new Set<string>()
+  for (const name of names) {
+    for (let folder = folderAbove(name); folder !== "" && !seen.has(folder); folder = folderAbove(folder)) {
+      seen.add(folder)
+      const key = segmentKey(folder)
+      spellings.set(key, (spellings.get(key) ?? new Set()).add(folder))
+    }
+  }
+  const isOther = (folder: string): boolean => {
+    const known = spellings.get(segmentKey(folder))
+    return known !== undefined && (known.size > 1 || !known.has(folder))
+  }
+  return (name) => {
+    if (files.has(segmentKey(name)) || spellings.has(segmentKey(name))) return true
+    for (let folder = folderAbove(name); folder !== ""; folder = folderAbove(folder)) {
+      if (files.has(segmentKey(folder)) || isOther(folder)) return true
+    }
+    return false
+  }
+}

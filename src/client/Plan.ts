@@ -4,7 +4,7 @@
 import * as FileName from "../domain/file/FileName.ts"
 import { printable } from "../domain/file/Printable.ts"
 import { type LocalFileFailed, NamesCollide } from "./ClientError.ts"
-import { collisions } from "./Collisions.ts"
+import { besides, collisions } from "./Collisions.ts"
 
 /** One file of a listing. Its name is the one that it has, or would have, at the end that is brought up to date. */
 export interface Known {
@@ -131,9 +131,11 @@ const refusals = (source: ReadonlyArray<Known>, there: ReadonlyMap<string, Known
   return found
 }
 
-/** Those of the names that cannot stand beside the source. */
+/** Those of the names that cannot stand beside the source; what cannot stand beside another of them alone may. */
 const colliding = (source: ReadonlyArray<Known>, names: ReadonlyArray<string>): ReadonlyArray<string> => {
   if (names.length === 0) return []
-  const found = collisions([...source.map(({ name }) => name), ...names])
-  return names.filter((_, index) => found.has(source.length + index))
+  const sources = source.map(({ name }) => name)
+  const found = collisions([...sources, ...names])
+  const suspects = names.filter((_, index) => found.has(source.length + index))
+  return suspects.length === 0 ? [] : suspects.filter(besides(sources))
 }

@@ -89,6 +89,21 @@ describe("Plan", () => {
     )
   }
 
+  it.prop(
+    "only what stands in the way of the source goes first, also where what goes could not stand side by side anew",
+    [tree, tree],
+    ([here, there]) => {
+      const source: ReadonlyArray<Plan.Known> = once(here)
+      const plan = Plan.make({ source, target: once(there), compare: "never", removes: () => true })
+      const moving = plan.transfers.map(({ file }) => file.name)
+      const isInTheWay = (name: string) => collisions([...moving, name]).has(moving.length)
+      assert.deepStrictEqual(plan.makeRoom.filter(isInTheWay), plan.makeRoom)
+      assert.deepStrictEqual(plan.remove.filter(isInTheWay), [])
+      const going = once(there).flatMap(({ name }) => (source.some((one) => one.name === name) ? [] : [name]))
+      assert.deepStrictEqual([...plan.makeRoom, ...plan.remove].toSorted(), going.toSorted())
+    }
+  )
+
   const known = (name: string, size = 1, modified = 1000): Plan.Known => ({ name, size, modified })
   const shown = (plan: Plan.Plan<Plan.Known>) => ({
     refused: plan.refused.map(({ error, file }) => `${file.name} ${error._tag}`),

@@ -1300,6 +1300,30 @@ describe("--delete, from the server", () => {
   )
 })
 
+describe("--delete, of two spellings of one name, which some disks keep apart", () => {
+  const { layer, notes } = world(
+    { "p/a": "1", "p/b": "2" },
+    {
+      through: (session) => ({
+        ...session,
+        fetchWith: (where) =>
+          Stream.concat(
+            session.fetchWith(where),
+            Stream.fromEffectDrain(Effect.ignore(session.remove(FileName.make("p/b"))))
+          )
+      })
+    }
+  )
+  it.effect("takes neither before what moves, and so none when that fails", () =>
+    Effect.gen(function* () {
+      yield* here({ "to/p/gone": "x", "to/p/Gone": "y" })
+      assert.isFalse(yield* download(["p"], { remove: true }, "to"))
+      assert.deepStrictEqual(notes(), [someFailed])
+      assert.deepStrictEqual(yield* locally, { "to/p/a": "1", "to/p/gone": "x", "to/p/Gone": "y" })
+    }).pipe(Effect.provide(layer))
+  )
+})
+
 describe("any tree", () => {
   const part = Schema.Literals(["a", "b", "é", "x y"])
   const name = Schema.Union([part, Schema.TemplateLiteral([part, "/", part, "-f"])])
