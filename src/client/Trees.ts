@@ -309,14 +309,19 @@ export const get = (
     if (options.remove && !removing) yield* (yield* Reporter).note(notWhole, "bad")
     if (options.remove) yield* tellEmpty(there.empty, "the server has no file there")
     const compare = options.checksum ? yield* sameToGet(there.files, target.files, folder, { among, listed }) : "quick"
-    const made = Plan.make<ToGet>({
-      source: there.files,
-      target: target.files,
-      compare,
-      // No server can have had a file of a name that is none.
-      removes: (name) => removing && there.mayRemove(name) && FileName.brokenRule(name) === undefined,
-      blocked: target.inTheWay.refuses
-    })
+    const behindLink = new Set<string>()
+    // No server can have had a file of a name that is none.
+    const removes = (name: string): boolean => {
+      if (!removing || !there.mayRemove(name) || FileName.brokenRule(name) !== undefined) return false
+      if (target.inTheWay.refuses(name) === undefined) return true
+      behindLink.add(name)
+      return false
+    }
+    const blocked = target.inTheWay.refuses
+    const made = Plan.make<ToGet>({ source: there.files, target: target.files, compare, removes, blocked })
+    yield* tellKept([...behindLink], "behind a link, through which nothing is removed", (name) =>
+      files.join(folder, name)
+    )
     failed += yield* reportRefused("download", made, ({ name, remote }, { _tag }) =>
       _tag === "LocalFileFailed" ? remote : name
     )
@@ -417,13 +422,20 @@ const goneThere = Effect.fnUntraced(function* (
   yield* Effect.forEach(broken, (error) => failures.tell(error.name, error), { discard: true })
   yield* failures.rest
   const kept = plan.remove.filter((_, index) => answers[index] !== true)
-  const [first] = kept
-  if (first !== undefined) {
-    const some = `${printable(pathOf(first))}${kept.length > 1 ? ", ..." : ""}`
-    const text = `${kept.length} kept that the server does not list and does not call gone: ${some}`
-    yield* reporter.note(text, "bad")
-  }
+  yield* tellKept(kept, "that the server does not list and does not call gone", pathOf)
   return { plan: { ...plan, remove: plan.remove.filter((_, index) => answers[index] === true) }, failed: broken.length }
+})
+
+/** Says what stays here, and why. */
+const tellKept = Effect.fnUntraced(function* (
+  kept: ReadonlyArray<string>,
+  why: string,
+  pathOf: (name: string) => string
+) {
+  const [first] = kept
+  if (first === undefined) return
+  const some = `${printable(pathOf(first))}${kept.length > 1 ? ", ..." : ""}`
+  yield* (yield* Reporter).note(`${kept.length} kept ${why}: ${some}`, "bad")
 })
 
 /** What a server refuses that knows what is there, or may not tell; anything else went wrong. */

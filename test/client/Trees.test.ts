@@ -771,6 +771,27 @@ describe("download -r over what no file can replace", () => {
       }).pipe(Effect.scoped, Effect.provide(onDisk), Effect.provide(layer))
     )
   }
+
+  const linked = world({ "t/fine": "1" })
+  for (const dryRun of [true, false]) {
+    it.effect(`nothing goes where the folder itself is a link here, which is told: a dry run ${dryRun}`, () =>
+      Effect.gen(function* () {
+        const at = yield* folder
+        fs.mkdirSync(nodePath.join(at, "elsewhere"))
+        yield* download(["t/."], {}, nodePath.join(at, "elsewhere"))
+        for (const name of ["extra", "other"]) fs.writeFileSync(nodePath.join(at, "elsewhere", name), "2")
+        fs.symlinkSync("elsewhere", nodePath.join(at, "t"))
+        linked.clear()
+        assert.isTrue(yield* download(["t"], { remove: true, dryRun }, at))
+        const extra = nodePath.join(at, "t/extra")
+        assert.deepStrictEqual(linked.notes(), [
+          `2 kept behind a link, through which nothing is removed: ${extra}, ...`
+        ])
+        assert.deepInclude(linked.told().at(-1), dryRun ? { remove: 0, equal: 1 } : { removed: 0, equal: 1 })
+        assert.isTrue(fs.existsSync(extra))
+      }).pipe(Effect.scoped, Effect.provide(onDisk), Effect.provide(linked.layer))
+    )
+  }
 })
 
 describe("what a listing lacks", () => {
