@@ -349,6 +349,7 @@ const localAdvice: Record<string, string> = {
   "one-file": ": --expect speaks of one file, and several are meant; nothing was sent",
   "several-files": ": several files need an existing folder to go to",
   "source-changed": ": it changed while it was sent; send it again",
+  "changed-meanwhile": ": it was to be removed, and changed since it was looked at; it stays until the next time",
   "digest-mismatch": ": what arrived is not what the server sent; run it again"
 }
 

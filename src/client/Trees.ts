@@ -22,7 +22,7 @@ import * as Failures from "./Failures.ts"
 import * as Filter from "./Filter.ts"
 import * as Glob from "./Glob.ts"
 import * as Listed from "./Listed.ts"
-import { LocalFiles, type LocalPlace } from "./LocalFiles.ts"
+import { LocalFiles, type LocalPlace, type LocalTree } from "./LocalFiles.ts"
 import * as Unlisted from "./Unlisted.ts"
 import * as Obstacles from "./Obstacles.ts"
 import * as Plan from "./Plan.ts"
@@ -339,17 +339,8 @@ export const get = (
     if (idle) return yield* Batch.run<Services>("download", [], true, { before })
 
     const tree = yield* files.tree(folder, true)
-    const away = (name: string): Batch.Item<Services> => ({
-      name,
-      size: 0,
-      run: () =>
-        Effect.gen(function* () {
-          const removed = yield* Effect.catchIf(Effect.as(tree.remove(name), true), isGone, () => Effect.succeed(false))
-          const path = tree.place(name).path
-          if (removed) yield* (yield* Reporter).changed({ command: "remove", name: path, here: true })
-          return gone
-        })
-    })
+    const known = new Map(target.files.map((file) => [file.name, file]))
+    const away = (name: string) => removalHere(tree, name, files.join(folder, name), known.get(name))
     const getting = ({ file }: Plan.Transfer<ToGet>): Batch.Item<Services> => new Got(file, tree.place(file.name))
     return yield* Batch.run("download", [plan.makeRoom.map(away), plan.transfers.map(getting)], true, {
       before,
@@ -363,6 +354,28 @@ export const get = (
     ),
     Effect.scoped
   )
+
+/** What was changed here since it was looked at, which may be long ago, stays: nobody else has what it holds now. */
+const removalHere = (
+  tree: LocalTree,
+  name: string,
+  at: string,
+  known: Plan.Known | undefined
+): Batch.Item<Services> => ({
+  name,
+  size: 0,
+  run: () =>
+    Effect.gen(function* () {
+      const { path } = tree.place(name)
+      const now = yield* (yield* LocalFiles).look(at)
+      if (now !== undefined && (now.size !== known?.size || now.modified !== known.modified)) {
+        return yield* new LocalFileFailed({ path: printable(path), operation: "write", code: "changed-meanwhile" })
+      }
+      const removed = yield* Effect.catchIf(Effect.as(tree.remove(name), true), isGone, () => Effect.succeed(false))
+      if (removed) yield* (yield* Reporter).changed({ command: "remove", name: path, here: true })
+      return gone
+    })
+})
 
 /**
  * The folders that these arguments mean, when all that is in them will be asked for: nothing of them is here. Then the

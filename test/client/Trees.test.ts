@@ -1256,6 +1256,40 @@ describe("--delete, from the server", () => {
     }).pipe(Effect.provide(twice.layer))
   )
 
+  let meanwhile = () => {}
+  const edited = world(
+    { "p/a": "1", "p/in": "2" },
+    {
+      through: (session) => ({
+        ...session,
+        describe: (name) =>
+          Effect.andThen(
+            Effect.sync(() => meanwhile()),
+            session.describe(name)
+          )
+      })
+    }
+  )
+  it.effect("what was changed here since it was looked at stays, which has failed, and goes the next time", () =>
+    Effect.gen(function* () {
+      const memory = yield* LocalFilesMemory.MemoryFiles
+      const change = (path: string, content: string) => {
+        meanwhile = () => void memory.set(path, { bytes: text(content), modified: modifiedOf(content) })
+      }
+      yield* here({ "to/p/a": "1", "to/p/in": "2", "to/p/gone": "x", "to/p/mine": "y" })
+      for (const [content, isWell] of [
+        ["yy", false],
+        ["zz", false],
+        ["zz", true]
+      ] as const) {
+        change("to/p/mine", content)
+        assert.strictEqual(yield* download(["p"], { remove: true }, "to"), isWell)
+        assert.deepStrictEqual(about(edited.told(), "failed"), isWell ? [] : ["p/mine"])
+        assert.deepStrictEqual(Object.keys(yield* locally), ["to/p/a", "to/p/in", ...(isWell ? [] : ["to/p/mine"])])
+      }
+    }).pipe(Effect.provide(edited.layer))
+  )
+
   const none = world({})
   it.effect("a server without any file, and an argument that is empty, remove nothing here", () =>
     Effect.gen(function* () {
