@@ -309,19 +309,10 @@ export const get = (
     if (options.remove && !removing) yield* (yield* Reporter).note(notWhole, "bad")
     if (options.remove) yield* tellEmpty(there.empty, "the server has no file there")
     const compare = options.checksum ? yield* sameToGet(there.files, target.files, folder, { among, listed }) : "quick"
-    const behindLink = new Set<string>()
-    // No server can have had a file of a name that is none.
-    const removes = (name: string): boolean => {
-      if (!removing || !there.mayRemove(name) || FileName.brokenRule(name) !== undefined) return false
-      if (target.inTheWay.refuses(name) === undefined) return true
-      behindLink.add(name)
-      return false
-    }
+    const { removes, staying } = goingHere((name) => removing && there.mayRemove(name), target)
     const blocked = target.inTheWay.refuses
     const made = Plan.make<ToGet>({ source: there.files, target: target.files, compare, removes, blocked })
-    yield* tellKept([...behindLink], "behind a link, through which nothing is removed", (name) =>
-      files.join(folder, name)
-    )
+    for (const [why, names] of staying) yield* tellKept([...names], why, (name) => files.join(folder, name))
     failed += yield* reportRefused("download", made, ({ name, remote }, { _tag }) =>
       _tag === "LocalFileFailed" ? remote : name
     )
@@ -354,6 +345,24 @@ export const get = (
     ),
     Effect.scoped
   )
+
+/** Which of the files here go of those that may, and by the reason what stays of these. */
+const goingHere = (mayRemove: (name: string) => boolean, { inTheWay }: TreeSelection.Destination) => {
+  const behindLink = new Set<string>()
+  const unnameable = new Set<string>()
+  const removes = (name: string): boolean => {
+    if (!mayRemove(name)) return false
+    if (FileName.brokenRule(name) !== undefined) unnameable.add(name)
+    else if (inTheWay.refuses(name) !== undefined) behindLink.add(name)
+    else return true
+    return false
+  }
+  const staying = [
+    ["whose names no server can have", unnameable],
+    ["behind a link, through which nothing is removed", behindLink]
+  ] as const
+  return { removes, staying }
+}
 
 /** What was changed here since it was looked at, which may be long ago, stays: nobody else has what it holds now. */
 const removalHere = (

@@ -1160,7 +1160,10 @@ describe("--delete, from the server", () => {
     Effect.gen(function* () {
       yield* here({ "to/p/a": "1", "to/p/s/b": "good copy", "to/p/gone": "x", "to/p/c\\d": "y" })
       assert.isTrue(yield* download(["p"], { remove: true }, "to"))
-      assert.deepStrictEqual(hidden.notes(), ["1 kept that the server does not list and does not call gone: to/p/s/b"])
+      assert.deepStrictEqual(hidden.notes(), [
+        "1 kept whose names no server can have: to/p/c\\d",
+        "1 kept that the server does not list and does not call gone: to/p/s/b"
+      ])
       assert.deepStrictEqual(about(hidden.told(), "removed"), ["to/p/gone"])
       yield* here({ "to/a": "1", "to/s/b": "good copy", "to/gone": "x" })
       assert.isTrue(yield* download(["p/."], { remove: true, dryRun: true }, "to"))
