@@ -78,6 +78,9 @@ export class LoginRejected extends Schema.TaggedError<LoginRejected>()("LoginRej
   }
 }
 
+/** What helps when the two ends do not understand each other. */
+const sameVersions = "update the older of client and server"
+
 /**
  * The connection ended while something was pending. What was committed stays, and of nothing else is there a name: what
  * had come of a large file may be gone on with.
@@ -90,10 +93,19 @@ export class ConnectionLost extends Schema.TaggedError<ConnectionLost>()("Connec
   get isFinal(): boolean {
     return this.reason.endsWith(": revoked")
   }
+  /** So ends, every time, a session with a server that does not know a message: it may close without a word. */
+  get mayBeOtherVersion(): boolean {
+    const { reason } = this
+    return reason === "truncated" || reason === "record-refused" || reason.endsWith(": protocol-violation")
+  }
   override get message(): string {
-    return this.isFinal
-      ? "the server ended the session (revoked): your account was disabled, removed or moved, ask its administrator"
-      : `the connection was lost (${this.reason}): run the same command again`
+    if (this.isFinal)
+      return (
+        "the server ended the session (revoked): " +
+        "your account was disabled, removed or moved, ask its administrator"
+      )
+    const more = this.mayBeOtherVersion ? `; if that ends so too, ${sameVersions}` : ""
+    return `the connection was lost (${this.reason}): run the same command again${more}`
   }
 }
 
@@ -213,7 +225,7 @@ export class ProtocolBroken extends Schema.TaggedError<ProtocolBroken>()("Protoc
   detail: Schema.String
 }) {
   override get message(): string {
-    return `the server broke the protocol (${this.detail}): versions may differ`
+    return `the server broke the protocol (${this.detail}): versions may differ, ${sameVersions}`
   }
 }
 

@@ -53,8 +53,12 @@ const pauseAfter = (error: NoSession | TooManyToWatch): number | undefined => {
   }
 }
 
-const textOf = (error: NoSession | TooManyToWatch): string =>
-  error._tag === "ConnectionLost" ? `the connection was lost (${error.reason})` : error.message
+/** @param again the try before has failed too: a network that is cut comes back otherwise */
+const textOf = (error: NoSession | TooManyToWatch, again: boolean): string => {
+  if (error._tag !== "ConnectionLost") return error.message
+  const versions = again && error.mayBeOtherVersion ? ", and versions may differ" : ""
+  return `the connection was lost (${error.reason})${versions}`
+}
 
 /** The same pass, run again until it ends in another way than by a loss. Made once for all passes of a command. */
 const surviving = <A, E extends NoSession | TooManyToWatch, R>(
@@ -74,10 +78,11 @@ const surviving = <A, E extends NoSession | TooManyToWatch, R>(
       }
       const asked = pauseAfter(outcome.failure)
       if (!everWell || asked === undefined) return yield* Effect.fail(outcome.failure)
+      const text = textOf(outcome.failure, away)
       away = true
       // Whoever asks has proved nothing: a server never asks for more than the longest pause.
       const wait = Math.max(Math.min(asked, watchRetryMillisecondsMax), pause)
-      yield* reporter.note(`${textOf(outcome.failure)}: the next try is in ${Math.ceil(wait / 1000)} s`, "bad")
+      yield* reporter.note(`${text}: the next try is in ${Math.ceil(wait / 1000)} s`, "bad")
       yield* Effect.sleep(wait)
       pause = Math.min(pause * 2, watchRetryMillisecondsMax)
     }

@@ -722,7 +722,11 @@ describe("the shell", () => {
       const written = { out: "", err: "" }
       const fetch = Stream.fail(new ConnectionLost({ reason: "truncated" }))
       assert.isFalse(yield* Effect.provide(shell(["fetch", "help"]), fake({ fetch }, written)))
-      assert.strictEqual(written.err, "the connection was lost (truncated): run the same command again\n")
+      assert.strictEqual(
+        written.err,
+        "the connection was lost (truncated): run the same command again; " +
+          "if that ends so too, update the older of client and server\n"
+      )
       assert.include(written.out, "list the server's files")
     })
   )

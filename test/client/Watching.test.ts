@@ -295,6 +295,23 @@ describe("following local files", () => {
     })
   )
 
+  scenario("a session that ends without a word again and again is told as one that versions may end", () =>
+    Effect.gen(function* () {
+      const { after, change, written } = yield* following([true, lost, lost, true, lost])
+      const told = () => written.err.split("\n").filter((line) => line.includes("the connection was lost"))
+      yield* change
+      yield* after(watchQuietMilliseconds)
+      yield* after(watchRetryMilliseconds)
+      const once = "the connection was lost (truncated): the next try is in 1 s"
+      const again = "the connection was lost (truncated), and versions may differ: the next try is in 2 s"
+      assert.deepStrictEqual(told(), [once, again])
+      yield* after(watchRetryMilliseconds * 2)
+      yield* change
+      yield* after(watchQuietMilliseconds)
+      assert.deepStrictEqual(told(), [once, again, once])
+    })
+  )
+
   scenario("a server that asks for more patience gets it", () =>
     Effect.gen(function* () {
       const busy = new LoginRejected({ reason: "too-many-attempts", retryAfterMilliseconds: 7_000 })

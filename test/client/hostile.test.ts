@@ -174,10 +174,23 @@ describe("a server that breaks the protocol", () => {
 
 describe("a server's first record", () => {
   const correct = { _tag: "Correct", server: "x" } as const
-  const versions = (detail: string) => `the server broke the protocol (${detail}): versions may differ`
+  const update = "update the older of client and server"
+  const versions = (detail: string) => `the server broke the protocol (${detail}): versions may differ, ${update}`
   const lost = (reason: string) => `the connection was lost (${reason}): run the same command again`
+  const lostOrOld = (reason: string) => `${lost(reason)}; if that ends so too, ${update}`
   const firsts: ReadonlyArray<readonly [string, Script, string]> = [
     ["the end", (session) => session.end, lost("the server ended the session")],
+    ["a cut, as of a server that knows no such message", (session) => session.cut, lostOrOld("truncated")],
+    [
+      "a record that no version sends",
+      (session) => session.raw(Uint8Array.of(9, 0, 0, 40)),
+      lostOrOld("record-refused")
+    ],
+    [
+      "a violation of the protocol",
+      (session) => session.say(0, { _tag: "Closing", reason: "protocol-violation" }),
+      lostOrOld("the server closed the session: protocol-violation")
+    ],
     ["nothing", (session) => session.record(new Uint8Array()), versions("not Correct alone")],
     ["of a request", (session) => session.say(1, correct), versions("not Correct alone")],
     [
