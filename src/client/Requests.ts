@@ -155,13 +155,15 @@ export const make = Effect.fnUntraced(function* (
       )
     })
   const send = (frame: Frame): Effect.Effect<void, CommandError> => Effect.flatten(starting(channel.send(frame)))
+  // The server's last words may still be on their way, but whoever begins anew on this session would lose it again.
+  let [unsent, pinging]: [ConnectionLost?, boolean?] = []
   const sent = (exit: Exit.Exit<void, ChannelFailed>): Effect.Effect<void, CommandError> => {
     if (Exit.isSuccess(exit)) return Effect.void
     const reason = Option.match(Cause.findErrorOption(exit.cause), {
       onNone: () => "connection-lost",
       onSome: (error) => error.reason
     })
-    return Effect.fail(over ?? lost(reason))
+    return Effect.fail(over ?? (unsent ??= lost(reason)))
   }
   /** Without waiting: who gives up a request must not hang on a connection that is stuck. */
   const post = (id: RequestId, content: Message.ClientMessage): Effect.Effect<void> =>
@@ -171,11 +173,10 @@ export const make = Effect.fnUntraced(function* (
         startImmediately: true
       })
     )
-  let pinging = false
   const ping = (isDue: () => boolean) =>
     Effect.suspend(() => {
       const due = isDue()
-      if (pinging || !due || over !== undefined) return Effect.void
+      if (pinging === true || !due || over !== undefined) return Effect.void
       pinging = true
       const body = Message.Client.encode({ _tag: "Ping" })
       const pinged = Effect.ensuring(
@@ -249,19 +250,18 @@ export const make = Effect.fnUntraced(function* (
   // end tells nothing: not to wait for it saves a round trip.
   const quiet = Effect.map(Deferred.isDone(confirmed), (done) => done && entries.values().every((one) => one.finished))
   // Our end first, then the server's: its log then tells of an orderly goodbye.
-  const close = Effect.suspend(() =>
-    over === undefined
-      ? Effect.andThen(
-          Effect.andThen(parting.close, channel.end),
-          Effect.flatMap(quiet, (nothing) => (nothing ? Effect.void : Fiber.await(reader)))
-        ).pipe(
-          Effect.timeoutOrElse({ duration: goodbyeMillisecondsMax, orElse: parting.giveUp }),
-          Effect.ignore,
-          // Also for who waits no longer: nothing can be said behind our end.
-          Effect.ensuring(fail(closedHere))
-        )
-      : Effect.void
-  )
+  const close = Effect.suspend(() => {
+    if (over !== undefined || unsent !== undefined) return unsent === undefined ? Effect.void : fail(unsent)
+    return Effect.andThen(
+      Effect.andThen(parting.close, channel.end),
+      Effect.flatMap(quiet, (nothing) => (nothing ? Effect.void : Fiber.await(reader)))
+    ).pipe(
+      Effect.timeoutOrElse({ duration: goodbyeMillisecondsMax, orElse: parting.giveUp }),
+      Effect.ignore,
+      // Also for who waits no longer: nothing can be said behind our end.
+      Effect.ensuring(fail(closedHere))
+    )
+  })
   yield* Effect.addFinalizer(() => close)
 
   const release = (id: RequestId, entry: Entry) =>
@@ -345,7 +345,7 @@ export const make = Effect.fnUntraced(function* (
         Effect.suspend(() => Effect.fail(over ?? error))
       ),
     close,
-    ended: () => over !== undefined,
+    ended: () => over !== undefined || unsent !== undefined,
     traffic: channel.traffic
   }
 })

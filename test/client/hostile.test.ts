@@ -1,9 +1,11 @@
 import { quickCrypto } from "../crypto.ts"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Clock, Effect, Exit, Fiber, type Layer, Result, Scheduler, Scope, Stream } from "effect"
+import { Cause, Clock, Context, Effect, Exit, Fiber, Layer, Result, Scheduler, Scope, Stream } from "effect"
+import { Socket } from "effect/socket"
 import { TestClock } from "effect/testing"
 import * as Client from "../../src/client/Client.ts"
 import type { ClientSession } from "../../src/client/ClientSession.ts"
+import { Sessions } from "../../src/client/Sessions.ts"
 import type { Unlisted } from "../../src/client/Unlisted.ts"
 import { ContentDigest } from "../../src/domain/file/Digest.ts"
 import { FileName } from "../../src/domain/file/FileName.ts"
@@ -911,6 +913,44 @@ describe("a server that goes silent", () => {
         yield* Fiber.interrupt(fiber)
       }
       yield* leave(session)
+    })
+  )
+})
+
+describe("a connection that takes nothing more", () => {
+  scenario("is of no more use, also while the server's last words may come: whoever begins anew makes another", () =>
+    Effect.gen(function* () {
+      let isCut = false
+      const cut = new Socket.SocketError({
+        reason: new Socket.SocketWriteError({ cause: "the peer has reset it" })
+      })
+      const cutting = (socket: Socket.Socket): Socket.Socket =>
+        Socket.make({
+          reader: socket.reader,
+          writer: Effect.map(socket.writer, (writer) => ({
+            ...writer,
+            writeAll: (chunks) => (isCut ? Effect.fail(cut) : writer.writeAll(chunks))
+          }))
+        })
+      let dialled = 0
+      const sessions = yield* Layer.build(
+        Sessions.layer(
+          Effect.suspend(() =>
+            Effect.tap(against(() => Effect.never, cutting).pipe(Effect.catchTag("OpaqueRejected", Effect.die)), () =>
+              Effect.sync(() => void (dialled += 1))
+            )
+          )
+        )
+      ).pipe(Effect.map((context) => Context.get(context, Sessions)))
+      const first = yield* sessions.session
+      isCut = true
+      const failed = yield* Effect.flip(first.describe(name))
+      assert.strictEqual(failed._tag === "ConnectionLost" ? failed.reason : failed._tag, "connection-lost")
+      isCut = false
+      const next = yield* sessions.session
+      yield* leave(first)
+      assert.notStrictEqual(next, first)
+      assert.strictEqual(dialled, 2)
     })
   )
 })
