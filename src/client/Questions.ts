@@ -3,7 +3,7 @@
  */
 import { Deferred, Effect, Result, Semaphore } from "effect"
 import * as Bytes from "../domain/Bytes.ts"
-import { blocksAskedBytesMax, groupsAskedMax } from "../domain/limits.ts"
+import { blocksAskedBytesMax, groupsAskedMax, packedBytesMax } from "../domain/limits.ts"
 import { rulesFor } from "../domain/transfer/Chunker.ts"
 import { LocalShrank } from "../domain/transfer/LocalReader.ts"
 import type { Coarse } from "../domain/transfer/Match.ts"
@@ -18,6 +18,7 @@ import {
   pieceDigestBytes,
   pieceHeadBytes,
   type Range,
+  rangeBytes,
   unpackDigests,
   unpackLists,
   unpackPieces
@@ -101,13 +102,16 @@ export const make = (
   }
 }
 
+/** So many ranges fit into one message. */
+const rangesAskedMax = Math.floor(packedBytesMax / rangeBytes)
+
 /** As few questions as a server answers: each about a bounded part of its file. */
 const questionsOf = (ranges: ReadonlyArray<Range>): ReadonlyArray<ReadonlyArray<Range>> => {
   const questions: Array<Array<Range>> = []
   let bytes = Number.POSITIVE_INFINITY
   for (const range of ranges) {
     const last = questions.at(-1)
-    if (last !== undefined && bytes + range.length <= blocksAskedBytesMax) {
+    if (last !== undefined && last.length < rangesAskedMax && bytes + range.length <= blocksAskedBytesMax) {
       last.push(range)
       bytes += range.length
     } else {

@@ -4,12 +4,19 @@
  */
 import { Effect } from "effect"
 import type { ContentDigest, Digest } from "../domain/file/Digest.ts"
-import { contentBlockBytes, findingsWaitingMax, packedBytesMax } from "../domain/limits.ts"
+import {
+  contentBlockBytes,
+  findingsWaitingMax,
+  hintBytesMax,
+  hintRatioMax,
+  packedBytesMax,
+  wantedShare
+} from "../domain/limits.ts"
 import * as ReadWindow from "../domain/store/ReadWindow.ts"
 import type { Readable } from "../domain/store/ReadWindow.ts"
 import type { Found } from "../domain/transfer/Findings.ts"
 import { type Coarse, match } from "../domain/transfer/Match.ts"
-import { lookCloser } from "../domain/transfer/Delta.ts"
+import { makeLook } from "../domain/transfer/CloserLook.ts"
 import { SourceShrank } from "../domain/transfer/Outgoing.ts"
 import type { Piece, PieceDigest } from "../domain/transfer/Signature.ts"
 import { type Range, rangeBytes } from "../domain/file/Packed.ts"
@@ -59,14 +66,56 @@ export const plan = Effect.fnUntraced(function* <E>(
 
   for (const one of repeats(have, told.splice(0))) have.push(one)
   const missed = unknown.splice(0)
+  const look = makeLook({ blocksOf, coarse, digest, local: copy })
   for (let at = 0; at < missed.length; at += findingsWaitingMax) {
     const before = have.length
-    yield* walkErrors(lookCloser({ blocksOf, digest, local: copy }, missed.slice(at, at + findingsWaitingMax), add))
+    for (const found of yield* walkErrors(look(missed.slice(at, at + findingsWaitingMax)))) keep(found)
     // Of one look alone: blocks are too many to be held for all of them.
     for (const one of repeats(have.slice(before), told.splice(0))) have.push(one)
   }
+  const again = replaced(partsOf(have, coarse.size), missed, copy.size)
+  for (let at = 0; at < again.length; at += findingsWaitingMax) {
+    const before = have.length
+    for (const found of yield* walkErrors(look(again.slice(at, at + findingsWaitingMax)))) {
+      if (found._tag === "Same") keep(found)
+    }
+    for (const one of repeats(have.slice(before), told.splice(0))) have.push(one)
+  }
+  if (isMuch(wanted(partsOf(have, coarse.size)), coarse)) {
+    yield* chunksOf(0, coarse.groups.length)
+    for (const one of repeats(have, told.splice(0))) have.push(one)
+  }
   return { digest: whole, parts: partsOf(have, coarse.size) }
 })
+
+/**
+ * What is wanted though nobody has asked about it, and what the copy has behind what is before it: that was found, but
+ * as another place of the server's file, as where zeros of a disk image were written over.
+ */
+const replaced = (parts: ReadonlyArray<Part>, missed: ReadonlyArray<Found>, size: number): ReadonlyArray<Found> => {
+  const again: Array<Found> = []
+  const asked = missed
+    .flatMap((one) => (one._tag === "Unknown" && one.hint !== undefined ? [one.hint] : []))
+    .toSorted((a, b) => a.offset - b.offset)
+  let [target, next, askedTo] = [0, 0, 0]
+  for (const [index, { _tag, length }] of parts.entries()) {
+    const hint = { offset: target, length }
+    target += length
+    for (let one = asked[next]; one !== undefined && one.offset < target; one = asked[++next]) {
+      askedTo = Math.max(askedTo, one.offset + one.length)
+    }
+    const before = parts[index - 1]
+    const offset = before === undefined ? 0 : before.offset + before.length
+    const here = Math.min(length, size - offset)
+    if (_tag === "Local" || here <= 0 || length > Math.min(hintBytesMax, hintRatioMax * here)) continue
+    if (askedTo <= hint.offset) again.push({ _tag: "Unknown", offset, length: here, hint })
+  }
+  return again
+}
+
+/** Whether so much is wanted that all tags cost little beside it: it may be here, and was found as something else. */
+const isMuch = (ranges: ReadonlyArray<Range>, { size }: Coarse): boolean =>
+  ranges.reduce((sum, { length }) => sum + length, 0) * wantedShare > size
 
 /** The same questions; what they tell of the server's file is put down. */
 const listening = ({ blocksOf, chunksOf }: Questions, told: Array<Piece>): Questions => {

@@ -401,6 +401,27 @@ export const hintRatioMax = 32
 /** All ranges of one question about blocks together: what one message may make a server read, bytes. */
 export const blocksAskedBytesMax = 64 * 1024 * 1024
 
+/** Blocks of the other file that are held to find content that has moved, for each transfer: a few megabytes. */
+export const blocksKnownMax = 2 ** 15
+
+/** All blocks of the other file are asked for when one byte in so many of its size was found nowhere near. */
+export const lostShare = 8
+
+/** All chunks of the server's file are asked for when more than one byte in so many of it would have to come. */
+export const wantedShare = 16
+
+/** The smallest pieces in which a block that differs is compared, bytes. */
+export const seamPieceBytesMin = 256
+
+/** A part that differs is compared in pieces from end to end when it is no longer, bytes. */
+export const seamBytesMax = 32 * 1024
+
+/** Of a longer one, or one whose neighbours have moved apart, so much at each end, bytes. */
+export const seamEdgeBytes = 8 * 1024
+
+/** Where all of an end was found, so much more behind it, bytes. */
+export const seamFurtherBytes = 128 * 1024
+
 /** Questions about blocks that are under way at once. */
 export const questionsAheadMax = 4
 

@@ -147,6 +147,25 @@ describe("content that comes again and again", () => {
     })
   )
 
+  it.effect("is wanted nowhere but at the seam when the file has the copy twice", () =>
+    Effect.gen(function* () {
+      const copy = random(12, 2 * mebibyte)
+      const parts = yield* partsFor(baseOf(join(copy, copy)), copy)
+      // The chunks that hold the seam, and the last, which ends where the file does.
+      assert.isAtMost(bytesOf(wanted(parts)), 200 * 1024)
+    })
+  )
+
+  it.effect("is wanted only where it was written over, though the copy's zeros were found elsewhere", () =>
+    Effect.gen(function* () {
+      const file = new Uint8Array(2 * mebibyte)
+      const places = Array.from({ length: 10 }, (_, index) => 110_000 + 190_000 * index)
+      for (const at of places) file.set(random(at, 20_000), at)
+      const parts = yield* partsFor(baseOf(file), new Uint8Array(2 * mebibyte))
+      assert.isAtMost(bytesOf(wanted(parts)), places.length * 30_000)
+    })
+  )
+
   it.effect("is looked for by blocks also where more differs than one look takes", () =>
     Effect.gen(function* () {
       const places = Array.from({ length: findingsWaitingMax + 20 }, (_, index) => index * 60_000 + 17)

@@ -2,18 +2,17 @@
  * A delta: what to send so that a receiver who has another file can build the local one.
  *
  * A sequence of copies from the other file and literals of the local one, in the order of the local file, covering it
- * exactly. Made while the file is walked: the walk (`match`), a closer look where a chunk differs (`refine`), and
+ * exactly. Made while the file is walked: the walk (`match`), a closer look where a chunk differs (`makeLook`), and
  * sending go on side by side, with bounded queues between them.
  */
 import { type Cause, Effect, Queue, Stream } from "effect"
 import type { ContentDigest } from "../file/Digest.ts"
 import { copyRunBytesMax, findingsWaitingMax, questionsAheadMax } from "../limits.ts"
-import { type Found, lookBytesMax } from "./Findings.ts"
-import { LocalShrank } from "./LocalReader.ts"
+import { type LookOptions, makeLook } from "./CloserLook.ts"
+import type { Found } from "./Findings.ts"
+import type { LocalShrank } from "./LocalReader.ts"
 import { match, type MatchOptions } from "./Match.ts"
-import { refine } from "./Refine.ts"
-import type { Piece } from "./Signature.ts"
-import { checkBlocks, type SignatureRefused } from "./SignatureCheck.ts"
+import type { SignatureRefused } from "./SignatureCheck.ts"
 
 /** One step of building the local file. */
 export type Op =
@@ -24,10 +23,7 @@ export type Op =
 
 /** The local file, what is known of the other one, how to ask for more, and where the ops go. */
 export interface DeltaOptions<E, E2, E3> extends Omit<MatchOptions<E, E2, never>, "emit"> {
-  /** The blocks (`blockRules`) of ranges of the other file, a list for each range. */
-  readonly blocksOf: (
-    ranges: ReadonlyArray<{ readonly offset: number; readonly length: number }>
-  ) => Effect.Effect<ReadonlyArray<ReadonlyArray<Piece>>, E2>
+  readonly blocksOf: LookOptions<E, E2>["blocksOf"]
   /** Takes the ops in order. */
   readonly send: (op: Op) => Effect.Effect<void, E3>
   /** Told when no further op is at hand: what was held back to leave with others should go. */
@@ -62,8 +58,8 @@ export const sendDelta = <E, E2, E3>(
     // question waits behind the content that was sent before it.
     const look = Stream.fromQueue(findings).pipe(
       Stream.chunks,
-      Stream.mapEffect((batch) => askAbout(options, batch), { concurrency: questionsAheadMax }),
-      Stream.runForEach((asked) => refineAll(options, asked, (found) => Effect.asVoid(Queue.offer(looked, found)))),
+      Stream.mapEffect(makeLook(options), { concurrency: questionsAheadMax }),
+      Stream.runForEach((found) => Queue.offerAll(looked, found)),
       Effect.andThen(Queue.end(looked)),
       Effect.catchCause((cause) => Queue.failCause(looked, cause))
     )
@@ -80,57 +76,6 @@ export const sendDelta = <E, E2, E3>(
     yield* flush
     return { digest: whole, equal }
   }).pipe(Effect.scoped)
-
-type Looking<E, E2> = Pick<DeltaOptions<E, E2, never>, "blocksOf" | "digest" | "local">
-
-/**
- * Looks closer at what a batch of findings did not find, with one question for all of them: at most
- * `findingsWaitingMax` at a time. Gives the findings on, the closer ones in their places.
- */
-export const lookCloser = <E, E2, E3>(
-  options: Looking<E, E2>,
-  batch: ReadonlyArray<Found>,
-  add: (found: Found) => Effect.Effect<void, E3>
-) => Effect.flatMap(askAbout(options, batch), (asked) => refineAll(options, asked, add))
-
-interface Asked {
-  readonly batch: ReadonlyArray<Found>
-  /** by the place of what was not found */
-  readonly blocks: ReadonlyMap<number, ReadonlyArray<Piece>>
-}
-
-const askAbout = Effect.fnUntraced(function* <E, E2>(
-  { blocksOf }: Looking<E, E2>,
-  batch: ReadonlyArray<Found>
-): Effect.fn.Return<Asked, E2 | SignatureRefused> {
-  const worth = batch.filter(isWorthALook)
-  const ranges = worth.map(({ hint }) => hint)
-  const answers = ranges.length === 0 ? [] : yield* blocksOf(ranges)
-  yield* Effect.fromResult(checkBlocks(ranges, answers))
-  return { batch, blocks: new Map(worth.map((found, index) => [found.offset, answers[index] ?? []])) }
-})
-
-const refineAll = Effect.fnUntraced(function* <E, E2, E3>(
-  { digest, local }: Looking<E, E2>,
-  { batch, blocks }: Asked,
-  add: (found: Found) => Effect.Effect<void, E3>
-) {
-  for (const found of batch) {
-    const candidates = blocks.get(found.offset)
-    if (found._tag === "Same" || candidates === undefined) {
-      yield* add(found)
-      continue
-    }
-    const content = yield* local.read(found.offset, found.length)
-    if (content.length < found.length) return yield* new LocalShrank()
-    for (const part of refine(digest, found.offset, content, candidates)) yield* add(part)
-  }
-})
-
-type Unknown = Extract<Found, { readonly _tag: "Unknown" }>
-
-const isWorthALook = (found: Found): found is Unknown & { readonly hint: NonNullable<Unknown["hint"]> } =>
-  found._tag === "Unknown" && found.hint !== undefined && found.length <= lookBytesMax
 
 /** Joins neighbouring findings into ops, as long as possible, and notices when the whole is one copy of the whole. */
 const makeRuns = <E, E2, E3>({ coarse, from, local, send }: DeltaOptions<E, E2, E3>) => {

@@ -106,7 +106,7 @@ const checkDelta = Effect.fnUntraced(function* (base: Base, target: Uint8Array, 
   // No group twice, and few questions.
   assert.strictEqual(new Set(done.cost.groupsAsked).size, done.cost.groupsAsked.length)
   assert.isAtMost(done.cost.chunkQuestions, 12)
-  assert.isAtMost(done.cost.hashed, 5 * target.length)
+  assert.isAtMost(done.cost.hashed, 8 * target.length)
   return done
 })
 
