@@ -2,8 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Queue } from "effect"
 import * as Questions from "../../src/client/Questions.ts"
 import { ContentDigest } from "../../src/domain/file/Digest.ts"
-import { type PackedPiece, packPieces, packRanges } from "../../src/domain/file/Packed.ts"
-import { blocksAskedBytesMax, signatureKeyBytes } from "../../src/domain/limits.ts"
+import { type PackedPiece, packPieces, packRanges, rangeBytes } from "../../src/domain/file/Packed.ts"
+import { blocksAskedBytesMax, packedBytesMax, signatureKeyBytes } from "../../src/domain/limits.ts"
 import type { ClientMessage, ServerMessage } from "../../src/domain/wire/Message.ts"
 
 const ranges = [
@@ -49,6 +49,20 @@ describe("questions about a signature", () => {
         assert.deepStrictEqual(lists, [first, second])
         assert.deepStrictEqual(said, [{ _tag: "NeedBlocks", ranges: packRanges(ranges) }])
       }
+    })
+  )
+
+  it.effect("are about no more ranges than one message holds", () =>
+    Effect.gen(function* () {
+      const most = Math.floor(packedBytesMax / rangeBytes)
+      const many = Array.from({ length: most + 1 }, (_, index) => ({ offset: 512 * index, length: 512 }))
+      const pieces = many.map((range) => ({ ...range, digest }))
+      const answers = [part(pieces.slice(0, most), true), part(pieces.slice(most), true)]
+      const { said } = yield* asked(answers, many)
+      assert.deepStrictEqual(said, [
+        { _tag: "NeedBlocks", ranges: packRanges(many.slice(0, most)) },
+        { _tag: "NeedBlocks", ranges: packRanges(many.slice(most)) }
+      ])
     })
   )
 
