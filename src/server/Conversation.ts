@@ -7,9 +7,9 @@ import type { UserName } from "../domain/channel/HandshakeMessage.ts"
 import type { Opaque } from "../domain/channel/Opaque.ts"
 import type * as SecureChannel from "../domain/channel/SecureChannel.ts"
 import type { Digest } from "../domain/file/Digest.ts"
-import { packPieces, pieceBytes } from "../domain/file/Packed.ts"
+import { packPieces, pieceBytes, type Range } from "../domain/file/Packed.ts"
 import { printable } from "../domain/file/Printable.ts"
-import { goodbyeMillisecondsMax, packedBytesMax, pingedStallsMax } from "../domain/limits.ts"
+import { goodbyeMillisecondsMax, packedBytesMax, pingedStallsMax, togetherBytesMax } from "../domain/limits.ts"
 import * as Monotonic from "../domain/Monotonic.ts"
 import type { Accounts } from "../domain/session/Accounts.ts"
 import * as FrameChannel from "../domain/session/FrameChannel.ts"
@@ -224,14 +224,30 @@ const sendBlocks = Effect.fnUntraced(function* (
   { id, ranges }: Extract<State.SessionOutput, { readonly _tag: "SendBlocks" }>
 ): Effect.fn.Return<State.ActionResult | undefined, InboxError> {
   const answers = answerIn(it, id)
-  for (const range of ranges) {
-    const blocks = yield* transfers.blocks(id, range)
+  for (const run of runsOf(ranges)) {
+    const blocks = yield* transfers.blocks(id, run)
     if ("_tag" in blocks) return blocks
     yield* answers.add(blocks)
   }
   yield* answers.end
   return undefined
 })
+
+/** Ranges that follow on each other, as far as they are small: each by itself would be a read of its own. */
+const runsOf = (ranges: ReadonlyArray<Range>): ReadonlyArray<ReadonlyArray<Range>> => {
+  const runs: Array<Array<Range>> = []
+  let [end, room] = [Number.NaN, 0]
+  for (const range of ranges) {
+    room -= range.length
+    if (range.offset === end && room >= 0) runs.at(-1)?.push(range)
+    else {
+      runs.push([range])
+      room = togetherBytesMax - range.length
+    }
+    end = range.offset + range.length
+  }
+  return runs
+}
 
 /** The password is proved. Whoever finds no seat now is told why. */
 const admit = Effect.fnUntraced(function* (

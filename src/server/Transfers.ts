@@ -56,7 +56,7 @@ export interface Transfers extends Pick<Bundles.Bundles, "gather" | "keep"> {
   readonly open: (asked: Asked<"Open">) => Effect.Effect<ActionResult>
   /** The lists that a question about the open file asks for, in order. */
   readonly chunks: (asked: Asked<"SendChunks">) => ReadonlyArray<ReadonlyArray<Piece>>
-  readonly blocks: (id: RequestId, range: Range) => Effect.Effect<ReadonlyArray<Piece> | ActionResult>
+  readonly blocks: (id: RequestId, ranges: ReadonlyArray<Range>) => Effect.Effect<ReadonlyArray<Piece> | ActionResult>
   /** Removes or renames. */
   readonly change: (asked: Asked<"Remove" | "Rename">) => Effect.Effect<ActionResult>
   /** Starts; the result comes through `report`. So do the next three. */
@@ -352,9 +352,9 @@ export const make = Effect.fnUntraced(function* (
     change: changer({ files, signatures, maker, watch, user, refusals, aliveMeanwhile }),
     chunks: ({ count, first }) =>
       Array.from({ length: count }, (_, index) => opened?.signature?.groups[first + index]?.chunks ?? []),
-    blocks: (id, range) =>
+    blocks: (id, ranges) =>
       Effect.suspend(() =>
-        opened === undefined ? Effect.succeed([]) : aliveMeanwhile(signatures.blocksOf(opened.value, range))
+        opened === undefined ? Effect.succeed([]) : aliveMeanwhile(signatures.blocksOf(opened.value, ranges))
       ).pipe(Effect.catch((error) => refused(id, error))),
     sendContent,
     describe,

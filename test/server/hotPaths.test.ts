@@ -213,7 +213,7 @@ const paths: Record<string, Path> = {
     prepare: (session) => session.upload(big, Fixture.source(older)),
     run: (session, count) => session.para(big, Fixture.source(newer(count))),
     // Its chunk, its block, and the block in pieces: each is one read.
-    bounds: { records: 0.2, socketWrites: 0.2, diskOperations: 13, steps: 1160, copied: 38_000 }
+    bounds: { records: 0.2, socketWrites: 0.2, diskOperations: 4, steps: 1160, copied: 38_000 }
   },
   "a small file of many that go up at once": {
     run: (session, count) => each(count, (index) => session.upload(small(index), fourKibibytes)),

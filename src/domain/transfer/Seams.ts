@@ -37,6 +37,8 @@ export const seamOf = (
   if (length < 4 * seamPieceBytesMin) return undefined
   const end = offset + length
   const between = left === undefined || right === undefined ? 0 : right - left
+  // A long one that was written over: what its first and last block have in common with it is little beside it.
+  if (between === length && length > seamBytesMax) return undefined
   if (left !== undefined && right !== undefined && between > 0 && Math.max(between / 2, length) <= seamBytesMax) {
     if (between <= 2 * length) {
       const ranges = grid(left, right, pieceBytesFor(length))

@@ -25,10 +25,13 @@ export class Signatures extends Context.Service<
     readonly of: (file: OpenFile) => Effect.Effect<Signature, SourceChanged | StoreFailed>
     /** The signature, when one is kept for this version. Reads no content. */
     readonly kept: (file: OpenFile) => Effect.Effect<Signature | undefined>
-    /** The blocks of a range of an open file: cut now, never kept. `SourceChanged` when it became shorter. */
+    /**
+     * The blocks of ranges of an open file that follow on each other, read at once and each cut by itself, one after
+     * another: cut now, never kept. `SourceChanged` when it became shorter.
+     */
     readonly blocksOf: (
       file: OpenFile,
-      range: { readonly offset: number; readonly length: number }
+      ranges: ReadonlyArray<Range>
     ) => Effect.Effect<ReadonlyArray<Piece>, SourceChanged | StoreFailed>
   }
 >()("paradrop/transfer/Signatures") {
@@ -59,22 +62,46 @@ export class Signatures extends Context.Service<
           of: (file) =>
             Effect.flatMap(kept(file), (found) => (found === undefined ? build(file) : Effect.succeed(found))),
           kept,
-          blocksOf: Effect.fnUntraced(function* (file, range) {
-            const cutter = makeCutter(blockHash(digest), blockRules, range.offset)
-            const blocks: Array<Piece> = []
-            let missing = range.length
-            yield* look(file, range, (block) => {
-              missing -= block.length
-              blocks.push(...cutter.push(block))
-            })
+          blocksOf: Effect.fnUntraced(function* (file, ranges) {
+            const whole = ranges.map(({ length }) => length).reduce((sum, length) => sum + length, 0)
+            const cut = cutting(digest, ranges)
+            yield* look(file, { offset: ranges[0]?.offset ?? 0, length: whole }, cut.push)
             // Fewer blocks than were asked for would be none: the transfer ends here, and not with its digest.
-            if (missing > 0) return yield* new SourceChanged({ name: file.entry.name })
-            const last = cutter.end()
-            return last === undefined ? blocks : [...blocks, last]
+            if (cut.taken() < whole) return yield* new SourceChanged({ name: file.entry.name })
+            return cut.blocks
           })
         })
       })
     )
+}
+
+/** Cuts ranges that follow on each other, each by itself. */
+const cutting = (digest: Digest["Service"], ranges: ReadonlyArray<Range>) => {
+  const blocks: Array<Piece> = []
+  let [taken, index] = [0, 0]
+  let left = 0
+  let cutter = makeCutter(blockHash(digest), blockRules, 0)
+  const begin = (): void => {
+    const range = ranges[index]
+    left = range?.length ?? 0
+    if (range !== undefined) cutter = makeCutter(blockHash(digest), blockRules, range.offset)
+  }
+  begin()
+  const push = (content: Uint8Array): void => {
+    for (let at = 0; at < content.length && index < ranges.length;) {
+      const part = content.subarray(at, at + left)
+      blocks.push(...cutter.push(part))
+      at += part.length
+      taken += part.length
+      left -= part.length
+      if (left > 0) continue
+      const last = cutter.end()
+      if (last !== undefined) blocks.push(last)
+      index += 1
+      begin()
+    }
+  }
+  return { blocks, push, taken: () => taken }
 }
 
 /** A small file is read again sooner than what was kept of it, which would take as much room and a file of its own. */

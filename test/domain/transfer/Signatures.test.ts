@@ -57,13 +57,19 @@ describe("the blocks of a file that became shorter", () => {
       })
       const { blocksOf } = yield* Signatures
       const range = { offset: 100_000, length: 150_000 }
-      const blocks = yield* blocksOf(shown(content.length), range)
+      const blocks = yield* blocksOf(shown(content.length), [range])
       assert.strictEqual(
         blocks.reduce((sum, { length }) => sum + length, 0),
         range.length
       )
+      const short = [10, 4000, 20_000, 1].map((length, index, all) => ({
+        offset: 70_000 + all.slice(0, index).reduce((sum, one) => sum + one, 0),
+        length
+      }))
+      const apart = yield* Effect.forEach(short, (one) => blocksOf(shown(content.length), [one]))
+      assert.deepStrictEqual(yield* blocksOf(shown(content.length), short), apart.flat())
       for (const length of [249_999, 100_000, 5]) {
-        assert.strictEqual((yield* Effect.flip(blocksOf(shown(length), range)))._tag, "SourceChanged")
+        assert.strictEqual((yield* Effect.flip(blocksOf(shown(length), [range])))._tag, "SourceChanged")
       }
     }).pipe(Effect.provide(layer))
   )
