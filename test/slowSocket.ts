@@ -9,7 +9,7 @@ import { fromChunk } from "../src/domain/Bytes.ts"
 export interface Slowness {
   /** parts of so many bytes, the last of each piece shorter */
   readonly bytes: number
-  /** runs before each part that is whole */
+  /** runs whenever so many more have gone through */
   readonly wait: Effect.Effect<void>
 }
 
@@ -20,8 +20,16 @@ const partsOf = (chunk: string | Uint8Array, bytes: number): ReadonlyArray<Uint8
   )
 }
 
-const waitFor = ({ bytes, wait }: Slowness, part: Uint8Array): Effect.Effect<void> =>
-  part.length < bytes ? Effect.void : wait
+const waiter = ({ bytes, wait }: Slowness) => {
+  let passed = 0
+  return (part: Uint8Array): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      passed += part.length
+      if (passed < bytes) return Effect.void
+      passed -= bytes
+      return wait
+    })
+}
 
 /** What is written goes out in parts. */
 export const writes =
@@ -29,15 +37,18 @@ export const writes =
   (socket: Socket.Socket): Socket.Socket =>
     Socket.make({
       reader: socket.reader,
-      writer: Effect.map(socket.writer, (writer) => ({
-        ...writer,
-        writeAll: (chunks) =>
-          Effect.forEach(
-            chunks.flatMap((chunk) => partsOf(chunk, slowness.bytes)),
-            (part) => Effect.andThen(waitFor(slowness, part), writer.write(part)),
-            { discard: true }
-          )
-      }))
+      writer: Effect.map(socket.writer, (writer) => {
+        const waitFor = waiter(slowness)
+        return {
+          ...writer,
+          writeAll: (chunks) =>
+            Effect.forEach(
+              chunks.flatMap((chunk) => partsOf(chunk, slowness.bytes)),
+              (part) => Effect.andThen(waitFor(part), writer.write(part)),
+              { discard: true }
+            )
+        }
+      })
     })
 
 /** What is read comes in parts. */
@@ -47,11 +58,12 @@ export const reads =
     Socket.make({
       writer: socket.writer,
       reader: Effect.map(socket.reader, (reader) => {
+        const waitFor = waiter(slowness)
         let waiting: ReadonlyArray<Uint8Array> = []
         const pull: Socket.Reader["pull"] = Effect.suspend(() => {
           const [first, ...rest] = waiting
           waiting = rest
-          if (first !== undefined) return Effect.as(waitFor(slowness, first), [first])
+          if (first !== undefined) return Effect.as(waitFor(first), [first])
           return Effect.flatMap(reader.pull, (chunks) => {
             waiting = chunks.flatMap((chunk) => partsOf(chunk, slowness.bytes))
             return pull

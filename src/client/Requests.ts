@@ -9,6 +9,7 @@ import { lengthOf, type Parts } from "../domain/Bytes.ts"
 import type { ChannelFailed } from "../domain/channel/ChannelError.ts"
 import type { SecureChannel } from "../domain/channel/SecureChannel.ts"
 import { printable } from "../domain/file/Printable.ts"
+import * as Monotonic from "../domain/Monotonic.ts"
 import {
   goodbyeMillisecondsMax,
   idleMillisecondsMax,
@@ -156,7 +157,7 @@ export const make = Effect.fnUntraced(function* (
     })
   const send = (frame: Frame): Effect.Effect<void, CommandError> => Effect.flatten(starting(channel.send(frame)))
   // The server's last words may still be on their way, but whoever begins anew on this session would lose it again.
-  let [unsent, pinging]: [ConnectionLost?, boolean?] = []
+  let unsent: ConnectionLost | undefined
   const sent = (exit: Exit.Exit<void, ChannelFailed>): Effect.Effect<void, CommandError> => {
     if (Exit.isSuccess(exit)) return Effect.void
     const reason = Option.match(Cause.findErrorOption(exit.cause), {
@@ -173,21 +174,10 @@ export const make = Effect.fnUntraced(function* (
         startImmediately: true
       })
     )
-  const ping = (isDue: () => boolean) =>
-    Effect.suspend(() => {
-      const due = isDue()
-      if (pinging === true || !due || over !== undefined) return Effect.void
-      pinging = true
-      const body = Message.Client.encode({ _tag: "Ping" })
-      const pinged = Effect.ensuring(
-        channel.sign({ kind: "message", id: connectionId, body }),
-        Effect.sync(() => void (pinging = false))
-      )
-      return Effect.asVoid(FiberSet.run(sends, pinged, { startImmediately: true }))
-    })
+  const pings = makePings(channel.sign, sends, () => over !== undefined, yield* Monotonic.clock)
   // A server whose record is long on its way hears now and then that it comes.
-  secure.follow(ping(watchdog.partly))
-  const working = yield* makeWorking(ping(watchdog.silent))
+  secure.follow(pings.when(watchdog.partly))
+  const working = yield* makeWorking(pings.when(watchdog.silent))
   const sendMessage = (id: RequestId, content: Message.ClientMessage) =>
     send({ kind: "message", id, body: Message.Client.encode(content) })
 
@@ -237,7 +227,10 @@ export const make = Effect.fnUntraced(function* (
     while (true) {
       const frames = yield* channel.receive
       if (frames === undefined) return yield* lost(serverEnded)
-      if (frames.some(isAwaited)) watchdog.progress()
+      const awaited = frames.some(isAwaited)
+      if (awaited) watchdog.progress()
+      // What the server's system holds for a slow way may take long: it hears that it comes.
+      if (awaited && pings.isLongAgo()) yield* pings.when(() => true)
       for (const frame of frames) yield* deliver(frame)
     }
   }).pipe(Effect.raceFirst(Effect.tapError(watchdog.watch, parting.giveUp)), Effect.mapError(endOf))
@@ -349,6 +342,33 @@ export const make = Effect.fnUntraced(function* (
     traffic: channel.traffic
   }
 })
+
+/** Signs of life, one at a time. Nobody waits for one. */
+const makePings = (
+  sign: (frame: Frame) => Effect.Effect<void, ChannelFailed>,
+  sends: FiberSet.FiberSet<void, ChannelFailed>,
+  isOver: () => boolean,
+  clock: () => number
+) => {
+  let [pinging, since] = [false, clock()]
+  return {
+    when: (isDue: () => boolean): Effect.Effect<void> =>
+      Effect.suspend(() => {
+        const due = isDue()
+        if (pinging || !due || isOver()) return Effect.void
+        pinging = true
+        since = clock()
+        const body = Message.Client.encode({ _tag: "Ping" })
+        const pinged = Effect.ensuring(
+          sign({ kind: "message", id: connectionId, body }),
+          Effect.sync(() => void (pinging = false))
+        )
+        return Effect.asVoid(FiberSet.run(sends, pinged, { startImmediately: true }))
+      }),
+    /** Whether the last one left as long ago as one is sent. */
+    isLongAgo: () => clock() - since >= keepAliveMilliseconds
+  }
+}
 
 /** Runs work, and something now and then while any goes on: one fiber for all of it, which ends when there is none. */
 const makeWorking = Effect.fnUntraced(function* (

@@ -19,7 +19,10 @@ const name = FileName.make("a")
 const content = Fixture.bytes(1, 3_000_000)
 const base = baseOf(content)
 
-/** A server that answers questions, but lets the second for blocks wait until content has come, and then refuses. */
+/**
+ * A server that answers questions, but lets the fifth for blocks wait until content has come, and then refuses: four
+ * are about the first difference.
+ */
 const refusing = Effect.fnUntraced(function* () {
   const answers = yield* Queue.unbounded<ServerMessage>()
   const taken = yield* Deferred.make<void>()
@@ -35,7 +38,7 @@ const refusing = Effect.fnUntraced(function* () {
         return pieces(options.chunksOf(message.first, message.count))
       case "NeedBlocks":
         questions += 1
-        return questions > 1
+        return questions > 4
           ? Effect.void
           : pieces(
               Effect.flatMap(Effect.orDie(Effect.fromResult(unpackRanges(message.ranges, content.length))), (ranges) =>

@@ -2,7 +2,7 @@ import { assert, describe } from "@effect/vitest"
 import { Deferred, Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import { FileName } from "../../src/domain/file/FileName.ts"
-import { contentBlockBytes } from "../../src/domain/limits.ts"
+import { contentBlockBytes, pieceBytesMin } from "../../src/domain/limits.ts"
 import * as Fixture from "../../src/domain/testing/Fixture.ts"
 import * as HostileClient from "../../src/domain/testing/HostileClient.ts"
 import { ServerStatus } from "../../src/server/ServerStatus.ts"
@@ -78,7 +78,7 @@ describe("ServerStatus", () => {
         assert.strictEqual(during?.state, "transferring")
         const { bytes = 0, ...transfer } = during?.transfer ?? {}
         assert.deepStrictEqual(transfer, { command: "upload", name, size })
-        assert.isAtLeast(bytes, 2 * contentBlockBytes)
+        assert.isAtLeast(bytes, 2 * pieceBytesMin)
         assert.isBelow(bytes, size)
         assert.isAbove(during?.receivedPerSecond ?? 0, 0)
         yield* gate.open
