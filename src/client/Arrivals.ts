@@ -11,9 +11,6 @@ import * as Pieces from "../domain/transfer/Pieces.ts"
 import type { CommandError } from "./ClientError.ts"
 import type { Request } from "./Requests.ts"
 
-/** A piece before the server has ever answered: what the system holds of a slow way then is in such pieces. */
-const unknownPieceBytes = 4 * pieceBytesMin
-
 /** Of one try of one transfer. */
 export interface Arrivals {
   /** Bytes that may be sent at once, so that their arrival is seen soon: fewer on a slow way. */
@@ -60,6 +57,8 @@ export const make = (
 
   const isDue = (now: number): boolean => {
     if (asked.length >= arrivalsAskedMax) return false
+    // How quick the way is, nobody knows yet: a quick one has answered by then.
+    if (!pace.answered) return untold >= total / 4
     // On a slow way about every piece, of which there are few; on a quick one so many as an eye can tell.
     if (pace.pieces.bytes() < contentBlockBytes) return true
     const next = TokenBucket.take(pace.bucket, arrivalsAskedPerSecond, now, 1)
@@ -103,7 +102,8 @@ export const make = (
     pieceBytes: () => {
       if (!asks) return contentBlockBytes
       const bytes = pace.pieces.bytes()
-      return pace.answered ? bytes : Math.min(unknownPieceBytes, Math.max(bytes, total))
+      // The first of all are small: something is to be seen soon also on a slow way.
+      return pace.answered ? bytes : Math.min(bytes, Math.max(pieceBytesMin, total))
     },
     sent: (bytes, began) => {
       if (!asks || bytes === 0) {

@@ -142,8 +142,8 @@ export const contentBlockBytes = recordPlaintextBytesMax - frameHeaderBytes
 /** The smallest pieces into which content is cut on a slow way, and the first ones, bytes. */
 export const pieceBytesMin = 32 * 1024
 
-/** A piece is what takes about so long, between half and twice of it: a bar that moves some times each second. */
-export const pieceMilliseconds = 250
+/** A piece is what takes about so long, between half and twice of it: a bar that moves about each second. */
+export const pieceMilliseconds = 500
 
 /** What a system may take before the first of it leaves, bytes, on a slow way: Linux up to 4 MiB. */
 export const systemBytesMax = 8 * 1024 * 1024
@@ -151,8 +151,8 @@ export const systemBytesMax = 8 * 1024 * 1024
 /** Answers about what has arrived that a client waits for at once: the system's buffers in small pieces. */
 export const arrivalsAskedMax = 64
 
-/** Questions about what has arrived, per second, on a way that is quick: what an eye can tell. */
-export const arrivalsAskedPerSecond = 20
+/** Questions about what has arrived, per second, on a way that is quick: a bar that moves some times each second. */
+export const arrivalsAskedPerSecond = 4
 
 /** Blocks of a source that are read ahead while earlier ones are sealed and sent. */
 export const readAheadBlocksMax = 2

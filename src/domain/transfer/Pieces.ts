@@ -14,20 +14,21 @@ export interface Pieces {
 }
 
 /**
- * By the time that what was sent takes to arrive. The first are small: how quick the way is, nobody knows yet.
+ * By the time that what was sent takes to arrive. Pieces are whole until that has been long: under load answers are
+ * late as well, and small pieces would be more of it.
  */
-export const byArrival = (): Pieces => make(0)
+export const byArrival = (): Pieces => make(contentBlockBytes, 2 * contentBlockBytes)
 
 /**
  * By the time that it takes to send. What the system takes at once tells nothing of the way: a piece grows and shrinks
- * by what was waited for, and by what no system holds.
+ * by what was waited for, and by what no system holds. The first are small: how quick the way is, nobody knows yet.
  */
-export const bySending = (): Pieces => make(systemBytesMax)
+export const bySending = (): Pieces => make(pieceBytesMin, systemBytesMax)
 
-/** @param heldBytesMax what may be told at once and has not crossed */
-const make = (heldBytesMax: number): Pieces => {
-  let piece = pieceBytesMin
-  let known = heldBytesMax === 0
+/** @param enoughBytes after so many the time that they took tells something, however short it was */
+const make = (first: number, enoughBytes: number): Pieces => {
+  let piece = first
+  let known = first === contentBlockBytes
   /** since the way was last measured */
   let [sent, took] = [0, 0]
   const measured = (goal: number): void => {
@@ -39,7 +40,7 @@ const make = (heldBytesMax: number): Pieces => {
     took: (bytes, milliseconds) => {
       sent += bytes
       took += milliseconds
-      if (took >= pieceMilliseconds || sent >= Math.max(piece, heldBytesMax)) {
+      if (took >= 2 * pieceMilliseconds || sent >= enoughBytes) {
         const goal = (sent * pieceMilliseconds) / Math.max(1, took)
         // What the system took at first has not crossed: that time is short for it.
         measured(known ? goal : Math.min(goal, piece))
@@ -54,7 +55,7 @@ const make = (heldBytesMax: number): Pieces => {
 }
 
 /** Before the way is known a piece takes at most about such a part of the time in which all before it have come. */
-const firstPieces = 4
+const firstPieces = 2
 
 /**
  * Sends blocks in pieces, as small as the way is slow.

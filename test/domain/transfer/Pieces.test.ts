@@ -6,7 +6,7 @@ import { drawer } from "../../draw.ts"
 import { join, random } from "./deltas.ts"
 
 describe("pieces of content", () => {
-  it("take about a quarter of a second on a way of any rate, within their bounds, also when it changes", () => {
+  it("take about half a second on a way of any rate, within their bounds, also when it changes", () => {
     for (let seed = 0; seed < 300; seed += 1) {
       const draw = drawer(seed)
       const pieces = Pieces.bySending()
@@ -14,13 +14,13 @@ describe("pieces of content", () => {
       for (let change = 0; change < 4; change += 1) {
         const bytesPerMillisecond = draw.upTo(1_000_000) / 10
         const milliseconds = () => pieces.bytes() / bytesPerMillisecond
-        // Five times as much as is needed to know the way: a quarter of a second, or what no system holds.
+        // Five times as much as is needed to know the way: a second, or what no system holds.
         for (let [sent, took, times] = [0, 0, 0]; times < 5;) {
           sent += pieces.bytes()
           took += milliseconds()
           pieces.took(pieces.bytes(), milliseconds())
           assert.isTrue(pieces.bytes() >= pieceBytesMin && pieces.bytes() <= contentBlockBytes, `seed ${seed}`)
-          if (took < pieceMilliseconds && sent < systemBytesMax) continue
+          if (took < 2 * pieceMilliseconds && sent < systemBytesMax) continue
           times += 1
           sent = 0
           took = 0
@@ -37,11 +37,11 @@ describe("pieces of content", () => {
     for (let seed = 0; seed < 300; seed += 1) {
       const draw = drawer(seed)
       const pieces = Pieces.byArrival()
-      assert.strictEqual(pieces.bytes(), pieceBytesMin)
+      assert.strictEqual(pieces.bytes(), contentBlockBytes)
       for (let change = 0; change < 4; change += 1) {
         const bytesPerMillisecond = draw.upTo(1_000_000) / 10
         const milliseconds = () => pieces.bytes() / bytesPerMillisecond
-        for (let answers = 0; answers < 8; answers += 1) {
+        for (let answers = 0; answers < 200; answers += 1) {
           pieces.took(pieces.bytes(), milliseconds())
           assert.isTrue(pieces.bytes() >= pieceBytesMin && pieces.bytes() <= contentBlockBytes, `seed ${seed}`)
         }
@@ -50,9 +50,6 @@ describe("pieces of content", () => {
         if (settled < contentBlockBytes) {
           assert.isAtLeast(Math.max(1, milliseconds()), pieceMilliseconds / 2, `seed ${seed}`)
         }
-        // A few bytes tell little.
-        pieces.took(10, 1)
-        assert.strictEqual(pieces.bytes(), settled)
       }
     }
   })
@@ -71,8 +68,8 @@ describe("pieces of content", () => {
       while (sent < holds + 60_000 * bytesPerMillisecond) {
         const bytes = pieces.bytes()
         const before = now
-        // At first a piece is a quarter of what has gone before; then about what takes a quarter of a second.
-        const most = Math.max(pieceBytesMin, sent < 2 * holds ? sent / 4 : 2 * pieceMilliseconds * bytesPerMillisecond)
+        // At first a piece is half of what has gone before; then about what takes half a second.
+        const most = Math.max(pieceBytesMin, sent < 2 * holds ? sent / 2 : 3 * pieceMilliseconds * bytesPerMillisecond)
         assert.isAtMost(bytes, most, `seed ${seed}, behind ${sent} bytes`)
         if (held + bytes > holds) drained((held - Math.min(holds - bytes, (2 * holds) / 3)) / bytesPerMillisecond)
         held += bytes
