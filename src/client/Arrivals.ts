@@ -6,7 +6,13 @@
  */
 import { Effect } from "effect"
 import * as TokenBucket from "../domain/channel/TokenBucket.ts"
-import { arrivalsAskedMax, arrivalsAskedPerSecond, contentBlockBytes, pieceBytesMin } from "../domain/limits.ts"
+import {
+  arrivalsAskedMax,
+  arrivalsAskedPerSecond,
+  contentBlockBytes,
+  pieceBytesMin,
+  systemBytesMax
+} from "../domain/limits.ts"
 import * as Pieces from "../domain/transfer/Pieces.ts"
 import type { CommandError } from "./ClientError.ts"
 import type { Request } from "./Requests.ts"
@@ -61,6 +67,8 @@ export const make = (
     if (!pace.answered) return untold >= total / 4
     // On a slow way about every piece, of which there are few; on a quick one so many as an eye can tell.
     if (pace.pieces.bytes() < contentBlockBytes) return true
+    // Whoever is held up then sends no more, and what has arrived is to be seen.
+    if (untold >= systemBytesMax) return true
     const next = TokenBucket.take(pace.bucket, arrivalsAskedPerSecond, now, 1)
     if (next.waitMilliseconds > 0) return false
     pace.bucket = next.bucket
